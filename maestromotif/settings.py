@@ -1,0 +1,153 @@
+"""Everything that can be set, with its default. YAML files and overrides are read into this by `config.py`.
+
+One class a section; unknown keys are errors. Every section is frozen, so a config can be shared and hashed.
+"""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class RunSettings(Section):
+    name: str = Field("quickstart", pattern=r"^[A-Za-z0-9._-]+$", description="folder below root that holds the run")
+    root: str = Field("runs", description="folder of all runs")
+    seed: int = Field(0, ge=0, description="every other seed is derived from this one")
+
+
+class NethackSettings(Section):
+    games: int = Field(64, ge=1, description="games stepped together")
+    workers: int | None = Field(None, ge=1, description="worker processes; null: one a core")
+    max_steps: int = Field(10_000, ge=1, description="environment steps after which an episode is truncated")
+
+
+Change = Literal["depth", "explored", "downstairs", "upstairs"]
+
+
+class CollectSettings(Section):
+    """Play of a scripted explorer and of uniformly random actions, from which observations are taken."""
+
+    explorer_steps: int = Field(40_000, ge=0, description="environment steps of the scripted explorer, all games together")
+    random_steps: int = Field(10_000, ge=0, description="environment steps of random play, all games together")
+    max_steps: int = Field(1_000, ge=1, description="step cap of an episode")
+
+
+class LanguageSettings(Section):
+    """The language model that judges captions. `model` names an entry of `models`."""
+
+    model: str = "qwen2.5-coder-1.5b-instruct"
+    path: str | None = Field(None, description="a GGUF file of your own; must match the model's SHA-256")
+    cache: str | None = Field(None, description="folder for downloaded weights; null: ~/.cache/maestromotif/models")
+    threads: int | None = Field(None, ge=1, description="null: one a core")
+    context: int = Field(1024, ge=256, description="tokens of context")
+
+
+class AnnotateSettings(Section):
+    method: Literal["pointwise", "pairwise"] = Field(
+        "pointwise",
+        description="score each distinct caption once and order pairs from the scores, or compare pairs in both orders",
+    )
+    captions: int = Field(96, ge=4, description="distinct captions to judge, drawn stratified by change")
+    pairs: int = Field(2_000, ge=1, description="pairs a skill; for 'pairwise' each costs two questions")
+    tie_margin: float = Field(0.1, ge=0, description="log-odds closer than this are a tie")
+    changes: tuple[Change, ...] = Field(("depth",), description="what a caption tells beside the message")
+    chunk: int = Field(16, ge=1, description="questions answered between two writes to disk")
+
+
+class DistilSettings(Section):
+    network: Literal["words", "published"] = "words"
+    epochs: int = Field(30, ge=1)
+    batch: int = Field(256, ge=1, description="pairs")
+    learning_rate: float = Field(3e-3, gt=0)
+    weight_decay: float = Field(1e-4, ge=0)
+    held_out: float = Field(0.2, gt=0, lt=1, description="share of the distinct captions kept for validation")
+
+
+class RewardSettings(Section):
+    """From a reward model's output to the reward of a step (maestromotif paper, section 3.2 and appendix)."""
+
+    path: str | None = Field(None, description="folder of distilled rewards to use instead of this run's own")
+    scale: float = Field(0.1, gt=0)
+    quantile: float = Field(0.85, ge=0, lt=1, description="normalised rewards below this quantile become 0")
+    quantile_of: dict[str, float] = Field({}, description="the same for single skills, by name")
+    count_exponent: float = Field(3.0, ge=0, description="reward is divided by count ** this")
+    count_window: int = Field(20, ge=1, description="distinct messages remembered for the count")
+    count_empty: bool = Field(True, description="whether the empty message is counted too, as published")
+    timing: Literal["acting", "published"] = Field(
+        "acting", description="score the next observation for the skill that acted, or this one as published"
+    )
+
+
+class NetworkSettings(Section):
+    kind: Literal["fovea", "published"] = "fovea"
+    hidden: int = Field(128, ge=8)
+    heads: Literal["separate", "shared"] = Field(
+        "shared", description="one policy and value head for all skills with a one-hot input, or one of each a skill"
+    )
+
+
+class LearningSettings(Section):
+    steps: int = Field(1_000_000, ge=1, description="environment steps, all games together")
+    rollout: int = Field(32, ge=2, description="steps a game between two updates")
+    epochs: int = Field(1, ge=1)
+    minibatches: int = Field(4, ge=1)
+    learning_rate: float = Field(1e-4, gt=0)
+    adam_eps: float = Field(1e-6, gt=0)
+    max_grad_norm: float = Field(4.0, gt=0)
+    gamma: float = Field(0.99, ge=0, le=1)
+    returns: Literal["gae", "vtrace"] = "gae"
+    gae_lambda: float = Field(0.95, ge=0, le=1)
+    clip: float = Field(0.1, gt=0, description="PPO ratio clip: the ratio stays within [1/(1+clip), 1+clip]")
+    value_clip: float | None = Field(1.0, gt=0)
+    value_coef: float = Field(0.5, ge=0)
+    entropy_coef: float = Field(0.003, ge=0)
+    normalise: Literal["skill", "batch"] = Field("skill", description="advantages: by skill or over the whole batch")
+    bootstrap: Literal["acting", "next", "none"] = Field(
+        "acting", description="value after a skill switch: of the skill that acted, of the next one, or zero"
+    )
+    checkpoint_steps: int = Field(200_000, ge=1, description="environment steps between checkpoints")
+    network: NetworkSettings = NetworkSettings()
+
+
+class ComposeSettings(Section):
+    training: str = Field("policies/training.py", description="program over skills under which the skills are trained")
+
+
+class TaskSettings(Section):
+    name: str
+    words: str = Field(description="the task as somebody would say it")
+    program: str = Field(description="program over skills that carries it out")
+    success: tuple[str, ...] = Field(
+        min_length=1, description="conditions on GameState that must become true one after the other"
+    )
+
+
+class EvaluateSettings(Section):
+    episodes: int = Field(128, ge=1, description="episodes an agent")
+    max_steps: int = Field(1_000, ge=1)
+    confidence: float = Field(0.95, gt=0, lt=1)
+
+
+class DashboardSettings(Section):
+    wandb: Literal["auto", "online", "offline", "disabled"] = Field("auto", description="auto: offline without a key")
+    project: str = "maestromotif"
+
+
+class Config(Section):
+    run: RunSettings = RunSettings()
+    skills: tuple[str, ...] = Field(min_length=1, description="skill names; each is a file skills/<name>.md")
+    skills_folder: str = "skills"
+    nethack: NethackSettings = NethackSettings()
+    collect: CollectSettings = CollectSettings()
+    language: LanguageSettings = LanguageSettings()
+    annotate: AnnotateSettings = AnnotateSettings()
+    distil: DistilSettings = DistilSettings()
+    reward: RewardSettings = RewardSettings()
+    learning: LearningSettings = LearningSettings()
+    compose: ComposeSettings = ComposeSettings()
+    task: TaskSettings
+    evaluate: EvaluateSettings = EvaluateSettings()
+    dashboard: DashboardSettings = DashboardSettings()
