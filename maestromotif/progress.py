@@ -1,0 +1,91 @@
+"""How far a long loop has come: a bar on a terminal, a log line every 30 seconds elsewhere.
+
+    with Progress("annotate descender", total=96, unit="captions", done=32) as progress:
+        for batch in batches:
+            ...
+            progress.advance(len(batch))
+
+`done` is what an earlier, killed process had finished; it counts towards the total, not towards the rate.
+Messages go to the logger "maestromotif", which only the command line configures.
+"""
+
+import logging
+import sys
+import time
+from types import TracebackType
+from typing import Self
+
+from tqdm import tqdm
+
+log = logging.getLogger("maestromotif")
+
+SECONDS_BETWEEN_LINES = 30.0
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words that fit a log line: '8 s', '3 min 05 s', '2 h 07 min'."""
+    whole = round(max(0.0, seconds))
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+class Progress:
+    """Progress of one loop over `total` things called `unit`. Use as a context manager."""
+
+    def __init__(
+        self,
+        label: str,
+        total: int,
+        unit: str = "steps",
+        done: int = 0,
+        seconds_between_lines: float = SECONDS_BETWEEN_LINES,
+    ) -> None:
+        self.label = label
+        self.total = total
+        self.unit = unit
+        self.done = done
+        self._done_before = done
+        self._seconds_between_lines = seconds_between_lines
+        self._note = ""
+
+    def __enter__(self) -> Self:
+        self._started = self._line_at = time.monotonic()
+        # disable=None: no bar, not even one character, when stderr is not a terminal
+        self._bar = tqdm(
+            desc=self.label, total=self.total, initial=self.done, unit=f" {self.unit}", disable=None, file=sys.stderr
+        )
+        return self
+
+    def advance(self, count: int = 1, note: str = "") -> None:
+        """`count` more are done. `note` is a short remark behind the figures, such as a loss; it stays until changed."""
+        self.done += count
+        self._note = note or self._note
+        if not self._bar.disable:
+            if note:
+                self._bar.set_postfix_str(note, refresh=False)
+            self._bar.update(count)
+        elif time.monotonic() - self._line_at >= self._seconds_between_lines:
+            self._line_at = time.monotonic()
+            log.info("%s", self._line())
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.close()
+        if self._bar.disable and kind is None:
+            log.info("%s in %s", self._line(), duration(time.monotonic() - self._started))
+
+    def _line(self) -> str:
+        """'annotate descender: 48/96 captions, 1.9/s, 25 s left, loss 0.31'"""
+        parts = [f"{self.label}: {self.done:,}/{self.total:,} {self.unit}"]
+        rate = (self.done - self._done_before) / max(time.monotonic() - self._started, 1e-9)
+        if rate > 0:
+            parts.append(f"{rate:,.0f}/s" if rate >= 10 else f"{rate:.2g}/s")
+            if self.done < self.total:
+                parts.append(f"{duration((self.total - self.done) / rate)} left")
+        if self._note:
+            parts.append(self._note)
+        return ", ".join(parts)
