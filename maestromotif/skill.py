@@ -1,0 +1,176 @@
+"""A skill as its author writes it: `<folder>/<name>.md`, plain words under a short YAML head.
+
+    ---
+    name: descender
+    starts: at any time
+    ends: when the depth has changed, or after 150 game turns
+    max_turns: 150                      # optional
+    ---
+    The agent should go down the stairs to a deeper dungeon level, urgently. ...
+
+The body is the description that a language model judges observations by. `<name>.py` beside it, when
+there is one, holds the functions `may_start` and `should_end` that a language model wrote from the head.
+"""
+
+import difflib
+import hashlib
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from maestromotif.errors import UserError
+
+DEFAULT_MAX_TURNS = 300
+_KEYS = ("name", "starts", "ends", "max_turns")
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
+
+
+@dataclass(frozen=True)
+class Skill:
+    name: str
+    description: str  # the body: what a judge is told the agent wants
+    starts: str  # in words: when it may start
+    ends: str  # in words: when it ends
+    max_turns: int  # game turns after which it ends, where no program says otherwise
+    path: Path  # the .md file
+    digest: str  # SHA-256 of the .md file
+    program: str | None = None  # text of the .py file beside it
+
+    @property
+    def program_path(self) -> Path:
+        return self.path.with_suffix(".py")
+
+
+def load_all(folder: str | Path, names: Sequence[str]) -> list[Skill]:
+    """The skills `names` in this order, which is also the order of their indexes 0..K-1.
+
+    Raises UserError with everything that is wrong in all of them.
+    """
+    problems = [f"skills: '{name}' is listed twice" for name in sorted(set(names)) if names.count(name) > 1]
+    if not names:
+        problems.append("skills: the list is empty; a run needs at least one skill")
+    skills = []
+    for name in dict.fromkeys(names):
+        try:
+            skills.append(load(folder, name))
+        except UserError as error:
+            problems.append(str(error))
+    if problems:
+        raise UserError("\n".join(problems))
+    return skills
+
+
+def load(folder: str | Path, name: str) -> Skill:
+    """Reads `<folder>/<name>.md` and the program beside it. Raises UserError."""
+    folder = Path(folder)
+    path = folder / f"{name}.md"
+    if not _NAME.fullmatch(name):
+        raise UserError(f"skills: '{name}' is not a skill name; use small letters, digits and _, as in 'go_down'")
+    if not path.is_file():
+        raise UserError(_no_such_skill(folder, path, name))
+    text = _read(path)
+    head, head_line, description = _split(path, text)
+    fields = _head_fields(path, head, head_line, name)
+    if not description:
+        last = text.count("\n") + 1
+        raise UserError(
+            f"{path}:{last}: no description; below the head, say in plain words what the agent should do"
+        )
+    max_turns = fields.get("max_turns", DEFAULT_MAX_TURNS)
+    assert isinstance(max_turns, int)
+    return Skill(
+        name=name,
+        description=description,
+        starts=str(fields["starts"]),
+        ends=str(fields["ends"]),
+        max_turns=max_turns,
+        path=path,
+        digest=hashlib.sha256(text.encode()).hexdigest(),
+        program=_read(path.with_suffix(".py")) if path.with_suffix(".py").is_file() else None,
+    )
+
+
+def suggest(word: str, known: Iterable[str]) -> str:
+    """'; did you mean 'x'?' for the nearest of `known`, else the whole list."""
+    known = list(known)
+    near = difflib.get_close_matches(word, known, n=1)
+    return f"; did you mean '{near[0]}'?" if near else f"; known are {', '.join(known)}"
+
+
+def _no_such_skill(folder: Path, path: Path, name: str) -> str:
+    if not folder.is_dir():
+        return f"{path}: no such file; the folder {folder} does not exist"
+    there = sorted(file.stem for file in folder.glob("*.md"))
+    if not there:
+        return f"{path}: no such file; the folder {folder} holds no skill (*.md)"
+    near = difflib.get_close_matches(name, there, n=1)
+    hint = f"; did you mean '{near[0]}'?" if near else "."
+    return f"{path}: no such file{hint} There are: {', '.join(there)}"
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        line = path.read_bytes()[: error.start].count(b"\n") + 1
+        raise UserError(f"{path}:{line}: not UTF-8 text") from error
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def _split(path: Path, text: str) -> tuple[str, int, str]:
+    """(head, line number of its first line, description) of a skill file."""
+    lines = text.splitlines()
+    first = next((n for n, line in enumerate(lines) if line.strip()), None)
+    if first is None:
+        raise UserError(f"{path}:1: the file is empty; it needs a YAML head between '---' lines and a description")
+    if lines[first].strip() != "---":
+        raise UserError(
+            f"{path}:{first + 1}: no head; the file must begin with a line '---', then name:, starts:, ends:, "
+            "then another line '---'"
+        )
+    end = next((n for n in range(first + 1, len(lines)) if lines[n].strip() == "---"), None)
+    if end is None:
+        raise UserError(f"{path}:{first + 1}: the head is not closed; add a line '---' below it")
+    return "\n".join(lines[first + 1 : end]), first + 2, "\n".join(lines[end + 1 :]).strip()
+
+
+def _head_fields(path: Path, head: str, head_line: int, name: str) -> dict[str, object]:
+    """The head's keys and values, checked; `head_line` is the line of the file on which the head begins."""
+    try:
+        node = yaml.compose(head, Loader=yaml.SafeLoader)
+        values = yaml.safe_load(head)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = head_line + (mark.line if mark else 0)
+        raise UserError(f"{path}:{line}: the head is not YAML: {getattr(error, 'problem', error)}") from error
+    if not isinstance(node, yaml.MappingNode) or not isinstance(values, dict):
+        raise UserError(f"{path}:{head_line}: the head must be lines of 'key: value' with {', '.join(_KEYS)}")
+
+    problems = []
+    seen: dict[str, int] = {}
+    for key_node, _ in node.value:
+        line, key = head_line + key_node.start_mark.line, str(key_node.value)
+        if key in seen:
+            problems.append(f"{path}:{line}: '{key}' is given twice, first on line {seen[key]}")
+        elif key not in _KEYS:
+            problems.append(f"{path}:{line}: unknown key '{key}'{suggest(key, _KEYS)}")
+        seen.setdefault(key, line)
+    for key in ("name", "starts", "ends"):
+        if key not in seen:
+            problems.append(f"{path}:{head_line}: the key '{key}' is missing")
+        elif not isinstance(values[key], str) or not values[key].strip():
+            problems.append(f"{path}:{seen[key]}: '{key}' must be words, got {values[key]!r}")
+        elif key == "name" and values[key] != name:
+            problems.append(
+                f"{path}:{seen[key]}: the name is '{values[key]}' but the file is '{path.name}'; they must agree"
+            )
+    max_turns = values.get("max_turns", DEFAULT_MAX_TURNS)
+    if isinstance(max_turns, bool) or not isinstance(max_turns, int) or max_turns < 1:
+        problems.append(f"{path}:{seen['max_turns']}: 'max_turns' must be a whole number of at least 1, got {max_turns!r}")
+    if problems:
+        raise UserError("\n".join(problems))
+    return {str(key): value for key, value in values.items()}
