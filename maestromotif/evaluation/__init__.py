@@ -1,0 +1,1 @@
+"""Episodes on unseen seeds, and how sure one may be of their outcome."""

@@ -1,0 +1,94 @@
+"""How sure one may be of a success rate or a mean: two intervals, each chosen for small numbers of episodes.
+
+A success rate gets Wilson's score interval, which keeps its coverage near 0 and 1 and for few episodes,
+where the textbook `p +- z * sqrt(p(1-p)/n)` collapses to a point. A mean gets a bootstrap interval, which
+assumes nothing about the shape of the distribution (deepest levels are small whole numbers with a long tail).
+"""
+
+import math
+from statistics import NormalDist
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+# Resamples are drawn in blocks of about this many values, so that memory stays at some 32 MB for any input.
+_BLOCK = 4_000_000
+
+
+class Interval(NamedTuple):
+    """A closed interval [low, high]."""
+
+    low: float
+    high: float
+
+
+def wilson(successes: int, trials: int, confidence: float = 0.95) -> Interval:
+    """Wilson's score interval for the probability of success of independent trials.
+
+    With p = successes / trials and z the standard normal quantile at (1 + confidence) / 2:
+
+        centre = (p + z^2 / 2n) / (1 + z^2 / n)
+        half   = z / (1 + z^2 / n) * sqrt(p (1 - p) / n + z^2 / 4n^2)
+
+    Source: E. B. Wilson, "Probable inference, the law of succession, and statistical inference",
+    JASA 22 (1927), 209-212; recommended for small n by Brown, Cai and DasGupta, "Interval estimation
+    for a binomial proportion", Statistical Science 16 (2001), 101-133.
+
+    Errors: ValueError unless 0 <= successes <= trials, trials >= 1 and 0 < confidence < 1.
+    """
+    if trials < 1 or not 0 <= successes <= trials:
+        raise ValueError(f"need 0 <= successes <= trials and trials >= 1, got {successes} of {trials}")
+    z = NormalDist().inv_cdf((1 + _checked(confidence)) / 2)
+    p = successes / trials
+    shrink = 1 + z * z / trials
+    centre = (p + z * z / (2 * trials)) / shrink
+    half = z / shrink * math.sqrt(p * (1 - p) / trials + z * z / (4 * trials * trials))
+    # At p = 0 and p = 1 the bound equals p exactly; rounding must not push it past.
+    low = 0.0 if successes == 0 else max(0.0, centre - half)
+    high = 1.0 if successes == trials else min(1.0, centre + half)
+    return Interval(low, high)
+
+
+def bootstrap_mean(
+    values: ArrayLike, confidence: float = 0.95, resamples: int = 10_000, seed: int = 0
+) -> Interval:
+    """Bootstrap percentile interval for the mean of `values` [n], any real dtype; the same seed gives the same bounds.
+
+    Draws `resamples` samples of size n with replacement and takes the (1 -+ confidence) / 2 quantiles of
+    their means. Source: B. Efron and R. J. Tibshirani, "An Introduction to the Bootstrap" (1993), section 13.3.
+    One value, or n equal ones, give an interval of width zero: the bootstrap knows no spread but the sample's.
+
+    Errors: ValueError if `values` is empty, not one-dimensional or not finite, or confidence is not in (0, 1).
+    """
+    sample = np.asarray(values, dtype=np.float64)
+    if sample.ndim != 1 or sample.size == 0 or not np.isfinite(sample).all():
+        raise ValueError(f"need a non-empty vector of finite numbers, got shape {sample.shape}")
+    tail = (1 - _checked(confidence)) / 2
+    random = np.random.default_rng(seed)
+    block = max(1, _BLOCK // sample.size)
+    means = np.concatenate(
+        [
+            sample[random.integers(sample.size, size=(min(block, resamples - start), sample.size))].mean(
+                axis=1
+            )
+            for start in range(0, resamples, block)
+        ]
+    )
+    low, high = np.quantile(means, [tail, 1 - tail])
+    return Interval(float(low), float(high))
+
+
+def intervals_overlap(a: tuple[float, float], b: tuple[float, float]) -> bool:
+    """Whether two closed intervals share a point.
+
+    Disjoint 95 % intervals are stronger evidence of a difference than a test at the 5 % level; overlapping
+    ones do not show that there is none (Schenker and Gentleman, The American Statistician 55 (2001), 182-186).
+    """
+    return a[0] <= b[1] and b[0] <= a[1]
+
+
+def _checked(confidence: float) -> float:
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence must lie between 0 and 1, got {confidence}")
+    return confidence
