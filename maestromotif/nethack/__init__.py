@@ -1,0 +1,1 @@
+"""Everything that touches the game, and nothing else."""

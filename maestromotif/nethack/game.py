@@ -1,0 +1,213 @@
+"""One game of NetHack: seeded resets, and one environment step = an action, its macro and the prompts it leads to.
+
+The rules of actions, macros and prompts are those of the published agent (`keys.py` has the tables). They stand
+here once and serve training, evaluation and collection alike.
+"""
+
+import _ctypes
+import ctypes
+import re
+import tempfile
+from collections.abc import Mapping
+from enum import IntEnum
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+from nle import nethack
+
+from maestromotif.nethack import keys
+from maestromotif.nethack.observation import FINAL
+from maestromotif.nethack.seeds import EpisodeSeeds
+
+# Longest chain of prompts answered within one step; NetHack asks far fewer unless something is stuck.
+MAX_KEYS = 100
+# A fixed birthday (2024-01-01) takes the clock out of shop prices and shopkeepers' names.
+BIRTHDAY = 1_704_067_200
+_PLAYER = "Agent"
+_NOT_FOR_SALE = (nethack.FOOD_CLASS, nethack.COIN_CLASS)
+_YN, _GETLIN, _MORE = 0, 1, 2  # misc: waits for one key, for a line of text, for a space
+_OFFERED = re.compile(rb"\[([a-zA-Z])")
+
+
+class End(IntEnum):
+    """How an episode ended; only TRUNCATED has a future whose value may be bootstrapped."""
+
+    NOT = 0
+    DEATH = 1
+    LEFT = 2
+    TRUNCATED = 3
+    LOST = 4  # its worker process died
+
+
+def write_options(folder: Path) -> str:
+    """Put the options file into `folder`; the returned option makes NetHack read it.
+
+    NetHack takes options that begin with `@` for a path. NLE appends `,name:<player>` to whatever options it is
+    given, so the file carries that ending in its own name.
+    """
+    rc = folder / f"nethackrc,name:{_PLAYER}"
+    rc.write_bytes(files("maestromotif.nethack").joinpath("nethackrc").read_bytes())
+    return "@" + str(folder / "nethackrc")
+
+
+def _healing_glyph() -> int:
+    """Glyph of the spellbook of healing: the one starting spell that is cast on oneself."""
+    for index in range(nethack.NUM_OBJECTS):
+        item = nethack.objclass(index)
+        if ord(item.oc_class) == nethack.SPBOOK_CLASS and nethack.OBJ_NAME(item) == "healing":
+            return nethack.GLYPH_OBJ_OFF + index
+    raise RuntimeError("this NLE knows no spellbook of healing")
+
+
+class Game:
+    """A game that writes its observations into the given arrays (rows of a `Block`, one game).
+
+    After `step`, `text` holds every page of the messages of that step, the last one included.
+    """
+
+    def __init__(self, arrays: Mapping[str, np.ndarray], options: str) -> None:
+        self._nethack = nethack.Nethack(
+            observation_keys=(), playername=_PLAYER, ttyrec=None, options=[options], fix_moon_phase=True
+        )
+        self._nethack._pynethack.set_buffers(**arrays)
+        self._send = self._nethack._pynethack.step
+        self._over = self._nethack._pynethack.done
+        self._obs = arrays
+        self._misc, self._message, self._program = arrays["misc"], arrays["message"], arrays["program_state"]
+        self._healing = _healing_glyph()
+        self.final = {name: np.zeros_like(arrays[name]) for name in FINAL}
+        self.text = b""
+
+    def reset(self, seeds: EpisodeSeeds) -> None:
+        """Begin an episode. Raises RuntimeError when NetHack does not reach its first move."""
+        # NLE forgets the seeds after one reset, so they are set before every one.
+        self._nethack.set_initial_seeds(seeds.core, seeds.disp, False, seeds.lgen)
+        self._nethack.reset()
+        self._pin_birthday()
+        for _ in range(MAX_KEYS):
+            if self._program[3] and not self._misc.any():
+                break
+            self._send(keys.SPACE)
+        else:
+            raise RuntimeError(f"NetHack asked {MAX_KEYS} questions before the first move: {self._page()!r}")
+        self.starting_letters = frozenset(self._obs["inv_letters"].tolist())
+        self._heals = bool((self._obs["inv_glyphs"] == self._healing).any())
+        self.text = self._page()
+
+    def step(self, action: int) -> End:
+        """Play action number `action` (`keys.NAMES`) and the keys that belong to it."""
+        send, misc = self._send, self._misc
+        self._pages: list[bytes] = []
+        self._snapped = False
+        question = self._page() if misc[_YN] else b""
+        key = keys.KEYS[action]
+        if question.startswith(b"What do you want to eat?") or question.startswith(b"What do you want to drink?"):
+            offered = _OFFERED.search(question)
+            send(offered[1][0] if offered and key == keys.YES else keys.SPACE)
+        elif question:
+            send(key)
+        elif key == keys.ACTIONS["wait"]:
+            for digit in keys.WAIT_TURNS:
+                send(digit)
+            send(key)
+        elif key == keys.ACTIONS["cast"]:
+            send(key)
+            if not self._over() and misc[_MORE]:  # the menu of spells
+                send(ord("a"))
+                if self._heals and misc[_YN]:
+                    send(ord("."))
+        elif key == keys.ACTIONS["drop"]:
+            send(key)
+            if misc[_YN]:
+                send(self._letter_to_drop())
+        elif key == keys.ACTIONS["enhance"]:
+            self._enhance()
+        else:
+            send(key)
+        self._answer_prompts()
+        if b"feel more confident" in self.text and not self._over() and not misc[_YN]:
+            said = self.text
+            self._enhance()
+            self._answer_prompts()
+            self.text = said + b" " + self.text
+        return self._end() if self._over() else End.NOT
+
+    def keep_final(self) -> None:
+        """Copy the present observation to `final`, for an episode that is cut off here."""
+        for name, array in self.final.items():
+            array[...] = self._obs[name]
+
+    def close(self) -> None:
+        self._nethack.close()
+
+    def _page(self) -> bytes:
+        return self._message.tobytes().rstrip(b"\0")
+
+    def _answer_prompts(self) -> None:
+        """Turn pages and escape questions until it is the agent's turn."""
+        send, misc, over = self._send, self._misc, self._over
+        kept = None
+        for _ in range(MAX_KEYS):
+            if over():
+                break
+            yn, getlin, more = misc.tolist()
+            if more:
+                page = self._page()
+                self._pages.append(page)
+                if any(words in page for words in keys.KEPT_PAGES):
+                    kept = page
+                if self._program[0] and not self._snapped:  # game over, but the map still stands
+                    self._snapped = True
+                    self.keep_final()
+                send(keys.SPACE)
+            elif getlin:
+                send(keys.ESC)
+            elif yn:
+                page = self._page()
+                if any(words in page for words in keys.AGENT_QUESTIONS):
+                    break
+                self._pages.append(page)
+                send(keys.ESC)
+            else:
+                break
+        last = b"" if over() else self._page()
+        if kept is not None and not over():
+            self._message[:] = 0
+            self._message[: len(kept)] = np.frombuffer(kept, np.uint8)
+        self.text = b" ".join([*self._pages, last]) if self._pages else last
+
+    def _enhance(self) -> None:
+        self._send(keys.ACTIONS["enhance"])
+        if not self._over() and self._misc[_MORE]:
+            self._send(ord("a"))
+
+    def _letter_to_drop(self) -> int:
+        """First item that did not belong to the starting inventory and is neither food nor coins; else escape."""
+        letters, classes = self._obs["inv_letters"].tolist(), self._obs["inv_oclasses"].tolist()
+        for letter, kind in zip(letters, classes, strict=True):
+            if letter and letter not in self.starting_letters and kind not in _NOT_FOR_SALE:
+                return int(letter)
+        return keys.ESC
+
+    def _end(self) -> End:
+        """The game is over: the last page that was shown becomes the final message."""
+        how = self._nethack._pynethack.how_done()
+        end = End.LEFT if how in (nethack.ESCAPED, nethack.QUIT) else End.DEATH
+        if not self._snapped:
+            for array in self.final.values():
+                array[...] = 0
+        page = next((p for p in self._pages if b"You die" in p), self._pages[0] if self._pages else b"")
+        self.final["message"][:] = 0
+        self.final["message"][: len(page)] = np.frombuffer(page, np.uint8)
+        return end
+
+    def _pin_birthday(self) -> None:
+        library = ctypes.CDLL(self._nethack.dlpath)  # NLE's own copy of NetHack, which is loaded already
+        ctypes.c_long.in_dll(library, "ubirthday").value = BIRTHDAY
+        _ctypes.dlclose(library._handle)
+
+
+def temporary_folder() -> tempfile.TemporaryDirectory[str]:
+    """A folder that NLE may fill with its own temporary folders, removed as a whole."""
+    return tempfile.TemporaryDirectory(prefix="maestromotif-", ignore_cleanup_errors=True)
