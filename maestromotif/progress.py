@@ -55,7 +55,12 @@ class Progress:
         self._started = self._line_at = time.monotonic()
         # disable=None: no bar, not even one character, when stderr is not a terminal
         self._bar = tqdm(
-            desc=self.label, total=self.total, initial=self.done, unit=f" {self.unit}", disable=None, file=sys.stderr
+            desc=self.label,
+            total=self.total,
+            initial=self.done,
+            unit=f" {self.unit}",
+            disable=None,
+            file=sys.stderr,
         )
         return self
 

@@ -1,0 +1,30 @@
+"""Strictness for every test: one thread a library, no silent broadcasting, shapes and types checked.
+
+The environment is set before JAX or NumPy are imported, and child processes inherit it.
+"""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+# Tests run side by side (pytest -n), so no library may take all cores for itself.
+for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(variable, "1")
+os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1")
+os.environ["JAX_PLATFORMS"] = os.environ.get("MAESTROMOTIF_TEST_PLATFORMS", "cpu")
+os.environ["JAX_NUMPY_RANK_PROMOTION"] = "raise"
+os.environ["WANDB_MODE"] = "offline"
+os.environ["WANDB_ERROR_REPORTING"] = "false"
+
+
+@pytest.fixture
+def strict_dtypes() -> Iterator[None]:
+    """No implicit dtype promotion: for tests of our own formulas.
+
+    Not for every test, because optax 0.2.8 raises a float to an int32 power in its bias correction.
+    """
+    import jax
+
+    with jax.numpy_dtype_promotion("strict"):
+        yield
