@@ -65,7 +65,7 @@ class Progress:
         return self
 
     def advance(self, count: int = 1, note: str = "") -> None:
-        """`count` more are done. `note` is a short remark behind the figures, such as a loss; it stays until changed."""
+        """`count` more are done; `note`, say a loss, stands behind the figures until it changes."""
         self.done += count
         self._note = note or self._note
         if not self._bar.disable:
@@ -84,7 +84,7 @@ class Progress:
             log.info("%s in %s", self._line(), duration(time.monotonic() - self._started))
 
     def _line(self) -> str:
-        """'annotate descender: 48/96 captions, 1.9/s, 25 s left, loss 0.31'"""
+        """Such as: annotate descender: 48/96 captions, 1.9/s, 25 s left, loss 0.31."""
         parts = [f"{self.label}: {self.done:,}/{self.total:,} {self.unit}"]
         rate = (self.done - self._done_before) / max(time.monotonic() - self._started, 1e-9)
         if rate > 0:

@@ -1,0 +1,420 @@
+"""A config from YAML files and overrides, or every mistake in them at once.
+
+    load("configs/quickstart.yaml", ["learning.steps=2000"])
+
+A file may name others under `extends:` (one or a list, relative to itself); later ones win, the file itself
+over those, overrides over all. `${run.seed}` stands for another value. Mistakes are reported as
+
+    configs/mine.yaml:12: learning.step: unknown key; did you mean 'steps'?
+    command line: learning.gamma: should be less than or equal to 1 (got 2)
+
+What can be set, and the defaults, are in `settings.py`.
+"""
+
+import difflib
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import UnionType
+from typing import Any, Union, cast, get_args, get_origin
+
+import yaml
+from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+
+from maestromotif.errors import UserError
+from maestromotif.settings import Config
+
+COMMAND_LINE = "command line"
+Key = tuple[str | int, ...]  # ("annotate", "changes", 0) is written annotate.changes[0]
+
+
+def load(path: str | Path, overrides: Sequence[str] = ()) -> Config:
+    """The config of a file with overrides `key.sub=value`. Raises UserError with all mistakes, one a line."""
+    sources = Sources()
+    sources.read(Path(path))
+    given = [sources.override(text) for text in _joined(overrides)]
+    sources.stop_at_problems()
+
+    merged = OmegaConf.create(defaults(Config))
+    for layer in sources.layers:
+        merged = _merge(sources, merged, layer)
+    for override in given:
+        if override is not None:
+            merged = _merge(sources, merged, override)
+    sources.stop_at_problems()
+
+    values = _resolve(sources, merged, ())
+    try:
+        config = Config.model_validate(values)
+    except ValidationError as error:
+        for problem in error.errors():
+            sources.report_validation(problem)
+    else:
+        _check_names(sources, config)
+        if not sources.problems:
+            return config
+    raise sources.error()
+
+
+def dump(config: Config) -> str:
+    """The whole config, defaults included, as YAML that `load` reads back to an equal config."""
+    values = _escape(config.model_dump(mode="json"))
+    return yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=100)
+
+
+def defaults(model: type[BaseModel]) -> dict[str, Any]:
+    """The default of every field that has one, so that `${...}` can point at values that no file sets."""
+    values: dict[str, Any] = {}
+    for name, info in model.model_fields.items():
+        if section := _section(info):
+            values[name] = defaults(section)
+        elif not info.is_required():
+            values[name] = info.get_default(call_default_factory=True)
+    return values
+
+
+@dataclass
+class Layer:
+    """One YAML file."""
+
+    name: str
+    values: DictConfig
+    root: yaml.Node | None
+
+    def line(self, key: Key) -> int | None:
+        """The line, from 1, on which the file sets the key; None if it does not."""
+        node, line = self.root, None
+        for part in key:
+            if isinstance(node, yaml.MappingNode):
+                found = [
+                    (k, v) for k, v in node.value if isinstance(k, yaml.ScalarNode) and k.value == str(part)
+                ]
+                if not found:
+                    return None
+                line, node = found[-1][0].start_mark.line + 1, found[-1][1]
+            elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+                node = node.value[part]
+                line = node.start_mark.line + 1
+            else:
+                return None
+        return line
+
+
+@dataclass
+class Sources:
+    """Where values come from, and what is wrong with them."""
+
+    layers: list[Layer] = field(default_factory=list)
+    overridden: list[Key] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+    def stop_at_problems(self) -> None:
+        if self.problems:
+            raise self.error()
+
+    def error(self) -> UserError:
+        return UserError("\n".join(self.problems))
+
+    def read(self, path: Path, asked_by: tuple[Path, ...] = ()) -> None:
+        """Reads a file and, before it, those that it extends."""
+        name = _shown(path)
+        extended = f" (extended by {_shown(asked_by[-1])})" if asked_by else ""
+        if path.resolve() in (other.resolve() for other in asked_by):
+            cycle = " -> ".join(_shown(other) for other in (*asked_by, path))
+            self.problems.append(f"{name}: 'extends' goes in a circle: {cycle}")
+            return
+        try:
+            text = path.read_text(encoding="utf-8")
+            root = yaml.compose(text)
+            values = OmegaConf.create(text) if root is not None else OmegaConf.create({})
+        except FileNotFoundError:
+            self.problems.append(f"{name}: no such file{extended}{_similar_files(path)}")
+        except OSError as error:
+            self.problems.append(f"{name}: cannot be read: {error.strerror}{extended}")
+        except UnicodeDecodeError as error:
+            self.problems.append(f"{name}: is not UTF-8 text (byte {error.start}){extended}")
+        except yaml.MarkedYAMLError as error:
+            mark = error.problem_mark or error.context_mark
+            line = f":{mark.line + 1}" if mark else ""
+            said = ", ".join(part for part in (error.context, error.problem) if part)
+            self.problems.append(f"{name}{line}: is not valid YAML: {said}")
+        except yaml.YAMLError as error:
+            self.problems.append(f"{name}: is not valid YAML: {error}")
+        except OmegaConfBaseException:
+            self._report_interpolations(name, root)
+        else:
+            # OmegaConf makes {"abc": None} of a text without any colon
+            if not isinstance(values, DictConfig) or not isinstance(root, yaml.MappingNode | None):
+                self.problems.append(f"{name}: should hold 'key: value' lines")
+                return
+            self._extend(path, Layer(name, values, root), asked_by)
+
+    def _extend(self, path: Path, layer: Layer, asked_by: tuple[Path, ...]) -> None:
+        bases = layer.values.pop("extends", [])
+        bases = list(bases) if isinstance(bases, ListConfig) else [bases]
+        if not all(isinstance(base, str) for base in bases):
+            line = layer.line(("extends",))
+            self.problems.append(
+                f"{layer.name}:{line}: extends: should be a file or a list of files (got {bases!r})"
+            )
+            return
+        for base in bases:
+            self.read(path.parent / base, (*asked_by, path))
+        _drop_empty_sections(layer.values, Config)
+        self.layers.append(layer)
+
+    def _report_interpolations(self, name: str, node: yaml.Node | None) -> None:
+        """Finds the texts below a node whose `${` is not followed by a key and `}`."""
+        if isinstance(node, yaml.ScalarNode):
+            try:
+                OmegaConf.create({"value": node.value})
+            except OmegaConfBaseException:
+                self.problems.append(
+                    f"{name}:{node.start_mark.line + 1}: a '${{' begins a reference, as in ${{run.seed}}; "
+                    f"write '\\${{' for the characters (got {node.value!r})"
+                )
+        elif isinstance(node, yaml.CollectionNode):
+            for item in node.value:
+                for part in item if isinstance(item, tuple) else (item,):
+                    self._report_interpolations(name, part)
+
+    def override(self, text: str) -> Layer | None:
+        """An override as a layer; None, and a problem, if it is not one."""
+        if text.startswith("-"):
+            bare = text.lstrip("-")
+            example = bare if "=" in bare else f"{bare or 'learning.steps'}=VALUE"
+            self.problems.append(f"{COMMAND_LINE}: {text}: no dashes before an override; write {example}")
+            return None
+        name, equals, value = text.partition("=")
+        key: Key = tuple(name.split("."))
+        if not equals or not all(key):
+            self.problems.append(f"{COMMAND_LINE}: {text}: should be KEY=VALUE, such as learning.steps=1000")
+            return None
+        wanted = _field(Config, key)
+        try:
+            parsed = cast(Any, OmegaConf.to_container(OmegaConf.from_dotlist([f"value={value}"])))["value"]
+        except (yaml.YAMLError, OmegaConfBaseException) as error:
+            parsed = value
+            if wanted is None or str not in _types(wanted):
+                self.problems.append(f"{COMMAND_LINE}: {name}: {_first_line(error)} (got {value!r})")
+                return None
+        if wanted is not None and str in _types(wanted) and not isinstance(parsed, str | None):
+            parsed = value  # a text is taken as it stands: task.words='go down: then up', run.name=2026
+        self.overridden.append(key)
+        nested: Any = parsed
+        for part in reversed(key):
+            nested = {part: nested}
+        try:
+            return Layer(COMMAND_LINE, OmegaConf.create(nested), None)
+        except OmegaConfBaseException as error:
+            self.problems.append(f"{COMMAND_LINE}: {name}: {_first_line(error)} (got {value!r})")
+            return None
+
+    def where(self, key: Key) -> str:
+        """The place to mend: the command line, or file:line of the last file that sets the key.
+
+        For a key that is missing, the line of the nearest section around it that a file has.
+        """
+        if any(key[: len(name)] == name or name[: len(key)] == key for name in self.overridden):
+            return COMMAND_LINE
+        for length in range(len(key), 0, -1):
+            for layer in reversed(self.layers):
+                if line := layer.line(key[:length]):
+                    return f"{layer.name}:{line}"
+        return self.layers[-1].name
+
+    def report(self, key: Key, message: str) -> None:
+        self.problems.append(f"{self.where(key)}: {_written(key)}: {message}")
+
+    def report_validation(self, problem: Any) -> None:
+        """Adds one of pydantic's errors in our words."""
+        key: Key = problem["loc"]
+        got = f" (got {problem['input']!r})"
+        match problem["type"]:
+            case "extra_forbidden":
+                self.report(key, f"unknown key; {_suggest(key)}")
+            case "missing":
+                info = _field(Config, key)
+                meaning = f": {info.description}" if info and info.description else ""
+                self.report(key, f"must be set{meaning}")
+            case "model_type":
+                names = ", ".join(_names(_model(key)))
+                self.report(key, f"should be a section with some of the keys {names}{got}")
+            case "tuple_type" | "list_type":
+                self.report(key, f"should be a list, such as [one, two]{got}")
+            case "literal_error":
+                legal = re.findall(r"'([^']*)'", problem["ctx"]["expected"])
+                near = difflib.get_close_matches(str(problem["input"]), legal, 1, 0.5)
+                hint = f"; did you mean '{near[0]}'?" if near else ""
+                self.report(key, f"should be {problem['ctx']['expected']}{got}{hint}")
+            case _:
+                message = problem["msg"].removeprefix("Input ").removeprefix("Value error, ")
+                self.report(key, message[:1].lower() + message[1:] + got)
+
+
+def _joined(overrides: Sequence[str]) -> Iterator[str]:
+    """Overrides with a `--learning.steps 1000` put together, so that the hint can show what it should be."""
+    rest = list(overrides)
+    while rest:
+        text = rest.pop(0)
+        if (
+            text.startswith("-")
+            and "=" not in text
+            and rest
+            and "=" not in rest[0]
+            and not rest[0].startswith("-")
+        ):
+            text = f"{text}={rest.pop(0)}"
+        yield text
+
+
+def _merge(sources: Sources, below: Any, layer: Layer) -> Any:
+    try:
+        return OmegaConf.merge(below, layer.values)
+    except OmegaConfBaseException as error:
+        sources.problems.append(f"{layer.name}: {_first_line(error)}")
+        return below
+
+
+def _resolve(sources: Sources, node: Any, key: Key) -> Any:
+    """Plain values with every `${...}` replaced; what cannot be is reported and left out, as is `???`."""
+    if isinstance(node, DictConfig):
+        names: list[Any] = list(node.keys())
+    elif isinstance(node, ListConfig):
+        names = list(range(len(node)))
+    else:
+        return node
+    pairs = []
+    for name in names:
+        if OmegaConf.is_missing(node, name):
+            continue
+        try:
+            pairs.append((name, _resolve(sources, node[name], (*key, name))))
+        except OmegaConfBaseException as error:
+            sources.report((*key, name), _first_line(error))
+    if isinstance(node, ListConfig):
+        return [value for _, value in pairs]
+    return {str(name): value for name, value in pairs}
+
+
+def _check_names(sources: Sources, config: Config) -> None:
+    """What the types cannot tell: names that must differ, or that must be among the skills."""
+    for index, name in enumerate(config.skills):
+        if name in config.skills[:index]:
+            sources.report(("skills", index), f"'{name}' is there twice")
+    for name in config.reward.quantile_of:
+        if name not in config.skills:
+            near = difflib.get_close_matches(name, config.skills, 1)
+            hint = f"did you mean '{near[0]}'?" if near else f"skills are {', '.join(config.skills)}"
+            sources.report(("reward", "quantile_of", name), f"is not one of the run's skills; {hint}")
+
+
+def _drop_empty_sections(values: DictConfig, model: type[BaseModel]) -> None:
+    """A section whose lines are all commented out sets nothing; YAML reads it as null."""
+    for name, info in model.model_fields.items():
+        section = _section(info)
+        if section is None or name not in values or OmegaConf.is_interpolation(values, name):
+            continue
+        if OmegaConf.is_missing(values, name) or values[name] is None:
+            values.pop(name)
+        elif isinstance(values[name], DictConfig):
+            _drop_empty_sections(values[name], section)
+
+
+def _types(info: FieldInfo) -> tuple[Any, ...]:
+    """The alternatives of a union: `str | None` gives (str, NoneType), `int` gives (int,)."""
+    union = get_origin(info.annotation) in (Union, UnionType)
+    return get_args(info.annotation) if union else (info.annotation,)
+
+
+def _section(info: FieldInfo) -> type[BaseModel] | None:
+    """The model of a field that is a section, else None."""
+    for kind in _types(info):
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            return kind
+    return None
+
+
+def _model(key: Key) -> type[BaseModel]:
+    """The model of the innermost section on the way to the key."""
+    model: type[BaseModel] = Config
+    for part in key:
+        info = model.model_fields.get(str(part))
+        model = (info and _section(info)) or model
+    return model
+
+
+def _field(model: type[BaseModel], key: Key) -> FieldInfo | None:
+    """The field that a key names, None if there is none."""
+    info = model.model_fields.get(str(key[0]))
+    if info is None or len(key) == 1:
+        return info
+    section = _section(info)
+    return _field(section, key[1:]) if section else None
+
+
+def _names(model: type[BaseModel]) -> list[str]:
+    return list(model.model_fields)
+
+
+def _all_keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    """Every dotted key below a model."""
+    for name, info in model.model_fields.items():
+        yield prefix + name
+        if section := _section(info):
+            yield from _all_keys(section, f"{prefix}{name}.")
+
+
+def _suggest(key: Key) -> str:
+    """The likeliest legal key: of this section by its spelling, or of the same name in another section."""
+    wrong, siblings = str(key[-1]), _names(_model(key[:-1]))
+    if near := difflib.get_close_matches(wrong, siblings, 1, 0.6):
+        return f"did you mean '{near[0]}'?"
+    if elsewhere := [name for name in _all_keys(Config) if name.rpartition(".")[2] == wrong]:
+        return f"did you mean {' or '.join(repr(name) for name in elsewhere)}?"
+    return f"known here: {', '.join(siblings)}"
+
+
+def _written(key: Key) -> str:
+    """The key as users write it: annotate.changes[0]."""
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in key).lstrip(".")
+
+
+def _shown(path: Path) -> str:
+    """The path as a user would write it: relative where that is shorter."""
+    if path.is_absolute() and not path.is_relative_to(Path.cwd()):
+        return str(path)
+    return (
+        str(path.resolve().relative_to(Path.cwd()))
+        if path.resolve().is_relative_to(Path.cwd())
+        else str(path)
+    )
+
+
+def _similar_files(path: Path) -> str:
+    if not path.parent.is_dir():
+        return ""
+    near = difflib.get_close_matches(path.name, [other.name for other in path.parent.iterdir()], 1)
+    return f"; did you mean {_shown(path.parent / near[0])}?" if near else ""
+
+
+def _first_line(error: BaseException) -> str:
+    """OmegaConf and PyYAML add lines about their own internals."""
+    if isinstance(error, yaml.MarkedYAMLError):
+        return f"is not valid YAML: {error.problem}"
+    return str(error).splitlines()[0]
+
+
+def _escape(value: Any) -> Any:
+    """Texts in which `${` is meant literally, written so that loading does not look anything up."""
+    if isinstance(value, dict):
+        return {name: _escape(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_escape(item) for item in value]
+    if isinstance(value, str):
+        return re.sub(r"(\\*)\$\{", r"\1\1\\${", value)
+    return value

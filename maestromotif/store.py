@@ -1,0 +1,337 @@
+"""Runs and the artefacts in them: every finished stage is a folder with a manifest, and a kill loses nothing.
+
+    runs/<name>/<stage>/                    finished output of a stage and its manifest.json
+    runs/<name>/.work/<stage>-<key12>/      a stage that runs, or was killed while it ran
+    runs/<name>/.work/<stage>-<key12>/.scratch/     checkpoints of it, deleted when it finishes
+    runs/<name>/.earlier/<stage>-<key12>/   finished outputs that newer settings have replaced
+    runs/<name>/.lock                       held, with the process id in it, by the process that works here
+
+A stage is identified by its key, a hash of all that its output may depend on (see `pipeline.py`). Files are
+written under a temporary name, flushed to the disk and renamed, so under its own name a file is whole.
+The manifest is written last: a work folder that has one is finished, whatever happened after that.
+"""
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import time
+import zipfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Self
+
+from maestromotif import __version__
+from maestromotif.errors import UserError
+
+MANIFEST = "manifest.json"
+SCRATCH = ".scratch"
+TEMPORARY = ".tmp-"  # prefix of files that are being written
+
+
+def canonical(value: Any) -> bytes:
+    """JSON with sorted keys and no white space: equal values give equal bytes."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+
+
+def sha256(path: Path) -> str:
+    """Hexadecimal SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[IO[bytes]]:
+    """A file object whose content appears under `path` at once and whole, or not at all.
+
+    Raises UserError if the disk is full; what was under `path` before stays there.
+    """
+    temporary = path.with_name(f"{TEMPORARY}{path.name}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        _flush_folder(path.parent)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        if is_disk_full(error):
+            raise disk_full(path) from error
+        raise
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Whether the error, or one that it was raised from, says that there is no space or no quota left."""
+    seen: set[int] = set()
+    link: BaseException | None = error
+    while link is not None and id(link) not in seen:
+        if isinstance(link, OSError) and link.errno in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        seen.add(id(link))
+        link = link.__cause__ or link.__context__
+    return False
+
+
+def disk_full(path: Path) -> UserError:
+    """The error that the user reads when there was no space for `path`."""
+    folder = next(parent for parent in path.absolute().parents if parent.exists())
+    free = shutil.disk_usage(folder).free // 1_000_000
+    return UserError(
+        f"disk full while writing {path} ({free} MB free there); finished stages are untouched; "
+        "free space and start the same command again"
+    )
+
+
+def _flush_folder(folder: Path) -> None:
+    """Makes the renames in a folder survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _plain(value: Any) -> Any:
+    """NumPy and JAX scalars and arrays, tuples' kin and paths as JSON knows them."""
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    if isinstance(value, Path):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} cannot be written as JSON: {value!r}")
+
+
+def write_arrays(file: IO[bytes], arrays: Mapping[str, Any]) -> None:
+    """Writes arrays as .npz for numpy.load. Equal arrays, equal bytes; numpy.savez stores the time."""
+    import numpy as np  # here, so that `maestromotif --help` need not wait for it
+
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
+        for name in sorted(arrays):
+            entry = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            with archive.open(entry, "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, np.ascontiguousarray(arrays[name]), allow_pickle=False)
+
+
+@dataclass(frozen=True)
+class Artefact:
+    """The finished output of a stage."""
+
+    path: Path
+    manifest: dict[str, Any]
+
+    @property
+    def digest(self) -> str:
+        """Hash over the hashes of all output files."""
+        return hashlib.sha256(canonical(self.manifest["outputs"])).hexdigest()
+
+
+class Work:
+    """The folder of a stage that runs. It survives a kill; what is written stays there for the next try."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.mkdir(parents=True, exist_ok=True)
+        for leftover in path.rglob(f"{TEMPORARY}*"):
+            leftover.unlink()
+
+    @property
+    def scratch(self) -> Path:
+        """Folder for checkpoints and chunks: no part of the artefact, deleted when the stage finishes."""
+        folder = self.path / SCRATCH
+        folder.mkdir(exist_ok=True)
+        return folder
+
+    def write_bytes(self, name: str, content: bytes) -> None:
+        """Writes the file `name`, which may lie in subfolders, atomically; so do the other methods."""
+        with writing(self.path / name) as file:
+            file.write(content)
+
+    def write_text(self, name: str, content: str) -> None:
+        self.write_bytes(name, content.encode())
+
+    def write_json(self, name: str, value: Any) -> None:
+        """Arrays and scalars of NumPy become lists and numbers. ValueError for NaN and infinities."""
+        text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False, default=_plain)
+        self.write_text(name, text + "\n")
+
+    def write_arrays(self, name: str, **arrays: Any) -> None:
+        """Writes an .npz file; equal arrays give equal bytes."""
+        with writing(self.path / name) as file:
+            write_arrays(file, arrays)
+
+    def outputs(self) -> dict[str, str]:
+        """SHA-256 of every file of the artefact by its name below the folder, sorted by name."""
+        names = (
+            path.relative_to(self.path)
+            for path in self.path.rglob("*")
+            if path.is_file() and not path.name.startswith(TEMPORARY)
+        )
+        kept = sorted(str(name) for name in names if name.parts[0] not in (SCRATCH, MANIFEST))
+        return {name: sha256(self.path / name) for name in kept}
+
+
+class Run:
+    """The folder of a run, locked for this process. Use as a context manager.
+
+    `config_file` is what the user would write after a verb; it only serves messages.
+    """
+
+    def __init__(self, folder: Path, config_file: str = "CONFIG") -> None:
+        self.folder = folder
+        self.config_file = config_file
+        self._lock: int | None = None
+
+    def __enter__(self) -> Self:
+        lock = self.folder / ".lock"
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._lock = os.open(lock, os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise UserError(
+                f"{self.folder}: the folder of the run cannot be used: {error.strerror} ({error.filename}); "
+                "set run.root to a folder in which you may write"
+            ) from error
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            holder = os.pread(self._lock, 32, 0).decode(errors="replace").strip() or "unknown"
+            self._unlock()
+            if error.errno not in (errno.EAGAIN, errno.EACCES):
+                raise UserError(
+                    f"{lock}: cannot be locked: {error.strerror}; set run.root to a local disk"
+                ) from error
+            raise UserError(
+                f"{self.folder}: process {holder} works on this run; wait for it, stop it, "
+                "or write run.name=another to begin another run"
+            ) from error
+        # A forked worker that outlives us must not hold the lock; closing its copy leaves ours locked.
+        os.register_at_fork(after_in_child=self._unlock)
+        try:
+            os.ftruncate(self._lock, 0)
+            os.pwrite(self._lock, f"{os.getpid()}\n".encode(), 0)
+            self._heal()
+        except BaseException as error:
+            self._unlock()
+            if is_disk_full(error):
+                raise disk_full(lock) from error
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._unlock()
+
+    def _unlock(self) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def _heal(self) -> None:
+        """Ends what a killed process had begun: a folder with a manifest only has to be moved."""
+        for manifest in sorted(
+            (self.folder / ".work").glob(f"*/{MANIFEST}"), key=lambda path: path.stat().st_mtime
+        ):
+            self._publish(manifest.parent)
+
+    def work(self, stage: str, key: str) -> Work:
+        """The folder in which a stage runs; the same one again after a kill, if the key is the same."""
+        return Work(self.folder / ".work" / f"{stage}-{key[:12]}")
+
+    def finish(self, work: Work, manifest: dict[str, Any]) -> Artefact:
+        """Turns a work folder into the stage's artefact.
+
+        `manifest` needs "stage" and "key"; "outputs", "version" and "created" are added here.
+        """
+        outputs = work.outputs()
+        created = time.strftime("%Y-%m-%dT%H:%M:%S%z")
+        work.write_json(MANIFEST, manifest | {"outputs": outputs, "version": __version__, "created": created})
+        return self._publish(work.path)
+
+    def _publish(self, finished: Path) -> Artefact:
+        """Moves a finished folder to its place, what was there to `.earlier`; killed, `_heal` ends it."""
+        shutil.rmtree(finished / SCRATCH, ignore_errors=True)
+        manifest = _read_manifest(finished, f"rm -r {finished}")
+        place = self.folder / manifest["stage"]
+        if place.exists():
+            self._move_aside(place)
+        finished.rename(place)
+        _flush_folder(self.folder)
+        return Artefact(place, manifest)
+
+    def _move_aside(self, place: Path) -> None:
+        key = _read_manifest(place, self._mend(place.name))["key"]
+        aside = self.folder / ".earlier" / f"{place.name}-{key[:12]}"
+        aside.parent.mkdir(exist_ok=True)
+        if aside.exists():  # the same key, so the same content, unless somebody has changed it
+            shutil.rmtree(aside)
+        place.rename(aside)
+
+    def find(self, stage: str, key: str) -> Artefact | None:
+        """The artefact that was made under this key, even if newer settings had replaced it since."""
+        place = self.folder / stage
+        if place.exists() and _read_manifest(place, self._mend(stage))["key"] == key:
+            return self.artefact(stage)
+        earlier = self.folder / ".earlier" / f"{stage}-{key[:12]}"
+        if not earlier.exists():
+            return None
+        self._verify(earlier, f"rm -r {earlier}")
+        if place.exists():
+            self._move_aside(place)
+        earlier.rename(place)  # killed before this line, the next start comes here again
+        return self.artefact(stage)
+
+    def artefact(self, stage: str) -> Artefact:
+        """The finished output of a stage, every file checked.
+
+        Raises UserError if the stage is not finished or a file of it is missing or damaged.
+        """
+        place = self.folder / stage
+        if not place.exists():
+            raise UserError(
+                f"{place}: stage '{stage}' is not done; do it with: maestromotif {stage} {self.config_file}"
+            )
+        return self._verify(place, self._mend(stage))
+
+    def _mend(self, stage: str) -> str:
+        return f"rm -r {self.folder / stage} && maestromotif {stage} {self.config_file}"
+
+    def _verify(self, folder: Path, mend: str) -> Artefact:
+        manifest = _read_manifest(folder, mend)
+        problems = []
+        for name, digest in manifest["outputs"].items():
+            path = folder / name
+            if not path.is_file():
+                problems.append(f"{path}: is missing")
+            elif sha256(path) != digest:
+                problems.append(f"{path}: is damaged: its SHA-256 is not the one in {MANIFEST}")
+        if problems:
+            raise UserError("\n".join([*problems, f"put back what was there, or make it anew: {mend}"]))
+        return Artefact(folder, manifest)
+
+
+def _read_manifest(folder: Path, mend: str) -> dict[str, Any]:
+    path = folder / MANIFEST
+    try:
+        manifest = json.loads(path.read_text())
+        if not all(isinstance(manifest[name], str) for name in ("stage", "key")):
+            raise TypeError
+        if not isinstance(manifest["outputs"], dict):
+            raise TypeError
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: is missing\nput it back, or make it anew: {mend}") from error
+    except OSError as error:
+        raise UserError(
+            f"{path}: cannot be read: {error.strerror}\nmend that, or make it anew: {mend}"
+        ) from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path}: is damaged\nput it back, or make it anew: {mend}") from error
+    return dict(manifest)
