@@ -154,8 +154,8 @@ class Sources:
             self._extend(path, Layer(name, values, root), asked_by)
 
     def _extend(self, path: Path, layer: Layer, asked_by: tuple[Path, ...]) -> None:
-        bases = layer.values.pop("extends", [])
-        bases = list(bases) if isinstance(bases, ListConfig) else [bases]
+        bases = layer.values.pop("extends", None)
+        bases = [] if bases is None else list(bases) if isinstance(bases, ListConfig) else [bases]
         if not all(isinstance(base, str) for base in bases):
             line = layer.line(("extends",))
             self.problems.append(

@@ -1,0 +1,71 @@
+# make quickstart   from nothing to a report that you can open, in about ten minutes
+# make test         all tests, linters and the type checker
+#
+# Needs git, make and Python 3.11 to 3.13 with venv (on Debian: python3 and python3-venv).
+# Everything goes into .venv; what is there already is not made again.
+
+PYTHON ?= python3
+VENV ?= .venv
+JOBS ?= 2
+CONFIG ?= configs/quickstart.yaml
+
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+INSTALLED_DEV := $(VENV)/.installed-dev
+
+.DEFAULT_GOAL := help
+.PHONY: help quickstart test lint format constraints clean
+
+help:
+	@sed -n 's/^# //p' Makefile
+	@echo 'make lint         linters and the type checker alone'
+	@echo 'make format       write all code in the one format'
+	@echo 'make constraints  newest versions of everything into constraints.txt'
+	@echo 'make clean        delete .venv and caches; runs/ and downloaded weights stay'
+
+quickstart: $(INSTALLED)
+	@$(BIN)/maestromotif run $(CONFIG)
+
+test: $(INSTALLED_DEV) lint
+	@$(BIN)/python -m pytest -n $(JOBS)
+
+lint: $(INSTALLED_DEV)
+	@$(BIN)/ruff check --quiet
+	@$(BIN)/ruff format --check --quiet || { echo "some files are not in the format; mend it with: make format"; exit 1; }
+	@$(BIN)/mypy --no-error-summary
+
+format: $(INSTALLED_DEV)
+	@$(BIN)/ruff format
+
+# A stamp is newer than the two files that say what to install, or the installation is done again; pip leaves
+# alone what is right already. The developers' installation holds everything that the plain one does.
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(call install,.,$(VENV))
+	@touch $@
+
+$(INSTALLED_DEV): pyproject.toml constraints.txt
+	@$(call install,.[dev],$(VENV))
+	@touch $(INSTALLED) $@
+
+define install
+$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' || \
+	{ echo "Python 3.11, 3.12 or 3.13 is needed, $(PYTHON) is $$($(PYTHON) --version 2>&1); choose one with: make PYTHON=python3.12 ..."; exit 2; }; \
+$(PYTHON) -m venv $(2) || { echo "$(PYTHON) cannot make a virtual environment; on Debian: apt-get install python3-venv"; exit 2; }; \
+echo "installing into $(2) (about 1 GB; a minute or two)"; \
+$(2)/bin/python -m pip install --quiet --disable-pip-version-check --editable '$(1)' --constraint constraints.txt
+endef
+
+# The exact versions that are tested, for Python 3.11 and usable for 3.12 and 3.13: everything but the extras gpu
+# and vllm, which fit the machine's driver. No addresses: any index will do.
+constraints:
+	@rm -rf $(VENV)-constraints
+	@$(PYTHON) -m venv $(VENV)-constraints
+	@$(VENV)-constraints/bin/python -m pip install --quiet --disable-pip-version-check '.[dev,slurm]'
+	@{ echo "# Made by 'make constraints' with $$($(PYTHON) --version)."; \
+	   $(VENV)-constraints/bin/python -m pip freeze --exclude maestromotif | grep -E '^[A-Za-z0-9._-]+==[^ ]+$$' | sort -f; } > constraints.txt.new
+	@mv constraints.txt.new constraints.txt
+	@rm -rf $(VENV)-constraints
+
+clean:
+	@rm -rf $(VENV) $(VENV)-constraints .pytest_cache .mypy_cache .ruff_cache .hypothesis dist
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,5 @@
+"""`python -m maestromotif`."""
+
+from maestromotif.cli import main
+
+main()

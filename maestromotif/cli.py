@@ -1,0 +1,131 @@
+"""The verbs of the command line. Nothing heavy is imported before the verb that needs it.
+
+    maestromotif run configs/quickstart.yaml learning.steps=2000000
+
+Exit status: 0 done, 2 a mistake that the user can mend (one line a mistake on stderr), 130 interrupted.
+"""
+
+import logging
+import shlex
+import signal
+import sys
+from typing import NoReturn
+
+import click
+
+from maestromotif import __version__
+from maestromotif.errors import UserError
+
+STAGE_VERBS = {
+    "collect": "Play NetHack and keep what is seen.",
+    "annotate": "Let a language model judge what was seen by the skill texts.",
+    "distil": "Learn a reward model for each skill from the judgements.",
+    "train": "Learn all skills at once, by reinforcement learning.",
+    "compose": "Check the program that carries out the task with the skills.",
+    "evaluate": "Play the task on dungeons that training never saw.",
+    "report": "Write one HTML page about all of it.",
+}
+
+
+class Verbs(click.Group):
+    """Lists the verbs in the order in which they are used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+
+@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, message="maestromotif %(version)s")
+def cli() -> None:
+    """NetHack agents from plain words.
+
+    CONFIG is a YAML file; KEY=VALUE changes one setting of it, as in learning.steps=1000.
+    """
+
+
+def _takes_config(verb: str, says: str) -> click.Command:
+    """The command of a verb that takes a config."""
+
+    def command(config: str, overrides: tuple[str, ...], print_config: bool) -> None:
+        if print_config:
+            from maestromotif.config import dump, load
+
+            click.echo(dump(load(config, overrides)), nl=False)
+        else:
+            _run(verb, config, overrides)
+
+    return click.Command(
+        verb,
+        callback=command,
+        help=says,
+        params=[
+            click.Argument(["config"]),
+            click.Argument(["overrides"], nargs=-1, metavar="[KEY=VALUE]..."),
+            click.Option(
+                ["--print-config"], is_flag=True, help="Print the whole config and do nothing else."
+            ),
+        ],
+        # so that --learning.steps=1000 reaches the config, which says how to write it
+        context_settings={"ignore_unknown_options": True},
+    )
+
+
+cli.add_command(_takes_config("run", "Do every stage below that is not done yet."))
+for _verb, _says in STAGE_VERBS.items():
+    cli.add_command(_takes_config(_verb, _says))
+
+
+@cli.command()
+@click.argument("config", required=False)
+@click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
+def doctor(config: str | None, overrides: tuple[str, ...]) -> None:
+    """Say what is installed, what is missing and what mends it."""
+    from maestromotif.doctor import examine
+
+    sys.exit(examine(config, overrides))
+
+
+def _run(verb: str, config_file: str, overrides: tuple[str, ...]) -> None:
+    """Runs one stage or all of them; the last line on stdout is the path of what was made."""
+    from maestromotif.config import load
+    from maestromotif.pipeline import open_run, run_all, run_stage
+
+    config = load(config_file, overrides)
+    _log_to_stderr()
+    run = open_run(config, shlex.join((config_file, *overrides)))
+    artefact = run_all(config, run) if verb == "run" else run_stage(config, verb, run)
+    pages = [name for name in artefact.manifest["outputs"] if name.endswith(".html")]
+    click.echo(artefact.path / pages[0] if pages else artefact.path)
+
+
+def _log_to_stderr() -> None:
+    """Log lines on stderr, above the progress bar where there is one."""
+    from tqdm import tqdm
+
+    class Handler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            tqdm.write(self.format(record), file=sys.stderr)
+
+    handler = Handler()
+    handler.setFormatter(logging.Formatter("%(asctime)s  %(message)s", datefmt="%H:%M:%S"))
+    logger = logging.getLogger("maestromotif")
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+
+
+def main() -> NoReturn:
+    """The console script."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that worker processes are stopped too
+    try:
+        status = cli.main(prog_name="maestromotif", standalone_mode=False)
+    except UserError as error:
+        click.echo(str(error), err=True)
+        sys.exit(2)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("stopped; start the same command again to go on", err=True)
+        sys.exit(130)
+    sys.exit(status if isinstance(status, int) else 0)

@@ -1,0 +1,311 @@
+"""The stages from words to behaviour, and how they are run: what is done is skipped, what is missing is made.
+
+A stage is a function `run(config, inputs, work) -> facts`. It is identified by a key: the SHA-256 of the
+settings that matter to it, the digests of its inputs, the content of the files that it reads and the version of
+the package. The same key means the same output, so a finished stage with the same key need not run again, and
+a stage that was killed goes on in its own work folder.
+"""
+
+import hashlib
+import importlib
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from maestromotif import __version__, skill, store
+from maestromotif.config import dump
+from maestromotif.errors import UserError
+from maestromotif.progress import duration
+from maestromotif.settings import Config
+from maestromotif.store import Artefact, Run, Work
+
+log = logging.getLogger("maestromotif")
+
+# Settings that say where and how fast, never what comes out. Results must not depend on them.
+NOT_IN_KEYS = {
+    "run.name",
+    "run.root",
+    "nethack.workers",
+    "language.path",  # the file's content is in the key by its SHA-256
+    "language.cache",
+    "language.threads",
+}
+
+StageFunction = Callable[[Config, dict[str, Artefact], Work], dict[str, Any]]
+Contents = dict[str, str]  # what is read, in words -> SHA-256
+
+
+def skill_contents(config: Config) -> Contents:
+    """The skill texts and the programs beside them."""
+    contents = {}
+    for one in skill.load_all(config.skills_folder, config.skills):
+        contents[str(one.path)] = one.digest
+        if one.program is not None:
+            contents[str(one.program_path)] = store.sha256(one.program_path)
+    return contents
+
+
+def model_contents(config: Config) -> Contents:
+    """The skill texts and the weights of the language model that judges by them."""
+    from maestromotif.language.weights import MODELS
+
+    known = MODELS.get(config.language.model)
+    weights = {f"weights of {known.name}": known.sha256} if known else {}  # else the SHA-256 is a setting
+    return skill_contents(config) | weights
+
+
+def training_contents(config: Config) -> Contents:
+    """The skills, the training program, and the reward models if the config names a folder of them."""
+    contents = skill_contents(config) | file_contents("compose.training", config.compose.training)
+    if config.reward.path is not None:
+        for name in config.skills:
+            for file in ("params.msgpack", "card.json"):
+                contents |= file_contents("reward.path", str(Path(config.reward.path) / name / file))
+    return contents
+
+
+def program_contents(config: Config) -> Contents:
+    """The skills and both programs over skills."""
+    return (
+        skill_contents(config)
+        | file_contents("compose.training", config.compose.training)
+        | file_contents("task.program", config.task.program)
+    )
+
+
+def file_contents(setting: str, path: str) -> Contents:
+    """One file that a setting names."""
+    try:
+        return {path: store.sha256(Path(path))}
+    except OSError as error:
+        raise UserError(
+            f"{path}: cannot be read: {error.strerror}; {setting} must name a readable file"
+        ) from error
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step of the path. Whatever its output depends on must be named here."""
+
+    name: str
+    function: str  # "package.module:function", imported when the stage runs and not before
+    inputs: tuple[str, ...]
+    settings: tuple[str, ...]  # dotted keys of sections or fields
+    contents: Callable[[Config], Contents]
+
+    def load(self) -> StageFunction:
+        module, _, name = self.function.partition(":")
+        function: StageFunction = getattr(importlib.import_module(module), name)
+        return function
+
+
+# Stages whose work is done already if the config names a folder of reward models.
+MAKE_REWARDS = ("collect", "annotate", "distil")
+
+STAGES = (
+    Stage(
+        "collect",
+        "maestromotif.preferences.collect:run",
+        inputs=(),
+        settings=("run", "nethack", "collect"),
+        contents=lambda config: {},
+    ),
+    Stage(
+        "annotate",
+        "maestromotif.preferences.annotate:run",
+        inputs=("collect",),
+        settings=("run", "skills", "language", "annotate"),
+        contents=model_contents,
+    ),
+    Stage(
+        "distil",
+        "maestromotif.rewards.distil:run",
+        inputs=("collect", "annotate"),
+        settings=("run", "skills", "annotate", "distil"),
+        contents=skill_contents,
+    ),
+    Stage(
+        "train",
+        "maestromotif.learning.train:run",
+        inputs=("distil",),
+        settings=("run", "skills", "nethack", "annotate.changes", "reward", "learning"),
+        contents=training_contents,
+    ),
+    Stage(
+        "compose",
+        "maestromotif.composing.compose:run",
+        inputs=(),
+        settings=("run", "skills", "compose", "task"),
+        contents=program_contents,
+    ),
+    Stage(
+        "evaluate",
+        "maestromotif.evaluation.evaluate:run",
+        inputs=("distil", "train", "compose"),  # distil: the replay shows the rewards
+        settings=(
+            "run",
+            "skills",
+            "nethack",
+            "annotate.changes",
+            "reward",
+            "learning.network",
+            "task",
+            "evaluate",
+        ),
+        contents=training_contents,
+    ),
+    Stage(
+        "report",
+        "maestromotif.dashboard.report:run",
+        inputs=("collect", "annotate", "distil", "train", "compose", "evaluate"),
+        settings=tuple(Config.model_fields),
+        contents=program_contents,
+    ),
+)
+
+
+def open_run(config: Config, config_file: str = "CONFIG") -> Run:
+    """The run that the config names, not yet locked; `config_file` as the user wrote it, with overrides."""
+    return Run(Path(config.run.root) / config.run.name, config_file)
+
+
+def run_all(config: Config, run: Run, stages: Sequence[Stage] = STAGES) -> Artefact:
+    """Runs every stage that is not done yet, in order, and returns the last one's artefact."""
+    with run:
+        wanted = [stage for stage in stages if not _replaced(config, stage.name)]
+        for stage in wanted:  # what cannot be read is found now, not after an hour
+            stage.contents(config)
+        _write_config(config, run)
+        done: dict[str, Artefact] = {}
+        for number, stage in enumerate(wanted, start=1):
+            inputs = {name: done[name] for name in _inputs(config, stage)}
+            left = [other.name for other in wanted[number:]]
+            done[stage.name] = _ensure(config, stage, inputs, run, f"[{number}/{len(wanted)}] ", left)
+        return done[wanted[-1].name]
+
+
+def run_stage(config: Config, name: str, run: Run, stages: Sequence[Stage] = STAGES) -> Artefact:
+    """Runs one stage, if it is not done yet, from the finished outputs of those before it.
+
+    Raises UserError if one of them is not finished, or was made with other settings than these.
+    """
+    by_name = {stage.name: stage for stage in stages}
+    with run:
+        stage = by_name[name]
+        inputs = {name: _current(config, by_name, name, run) for name in _inputs(config, stage)}
+        _write_config(config, run)
+        return _ensure(config, stage, inputs, run, "", [])
+
+
+def identity(config: Config, stage: Stage, inputs: Mapping[str, str]) -> dict[str, Any]:
+    """Everything that a stage's output depends on; `inputs` are digests."""
+    return {
+        "stage": stage.name,
+        "version": __version__,
+        "config": _picked(config, stage.settings),
+        "inputs": dict(inputs),
+        "files": stage.contents(config),
+    }
+
+
+def key_of(identity: dict[str, Any]) -> str:
+    return hashlib.sha256(store.canonical(identity)).hexdigest()
+
+
+def _ensure(
+    config: Config, stage: Stage, inputs: dict[str, Artefact], run: Run, label: str, left: list[str]
+) -> Artefact:
+    """The stage's artefact: found, or made."""
+    known = identity(config, stage, {name: artefact.digest for name, artefact in inputs.items()})
+    key = key_of(known)
+    if artefact := run.find(stage.name, key):
+        log.info("%s%s: done already", label, stage.name)
+        return artefact
+    started = time.monotonic()
+    where = run.folder
+    try:
+        work = run.work(stage.name, key)
+        where = work.path
+        goes_on = any(work.path.iterdir())
+        log.info("%s%s: %s", label, stage.name, "goes on where it was stopped" if goes_on else "begins")
+        facts = stage.load()(config, inputs, work)
+        seconds = round(time.monotonic() - started, 1)
+        artefact = run.finish(
+            work, known | {"key": key, "facts": facts, "seconds": seconds, "resumed": goes_on}
+        )
+    except Exception as error:
+        if store.is_disk_full(error) and not isinstance(error, UserError):
+            named = getattr(error, "filename", None)
+            raise store.disk_full(Path(named) if isinstance(named, str) else where) from error
+        raise
+    rest = f"; left: {', '.join(left)}" if left else ""
+    log.info("%s%s: done in %s%s", label, stage.name, duration(seconds), rest)
+    return artefact
+
+
+def _current(config: Config, stages: Mapping[str, Stage], name: str, run: Run) -> Artefact:
+    """A finished stage's artefact, if it and those before it are what the config asks for now."""
+    artefact = run.artefact(name)
+    stage = stages[name]
+    digests = {}
+    for source in _inputs(config, stage):
+        digests[source] = _current(config, stages, source, run).digest
+    differences = _differences(artefact.manifest, identity(config, stage, digests))
+    if differences:
+        raise UserError(
+            f"{artefact.path}: was made otherwise: {'; '.join(differences)}\n"
+            f"make it anew with: maestromotif {name} {run.config_file}\n"
+            f"or all that is needed with: maestromotif run {run.config_file}"
+        )
+    return artefact
+
+
+def _differences(made: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
+    """What differs between a manifest and an identity, in words."""
+    differences = []
+    if made["version"] != asked["version"]:
+        differences.append(f"by version {made['version']}, this is {asked['version']}")
+    for key in sorted(made["config"].keys() | asked["config"].keys()):
+        before, now = made["config"].get(key), asked["config"].get(key)
+        if before != now:
+            differences.append(f"{key} was {before!r}, is {now!r}")
+    for path in sorted(made["files"].keys() | asked["files"].keys()):
+        if made["files"].get(path) != asked["files"].get(path):
+            differences.append(f"{path} has changed")
+    for name in sorted(made["inputs"].keys() | asked["inputs"].keys()):
+        if made["inputs"].get(name) != asked["inputs"].get(name):
+            differences.append(f"'{name}' has been made anew since")
+    return differences
+
+
+def _inputs(config: Config, stage: Stage) -> list[str]:
+    return [name for name in stage.inputs if stage.name in MAKE_REWARDS or not _replaced(config, name)]
+
+
+def _replaced(config: Config, name: str) -> bool:
+    """Whether the config's own reward models stand in for a stage."""
+    return config.reward.path is not None and name in MAKE_REWARDS
+
+
+def _picked(config: Config, settings: Sequence[str]) -> dict[str, Any]:
+    """Dotted key -> plain value of every field below `settings`."""
+    flat: dict[str, Any] = {}
+
+    def flatten(value: Any, key: str) -> None:
+        if isinstance(value, dict) and value:
+            for name, item in value.items():
+                flatten(item, f"{key}.{name}" if key else name)
+        elif key not in NOT_IN_KEYS and any(key == name or key.startswith(f"{name}.") for name in settings):
+            flat[key] = value
+
+    flatten(config.model_dump(mode="json"), "")
+    return flat
+
+
+def _write_config(config: Config, run: Run) -> None:
+    """The whole config as it was used last, for people; the manifests say what each stage used."""
+    with store.writing(run.folder / "config.yaml") as file:
+        file.write(dump(config).encode())
