@@ -68,7 +68,9 @@ def load(folder: str | Path, name: str) -> Skill:
     folder = Path(folder)
     path = folder / f"{name}.md"
     if not _NAME.fullmatch(name):
-        raise UserError(f"skills: '{name}' is not a skill name; use small letters, digits and _, as in 'go_down'")
+        raise UserError(
+            f"skills: '{name}' is not a skill name; use small letters, digits and _, as in 'go_down'"
+        )
     if not path.is_file():
         raise UserError(_no_such_skill(folder, path, name))
     text = _read(path)
@@ -126,11 +128,13 @@ def _split(path: Path, text: str) -> tuple[str, int, str]:
     lines = text.splitlines()
     first = next((n for n, line in enumerate(lines) if line.strip()), None)
     if first is None:
-        raise UserError(f"{path}:1: the file is empty; it needs a YAML head between '---' lines and a description")
+        raise UserError(
+            f"{path}:1: the file is empty; it needs a YAML head between '---' lines and a description"
+        )
     if lines[first].strip() != "---":
         raise UserError(
-            f"{path}:{first + 1}: no head; the file must begin with a line '---', then name:, starts:, ends:, "
-            "then another line '---'"
+            f"{path}:{first + 1}: no head; the file must begin with a line '---', then name:, starts:, "
+            "ends:, then another line '---'"
         )
     end = next((n for n in range(first + 1, len(lines)) if lines[n].strip() == "---"), None)
     if end is None:
@@ -166,11 +170,14 @@ def _head_fields(path: Path, head: str, head_line: int, name: str) -> dict[str, 
             problems.append(f"{path}:{seen[key]}: '{key}' must be words, got {values[key]!r}")
         elif key == "name" and values[key] != name:
             problems.append(
-                f"{path}:{seen[key]}: the name is '{values[key]}' but the file is '{path.name}'; they must agree"
+                f"{path}:{seen[key]}: the name is '{values[key]}' but the file is '{path.name}'; "
+                "they must agree"
             )
     max_turns = values.get("max_turns", DEFAULT_MAX_TURNS)
     if isinstance(max_turns, bool) or not isinstance(max_turns, int) or max_turns < 1:
-        problems.append(f"{path}:{seen['max_turns']}: 'max_turns' must be a whole number of at least 1, got {max_turns!r}")
+        problems.append(
+            f"{path}:{seen['max_turns']}: 'max_turns' must be a whole number of at least 1, got {max_turns!r}"
+        )
     if problems:
         raise UserError("\n".join(problems))
     return {str(key): value for key, value in values.items()}

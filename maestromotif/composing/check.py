@@ -1,0 +1,178 @@
+"""Checks of a program before it may run: its shape, its types, its behaviour. All in the user's terms.
+
+`program` and `skill_program` read the text only; `behaviour` runs it in the sandbox on games of dice.
+"""
+
+import ast
+import difflib
+import re
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from maestromotif.composing import interface, sandbox
+from maestromotif.composing.sandbox import ProgramHost
+from maestromotif.composing.scenarios import Dice
+from maestromotif.errors import UserError
+from maestromotif.nethack.state import FIELDS
+from maestromotif.skill import Skill
+
+MAX_SOURCE = 100_000  # characters
+GAMES, STEPS = 32, 120  # of the behaviour tests: 3,840 states, and as many again
+
+_PROGRAM_TAIL = """
+def _use(state: GameState, available: list[Skill]) -> Skill:
+    return Program().select(state, available)
+"""
+_INTERRUPT_TAIL = """
+def _use_should_end(state: GameState) -> bool:
+    return Program().should_end(state)
+"""
+_SKILL_TAIL = """
+def _use(state: GameState) -> tuple[bool, bool]:
+    return may_start(state), should_end(state)
+"""
+
+
+def program(source: str, path: str, skills: Sequence[Skill]) -> None:
+    """Checks a program over these skills. Raises UserError with every problem, each as file:line:column."""
+    tree = _parse(source, path)
+    classes = [node for node in tree.body if isinstance(node, ast.ClassDef)]
+    found = next((node for node in classes if node.name == "Program"), None)
+    if found is None:
+        names = ", ".join(node.name for node in classes) or "none"
+        raise UserError(f"{path}:1: no class 'Program'; the classes of the file are: {names}")
+    methods = {node.name: node for node in found.body if isinstance(node, ast.FunctionDef)}
+    if "select" not in methods:
+        raise UserError(
+            f"{path}:{found.lineno}: class Program has no method "
+            "'select(self, state: GameState, available: list[Skill]) -> Skill'"
+        )
+    tail = _PROGRAM_TAIL + (_INTERRUPT_TAIL if "should_end" in methods else "")
+    where = {"select": methods["select"].lineno, "Program": found.lineno}
+    if "should_end" in methods:
+        where["should_end"] = methods["should_end"].lineno
+    _check_types(source, tail, path, [skill.name for skill in skills], interface.stubs(skills), where)
+
+
+def skill_program(source: str, path: str) -> None:
+    """Checks `may_start` and `should_end` of a skill. Raises UserError as `program` does."""
+    tree = _parse(source, path)
+    functions = {node.name: node.lineno for node in tree.body if isinstance(node, ast.FunctionDef)}
+    missing = [name for name in ("may_start", "should_end") if name not in functions]
+    if missing:
+        raise UserError(
+            "\n".join(f"{path}:1: no function '{name}(state: GameState) -> bool'" for name in missing)
+        )
+    _check_types(source, _SKILL_TAIL, path, [], interface.stubs([]), functions)
+
+
+def behaviour(source: str, path: str, skills: Sequence[Skill], seed: int) -> dict[str, Any]:
+    """Runs the program and the skills' programs on games of dice; returns counts (no times) as plain JSON.
+
+    The host refuses exceptions, time-outs, unknown skills and skills that may not start. Here, too: what a
+    game does must not depend on its neighbours or on earlier episodes. Raises UserError.
+    """
+    calls = _play(source, path, skills, seed, neighbours=0)
+    again = _play(source, path, skills, seed, neighbours=1)
+    if not np.array_equal(calls, again):
+        step, game = np.argwhere(calls != again)[0]
+        raise UserError(
+            f"{path}: what it does in game {game} at step {step} depends on other games or on earlier "
+            "episodes; keep all memory in 'self' and set it up in __init__, not in the class or the module"
+        )
+    began = Counter(calls[calls >= 0].tolist())
+    return {
+        "states": int(calls.size),
+        "calls": {skill.name: began[k] for k, skill in enumerate(skills)},
+    }
+
+
+def _play(source: str, path: str, skills: Sequence[Skill], seed: int, neighbours: int) -> np.ndarray:
+    """Skill index of each call begun, else -1: int32 [STEPS, GAMES / 2], of the even games.
+
+    The even games meet the same states for any `neighbours`; the odd ones do not, and neither do the even
+    ones in the short episode that all play before.
+    """
+    watched = slice(0, GAMES, 2)
+    dice, others, past = (
+        Dice(GAMES, seed),
+        Dice(GAMES, seed + 1 + neighbours),
+        Dice(GAMES, seed + 3 + neighbours),
+    )
+    running = np.full(GAMES, -1, np.int32)
+    began = np.full((STEPS, GAMES), -1, np.int32)
+    with ProgramHost(source, skills, GAMES, seed, path) as host:
+        for _ in range(20):  # an episode whose only trace must be that it was
+            past.fresh[:] = running < 0
+            running, switched = host.step(past.state, running, past.fresh)
+            past.advance(running, switched)
+        dice.fresh[:] = others.fresh[:] = True
+        for step in range(STEPS):
+            state = {name: column.copy() for name, column in others.state.items()}
+            fresh = others.fresh.copy()
+            for name, column in dice.state.items():
+                state[name][watched] = column[watched]
+            fresh[watched] = dice.fresh[watched]
+            running, switched = host.step(state, running, fresh)
+            began[step, switched] = running[switched]
+            dice.advance(running, switched)
+            others.advance(running, switched)
+    return began[:, watched]
+
+
+def _parse(source: str, path: str) -> ast.Module:
+    if len(source) > MAX_SOURCE:
+        raise UserError(f"{path}: {len(source)} characters; a program may have {MAX_SOURCE}")
+    try:
+        return ast.parse(source)
+    except SyntaxError as error:
+        raise UserError(f"{path}:{error.lineno}:{error.offset}: not Python: {error.msg}") from error
+    except (ValueError, RecursionError, MemoryError) as error:
+        raise UserError(f"{path}: not Python: {error}") from error
+
+
+def _check_types(
+    source: str, tail: str, path: str, skills: Sequence[str], stubs: str, where: dict[str, int]
+) -> None:
+    """`tail` uses the source as the host will; `where`: lines of the definitions its errors are about."""
+    text = source if source.endswith("\n") else source + "\n"
+    last = text.count("\n")
+    problems = []
+    for record in sandbox.type_check(text + tail, stubs):
+        message = _explain(record["code"], record["message"], skills)
+        row, column = record["location"]["row"], record["location"]["column"]
+        if row <= last:
+            problems.append(f"{path}:{row}:{column}: {message}")
+        else:
+            name = next((name for name in where if f"{name}`" in record["message"]), next(iter(where)))
+            problems.append(f"{path}:{where[name]}: {name} cannot be called as it must be: {message}")
+    if problems:
+        raise UserError("\n".join(problems))
+
+
+def _explain(code: str, message: str, skills: Sequence[str]) -> str:
+    """The checker's message, in the words of this project where we know better ones."""
+    text = message.replace("`", "'")
+    if code in ("unresolved-attribute", "invalid-assignment") and "type 'GameState'" in text:
+        name = re.findall(r"'(\w+)'", text.replace("'GameState'", ""))[-1]
+        if name in FIELDS:
+            return f"GameState.{name} cannot be set; a program may only read the state"
+        return f"GameState has no field '{name}'{_suggest(name, list(FIELDS))}"
+    found = text.rpartition("found ")[2]
+    strange = [name for name in re.findall(r'"([^"]*)"', found) if name not in skills]
+    if skills and "Literal[" in found and strange:
+        return f"'{strange[0]}' is not a skill of this run{_suggest(strange[0], skills)}"
+    if code == "unresolved-import":
+        name = re.findall(r"'([\w.]+)'", text)[0]
+        return f"no module '{name}' in the sandbox; there are {', '.join(interface.MODULES)}"
+    if code == "unresolved-reference":
+        return f"{text[0].upper()}{text[1:]}"
+    return text
+
+
+def _suggest(name: str, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"; did you mean '{near[0]}'?" if near else f"; there are {', '.join(known)}"

@@ -1,0 +1,100 @@
+"""compose: takes the programs of a run, checks each before it may run, and keeps what was checked.
+
+Artefact: `program.py` (carries out the task), `training.py` (under which the skills are trained),
+`skills/<name>.py` (when each skill may start and should end; the default where a skill is only a text) and
+`check.json`: each file's SHA-256, provenance and the counts of its behaviour tests.
+"""
+
+import hashlib
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from maestromotif import skill
+from maestromotif.composing import check, interface, provenance
+from maestromotif.errors import UserError
+from maestromotif.settings import Config
+from maestromotif.skill import Skill
+from maestromotif.store import Artefact, Work
+
+log = logging.getLogger(__name__)
+
+
+def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, Any]:
+    """The stage. Raises UserError with every problem of every program."""
+    skills = skill.load_all(config.skills_folder, config.skills)
+    report: dict[str, Any] = {"skills": {}, "programs": {}}
+    problems: list[str] = []
+
+    for one in skills:
+        try:
+            report["skills"][one.name] = _skill_program(one)
+        except UserError as error:
+            problems.append(str(error))
+    sources = {}
+    for role, file in (("program", config.task.program), ("training", config.compose.training)):
+        try:
+            sources[role] = read(file)
+            report["programs"][role] = _program(sources[role], file, skills)
+        except UserError as error:
+            problems.append(str(error))
+    if problems:
+        raise UserError("\n".join(problems))
+
+    for role, file in (("program", config.task.program), ("training", config.compose.training)):
+        counts = check.behaviour(sources[role], file, skills, seed=config.run.seed)
+        report["programs"][role]["behaviour"] = counts
+        idle = [name for name, calls in counts["calls"].items() if calls == 0]
+        if idle:
+            log.warning("%s never used %s on %d trial states", file, ", ".join(idle), counts["states"])
+
+    for role, source in sources.items():
+        work.write_text(f"{role}.py", source)
+    for one in skills:
+        work.write_text(f"skills/{one.name}.py", one.program or interface.default_program(one))
+    work.write_json("check.json", report)
+    return {
+        "task": {"name": config.task.name, "words": config.task.words},
+        "programs": {role: entry["provenance"] for role, entry in report["programs"].items()},
+    }
+
+
+def read(path: str | Path) -> str:
+    """A program's text. Raises UserError when there is no such file."""
+    path = Path(path)
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        there = sorted(file.name for file in path.parent.glob("*.py")) if path.parent.is_dir() else []
+        hint = f"there are {', '.join(there)}" if there else f"there are no programs in {path.parent}"
+        raise UserError(f"{path}: no such program; {hint}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read: {error}") from error
+
+
+def _program(source: str, path: str, skills: Sequence[Skill]) -> dict[str, Any]:
+    origin = provenance.parse(source, path)
+    check.program(source, path, skills)
+    return _entry(source, Path(path), origin)
+
+
+def _skill_program(one: Skill) -> dict[str, Any]:
+    if one.program is None:
+        return {"file": None, "default": True}
+    path = one.program_path
+    origin = provenance.parse(one.program, str(path))
+    check.skill_program(one.program, str(path))
+    return _entry(one.program, path, origin)
+
+
+def _entry(source: str, path: Path, origin: dict[str, Any]) -> dict[str, Any]:
+    stale = provenance.stale(origin, path)
+    for reason in stale:
+        log.warning("%s: %s; the program may no longer fit", path, reason)
+    return {
+        "file": path.name,
+        "sha256": hashlib.sha256(source.encode()).hexdigest(),
+        "provenance": origin,
+        "stale": stale,
+    }

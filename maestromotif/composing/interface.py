@@ -1,0 +1,149 @@
+"""What a program over skills is: the text that the type checker and the sandbox build it from.
+
+A file in `policies/` defines one class. One object of it is made for every episode:
+
+    class Program:
+        def __init__(self) -> None: ...
+        def select(self, state: GameState, available: list[Skill]) -> Skill: ...
+        def should_end(self, state: GameState) -> bool: ...        # optional
+
+`select` is asked when an episode begins and whenever the running skill ends; it returns one of
+`available`, the names of the skills that may start now, in the order of the config and never empty.
+`should_end` may end the running skill early; it is asked on every environment step.
+
+A file `skills/<name>.py` defines two functions without memory:
+
+    def may_start(state: GameState) -> bool: ...
+    def should_end(state: GameState) -> bool: ...
+
+`GameState` and `Skill` are there without an import. The language is a Python without class inheritance,
+decorators on methods, generators, `del`, files, network and third-party packages; `random`, `math`, `re`,
+`json`, `collections`, `functools`, `itertools`, `dataclasses` and `typing` can be imported. `random` is
+seeded from the run's seed, the game, the episode and the step. What is printed is dropped.
+"""
+
+import re
+from collections.abc import Sequence
+
+from maestromotif.nethack.state import FIELDS
+from maestromotif.skill import Skill
+
+MODULES = ("collections", "dataclasses", "functools", "itertools", "json", "math", "random", "re", "typing")
+
+
+def stubs(skills: Sequence[Skill]) -> str:
+    """Declarations of GameState and Skill for the type checker; Skill is a Literal of these skills' names."""
+    fields = "\n".join(f"    {name}: {kind.__name__}" for name, kind in FIELDS.items())
+    names = ", ".join(repr(skill.name) for skill in skills)
+    return (
+        "from dataclasses import dataclass\nfrom typing import Literal\n\n"
+        f"Skill = Literal[{names}]\n\n@dataclass(frozen=True)\nclass GameState:\n{fields}\n"
+    )
+
+
+def default_program(skill: Skill) -> str:
+    """For a skill that is only a text: may always start; ends when the depth changes or its turns are up."""
+    return (
+        "def may_start(state: GameState) -> bool:\n"
+        "    return True\n\n\n"
+        "def should_end(state: GameState) -> bool:\n"
+        f"    return state.depth != state.skill_start_depth or state.skill_turns >= {skill.max_turns}\n"
+    )
+
+
+def used_fields(sources: Sequence[str]) -> list[str]:
+    """The fields of GameState whose names occur as words in the sources; only these are sent to the sandbox.
+
+    A column of 64 values costs 15 us a call. A field that a program reaches by a name put
+    together at run time is not found here: the program then fails with an AttributeError at that line.
+    """
+    words = {word for source in sources for word in re.findall(r"\w+", source)}
+    return [name for name in FIELDS if name in words]
+
+
+def shim(fields: Sequence[str], names: Sequence[str]) -> str:
+    """The code around the programs inside the sandbox.
+
+    It expects `_sources` (one program over skills, then one source a skill, each already shifted to its own
+    lines), `_games` and `_draws` (whether a source uses `random`). `_serve()` never returns: each turn it
+    hands its answer to the host function `_exchange` and gets the next columns from it.
+
+    Columns in: `fresh` and `running`, one entry a game, `keys` (seeds of `random`), then `values`, one list a
+    field. Out: the pair (skill index a game, switched a game), or (what, game, skill index, text) on a fault.
+    """
+    annotated = "\n".join(f"    {name}: {FIELDS[name].__name__}" for name in fields) or "    pass"
+    return f"""
+import random as _random
+from dataclasses import dataclass as _dataclass
+
+@_dataclass(frozen=True)
+class GameState:
+{annotated}
+
+def _load(source):
+    space = {{"GameState": GameState, "Skill": str}}
+    exec(source, space)
+    return space
+
+_names = {list(names)!r}
+_index = {{name: k for k, name in enumerate(_names)}}
+_spaces = [_load(source) for source in _sources]
+_program = _spaces[0]["Program"]
+_may_start = [space["may_start"] for space in _spaces[1:]]
+_should_end = [space["should_end"] for space in _spaces[1:]]
+_interrupts = hasattr(_program, "should_end")
+_players = [None] * _games
+_at = [-1, -1]
+
+def _step(fresh, running, keys, values):
+    skills, switched = [], []
+    game = 0
+    for row in zip(*values) if values else [()] * len(fresh):
+        state = GameState(*row)
+        k = running[game]
+        _at[0] = game
+        if _draws:
+            _random.seed(keys[game])
+        if fresh[game]:
+            _at[1] = -1
+            _players[game] = _program()
+            k = -1
+        end = k < 0
+        if not end:
+            _at[1] = k
+            end = _should_end[k](state)
+            if end is False and _interrupts:
+                _at[1] = -1
+                end = _players[game].should_end(state)
+            if end is not True and end is not False:
+                return ("should_end", game, _at[1], repr(end)[:80])
+        if end:
+            available = []
+            for j in range(len(_names)):
+                _at[1] = j
+                may = _may_start[j](state)
+                if may is True:
+                    available.append(_names[j])
+                elif may is not False:
+                    return ("may_start", game, j, repr(may)[:80])
+            _at[1] = -1
+            if available:
+                chosen = _players[game].select(state, available[:])
+                if not isinstance(chosen, str) or chosen not in available:
+                    return ("select", game, -1, repr(chosen)[:80])
+                k = _index[chosen]
+            elif k < 0:
+                return ("nothing", game, -1, "")
+            else:
+                end = False
+        skills.append(k)
+        switched.append(end)
+        game += 1
+    return (skills, switched)
+
+def _serve():
+    answer = None
+    while True:
+        fresh, running, keys, values = _exchange(answer)
+        answer = _step(fresh, running, keys, values)
+"""

@@ -1,0 +1,75 @@
+"""Where a program comes from, as told by the comment block at its top.
+
+The block is YAML behind '#': the key `provenance` with
+
+model           the language model that wrote the program
+date            when
+prompt          the prompt's file, relative to the program's folder
+prompt_sha256   SHA-256 of that file when the program was written
+score           success measured for it, or null
+
+and for a skill's program also the skill's text that it was written from: `text` and `text_sha256`.
+"""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from maestromotif.errors import UserError
+from maestromotif.skill import suggest
+
+REQUIRED = ("model", "date", "prompt", "prompt_sha256", "score")
+_OPTIONAL = ("text", "text_sha256")
+
+
+def parse(source: str, path: str) -> dict[str, Any]:
+    """The header's keys and values as plain JSON. Raises UserError that says what is missing."""
+    block = []
+    for line in source.splitlines():
+        if not line.startswith("#"):
+            break
+        block.append(line.removeprefix("#").removeprefix(" "))
+    try:
+        head = yaml.safe_load("\n".join(block))
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        raise UserError(
+            f"{path}:{mark.line + 1 if mark else 1}: the provenance header is not YAML: {error}"
+        ) from error
+    fields = head.get("provenance") if isinstance(head, dict) else None
+    if not isinstance(fields, dict):
+        raise UserError(
+            f"{path}:1: no provenance header; the file must begin with a comment '# provenance:' that gives "
+            f"{', '.join(REQUIRED)}"
+        )
+    missing = [key for key in REQUIRED if key not in fields]
+    unknown = [str(key) for key in fields if key not in (*REQUIRED, *_OPTIONAL)]
+    problems = [f"{path}:1: the provenance header lacks '{key}'" for key in missing]
+    problems += [
+        f"{path}:1: the provenance header has an unknown key '{key}'{suggest(key, (*REQUIRED, *_OPTIONAL))}"
+        for key in unknown
+    ]
+    for key in ("model", "date", "prompt", "prompt_sha256"):
+        if key in fields and not fields[key]:
+            problems.append(f"{path}:1: '{key}' of the provenance header is empty")
+    score = fields.get("score")
+    if score is not None and (isinstance(score, bool) or not isinstance(score, int | float)):
+        problems.append(f"{path}:1: 'score' of the provenance header must be a number or null, got {score!r}")
+    if problems:
+        raise UserError("\n".join(problems))
+    return {key: value if key == "score" else str(value) for key, value in fields.items()}
+
+
+def stale(fields: dict[str, Any], path: Path) -> list[str]:
+    """Files named by the header that are not there or have changed since the program was written."""
+    found = []
+    for key in ("prompt", "text"):
+        if key in fields:
+            file = path.parent / str(fields[key])
+            if not file.is_file():
+                found.append(f"{fields[key]} is not there")
+            elif hashlib.sha256(file.read_bytes()).hexdigest() != fields.get(f"{key}_sha256"):
+                found.append(f"{fields[key]} has changed since")
+    return found

@@ -1,0 +1,311 @@
+"""The sandbox in which programs over skills run: pydantic-monty, and the only module that knows of it.
+
+Programs are untrusted. They are run by an interpreter of its own (Monty) in a worker process, without
+files, network, environment or imports of packages, under limits of time, memory and recursion. One call
+serves all games of a pool step: columns of plain numbers go in, skill indexes come out.
+
+The worker sits in an endless loop that is suspended at each exchange with the host. (Feeding it a new
+snippet each step would be simpler, but Monty keeps every snippet it was ever fed.) A failure is a
+UserError with the program's file, line and what happened; nothing is replaced by a guess.
+"""
+
+import ast
+import difflib
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import pydantic_monty as monty
+from jaxtyping import Bool, Int
+
+from maestromotif.composing import interface
+from maestromotif.errors import UserError
+from maestromotif.nethack.state import FIELDS
+from maestromotif.skill import Skill
+
+# A call takes well under a millisecond. The limit is there for programs that never return; it is on the wall
+# clock and generous, so that a crowded machine never ends a long training run.
+CALL_SECONDS = 10.0
+MEMORY_BYTES = 64 << 20
+RECURSION = 150
+
+
+def _limits(call_seconds: float) -> monty.ResourceLimits:
+    return {
+        "max_turn_duration_secs": call_seconds,
+        "max_memory": MEMORY_BYTES,
+        "max_recursion_depth": RECURSION,
+        "max_suspensions": 2**62,  # one exchange a pool step, for as long as a run lasts
+    }
+
+
+class ProgramHost:
+    """Runs one program over skills for N games. A context manager; not thread-safe.
+
+    program: source of the class Program; path: its file, for messages; skills: K skills in the order of their
+    indexes; games: N; seed: of the sandbox's `random`, which is seeded anew for every game and step, so that
+    a game's choices do not depend on the games beside it; call_seconds: limit of one call.
+    """
+
+    def __init__(
+        self,
+        program: str,
+        skills: Sequence[Skill],
+        games: int,
+        seed: int,
+        path: str = "program.py",
+        call_seconds: float = CALL_SECONDS,
+    ) -> None:
+        self._set_up(program, skills, games, seed, path, call_seconds)
+        try:
+            session = self._session
+            setup = {"_sources": self._shifted, "_games": games, "_draws": self._draws}
+            shim = interface.shim(self._fields, self._names)
+            session.feed_run(shim, inputs=setup, print_callback=_drop, external_lookup={})
+            self._advance(session.feed_start("_serve()", print_callback=_drop, external_lookup={}))
+        except (monty.MontyError, UserError) as error:
+            failure = self._failure(error) if isinstance(error, monty.MontyError) else error
+            self.close()
+            raise failure from None
+
+    def _set_up(
+        self, program: str, skills: Sequence[Skill], games: int, seed: int, path: str, call_seconds: float
+    ) -> None:
+        """Everything but the code in the worker: sources and their lines, a fresh worker, counters."""
+        self._names = [skill.name for skill in skills]
+        self._paths = [path]
+        self._sources = [program]
+        for skill in skills:
+            self._paths.append(str(skill.program_path if skill.program is not None else skill.path))
+            self._sources.append(
+                skill.program if skill.program is not None else interface.default_program(skill)
+            )
+        # Each source gets lines of its own, so that a line in a traceback tells the file.
+        self._first_line = []
+        self._shifted = []
+        lines = 0
+        for source in self._sources:
+            self._first_line.append(lines)
+            self._shifted.append("\n" * lines + source)
+            lines += source.count("\n") + 1
+        self._fields = interface.used_fields(self._sources)
+        self._draws = any("random" in source for source in self._sources)
+        self._seed = seed
+        self._call_seconds = call_seconds
+        self._episode = np.zeros(games, np.uint64)
+        self._calls = np.zeros(games, np.uint64)
+        self._pool: monty.Monty | None = monty.Monty(max_processes=1, turn_duration_limit_grace=5.0)
+        self._pool.__enter__()
+        self._session = self._pool.checkout(
+            limits=_limits(call_seconds),
+            os_policy={"sleep": "zero", "random_start": {"seed": seed}, "process_time": "zero"},
+        )
+        self._session.__enter__()
+        self._waiting: monty.FunctionSnapshot | None = None
+
+    @property
+    def games(self) -> int:
+        return len(self._episode)
+
+    def step(
+        self,
+        state: dict[str, np.ndarray],
+        running: Int[np.ndarray, " N"],
+        fresh: Bool[np.ndarray, " N"],
+    ) -> tuple[Int[np.ndarray, " N"], Bool[np.ndarray, " N"]]:
+        """The skill each game is under from now on (int32) and whether a new call of a skill begins (bool).
+
+        state: one array [N] a field of GameState; `skill` need not be there, it follows from `running`, the
+        index of the skill that acted, or -1 where there is none yet. fresh: a new episode has begun, so the
+        game's Program is made anew. A skill goes on where it has not ended, or where none may start.
+
+        Raises UserError with file, line and cause when a program fails; the host is then closed.
+        """
+        if self._waiting is None:
+            raise UserError(f"{self._paths[0]}: the program has failed before and is not run any more")
+        self._episode += fresh
+        self._calls = np.where(fresh, np.uint64(0), self._calls + np.uint64(1))
+        keys = _keys(self._seed, self._episode, self._calls).tolist() if self._draws else []
+        acting = np.where(fresh, -1, running).tolist()
+        values = [self._column(name, state, acting) for name in self._fields]
+        try:
+            self._advance(self._waiting.resume({"return_value": (fresh.tolist(), acting, keys, values)}))
+            answer = self._waiting.args[0]
+            if len(answer) != 2:
+                raise self._fault(*answer)
+        except (monty.MontyError, UserError) as error:
+            failure = self._failure(error) if isinstance(error, monty.MontyError) else error
+            self.close()
+            raise failure from None
+        skills, switched = answer
+        return np.array(skills, np.int32), np.array(switched, bool)
+
+    def dump(self) -> bytes:
+        """Everything needed to go on exactly from here: memories, random state, counters."""
+        if self._waiting is None:
+            raise UserError(f"{self._paths[0]}: the program has failed before and cannot be saved")
+        head = {
+            "programs": self._digest(),
+            "seed": self._seed,
+            "call_seconds": self._call_seconds,
+            "episode": self._episode.tolist(),
+            "calls": self._calls.tolist(),
+        }
+        return json.dumps(head).encode() + b"\n" + self._waiting.dump()
+
+    @classmethod
+    def load(cls, data: bytes, program: str, skills: Sequence[Skill], path: str = "program.py") -> Self:
+        """The host that `dump` was called on. Raises UserError when the programs are not the same."""
+        head_bytes, _, worker = data.partition(b"\n")
+        head = json.loads(head_bytes)
+        host = cls.__new__(cls)
+        host._set_up(program, skills, len(head["episode"]), head["seed"], path, head["call_seconds"])
+        try:
+            if head["programs"] != host._digest():
+                raise UserError(
+                    f"{path}: the program or a skill's program was changed since the checkpoint was written; "
+                    "put the old text back, or start the stage anew"
+                )
+            host._episode = np.array(head["episode"], np.uint64)
+            host._calls = np.array(head["calls"], np.uint64)
+            host._advance(host._session.load_snapshot(worker, print_callback=_drop, external_lookup={}))
+        except BaseException:
+            host.close()
+            raise
+        return host
+
+    def close(self) -> None:
+        """Ends the worker. Safe to call twice."""
+        self._waiting = None
+        if self._pool is not None:
+            self._session.__exit__(None, None, None)
+            self._pool.__exit__(None, None, None)
+            self._pool = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _digest(self) -> str:
+        return hashlib.sha256(json.dumps([self._names, self._sources]).encode()).hexdigest()
+
+    def _column(self, name: str, state: dict[str, np.ndarray], acting: list[int]) -> list[Any]:
+        if name == "skill":
+            return [self._names[k] if k >= 0 else "" for k in acting]
+        column: list[Any] = state[name].astype(FIELDS[name], copy=False).tolist()
+        return column
+
+    def _advance(self, snapshot: monty.SyncSnapshot) -> None:
+        """Goes on until the worker asks for the next columns; anything else that it asks for is refused."""
+        while not (isinstance(snapshot, monty.FunctionSnapshot) and snapshot.function_name == "_exchange"):
+            if isinstance(snapshot, monty.MontyComplete):
+                raise UserError(f"{self._paths[0]}: the program left the sandbox's loop")
+            snapshot = snapshot.resume_auto()
+        self._waiting = snapshot
+
+    def _place(self, line: int) -> str:
+        """'file:line' for a line of the worker's numbering."""
+        which = max(k for k, first in enumerate(self._first_line) if first < line)
+        return f"{self._paths[which]}:{line - self._first_line[which]}"
+
+    def _definition(self, which: int, name: str) -> str:
+        """'file:line' of a function's definition; `which` 0 is the program, k + 1 the skill k."""
+        for node in ast.walk(ast.parse(self._sources[which])):
+            if isinstance(node, ast.FunctionDef) and node.name == name:
+                return f"{self._paths[which]}:{node.lineno}"
+        return self._paths[which]
+
+    def _fault(self, what: str, game: int, skill: int, text: str) -> UserError:
+        """The message for an answer of the right kind of call and the wrong kind of value."""
+        if what == "nothing":
+            return UserError(
+                f"{self._paths[0]}: no skill may start at the beginning of an episode (game {game}); "
+                f"may_start is False for all of {', '.join(self._names)}; add a skill that may always start"
+            )
+        place = self._definition(skill + 1, what)
+        if what in ("should_end", "may_start"):
+            return UserError(f"{place}: {what} returned {text} (game {game}); it must return True or False")
+        name = text.strip("'\"")
+        if name in self._names:
+            return UserError(
+                f"{place}: select returned '{name}' (game {game}), which may not start now; it must "
+                "return one of the skills in 'available'"
+            )
+        near = difflib.get_close_matches(name, self._names, n=1)
+        hint = f"did you mean '{near[0]}'?" if near else f"the skills are {', '.join(self._names)}"
+        return UserError(f"{place}: select returned {text} (game {game}), which is not a skill; {hint}")
+
+    def _failure(self, error: monty.MontyError) -> UserError:
+        """The message for an exception that a program raised, or that a limit raised in it."""
+        if isinstance(error, monty.MontyCrashedError):
+            return UserError(f"{self._paths[0]}: the sandbox's process ended while the program ran: {error}")
+        frames = (
+            error.traceback() if isinstance(error, monty.MontyRuntimeError | monty.MontySyntaxError) else []
+        )
+        # Programs are loaded by exec, whose frames are called <string>; the others belong to the shim.
+        lines = [frame.line for frame in frames if frame.filename == "<string>"]
+        what = f"{type(error.exception()).__name__}: {error.exception()}"
+        syntax = re.search(r"\(<string>, line (\d+)\)", what)
+        if syntax:
+            return UserError(f"{self._place(int(syntax[1]))}: {what[: syntax.start()].strip()}")
+        if isinstance(error.exception(), TimeoutError):
+            what = f"it took more than {self._call_seconds:g} s for one call and was stopped"
+        elif isinstance(error.exception(), MemoryError):
+            what = f"it took more than {MEMORY_BYTES >> 20} MB of memory and was stopped"
+        if lines:
+            return UserError(f"{self._place(lines[-1])}: {what}")
+        return UserError(f"{self._culprit()}: {what}")
+
+    def _culprit(self) -> str:
+        """The file whose function was running when a limit struck that leaves no traceback."""
+        try:
+            _, skill = self._session.feed_run("_at")
+        except (monty.MontyError, RuntimeError):
+            return " or ".join(dict.fromkeys(self._paths))
+        return self._paths[int(skill) + 1]
+
+
+def type_check(source: str, stubs: str) -> list[dict[str, Any]]:
+    """The type checker's errors (ty's JSON records: code, message, location {row, column}) in `source`."""
+    with (
+        monty.Monty(max_processes=1, request_timeout=6 * CALL_SECONDS) as pool,
+        pool.checkout(
+            limits=_limits(CALL_SECONDS),
+            type_check=True,
+            type_check_stubs=stubs,
+            type_check_format="json",
+        ) as session,
+    ):
+        try:
+            session.feed_run(source, print_callback=_drop, external_lookup={})
+        except monty.MontyTypingError as error:
+            return [record for record in json.loads(error.display()) if record["severity"] == "error"]
+        except monty.MontyError:
+            return []  # the types are right; what it does when run is seen by the ProgramHost
+    return []
+
+
+def _drop(stream: str, text: str) -> None:
+    """What programs print goes nowhere: it could flood a log of a run of days."""
+
+
+def _keys(seed: int, episode: np.ndarray, calls: np.ndarray) -> np.ndarray:
+    """uint64 [N] seeds below 2**62, one for each (seed, game, episode, step), by splitmix64 over the four.
+
+    Steele, Lea & Flood 2014, "Fast splittable pseudorandom number generators".
+    """
+    key = np.full(len(episode), seed % 2**64, np.uint64)
+    for part in (np.arange(len(episode), dtype=np.uint64), episode, calls):
+        key = key + part + np.uint64(0x9E3779B97F4A7C15)
+        key = (key ^ (key >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        key = (key ^ (key >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        key ^= key >> np.uint64(31)
+    return key >> np.uint64(2)

@@ -1,0 +1,100 @@
+"""Games of dice: cheap sequences of legal GameStates on which programs over skills are tried out.
+
+They keep what is always true in NetHack (turns go up, the depth changes by one, nothing is deeper than
+`deepest`, flags of a level are forgotten when it is left) and draw the rest at random, so that a program
+meets situations that its author did not think of.
+"""
+
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Int
+
+from maestromotif.nethack.state import FIELDS, SKILL_FIELDS
+
+_FLAGS = ("downstairs_seen", "upstairs_seen", "altar_in_view", "shopkeeper_in_view")
+
+
+class Dice:
+    """N games. `state` holds one array [N] a field of GameState, without the skill's name."""
+
+    def __init__(self, games: int, seed: int) -> None:
+        self._random = np.random.default_rng(seed)
+        self.state: dict[str, np.ndarray] = {
+            name: np.zeros(games, bool if kind is bool else np.int32)
+            for name, kind in FIELDS.items()
+            if name != "skill"
+        }
+        self.fresh: Bool[np.ndarray, " N"] = np.ones(games, bool)
+        self._begin(self.fresh)
+
+    def advance(self, skills: Int[np.ndarray, " N"], switched: Bool[np.ndarray, " N"]) -> None:
+        """One environment step under `skills`; `switched`: where a new call of the skill begins with it."""
+        s, draw = self.state, self._random
+        games = len(skills)
+        self._skill_begins(switched)
+        turns = draw.choice([0, 1, 1, 1, 5, 25], games)
+        for name, amount in (("step", 1), ("skill_steps", 1), ("turn", turns), ("skill_turns", turns)):
+            s[name] += amount
+        s["idle_steps"] += 1
+        news = draw.random(games) < 0.3
+        s["explored"][news] += draw.integers(1, 40, games)[news]
+        s["idle_steps"][news] = 0
+        for name in _FLAGS:
+            s[name] |= draw.random(games) < 0.03
+        s["on_downstairs"] = s["downstairs_seen"] & (draw.random(games) < 0.1)
+        s["on_upstairs"] = s["upstairs_seen"] & (draw.random(games) < 0.1) & ~s["on_downstairs"]
+        s["hp"] = np.clip(s["hp"] + draw.integers(-2, 3, games), 1, s["max_hp"])
+        s["hunger"] = np.clip(s["hunger"] + (draw.random(games) < 0.01), 0, 4)
+        for name in ("gold", "kills", "sellable_items"):
+            s[name] += draw.random(games) < 0.03
+        sold = s["shopkeeper_in_view"] & (s["sellable_items"] > 0) & (draw.random(games) < 0.2)
+        s["items_sold"] += sold
+        s["sellable_items"] -= sold
+        s["has_eaten_in_mines"] |= (s["dungeon"] == 2) & (draw.random(games) < 0.05)
+        down = draw.random(games) < 0.03
+        up = (draw.random(games) < 0.03) & (s["depth"] > 1) & ~down
+        self._change_level(down, up)
+        self.fresh = draw.random(games) < 0.005
+        self._begin(self.fresh)
+
+    def _change_level(self, down: np.ndarray, up: np.ndarray) -> None:
+        s = self.state
+        at_branch = s["depth"] == s["branch_depth"]
+        into_mines = down & at_branch & (s["dungeon"] == 0) & (self._random.random(len(down)) < 0.5)
+        out_of_mines = up & (s["depth"] == s["branch_depth"] + 1) & (s["dungeon"] == 2)
+        seen = (
+            ~at_branch
+            & (s["branch_depth"] < 0)
+            & (s["dungeon"] == 0)
+            & (self._random.random(len(down)) < 0.01)
+        )
+        s["branch_depth"][seen] = s["depth"][seen]
+        s["dungeon"][into_mines] = 2
+        s["dungeon"][out_of_mines] = 0
+        s["depth"] += down.astype(np.int32) - up.astype(np.int32)
+        s["deepest"] = np.maximum(s["deepest"], s["depth"])
+        moved = down | up
+        for name in (*_FLAGS, "on_downstairs", "on_upstairs", "explored", "idle_steps"):
+            s[name][moved] = 0
+        s["downstairs_seen"] |= up
+        s["upstairs_seen"] |= down
+        s["on_downstairs"] |= up
+        s["on_upstairs"] |= down
+
+    def _begin(self, mask: np.ndarray) -> None:
+        for column in self.state.values():
+            column[mask] = 0
+        begin: dict[str, Any] = {
+            "turn": 1, "depth": 1, "deepest": 1, "branch_depth": -1, "hp": 14, "max_hp": 14, "xp_level": 1,
+            "hunger": 1, "upstairs_seen": True, "on_upstairs": True,
+        }  # fmt: skip
+        for name, value in begin.items():
+            self.state[name][mask] = value
+        self._skill_begins(mask)
+
+    def _skill_begins(self, mask: np.ndarray) -> None:
+        for name in SKILL_FIELDS:
+            if name in self.state:
+                self.state[name][mask] = 0
+        self.state["skill_start_depth"][mask] = self.state["depth"][mask]

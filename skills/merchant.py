@@ -1,0 +1,21 @@
+# provenance:
+#   model: Claude (Anthropic), in a development session
+#   date: 2026-11-23
+#   prompt: prompts/program.md
+#   prompt_sha256: 3de5496ead07663e50ad544ae1567ed7cb7b8b4c86a9af09acac512506bfdb87
+#   text: merchant.md
+#   text_sha256: ff93eda78470840671490c9031198e62858d34a880756edf218105d8e4917ff6
+#   score: null
+
+MAX_TURNS = 200
+MAX_STEPS = 400
+
+
+def may_start(state: GameState) -> bool:
+    return state.shopkeeper_in_view and state.sellable_items > 0
+
+
+def should_end(state: GameState) -> bool:
+    if state.depth != state.skill_start_depth or state.sellable_items == 0:
+        return True
+    return state.skill_turns >= MAX_TURNS or state.skill_steps >= MAX_STEPS
