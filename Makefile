@@ -52,7 +52,7 @@ $(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14)
 	{ echo "Python 3.11, 3.12 or 3.13 is needed, $(PYTHON) is $$($(PYTHON) --version 2>&1); choose one with: make PYTHON=python3.12 ..."; exit 2; }; \
 $(PYTHON) -m venv $(2) || { echo "$(PYTHON) cannot make a virtual environment; on Debian: apt-get install python3-venv"; exit 2; }; \
 echo "installing into $(2) (about 1 GB; a minute or two)"; \
-$(2)/bin/python -m pip install --quiet --disable-pip-version-check --editable '$(1)' --constraint constraints.txt
+$(2)/bin/python -m pip install -qq --disable-pip-version-check --editable '$(1)' --constraint constraints.txt
 endef
 
 # The exact versions that are tested, for Python 3.11 and usable for 3.12 and 3.13: everything but the extras gpu
@@ -60,7 +60,7 @@ endef
 constraints:
 	@rm -rf $(VENV)-constraints
 	@$(PYTHON) -m venv $(VENV)-constraints
-	@$(VENV)-constraints/bin/python -m pip install --quiet --disable-pip-version-check '.[dev,slurm]'
+	@$(VENV)-constraints/bin/python -m pip install -qq --disable-pip-version-check '.[dev,slurm]'
 	@{ echo "# Made by 'make constraints' with $$($(PYTHON) --version)."; \
 	   $(VENV)-constraints/bin/python -m pip freeze --exclude maestromotif | grep -E '^[A-Za-z0-9._-]+==[^ ]+$$' | sort -f; } > constraints.txt.new
 	@mv constraints.txt.new constraints.txt

@@ -1,7 +1,7 @@
 """The stages from words to behaviour, and how they are run: what is done is skipped, what is missing is made.
 
 A stage is a function `run(config, inputs, work) -> facts`. It is identified by a key: the SHA-256 of the
-settings that matter to it, the digests of its inputs, the content of the files that it reads and the version of
+settings that matter to it, the digests of its inputs, the content of files that it reads and the version of
 the package. The same key means the same output, so a finished stage with the same key need not run again, and
 a stage that was killed goes on in its own work folder.
 """
@@ -50,11 +50,10 @@ def skill_contents(config: Config) -> Contents:
 
 def model_contents(config: Config) -> Contents:
     """The skill texts and the weights of the language model that judges by them."""
-    from maestromotif.language.weights import MODELS
+    from maestromotif.language import weights
 
-    known = MODELS.get(config.language.model)
-    weights = {f"weights of {known.name}": known.sha256} if known else {}  # else the SHA-256 is a setting
-    return skill_contents(config) | weights
+    digest, _ = weights.identity(config.language)
+    return skill_contents(config) | {f"weights of {config.language.model}": digest}
 
 
 def training_contents(config: Config) -> Contents:

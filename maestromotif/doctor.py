@@ -1,0 +1,303 @@
+"""`maestromotif doctor`: what is installed, what is missing, and the command that mends it.
+
+Each check is a function that yields findings; what is required and missing makes the exit status 1.
+"""
+
+import contextlib
+import importlib.metadata
+import netrc
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Literal
+
+import click
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from maestromotif import __version__
+from maestromotif.errors import UserError
+from maestromotif.settings import Config, LanguageSettings, RunSettings
+
+SOURCE = Path(__file__).resolve().parent.parent  # the checkout, if the package is installed from one
+GIBIBYTE = 1024**3
+MEMORY_WANTED = 6 * GIBIBYTE  # the quickstart's peak with the 1.5B model and its games, rounded up
+NLE_SECONDS = 60
+
+# What an extra adds, and how it is recognised.
+EXTRAS = {
+    "gpu": "training on an NVIDIA GPU",
+    "vllm": "annotation with larger language models on a GPU",
+    "slurm": "starting runs on a SLURM cluster",
+    "dev": "tests, linters and the type checker",
+}
+
+NLE_TRIAL = """
+import nle.env
+env = nle.env.NLE(savedir=None)
+env.reset(seed=1)
+for action in range(10):
+    env.step(action)
+env.close()
+"""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the report; what is "absent" is optional, what is "missing" is required."""
+
+    state: Literal["ok", "note", "absent", "missing"]
+    what: str
+    mend: str = ""  # a command, or what to do
+
+
+def examine(config_file: str | None, overrides: Sequence[str]) -> int:
+    """Prints the report. 0 if everything that is required is there, else 1."""
+    config, of_config = read_config(config_file, overrides)
+    run, language = (config.run, config.language) if config else (RunSettings(), LanguageSettings())
+    missing = sum(
+        _print(title, findings)
+        for title, findings in (
+            ("config", of_config),
+            ("Python", python()),
+            ("packages", packages()),
+            ("game", game()),
+            ("machine", machine()),
+            ("disk", disk(Path(run.root))),
+            ("language models", weights(language)),
+            ("optional", chain(extras(), chromium(), wandb_key())),
+        )
+    )
+    click.echo(f"\n{missing} required thing{'' if missing == 1 else 's'} missing" if missing else "\nready")
+    return 1 if missing else 0
+
+
+def _print(title: str, findings: Sequence[Finding] | Iterator[Finding]) -> int:
+    """Prints findings as they come and returns how many required things are missing."""
+    missing = 0
+    for finding in findings:
+        if title:
+            click.echo(f"\n{title}")
+            title = ""
+        click.echo(f"  {finding.state:8}{finding.what}")
+        if finding.mend:
+            click.echo(f"  {'':8}mend: {finding.mend}")
+        missing += finding.state == "missing"
+    return missing
+
+
+def read_config(config_file: str | None, overrides: Sequence[str]) -> tuple[Config | None, list[Finding]]:
+    """The config, None if there is none or it has mistakes, and what there is to say about it."""
+    if config_file is None:
+        return None, []
+    from maestromotif.config import load
+
+    try:
+        config = load(config_file, overrides)
+    except UserError as error:
+        return None, [Finding("missing", line) for line in str(error).splitlines()]
+    return config, [Finding("ok", f"{config_file} is valid")]
+
+
+def install_command(extra: str = "") -> str:
+    """The command that installs the package again, with an extra, in the Python that runs now."""
+    pip = f"{_python()} -m pip install"
+    with_extra = f"[{extra}]" if extra else ""
+    if (SOURCE / "pyproject.toml").is_file():
+        return f"cd {SOURCE} && {pip} --editable '.{with_extra}' --constraint constraints.txt"
+    return f"{pip} 'maestromotif{with_extra}=={__version__}'"
+
+
+def _python() -> str:
+    return sys.executable or "python3"
+
+
+def python() -> Iterator[Finding]:
+    version = platform.python_version()
+    if (3, 11) <= sys.version_info[:2] < (3, 14):
+        yield Finding("ok", f"Python {version}, {platform.system()} on {platform.machine()}")
+    else:
+        yield Finding(
+            "missing", f"Python {version}: needed is 3.11, 3.12 or 3.13", "python3.11 -m venv .venv"
+        )
+    if (platform.system(), platform.machine()) not in (("Linux", "x86_64"), ("Linux", "aarch64")):
+        yield Finding("missing", "nle has wheels for Linux on x86_64 and aarch64 only", "use such a machine")
+
+
+def packages() -> Iterator[Finding]:
+    """The packages that are always needed, against their ranges and against the tested versions."""
+    if installed("maestromotif") is None:
+        yield Finding("missing", "maestromotif is not installed in this Python", install_command())
+        return
+    pinned = constraints()
+    for requirement in requirements(""):
+        version = installed(requirement.name)
+        if version is None:
+            yield Finding("missing", f"{requirement}: not installed", install_command())
+        elif not requirement.specifier.contains(version, prereleases=True):
+            yield Finding(
+                "missing", f"{requirement.name} {version}, needed is {requirement}", install_command()
+            )
+        elif version != pinned.get(canonicalize_name(requirement.name), version):
+            tested = pinned[canonicalize_name(requirement.name)]
+            yield Finding("note", f"{requirement.name} {version}; tested is {tested}", install_command())
+        else:
+            yield Finding("ok", f"{requirement.name} {version}")
+
+
+def requirements(extra: str) -> list[Requirement]:
+    """What the package asks for, with an extra only what that adds."""
+    found = []
+    for text in importlib.metadata.requires("maestromotif") or []:
+        requirement = Requirement(text)
+        plain = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
+        if plain != bool(extra) and (
+            plain or (requirement.marker and requirement.marker.evaluate({"extra": extra}))
+        ):
+            found.append(requirement)
+    return sorted(found, key=lambda requirement: requirement.name.lower())
+
+
+def installed(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def constraints() -> dict[str, str]:
+    """Exact versions by package name, from the checkout's constraints.txt; empty without one."""
+    path = SOURCE / "constraints.txt"
+    if not path.is_file():
+        return {}
+    lines = (line.split("==") for line in path.read_text().splitlines() if "==" in line)
+    return {canonicalize_name(name.strip()): version.strip() for name, version in lines}
+
+
+def game() -> Iterator[Finding]:
+    """Plays ten steps of NetHack, in another process: a broken native library takes its process along."""
+    try:
+        trial = subprocess.run(
+            [_python(), "-c", NLE_TRIAL], capture_output=True, text=True, timeout=NLE_SECONDS, check=False
+        )
+    except subprocess.TimeoutExpired:
+        yield Finding("missing", f"NetHack did not play ten steps in {NLE_SECONDS} s", install_command())
+        return
+    if trial.returncode == 0:
+        yield Finding("ok", "NetHack plays")
+    else:
+        last = (trial.stderr.strip().splitlines() or [f"exit status {trial.returncode}"])[-1]
+        yield Finding("missing", f"NetHack does not play: {last}", install_command() + " --force-reinstall")
+
+
+def machine() -> Iterator[Finding]:
+    cores = len(os.sched_getaffinity(0))
+    yield Finding("ok" if cores > 1 else "note", f"{cores} CPU core{'' if cores == 1 else 's'}")
+    total, free = memory()
+    says = f"{total / GIBIBYTE:.1f} GiB of memory, {free / GIBIBYTE:.1f} free"
+    if free >= MEMORY_WANTED:
+        yield Finding("ok", says)
+    else:
+        smaller = "close other programs, or use a smaller model: language.model=qwen2.5-coder-0.5b-instruct"
+        yield Finding("note", f"{says}; the quickstart wants {MEMORY_WANTED / GIBIBYTE:.0f}", smaller)
+    try:
+        import jax
+
+        for device in jax.devices():
+            yield Finding("ok", f"JAX device {device.id}: {device.platform}, {device.device_kind}")
+    except Exception as error:  # whatever a driver or plug-in raises
+        yield Finding("missing", f"JAX has no device: {str(error).splitlines()[0]}", install_command())
+
+
+def memory() -> tuple[int, int]:
+    """(total, available) bytes for this process: of the machine, or of its control group if that has less."""
+    fields = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
+    total, free = (int(fields[name].split()[0]) * 1024 for name in ("MemTotal", "MemAvailable"))
+    try:
+        limit = int(Path("/sys/fs/cgroup/memory.max").read_text())
+        used = int(Path("/sys/fs/cgroup/memory.current").read_text())
+    except (OSError, ValueError):  # no control group, or "max": no limit
+        return total, free
+    return min(total, limit), min(free, limit - used)
+
+
+def disk(root: Path) -> Iterator[Finding]:
+    there = next(folder for folder in (root.absolute(), *root.absolute().parents) if folder.exists())
+    free = shutil.disk_usage(there).free
+    says = f"{free / GIBIBYTE:.1f} GiB free for runs below {root}"
+    if not os.access(there, os.W_OK):
+        yield Finding(
+            "missing", f"{there}: no permission to write runs there", "set run.root to another folder"
+        )
+    elif free < GIBIBYTE:
+        yield Finding("note", says, "free space, or set run.root to another disk")
+    else:
+        yield Finding("ok", says)
+
+
+def weights(settings: LanguageSettings) -> Iterator[Finding]:
+    """The configured model is required in the end, but it is fetched when it is needed."""
+    from maestromotif.language import weights as files
+
+    chosen = settings.model
+    try:
+        path = files.locate(settings)
+    except UserError as error:
+        yield Finding("missing", str(error))
+        return
+    if path is not None:
+        yield Finding("ok", f"{chosen}: {path}")
+    else:
+        model = files.MODELS.get(chosen)
+        size = f", {model.bytes / 1e9:.1f} GB" if model else ""
+        yield Finding("absent", f"{chosen}{size}: not here yet; 'run' and 'annotate' fetch it")
+    for name, model in files.MODELS.items():
+        if name != chosen:
+            other = files.locate(LanguageSettings(model=name, cache=settings.cache))
+            where = str(other) if other else f"{model.bytes / 1e9:.1f} GB, not here"
+            yield Finding("ok" if other else "absent", f"{name}: {where}")
+
+
+def extras() -> Iterator[Finding]:
+    if installed("maestromotif") is None:
+        return
+    for extra, purpose in EXTRAS.items():
+        wanted = requirements(extra)
+        lacking = [one.name for one in wanted if installed(one.name) is None]
+        if extra == "gpu":  # jax itself is always there; what the extra adds is its plug-in
+            lacking = [] if installed("jax-cuda13-plugin") else ["jax[cuda13]"]
+        if lacking:
+            says = f"extra '{extra}' ({purpose}): without {', '.join(lacking)}"
+            yield Finding("absent", says, install_command(extra))
+        else:
+            yield Finding("ok", f"extra '{extra}' ({purpose})")
+
+
+def chromium() -> Iterator[Finding]:
+    names = ("chromium", "chromium-browser", "google-chrome")
+    path = next((found for name in names if (found := shutil.which(name))), None)
+    if path:
+        yield Finding("ok", f"{path}, which the test of the report needs")
+    else:
+        yield Finding("absent", "chromium, which the test of the report needs", "apt-get install chromium")
+
+
+def wandb_key() -> Iterator[Finding]:
+    """Looks where wandb looks: the environment, then ~/.netrc."""
+    host = os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai").split("//")[-1].split("/")[0]
+    found = bool(os.environ.get("WANDB_API_KEY"))
+    with contextlib.suppress(
+        OSError, netrc.NetrcParseError
+    ):  # no such file, or one that wandb cannot read either
+        found = found or netrc.netrc(os.environ.get("NETRC")).authenticators(host) is not None
+    if found:
+        yield Finding("ok", f"a key for {host}")
+    else:
+        login = f"{Path(_python()).parent / 'wandb'} login"
+        yield Finding("absent", f"no key for {host}: Weights & Biases runs stay offline, in files", login)
