@@ -32,7 +32,7 @@ SCREEN = ("tty_chars", "tty_colors", "tty_cursor")
 FINAL = ("chars", "colors", "blstats", "message")
 
 # Indices of blstats (NLE 1.3.0, `nle.nethack.NLE_BL_*`).
-X, Y, HP, MAX_HP, DEPTH, GOLD, XP_LEVEL, TURN, HUNGER, DUNGEON, LEVEL = 0, 1, 10, 11, 12, 13, 18, 20, 21, 23, 24
+X, Y, HP, MAX_HP, DEPTH, GOLD, ENERGY, XP_LEVEL, TURN, HUNGER, DUNGEON, LEVEL = 0, 1, 10, 11, 12, 13, 14, 18, 20, 21, 23, 24
 
 Layout = Mapping[str, tuple[tuple[int, ...], np.dtype]]
 

@@ -1,0 +1,1 @@
+"""From play to preferences: observations, their captions, a language model's judgements."""
