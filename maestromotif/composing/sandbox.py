@@ -16,7 +16,7 @@ import json
 import re
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import pydantic_monty as monty
@@ -158,7 +158,7 @@ class ProgramHost:
         return json.dumps(head).encode() + b"\n" + self._waiting.dump()
 
     @classmethod
-    def load(cls, data: bytes, program: str, skills: Sequence[Skill], path: str = "program.py") -> Self:
+    def load(cls, data: bytes, program: str, skills: Sequence[Skill], path: str = "program.py") -> "ProgramHost":
         """The host that `dump` was called on. Raises UserError when the programs are not the same."""
         head_bytes, _, worker = data.partition(b"\n")
         head = json.loads(head_bytes)
@@ -186,7 +186,7 @@ class ProgramHost:
             self._pool.__exit__(None, None, None)
             self._pool = None
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "ProgramHost":
         return self
 
     def __exit__(

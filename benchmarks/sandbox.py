@@ -1,0 +1,44 @@
+"""Time of one call of the training program for all games, on games of dice. Ends with one line of JSON.
+
+python benchmarks/sandbox.py [games] [calls]
+"""
+
+import json
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from maestromotif import skill
+from maestromotif.composing import interface
+from maestromotif.composing.sandbox import ProgramHost
+from maestromotif.composing.scenarios import Dice
+
+ROOT = Path(__file__).parent.parent
+
+
+def main(games: int = 64, calls: int = 2_000) -> None:
+    skills = skill.load_all(ROOT / "skills", ["discoverer", "descender", "ascender"])
+    source = (ROOT / "policies/training.py").read_text()
+    dice, running = Dice(games, seed=0), np.full(games, -1, np.int32)
+    seconds = []
+    with ProgramHost(source, skills, games, seed=0) as host:
+        for _ in range(calls):
+            start = time.perf_counter()
+            running, switched = host.step(dice.state, running, dice.fresh)
+            seconds.append(time.perf_counter() - start)
+            dice.advance(running, switched)
+        snapshot = len(host.dump())
+    fields = interface.used_fields([source, *(one.program or "" for one in skills)])
+    low, middle, high = (round(float(value) * 1e6) for value in np.quantile(seconds, [0.01, 0.5, 0.99]))
+    print(
+        json.dumps(
+            {"games": games, "calls": calls, "fields": len(fields), "us_best": low, "us_median": middle}
+            | {"us_p99": high, "snapshot_bytes": snapshot}
+        )
+    )
+
+
+if __name__ == "__main__":
+    main(*(int(text) for text in sys.argv[1:]))

@@ -1,0 +1,301 @@
+"""The sandbox: what a program cannot do, what is said about it, and that games and snapshots are exact."""
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from maestromotif.composing import interface
+from maestromotif.composing.sandbox import ProgramHost
+from maestromotif.composing.scenarios import Dice
+from maestromotif.errors import UserError
+from maestromotif.nethack.state import FIELDS
+from maestromotif.skill import Skill
+
+PATH = "policies/tried.py"
+PROGRAM = """class Program:
+    def __init__(self) -> None:
+        self.calls: int = 0
+    def select(self, state: GameState, available: list[Skill]) -> Skill:
+        self.calls += 1
+        {line}
+        return available[self.calls % len(available)]
+"""
+DICE = PROGRAM.replace("{line}", "return random.choice(available)") + (
+    "    def should_end(self, state: GameState) -> bool:\n        return random.random() < 0.05\n"
+)
+
+
+def make_skill(name: str, program: str | None = None, max_turns: int = 30) -> Skill:
+    return Skill(name, "words", "any", "any", max_turns, Path(f"skills/{name}.md"), "0", program)
+
+
+SKILLS = [make_skill(name) for name in ("discoverer", "descender", "ascender")]
+
+
+def begin(source: str, games: int = 3, skills: list[Skill] = SKILLS, **settings: float) -> ProgramHost:
+    return ProgramHost(source, skills, games, seed=5, path=PATH, call_seconds=settings.get("call_seconds", 10.0))
+
+
+def first_step(host: ProgramHost, **fields: int) -> tuple[np.ndarray, np.ndarray]:
+    games = host.games
+    state = {name: np.full(games, fields.get(name, 0), np.int32) for name in FIELDS if name != "skill"}
+    return host.step(state, np.full(games, -1), np.ones(games, bool))
+
+
+def failure(source: str, skills: list[Skill] = SKILLS, **settings: float) -> str:
+    with pytest.raises(UserError) as error, begin(source, skills=skills, **settings) as host:
+        first_step(host)
+    return str(error.value)
+
+
+Step = tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]  # what a host is given
+Choice = tuple[np.ndarray, np.ndarray]  # what it answers
+
+
+def play(host: ProgramHost, dice: Dice, running: np.ndarray, steps: int) -> Iterator[tuple[Step, Choice]]:
+    for _ in range(steps):
+        given = ({name: column.copy() for name, column in dice.state.items()}, running, dice.fresh)
+        choice = host.step(*given)
+        yield given, choice
+        dice.advance(*choice)
+        running = choice[0]
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("return 1 / 0", "tried.py:6: ZeroDivisionError: division by zero"),
+        ("raise KeyError('lost')", "tried.py:6: KeyError: 'lost'"),
+        ("return state.dpth", "tried.py:6: AttributeError"),
+        ("return open('/etc/passwd').read()", "tried.py:6: PermissionError"),
+        ("open('/tmp/written_by_a_program', 'w')", "tried.py:6: PermissionError"),
+        ("import os; os.system('id')", "tried.py:6: AttributeError"),
+        ("import os; os.environ['HOME']", "tried.py:6: RuntimeError"),
+        ("import os; os.listdir('/')", "tried.py:6: PermissionError"),
+        ("import subprocess", "tried.py:6: ModuleNotFoundError"),
+        ("import socket", "tried.py:6: ModuleNotFoundError"),
+        ("import numpy", "tried.py:6: ModuleNotFoundError"),
+        ("_exchange(None)", "tried.py:6: NameError"),
+        ("_players.clear()", "tried.py:6: NameError"),
+        ("().__class__.__bases__[0].__subclasses__()", "tried.py:6: AttributeError"),
+        ("def f(n): return f(n + 1)\n        f(0)", "RecursionError"),
+        ("x = [0] * 10**9", "tried.py:6: it took more than 64 MB of memory"),
+        ("s = 'a'\n        while True: s += s", "tried.py:7: it took more than 64 MB of memory"),
+        ("yield 1", "tried.py:6: NotImplementedError"),
+        ("x = (", "tried.py:7: SyntaxError"),
+        ("return 'descnder'", "tried.py:4: select returned 'descnder' (game 0), which is not a skill; did you mean 'd"),
+        ("return None", "tried.py:4: select returned None (game 0), which is not a skill; the skills are"),
+        ("return 3", "tried.py:4: select returned 3"),
+        ("return [available[0]]", "tried.py:4: select returned ['discoverer']"),
+    ],
+)
+def test_attacks_and_mistakes_end_with_the_line(line: str, expected: str) -> None:
+    assert expected in failure(PROGRAM.replace("{line}", line))
+    assert not Path("/tmp/written_by_a_program").exists()
+
+
+@pytest.mark.parametrize("line", ["while True: pass", "sum(range(10**12))", "10**10**9"])
+def test_endless_work_is_stopped(line: str) -> None:
+    text = failure(PROGRAM.replace("{line}", line), call_seconds=0.3)
+    assert "tried.py" in text
+    assert "more than 0.3 s" in text or "MB of memory" in text
+
+
+def test_endless_skill_program_is_named() -> None:
+    loop = "def may_start(state):\n    return True\ndef should_end(state):\n    while True:\n        pass\n"
+    skills = [make_skill("discoverer"), make_skill("looper", loop)]
+    with begin(PROGRAM.replace("{line}", "return 'looper'"), skills=skills, call_seconds=0.3) as host:
+        skill, _ = first_step(host)
+        state = {name: np.zeros(3, np.int32) for name in FIELDS}
+        with pytest.raises(UserError, match=r"^skills/looper.py: it took more than 0.3 s"):
+            host.step(state, skill, np.zeros(3, bool))
+        with pytest.raises(UserError, match="has failed before"):
+            host.step(state, skill, np.zeros(3, bool))
+
+
+def test_floods_of_prints_are_dropped(capfd: pytest.CaptureFixture[str]) -> None:
+    with begin(PROGRAM.replace("{line}", "print('x' * 1000)")) as host:
+        first_step(host)
+    assert capfd.readouterr() == ("", "")
+
+
+def workers() -> list[int]:
+    """Process ids of this process's Monty workers."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            name, _, rest = stat.read_text().partition("(")[2].rpartition(")")
+        except OSError:  # it has ended meanwhile
+            continue
+        if name == "monty" and rest.split()[1] == str(os.getpid()):
+            found.append(int(stat.parent.name))
+    return found
+
+
+def test_worker_ends_with_the_host() -> None:
+    assert workers() == []
+    with begin(PROGRAM.replace("{line}", "pass")) as host:
+        first_step(host)
+        assert len(workers()) == 1
+    failure(PROGRAM.replace("{line}", "1 / 0"))
+    assert workers() == []
+
+
+def test_a_killed_worker_is_reported() -> None:
+    with begin(PROGRAM.replace("{line}", "pass")) as host:
+        os.kill(workers()[0], signal.SIGKILL)
+        with pytest.raises(UserError, match="the sandbox's process ended"):
+            first_step(host)
+
+
+def test_exceptions_of_skill_programs_name_their_file() -> None:
+    broken = "LIMIT = 0\n\n\ndef may_start(state):\n    return 1 // LIMIT > 0\n\n\ndef should_end(state):\n    return True\n"
+    text = failure(PROGRAM.replace("{line}", "pass"), [make_skill("discoverer"), make_skill("broken", broken)])
+    assert text == "skills/broken.py:5: ZeroDivisionError: division by zero"
+    vague = "def may_start(state):\n    return None\n\n\ndef should_end(state):\n    return True\n"
+    text = failure(PROGRAM.replace("{line}", "pass"), [make_skill("discoverer"), make_skill("vague", vague)])
+    assert text == "skills/vague.py:1: may_start returned None (game 0); it must return True or False"
+
+
+def test_skill_programs_do_not_share_names() -> None:
+    """Two skills and the program each have a LIMIT of their own."""
+    text = "LIMIT = {n}\n\n\ndef may_start(state):\n    return state.depth >= LIMIT\n\n\ndef should_end(state):\n    return True\n"
+    skills = [make_skill("shallow", text.format(n=1)), make_skill("deep", text.format(n=9))]
+    program = "LIMIT = 5\n" + PROGRAM.replace("{line}", "return available[-1 if state.depth > LIMIT else 0]")
+    with begin(program, skills=skills) as host:
+        assert first_step(host, depth=4)[0].tolist() == [0, 0, 0]
+        assert first_step(host, depth=12)[0].tolist() == [1, 1, 1]
+
+
+def test_may_start_is_kept_to() -> None:
+    never = "def may_start(state):\n    return state.gold > 5\n\n\ndef should_end(state):\n    return True\n"
+    skills = [make_skill("rich", never), make_skill("discoverer")]
+    insists = PROGRAM.replace("{line}", "return 'rich'")
+    assert "tried.py:4: select returned 'rich' (game 0), which may not start now" in failure(insists, skills)
+    with begin(insists, skills=skills) as host:
+        assert first_step(host, gold=6)[0].tolist() == [0, 0, 0]
+    assert "no skill may start at the beginning of an episode" in failure(insists, skills[:1])
+
+
+def test_running_skill_goes_on_where_none_may_start() -> None:
+    once = "def may_start(state):\n    return state.gold == 0\n\n\ndef should_end(state):\n    return True\n"
+    with begin(PROGRAM.replace("{line}", "pass"), skills=[make_skill("once", once)]) as host:
+        running, switched = first_step(host)
+        assert switched.all()
+        state = {name: np.zeros(3, np.int32) for name in FIELDS}
+        state["gold"] = np.array([0, 1, 0], np.int32)
+        running, switched = host.step(state, running, np.zeros(3, bool))
+        assert running.tolist() == [0, 0, 0]
+        assert switched.tolist() == [True, False, True]
+
+
+def test_a_skill_without_a_program_ends_at_another_depth_or_after_its_turns() -> None:
+    with begin(PROGRAM.replace("{line}", "pass"), skills=[make_skill("walker", max_turns=7)]) as host:
+        running, _ = first_step(host)
+        state = {name: np.zeros(3, np.int32) for name in FIELDS}
+        state["skill_turns"] = np.array([6, 7, 0], np.int32)
+        state["depth"] = np.array([1, 1, 2], np.int32)
+        state["skill_start_depth"][:] = 1
+        _, switched = host.step(state, running, np.zeros(3, bool))
+    assert switched.tolist() == [False, True, True]
+
+
+def test_program_meets_the_state_and_its_own_memory() -> None:
+    """By hand: select sees the names of the skills, bools as bools, and a fresh Program forgets."""
+    line = """
+        assert state.downstairs_seen is True and state.depth == 3
+        assert available == ["discoverer", "descender", "ascender"]
+        assert state.skill == ("" if self.calls == 1 else "descender"), state.skill
+        available.clear()
+        return "descender"
+    """
+    with begin(PROGRAM.replace("{line}", line.strip())) as host:
+        state = {name: np.full(3, 3, np.int32) for name in FIELDS}
+        state["downstairs_seen"] = np.ones(3, np.int32)
+        state["skill_turns"][:] = 1000
+        running = np.array([-1, 2, 0])  # of no meaning where an episode begins
+        for fresh in (True, False, True):
+            running, switched = host.step(state, running, np.full(3, fresh))
+            assert running.tolist() == [1, 1, 1]
+            assert switched.all()
+
+
+@pytest.mark.parametrize(
+    ("source", "games"),
+    [
+        (PROGRAM.replace("{line}", "pass"), slice(3, 4)),  # one game in a host of its own
+        ("import random\n" + DICE, slice(0, 2)),  # chance depends on the game's number, so the first two
+    ],
+)
+def test_batch_equals_one_by_one(source: str, games: slice) -> None:
+    with begin(source, games=4) as host:
+        played = list(play(host, Dice(4, seed=1), np.full(4, -1, np.int32), 80))
+    assert len({str(choice) for _, choice in played}) > 5
+    with begin(source, games=games.stop - games.start) as host:
+        for (state, running, fresh), (expected, switched) in played:
+            part = {name: column[games] for name, column in state.items()}
+            chosen, began = host.step(part, running[games], fresh[games])
+            assert np.array_equal(chosen, expected[games])
+            assert np.array_equal(began, switched[games])
+
+
+def test_chance_follows_the_seed_and_differs_between_games_and_episodes() -> None:
+    source = "import random\n" + PROGRAM.replace("{line}", "return random.choice(available)")
+    with begin(source, games=200) as one, begin(source, games=200) as two:
+        first = first_step(one)[0]
+        assert np.array_equal(first, first_step(two)[0])
+        assert set(np.bincount(first, minlength=3) > 30) == {True}
+        assert not np.array_equal(first, first_step(one)[0])
+    with ProgramHost(source, SKILLS, 200, seed=6) as other:
+        assert not np.array_equal(first, first_step(other)[0])
+
+
+def test_snapshot_goes_on_exactly() -> None:
+    source = "import random\n" + DICE
+    dice = Dice(8, seed=2)
+    with begin(source, games=8) as host:
+        *_, (_, (running, _)) = play(host, dice, np.full(8, -1, np.int32), 40)
+        saved = host.dump()
+        played = list(play(host, dice, running, 40))
+    assert len({str(choice) for _, choice in played}) > 5
+    with ProgramHost.load(saved, source, SKILLS, PATH) as again:
+        for given, (expected, switched) in played:
+            chosen, began = again.step(*given)
+            assert np.array_equal(chosen, expected)
+            assert np.array_equal(began, switched)
+    with pytest.raises(UserError, match=r"tried.py: the program or a skill's program was changed"):
+        ProgramHost.load(saved, source + "\n", SKILLS, PATH)
+
+
+def test_limits_hold_after_loading() -> None:
+    late = PROGRAM.replace("{line}", "if self.calls > 1: x = [0] * 10**9")
+    with begin(late) as host:
+        running, _ = first_step(host)
+        saved = host.dump()
+    state = {name: np.zeros(3, np.int32) for name in FIELDS}
+    state["skill_turns"][:] = 1000
+    with (
+        ProgramHost.load(saved, late, SKILLS, PATH) as host,
+        pytest.raises(UserError, match=r"tried.py:6: it took more than 64 MB"),
+    ):
+        host.step(state, running, np.zeros(3, bool))
+
+
+def test_thousands_of_steps_take_no_more_memory() -> None:
+    """More exchanges than Monty allows by default (1,000), and a snapshot that does not grow with them."""
+    with begin(PROGRAM.replace("{line}", "pass")) as host:
+        running, _ = first_step(host)
+        state = {name: np.zeros(3, np.int32) for name in FIELDS}
+        sizes = []
+        for _ in range(2):
+            for _ in range(1500):
+                running, _ = host.step(state, running, np.zeros(3, bool))
+            sizes.append(len(host.dump()))
+    assert sizes[1] - sizes[0] < 200
+
+
+def test_only_the_fields_that_occur_are_sent() -> None:
+    assert interface.used_fields(["state.hp", "# max_hpx\nstate.skill_turns"]) == ["hp", "skill_turns"]

@@ -1,0 +1,111 @@
+"""Skill files: what is read, and that every mistake is named with its file and line."""
+
+import hashlib
+from pathlib import Path
+
+import pytest
+from maestromotif import skill
+from maestromotif.errors import UserError
+
+ROOT = Path(__file__).parent.parent
+GOOD = """---
+name: brawler
+starts: at any time
+ends: when nothing hits back
+---
+The agent should pick fights.
+
+And win them.
+"""
+
+
+def write(folder: Path, text: str, name: str = "brawler") -> Path:
+    path = folder / f"{name}.md"
+    path.write_text(text)
+    return path
+
+
+def message(folder: Path, *names: str) -> str:
+    with pytest.raises(UserError) as error:
+        skill.load_all(folder, names)
+    return str(error.value)
+
+
+def test_reads_head_body_and_program(tmp_path: Path) -> None:
+    write(tmp_path, GOOD)
+    one = skill.load(tmp_path, "brawler")
+    assert one.description == "The agent should pick fights.\n\nAnd win them."
+    assert (one.starts, one.ends, one.max_turns) == ("at any time", "when nothing hits back", 300)
+    assert one.program is None
+    (tmp_path / "brawler.py").write_text("x = 1\n")
+    write(tmp_path, GOOD.replace("name: brawler", "name: brawler\nmax_turns: 40"))
+    two = skill.load(tmp_path, "brawler")
+    assert (two.program, two.max_turns) == ("x = 1\n", 40)
+    assert one.digest != two.digest
+
+
+def test_digest_is_that_of_the_file(tmp_path: Path) -> None:
+    path = write(tmp_path, GOOD)
+    assert skill.load(tmp_path, "brawler").digest == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_order_is_the_order_asked_for() -> None:
+    names = ["ascender", "discoverer", "descender"]
+    assert [one.name for one in skill.load_all(ROOT / "skills", names)] == names
+
+
+def test_all_skills_of_the_project_load() -> None:
+    names = sorted(path.stem for path in (ROOT / "skills").glob("*.md"))
+    assert {"discoverer", "descender", "ascender", "merchant", "worshipper"} <= set(names)
+    for one in skill.load_all(ROOT / "skills", names):
+        assert one.description.startswith("The agent should")
+        assert one.program is not None
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", "brawler.md:1: the file is empty"),
+        ("The agent should fight.\n", "brawler.md:1: no head"),
+        ("\n\nwords\n", "brawler.md:3: no head"),
+        ("---\nname: brawler\n", "brawler.md:1: the head is not closed"),
+        (GOOD.replace("ends: when", "ends: [when"), "brawler.md:4: the head is not YAML"),
+        (GOOD.replace("ends:", "end:"), "brawler.md:4: unknown key 'end'; did you mean 'ends'?"),
+        (GOOD.replace("ends: when nothing hits back\n", ""), "brawler.md:2: the key 'ends' is missing"),
+        (GOOD.replace("at any time", ""), "brawler.md:3: 'starts' must be words, got None"),
+        (GOOD.replace("at any time", "7"), "brawler.md:3: 'starts' must be words, got 7"),
+        (GOOD.replace("name: brawler", "name: bawler"), "brawler.md:2: the name is 'bawler' but the file is"),
+        (GOOD.replace("---\nThe", "name: x\n---\nThe"), "brawler.md:5: 'name' is given twice, first on line 2"),
+        (GOOD.replace("---\nThe", "max_turns: many\n---\nThe"), "brawler.md:5: 'max_turns' must be a whole number"),
+        (GOOD.replace("---\nThe", "max_turns: 0\n---\nThe"), "brawler.md:5: 'max_turns' must be a whole number"),
+        ("---\n- a\n---\nwords\n", "brawler.md:2: the head must be lines of 'key: value'"),
+        (GOOD.split("The agent")[0], "brawler.md:6: no description"),
+        (GOOD.split("The agent")[0] + "\n \n", "no description"),
+    ],
+)
+def test_mistakes_are_named(tmp_path: Path, text: str, expected: str) -> None:
+    write(tmp_path, text)
+    assert expected in message(tmp_path, "brawler")
+
+
+def test_bytes_that_are_no_text(tmp_path: Path) -> None:
+    (tmp_path / "brawler.md").write_bytes(b"---\nname: brawler\n\xff\n")
+    assert "brawler.md:3: not UTF-8" in message(tmp_path, "brawler")
+
+
+def test_missing_files(tmp_path: Path) -> None:
+    assert "does not exist" in message(tmp_path / "nowhere", "brawler")
+    assert "holds no skill" in message(tmp_path, "brawler")
+    write(tmp_path, GOOD)
+    text = message(tmp_path, "brawller")
+    assert "did you mean 'brawler'?" in text
+    assert "There are: brawler" in text
+    assert "is not a skill name" in message(tmp_path, "../brawler")
+
+
+def test_all_problems_at_once(tmp_path: Path) -> None:
+    write(tmp_path, GOOD)
+    text = message(tmp_path, "brawler", "brawler", "dancer")
+    assert "'brawler' is listed twice" in text
+    assert "dancer.md: no such file" in text
+    assert "the list is empty" in message(tmp_path)
