@@ -40,11 +40,13 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> Config:
     sources.stop_at_problems()
 
     merged = OmegaConf.create(defaults(Config))
-    for layer in sources.layers:
+    unset: set[str] = set()  # keys that a file has as ???, for a later layer to set
+    for layer in [*sources.layers, *filter(None, given)]:
+        unset = {key for key in unset if OmegaConf.select(layer.values, key) is None}
+        unset |= OmegaConf.missing_keys(layer.values)
         merged = _merge(sources, merged, layer)
-    for override in given:
-        if override is not None:
-            merged = _merge(sources, merged, override)
+    for key in sorted(unset):
+        sources.report(tuple(key.split(".")), "must be set; it is still '???'")
     sources.stop_at_problems()
 
     values = _resolve(sources, merged, ())
@@ -281,7 +283,7 @@ def _merge(sources: Sources, below: Any, layer: Layer) -> Any:
 
 
 def _resolve(sources: Sources, node: Any, key: Key) -> Any:
-    """Plain values with every `${...}` replaced; what cannot be is reported and left out, as is `???`."""
+    """Plain values with every `${...}` replaced; what cannot be is reported."""
     if isinstance(node, DictConfig):
         names: list[Any] = list(node.keys())
     elif isinstance(node, ListConfig):
@@ -319,9 +321,9 @@ def _drop_empty_sections(values: DictConfig, model: type[BaseModel]) -> None:
         section = _section(info)
         if section is None or name not in values or OmegaConf.is_interpolation(values, name):
             continue
-        if OmegaConf.is_missing(values, name) or values[name] is None:
+        if not OmegaConf.is_missing(values, name) and values[name] is None:
             values.pop(name)
-        elif isinstance(values[name], DictConfig):
+        elif isinstance(values.get(name), DictConfig):
             _drop_empty_sections(values[name], section)
 
 

@@ -1,0 +1,277 @@
+"""What people write into configs, wrongly and rightly."""
+
+import math
+import re
+from pathlib import Path
+from textwrap import dedent
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from maestromotif.config import dump, load
+from maestromotif.errors import UserError
+from maestromotif.settings import Config
+
+SMALLEST = """
+    skills: [descender, ascender]
+    task:
+      name: down
+      words: go down
+      program: policies/down.py
+      success: ["depth >= 2"]
+"""
+
+
+@pytest.fixture(autouse=True)
+def in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Paths in messages are relative to the working folder."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def write(name: str, *texts: str) -> str:
+    Path(name).parent.mkdir(parents=True, exist_ok=True)
+    Path(name).write_text("".join(dedent(text).lstrip("\n") for text in texts))
+    return name
+
+
+def mistakes(path: str, *overrides: str) -> list[str]:
+    """The lines of the error that loading must raise."""
+    with pytest.raises(UserError) as caught:
+        load(path, overrides)
+    return str(caught.value).splitlines()
+
+
+def test_defaults_fill_what_a_file_leaves_out() -> None:
+    config = load(write("a.yaml", SMALLEST))
+    assert config.skills == ("descender", "ascender")
+    assert config.learning == Config.model_fields["learning"].default
+    assert config.task.success == ("depth >= 2",)
+
+
+def test_the_configs_of_this_repository_are_valid(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(Path(__file__).parent.parent)
+    files = sorted(Path("configs").rglob("*.yaml"))
+    assert files
+    for file in files:
+        assert load(file).skills
+
+
+def test_extends_lays_files_over_each_other_and_overrides_over_all() -> None:
+    write("parts/base.yaml", SMALLEST, "run: {seed: 1, name: base}\nlearning: {steps: 10, gamma: 0.5}\n")
+    write("parts/fast.yaml", "learning: {steps: 20}\n")
+    path = write("mine.yaml", "extends: [parts/base.yaml, parts/fast.yaml]\nrun:\n  name: mine\n")
+    config = load(path, ["nethack.games=8", "learning.gamma=1"])
+    assert (config.run.seed, config.run.name) == (1, "mine")
+    assert (config.learning.steps, config.learning.gamma) == (20, 1.0)
+    assert config.nethack.games == 8
+
+
+def test_a_reference_stands_for_another_value_even_a_default() -> None:
+    path = write("a.yaml", SMALLEST, "reward:\n  path: shared/${run.name}/${run.seed}\n")
+    assert load(path, ["run.name=mine"]).reward.path == "shared/mine/0"
+
+
+def test_every_mistake_is_reported_with_its_place() -> None:
+    write("base.yaml", "run:\n  seed: many\n")
+    path = write(
+        "mine.yaml",
+        """
+        extends: base.yaml
+        skills: [descender]
+        learning:
+          step: 5
+          gamma: 2
+          bootstrap: actign
+        task:
+          name: down
+          program: a.py
+          success: [depth > 1]
+        annotate:
+          changes: [depth, exploredd]
+        nethack:
+          games: ${nethack.gamez}
+        gae_lambda: 0.9
+        """,
+    )
+    found = mistakes(path, "distil.epochs=0", "learning.rolout=3")
+    expected = [
+        "base.yaml:2: run.seed: should be a valid integer, unable to parse string as an integer (got 'many')",
+        "mine.yaml:4: learning.step: unknown key; did you mean 'steps'?",
+        "mine.yaml:5: learning.gamma: should be less than or equal to 1 (got 2)",
+        "mine.yaml:6: learning.bootstrap: should be 'acting', 'next' or 'none' (got 'actign'); "
+        "did you mean 'acting'?",
+        "mine.yaml:7: task.words: must be set: the task as somebody would say it",
+        "mine.yaml:14: nethack.games: Interpolation key 'nethack.gamez' not found",
+        "mine.yaml:15: gae_lambda: unknown key; did you mean 'learning.gae_lambda'?",
+        "command line: distil.epochs: should be greater than or equal to 1 (got 0)",
+        "command line: learning.rolout: unknown key; did you mean 'rollout'?",
+    ]
+    assert set(expected) <= set(found)
+    in_list = [
+        line for line in found if line.startswith("mine.yaml:12: annotate.changes[1]: should be 'depth'")
+    ]
+    assert len(in_list) == 1
+    assert in_list[0].endswith("(got 'exploredd'); did you mean 'explored'?")
+    assert len(found) == len(expected) + 1
+
+
+def test_the_file_that_sets_a_value_last_is_blamed() -> None:
+    write("base.yaml", SMALLEST, "learning:\n  steps: 0\n")
+    path = write("mine.yaml", "extends: base.yaml\n\nlearning:\n  steps: -1\n")
+    assert mistakes(path) == ["mine.yaml:4: learning.steps: should be greater than or equal to 1 (got -1)"]
+    assert mistakes(path, "learning.steps=-2")[0].startswith("command line: learning.steps: should be")
+    assert load(path, ["learning.steps=2"]).learning.steps == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("run: [1\n", "mine.yaml:2: is not valid YAML: while parsing a flow sequence"),
+        ("run: {}\nskills: [a]\nrun: {}\n", "mine.yaml:3: is not valid YAML: while constructing a mapping"),
+        ("run:\n\tname: x\n", "mine.yaml:2: is not valid YAML"),
+        ("just words\n", "mine.yaml: should hold 'key: value' lines"),
+        ("- a\n- b\n", "mine.yaml: should hold 'key: value' lines"),
+        ("extends: [3]\n", "mine.yaml:1: extends: should be a file or a list of files (got [3])"),
+        ("extends: mine.yaml\n", "mine.yaml: 'extends' goes in a circle: mine.yaml -> mine.yaml"),
+        (
+            "extends: bases.yaml\n",
+            "bases.yaml: no such file (extended by mine.yaml); did you mean base.yaml?",
+        ),
+        ("skills: [a]\ntask: {words: 'up ${ down'}\n", "mine.yaml:2: a '${' begins a reference"),
+        ("collect: 4\n", "mine.yaml:1: collect: should be a section with some of the keys explorer_steps"),
+        (
+            "skills: descender\n",
+            "mine.yaml:1: skills: should be a list, such as [one, two] (got 'descender')",
+        ),
+        ("learning: {steps: ???}\n", "mine.yaml:1: learning.steps: must be set; it is still '???'"),
+    ],
+)
+def test_files_that_cannot_be_used(text: str, message: str) -> None:
+    write("base.yaml", SMALLEST)
+    path = write("mine.yaml", text)
+    assert any(line.startswith(message) for line in mistakes(path))
+
+
+def test_what_a_base_leaves_open_must_be_set_by_somebody() -> None:
+    write("base.yaml", SMALLEST, "learning:\n  steps: ???\n")
+    path = write("mine.yaml", "extends: base.yaml\n")
+    assert mistakes(path) == ["base.yaml:7: learning.steps: must be set; it is still '???'"]
+    assert load(path, ["learning.steps=7"]).learning.steps == 7
+
+
+def test_a_missing_file_names_its_neighbour() -> None:
+    write("configs/quickstart.yaml", SMALLEST)
+    expected = "configs/quickstrat.yaml: no such file; did you mean configs/quickstart.yaml?"
+    assert mistakes("configs/quickstrat.yaml") == [expected]
+
+
+def test_a_file_that_is_no_text() -> None:
+    Path("a.yaml").write_bytes(b"run: \xff\xfe")
+    assert mistakes("a.yaml") == ["a.yaml: is not UTF-8 text (byte 5)"]
+
+
+def test_a_folder_instead_of_a_file() -> None:
+    Path("a.yaml").mkdir()
+    assert mistakes("a.yaml") == ["a.yaml: cannot be read: Is a directory"]
+
+
+def test_a_section_with_nothing_in_it_sets_nothing() -> None:
+    path = write("a.yaml", SMALLEST, "learning:\n  # steps: 5\n")
+    assert load(path).learning.steps == Config.model_fields["learning"].default.steps
+
+
+@pytest.mark.parametrize(
+    ("given", "hint"),
+    [
+        (["--learning.steps=1000"], "write learning.steps=1000"),
+        (["--learning.steps", "1000"], "write learning.steps=1000"),
+        (["-learning.steps=1000"], "write learning.steps=1000"),
+        (["--learning.steps"], "write learning.steps=VALUE"),
+        (["learning.steps"], "should be KEY=VALUE, such as learning.steps=1000"),
+        (["=5"], "should be KEY=VALUE"),
+        (["learning..steps=5"], "should be KEY=VALUE"),
+        (["learning.steps=[1"], "learning.steps: is not valid YAML"),
+        (["run.name.first=3"], "run.name: should be a valid string"),
+        (["reward.quantile_of.desender=0.5"], "is not one of the run's skills; did you mean 'descender'?"),
+        (["skills=[descender, descender]"], "skills[1]: 'descender' is there twice"),
+        (["run.name=.."], "run.name: "),
+        (["reward.scale=.inf"], "reward.scale: should be a finite number"),
+    ],
+)
+def test_overrides_that_cannot_be_used(given: list[str], hint: str) -> None:
+    found = mistakes(write("a.yaml", SMALLEST), *given)
+    assert len(found) == 1
+    assert found[0].startswith("command line: ")
+    assert hint in found[0]
+
+
+@pytest.mark.parametrize(
+    ("override", "section", "name", "value"),
+    [
+        ("task.words=go down: then up, 'slowly'", "task", "words", "go down: then up, 'slowly'"),
+        ("task.words=[really]", "task", "words", "[really]"),
+        ("run.name=2026", "run", "name", "2026"),
+        ("reward.path=null", "reward", "path", None),
+        ("learning.learning_rate=3e-4", "learning", "learning_rate", 3e-4),
+        ("learning.steps=1e6", "learning", "steps", 1_000_000),
+        ("reward.quantile_of={ascender: 0.5}", "reward", "quantile_of", {"ascender": 0.5}),
+        ("annotate.changes=[depth, upstairs]", "annotate", "changes", ("depth", "upstairs")),
+    ],
+)
+def test_overrides_are_read_as_their_fields_want(override: str, section: str, name: str, value: Any) -> None:
+    config = load(write("a.yaml", SMALLEST), [override])
+    assert getattr(getattr(config, section), name) == value
+
+
+def test_a_config_cannot_be_changed_afterwards() -> None:
+    config = load(write("a.yaml", SMALLEST))
+    with pytest.raises(Exception, match="frozen"):
+        config.run.seed = 5  # type: ignore[misc]
+
+
+# Control characters cannot be passed on a command line or written in YAML as they are.
+words = st.text(st.characters(codec="utf-8", exclude_categories=["C"]), min_size=1)
+
+
+@settings(max_examples=40, deadline=None)
+@given(words=words, steps=st.integers(1, 10**12), rate=st.floats(1e-12, 1e6), seed=st.integers(0, 2**63))
+def test_overrides_arrive_exactly_and_a_dump_reads_back_the_same(
+    words: str, steps: int, rate: float, seed: int
+) -> None:
+    path = write("a.yaml", SMALLEST)
+    text = re.sub(r"(\\*)\$\{", r"\1\1\\${", words)  # as the message for a lone '${' asks for
+    given_overrides = [f"learning.steps={steps}", f"learning.learning_rate={rate!r}", f"run.seed={seed}"]
+    config = load(path, [*given_overrides, f'task.words="{_yaml_quoted(text)}"'])
+    assert config.learning.steps == steps
+    assert math.isclose(config.learning.learning_rate, rate, rel_tol=1e-15)
+    assert config.run.seed == seed
+    assert config.task.words == words
+    assert load(write("b.yaml", dump(config))) == config
+
+
+def _yaml_quoted(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"')
+
+
+@settings(max_examples=40, deadline=None)
+@given(name=st.from_regex(r"[a-z_]{1,12}(\.[a-z_]{1,12}){0,2}", fullmatch=True))
+def test_an_unknown_key_is_never_taken(name: str) -> None:
+    path = write("a.yaml", SMALLEST)
+    known = set(_dotted(Config))
+    if any(key == name or key.startswith(f"{name}.") for key in known) or name.startswith(
+        "reward.quantile_of"
+    ):
+        return
+    assert mistakes(path, f"{name}=1")[0].startswith("command line: ")
+
+
+def _dotted(model: Any, prefix: str = "") -> list[str]:
+    keys = []
+    for name, info in model.model_fields.items():
+        keys.append(prefix + name)
+        if hasattr(info.annotation, "model_fields"):
+            keys += _dotted(info.annotation, f"{prefix}{name}.")
+    return keys
