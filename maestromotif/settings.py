@@ -9,11 +9,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class RunSettings(Section):
-    name: str = Field("quickstart", pattern=r"^[A-Za-z0-9._-]+$", description="folder below root that holds the run")
+    name: str = Field("quickstart", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="folder below root that holds the run")
     root: str = Field("runs", description="folder of all runs")
     seed: int = Field(0, ge=0, description="every other seed is derived from this one")
 
@@ -36,11 +36,21 @@ class CollectSettings(Section):
 
 
 class LanguageSettings(Section):
-    """The language model that judges captions. `model` names an entry of `models`."""
+    """The language model that judges captions.
+
+    `model` names an entry of `maestromotif.language.weights.MODELS`, which is fetched if need be, or any other
+    model for which `path` and `sha256` are given.
+    """
 
     model: str = "qwen2.5-coder-1.5b-instruct"
-    path: str | None = Field(None, description="a GGUF file of your own; must match the model's SHA-256")
-    cache: str | None = Field(None, description="folder for downloaded weights; null: ~/.cache/maestromotif/models")
+    path: str | None = Field(None, description="a GGUF file of your own; must match the SHA-256")
+    sha256: str | None = Field(
+        None, pattern=r"^[0-9a-f]{64}$", description="of the file at `path`, for a model that the table does not know"
+    )
+    licence: str | None = Field(None, description="licence of such a model, for the run's manifest")
+    cache: str | None = Field(
+        None, description="folder for downloaded weights; null: $MAESTROMOTIF_CACHE/models, ~/.cache/maestromotif/models"
+    )
     threads: int | None = Field(None, ge=1, description="null: one a core")
     context: int = Field(1024, ge=256, description="tokens of context")
 
@@ -51,18 +61,28 @@ class AnnotateSettings(Section):
         description="score each distinct caption once and order pairs from the scores, or compare pairs in both orders",
     )
     captions: int = Field(96, ge=4, description="distinct captions to judge, drawn stratified by change")
-    pairs: int = Field(2_000, ge=1, description="pairs a skill; for 'pairwise' each costs two questions")
+    pairs: int = Field(5_000, ge=1, description="most pairs a skill; for 'pairwise' each costs two questions")
     tie_margin: float = Field(0.1, ge=0, description="log-odds closer than this are a tie")
+    answer_mass: float = Field(
+        0.25, gt=0, le=1, description="an answer is nonsense if all possible answers together are less probable"
+    )
     changes: tuple[Change, ...] = Field(("depth",), description="what a caption tells beside the message")
     chunk: int = Field(16, ge=1, description="questions answered between two writes to disk")
 
 
 class DistilSettings(Section):
     network: Literal["words", "published"] = "words"
+    labels: Literal["soft", "hard"] = Field(
+        "soft", description="target: sigmoid(margin / temperature), or 1, 1/2 (tie) and 0 as published"
+    )
+    temperature: float = Field(1.0, gt=0, description="log-odds of the language model that count as one of the labels'")
     epochs: int = Field(30, ge=1)
     batch: int = Field(256, ge=1, description="pairs")
     learning_rate: float = Field(3e-3, gt=0)
     weight_decay: float = Field(1e-4, ge=0)
+    hide_message: float = Field(
+        0.3, ge=0, lt=1, description="share of training observations whose message is hidden, so that changes count alone"
+    )
     held_out: float = Field(0.2, gt=0, lt=1, description="share of the distinct captions kept for validation")
 
 
@@ -85,7 +105,7 @@ class NetworkSettings(Section):
     kind: Literal["fovea", "published"] = "fovea"
     hidden: int = Field(128, ge=8)
     heads: Literal["separate", "shared"] = Field(
-        "shared", description="one policy and value head for all skills with a one-hot input, or one of each a skill"
+        "separate", description="a policy and a value head for each skill, or one of each told the skill as a one-hot"
     )
 
 
@@ -98,8 +118,7 @@ class LearningSettings(Section):
     adam_eps: float = Field(1e-6, gt=0)
     max_grad_norm: float = Field(4.0, gt=0)
     gamma: float = Field(0.99, ge=0, le=1)
-    returns: Literal["gae", "vtrace"] = "gae"
-    gae_lambda: float = Field(0.95, ge=0, le=1)
+    gae_lambda: float = Field(0.95, ge=0, le=1, description="1: V-trace on policy, as published")
     clip: float = Field(0.1, gt=0, description="PPO ratio clip: the ratio stays within [1/(1+clip), 1+clip]")
     value_clip: float | None = Field(1.0, gt=0)
     value_coef: float = Field(0.5, ge=0)
@@ -108,6 +127,8 @@ class LearningSettings(Section):
     bootstrap: Literal["acting", "next", "none"] = Field(
         "acting", description="value after a skill switch: of the skill that acted, of the next one, or zero"
     )
+    scale_returns: bool = Field(True, description="divide each skill's rewards by the deviation of its returns")
+    curve_steps: int = Field(20_000, ge=1, description="environment steps between rows of the learning curve")
     checkpoint_steps: int = Field(200_000, ge=1, description="environment steps between checkpoints")
     network: NetworkSettings = NetworkSettings()
 

@@ -1,0 +1,120 @@
+"""The stage `evaluate`: the trained agent on the composed task, with an untrained and a random one beside it.
+
+All agents play the same dungeons, whose seeds lie in a range that training never draws from. The program over
+skills is the same for all; the random agent merely ignores the skill it is told.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from maestromotif.composing.sandbox import ProgramHost
+from maestromotif.evaluation.play import Episode, network_policy, play_wave, random_policy
+from maestromotif.evaluation.record import record
+from maestromotif.evaluation.statistics import bootstrap_mean, wilson
+from maestromotif.learning.network import build
+from maestromotif.learning.reward import RewardFunction
+from maestromotif.learning.train import initial_params, load_policy
+from maestromotif.nethack.pool import GamePool
+from maestromotif.nethack.seeds import EpisodeSeeds
+from maestromotif.progress import Progress
+from maestromotif.rewards.model import load_rewards
+from maestromotif.settings import Config
+from maestromotif.skill import load_all
+from maestromotif.store import Artefact, Work
+
+AGENTS = ("trained", "untrained", "random")
+
+
+def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, Any]:
+    settings = config.evaluate
+    games = min(config.nethack.games, settings.episodes)
+    waves = -(-settings.episodes // games)
+    episodes: dict[str, list[Episode]] = {}
+    with (
+        Progress("evaluate", total=len(AGENTS) * waves * games, unit="episodes") as progress,
+        GamePool(games, "evaluate", config.run.seed, settings.max_steps, config.nethack.workers) as pool,
+    ):
+        for agent in AGENTS:
+            played: list[Episode] = []
+            for wave in range(waves):
+                # A wave is the unit that a killed run goes on from: an agent's draws depend on the wave alone.
+                name = f".scratch/{agent}-{wave}.json"
+                if not (work.path / name).exists():
+                    found = _wave(config, inputs, pool, agent, wave)
+                    work.write_json(name, [episode.as_json() for episode in found])
+                played += [Episode(**entry) for entry in json.loads((work.path / name).read_text())]
+                progress.advance(games)
+            episodes[agent] = played[: settings.episodes]
+
+    lines = [
+        {"agent": agent, **{k: v for k, v in episode.as_json().items() if k not in ("actions", "skills")}}
+        for agent, played in episodes.items()
+        for episode in played
+    ]
+    work.write_text("episodes.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
+    rows = [_row(agent, played, settings.confidence) for agent, played in episodes.items()]
+    task = {"name": config.task.name, "words": config.task.words, "success": list(config.task.success)}
+    work.write_json("results.json", {"task": task, "confidence": settings.confidence, "rows": rows})
+    _write_replay(config, inputs, work, _to_show(episodes["trained"]))
+    return {"rows": rows}
+
+
+def _wave(config: Config, inputs: dict[str, Artefact], pool: GamePool, agent: str, wave: int) -> list[Episode]:
+    seed = config.run.seed
+    network = build(config.learning.network, len(config.skills))
+    key = jax.random.fold_in(jax.random.key(seed + 3), wave)
+    if agent == "trained":
+        params = load_policy(inputs["train"].path / "policy.msgpack", network, seed)
+        policy = network_policy(pool, network, params, key)
+    elif agent == "untrained":
+        policy = network_policy(pool, network, initial_params(network, seed), key)
+    else:
+        policy = random_policy(pool, seed + wave)
+    program = inputs["compose"].path / "program.py"
+    skills = load_all(config.skills_folder, config.skills)
+    with ProgramHost(program.read_text(), skills, pool.games, seed + wave, config.task.program) as host:
+        return play_wave(pool, policy, host, config.task.success, seed, wave)
+
+
+def _row(agent: str, episodes: Sequence[Episode], confidence: float) -> dict[str, Any]:
+    successes = sum(episode.success for episode in episodes)
+    success = wilson(successes, len(episodes), confidence)
+    depths = [episode.deepest for episode in episodes]
+    deepest = bootstrap_mean(depths, confidence)
+    return {
+        "agent": agent,
+        "episodes": len(episodes),
+        "successes": successes,
+        "success": round(successes / len(episodes), 4),
+        "success_low": round(success.low, 4),
+        "success_high": round(success.high, 4),
+        "deepest_mean": round(float(np.mean(depths)), 4),
+        "deepest_low": round(deepest.low, 4),
+        "deepest_high": round(deepest.high, 4),
+        "steps_mean": round(float(np.mean([episode.steps for episode in episodes])), 1),
+    }
+
+
+def _to_show(episodes: Sequence[Episode]) -> Episode:
+    """The first success; without one, the episode that went deepest."""
+    return next((e for e in episodes if e.success), max(episodes, key=lambda e: e.deepest))
+
+
+def _write_replay(config: Config, inputs: dict[str, Artefact], work: Work, episode: Episode) -> None:
+    folder = Path(config.reward.path) if config.reward.path else inputs["distil"].path
+    models = load_rewards(folder, config.skills)
+    reward = RewardFunction(models, models.thresholds(config.reward), config.reward, games=1)
+    work.write_arrays("replay.npz", **record(EpisodeSeeds(*episode.seeds), episode.actions, episode.skills, reward))
+    about = {
+        "skills": list(config.skills),
+        "agent": "trained",
+        "seeds": list(episode.seeds),
+        "success": episode.success,
+        "title": f"{config.task.name}: {'success' if episode.success else 'no success'} in {episode.steps} steps",
+    }
+    work.write_json("replay.json", about)

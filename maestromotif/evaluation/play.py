@@ -1,0 +1,111 @@
+"""Episodes of one agent under the task's program, in dungeons that nobody has trained in."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import jax
+import numpy as np
+
+from maestromotif.composing.sandbox import ProgramHost
+from maestromotif.learning.actor import make_act, observe
+from maestromotif.learning.messages import MessageTable
+from maestromotif.learning.network import ActorCritic
+from maestromotif.learning.options import Options
+from maestromotif.learning.ppo import Params
+from maestromotif.nethack.game import End
+from maestromotif.nethack.keys import NUM_ACTIONS
+from maestromotif.nethack.pool import IDLE, GamePool
+from maestromotif.nethack.seeds import episode_seeds
+from maestromotif.tasks.progress import Success
+
+# (first float32 [N], skill int32 [N], step number) -> actions int32 [N], from the pool it was made for
+Policy = Callable[[np.ndarray, np.ndarray, int], np.ndarray]
+
+
+@dataclass
+class Episode:
+    """What one episode came to; `actions` and `skills` have one entry a step."""
+
+    seeds: tuple[int, int, int]
+    success: bool
+    deepest: int
+    steps: int
+    end: str
+    actions: list[int]
+    skills: list[int]
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def network_policy(pool: GamePool, network: ActorCritic, params: Params, key: jax.Array) -> Policy:
+    """Samples from the policy, as in training."""
+    act, messages = make_act(network), MessageTable()
+    memory = np.zeros((pool.games, network.hidden), np.float32)
+    last_action = np.full(pool.games, -1, np.int32)
+
+    def policy(first: np.ndarray, skill: np.ndarray, step: int) -> np.ndarray:
+        nonlocal memory, last_action
+        obs = pool.obs
+        words = messages.words[messages.numbers(obs["message"])]
+        last_action = np.where(first > 0, -1, last_action)
+        inputs = observe(obs["chars"], obs["colors"], obs["blstats"], pool.state, words, last_action)
+        memory, action, _, _ = act(params, inputs, first, memory, skill, key, step)
+        last_action = np.asarray(action)
+        return last_action
+
+    return policy
+
+
+def random_policy(pool: GamePool, seed: int) -> Policy:
+    """Every action with the same probability."""
+    rng = np.random.default_rng(seed)
+    return lambda first, skill, step: rng.integers(0, NUM_ACTIONS, pool.games, np.int32)
+
+
+def play_wave(
+    pool: GamePool,
+    policy: Policy,
+    host: ProgramHost,
+    conditions: Sequence[str],
+    purpose_seed: int,
+    wave: int,
+) -> list[Episode]:
+    """One episode a game: episode number `wave` of every game, to its end or to the task's success."""
+    games = pool.games
+    pool.reset(wave)
+    options, success = Options(host, games), Success(conditions)
+    first = np.ones(games, np.float32)
+    playing = np.ones(games, bool)
+    options.advance(pool.state, np.ones(games, bool))
+    actions: list[list[int]] = [[] for _ in range(games)]
+    skills: list[list[int]] = [[] for _ in range(games)]
+    episodes: dict[int, Episode] = {}
+    step = 0
+    while playing.any():
+        skill = options.running
+        action = np.where(playing, policy(first, skill, step), IDLE)
+        pool.step(action)
+        step += 1
+        first[:] = 0
+        for game in np.flatnonzero(playing):
+            actions[game].append(int(action[game]))
+            skills[game].append(int(skill[game]))
+        over = playing & (pool.ended != End.NOT)
+        state = {
+            name: np.where(over, pool.final_state[name], now) for name, now in options.full_state(pool.state).items()
+            if name in pool.final_state
+        }
+        achieved = playing & success.update(options.full_state(pool.state) | state)
+        for game in np.flatnonzero(achieved | over):
+            end = "success" if achieved[game] else End(int(pool.ended[game])).name.lower()
+            seeds = episode_seeds("evaluate", purpose_seed, int(game), wave)
+            deepest = int(state["deepest"][game])
+            episodes[int(game)] = Episode(
+                tuple(seeds), bool(achieved[game]), deepest, len(actions[game]), end, actions[game], skills[game]
+            )
+            playing[game] = False
+        # Games that have ended show other episodes, which are nobody's business.
+        options.advance(pool.state, over)
+    return [episodes[game] for game in range(games)]

@@ -1,0 +1,1 @@
+"""One recurrent policy learns all skills at once: rollouts, advantages, PPO."""

@@ -1,0 +1,55 @@
+"""Skills in time: call and return under a program over skills.
+
+A program picks among the skills that may start; a skill runs until its termination (the options framework,
+Sutton, Precup and Singh 1999).
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from maestromotif.composing.sandbox import ProgramHost
+
+
+class Options:
+    """Which skill runs in each of N games.
+
+    `running` int32 [N] is the skill that acts next, `switched` bool [N] whether its call began just now.
+    """
+
+    def __init__(self, host: ProgramHost, games: int) -> None:
+        self._host = host
+        self.running = np.full(games, -1, np.int32)
+        self.switched = np.ones(games, bool)
+        self._start = {name: np.zeros(games, np.int32) for name in ("step", "turn", "depth")}
+
+    @property
+    def start_depth(self) -> np.ndarray:
+        """Depth at which each running call began, int32 [N]."""
+        return self._start["depth"]
+
+    def full_state(self, state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The tracked state together with what concerns the running skill."""
+        return {
+            **state,
+            "skill_steps": state["step"] - self._start["step"],
+            "skill_turns": state["turn"] - self._start["turn"],
+            "skill_start_depth": self._start["depth"],
+        }
+
+    def advance(self, state: Mapping[str, np.ndarray], fresh: np.ndarray) -> None:
+        """Let the program act on the state after a step; `fresh` bool [N]: an episode has just begun."""
+        for name, start in self._start.items():
+            start[fresh] = state[name][fresh]
+        self.running, self.switched = self._host.step(self.full_state(state), np.where(fresh, -1, self.running), fresh)
+        for name, start in self._start.items():
+            start[self.switched] = state[name][self.switched]
+
+    def snapshot(self) -> dict[str, Any]:
+        """Everything but the program's host, which has a `dump` of its own."""
+        return {"running": self.running, "switched": self.switched, "start": self._start}
+
+    def restore(self, snapshot: dict[str, Any]) -> None:
+        self.running, self.switched = np.array(snapshot["running"]), np.array(snapshot["switched"])
+        self._start = {name: np.array(value) for name, value in snapshot["start"].items()}
