@@ -40,13 +40,12 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> Config:
     sources.stop_at_problems()
 
     merged = OmegaConf.create(defaults(Config))
-    unset: set[str] = set()  # keys that a file has as ???, for a later layer to set
+    leaves: dict[Key, Any] = {}
     for layer in [*sources.layers, *filter(None, given)]:
-        unset = {key for key in unset if OmegaConf.select(layer.values, key) is None}
-        unset |= OmegaConf.missing_keys(layer.values)
+        leaves |= _leaves(OmegaConf.to_container(layer.values))
         merged = _merge(sources, merged, layer)
-    for key in sorted(unset):
-        sources.report(tuple(key.split(".")), "must be set; it is still '???'")
+    for key in (key for key, value in leaves.items() if value == "???"):  # what a base left for others to set
+        sources.report(key, "must be set; it is still '???'")
     sources.stop_at_problems()
 
     values = _resolve(sources, merged, ())
@@ -313,6 +312,15 @@ def _check_names(sources: Sources, config: Config) -> None:
             near = difflib.get_close_matches(name, config.skills, 1)
             hint = f"did you mean '{near[0]}'?" if near else f"skills are {', '.join(config.skills)}"
             sources.report(("reward", "quantile_of", name), f"is not one of the run's skills; {hint}")
+
+
+def _leaves(values: Any, key: Key = ()) -> dict[Key, Any]:
+    """Key -> value for everything below that is not a mapping."""
+    if not isinstance(values, dict):
+        return {key: values}
+    return {
+        inner: leaf for name, value in values.items() for inner, leaf in _leaves(value, (*key, name)).items()
+    }
 
 
 def _drop_empty_sections(values: DictConfig, model: type[BaseModel]) -> None:

@@ -146,7 +146,7 @@ def test_the_file_that_sets_a_value_last_is_blamed() -> None:
             "skills: descender\n",
             "mine.yaml:1: skills: should be a list, such as [one, two] (got 'descender')",
         ),
-        ("learning: {steps: ???}\n", "mine.yaml:1: learning.steps: must be set; it is still '???'"),
+        ("learning:\n  steps: ???\n", "mine.yaml:2: learning.steps: must be set; it is still '???'"),
     ],
 )
 def test_files_that_cannot_be_used(text: str, message: str) -> None:
@@ -158,7 +158,7 @@ def test_files_that_cannot_be_used(text: str, message: str) -> None:
 def test_what_a_base_leaves_open_must_be_set_by_somebody() -> None:
     write("base.yaml", SMALLEST, "learning:\n  steps: ???\n")
     path = write("mine.yaml", "extends: base.yaml\n")
-    assert mistakes(path) == ["base.yaml:7: learning.steps: must be set; it is still '???'"]
+    assert mistakes(path) == ["base.yaml:8: learning.steps: must be set; it is still '???'"]
     assert load(path, ["learning.steps=7"]).learning.steps == 7
 
 
