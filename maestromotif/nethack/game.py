@@ -1,13 +1,12 @@
-"""One game of NetHack: seeded resets, and one environment step = an action, its macro and the prompts it leads to.
+"""One game of NetHack: seeded resets, and steps: an action, its macro and the prompts it leads to.
 
-The rules of actions, macros and prompts are those of the published agent (`keys.py` has the tables). They stand
-here once and serve training, evaluation and collection alike.
+The rules of actions, macros and prompts are those of the published agent (`keys.py` has the tables). They
+stand here once and serve training, evaluation and collection alike.
 """
 
 import _ctypes
 import ctypes
 import re
-import tempfile
 from collections.abc import Mapping
 from enum import IntEnum
 from importlib.resources import files
@@ -43,8 +42,8 @@ class End(IntEnum):
 def write_options(folder: Path) -> str:
     """Put the options file into `folder`; the returned option makes NetHack read it.
 
-    NetHack takes options that begin with `@` for a path. NLE appends `,name:<player>` to whatever options it is
-    given, so the file carries that ending in its own name.
+    NetHack takes options that begin with `@` for a path. NLE appends `,name:<player>` to whatever options it
+    is given, so the file carries that ending in its own name.
     """
     rc = folder / f"nethackrc,name:{_PLAYER}"
     rc.write_bytes(files("maestromotif.nethack").joinpath("nethackrc").read_bytes())
@@ -56,7 +55,7 @@ def _healing_glyph() -> int:
     for index in range(nethack.NUM_OBJECTS):
         item = nethack.objclass(index)
         if ord(item.oc_class) == nethack.SPBOOK_CLASS and nethack.OBJ_NAME(item) == "healing":
-            return nethack.GLYPH_OBJ_OFF + index
+            return int(nethack.GLYPH_OBJ_OFF) + index
     raise RuntimeError("this NLE knows no spellbook of healing")
 
 
@@ -102,7 +101,7 @@ class Game:
         self._snapped = False
         question = self._page() if misc[_YN] else b""
         key = keys.KEYS[action]
-        if question.startswith(b"What do you want to eat?") or question.startswith(b"What do you want to drink?"):
+        if question.startswith((b"What do you want to eat?", b"What do you want to drink?")):
             offered = _OFFERED.search(question)
             send(offered[1][0] if offered and key == keys.YES else keys.SPACE)
         elif question:
@@ -183,7 +182,7 @@ class Game:
             self._send(ord("a"))
 
     def _letter_to_drop(self) -> int:
-        """First item that did not belong to the starting inventory and is neither food nor coins; else escape."""
+        """First item that is not from the starting inventory and neither food nor coins; else escape."""
         letters, classes = self._obs["inv_letters"].tolist(), self._obs["inv_oclasses"].tolist()
         for letter, kind in zip(letters, classes, strict=True):
             if letter and letter not in self.starting_letters and kind not in _NOT_FOR_SALE:
@@ -206,8 +205,3 @@ class Game:
         library = ctypes.CDLL(self._nethack.dlpath)  # NLE's own copy of NetHack, which is loaded already
         ctypes.c_long.in_dll(library, "ubirthday").value = BIRTHDAY
         _ctypes.dlclose(library._handle)
-
-
-def temporary_folder() -> tempfile.TemporaryDirectory[str]:
-    """A folder that NLE may fill with its own temporary folders, removed as a whole."""
-    return tempfile.TemporaryDirectory(prefix="maestromotif-", ignore_cleanup_errors=True)

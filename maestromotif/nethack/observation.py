@@ -4,6 +4,7 @@ The arrays have a leading game axis. NetHack itself writes its part straight int
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from multiprocessing.shared_memory import SharedMemory
 
 import numpy as np
@@ -32,14 +33,30 @@ SCREEN = ("tty_chars", "tty_colors", "tty_cursor")
 FINAL = ("chars", "colors", "blstats", "message")
 
 # Indices of blstats (NLE 1.3.0, `nle.nethack.NLE_BL_*`).
-X, Y, HP, MAX_HP, DEPTH, GOLD, ENERGY, XP_LEVEL, TURN, HUNGER, DUNGEON, LEVEL = 0, 1, 10, 11, 12, 13, 14, 18, 20, 21, 23, 24
+X, Y, HP, MAX_HP, DEPTH, GOLD, ENERGY, XP_LEVEL, TURN, HUNGER, DUNGEON, LEVEL = (
+    0,
+    1,
+    10,
+    11,
+    12,
+    13,
+    14,
+    18,
+    20,
+    21,
+    23,
+    24,
+)
 
 Layout = Mapping[str, tuple[tuple[int, ...], np.dtype]]
 
 
 def engine_layout(names: tuple[str, ...]) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
     """Shape and dtype, for one game, of each named NLE observation."""
-    return {name: (tuple(OBSERVATION_DESC[name]["shape"]), np.dtype(OBSERVATION_DESC[name]["dtype"])) for name in names}
+    return {
+        name: (tuple(OBSERVATION_DESC[name]["shape"]), np.dtype(OBSERVATION_DESC[name]["dtype"]))
+        for name in names
+    }
 
 
 class Block:
@@ -65,8 +82,10 @@ class Block:
         return self.arrays[key]
 
     def close(self) -> None:
+        """Let go of the memory; arrays that somebody still holds keep their part of it alive."""
         self.arrays.clear()
-        self.memory.close()
+        with suppress(BufferError):
+            self.memory.close()
 
     def unlink(self) -> None:
         self.memory.unlink()

@@ -1,25 +1,32 @@
 """Many games stepped together by worker processes.
 
 NetHack writes each game's observation straight into shared memory, so nothing is copied or pickled on the way
-from the game to the learner. A game that ends begins its next episode at once; the last observation of the ended
-one is kept in `final`, and `ended` says how it ended. Everything is a function of (purpose, seed, actions): the
-number of workers changes nothing, and `snapshot` / `restore` bring games back by playing their actions again.
+from the game to the learner. A game that ends begins its next episode at once; the last observation of the
+ended one is kept in `final`, and `ended` says how it ended. Everything is a function of (purpose, seed,
+actions): the number of workers changes nothing, and `snapshot` / `restore` bring games back by playing their
+actions again.
 """
 
 import logging
 import multiprocessing as mp
 import os
+import shutil
+import signal
+import tempfile
 import traceback
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import pairwise
 from multiprocessing.connection import Connection
+from pathlib import Path
 
 import numpy as np
 
 from maestromotif.errors import UserError
-from maestromotif.nethack.game import End, Game, temporary_folder, write_options
+from maestromotif.nethack.game import End, Game, write_options
 from maestromotif.nethack.keys import NUM_ACTIONS
-from maestromotif.nethack.observation import ENGINE, FINAL, SCREEN, Block, engine_layout
+from maestromotif.nethack.observation import ENGINE, FINAL, SCREEN, Block, Layout, engine_layout
 from maestromotif.nethack.seeds import Purpose, episode_seeds
 from maestromotif.nethack.state import CHANGES, TRACKED, Tracker
 
@@ -27,9 +34,9 @@ log = logging.getLogger("maestromotif")
 IDLE = -1  # the action that leaves a game untouched
 
 
-def _layout(screen: bool) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
+def _layout(screen: bool) -> Layout:
     engine = engine_layout(ENGINE + SCREEN if screen else ENGINE)
-    ours = {
+    ours: Layout = {
         "action": ((), np.dtype(np.int32)),
         "ended": ((), np.dtype(np.uint8)),
         "episode": ((), np.dtype(np.int64)),
@@ -38,23 +45,18 @@ def _layout(screen: bool) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
         "final_state": ((len(TRACKED),), np.dtype(np.int32)),
     }
     final = {f"final_{name}": engine[name] for name in FINAL}
-    return engine | ours | final
+    return {**engine, **ours, **final}
 
 
 class _Rows:
     """The games of one worker, rows `first` to `last` of the block."""
 
-    def __init__(self, block: Block, first: int, last: int, plan: "Plan") -> None:
+    def __init__(self, block: Block, first: int, last: int, plan: "Plan", folder: Path) -> None:
         self._plan, self._first = plan, first
         self._arrays = {name: array[first:last] for name, array in block.arrays.items()}
-        self._folder = temporary_folder()
         # NLE makes a folder a game with `tempfile`; in ours they vanish with the worker.
-        os.environ["TMPDIR"] = self._folder.name
-        import tempfile
-        from pathlib import Path
-
-        tempfile.tempdir = self._folder.name
-        options = write_options(Path(self._folder.name))
+        os.environ["TMPDIR"] = tempfile.tempdir = str(folder)
+        options = write_options(folder)
         engine = ENGINE + SCREEN if plan.screen else ENGINE
         self._games = [
             Game({name: self._arrays[name][i] for name in engine}, options) for i in range(last - first)
@@ -78,8 +80,10 @@ class _Rows:
         # A game that is over shows nothing that could be tracked: its state stays that of the step before.
         self._tracker.update(arrays, [game.text for game in games], moved & (ended == End.NOT))
         arrays["final_state"][:] = arrays["state"]
-        ended[moved & (ended == End.NOT) & (arrays["state"][:, TRACKED.index("step")] >= limit)] = End.TRUNCATED
-        for i in np.flatnonzero(ended):
+        ended[moved & (ended == End.NOT) & (arrays["state"][:, TRACKED.index("step")] >= limit)] = (
+            End.TRUNCATED
+        )
+        for i in np.flatnonzero(ended).tolist():
             if ended[i] == End.TRUNCATED:
                 games[i].keep_final()
             for name in FINAL:
@@ -92,7 +96,6 @@ class _Rows:
     def close(self) -> None:
         for game in self._games:
             game.close()
-        self._folder.cleanup()
 
     def _begin(self, i: int) -> None:
         plan = self._plan
@@ -111,23 +114,26 @@ class Plan:
     screen: bool
 
 
-def _work(connection: Connection, memory: str, games: int, first: int, last: int, plan: Plan) -> None:
+def _work(
+    connection: Connection, memory: str, games: int, first: int, last: int, plan: Plan, folder: str
+) -> None:
     """A worker process: obeys `r`eset, `s`tep and `q`uit, answers `k` when done or a traceback."""
     rows = None
     block = Block(_layout(plan.screen), games, memory)
     try:
-        rows = _Rows(block, first, last, plan)
+        rows = _Rows(block, first, last, plan, Path(folder))
         connection.send_bytes(b"k")
         while (order := connection.recv_bytes()) != b"q":
             rows.reset() if order == b"r" else rows.step()
             connection.send_bytes(b"k")
-    except (EOFError, BrokenPipeError, KeyboardInterrupt):
-        pass  # the parent is gone or going
+    except (EOFError, ConnectionError):
+        pass  # the parent is gone
     except Exception:
         connection.send_bytes(b"e" + traceback.format_exc().encode())
     finally:
         if rows is not None:
             rows.close()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @dataclass(frozen=True)
@@ -144,8 +150,9 @@ class GamePool:
     `obs[name]` [N, ...]: NLE observations (`observation.ENGINE`, with `screen` also `observation.SCREEN`).
     `state[name]` int32 [N]: tracked fields of GameState and the offsets of the stairs (`state.TRACKED`).
     `changes` int8 [N, 4]: what happened on the last step (`state.CHANGES`).
-    `ended` uint8 [N]: `game.End` of the last step. Where it is not 0, `final[name]` and `final_state[name]` hold
-    the last observation and state of the ended episode, and all the others the first ones of the next.
+    `ended` uint8 [N]: `game.End` of the last step. Where it is not 0, `final[name]` and `final_state[name]`
+    hold the last observation and state of the ended episode, and all the others the first ones of the next.
+    For a game that is LOST they hold what they held before.
 
     The arrays are views of shared memory: they change with the next step, so copy what is kept.
     """
@@ -167,7 +174,9 @@ class GamePool:
         except OSError as error:
             raise UserError(f"nethack.games: {games} games do not fit into shared memory: {error}") from error
         arrays = self._block.arrays
-        self.obs: Mapping[str, np.ndarray] = {name: arrays[name] for name in (*ENGINE, *(SCREEN if screen else ()))}
+        self.obs: Mapping[str, np.ndarray] = {
+            name: arrays[name] for name in (*ENGINE, *(SCREEN if screen else ()))
+        }
         self.state = {name: arrays["state"][:, i] for i, name in enumerate(TRACKED)}
         self.final_state = {name: arrays["final_state"][:, i] for i, name in enumerate(TRACKED)}
         self.final = {name: arrays[f"final_{name}"] for name in FINAL}
@@ -175,10 +184,11 @@ class GamePool:
         self._log: list[bytearray] = [bytearray() for _ in range(games)]
         workers = min(games, workers or os.cpu_count() or 1)
         bounds = [games * i // workers for i in range(workers + 1)]
-        self._ranges = list(zip(bounds[:-1], bounds[1:], strict=True))
+        self._ranges = list(pairwise(bounds))
         # Spawned, not forked: the learner's threads must not be copied into a game.
         self._context = mp.get_context("spawn")
         self._processes: list[mp.process.BaseProcess] = []
+        self._folders: list[str] = []
         self._connections: list[Connection] = []
         try:
             for w in range(workers):
@@ -229,21 +239,25 @@ class GamePool:
 
     def close(self) -> None:
         for connection in self._connections:
-            try:
+            with suppress(ConnectionError):  # the worker is dead already
                 connection.send_bytes(b"q")
-            except OSError:
-                pass  # the worker is dead already
         for process in self._processes:
             process.join(10)
             if process.is_alive():
                 process.kill()
+                process.join()
+        for folder in self._folders:
+            shutil.rmtree(folder, ignore_errors=True)  # workers that were killed could not do it
+        for connection in self._connections:
+            connection.close()
         self._connections.clear()
         self._processes.clear()
+        self._folders.clear()
         for views in (self.state, self.final_state, self.final):
             views.clear()
         self.obs, self.changes, self.ended, self.episode = {}, *(np.empty(0),) * 3
-        self._block.close()
         self._block.unlink()
+        self._block.close()
 
     def __enter__(self) -> "GamePool":
         return self
@@ -254,27 +268,32 @@ class GamePool:
     def _start(self, w: int) -> None:
         ours, theirs = self._context.Pipe()
         first, last = self._ranges[w]
+        folder = tempfile.mkdtemp(prefix="maestromotif-")
         process = self._context.Process(
             target=_work,
-            args=(theirs, self._block.memory.name, self.games, first, last, self._plan),
+            args=(theirs, self._block.memory.name, self.games, first, last, self._plan, folder),
             name=f"games-{first}-{last}",
             daemon=True,
         )
-        process.start()
+        self._folders[w : w + 1] = [folder]
+        # Ctrl-C reaches every process of the terminal. Workers inherit this mask and end when told to.
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         theirs.close()
-        self._processes[w:w + 1] = [process]
-        self._connections[w:w + 1] = [ours]
+        self._processes[w : w + 1] = [process]
+        self._connections[w : w + 1] = [ours]
 
     def _order(self, order: bytes) -> None:
-        for w, connection in enumerate(self._connections):
-            try:
+        for connection in self._connections:
+            with suppress(ConnectionError):  # a dead worker is noticed when it is asked for its answer
                 connection.send_bytes(order)
-            except BrokenPipeError:
-                pass  # noticed when it is asked for its answer
         for w in range(len(self._connections)):
             try:
                 self._answer(w)
-            except EOFError:
+            except (EOFError, ConnectionError):
                 self._replace(w)
 
     def _answer(self, w: int) -> None:
@@ -287,12 +306,21 @@ class GamePool:
         first, last = self._ranges[w]
         self._processes[w].join()
         code = self._processes[w].exitcode
-        log.warning("worker of games %d to %d died (exit code %s); its episodes are lost", first, last - 1, code)
+        self._connections[w].close()
+        shutil.rmtree(self._folders[w], ignore_errors=True)
+        log.warning(
+            "worker of games %d to %d died (exit code %s); its episodes are lost", first, last - 1, code
+        )
         self.lost += last - first
         self._start(w)
-        self._answer(w)
-        self.episode[first:last] += 1
-        self._connections[w].send_bytes(b"r")
-        self._answer(w)
+        try:
+            self._answer(w)
+            self.episode[first:last] += 1
+            self._connections[w].send_bytes(b"r")
+            self._answer(w)
+        except (EOFError, ConnectionError) as error:
+            raise RuntimeError(
+                f"the worker of games {first} to {last - 1} died twice; out of memory?"
+            ) from error
         self.changes[first:last] = 0
         self.ended[first:last] = End.LOST

@@ -30,8 +30,8 @@ FIELDS: dict[str, type] = {
     "depth": int,  # 1 = first level (blstats)
     "deepest": int,  # greatest depth of the episode
     "dungeon": int,  # 0 Dungeons of Doom, 2 Gnomish Mines, ... (blstats)
-    "branch_depth": int,  # depth of the level with the stairs into the Mines: two ways down were seen on it, or
-    # the Mines were entered from it; -1 until then
+    "branch_depth": int,  # depth of the level with the stairs into the Mines: two ways down were seen on it,
+    # or the Mines were entered from it; -1 until then
     "hp": int,
     "max_hp": int,
     "xp_level": int,
@@ -80,11 +80,13 @@ _FAR = 255  # a distance beyond the map
 
 def depth_codes(before: np.ndarray, now: np.ndarray) -> np.ndarray:
     """int8 codes of column `depth` for two arrays of depths."""
-    return np.where(now > before, DEPTH_DEEPER, np.where(now < before, DEPTH_HIGHER, DEPTH_SAME)).astype(np.int8)
+    return np.where(now > before, DEPTH_DEEPER, np.where(now < before, DEPTH_HIGHER, DEPTH_SAME)).astype(
+        np.int8
+    )
 
 
 class _Stairs:
-    """Where the stairs of one direction are on each game's level, and how close the hero has come on this visit."""
+    """Where the stairs of one direction are on each game's level, and how close the hero has come to them."""
 
     def __init__(self, games: int, symbol: str) -> None:
         self.symbol = ord(symbol)
@@ -121,8 +123,8 @@ class _Stairs:
 class Tracker:
     """GameState (without the skill's fields) and changes of N games.
 
-    `state` int32 [N, len(TRACKED)] and `changes` int8 [N, len(CHANGES)] are written in place. The depth column of
-    `changes` compares with the step before.
+    `state` int32 [N, len(TRACKED)] and `changes` int8 [N, len(CHANGES)] are written in place. The depth
+    column of `changes` compares with the step before.
     """
 
     def __init__(self, state: np.ndarray, changes: np.ndarray) -> None:
@@ -156,7 +158,7 @@ class Tracker:
         column = self._column
         column["step"][moved] += 1
         column["idle_steps"][moved] += 1
-        for game in np.flatnonzero(moved):
+        for game in np.flatnonzero(moved).tolist():
             text = texts[game]
             if text:
                 column["kills"][game] += sum(text.count(words) for words in _KILLED)

@@ -29,8 +29,8 @@ EXPLORER, RANDOM = 0, 1  # codes of `source`
 SOURCES = ("explorer", "random")
 
 # Random play: how often each action is drawn, against 1 for those that are not named. Mostly it walks, so
-# that it gets about; praying is rare, because a second prayer soon after the first is what kills (uniform play
-# dies of it within some 180 steps), and so are actions that only turn pages or change nothing.
+# that it gets about; praying is rare, because a second prayer soon after the first is what kills (uniform
+# play dies of it within some 180 steps), and so are actions that only turn pages or change nothing.
 RANDOM_WEIGHTS = (
     dict.fromkeys(NAMES[INDEX["north"] : INDEX["northwest"] + 1], 8.0)
     | dict.fromkeys(NAMES[INDEX["far_north"] : INDEX["far_northwest"] + 1], 2.0)

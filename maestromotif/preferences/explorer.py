@@ -55,10 +55,20 @@ _STEPS = range(_FIRST_STEP, _FIRST_STEP + 8)
 
 _MONSTERS = nethack.NUMMONS
 # To touch or to strike these costs more than it is worth; none of them follows.
-_LEFT_ALONE = frozenset({
-    *("floating eye", "cockatrice", "chickatrice", "blue jelly", "spotted jelly", "acid blob", "gas spore"),
-    *("brown mold", "yellow mold", "green mold", "red mold"),
-})
+_LEFT_ALONE = frozenset(
+    {
+        *(
+            "floating eye",
+            "cockatrice",
+            "chickatrice",
+            "blue jelly",
+            "spotted jelly",
+            "acid blob",
+            "gas spore",
+        ),
+        *("brown mold", "yellow mold", "green mold", "red mold"),
+    }
+)
 _BOULDER = nethack.GLYPH_OBJ_OFF + next(
     i for i in range(nethack.NUM_OBJECTS) if nethack.OBJ_NAME(nethack.objclass(i)) == "boulder"
 )
