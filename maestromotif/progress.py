@@ -13,7 +13,6 @@ import logging
 import sys
 import time
 from types import TracebackType
-from typing import Self
 
 from tqdm import tqdm
 
@@ -51,7 +50,7 @@ class Progress:
         self._seconds_between_lines = seconds_between_lines
         self._note = ""
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Progress":
         self._started = self._line_at = time.monotonic()
         # disable=None: no bar, not even one character, when stderr is not a terminal
         self._bar = tqdm(

@@ -24,7 +24,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import IO, Any
 
 from maestromotif import __version__
 from maestromotif.errors import UserError
@@ -189,7 +189,7 @@ class Run:
         self.config_file = config_file
         self._lock: int | None = None
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Run":
         lock = self.folder / ".lock"
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
