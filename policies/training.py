@@ -64,4 +64,4 @@ class Program:
         for skill in available:
             if skill == name:
                 return skill
-        return random.choice(available)
+        return available[-1]

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from maestromotif.errors import UserError
 from maestromotif.tasks import progress
 from maestromotif.tasks.progress import Success
@@ -122,6 +123,10 @@ def test_no_condition_is_an_error() -> None:
 @given(st.text(max_size=20))
 def test_any_text_is_read_or_refused(text: str) -> None:
     try:
-        assert progress.parse(text)
+        parsed = progress.parse(text)
     except UserError as error:
-        assert text in str(error)
+        message = str(error)
+    else:
+        message = text
+        assert parsed
+    assert text in message

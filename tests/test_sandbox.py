@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from maestromotif.composing import interface
 from maestromotif.composing.sandbox import ProgramHost
 from maestromotif.composing.scenarios import Dice
@@ -28,6 +29,9 @@ DICE = PROGRAM.replace("{line}", "return random.choice(available)") + (
 )
 
 
+ENDS = "def should_end(state):\n    return True\n"
+
+
 def make_skill(name: str, program: str | None = None, max_turns: int = 30) -> Skill:
     return Skill(name, "words", "any", "any", max_turns, Path(f"skills/{name}.md"), "0", program)
 
@@ -35,8 +39,10 @@ def make_skill(name: str, program: str | None = None, max_turns: int = 30) -> Sk
 SKILLS = [make_skill(name) for name in ("discoverer", "descender", "ascender")]
 
 
-def begin(source: str, games: int = 3, skills: list[Skill] = SKILLS, **settings: float) -> ProgramHost:
-    return ProgramHost(source, skills, games, seed=5, path=PATH, call_seconds=settings.get("call_seconds", 10.0))
+def begin(
+    source: str, games: int = 3, skills: list[Skill] = SKILLS, call_seconds: float = 10.0
+) -> ProgramHost:
+    return ProgramHost(source, skills, games, seed=5, path=PATH, call_seconds=call_seconds)
 
 
 def first_step(host: ProgramHost, **fields: int) -> tuple[np.ndarray, np.ndarray]:
@@ -45,8 +51,8 @@ def first_step(host: ProgramHost, **fields: int) -> tuple[np.ndarray, np.ndarray
     return host.step(state, np.full(games, -1), np.ones(games, bool))
 
 
-def failure(source: str, skills: list[Skill] = SKILLS, **settings: float) -> str:
-    with pytest.raises(UserError) as error, begin(source, skills=skills, **settings) as host:
+def failure(source: str, skills: list[Skill] = SKILLS, call_seconds: float = 10.0) -> str:
+    with pytest.raises(UserError) as error, begin(source, 3, skills, call_seconds) as host:
         first_step(host)
     return str(error.value)
 
@@ -86,7 +92,10 @@ def play(host: ProgramHost, dice: Dice, running: np.ndarray, steps: int) -> Iter
         ("s = 'a'\n        while True: s += s", "tried.py:7: it took more than 64 MB of memory"),
         ("yield 1", "tried.py:6: NotImplementedError"),
         ("x = (", "tried.py:7: SyntaxError"),
-        ("return 'descnder'", "tried.py:4: select returned 'descnder' (game 0), which is not a skill; did you mean 'd"),
+        (
+            "return 'descnder'",
+            "tried.py:4: select returned 'descnder' (game 0), which is not a skill; did you mean 'd",
+        ),
         ("return None", "tried.py:4: select returned None (game 0), which is not a skill; the skills are"),
         ("return 3", "tried.py:4: select returned 3"),
         ("return [available[0]]", "tried.py:4: select returned ['discoverer']"),
@@ -136,33 +145,36 @@ def workers() -> list[int]:
 
 
 def test_worker_ends_with_the_host() -> None:
-    assert workers() == []
+    before = workers()
     with begin(PROGRAM.replace("{line}", "pass")) as host:
         first_step(host)
-        assert len(workers()) == 1
+        assert len(workers()) == len(before) + 1
     failure(PROGRAM.replace("{line}", "1 / 0"))
-    assert workers() == []
+    assert workers() == before
 
 
 def test_a_killed_worker_is_reported() -> None:
+    before = workers()
     with begin(PROGRAM.replace("{line}", "pass")) as host:
-        os.kill(workers()[0], signal.SIGKILL)
+        os.kill(next(pid for pid in workers() if pid not in before), signal.SIGKILL)
         with pytest.raises(UserError, match="the sandbox's process ended"):
             first_step(host)
 
 
 def test_exceptions_of_skill_programs_name_their_file() -> None:
-    broken = "LIMIT = 0\n\n\ndef may_start(state):\n    return 1 // LIMIT > 0\n\n\ndef should_end(state):\n    return True\n"
-    text = failure(PROGRAM.replace("{line}", "pass"), [make_skill("discoverer"), make_skill("broken", broken)])
+    broken = "LIMIT = 0\n\n\ndef may_start(state):\n    return 1 // LIMIT > 0\n" + ENDS
+    text = failure(
+        PROGRAM.replace("{line}", "pass"), [make_skill("discoverer"), make_skill("broken", broken)]
+    )
     assert text == "skills/broken.py:5: ZeroDivisionError: division by zero"
-    vague = "def may_start(state):\n    return None\n\n\ndef should_end(state):\n    return True\n"
+    vague = "def may_start(state):\n    return None\n" + ENDS
     text = failure(PROGRAM.replace("{line}", "pass"), [make_skill("discoverer"), make_skill("vague", vague)])
     assert text == "skills/vague.py:1: may_start returned None (game 0); it must return True or False"
 
 
 def test_skill_programs_do_not_share_names() -> None:
     """Two skills and the program each have a LIMIT of their own."""
-    text = "LIMIT = {n}\n\n\ndef may_start(state):\n    return state.depth >= LIMIT\n\n\ndef should_end(state):\n    return True\n"
+    text = "LIMIT = {n}\n" + ENDS + "def may_start(state):\n    return state.depth >= LIMIT\n"
     skills = [make_skill("shallow", text.format(n=1)), make_skill("deep", text.format(n=9))]
     program = "LIMIT = 5\n" + PROGRAM.replace("{line}", "return available[-1 if state.depth > LIMIT else 0]")
     with begin(program, skills=skills) as host:
@@ -171,7 +183,7 @@ def test_skill_programs_do_not_share_names() -> None:
 
 
 def test_may_start_is_kept_to() -> None:
-    never = "def may_start(state):\n    return state.gold > 5\n\n\ndef should_end(state):\n    return True\n"
+    never = "def may_start(state):\n    return state.gold > 5\n" + ENDS
     skills = [make_skill("rich", never), make_skill("discoverer")]
     insists = PROGRAM.replace("{line}", "return 'rich'")
     assert "tried.py:4: select returned 'rich' (game 0), which may not start now" in failure(insists, skills)
@@ -181,7 +193,7 @@ def test_may_start_is_kept_to() -> None:
 
 
 def test_running_skill_goes_on_where_none_may_start() -> None:
-    once = "def may_start(state):\n    return state.gold == 0\n\n\ndef should_end(state):\n    return True\n"
+    once = "def may_start(state):\n    return state.gold == 0\n" + ENDS
     with begin(PROGRAM.replace("{line}", "pass"), skills=[make_skill("once", once)]) as host:
         running, switched = first_step(host)
         assert switched.all()

@@ -4,6 +4,7 @@ import hashlib
 from pathlib import Path
 
 import pytest
+
 from maestromotif import skill
 from maestromotif.errors import UserError
 
@@ -75,9 +76,18 @@ def test_all_skills_of_the_project_load() -> None:
         (GOOD.replace("at any time", ""), "brawler.md:3: 'starts' must be words, got None"),
         (GOOD.replace("at any time", "7"), "brawler.md:3: 'starts' must be words, got 7"),
         (GOOD.replace("name: brawler", "name: bawler"), "brawler.md:2: the name is 'bawler' but the file is"),
-        (GOOD.replace("---\nThe", "name: x\n---\nThe"), "brawler.md:5: 'name' is given twice, first on line 2"),
-        (GOOD.replace("---\nThe", "max_turns: many\n---\nThe"), "brawler.md:5: 'max_turns' must be a whole number"),
-        (GOOD.replace("---\nThe", "max_turns: 0\n---\nThe"), "brawler.md:5: 'max_turns' must be a whole number"),
+        (
+            GOOD.replace("---\nThe", "name: x\n---\nThe"),
+            "brawler.md:5: 'name' is given twice, first on line 2",
+        ),
+        (
+            GOOD.replace("---\nThe", "max_turns: many\n---\nThe"),
+            "brawler.md:5: 'max_turns' must be a whole number",
+        ),
+        (
+            GOOD.replace("---\nThe", "max_turns: 0\n---\nThe"),
+            "brawler.md:5: 'max_turns' must be a whole number",
+        ),
         ("---\n- a\n---\nwords\n", "brawler.md:2: the head must be lines of 'key: value'"),
         (GOOD.split("The agent")[0], "brawler.md:6: no description"),
         (GOOD.split("The agent")[0] + "\n \n", "no description"),

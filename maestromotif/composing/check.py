@@ -22,18 +22,16 @@ from maestromotif.skill import Skill
 MAX_SOURCE = 100_000  # characters
 GAMES, STEPS = 32, 120  # of the behaviour tests: 3,840 states, and as many again
 
-_PROGRAM_TAIL = """
-def _use(state: GameState, available: list[Skill]) -> Skill:
-    return Program().select(state, available)
-"""
-_INTERRUPT_TAIL = """
-def _use_should_end(state: GameState) -> bool:
-    return Program().should_end(state)
-"""
-_SKILL_TAIL = """
-def _use(state: GameState) -> tuple[bool, bool]:
-    return may_start(state), should_end(state)
-"""
+# How the host uses a program, put after its text, so that the type checker sees whether the two fit.
+_USES = {
+    "Program": "def _make() -> Program:\n    return Program()\n",
+    "select": "def _select(program: Program, state: GameState, available: list[Skill]) -> Skill:\n"
+    "    return program.select(state, available)\n",
+    "Program.should_end": "def _interrupt(program: Program, state: GameState) -> bool:\n"
+    "    return program.should_end(state)\n",
+    "may_start": "def _may_start(state: GameState) -> bool:\n    return may_start(state)\n",
+    "should_end": "def _should_end(state: GameState) -> bool:\n    return should_end(state)\n",
+}
 
 
 def program(source: str, path: str, skills: Sequence[Skill]) -> None:
@@ -50,23 +48,23 @@ def program(source: str, path: str, skills: Sequence[Skill]) -> None:
             f"{path}:{found.lineno}: class Program has no method "
             "'select(self, state: GameState, available: list[Skill]) -> Skill'"
         )
-    tail = _PROGRAM_TAIL + (_INTERRUPT_TAIL if "should_end" in methods else "")
-    where = {"select": methods["select"].lineno, "Program": found.lineno}
+    lines = {"Program": found.lineno, "select": methods["select"].lineno}
     if "should_end" in methods:
-        where["should_end"] = methods["should_end"].lineno
-    _check_types(source, tail, path, [skill.name for skill in skills], interface.stubs(skills), where)
+        lines["Program.should_end"] = methods["should_end"].lineno
+    _check_types(source, path, lines, skills)
 
 
 def skill_program(source: str, path: str) -> None:
     """Checks `may_start` and `should_end` of a skill. Raises UserError as `program` does."""
     tree = _parse(source, path)
     functions = {node.name: node.lineno for node in tree.body if isinstance(node, ast.FunctionDef)}
-    missing = [name for name in ("may_start", "should_end") if name not in functions]
+    lines = {name: functions.get(name, 0) for name in ("may_start", "should_end")}
+    missing = [name for name, line in lines.items() if not line]
     if missing:
         raise UserError(
             "\n".join(f"{path}:1: no function '{name}(state: GameState) -> bool'" for name in missing)
         )
-    _check_types(source, _SKILL_TAIL, path, [], interface.stubs([]), functions)
+    _check_types(source, path, lines, [])
 
 
 def behaviour(source: str, path: str, skills: Sequence[Skill], seed: int) -> dict[str, Any]:
@@ -134,21 +132,26 @@ def _parse(source: str, path: str) -> ast.Module:
         raise UserError(f"{path}: not Python: {error}") from error
 
 
-def _check_types(
-    source: str, tail: str, path: str, skills: Sequence[str], stubs: str, where: dict[str, int]
-) -> None:
-    """`tail` uses the source as the host will; `where`: lines of the definitions its errors are about."""
+def _check_types(source: str, path: str, lines: dict[str, int], skills: Sequence[Skill]) -> None:
+    """`lines`: what the host will use of the source (keys of _USES), and on which line each is defined."""
     text = source if source.endswith("\n") else source + "\n"
-    last = text.count("\n")
+    row = text.count("\n") + 1
+    used_on: dict[int, str] = {}
+    for name in lines:
+        text += _USES[name]
+        used_on |= {row: name, row + 1: name}
+        row += 2
+    names = [skill.name for skill in skills]
     problems = []
-    for record in sandbox.type_check(text + tail, stubs):
-        message = _explain(record["code"], record["message"], skills)
+    for record in sandbox.type_check(text, interface.stubs(skills)):
+        message = _explain(record["code"], record["message"], names)
         row, column = record["location"]["row"], record["location"]["column"]
-        if row <= last:
+        if row not in used_on:
             problems.append(f"{path}:{row}:{column}: {message}")
         else:
-            name = next((name for name in where if f"{name}`" in record["message"]), next(iter(where)))
-            problems.append(f"{path}:{where[name]}: {name} cannot be called as it must be: {message}")
+            name = used_on[row]
+            short = name.rpartition(".")[2]
+            problems.append(f"{path}:{lines[name]}: {short} cannot be used as it must be: {message}")
     if problems:
         raise UserError("\n".join(problems))
 
@@ -156,10 +159,11 @@ def _check_types(
 def _explain(code: str, message: str, skills: Sequence[str]) -> str:
     """The checker's message, in the words of this project where we know better ones."""
     text = message.replace("`", "'")
+    read_only = re.search(r"Property '(\w+)' defined in 'GameState' is read-only", text)
+    if read_only:
+        return f"GameState.{read_only[1]} cannot be set; a program may only read the state"
     if code in ("unresolved-attribute", "invalid-assignment") and "type 'GameState'" in text:
         name = re.findall(r"'(\w+)'", text.replace("'GameState'", ""))[-1]
-        if name in FIELDS:
-            return f"GameState.{name} cannot be set; a program may only read the state"
         return f"GameState has no field '{name}'{_suggest(name, list(FIELDS))}"
     found = text.rpartition("found ")[2]
     strange = [name for name in re.findall(r'"([^"]*)"', found) if name not in skills]

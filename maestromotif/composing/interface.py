@@ -22,6 +22,7 @@ decorators on methods, generators, `del`, files, network and third-party package
 seeded from the run's seed, the game, the episode and the step. What is printed is dropped.
 """
 
+import ast
 import re
 from collections.abc import Sequence
 
@@ -32,12 +33,13 @@ MODULES = ("collections", "dataclasses", "functools", "itertools", "json", "math
 
 
 def stubs(skills: Sequence[Skill]) -> str:
-    """Declarations of GameState and Skill for the type checker; Skill is a Literal of these skills' names."""
+    """Declarations of GameState and Skill for the type checker; Skill is a Literal of these names."""
     fields = "\n".join(f"    {name}: {kind.__name__}" for name, kind in FIELDS.items())
     names = ", ".join(repr(skill.name) for skill in skills)
+    skill_type = f"Literal[{names}]" if skills else "str"
     return (
         "from dataclasses import dataclass\nfrom typing import Literal\n\n"
-        f"Skill = Literal[{names}]\n\n@dataclass(frozen=True)\nclass GameState:\n{fields}\n"
+        f"Skill = {skill_type}\n\n@dataclass(frozen=True)\nclass GameState:\n{fields}\n"
     )
 
 
@@ -61,12 +63,46 @@ def used_fields(sources: Sequence[str]) -> list[str]:
     return [name for name in FIELDS if name in words]
 
 
+def draws_every_step(program: str, skill_programs: Sequence[str]) -> bool:
+    """Whether `random` is used by code that runs on every step: all but Program's __init__ and select.
+
+    Seeding it costs 4 us a game, as much as all the rest; where chance is only drawn to select a skill, it is
+    seeded only then. Uses are found by name.
+    """
+    try:
+        trees = [ast.parse(program), *map(ast.parse, skill_programs)]
+    except (SyntaxError, ValueError, RecursionError):
+        return True
+    rarely = {
+        id(node)
+        for body in trees[0].body
+        if isinstance(body, ast.ClassDef) and body.name == "Program"
+        for method in body.body
+        if isinstance(method, ast.FunctionDef) and method.name in ("__init__", "select")
+        for node in ast.walk(method)
+    }
+    for tree in trees:
+        names = {"random"}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                from_random = isinstance(node, ast.ImportFrom) and node.module == "random"
+                names |= {a.asname or a.name for a in node.names if from_random or a.name == "random"}
+        for node in ast.walk(tree):
+            if id(node) in rarely:
+                continue
+            if (isinstance(node, ast.Name) and node.id in names) or (
+                isinstance(node, ast.Attribute) and node.attr in names
+            ):
+                return True
+    return False
+
+
 def shim(fields: Sequence[str], names: Sequence[str]) -> str:
     """The code around the programs inside the sandbox.
 
     It expects `_sources` (one program over skills, then one source a skill, each already shifted to its own
-    lines), `_games` and `_draws` (whether a source uses `random`). `_serve()` never returns: each turn it
-    hands its answer to the host function `_exchange` and gets the next columns from it.
+    lines), `_games`, `_draws` (whether a source uses `random`) and `_draws_every_step`. `_serve()` never
+    returns: each turn it hands its answer to the host function `_exchange` and gets the next columns from it.
 
     Columns in: `fresh` and `running`, one entry a game, `keys` (seeds of `random`), then `values`, one list a
     field. Out: the pair (skill index a game, switched a game), or (what, game, skill index, text) on a fault.
@@ -102,7 +138,7 @@ def _step(fresh, running, keys, values):
         state = GameState(*row)
         k = running[game]
         _at[0] = game
-        if _draws:
+        if _draws_every_step or (_draws and fresh[game]):
             _random.seed(keys[game])
         if fresh[game]:
             _at[1] = -1
@@ -118,6 +154,8 @@ def _step(fresh, running, keys, values):
             if end is not True and end is not False:
                 return ("should_end", game, _at[1], repr(end)[:80])
         if end:
+            if _draws and not fresh[game]:
+                _random.seed(keys[game])
             available = []
             for j in range(len(_names)):
                 _at[1] = j

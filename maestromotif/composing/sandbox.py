@@ -63,7 +63,12 @@ class ProgramHost:
         self._set_up(program, skills, games, seed, path, call_seconds)
         try:
             session = self._session
-            setup = {"_sources": self._shifted, "_games": games, "_draws": self._draws}
+            setup = {
+                "_sources": self._shifted,
+                "_games": games,
+                "_draws": self._draws,
+                "_draws_every_step": interface.draws_every_step(program, self._sources[1:]),
+            }
             shim = interface.shim(self._fields, self._names)
             session.feed_run(shim, inputs=setup, print_callback=_drop, external_lookup={})
             self._advance(session.feed_start("_serve()", print_callback=_drop, external_lookup={}))
@@ -158,7 +163,9 @@ class ProgramHost:
         return json.dumps(head).encode() + b"\n" + self._waiting.dump()
 
     @classmethod
-    def load(cls, data: bytes, program: str, skills: Sequence[Skill], path: str = "program.py") -> "ProgramHost":
+    def load(
+        cls, data: bytes, program: str, skills: Sequence[Skill], path: str = "program.py"
+    ) -> "ProgramHost":
         """The host that `dump` was called on. Raises UserError when the programs are not the same."""
         head_bytes, _, worker = data.partition(b"\n")
         head = json.loads(head_bytes)

@@ -44,8 +44,8 @@ class Dice:
             s[name] |= draw.random(games) < 0.03
         s["on_downstairs"] = s["downstairs_seen"] & (draw.random(games) < 0.1)
         s["on_upstairs"] = s["upstairs_seen"] & (draw.random(games) < 0.1) & ~s["on_downstairs"]
-        s["hp"] = np.clip(s["hp"] + draw.integers(-2, 3, games), 1, s["max_hp"])
-        s["hunger"] = np.clip(s["hunger"] + (draw.random(games) < 0.01), 0, 4)
+        s["hp"][:] = np.clip(s["hp"] + draw.integers(-2, 3, games), 1, s["max_hp"])
+        s["hunger"][:] = np.minimum(s["hunger"] + (draw.random(games) < 0.01), 4)
         for name in ("gold", "kills", "sellable_items"):
             s[name] += draw.random(games) < 0.03
         sold = s["shopkeeper_in_view"] & (s["sellable_items"] > 0) & (draw.random(games) < 0.2)
