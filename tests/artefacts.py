@@ -1,0 +1,282 @@
+"""Small artefacts of every stage, in the formats that the stages write, for tests of what reads them.
+
+The numbers are invented but consistent; the texts hold what could break a page: quotes, tags, code page 437.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from maestromotif.settings import Config, EvaluateSettings, RunSettings, TaskSettings
+from maestromotif.store import Artefact, Work
+
+SKILLS = ("discoverer", "descender", "ascender")
+DESCRIPTIONS = {
+    "discoverer": "The agent should see as much of this level as it can. It likes new rooms & corridors.",
+    "descender": "The agent should go down the stairs to a deeper dungeon level, urgently.",
+    "ascender": 'The agent should climb "back" up <b>towards</b> the surface.',
+}
+MESSAGES = [
+    b"",
+    b"It's a wall.",
+    b"You see here a staircase down.",
+    b"There is a staircase up here.",
+    b'"Hello, agent!" <script>alert(1)</script> </script>',
+    b"You kill the newt!",
+    b"The jackal bites!",
+    b"You can't go down here.",
+    b"You find a caf\xe9 \xa2 5 zorkmids.",
+    b"This door is locked.",
+]
+AGENTS = {"trained": (0.72, 2.1), "untrained": (0.14, 1.2), "random": (0.02, 1.0)}
+PROGRAM = '''# Written by qwen2.5-coder-1.5b-instruct (Apache-2.0), 2026-01-01, prompt sha256 0123abcd.
+# Task: down and back.
+class Program:
+    """Goes down once, then up."""
+
+    def select(self, state):
+        if state.depth >= 2 and not state.upstairs_seen:
+            return "ascender"  # a < b & c
+        return "descender" if state.downstairs_seen else "discoverer"
+'''
+
+
+def config(root: Path, **changes: Any) -> Config:
+    """The config that the artefacts below belong to."""
+    return Config(
+        run=RunSettings(name="handmade", root=str(root)),
+        skills=SKILLS,
+        task=TaskSettings(
+            name="down_and_back",
+            words="Explore the first level until you find the way down. Go down, then climb back up.",
+            program="policies/down_and_back.py",
+            success=("depth >= 2", "depth == 1"),
+        ),
+        evaluate=EvaluateSettings(episodes=64),
+    ).model_copy(update=changes)
+
+
+def make(root: Path, seed: int = 0) -> dict[str, Artefact]:
+    """Writes the artefacts of all stages below `root`; the same seed gives the same files."""
+    random = np.random.default_rng(seed)
+    parts = {
+        "collect": _collect(Work(root / "collect"), random),
+        "annotate": _annotate(Work(root / "annotate"), random),
+        "distil": _distil(Work(root / "distil"), random),
+        "train": _train(Work(root / "train"), random),
+        "compose": _compose(Work(root / "compose")),
+        "evaluate": _evaluate(Work(root / "evaluate"), random),
+    }
+    return {stage: _finished(work, stage, facts) for stage, (work, facts) in parts.items()}
+
+
+def screens(steps: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """tty_chars uint8, tty_colors int8 [T, 24, 80] and tty_cursor uint8 [T, 2]: a walk through two rooms."""
+    chars = np.full((steps, 24, 80), ord(" "), np.uint8)
+    colours = np.zeros((steps, 24, 80), np.int8)
+    cursor = np.zeros((steps, 2), np.uint8)
+    for step in range(steps):
+        screen, colour = chars[step], colours[step]
+        for top, left, bottom, right in ((4, 10, 12, 34), (7, 48, 16, 70)):
+            screen[top : bottom + 1, left : right + 1] = ord("|")
+            screen[[top, bottom], left : right + 1] = ord("-")
+            screen[top + 1 : bottom, left + 1 : right] = ord(".")
+            colour[top : bottom + 1, left : right + 1] = 7
+        screen[9, 35:48] = ord("#")
+        colour[9, 35:48] = 7
+        screen[9, 34] = screen[9, 48] = ord("+")
+        colour[9, 34] = colour[9, 48] = 3
+        screen[6, 14], screen[14, 66] = ord("<"), ord(">")
+        colour[6, 14], colour[14, 66] = 15, 15
+        row, column = 9, 12 + step % 50
+        screen[row, column] = ord("@")
+        colour[row, column] = 15
+        cursor[step] = row, column
+        screen[10, 20], colour[10, 20] = 0x82, 9  # an e with an accent in code page 437
+        if step % 3 == 0:
+            screen[11, 30], colour[11, 30] = ord("d"), 8
+        message = MESSAGES[step % len(MESSAGES)][:80]
+        screen[0, : len(message)] = np.frombuffer(message, np.uint8)
+        colour[0, : len(message)] = 7
+        status = f"Dlvl:{1 + step // 60}  $:0  HP:14(14) Pw:2(2) AC:7  Xp:1/0 T:{step}".encode()
+        screen[23, : len(status)] = np.frombuffer(status, np.uint8)
+        colour[23, : len(status)] = 7
+    return chars, colours, cursor
+
+
+def _finished(work: Work, stage: str, facts: dict[str, Any]) -> Artefact:
+    manifest = {"stage": stage, "outputs": work.outputs(), "facts": facts}
+    (work.path / "manifest.json").write_text(json.dumps(manifest))
+    return Artefact(work.path, manifest)
+
+
+def _jsonl(rows: list[dict[str, Any]]) -> str:
+    return "".join(json.dumps(row) + "\n" for row in rows)
+
+
+def _collect(work: Work, random: np.random.Generator) -> tuple[Work, dict[str, Any]]:
+    steps, by_explorer = 2_000, 1_500
+    message_id = random.choice(len(MESSAGES), steps, p=[0.55] + [0.05] * 9).astype(np.int32)
+    changes = (random.random((steps, 4)) < [0.02, 0.3, 0.05, 0.05]).astype(np.int8)
+    work.write_arrays(
+        "observations.npz",
+        messages=np.array(MESSAGES, "S256"),
+        message_id=message_id,
+        changes=changes,
+        source=(np.arange(steps) >= by_explorer).astype(np.int8),
+    )
+    episodes = [
+        {"source": source, "steps": 100, "deepest": int(1 + random.poisson(mean)), "end": end}
+        for source, count, mean in (("explorer", 15, 1.6), ("random", 5, 0.1))
+        for end in random.choice(["death", "truncated"], count, p=[0.3, 0.7]).tolist()
+    ]
+    work.write_json("episodes.json", episodes)
+    return work, {"steps": steps}
+
+
+def _annotate(work: Work, random: np.random.Generator) -> tuple[Work, dict[str, Any]]:
+    captions = [
+        {
+            "id": index,
+            "message": message.decode("latin-1"),
+            "changes": [index % 3, 0, 0, 0],
+            "count": 7,
+            "caption": f"{['The level is the same', 'Went deeper', 'Went up'][index % 3]}. "
+            f"Message: {message.decode('latin-1')}",
+        }
+        for index, message in enumerate(MESSAGES * 3)
+    ]
+    work.write_text("captions.jsonl", _jsonl(captions))
+    for number, skill in enumerate(SKILLS):
+        wanted = np.where(np.arange(len(captions)) % 3 == number, 3.0, 0.0) + random.normal(
+            size=len(captions)
+        )
+        scores = [
+            {"id": index, "yes": -0.7, "no": round(-0.7 - score, 4), "score": round(score, 4)}
+            for index, score in enumerate(wanted.tolist())
+        ]
+        first = random.integers(len(captions), size=300).astype(np.int32)
+        second = ((first + 1 + random.integers(len(captions) - 1, size=300)) % len(captions)).astype(np.int32)
+        margin = (wanted[first] - wanted[second]).astype(np.float32)
+        label = np.where(np.abs(margin) < 0.1, 0.5, margin > 0).astype(np.float32)
+        work.write_text(f"{skill}/scores.jsonl", _jsonl(scores))
+        work.write_arrays(f"{skill}/preferences.npz", first=first, second=second, label=label, margin=margin)
+        work.write_json(
+            f"{skill}/quality.json",
+            {"questions": 30, "pairs": 300, "ties": int((label == 0.5).sum()), "nonsense": number,
+             "answer_mass": 0.97, "position_bias": None, "consistent": None, "top": [], "bottom": [],
+             "events": [{"event": "Went deeper.", "captions": 10, "score": 2.1},
+                        {"event": "Nothing changed.", "captions": 10, "score": -0.4}]},
+        )  # fmt: skip
+    sha256 = hashlib.sha256(b"weights").hexdigest()
+    return work, {"model": "qwen2.5-coder-1.5b-instruct", "licence": "Apache-2.0", "model_sha256": sha256}
+
+
+def _distil(work: Work, random: np.random.Generator) -> tuple[Work, dict[str, Any]]:
+    for number, skill in enumerate(SKILLS):
+        rewards = np.sort(random.gamma(0.6, 1.5, size=500) - 0.9)
+        quantiles = {f"{q:.2f}": round(float(np.quantile(rewards, q)), 4) for q in np.linspace(0, 1, 21)}
+        work.write_json(
+            f"{skill}/card.json",
+            {"skill": skill, "description": DESCRIPTIONS[skill], "network": "words", "pairs": 300,
+             "accuracy_held_out": {"accuracy": 0.95 - number / 10, "low": 0.6, "high": 1.0, "pairs": 60},
+             "accuracy_train": {"accuracy": 0.99, "low": 0.98, "high": 1.0, "pairs": 240},
+             "accuracy_note": "share of pairs ordered as labelled; interval by bootstrap over captions",
+             "mean": 0.1, "std": 1.3, "quantiles": quantiles, "changes": ["depth"],
+             "top": [{"caption": "Went deeper. You <fall>", "reward": 3.1}, {"caption": "ok", "reward": 2.0}],
+             "bottom": [{"caption": "It's a wall.", "reward": -1.2}]},
+        )  # fmt: skip
+        work.write_bytes(f"{skill}/params.msgpack", b"\x80")
+    return work, {}
+
+
+def _train(work: Work, random: np.random.Generator) -> tuple[Work, dict[str, Any]]:
+    rows = []
+    for window in range(1, 61):
+        rise = 1 - np.exp(-window / 20)
+        row: dict[str, float] = {"env_step": 20_000 * window, "episodes": 30 + window, "deaths": 4}
+        for number, (skill, share) in enumerate(zip(SKILLS, random.dirichlet([30, 20, 10]), strict=True)):
+            row[f"skill/{skill}/reward_per_call"] = round(
+                float((number + 1) * rise + 0.2 * random.normal()), 6
+            )
+            row[f"skill/{skill}/reward_per_1k_steps"] = round(float(20 * rise + random.normal()), 6)
+            row[f"skill/{skill}/time_share"] = round(float(share), 6)
+            row[f"skill/{skill}/mean_duration"] = round(float(60 - 30 * rise + random.normal()), 6)
+        row["depth/deepest_mean"] = round(float(1 + rise + 0.05 * random.normal()), 6)
+        row["loss/entropy"] = round(float(3.3 - rise), 6)
+        rows.append(row)
+    work.write_text("curve.jsonl", _jsonl(rows))
+    work.write_bytes("policy.msgpack", b"\x80")
+    return work, {}
+
+
+def _compose(work: Work) -> tuple[Work, dict[str, Any]]:
+    work.write_text("program.py", PROGRAM)
+    work.write_text(
+        "training.py", "class Program:\n    def select(self, state):\n        return 'discoverer'\n"
+    )
+    work.write_text("skills/descender.py", "def may_start(state):\n    return True\n")
+    origin = {
+        "model": "qwen",
+        "date": "2026-01-01",
+        "prompt": "prompts/task.md",
+        "prompt_sha256": "ab" * 32,
+        "score": None,
+    }
+    entry = {
+        "file": "down_and_back.py",
+        "sha256": hashlib.sha256(PROGRAM.encode()).hexdigest(),
+        "provenance": origin,
+    }
+    tried = {"behaviour": {"states": 640, "calls": dict.fromkeys(SKILLS, 12)}}
+    work.write_json(
+        "check.json",
+        {
+            "programs": {"program": entry | tried, "training": entry | tried},
+            "skills": {"descender": {"default": True}},
+        },
+    )
+    return work, {}
+
+
+def _evaluate(work: Work, random: np.random.Generator) -> tuple[Work, dict[str, Any]]:
+    episodes, rows = [], []
+    for agent, (chance, depth) in AGENTS.items():
+        success = random.random(64) < chance
+        deepest = np.maximum(1 + random.poisson(depth - 1, 64), 1 + success)
+        lengths = random.integers(50, 1_000, 64)
+        episodes += [
+            {"agent": agent, "seeds": [10_000 + game, 20_000 + game, game], "success": bool(success[game]),
+             "deepest": int(deepest[game]), "steps": int(lengths[game]),
+             "end": "left" if success[game] else "death"}
+            for game in range(64)
+        ]  # fmt: skip
+        rate, mean = float(success.mean()), float(deepest.mean())
+        rows.append(
+            {"agent": agent, "episodes": 64, "successes": int(success.sum()), "success": rate,
+             "success_low": max(0.0, rate - 0.1), "success_high": min(1.0, rate + 0.1), "deepest_mean": mean,
+             "deepest_low": mean - 0.2, "deepest_high": mean + 0.2, "steps_mean": float(lengths.mean())}
+        )  # fmt: skip
+    work.write_text("episodes.jsonl", _jsonl(episodes))
+    work.write_json("results.json", {"task": {"name": "down_and_back"}, "rows": rows})
+    steps = 150
+    chars, colours, cursor = screens(steps)
+    work.write_arrays(
+        "replay.npz",
+        tty_chars=chars,
+        tty_colors=colours,
+        tty_cursor=cursor,
+        skill=(np.arange(steps) // 25 % 3).astype(np.int8),
+        reward=np.where(random.random(steps) < 0.2, random.random(steps), 0).astype(np.float32),
+        depth=(1 + np.arange(steps) // 60).astype(np.int16),
+        message=np.array([MESSAGES[step % len(MESSAGES)] for step in range(steps)], "S256"),
+    )
+    work.write_json(
+        "replay.json",
+        {"skills": list(SKILLS), "agent": "trained", "seeds": [1, 2, 3], "success": True,
+         "title": "Trained agent, seeds 1/2/3: a success <at> last."},
+    )  # fmt: skip
+    return work, {}
