@@ -1,0 +1,96 @@
+"""The doctor on this machine, on a broken config, and on an installation with holes."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from packaging.utils import canonicalize_name
+
+from maestromotif import doctor
+from maestromotif.settings import LanguageSettings
+
+
+def test_a_complete_installation_is_ready() -> None:
+    command = [sys.executable, "-m", "maestromotif", "doctor"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.endswith("\nready\n")
+    for line in (
+        "NetHack plays",
+        "nle 1.3.0",
+        "JAX device 0: ",
+        "extra 'dev'",
+        "GiB free for runs below runs",
+    ):
+        assert line in done.stdout
+
+
+def test_a_wrong_config_is_something_missing(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("skils: [descender]\n")
+    config, findings = doctor.read_config(str(tmp_path / "mine.yaml"), ["learning.gamma=2"])
+    assert config is None
+    assert {finding.state for finding in findings} == {"missing"}
+    assert any("unknown key; did you mean 'skills'?" in finding.what for finding in findings)
+    assert any("command line: learning.gamma" in finding.what for finding in findings)
+
+
+def test_what_is_not_installed_comes_with_the_command_that_installs_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    there = doctor.installed
+    monkeypatch.setattr(
+        doctor, "installed", lambda name: None if name in ("nle", "submitit") else there(name)
+    )
+    (nle,) = [finding for finding in doctor.packages() if "nle" in finding.what]
+    assert nle.state == "missing"
+    assert "pip install" in nle.mend
+    (slurm,) = [finding for finding in doctor.extras() if "slurm" in finding.what]
+    assert slurm.state == "absent"
+    assert "[slurm]" in slurm.mend
+
+
+def test_versions_other_than_the_tested_are_noted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "constraints", lambda: {"numpy": "2.0.0", "huggingface-hub": "0.0.1"})
+    notes = {finding.what.split()[0] for finding in doctor.packages() if finding.state == "note"}
+    assert notes == {"numpy", "huggingface_hub"}
+
+
+def test_the_constraints_name_every_requirement_and_nothing_else_but_versions() -> None:
+    pinned = doctor.constraints()
+    for requirement in [*doctor.requirements(""), *doctor.requirements("dev"), *doctor.requirements("slurm")]:
+        assert requirement.specifier.contains(pinned[canonicalize_name(requirement.name)], prereleases=True)
+    for line in (doctor.SOURCE / "constraints.txt").read_text().splitlines():
+        assert line.startswith("#") or line.count("==") == 1
+        assert "/" not in line
+
+
+def test_a_model_that_nobody_knows_is_named(tmp_path: Path) -> None:
+    findings = list(doctor.weights(LanguageSettings(model="gpt-9", cache=str(tmp_path))))
+    assert findings[0].state == "missing"
+    assert "gpt-9" in findings[0].what
+
+
+def test_models_that_are_not_here_are_no_error(tmp_path: Path) -> None:
+    findings = list(doctor.weights(LanguageSettings(cache=str(tmp_path))))
+    assert {finding.state for finding in findings} == {"absent"}
+
+
+@pytest.mark.parametrize("place", ["environment", "netrc"])
+def test_the_key_of_wandb_is_found_where_wandb_looks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine other.example login user password secret\n")
+    netrc.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(netrc))
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    monkeypatch.setenv("WANDB_BASE_URL", "https://wandb.example")
+    assert [finding.state for finding in doctor.wandb_key()] == ["absent"]
+    if place == "environment":
+        monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
+    else:
+        netrc.write_text("machine wandb.example login user password secret\n")
+    found = list(doctor.wandb_key())
+    assert [finding.state for finding in found] == ["ok"]
+    assert "secret" not in found[0].what

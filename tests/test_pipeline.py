@@ -1,0 +1,268 @@
+"""Which stages run, which are skipped, and that a killed run ends like an unbroken one."""
+
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import small_stages
+from test_store import on_small_disk
+
+from maestromotif import cli, pipeline
+from maestromotif.config import load
+from maestromotif.errors import UserError
+from maestromotif.settings import Config
+from maestromotif.store import Artefact
+
+STAGES = small_stages.STAGES
+
+
+@pytest.fixture(autouse=True)
+def in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("mine.yaml").write_text(small_stages.CONFIG)
+    Path("program.py").write_text("first")
+
+
+@pytest.fixture
+def run(caplog: pytest.LogCaptureFixture) -> Callable[..., list[str]]:
+    """Runs all stages and returns those that had something to do."""
+
+    def run_all(*overrides: str) -> list[str]:
+        config = load("mine.yaml", overrides)
+        caplog.clear()
+        with caplog.at_level(logging.INFO, logger="maestromotif"):
+            pipeline.run_all(config, pipeline.open_run(config, "mine.yaml"), STAGES)
+        return [stage.name for stage in STAGES if f"] {stage.name}: done in" in caplog.text]
+
+    return run_all
+
+
+def run_one(stage: str, *overrides: str) -> Artefact:
+    config = load("mine.yaml", overrides)
+    return pipeline.run_stage(config, stage, pipeline.open_run(config, "mine.yaml"), STAGES)
+
+
+def everything(folder: Path) -> dict[str, bytes]:
+    """Content of every output file of the finished stages."""
+    found = {}
+    for stage in STAGES:
+        manifest = json.loads((folder / stage.name / "manifest.json").read_text())
+        for name in manifest["outputs"]:
+            found[f"{stage.name}/{name}"] = (folder / stage.name / name).read_bytes()
+    return found
+
+
+def test_a_second_run_has_nothing_to_do(
+    run: Callable[..., list[str]], caplog: pytest.LogCaptureFixture
+) -> None:
+    assert run() == ["draw", "total", "page"]
+    assert "[1/3] draw: begins" in caplog.text
+    assert "; left: total, page" in caplog.text
+    written = {
+        path: path.stat().st_mtime_ns for path in Path("runs/quickstart").rglob("*.*") if path.is_file()
+    }
+    assert run() == []
+    assert "[1/3] draw: done already" in caplog.text
+    for path, when in written.items():
+        assert path.name in ("config.yaml", ".lock") or path.stat().st_mtime_ns == when
+
+
+def test_the_manifest_says_what_a_stage_was_made_from(run: Callable[..., list[str]]) -> None:
+    run("distil.epochs=3")
+    manifest = json.loads(Path("runs/quickstart/total/manifest.json").read_text())
+    draw = json.loads(Path("runs/quickstart/draw/manifest.json").read_text())
+    assert manifest["config"]["distil.epochs"] == 3
+    assert {key.split(".")[0] for key in manifest["config"]} == {"distil"}
+    assert manifest["inputs"] == {"draw": Artefact(Path(), draw).digest}
+    assert list(manifest["files"]) == ["program.py"]
+    assert manifest["facts"] == {"count": 50 * small_stages.CHUNKS}
+    assert load("runs/quickstart/config.yaml").distil.epochs == 3
+
+
+def test_only_what_depends_on_a_change_is_made_anew(run: Callable[..., list[str]]) -> None:
+    run()
+    first = everything(Path("runs/quickstart"))
+    assert run("distil.epochs=2") == ["total", "page"]
+    assert everything(Path("runs/quickstart")) != first
+    assert run("distil.epochs=2", "dashboard.project=other") == ["page"]
+    assert run("distil.epochs=2", "run.seed=1") == ["draw", "total", "page"]
+    assert run() == []  # the first settings again: their outputs were kept
+    assert everything(Path("runs/quickstart")) == first
+
+
+def test_an_input_made_anew_with_the_same_content_changes_nothing_behind_it(
+    run: Callable[..., list[str]],
+) -> None:
+    run()
+    assert run("nethack.max_steps=7") == ["draw"]
+
+
+def test_a_changed_file_counts_as_a_change(run: Callable[..., list[str]]) -> None:
+    run()
+    Path("program.py").write_text("second")
+    assert run() == ["total"]
+
+
+@pytest.mark.parametrize("setting", ["nethack.workers=3", "language.threads=2", "language.cache=elsewhere"])
+def test_how_fast_and_where_is_no_change(run: Callable[..., list[str]], setting: str) -> None:
+    run()
+    assert run(setting) == []
+
+
+def test_what_cannot_be_read_is_found_before_anything_runs(run: Callable[..., list[str]]) -> None:
+    Path("program.py").unlink()
+    with pytest.raises(
+        UserError, match=r"program\.py: cannot be read: No such file.*task\.program must name"
+    ):
+        run()
+    assert not Path("runs/quickstart/draw").exists()
+    assert not Path("runs/quickstart/.work").exists()
+
+
+def test_a_stage_alone_names_the_command_for_what_it_lacks() -> None:
+    with pytest.raises(
+        UserError, match=r"stage 'draw' is not done; do it with: maestromotif draw mine\.yaml"
+    ):
+        run_one("total")
+    run_one("draw")
+    assert run_one("total").manifest["facts"] == {"count": 50 * small_stages.CHUNKS}
+
+
+def test_a_stage_alone_refuses_what_was_made_otherwise() -> None:
+    for stage in ("draw", "total", "page"):
+        run_one(stage)
+    with pytest.raises(UserError) as caught:
+        run_one("page", "distil.epochs=2")
+    lines = str(caught.value).splitlines()
+    assert lines[0] == "runs/quickstart/total: was made otherwise: distil.epochs was 30, is 2"
+    assert lines[1] == "make it anew with: maestromotif total mine.yaml"
+    with pytest.raises(UserError, match=r"draw: was made otherwise: run\.seed was 0, is 1"):
+        run_one("page", "run.seed=1")
+    Path("program.py").write_text("second")
+    with pytest.raises(UserError, match=r"total: was made otherwise: program\.py has changed"):
+        run_one("page")
+    run_one("total")
+    run_one("page")
+    run_one("draw", "collect.explorer_steps=60")
+    with pytest.raises(UserError, match=r"total: was made otherwise: 'draw' has been made anew since"):
+        run_one("page", "collect.explorer_steps=60")
+
+
+def test_a_stage_that_fails_leaves_the_earlier_ones_whole(run: Callable[..., list[str]]) -> None:
+    with pytest.raises(RuntimeError, match="not liked"):
+        run("distil.epochs=666")
+    assert run("distil.epochs=2") == ["total", "page"]
+
+
+def test_damage_is_found_before_it_spreads(run: Callable[..., list[str]]) -> None:
+    run()
+    Path("runs/quickstart/draw/numbers.npz").write_bytes(b"nonsense")
+    with pytest.raises(UserError, match=r"draw/numbers\.npz: is damaged.*\n.*rm -r runs/quickstart/draw"):
+        run()
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, small_stages.__file__, *arguments]
+
+
+def test_a_killed_run_goes_on_and_ends_like_an_unbroken_one(
+    run: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run("run.name=unbroken")
+    monkeypatch.setenv("SECONDS_A_CHUNK", "0.1")
+    for attempt in range(2):
+        with subprocess.Popen(
+            command("run", "mine.yaml"), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        ) as process:
+            wait_for(lambda: len(chunks()) >= 3 * (attempt + 1), process)  # noqa: B023 - awaited at once
+            process.kill()
+        assert not Path("runs/quickstart/draw").exists()
+    assert run() == ["draw", "total", "page"]
+    assert everything(Path("runs/quickstart")) == everything(Path("runs/unbroken"))
+    facts = json.loads(Path("runs/quickstart/draw/manifest.json").read_text())["facts"]
+    assert facts["computed"] <= small_stages.CHUNKS - 6  # what was done was not done again
+
+
+def chunks() -> list[Path]:
+    return list(Path("runs/quickstart").glob(".work/draw-*/.scratch/[0-9]*.npz"))
+
+
+def wait_for(condition: Callable[[], bool], process: subprocess.Popen[bytes], seconds: float = 60) -> None:
+    until = time.monotonic() + seconds
+    while not condition():
+        assert process.poll() is None, process.stdout and process.stdout.read()
+        assert time.monotonic() < until
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_says_how_to_go_on(
+    run: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch, signal_number: signal.Signals
+) -> None:
+    monkeypatch.setenv("SECONDS_A_CHUNK", "0.1")
+    with subprocess.Popen(
+        command("run", "mine.yaml"), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    ) as process:
+        wait_for(lambda: bool(chunks()), process)
+        process.send_signal(signal_number)
+        output = process.communicate()[0].decode()
+    assert process.returncode == 130
+    assert output.splitlines()[-1] == "stopped; start the same command again to go on"
+    assert "Traceback" not in output
+
+
+def test_a_full_disk_ends_a_run_with_words_and_more_space_lets_it_go_on(tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    arguments = ("run", "mine.yaml", f"run.root={disk}/runs")
+    script = " ".join(command(*arguments, "collect.explorer_steps=100000"))
+    # full after some chunks; then the same command with room for it
+    twice = f"{script}; echo status $?; mount -o remount,size=20m {disk} && {script}; echo status $?"
+    done = on_small_disk(tmp_path, "sh", "-c", twice)
+    assert done.stdout.splitlines() == [
+        "status 2",
+        f"{disk}/runs/quickstart/page/page.html",
+        "status 0",
+    ], done.stderr
+    assert f"disk full while writing {disk}/runs/quickstart/.work/draw-" in done.stderr
+    assert "draw: goes on where it was stopped" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_verbs_are_the_stages() -> None:
+    assert list(cli.STAGE_VERBS) == [stage.name for stage in pipeline.STAGES]
+
+
+@pytest.mark.parametrize("stage", pipeline.STAGES, ids=lambda stage: stage.name)
+def test_every_stage_is_there_and_comes_after_its_inputs(stage: pipeline.Stage) -> None:
+    names = [other.name for other in pipeline.STAGES]
+    assert all(names.index(name) < names.index(stage.name) for name in stage.inputs)
+    assert callable(stage.load())
+
+
+def test_every_setting_is_in_the_key_of_a_stage_or_is_known_not_to_matter() -> None:
+    os.chdir(Path(__file__).parent.parent)
+    config = load("configs/quickstart.yaml")
+    everywhere = set(pipeline._picked(config, tuple(Config.model_fields)))
+    before_report = {
+        key for stage in pipeline.STAGES[:-1] for key in pipeline._picked(config, stage.settings)
+    }
+    only_shown = {key for key in everywhere - before_report if not key.startswith("dashboard.")}
+    assert only_shown == {"skills_folder"}  # the texts in it count by their content
+
+
+def test_finished_rewards_stand_in_for_the_stages_that_make_them() -> None:
+    os.chdir(Path(__file__).parent.parent)
+    config = load("configs/quickstart.yaml")
+    other = load("configs/quickstart.yaml", ["reward.path=rewards"])
+    by_name = {stage.name: stage for stage in pipeline.STAGES}
+    assert pipeline._inputs(config, by_name["train"]) == ["distil"]
+    assert pipeline._inputs(other, by_name["train"]) == []
+    assert pipeline._inputs(other, by_name["report"]) == ["train", "compose", "evaluate"]
+    assert pipeline._inputs(other, by_name["distil"]) == ["collect", "annotate"]  # the verb still works
