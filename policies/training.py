@@ -2,7 +2,7 @@
 #   model: Claude (Anthropic), in a development session
 #   date: 2026-11-23
 #   prompt: prompts/training.md
-#   prompt_sha256: 643a1c73ac2d6379bb25ee078398cafe9fb0a9eb6e000a93a04cb6e0295b1ddf
+#   prompt_sha256: 0889a421d6e4692df78aebe1ebba95182ba8f5ca2d4c0679b58a778f52becdf5
 #   score: null
 
 import random
@@ -15,6 +15,7 @@ class Program:
         self.max_depth: int = random.randint(2, 4)
         self.going_down: bool = True
         self.patience: int = 20
+        self.limit: int = 60
         self.can_ascend: bool = False
 
     def select(self, state: GameState, available: list[Skill]) -> Skill:
@@ -50,12 +51,15 @@ class Program:
         if wanted in names and (explored or straight):
             return self.find(wanted, available)
         self.patience = random.randint(20, 100)
+        self.limit = random.randint(60, 200)
         if "discoverer" in names:
             return self.find("discoverer", available)
         return self.find(wanted, available)
 
     def should_end(self, state: GameState) -> bool:
-        return state.skill == "discoverer" and self.stairs_seen(state) and state.skill_turns >= self.patience
+        if state.skill != "discoverer":
+            return False
+        return state.skill_turns >= (self.patience if self.stairs_seen(state) else self.limit)
 
     def stairs_seen(self, state: GameState) -> bool:
         return state.downstairs_seen if self.going_down else state.upstairs_seen
