@@ -62,7 +62,15 @@ def test_opens_in_a_browser_without_an_error_and_without_the_network(page: Path,
         broken = "[...document.links].filter(a => !document.getElementById(a.hash.slice(1))).map(a => a.href)"
         assert browser.evaluate(broken) == []
         # It fits a laptop's width, and a narrow window.
-        assert browser.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+        for width in (1280, 420):
+            browser.call(
+                "Emulation.setDeviceMetricsOverride",
+                width=width,
+                height=800,
+                deviceScaleFactor=1,
+                mobile=False,
+            )
+            assert browser.evaluate("document.documentElement.scrollWidth") <= width
         browser.dark(True)
         assert browser.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(18, 20, 24)"
         assert browser.problems == []
