@@ -190,13 +190,14 @@ class Game:
         return keys.ESC
 
     def _end(self) -> End:
-        """The game is over: the last page that was shown becomes the final message."""
+        """The game is over: "You die..." or else the last page with words becomes the final message."""
         how = self._nethack._pynethack.how_done()
         end = End.LEFT if how in (nethack.ESCAPED, nethack.QUIT) else End.DEATH
         if not self._snapped:
             for array in self.final.values():
                 array[...] = 0
-        page = next((p for p in self._pages if b"You die" in p), self._pages[0] if self._pages else b"")
+        said = [page for page in self._pages if page]
+        page = next((page for page in said if b"You die" in page), said[-1] if said else b"")
         self.final["message"][:] = 0
         self.final["message"][: len(page)] = np.frombuffer(page, np.uint8)
         return end

@@ -1,0 +1,213 @@
+"""The scripted explorer and the collection of observations, with real games."""
+
+import json
+import logging
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from nle import nethack
+
+from maestromotif.errors import UserError
+from maestromotif.nethack.game import End
+from maestromotif.nethack.keys import INDEX, NUM_ACTIONS
+from maestromotif.nethack.pool import GamePool
+from maestromotif.preferences import collect, dataset, maps
+from maestromotif.preferences.explorer import Explorer
+from maestromotif.settings import CollectSettings, Config, NethackSettings, RunSettings, TaskSettings
+from maestromotif.store import Work
+
+# Paths.
+
+
+def drawn(*rows: str) -> tuple[np.ndarray, dict[str, int]]:
+    """Passable squares of a map in characters (# rock, | door, others free) and where its letters are."""
+    passable = np.zeros((maps.HEIGHT, maps.WIDTH), np.uint8)
+    where = {}
+    for y, row in enumerate(rows):
+        for x, symbol in enumerate(row):
+            passable[y + 1, x + 1] = {"#": 0, "|": 2}.get(symbol, 1)
+            if symbol.isalpha():
+                where[symbol] = maps.square(x, y)
+    return passable, where
+
+
+def walk(passable: np.ndarray, start: int, goal: int, blocked: Any = frozenset()) -> list[str] | None:
+    """Names of the steps from start to goal."""
+    goals = np.zeros(maps.SQUARES, bool)
+    goals[goal] = True
+    found, _, came = maps.reach(passable.tobytes(), start, goals.tobytes(), blocked)
+    if found is None:
+        return None
+    names = ["N", "E", "S", "W", "NE", "SE", "SW", "NW"]
+    return [names[direction] for direction in reversed(maps.way(came, goal))]
+
+
+def test_the_shortest_way_cuts_corners() -> None:
+    passable, at = drawn("a..#", "..##", "...b")
+    assert len(walk(passable, at["a"], at["b"]) or []) == 3
+    assert walk(passable, at["a"], at["a"]) == []
+
+
+def test_doors_are_not_entered_diagonally() -> None:
+    passable, at = drawn("a.##", "##|b")
+    assert walk(passable, at["a"], at["b"]) is None
+    passable, at = drawn("a..#", "##|#", "##b#")
+    assert walk(passable, at["a"], at["b"]) == ["E", "E", "S", "S"]
+
+
+def test_a_blocked_step_is_gone_around() -> None:
+    passable, at = drawn("ab", ".#")
+    assert walk(passable, at["a"], at["b"]) == ["E"]
+    assert walk(passable, at["a"], at["b"], {(at["a"], 1)}) == ["S", "NE"]
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_ways_are_as_short_as_by_brute_force(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    passable = np.zeros((maps.HEIGHT, maps.WIDTH), np.uint8)
+    passable[1:7, 1:9] = rng.choice([0, 1, 1, 2], (6, 8))
+    start, goal = (maps.square(int(rng.integers(8)), int(rng.integers(6))) for _ in range(2))
+    passable.reshape(-1)[[start, goal]] = 1
+    # Distances relaxed until nothing changes.
+    flat, far = passable.reshape(-1), 10_000
+    distance = np.full(maps.SQUARES, far)
+    distance[start] = 0
+    for _ in range(60):
+        for here in np.flatnonzero(distance < far):
+            for direction, offset in enumerate(maps.OFFSETS):
+                upright = flat[here] == 2 or flat[here + offset] == 2
+                if flat[here + offset] and not (direction >= 4 and upright):
+                    distance[here + offset] = min(distance[here + offset], distance[here] + 1)
+    way = walk(passable, start, goal)
+    assert (far if way is None else len(way)) == distance[goal]
+
+
+def test_terrain_is_remembered_under_what_covers_it() -> None:
+    glyphs = np.full((21, 79), nethack.GLYPH_CMAP_OFF, np.int16)
+    glyphs[3, 4] = nethack.GLYPH_CMAP_OFF + 24  # a staircase down
+    terrain = np.zeros((maps.HEIGHT, maps.WIDTH), np.uint8)
+    assert maps.remember(terrain, glyphs)
+    assert not maps.remember(terrain, glyphs)
+    glyphs[3, 4] = nethack.GLYPH_MON_OFF + 5  # somebody stands on it, and somebody on a square never seen
+    glyphs[3, 5] = nethack.GLYPH_MON_OFF + 5
+    assert maps.remember(terrain, glyphs)
+    assert terrain.reshape(-1)[maps.square(4, 3)] == maps.DOWN
+    assert terrain.reshape(-1)[maps.square(5, 3)] == maps.FLOOR
+    assert (terrain != maps.UNKNOWN).sum() == 2
+
+
+# The explorer.
+
+
+def test_the_explorer_goes_down_and_up_and_never_dawdles() -> None:
+    """Half of the games reach a deeper level; of random play one in a hundred, in twice as many steps."""
+    games, steps = 8, 400
+    with GamePool(games, "collect", 2, steps, workers=2) as pool:
+        pool.reset()
+        explorer = Explorer(games, 2)
+        actions = np.empty((steps, games), np.int32)
+        still, turn, deepest = (np.zeros(games, np.int64) for _ in range(3))
+        for t in range(steps):
+            actions[t] = explorer.act(pool)
+            pool.step(actions[t])
+            deepest = np.maximum(deepest, pool.state["deepest"])
+            now = pool.state["turn"].astype(np.int64)
+            still = np.where((now == turn) & (pool.ended == End.NOT), still + 1, 0)
+            turn = now
+            assert still.max() < 40, t
+        assert ((actions >= 0) & (actions < NUM_ACTIONS)).all()
+        assert (deepest >= 2).mean() >= 0.5
+        assert (actions == INDEX["up"]).any()
+        assert (actions == INDEX["down"]).any()
+        # From the beginning again, with an explorer that knows nothing: the same play.
+        pool.reset()
+        explorer = Explorer(games, 2)
+        for row in actions[:100]:
+            np.testing.assert_array_equal(explorer.act(pool), row)
+            pool.step(row)
+
+
+# The collection.
+
+
+def config(workers: int = 2, explorer: int = 150, random: int = 90, max_steps: int = 30) -> Config:
+    return Config(
+        run=RunSettings(name="test", seed=4),
+        skills=("descender",),
+        nethack=NethackSettings(games=4, workers=workers),
+        collect=CollectSettings(explorer_steps=explorer, random_steps=random, max_steps=max_steps),
+        task=TaskSettings(name="t", words="w", program="p.py", success=("depth >= 2",)),
+    )
+
+
+def test_the_collection_holds_what_was_asked_for(tmp_path: Path) -> None:
+    work = Work(tmp_path / "work")
+    facts = collect.run(config(), {}, work)
+    observations = dataset.load(work.path / "observations.npz")
+    assert np.bincount(observations.source).tolist() == [150, 90]
+    assert (np.diff(observations.source) >= 0).all()
+    assert observations.changes.dtype == np.int8
+    assert len(set(observations.messages.tolist())) == len(observations.messages) == facts["messages"]
+    # Numbers in the order of first appearance, none of them unused.
+    _, first = np.unique(observations.message_id, return_index=True)
+    assert (np.diff(first) > 0).all()
+    assert len(first) == len(observations.messages)
+    episodes = json.loads((work.path / "episodes.json").read_text())
+    assert {episode["source"] for episode in episodes} == {"explorer", "random"}
+    assert max(episode["steps"] for episode in episodes) == 30
+    # 150 steps of 4 games are 38 each: a segment of 30 and one of 8.
+    assert sum(e["steps"] for e in episodes if e["source"] == "explorer") == 38 * 4
+    json.dumps(facts)
+
+
+def test_the_collection_does_not_depend_on_workers_or_kills(tmp_path: Path) -> None:
+    whole, resumed = Work(tmp_path / "whole"), Work(tmp_path / "resumed")
+    facts = collect.run(config(), {}, whole)
+    # What a killed stage leaves behind: some of its segments.
+    for name in ("segment-00001.npz", "segment-00002.npz"):
+        (resumed.scratch / name).write_bytes((whole.scratch / name).read_bytes())
+    assert collect.run(config(workers=1), {}, resumed) == facts
+    assert resumed.outputs() == whole.outputs()
+    assert set(whole.outputs()) == {"observations.npz", "episodes.json"}
+
+
+def test_a_segment_whose_worker_died_is_played_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    whole, hurt = Work(tmp_path / "whole"), Work(tmp_path / "hurt")
+    facts = collect.run(config(), {}, whole)
+    step, steps = GamePool.step, []
+
+    def step_and_kill(pool: GamePool, actions: np.ndarray) -> None:
+        steps.append(1)
+        if len(steps) == 20:
+            victim = pool._processes[1]
+            os.kill(victim.pid or 0, signal.SIGKILL)
+            victim.join()
+        step(pool, actions)
+
+    monkeypatch.setattr(GamePool, "step", step_and_kill)
+    with caplog.at_level(logging.WARNING):
+        assert collect.run(config(), {}, hurt) == facts
+    assert hurt.outputs() == whole.outputs()
+    assert "its episodes are lost" in caplog.text
+
+
+def test_nothing_to_collect_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="explorer_steps and random_steps are both 0"):
+        collect.run(config(explorer=0, random=0), {}, Work(tmp_path / "work"))
+
+
+def test_random_play_walks_and_rarely_prays() -> None:
+    drawn_actions = collect.random_actions(2_000, 10, np.random.default_rng(0))
+    shares = np.bincount(drawn_actions.reshape(-1), minlength=NUM_ACTIONS) / drawn_actions.size
+    assert shares[INDEX["north"] : INDEX["northwest"] + 1].sum() > 0.5
+    assert shares[INDEX["pray"]] < 0.001
+    assert (np.delete(shares, INDEX["pray"]) > 0).all()

@@ -1,0 +1,237 @@
+"""Actions, macros and prompts against real games of NetHack."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from nle import nethack
+
+from maestromotif.nethack import keys
+from maestromotif.nethack.game import BIRTHDAY, End, Game, write_options
+from maestromotif.nethack.keys import AGENT_QUESTIONS, INDEX, NUM_ACTIONS
+from maestromotif.nethack.observation import ENGINE, HUNGER, MAX_HP, TURN, X, Y, engine_layout
+from maestromotif.nethack.seeds import EpisodeSeeds
+
+SEEDS = EpisodeSeeds(11, 22, 33)
+YES, NO = INDEX["northwest"], INDEX["southeast"]
+
+
+class Played:
+    """A game with the arrays that it writes to."""
+
+    def __init__(self, folder: Path) -> None:
+        self.obs = {name: np.zeros(shape, dtype) for name, (shape, dtype) in engine_layout(ENGINE).items()}
+        self.game = Game(self.obs, write_options(folder))
+
+    @property
+    def turn(self) -> int:
+        return int(self.obs["blstats"][TURN])
+
+    def message(self) -> bytes:
+        return self.obs["message"].tobytes().rstrip(b"\0")
+
+    def asks(self) -> bool:
+        return bool(self.obs["misc"][0])
+
+    def reset(self, seeds: EpisodeSeeds = SEEDS) -> None:
+        self.game.reset(seeds)
+
+    def step(self, name: str) -> End:
+        return self.game.step(INDEX[name])
+
+    def letters(self, kind: int) -> list[int]:
+        """Inventory letters of one class of items."""
+        letters: list[int] = self.obs["inv_letters"][self.obs["inv_oclasses"] == kind].tolist()
+        return letters
+
+
+@pytest.fixture(scope="module")
+def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Played]:
+    played = Played(tmp_path_factory.mktemp("options"))
+    yield played
+    played.game.close()
+
+
+@pytest.fixture
+def played(opened: Played) -> Played:
+    opened.reset()
+    return opened
+
+
+def test_a_game_is_a_lone_monk_with_her_things(played: Played) -> None:
+    hero = played.obs["glyphs"][played.obs["blstats"][Y], played.obs["blstats"][X]]
+    assert nethack.permonst(nethack.glyph_to_mon(int(hero))).mname == "monk"
+    for core in range(20):
+        played.reset(EpisodeSeeds(core, 1, 1))
+        pets = (played.obs["glyphs"] >= nethack.GLYPH_PET_OFF) & (
+            played.obs["glyphs"] < nethack.GLYPH_INVIS_OFF
+        )
+        assert not pets.any()
+    assert played.letters(nethack.FOOD_CLASS)
+    assert len(played.letters(nethack.SPBOOK_CLASS)) == 1
+
+
+def test_equal_seeds_make_equal_games_and_each_seed_matters(played: Played) -> None:
+    def first_map(seeds: EpisodeSeeds) -> bytes:
+        played.reset(seeds)
+        for _ in range(3):
+            played.step("wait")
+        return b"".join(played.obs[name].tobytes() for name in ("glyphs", "blstats", "inv_glyphs"))
+
+    once = first_map(SEEDS)
+    assert first_map(SEEDS) == once
+    assert first_map(SEEDS._replace(core=12)) != once
+    assert first_map(SEEDS._replace(lgen=34)) != once
+
+
+def test_eat_asks_and_northwest_takes_the_first_food(played: Played) -> None:
+    before = played.turn
+    assert played.step("eat") is End.NOT
+    assert played.asks()
+    assert played.message().startswith(b"What do you want to eat? [")
+    first = played.message().split(b"[")[1][:1]
+    assert first[0] in played.letters(nethack.FOOD_CLASS)
+    assert played.turn == before
+    played.step("northwest")
+    assert not played.asks()
+    assert any(words in played.game.text for words in (b"delicious", b"tastes", b"finish", b"cookie"))
+
+
+def test_any_other_answer_cancels_the_meal(played: Played) -> None:
+    before = played.turn, played.obs["inv_glyphs"].tobytes()
+    for name in ("southeast", "northeast", "more", "search"):
+        played.step("eat")
+        played.step(name)
+        assert not played.asks()
+        assert (played.turn, played.obs["inv_glyphs"].tobytes()) == before
+
+
+def test_wait_rests_up_to_25_moves(played: Played) -> None:
+    turns = []
+    for core in range(5):
+        played.reset(SEEDS._replace(core=core))
+        before = played.turn
+        played.step("wait")
+        turns.append(played.turn - before)
+    # A Monk is fast: 25 moves take her about 19 turns, fewer if something turns up.
+    assert max(turns) > 10
+    assert max(turns) <= 25
+
+
+def test_drop_keeps_starting_things_and_food(played: Played) -> None:
+    before = played.obs["inv_letters"].tobytes(), played.turn
+    played.step("drop")
+    assert not played.asks()
+    assert (played.obs["inv_letters"].tobytes(), played.turn) == before
+
+
+def test_drop_drops_the_first_thing_that_was_found(played: Played) -> None:
+    book, food = played.letters(nethack.SPBOOK_CLASS)[0], played.letters(nethack.FOOD_CLASS)
+    # As if the book and the food had been found on the way.
+    played.game.starting_letters -= {book, *food}
+    played.step("drop")
+    assert not played.asks()
+    assert played.letters(nethack.SPBOOK_CLASS) == []
+    assert played.letters(nethack.FOOD_CLASS) == food
+
+
+def test_kick_asks_for_a_direction_and_kicks(played: Played) -> None:
+    before = played.turn
+    played.step("kick")
+    assert played.asks()
+    assert b"direction?" in played.message()
+    for _ in range(3):  # being fast she gets some moves without a turn
+        if not played.asks():
+            played.step("kick")
+        played.step("east")
+    assert played.turn > before
+
+
+def test_cast_chooses_the_first_spell(played: Played) -> None:
+    energy = int(played.obs["blstats"][14])
+    played.step("cast")
+    if played.asks():  # the spell of sleep is aimed
+        assert b"direction?" in played.message()
+        played.step("west")
+    assert not played.obs["misc"].any()
+    assert int(played.obs["blstats"][14]) < energy
+
+
+@pytest.mark.parametrize("core", range(3))
+def test_random_play_is_never_stuck(played: Played, core: int) -> None:
+    """Whatever is played, no page and no line of text waits, and questions are those the agent may see."""
+    rng = np.random.default_rng(core)
+    played.reset(SEEDS._replace(core=core))
+    still, longest, before, turns, questions = 0, 0, played.turn, 0, 0
+    for action in rng.integers(NUM_ACTIONS, size=1500).tolist():
+        if played.game.step(action) is not End.NOT:
+            played.reset(SEEDS._replace(core=int(rng.integers(1 << 20))))
+            before = played.turn
+        question, line, page = played.obs["misc"].tolist()
+        assert not line
+        assert not page
+        if question:
+            questions += 1
+            assert any(words in played.message() for words in AGENT_QUESTIONS), played.message()
+        turns += played.turn - before
+        still = still + 1 if played.turn == before else 0
+        longest, before = max(longest, still), played.turn
+    assert questions > 0
+    assert turns > 1500  # uniform play waits often, 25 turns at a time
+    assert longest < 60
+
+
+@pytest.mark.parametrize("core", range(4))
+def test_death_keeps_the_last_map_and_what_was_said(played: Played, core: int) -> None:
+    """Prayer after prayer angers the god, who sees to the rest."""
+    played.reset(SEEDS._replace(core=core))
+    end = End.NOT
+    for _ in range(200):
+        alive = {name: played.obs[name].copy() for name in ("chars", "blstats")}
+        end = played.step("pray")
+        if end is not End.NOT:
+            break
+    assert end is End.DEATH
+    final = played.game.final
+    said = final["message"].tobytes().rstrip(b"\0")
+    assert said == b"You die..." or b"You fry to a crisp!" in said
+    # The same level at the same place, not the empty screen that NetHack leaves behind.
+    assert final["blstats"][[X, Y, MAX_HP]].tolist() == alive["blstats"][[X, Y, MAX_HP]].tolist()
+    assert (final["chars"] == alive["chars"]).mean() > 0.95
+    played.reset()
+    assert played.turn == 1
+
+
+def test_the_clock_is_pinned(played: Played) -> None:
+    """Shop prices and shopkeepers' names hang on the birthday, which NetHack takes from the clock."""
+    import _ctypes
+    import ctypes
+
+    library = ctypes.CDLL(played.game._nethack.dlpath)
+    try:
+        assert ctypes.c_long.in_dll(library, "ubirthday").value == BIRTHDAY
+    finally:
+        _ctypes.dlclose(library._handle)
+
+
+def test_keys_are_those_of_the_published_agent() -> None:
+    """Facts: 28 actions in this order; northwest is also yes, southeast no."""
+    assert NUM_ACTIONS == 28
+    assert bytes(keys.KEYS[1:9]) == b"kljhunby"
+    assert bytes(keys.KEYS[9:17]) == b"KLJHUNBY"
+    assert bytes(keys.KEYS[17:20]) == b"<>."
+    assert keys.KEYS[YES] == ord("y")
+    assert keys.KEYS[NO] == ord("n")
+    assert [keys.NAMES[i] for i in (0, 20, 21, 22, 25, 27)] == [
+        "more",
+        "kick",
+        "eat",
+        "search",
+        "pray",
+        "drop",
+    ]
+
+
+def test_hunger_is_read_from_the_right_place(played: Played) -> None:
+    assert int(played.obs["blstats"][HUNGER]) == 1  # not hungry

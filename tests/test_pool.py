@@ -1,0 +1,304 @@
+"""The pool of worker processes, with real games."""
+
+import hashlib
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from maestromotif.nethack.game import End
+from maestromotif.nethack.keys import INDEX, NUM_ACTIONS
+from maestromotif.nethack.observation import ENGINE, SCREEN, TURN
+from maestromotif.nethack.pool import IDLE, GamePool
+from maestromotif.nethack.seeds import Purpose, episode_seeds
+
+GAMES, LIMIT = 5, 40
+PURPOSES: tuple[Purpose, ...] = ("collect", "train", "evaluate")
+
+
+def actions(steps: int, seed: int = 0) -> np.ndarray:
+    """Mostly walking, int32 [steps, GAMES]."""
+    weights = np.ones(NUM_ACTIONS)
+    weights[1:9] = 8
+    return np.random.default_rng(seed).choice(NUM_ACTIONS, (steps, GAMES), p=weights / weights.sum())
+
+
+def digest(pool: GamePool) -> str:
+    """Everything that a pool shows."""
+    parts = [pool.obs[name] for name in ENGINE]
+    parts += [*pool.state.values(), pool.changes, pool.ended, pool.episode]
+    return hashlib.sha256(b"".join(np.ascontiguousarray(part).tobytes() for part in parts)).hexdigest()
+
+
+def play(pool: GamePool, moves: np.ndarray) -> list[str]:
+    """Digests after every step."""
+    shown = []
+    for row in moves:
+        pool.step(row)
+        shown.append(digest(pool))
+    return shown
+
+
+def pool_of(workers: int = 2, seed: int = 3, limit: int = LIMIT) -> GamePool:
+    return GamePool(GAMES, "collect", seed, limit, workers=workers)
+
+
+def left_behind(folder: Path, memory: str) -> list[str]:
+    """What a pool with this shared memory has left there or in the folder for temporary files."""
+    return sorted(str(path) for path in (*Path("/dev/shm").glob(memory), *folder.iterdir()))
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[GamePool]:
+    """A pool for tests that leave it usable; each begins with a reset."""
+    with pool_of() as pool:
+        yield pool
+
+
+def test_the_number_of_workers_changes_nothing(shared: GamePool) -> None:
+    moves = actions(100)
+    shared.reset()
+    two = [digest(shared), *play(shared, moves)]
+    with pool_of(workers=1) as pool:
+        pool.reset()
+        assert [digest(pool), *play(pool, moves)] == two
+    assert len(set(two)) == len(two)
+
+
+def test_another_process_in_another_time_zone_plays_the_same_games(shared: GamePool, tmp_path: Path) -> None:
+    """From nothing but the episodes' numbers and the actions."""
+    script = (
+        f"import sys; sys.path[:0] = {sys.path!r}\n"
+        "import test_pool\n"
+        "if __name__ == '__main__':\n"
+        "    with test_pool.pool_of(workers=1) as pool:\n"
+        "        pool.reset(7)\n"
+        "        print(test_pool.play(pool, test_pool.actions(60))[-1])\n"
+    )
+    file = tmp_path / "elsewhere.py"
+    file.write_text(script)
+    environment = os.environ | {"TZ": "Asia/Tokyo", "PYTHONPATH": os.pathsep.join(sys.path)}
+    elsewhere = subprocess.run(
+        [sys.executable, str(file)], env=environment, capture_output=True, text=True, check=True, timeout=120
+    )
+    shared.reset(7)
+    assert elsewhere.stdout.split() == [play(shared, actions(60))[-1]]
+
+
+def test_a_snapshot_brings_back_the_very_games(shared: GamePool) -> None:
+    shared.reset()
+    before, after = actions(LIMIT + 25), actions(50, seed=1)
+    play(shared, before)
+    snapshot, shown = shared.snapshot(), {name: shared.obs[name].copy() for name in ENGINE}
+    assert snapshot.episode.min() >= 1  # all games have gone on to another episode
+    future = play(shared, after)
+    with pool_of(workers=1) as pool:
+        pool.restore(snapshot)
+        for name in ENGINE:
+            np.testing.assert_array_equal(pool.obs[name], shown[name], err_msg=name)
+        assert play(pool, after) == future
+    shared.restore(snapshot)
+    assert play(shared, after) == future
+
+
+def test_truncation_keeps_the_last_observation_and_is_no_death(shared: GamePool) -> None:
+    shared.reset(5)  # episodes in which nobody dies of standing still
+    for t in range(LIMIT):
+        assert not shared.ended.any(), t
+        last = shared.obs["blstats"].copy()
+        shared.step(np.full(GAMES, INDEX["search"]))
+    assert (shared.ended == End.TRUNCATED).all()
+    assert (shared.final_state["step"] == LIMIT).all()
+    assert (shared.final["blstats"][:, TURN] >= last[:, TURN]).all()
+    assert (shared.final["blstats"][:, TURN] == shared.final_state["turn"]).all()
+    assert (shared.final["chars"] != ord(" ")).any((1, 2)).all()
+    # The rest shows the first observation of the next episode.
+    assert (shared.state["step"] == 0).all()
+    assert (shared.obs["blstats"][:, TURN] == 1).all()
+    assert (shared.episode == 6).all()
+    shared.step(np.full(GAMES, INDEX["wait"]))
+    assert not shared.ended.any()
+
+
+def test_death_is_told_from_truncation_and_keeps_its_message(shared: GamePool) -> None:
+    shared.reset()
+    ends = []
+    for _ in range(LIMIT - 1):
+        shared.step(np.full(GAMES, INDEX["pray"]))
+        for game in np.flatnonzero(shared.ended):
+            said = shared.final["message"][game].tobytes().rstrip(b"\0")
+            ends.append(int(shared.ended[game]))
+            assert said == b"You die..." or b"You fry to a crisp!" in said
+            assert shared.final_state["step"][game] < LIMIT
+            assert shared.state["step"][game] == 0
+            assert (shared.final["chars"][game] != ord(" ")).any()
+    assert len(ends) >= GAMES
+    assert set(ends) == {End.DEATH}
+
+
+def test_idle_games_stay_as_they_are(shared: GamePool) -> None:
+    shared.reset()
+    play(shared, actions(5))
+    before = {name: shared.obs[name].copy() for name in ENGINE}
+    steps = shared.state["step"].copy()
+    move = np.full(GAMES, IDLE)
+    move[1] = INDEX["wait"]
+    shared.step(move)
+    others = np.arange(GAMES) != 1
+    for name in ENGINE:
+        np.testing.assert_array_equal(shared.obs[name][others], before[name][others])
+    assert (shared.state["step"] - steps).tolist() == [0, 1, 0, 0, 0]
+    assert not shared.changes[others].any()
+
+
+@pytest.mark.parametrize("bad", [NUM_ACTIONS, -2, 1000])
+def test_an_action_that_does_not_exist_is_refused(shared: GamePool, bad: int) -> None:
+    shared.reset()
+    before = digest(shared)
+    move = np.zeros(GAMES, np.int64)
+    move[2] = bad
+    with pytest.raises(ValueError, match="actions must be"):
+        shared.step(move)
+    assert digest(shared) == before
+
+
+def test_a_killed_worker_is_replaced(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
+    """Its games are lost and counted; the others go on as if nothing had happened."""
+    moves = actions(30)
+    with pool_of() as pool:
+        pool.reset()
+        untouched = pool._ranges[1][0]
+        undisturbed = []
+        for row in moves:
+            pool.step(row)
+            undisturbed.append(pool.obs["glyphs"][untouched:].tobytes())
+    with pool_of() as pool:
+        pool.reset()
+        for t, row in enumerate(moves):
+            if t == 10:
+                victim = pool._processes[0]
+                os.kill(victim.pid or 0, signal.SIGKILL)
+                victim.join()
+            with caplog.at_level(logging.WARNING):
+                pool.step(row)
+            assert pool.obs["glyphs"][untouched:].tobytes() == undisturbed[t]
+            lost = (pool.ended == End.LOST).tolist()
+            assert lost == [t == 10 and game < untouched for game in range(GAMES)]
+        assert pool.lost == untouched
+        assert pool.episode.tolist() == [1] * untouched + [0] * (GAMES - untouched)
+        assert (pool.state["step"][:untouched] == 19).all()
+        assert "its episodes are lost" in caplog.text
+        snapshot = pool.snapshot()
+        assert [len(log) for log in snapshot.actions] == [19] * untouched + [30] * (GAMES - untouched)
+
+
+def test_a_worker_killed_while_it_works_is_replaced() -> None:
+    with pool_of() as pool:
+        pool.reset()
+        victim = pool._processes[1].pid or 0
+        os.kill(victim, signal.SIGSTOP)  # it will not read its order ...
+        for connection in pool._connections:
+            connection.send_bytes(b"s")
+        os.kill(victim, signal.SIGKILL)  # ... and dies with it unread
+        pool._answer(0)
+        pool.step(np.full(GAMES, INDEX["wait"]))
+        assert pool.lost == pool.games - pool._ranges[1][0]
+
+
+def test_nothing_is_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with pool_of() as pool:
+        pool.reset()
+        pool.step(np.full(GAMES, INDEX["wait"]))
+        assert len(list(tmp_path.iterdir())) == 2  # a folder a worker
+        os.kill(pool._processes[0].pid or 0, signal.SIGKILL)
+        pool.step(np.full(GAMES, INDEX["wait"]))
+        os.kill(pool._processes[1].pid or 0, signal.SIGKILL)
+        held = pool.obs["chars"]
+        memory = pool._block.memory.name
+        assert left_behind(tmp_path, memory)
+    assert left_behind(tmp_path, memory) == []
+    assert held.shape[0] == GAMES  # an array that somebody holds does no harm
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_a_killed_main_process_leaves_nothing(tmp_path: Path, how: signal.Signals) -> None:
+    """Ctrl-C goes to the whole group of processes, as a terminal does it; SIGKILL to the main one alone."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    file = tmp_path / "main.py"
+    file.write_text(
+        "from maestromotif.nethack.pool import GamePool\n"
+        "import numpy as np\n"
+        "if __name__ == '__main__':\n"
+        "    with GamePool(4, 'train', 0, 100, workers=2) as pool:\n"
+        "        pool.reset()\n"
+        "        print(pool._block.memory.name, flush=True)\n"
+        "        while True:\n"
+        "            pool.step(np.full(4, 19))\n"
+    )
+    main = subprocess.Popen(
+        [sys.executable, str(file)],
+        env=os.environ | {"TMPDIR": str(folder), "PYTHONPATH": os.pathsep.join(sys.path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert main.stdout is not None
+    memory = main.stdout.readline().strip()
+    assert left_behind(folder, memory)
+    if how is signal.SIGINT:
+        os.killpg(main.pid, how)
+    else:
+        main.kill()
+    _, errors = main.communicate(timeout=60)  # ends when the last process that holds the pipes has ended
+    assert main.returncode == -how
+    if how is signal.SIGINT:
+        assert errors.count("Traceback") == 1  # that of the main process alone
+        assert "KeyboardInterrupt" in errors
+    deadline = time.monotonic() + 20
+    while left_behind(folder, memory) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert left_behind(folder, memory) == []
+
+
+def test_the_screen_is_there_when_it_is_asked_for() -> None:
+    with GamePool(1, "evaluate", 0, 10, workers=1, screen=True) as pool:
+        pool.reset()
+        pool.step(np.array([INDEX["wait"]]))
+        assert {name: pool.obs[name].shape[1:] for name in SCREEN} == {
+            "tty_chars": (24, 80),
+            "tty_colors": (24, 80),
+            "tty_cursor": (2,),
+        }
+        assert b"Agent" in pool.obs["tty_chars"][0, 22].tobytes()
+
+
+@given(
+    st.integers(0, 2**63 - 1),
+    st.integers(0, 10_000),
+    st.integers(0, 10**6),
+    st.sampled_from([(0, 1), (1, 2), (0, 2)]),
+)
+def test_seeds_of_different_purposes_never_meet(
+    run_seed: int, game: int, episode: int, pair: tuple[int, int]
+) -> None:
+    one, other = (episode_seeds(PURPOSES[i], run_seed, game, episode) for i in pair)
+    assert one == episode_seeds(PURPOSES[pair[0]], run_seed, game, episode)
+    for purpose, seeds in ((pair[0], one), (pair[1], other)):
+        assert all(seed >> 29 == purpose for seed in seeds)
+
+
+def test_every_episode_has_seeds_of_its_own() -> None:
+    seeds = {episode_seeds("train", 0, game, episode) for game in range(64) for episode in range(20)}
+    assert len(seeds) == 64 * 20

@@ -1,0 +1,317 @@
+"""GameState and changes: by hand-made observations and by real games."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from nle import nethack
+
+from maestromotif.nethack import state
+from maestromotif.nethack.keys import INDEX, NUM_ACTIONS
+from maestromotif.nethack.observation import COLUMNS, DEPTH, DUNGEON, LEVEL, ROWS, TURN, X, Y
+from maestromotif.nethack.pool import GamePool
+from maestromotif.nethack.state import CHANGES, FIELDS, SKILL_FIELDS, TRACKED, Tracker
+from maestromotif.preferences.explorer import Explorer
+
+DEPTH_CHANGE, EXPLORED, DOWN, UP = range(4)
+SCROLL, FOOD = nethack.SCROLL_CLASS, nethack.FOOD_CLASS
+SHOPKEEPER = next(i for i in range(nethack.NUMMONS) if nethack.permonst(i).mname == "shopkeeper")
+
+
+class Scene:
+    """Two games whose observations are written by hand; the first one is played, the second waits."""
+
+    def __init__(self) -> None:
+        self.obs: dict[str, np.ndarray] = {
+            "chars": np.full((2, ROWS, COLUMNS), ord(" "), np.uint8),
+            "glyphs": np.full((2, ROWS, COLUMNS), nethack.GLYPH_CMAP_OFF, np.int16),
+            "blstats": np.zeros((2, 27), np.int64),
+            "inv_letters": np.zeros((2, 55), np.uint8),
+            "inv_oclasses": np.full((2, 55), nethack.MAXOCLASSES, np.uint8),
+        }
+        self.obs["blstats"][:, [DEPTH, LEVEL, TURN]] = 1
+        self.stand(10, 10)
+        self.tracker = Tracker(np.zeros((2, len(TRACKED)), np.int32), np.zeros((2, len(CHANGES)), np.int8))
+
+    def begin(self) -> None:
+        for game in (0, 1):
+            self.tracker.begin(game, self.obs)
+
+    def stand(self, x: int, y: int) -> None:
+        self.obs["blstats"][:, [X, Y]] = x, y
+        self.obs["chars"][:, y, x] = ord("@")
+
+    def show(self, symbol: str, x: int, y: int) -> None:
+        self.obs["chars"][0, y, x] = ord(symbol)
+
+    def arrive(self, depth: int, dungeon: int = 0) -> None:
+        """Another level, of which nothing is seen yet."""
+        self.obs["chars"][0] = ord(" ")
+        self.obs["blstats"][0, [DEPTH, LEVEL, DUNGEON]] = depth, depth, dungeon
+
+    def carry(self, letter: str, kind: int) -> None:
+        free = int(np.flatnonzero(self.obs["inv_letters"][0] == 0)[0])
+        self.obs["inv_letters"][0, free], self.obs["inv_oclasses"][0, free] = ord(letter), kind
+
+    def step(self, text: bytes = b"") -> list[int]:
+        """One step of the first game; returns its changes."""
+        self.tracker.update(self.obs, [text, b""], np.array([True, False]))
+        codes: list[int] = self.tracker.changes[0].tolist()
+        return codes
+
+    def now(self, name: str) -> int:
+        return int(self.tracker.state[0, TRACKED.index(name)])
+
+
+@pytest.fixture
+def scene() -> Scene:
+    return Scene()
+
+
+def test_an_episode_begins_on_the_stairs_up(scene: Scene) -> None:
+    scene.begin()
+    assert scene.now("upstairs_seen")
+    assert scene.now("on_upstairs")
+    assert not scene.now("downstairs_seen")
+    assert (scene.now("step"), scene.now("branch_depth"), scene.now("deepest")) == (0, -1, 1)
+    assert not scene.tracker.changes.any()
+
+
+def test_stairs_come_into_view_come_closer_and_are_reached(scene: Scene) -> None:
+    scene.begin()
+    scene.show(">", 13, 10)
+    assert scene.step()[DOWN] == state.STAIRS_SEEN
+    assert (scene.now("downstairs_dx"), scene.now("downstairs_dy"), scene.now("downstairs_seen")) == (3, 0, 1)
+    scene.stand(11, 10)
+    assert scene.step()[DOWN] == state.STAIRS_CLOSER
+    scene.stand(10, 10)  # away, and back as close as before: no nearer than ever
+    assert scene.step()[DOWN] == state.STAIRS_NOTHING
+    scene.stand(11, 10)
+    assert scene.step()[DOWN] == state.STAIRS_NOTHING
+    scene.stand(12, 11)
+    assert scene.step()[DOWN] == state.STAIRS_CLOSER
+    scene.stand(13, 10)  # the hero hides the stairs, which are remembered
+    assert scene.step()[DOWN] == state.STAIRS_REACHED
+    assert scene.now("on_downstairs")
+    assert not scene.now("on_upstairs")
+    assert scene.step()[DOWN] == state.STAIRS_NOTHING
+    scene.stand(14, 10)
+    scene.step()
+    scene.stand(13, 10)
+    assert scene.step()[DOWN] == state.STAIRS_NOTHING  # reached once is enough
+    assert scene.now("on_downstairs")
+
+
+def test_arriving_by_stairs_marks_the_other_end(scene: Scene) -> None:
+    scene.begin()
+    scene.show(">", 11, 10)
+    scene.step()
+    scene.stand(11, 10)
+    scene.step()
+    scene.arrive(depth=2)
+    scene.stand(40, 5)
+    changes = scene.step()
+    assert changes[DEPTH_CHANGE] == state.DEPTH_DEEPER
+    assert scene.now("on_upstairs")
+    assert scene.now("upstairs_seen")
+    assert not scene.now("downstairs_seen")
+    scene.arrive(depth=1)
+    scene.stand(11, 10)
+    assert scene.step()[DEPTH_CHANGE] == state.DEPTH_HIGHER
+    assert scene.now("on_downstairs")
+    assert (scene.now("depth"), scene.now("deepest")) == (1, 2)
+
+
+def test_falling_through_a_trap_door_marks_nothing(scene: Scene) -> None:
+    scene.begin()
+    scene.stand(12, 12)
+    scene.step()
+    scene.arrive(depth=3)
+    scene.stand(40, 5)
+    assert scene.step()[DEPTH_CHANGE] == state.DEPTH_DEEPER
+    assert not scene.now("on_upstairs")
+    assert not scene.now("upstairs_seen")
+
+
+def test_explored_and_idle_steps(scene: Scene) -> None:
+    scene.begin()
+    first = scene.now("explored")
+    scene.show(".", 11, 10)
+    scene.show(".", 12, 10)
+    assert scene.step()[EXPLORED] == 1
+    assert scene.now("explored") == first + 2
+    assert scene.step()[EXPLORED] == 0
+    assert scene.step()[EXPLORED] == 0
+    assert scene.now("idle_steps") == 2
+    scene.show(" ", 12, 10)  # forgotten squares do not count as new when they are seen again
+    assert scene.step()[EXPLORED] == 0
+    scene.show(".", 12, 10)
+    assert scene.step()[EXPLORED] == 0
+    assert scene.now("idle_steps") == 4
+    scene.arrive(depth=2)
+    scene.stand(30, 3)
+    assert scene.step()[EXPLORED] == 0  # on arrival everything is new
+    assert scene.now("explored") == 1
+    assert scene.now("idle_steps") == 0
+
+
+def test_the_branch_is_known_by_two_ways_down_or_by_entering_the_mines(scene: Scene) -> None:
+    scene.begin()
+    scene.show(">", 5, 5)
+    scene.step()
+    assert scene.now("branch_depth") == -1
+    scene.show(">", 60, 15)
+    scene.step()
+    assert scene.now("branch_depth") == 1
+    scene.begin()
+    assert scene.now("branch_depth") == 1  # both are in view from the start
+    scene.show(" ", 60, 15)
+    scene.begin()
+    assert scene.now("branch_depth") == -1
+    scene.arrive(depth=2)
+    scene.stand(20, 7)
+    scene.step()
+    scene.arrive(depth=3, dungeon=2)
+    scene.stand(30, 7)
+    scene.step()
+    assert scene.now("branch_depth") == 2
+    scene.arrive(depth=4, dungeon=2)
+    scene.stand(31, 7)
+    scene.step()
+    assert scene.now("branch_depth") == 2
+
+
+def test_messages_are_counted(scene: Scene) -> None:
+    scene.begin()
+    scene.step(b"You kill the newt!  You destroy the kobold zombie!")
+    scene.step(b"You sold a dagger for 2 gold pieces.")
+    scene.step(b"You finish eating the food ration.")
+    assert (scene.now("kills"), scene.now("items_sold"), scene.now("has_eaten_in_mines")) == (2, 1, 0)
+    scene.obs["blstats"][0, DUNGEON] = 2
+    scene.step(b"What do you want to eat? [abc or ?*] ")
+    assert not scene.now("has_eaten_in_mines")
+    scene.step(b"This apple is delicious!")
+    assert scene.now("has_eaten_in_mines")
+    scene.tracker.begin(0, scene.obs)
+    assert (scene.now("kills"), scene.now("items_sold"), scene.now("has_eaten_in_mines")) == (0, 0, 0)
+
+
+def test_sellable_things_are_neither_food_nor_from_the_start(scene: Scene) -> None:
+    scene.carry("a", SCROLL)
+    scene.begin()
+    assert scene.now("sellable_items") == 0
+    scene.carry("b", FOOD)
+    scene.carry("$", nethack.COIN_CLASS)
+    scene.step()
+    assert scene.now("sellable_items") == 0
+    scene.carry("c", SCROLL)
+    scene.carry("d", nethack.WAND_CLASS)
+    scene.step()
+    assert scene.now("sellable_items") == 2
+
+
+def test_altars_and_shopkeepers_are_known_by_their_glyphs(scene: Scene) -> None:
+    scene.begin()
+    assert not scene.now("altar_in_view")
+    assert not scene.now("shopkeeper_in_view")
+    scene.obs["glyphs"][0, 4, 4] = nethack.GLYPH_CMAP_OFF + 27
+    scene.obs["glyphs"][0, 4, 5] = nethack.GLYPH_MON_OFF + SHOPKEEPER
+    scene.step()
+    assert scene.now("altar_in_view")
+    assert scene.now("shopkeeper_in_view")
+    assert nethack.symdef.from_idx(27).explanation == "altar"
+
+
+def test_games_that_were_not_moved_keep_their_state(scene: Scene) -> None:
+    scene.begin()
+    before = scene.tracker.state[1].copy()
+    scene.obs["blstats"][:, TURN] = 99
+    scene.obs["chars"][1, 3, 3] = ord(">")
+    scene.step()
+    assert scene.now("turn") == 99
+    np.testing.assert_array_equal(scene.tracker.state[1], before)
+
+
+def test_every_field_but_those_of_the_skill_is_tracked() -> None:
+    assert [name for name in FIELDS if name not in SKILL_FIELDS] == list(TRACKED[: -len(state.OFFSETS)])
+
+
+def test_real_games_agree_with_what_is_displayed() -> None:
+    """The explorer's games, followed step by step from their observations alone."""
+    games = 6
+    with GamePool(games, "collect", 1, 400, workers=2) as pool:
+        pool.reset()
+        explorer = Explorer(games, 1)
+        before = {name: pool.state[name].copy() for name in TRACKED}
+        where = pool.obs["blstats"][:, [DUNGEON, LEVEL]].copy()
+        deeper = higher = reached = 0
+        for _ in range(400):
+            pool.step(explorer.act(pool))
+            now = {name: pool.state[name].copy() for name in TRACKED}
+            bl, here = pool.obs["blstats"], pool.obs["blstats"][:, [DUNGEON, LEVEL]].copy()
+            going = pool.ended == 0
+            stayed = going & (here == where).all(1)
+            assert (now["step"] == before["step"] + 1)[going].all()
+            assert (now["explored"] >= before["explored"])[stayed].all()
+            assert ((now["explored"] > before["explored"]) == (pool.changes[:, EXPLORED] == 1))[stayed].all()
+            assert (
+                now["idle_steps"] == np.where(pool.changes[:, EXPLORED] == 1, 0, before["idle_steps"] + 1)
+            )[stayed].all()
+            assert (now["deepest"] >= np.maximum(before["deepest"], now["depth"]))[going].all()
+            expected = np.sign(bl[:, DEPTH] - before["depth"])
+            assert (pool.changes[going, DEPTH_CHANGE] == np.where(expected < 0, 2, expected)[going]).all()
+            # Whoever stands on a staircase has been told that it was reached.
+            for side, column in (("downstairs", DOWN), ("upstairs", UP)):
+                told = stayed & (pool.changes[:, column] == state.STAIRS_REACHED)
+                assert now[f"on_{side}"][told].all()
+                reached += int(told.sum())
+            # Stairs that nobody covers are displayed where the offsets say.
+            for side, symbol in (("downstairs", ">"), ("upstairs", "<")):
+                for game in np.flatnonzero(going & (now[f"{side}_seen"] == 1) & (now[f"on_{side}"] == 0)):
+                    x = bl[game, X] + now[f"{side}_dx"][game]
+                    y = bl[game, Y] + now[f"{side}_dy"][game]
+                    shown = pool.obs["chars"][game, y, x]
+                    if (pool.obs["chars"][game] == ord(symbol)).any() and chr(shown) in ".#":
+                        pytest.fail(f"{side} of game {game} at {x}, {y}: {chr(shown)!r}")
+            deeper += int((pool.changes[:, DEPTH_CHANGE] == state.DEPTH_DEEPER).sum())
+            higher += int((pool.changes[:, DEPTH_CHANGE] == state.DEPTH_HIGHER).sum())
+            before, where = now, here
+        assert deeper > 0
+        assert reached > 0
+
+
+@pytest.fixture(scope="module")
+def short() -> Iterator[GamePool]:
+    with GamePool(4, "train", 0, 30, workers=1) as pool:
+        yield pool
+
+
+def test_changes_of_the_last_step_are_kept_at_truncation(short: GamePool) -> None:
+    """The step that ends an episode is tracked like any other, though the next episode is shown already."""
+    moves = np.random.default_rng(0).integers(1, 9, (29, 4))
+    with GamePool(4, "train", 0, 10_000, workers=1) as endless:
+        for pool in (short, endless):
+            pool.reset()
+            for row in moves:
+                pool.step(row)
+        kept = 0
+        for action in range(0, NUM_ACTIONS, 4):
+            for pool in (short, endless):
+                pool.reset()
+                for row in moves:
+                    pool.step(row)
+                pool.step(np.full(4, action))
+            still = endless.ended == 0
+            assert (short.ended[still] != 0).all()
+            np.testing.assert_array_equal(short.changes[still], endless.changes[still])
+            for name in TRACKED:
+                np.testing.assert_array_equal(short.final_state[name][still], endless.state[name][still])
+            kept += int(short.changes.any())
+        assert kept > 0
+
+
+def test_no_step_means_no_change(short: GamePool) -> None:
+    short.reset()
+    assert not short.changes.any()
+    short.step(np.full(4, INDEX["more"]))
+    assert short.state["step"].tolist() == [1] * 4
