@@ -13,7 +13,11 @@ class Section(BaseModel):
 
 
 class RunSettings(Section):
-    name: str = Field("quickstart", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="folder below root that holds the run")
+    name: str = Field(
+        "quickstart",
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
+        description="folder below root that holds the run",
+    )
     root: str = Field("runs", description="folder of all runs")
     seed: int = Field(0, ge=0, description="every other seed is derived from this one")
 
@@ -30,8 +34,12 @@ Change = Literal["depth", "explored", "downstairs", "upstairs"]
 class CollectSettings(Section):
     """Play of a scripted explorer and of uniformly random actions, from which observations are taken."""
 
-    explorer_steps: int = Field(40_000, ge=0, description="environment steps of the scripted explorer, all games together")
-    random_steps: int = Field(10_000, ge=0, description="environment steps of random play, all games together")
+    explorer_steps: int = Field(
+        40_000, ge=0, description="environment steps of the scripted explorer, all games together"
+    )
+    random_steps: int = Field(
+        10_000, ge=0, description="environment steps of random play, all games together"
+    )
     max_steps: int = Field(1_000, ge=1, description="step cap of an episode")
 
 
@@ -45,11 +53,14 @@ class LanguageSettings(Section):
     model: str = "qwen2.5-coder-1.5b-instruct"
     path: str | None = Field(None, description="a GGUF file of your own; must match the SHA-256")
     sha256: str | None = Field(
-        None, pattern=r"^[0-9a-f]{64}$", description="of the file at `path`, for a model that the table does not know"
+        None,
+        pattern=r"^[0-9a-f]{64}$",
+        description="of the file at `path`, for a model that the table does not know",
     )
     licence: str | None = Field(None, description="licence of such a model, for the run's manifest")
     cache: str | None = Field(
-        None, description="folder for downloaded weights; null: $MAESTROMOTIF_CACHE/models, ~/.cache/maestromotif/models"
+        None,
+        description="folder for downloaded weights; null: $MAESTROMOTIF_CACHE/models, ~/.cache/maestromotif/models",
     )
     threads: int | None = Field(None, ge=1, description="null: one a core")
     context: int = Field(1024, ge=256, description="tokens of context")
@@ -64,7 +75,10 @@ class AnnotateSettings(Section):
     pairs: int = Field(5_000, ge=1, description="most pairs a skill; for 'pairwise' each costs two questions")
     tie_margin: float = Field(0.1, ge=0, description="log-odds closer than this are a tie")
     answer_mass: float = Field(
-        0.25, gt=0, le=1, description="an answer is nonsense if all possible answers together are less probable"
+        0.25,
+        gt=0,
+        le=1,
+        description="an answer is nonsense if all possible answers together are less probable",
     )
     changes: tuple[Change, ...] = Field(("depth",), description="what a caption tells beside the message")
     chunk: int = Field(16, ge=1, description="questions answered between two writes to disk")
@@ -75,13 +89,18 @@ class DistilSettings(Section):
     labels: Literal["soft", "hard"] = Field(
         "soft", description="target: sigmoid(margin / temperature), or 1, 1/2 (tie) and 0 as published"
     )
-    temperature: float = Field(1.0, gt=0, description="log-odds of the language model that count as one of the labels'")
+    temperature: float = Field(
+        1.0, gt=0, description="log-odds of the language model that count as one of the labels'"
+    )
     epochs: int = Field(30, ge=1)
     batch: int = Field(256, ge=1, description="pairs")
     learning_rate: float = Field(3e-3, gt=0)
     weight_decay: float = Field(1e-4, ge=0)
     hide_message: float = Field(
-        0.3, ge=0, lt=1, description="share of training observations whose message is hidden, so that changes count alone"
+        0.3,
+        ge=0,
+        lt=1,
+        description="share of training observations whose message is hidden, so that changes count alone",
     )
     held_out: float = Field(0.2, gt=0, lt=1, description="share of the distinct captions kept for validation")
 
@@ -105,7 +124,8 @@ class NetworkSettings(Section):
     kind: Literal["fovea", "published"] = "fovea"
     hidden: int = Field(128, ge=8)
     heads: Literal["separate", "shared"] = Field(
-        "separate", description="a policy and a value head for each skill, or one of each told the skill as a one-hot"
+        "separate",
+        description="a policy and a value head for each skill, or one of each told the skill as a one-hot",
     )
 
 
@@ -123,18 +143,24 @@ class LearningSettings(Section):
     value_clip: float | None = Field(1.0, gt=0)
     value_coef: float = Field(0.5, ge=0)
     entropy_coef: float = Field(0.003, ge=0)
-    normalise: Literal["skill", "batch"] = Field("skill", description="advantages: by skill or over the whole batch")
+    normalise: Literal["skill", "batch"] = Field(
+        "skill", description="advantages: by skill or over the whole batch"
+    )
     bootstrap: Literal["acting", "next", "none"] = Field(
         "acting", description="value after a skill switch: of the skill that acted, of the next one, or zero"
     )
-    scale_returns: bool = Field(True, description="divide each skill's rewards by the deviation of its returns")
+    scale_returns: bool = Field(
+        True, description="divide each skill's rewards by the deviation of its returns"
+    )
     curve_steps: int = Field(20_000, ge=1, description="environment steps between rows of the learning curve")
     checkpoint_steps: int = Field(200_000, ge=1, description="environment steps between checkpoints")
     network: NetworkSettings = NetworkSettings()
 
 
 class ComposeSettings(Section):
-    training: str = Field("policies/training.py", description="program over skills under which the skills are trained")
+    training: str = Field(
+        "policies/training.py", description="program over skills under which the skills are trained"
+    )
 
 
 class TaskSettings(Section):
@@ -153,7 +179,9 @@ class EvaluateSettings(Section):
 
 
 class DashboardSettings(Section):
-    wandb: Literal["auto", "online", "offline", "disabled"] = Field("auto", description="auto: offline without a key")
+    wandb: Literal["auto", "online", "offline", "disabled"] = Field(
+        "auto", description="auto: offline without a key"
+    )
     project: str = "maestromotif"
 
 
