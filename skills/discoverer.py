@@ -4,7 +4,7 @@
 #   prompt: prompts/program.md
 #   prompt_sha256: 3de5496ead07663e50ad544ae1567ed7cb7b8b4c86a9af09acac512506bfdb87
 #   text: discoverer.md
-#   text_sha256: 1df7606f90fb44b4a86908cd70528c2b7f96760707ee2fc57e34dd822f62a4e1
+#   text_sha256: 182a9402bde8b07fabd115a1881020a1f3d4796cc76266f96c301b6550593a69
 #   score: null
 
 MAX_TURNS = 300
