@@ -1,0 +1,1 @@
+"""Reward models: distilled from preferences, applied to the steps of a game."""

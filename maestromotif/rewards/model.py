@@ -1,0 +1,249 @@
+"""Reward networks R(message, changes) and the distilled models of all skills, ready to score steps of play.
+
+A network is a flax module over *features* of messages, which `features` computes on the host, and one-hot
+change codes. Parameters are plain dicts of arrays.
+"""
+
+import itertools
+import json
+import re
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import flax
+import flax.linen as nn
+import flax.serialization
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Float32, Int, Int8
+
+from maestromotif.errors import UserError
+from maestromotif.preferences.caption import COLUMNS, SENTENCES
+from maestromotif.preferences.dataset import DEPTH, canonical
+from maestromotif.settings import RewardSettings
+
+Network = Literal["words", "published"]
+Params = dict[str, Any]
+
+CODES = tuple(len(SENTENCES[name]) for name in COLUMNS)  # number of codes of each change
+MESSAGE_BYTES = 256
+BUCKETS = 4096  # of hashed words; 0 is padding
+WORDS = 24  # words of a message that are read; with the pairs of neighbours 47 features
+QUANTILES = tuple(round(0.05 * step, 2) for step in range(21))
+SMALLEST_BATCH = 64  # scored at once; larger batches are padded to the next power of two
+
+_WORD = re.compile(rb"[a-z]+(?:'[a-z]+)?|\d+")
+
+
+# -------------------------------------------------------------------------------------------- features
+
+
+def word_features(message: bytes) -> np.ndarray:
+    """int32 [2 * WORDS - 1]: buckets of the words and of the pairs of neighbouring words, 0 where there are
+    none.
+
+    Letters' case and the value of numbers do not count. CRC-32 is the hash, so that buckets never change.
+    """
+    words = [b"#" if word.isdigit() else word for word in _WORD.findall(message.lower())][:WORDS]
+    terms = words + [left + b" " + right for left, right in itertools.pairwise(words)]
+    buckets = [zlib.crc32(term) % (BUCKETS - 1) + 1 for term in terms]
+    return np.array(buckets + [0] * (2 * WORDS - 1 - len(buckets)), np.int32)
+
+
+def byte_features(message: bytes) -> np.ndarray:
+    """int32 [256]: the bytes of the message, 0 behind its end."""
+    return np.frombuffer(message[:MESSAGE_BYTES].ljust(MESSAGE_BYTES, b"\0"), np.uint8).astype(np.int32)
+
+
+FEATURES: dict[str, Callable[[bytes], np.ndarray]] = {"words": word_features, "published": byte_features}
+
+
+def features(network: Network, messages: Sequence[bytes]) -> Int[np.ndarray, "n f"]:
+    """Features of n messages; an empty row of zeros stands for no message."""
+    one = FEATURES[network]
+    return (
+        np.stack([one(message) for message in messages])
+        if messages
+        else np.zeros((0, len(one(b""))), np.int32)
+    )
+
+
+# -------------------------------------------------------------------------------------------- networks
+
+
+def one_hot_changes(changes: Int[Array, "n 4"]) -> Float[Array, "n 13"]:
+    return jnp.concatenate([jax.nn.one_hot(changes[:, i], codes) for i, codes in enumerate(CODES)], axis=-1)
+
+
+class Words(nn.Module):
+    """Words and pairs of words as a bag of embeddings, beside the changes, into a small MLP.
+
+    The embeddings begin at zero, so a word that no judged caption had says nothing, and an unseen message is
+    rewarded for what changed. `scale` makes them learn slowly: at 1 a hundred captions are learned by heart
+    within two epochs, before the changes have been understood.
+    """
+
+    width: int = 64
+    embedding: int = 16
+    scale: float = 0.1
+
+    @nn.compact
+    def __call__(self, tokens: Int[Array, "n f"], changes: Int[Array, "n 4"]) -> Float[Array, " n"]:
+        table = self.param("embedding", nn.initializers.zeros, (BUCKETS, self.embedding))
+        present = (tokens > 0).astype(jnp.float32)
+        bag = (
+            self.scale
+            * (table[tokens] * present[:, :, None]).sum(1)
+            / jnp.sqrt(jnp.maximum(present.sum(1), 1.0))[:, None]
+        )
+        x = jnp.concatenate([bag, one_hot_changes(changes)], axis=-1)
+        x = nn.relu(nn.Dense(self.width)(x))
+        x = nn.relu(nn.Dense(self.width)(x))
+        return nn.Dense(1)(x)[:, 0]
+
+
+class Published(nn.Module):
+    """The published architecture (MaestroMotif, ICLR 2025): a message tower and a change tower.
+
+    The published change input is five numbers of which all but the change of depth, in {-1, 0, 1}, are
+    zero; ours are that number (1 = deeper) and one number for each other change, its code scaled to [0, 1].
+    """
+
+    @nn.compact
+    def __call__(self, tokens: Int[Array, "n 256"], changes: Int[Array, "n 4"]) -> Float[Array, " n"]:
+        m = nn.Embed(256, 32)(tokens) * (tokens > 0)[:, :, None]
+        for width, pool in ((7, True), (7, True), (3, False), (3, False), (3, False), (3, True)):
+            m = nn.relu(nn.Conv(64, (width,), padding="VALID")(m))
+            if pool:
+                m = nn.max_pool(m, (3,), (3,))  # type: ignore[no-untyped-call]
+        m = nn.relu(nn.Dense(128)(m.reshape(len(m), -1)))
+        sign = jnp.array([0.0, 1.0, -1.0])[changes[:, DEPTH]]
+        rest = changes / jnp.array([codes - 1 for codes in CODES])
+        d = rest.at[:, DEPTH].set(sign)
+        for _ in range(2):
+            d = nn.relu(nn.Dense(128)(d))
+        x = nn.relu(nn.Dense(256)(jnp.concatenate([m, d], axis=-1)))
+        x = nn.relu(nn.Dense(512)(x))
+        return nn.Dense(1)(x)[:, 0]
+
+
+NETWORKS: dict[str, nn.Module] = {"words": Words(), "published": Published()}
+
+
+def initial(network: Network, key: Array) -> Params:
+    tokens = jnp.asarray(features(network, [b""]))
+    return dict(NETWORKS[network].init(key, tokens, jnp.zeros((1, len(COLUMNS)), jnp.int32)))
+
+
+def rewards(
+    network: Network, params: Params, tokens: Int[Array, "n f"], changes: Int[Array, "n 4"]
+) -> Float[Array, " n"]:
+    """R, not normalised."""
+    return jnp.asarray(NETWORKS[network].apply(params, tokens, changes))
+
+
+# ------------------------------------------------------------------------------------ distilled models
+
+
+@dataclass(frozen=True)
+class Group:
+    """Skills whose models share a network: scored in one call with stacked parameters."""
+
+    network: Network
+    columns: np.ndarray  # indices of the skills among all K
+    params: Params  # leaves [skills of the group, ...]
+
+
+class RewardModels:
+    """The reward models of K skills, in the order of `skills`."""
+
+    def __init__(
+        self, skills: Sequence[str], cards: Sequence[dict[str, Any]], params: Sequence[Params]
+    ) -> None:
+        self.skills = tuple(skills)
+        self.cards = tuple(cards)
+        self._mean = np.array([card["mean"] for card in cards], np.float32)
+        self._std = np.array([card["std"] for card in cards], np.float32)
+        self._groups = []
+        for network in dict.fromkeys(card["network"] for card in cards):
+            columns = [k for k, card in enumerate(cards) if card["network"] == network]
+            stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *[params[k] for k in columns])
+            self._groups.append(Group(network, np.array(columns), stacked))
+
+    def score(
+        self, messages: Sequence[bytes], changes: Int8[np.ndarray, "n 4"]
+    ) -> Float32[np.ndarray, "n K"]:
+        """Normalised rewards z = (R - mean) / std of n observations for every skill.
+
+        Whatever n is, only powers of two are compiled.
+        """
+        count = len(messages)
+        padded = max(SMALLEST_BATCH, 1 << (count - 1).bit_length()) if count else 0
+        scores = np.zeros((count, len(self.skills)), np.float32)
+        if not count:
+            return scores
+        for group in self._groups:
+            tokens = features(group.network, list(messages) + [b""] * (padded - count))
+            seen = np.zeros((len(group.columns), padded, len(COLUMNS)), np.int8)
+            for row, k in enumerate(group.columns):  # each model sees the changes that its captions told
+                seen[row, :count] = canonical(changes, self.cards[k]["changes"])
+            scores[:, group.columns] = np.asarray(_score(group.network, group.params, tokens, seen))[
+                :, :count
+            ].T
+        return (scores - self._mean) / self._std
+
+    def thresholds(self, settings: RewardSettings) -> Float32[np.ndarray, " K"]:
+        """Of each skill, the quantile of its normalised rewards below which a step is not rewarded.
+
+        Raises UserError if `reward.quantile_of` names a skill that is not here.
+        """
+        for name in settings.quantile_of:
+            if name not in self.skills:
+                raise UserError(
+                    f"reward.quantile_of: '{name}' is not one of the run's skills: {', '.join(self.skills)}"
+                )
+        thresholds = []
+        for skill, card in zip(self.skills, self.cards, strict=True):
+            known = sorted((float(quantile), reward) for quantile, reward in card["quantiles"].items())
+            wanted = settings.quantile_of.get(skill, settings.quantile)
+            thresholds.append(np.interp(wanted, [q for q, _ in known], [reward for _, reward in known]))
+        return np.array(thresholds, np.float32)
+
+
+@jax.jit(static_argnums=0)
+def _score(
+    network: Network, params: Params, tokens: Int[Array, "n f"], changes: Int[Array, "k n 4"]
+) -> Float[Array, "k n"]:
+    return jax.vmap(lambda p, c: rewards(network, p, tokens, c.astype(jnp.int32)))(params, changes)
+
+
+def load_rewards(folder: Path, skills: Sequence[str]) -> RewardModels:
+    """The models `<folder>/<skill>/{card.json,params.msgpack}`.
+
+    Raises UserError if one is missing or damaged.
+    """
+    cards, params = [], []
+    for skill in skills:
+        place = Path(folder) / skill
+        if not (place / "card.json").is_file():
+            there = sorted(path.parent.name for path in Path(folder).glob("*/card.json"))
+            raise UserError(
+                f"{place}: no reward model for the skill '{skill}' (card.json is missing); "
+                f"{folder} has models for: {', '.join(there) or 'none'}"
+            )
+        try:
+            card = json.loads((place / "card.json").read_text())
+            template = jax.eval_shape(lambda card=card: initial(card["network"], jax.random.key(0)))
+            zeros = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), template)
+            loaded = flax.serialization.from_bytes(zeros, (place / "params.msgpack").read_bytes())
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise UserError(
+                f"{place}: params.msgpack is not what card.json tells of, or damaged: {error}"
+            ) from error
+        cards.append(card)
+        params.append(loaded)
+    return RewardModels(skills, cards, params)
