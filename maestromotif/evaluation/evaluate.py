@@ -108,7 +108,7 @@ def _to_show(episodes: Sequence[Episode]) -> Episode:
 def _write_replay(config: Config, inputs: dict[str, Artefact], work: Work, episode: Episode) -> None:
     folder = Path(config.reward.path) if config.reward.path else inputs["distil"].path
     models = load_rewards(folder, config.skills)
-    reward = RewardFunction(models, models.thresholds(config.reward), config.reward, games=1)
+    reward = RewardFunction(models.score, models.thresholds(config.reward), config.reward, games=1)
     work.write_arrays("replay.npz", **record(EpisodeSeeds(*episode.seeds), episode.actions, episode.skills, reward))
     about = {
         "skills": list(config.skills),

@@ -1,12 +1,13 @@
 """One episode played again from its seeds and actions, with the screen: the material of a replay."""
 
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from maestromotif.learning.reward import RewardFunction
-from maestromotif.nethack.game import End, Game, temporary_folder, write_options
+from maestromotif.nethack.game import End, Game, write_options
 from maestromotif.nethack.observation import DEPTH, ENGINE, MESSAGE_BYTES, SCREEN, engine_layout
 from maestromotif.nethack.seeds import EpisodeSeeds
 from maestromotif.nethack.state import CHANGES, TRACKED, Tracker, depth_codes
@@ -22,7 +23,7 @@ def record(
     layout = engine_layout(ENGINE + SCREEN)
     block = {name: np.zeros((1, *shape), dtype) for name, (shape, dtype) in layout.items()}
     tracker = Tracker(np.zeros((1, len(TRACKED)), np.int32), np.zeros((1, len(CHANGES)), np.int8))
-    with temporary_folder() as folder:
+    with tempfile.TemporaryDirectory(prefix="maestromotif-") as folder:
         game = Game({name: array[0] for name, array in block.items()}, write_options(Path(folder)))
         try:
             game.reset(seeds)

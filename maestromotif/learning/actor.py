@@ -181,7 +181,8 @@ class Actor:
         ended = pool.ended.copy()
         over = ended != End.NOT
         row |= {"log_prob": np.asarray(log_prob), "ended": ended, "deepest": self._seen("deepest", over)}
-        row["reward"] = self._score(skill, over)
+        # Nobody saw what a lost game came to.
+        row["reward"] = np.where(ended == End.LOST, 0, self._score(skill, over)).astype(np.float32)
         row["final_value"] = self._final_value(params, skill, row["action"], ended)
         self._first = over.astype(np.float32)
         self._last_action = np.where(over, -1, row["action"]).astype(np.int32)

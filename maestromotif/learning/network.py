@@ -14,8 +14,9 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, UInt8
+from jaxtyping import Float, Int, UInt8
 
+from maestromotif.learning.arrays import Array
 from maestromotif.learning.messages import VOCABULARY
 from maestromotif.nethack.keys import NUM_ACTIONS
 from maestromotif.nethack.observation import COLUMNS, ROWS, X, Y
@@ -26,12 +27,12 @@ from maestromotif.settings import NetworkSettings
 class Inputs(NamedTuple):
     """What the network sees of each game; leading axes [B] or [T, B]."""
 
-    chars: np.ndarray  # uint8 [21, 79]
-    colors: np.ndarray  # uint8 [21, 79]
-    blstats: np.ndarray  # float32 [27], raw
-    words: np.ndarray  # uint16 [WORDS], hashed words of the message
-    stairs: np.ndarray  # float32 [8]: offsets of the remembered stairs, whether seen, whether stood on
-    last_action: np.ndarray  # int32 [], -1 at the start of an episode
+    chars: Array  # uint8 [21, 79]
+    colors: Array  # uint8 [21, 79]
+    blstats: Array  # float32 [27], raw
+    words: Array  # uint16 [WORDS], hashed words of the message
+    stairs: Array  # float32 [8]: offsets of the remembered stairs, whether seen, whether stood on
+    last_action: Array  # int32 [], -1 at the start of an episode
 
 
 # What is fed of blstats, brought to about unit size (facts of the published network; depth is ours).
@@ -75,7 +76,8 @@ def _coarse(bits_bhw: UInt8[Array, "b h w"], cell: int) -> UInt8[Array, "b h2 w2
 
 
 def _unpack(bits: UInt8[Array, "..."]) -> Float[Array, "... 8"]:
-    return ((bits[..., None] >> jnp.arange(8, dtype=jnp.uint8)) & 1).astype(jnp.float32)
+    shifts = jnp.arange(8, dtype=jnp.uint8).reshape(*(1,) * bits.ndim, 8)
+    return ((bits[..., None] >> shifts) & 1).astype(jnp.float32)
 
 
 class Fovea(nn.Module):
@@ -108,7 +110,7 @@ class Fovea(nn.Module):
         live = (words > 0).astype(jnp.float32)[..., None]
         message = (nn.Embed(VOCABULARY, 32)(words) * live).sum(-2) / jnp.sqrt(1 + live.sum(-2))
 
-        stats = jnp.concatenate([jnp.clip(obs.blstats * _SCALE, -5, 5), obs.stairs], -1)
+        stats = jnp.concatenate([jnp.clip(obs.blstats * _SCALE[None], -5, 5), obs.stairs], -1)
         last = jax.nn.one_hot(obs.last_action, NUM_ACTIONS)
         own = dense(half, jnp.concatenate([stats, last], -1))
         return dense(self.hidden, jnp.concatenate([near, around, message, own], -1))

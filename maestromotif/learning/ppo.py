@@ -6,8 +6,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
+from maestromotif.learning.arrays import Array
 from maestromotif.learning.network import ActorCritic, Inputs, pick
 from maestromotif.learning.returns import advantages
 from maestromotif.settings import LearningSettings

@@ -7,24 +7,31 @@ been seen in the episode, among its last `count_window` distinct messages.
 """
 
 from collections import OrderedDict
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from maestromotif.learning.messages import MessageTable
 from maestromotif.nethack.state import CHANGES
-from maestromotif.rewards.model import RewardModels
 from maestromotif.settings import RewardSettings
 
 _RADIX = np.cumprod([1, *list(CHANGES.values())[:-1]])
 _COMBINATIONS = int(np.prod(list(CHANGES.values())))
 
 
-class RewardFunction:
-    """Rewards of N games; each distinct (message, changes) is scored once for all skills and looked up after that."""
+# (n messages, changes int8 [n, 4]) -> normalised rewards float32 [n, K]: `RewardModels.score`
+Score = Callable[[Sequence[bytes], np.ndarray], np.ndarray]
 
-    def __init__(self, models: RewardModels, thresholds: np.ndarray, settings: RewardSettings, games: int) -> None:
-        self._models, self._thresholds, self._settings = models, thresholds, settings
+
+class RewardFunction:
+    """Rewards of N games; each distinct (message, changes) is scored once for all skills and looked up after that.
+
+    thresholds: float32 [K], in units of normalised reward.
+    """
+
+    def __init__(self, score: Score, thresholds: np.ndarray, settings: RewardSettings, games: int) -> None:
+        self._score_new, self._thresholds, self._settings = score, thresholds, settings
         self.messages = MessageTable()
         self._row: dict[int, int] = {}
         self._scores = np.zeros((1024, len(thresholds)), np.float32)
@@ -86,7 +93,7 @@ class RewardFunction:
         while len(self._row) + len(keys) > len(self._scores):
             self._scores = np.concatenate([self._scores, np.zeros_like(self._scores)])
         first = len(self._row)
-        self._scores[first : first + len(keys)] = self._models.score(texts, codes.astype(np.int8))
+        self._scores[first : first + len(keys)] = self._score_new(texts, codes.astype(np.int8))
         for i, key in enumerate(keys):
             self._row[key] = first + i
 

@@ -77,7 +77,7 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, An
         if saved
         else ProgramHost(source, skills, games, config.run.seed, str(program)) as host,
     ):
-        reward = RewardFunction(models, thresholds, config.reward, games)
+        reward = RewardFunction(models.score, thresholds, config.reward, games)
         actor = Actor(pool, Options(host, games), reward, network, settings, jax.random.key(config.run.seed + 1))
         parts = {"actor": actor, "curve": curve, "scale": scale}
         done = 0
