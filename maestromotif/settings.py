@@ -121,7 +121,7 @@ class RewardSettings(Section):
 
 
 class NetworkSettings(Section):
-    kind: Literal["fovea", "published"] = "fovea"
+    kind: Literal["fovea"] = "fovea"
     hidden: int = Field(128, ge=8)
     heads: Literal["separate", "shared"] = Field(
         "separate",
