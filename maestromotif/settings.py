@@ -60,7 +60,7 @@ class LanguageSettings(Section):
     licence: str | None = Field(None, description="licence of such a model, for the run's manifest")
     cache: str | None = Field(
         None,
-        description="folder of downloaded weights; null: models in $MAESTROMOTIF_CACHE or ~/.cache/maestromotif",
+        description="downloaded weights; null: models in $MAESTROMOTIF_CACHE or ~/.cache/maestromotif",
     )
     threads: int | None = Field(None, ge=1, description="null: one a core")
     context: int = Field(1024, ge=256, description="tokens of context")
@@ -69,7 +69,7 @@ class LanguageSettings(Section):
 class AnnotateSettings(Section):
     method: Literal["pointwise", "pairwise"] = Field(
         "pointwise",
-        description="score each caption once and order pairs from the scores, or compare pairs in both orders",
+        description="score each caption once and order pairs by score, or compare pairs in both orders",
     )
     captions: int = Field(96, ge=4, description="distinct captions to judge, drawn stratified by change")
     pairs: int = Field(5_000, ge=1, description="most pairs a skill; for 'pairwise' each costs two questions")
