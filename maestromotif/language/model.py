@@ -1,7 +1,7 @@
 """What the rest of the code knows of a language model: it says how likely each of a few answers is."""
 
 from collections.abc import Sequence
-from typing import Protocol, TypedDict
+from typing import Protocol, TypedDict, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float64
@@ -17,6 +17,7 @@ class Message(TypedDict):
 Chat = list[Message]
 
 
+@runtime_checkable
 class LanguageModel(Protocol):
     @property
     def name(self) -> str: ...

@@ -28,7 +28,7 @@ from maestromotif.errors import UserError
 from maestromotif.language import weights
 from maestromotif.language.model import Chat, LanguageModel
 from maestromotif.preferences import dataset
-from maestromotif.preferences.caption import COLUMNS, SENTENCES, caption
+from maestromotif.preferences.caption import COLUMNS, SENTENCES
 from maestromotif.preferences.dataset import Items
 from maestromotif.progress import Progress
 from maestromotif.settings import AnnotateSettings, Config, LanguageSettings
@@ -60,7 +60,7 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, An
             f"{inputs['collect'].path}: {len(items)} distinct observations; there is nothing to compare. "
             "Raise collect.explorer_steps, or name more changes in annotate.changes."
         )
-    captions = [caption(text(items, item), items.changes[item], settings.changes) for item in drawn]
+    captions = [items.caption(item, settings.changes) for item in drawn.tolist()]
     judge = Judge(config.language)
     pairs = draw_pairs(len(drawn), settings.pairs, np.random.default_rng([config.run.seed, 1]))
     per_skill = len(drawn) if settings.method == "pointwise" else 2 * len(pairs)
@@ -82,12 +82,12 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, An
     lines = [
         {
             "id": row,
-            "message": text(items, item),
+            "message": dataset.text(items.message(item)),
             "changes": items.changes[item].tolist(),
             "count": int(items.count[item]),
             "caption": captions[row],
         }
-        for row, item in enumerate(drawn)
+        for row, item in enumerate(drawn.tolist())
     ]
     work.write_text("captions.jsonl", _jsonl(lines))
     digest, licence = weights.identity(config.language)
@@ -158,11 +158,6 @@ def questions(
 
 def _chat(system: str, words: str) -> Chat:
     return [{"role": "system", "content": system}, {"role": "user", "content": words}]
-
-
-def text(items: Items, item: int) -> str:
-    """The message of an item as text. NetHack writes ASCII; other bytes are kept one to one."""
-    return items.message(item).decode("latin-1")
 
 
 # ---------------------------------------------------------------------------------------------- asking

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from maestromotif.errors import UserError
-from maestromotif.preferences.caption import COLUMNS
+from maestromotif.preferences.caption import COLUMNS, caption
 
 DEPTH = COLUMNS.index("depth")
 
@@ -40,9 +40,18 @@ class Items:
     def message(self, item: int) -> bytes:
         return bytes(self.messages[self.message_id[item]])
 
+    def caption(self, item: int, spoken: Sequence[str]) -> str:
+        """The item in English; the message as `text`."""
+        return caption(text(self.message(item)), self.changes[item].tolist(), spoken)
+
     def message_list(self) -> list[bytes]:
         """The message of every item."""
         return [bytes(message) for message in self.messages[self.message_id]]
+
+
+def text(message: bytes) -> str:
+    """A message as text. NetHack writes ASCII; any other byte becomes the Latin-1 character of its number."""
+    return message.decode("latin-1")
 
 
 def load(path: Path) -> Observations:

@@ -30,7 +30,6 @@ from jaxtyping import Array, Float, Int
 
 from maestromotif.errors import UserError
 from maestromotif.preferences import dataset
-from maestromotif.preferences.caption import caption
 from maestromotif.progress import Progress
 from maestromotif.rewards.model import QUANTILES, Network, Params, RewardModels, features, initial, rewards
 from maestromotif.settings import Config, DistilSettings
@@ -58,7 +57,7 @@ class Judged:
 
 
 def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, Any]:
-    """The stage. Raises UserError if the captions do not allow a held-out part."""
+    """The stage. Raises UserError if no part can be held out, or a skill's labels tell nothing."""
     settings, spoken = config.distil, config.annotate.changes
     skills = load_all(config.skills_folder, config.skills)
     annotated = inputs["annotate"]
@@ -75,10 +74,11 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, An
     facts: dict[str, Any] = {"network": settings.network, "judge": judge, "items": len(items), "skills": {}}
     for k, skill in enumerate(skills):
         mean, std = float(raw[:, k].mean()), float(raw[:, k].std())
-        if std < 1e-6:
+        if judged.ties[k].all() or std < 1e-6:
             raise UserError(
-                f"skill '{skill.name}': the reward model gives every observation the same reward; its "
-                f"labels do not tell captions apart (see {annotated.path / skill.name / 'quality.json'})"
+                f"skill '{skill.name}': its labels do not tell captions apart, so there is no reward to learn; "
+                f"see {annotated.path / skill.name / 'quality.json'}. Describe the skill in other words, or "
+                "lower annotate.tie_margin."
             )
         z = (raw[:, k] - mean) / std
         random = np.random.default_rng([config.run.seed, 3, k])
@@ -90,11 +90,11 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, An
         shown = [
             [
                 {
-                    "caption": caption(items.message(item).decode("latin-1"), items.changes[item], spoken),
+                    "caption": items.caption(item, spoken),
                     "reward": round(float(z[item]), 4),
                     "count": int(items.count[item]),
                 }
-                for item in chosen
+                for item in chosen.tolist()
             ]
             for chosen in (order[:SHOWN], order[::-1][:SHOWN])
         ]

@@ -122,7 +122,7 @@ class Published(nn.Module):
                 m = nn.max_pool(m, (3,), (3,))  # type: ignore[no-untyped-call]
         m = nn.relu(nn.Dense(128)(m.reshape(len(m), -1)))
         sign = jnp.array([0.0, 1.0, -1.0])[changes[:, DEPTH]]
-        rest = changes / jnp.array([codes - 1 for codes in CODES])
+        rest = changes / jnp.array([[codes - 1 for codes in CODES]])
         d = rest.at[:, DEPTH].set(sign)
         for _ in range(2):
             d = nn.relu(nn.Dense(128)(d))

@@ -1,0 +1,106 @@
+"""Captions: deterministic, and they tell exactly the configured changes."""
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from maestromotif.nethack.state import CHANGES
+from maestromotif.preferences.caption import COLUMNS, SENTENCES, caption
+from maestromotif.preferences.dataset import Observations, canonical, distinct
+
+CODES = [len(SENTENCES[name]) for name in COLUMNS]
+changes = st.tuples(*[st.integers(0, codes - 1) for codes in CODES])
+spoken = st.sets(st.sampled_from(COLUMNS), min_size=1).map(tuple)
+
+
+def test_columns_and_codes_are_those_of_the_game() -> None:
+    assert dict(zip(COLUMNS, CODES, strict=True)) == CHANGES
+    assert list(COLUMNS) == list(CHANGES)
+
+
+@pytest.mark.parametrize(
+    ("message", "codes", "told"),
+    [
+        ("", (0, 0, 0, 0), "Nothing changed."),
+        ("It's a wall.", (0, 0, 0, 0), 'The game says: "It\'s a wall." Nothing else changed.'),
+        ("", (1, 0, 0, 0), "The agent left the level: it went down to a deeper dungeon level."),
+        ("", (2, 0, 0, 0), "The agent left the level: it went up to a higher dungeon level."),
+        (
+            "You kill the newt!",
+            (0, 1, 1, 0),
+            'The game says: "You kill the newt!" New parts of the level came into view. '
+            "A staircase down came into view for the first time.",
+        ),
+        (
+            "",
+            (0, 0, 3, 2),
+            "The agent now stands on a staircase down. The agent came closer to a staircase up than before.",
+        ),
+    ],
+)
+def test_examples(message: str, codes: tuple[int, ...], told: str) -> None:
+    assert caption(message, codes, COLUMNS) == told
+
+
+@given(st.text(st.characters(max_codepoint=126)), changes, spoken)
+def test_tells_the_configured_changes_and_no_others(
+    message: str, codes: tuple[int, ...], named: tuple[str, ...]
+) -> None:
+    told = caption(message, codes, named)
+    words = " ".join(message.split())
+    rest = told.replace(words, "", 1)  # a message might hold one of our sentences
+    for column, name in enumerate(COLUMNS):
+        for code, sentence in enumerate(SENTENCES[name]):
+            if code:
+                assert (sentence in rest) == (name in named and codes[column] == code)
+    assert words in told
+    assert ("Nothing" in rest) == all(
+        codes[column] == 0 for column, name in enumerate(COLUMNS) if name in named
+    )
+    assert told == " ".join(told.split())
+
+
+@given(st.text(st.characters(max_codepoint=126)), changes, spoken)
+def test_what_is_not_told_does_not_matter(
+    message: str, codes: tuple[int, ...], named: tuple[str, ...]
+) -> None:
+    unsaid = tuple(code if name in named else 0 for name, code in zip(COLUMNS, codes, strict=True))
+    assert caption(message, codes, named) == caption(message, unsaid, named)
+
+
+def test_different_observations_have_different_captions() -> None:
+    every = list(itertools.product(*[range(codes) for codes in CODES]))
+    assert len({caption("Ouch!", codes, COLUMNS) for codes in every}) == len(every)
+
+
+@given(st.lists(changes, max_size=20), spoken)
+def test_canonical_changes(rows: list[tuple[int, ...]], named: tuple[str, ...]) -> None:
+    given_codes = np.array(rows, np.int8).reshape(-1, 4)
+    kept = canonical(given_codes, named)
+    assert kept.shape == given_codes.shape
+    assert kept.dtype == np.int8
+    assert np.array_equal(canonical(kept, named), kept)
+    for before, after in zip(rows, kept.tolist(), strict=True):
+        moved = "depth" in named and before[0] != 0
+        for column, name in enumerate(COLUMNS):
+            told = name in named and (name == "depth" or not moved)
+            assert after[column] == (before[column] if told else 0)
+
+
+def test_distinct_items_are_counted() -> None:
+    observations = Observations(
+        messages=np.array([b"", b"Ouch!"], "S256"),
+        message_id=np.array([0, 1, 0, 0, 1, 0], np.int32),
+        changes=np.array(
+            [[0, 0, 0, 0], [1, 1, 0, 3], [0, 1, 0, 0], [0, 0, 0, 0], [1, 0, 0, 0], [0, 0, 1, 0]], np.int8
+        ),
+        source=np.zeros(6, np.int8),
+    )
+    items = distinct(observations, ("depth", "explored"))
+    assert items.message_list() == [b"", b"", b"Ouch!"]
+    assert items.changes.tolist() == [[0, 0, 0, 0], [0, 1, 0, 0], [1, 0, 0, 0]]
+    assert items.count.tolist() == [3, 1, 2]
+    assert items.message(2) == b"Ouch!"

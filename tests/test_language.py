@@ -1,0 +1,82 @@
+"""The embedded language model, on the smallest of the table (98 MB, fetched once into the cache)."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from maestromotif.errors import UserError
+from maestromotif.language import gguf, weights
+from maestromotif.language.gguf import GgufModel
+from maestromotif.language.model import Chat
+from maestromotif.settings import LanguageSettings
+
+SMALL = LanguageSettings(model="smollm2-135m-instruct", threads=1, context=512)
+ANSWERS = ["Yes", "No"]
+ASK = """
+import sys, numpy as np
+from maestromotif.language import gguf
+from maestromotif.settings import LanguageSettings
+model = gguf.load(LanguageSettings(model="smollm2-135m-instruct", threads=int(sys.argv[1]), context=512))
+prompts = [[{"role": "user", "content": words}] for words in sys.argv[2:]]
+sys.stdout.buffer.write(model.answer_logprobs(prompts, ["Yes", "No"]).tobytes())
+"""
+
+
+def ask(*words: str) -> list[Chat]:
+    return [[{"role": "user", "content": said}] for said in words]
+
+
+QUESTIONS = ("Is a dog an animal? Answer Yes or No.", "Is a dog a stone? Answer Yes or No.", "Say something.")
+
+
+@pytest.fixture(scope="module")
+def model() -> GgufModel:
+    return gguf.load(SMALL)
+
+
+def test_who_it_is(model: GgufModel) -> None:
+    known = weights.MODELS[SMALL.model]
+    assert (model.name, model.digest, model.licence) == (known.name, known.sha256, "Apache-2.0")
+
+
+def test_logprobs_are_of_the_answers(model: GgufModel) -> None:
+    found = model.answer_logprobs(ask(*QUESTIONS), [*ANSWERS, "no such token is among its candidates"])
+    assert found.shape == (3, 3)
+    assert found.dtype == np.float64
+    assert np.isfinite(found[:2, :2]).all()
+    assert np.isneginf(found[:, 2]).all()
+    assert (np.exp(found).sum(1) <= 1 + 1e-6).all()
+    assert np.exp(found[:2]).sum(1).min() > 0.2  # asked for Yes or No, it says little else
+
+
+def test_no_prompts(model: GgufModel) -> None:
+    assert model.answer_logprobs([], ANSWERS).shape == (0, 2)
+
+
+def test_same_bits_whatever_was_asked_before(model: GgufModel) -> None:
+    first = model.answer_logprobs(ask(*QUESTIONS), ANSWERS)
+    model.answer_logprobs(ask(QUESTIONS[1], "Is a dog an animal? Or what is it?"), ANSWERS)
+    again = model.answer_logprobs(ask(*QUESTIONS), ANSWERS)
+    assert first.tobytes() == again.tobytes()
+
+
+@pytest.mark.parametrize("threads", ["1", "2"])
+def test_same_bits_in_another_process_with_other_threads(model: GgufModel, threads: str) -> None:
+    here = model.answer_logprobs(ask(*QUESTIONS), ANSWERS)
+    command = [sys.executable, "-c", ASK, threads, *QUESTIONS]
+    there = subprocess.run(command, capture_output=True, timeout=120, check=True).stdout
+    assert there == here.tobytes()
+
+
+def test_prompt_longer_than_the_context(model: GgufModel) -> None:
+    with pytest.raises(UserError, match=r"smollm2-135m-instruct.*language\.context is 512 tokens"):
+        model.answer_logprobs(ask("x " * 2000), ANSWERS)
+
+
+def test_a_file_that_is_no_model(tmp_path: Path) -> None:
+    (tmp_path / "bad.gguf").write_bytes(b"GGUF" + bytes(1000))
+    with pytest.raises(UserError, match=r"bad\.gguf: cannot be loaded as a language model"):
+        GgufModel(tmp_path / "bad.gguf", "bad", "", "", 1, 512)
