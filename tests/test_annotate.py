@@ -118,11 +118,11 @@ def test_killed_and_resumed_equals_unbroken(
     ]
     stage = subprocess.Popen(arguments, start_new_session=True, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
-    while len(list(tmp_path.glob(".scratch/*/*.npy"))) < 2 and time.monotonic() < deadline:
+    while len(list(tmp_path.glob(".scratch/*/[0-9]*.npy"))) < 2 and time.monotonic() < deadline:
         time.sleep(0.005)
     os.killpg(stage.pid, signal.SIGKILL)
     stage.wait()
-    chunks = {path: path.stat().st_mtime_ns for path in tmp_path.glob(".scratch/*/*.npy")}
+    chunks = {path: path.stat().st_mtime_ns for path in tmp_path.glob(".scratch/*/[0-9]*.npy")}
     assert 2 <= len(chunks) < 6
     assert not (tmp_path / "captions.jsonl").exists()
     subprocess.run(arguments, check=True, timeout=120, stderr=subprocess.DEVNULL)

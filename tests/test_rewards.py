@@ -183,7 +183,7 @@ def test_labels_that_tell_nothing_are_refused(tmp_path: Path) -> None:
 
 def test_the_published_network_goes_the_same_way(tmp_path: Path) -> None:
     facts = distil.run(
-        configured(network="published", epochs=2, learning_rate=1e-3),
+        configured(network="published", epochs=1, learning_rate=1e-3),
         write_inputs(tmp_path, captions=40),
         Work(tmp_path / "distil"),
     )
@@ -207,7 +207,8 @@ def test_no_message_is_on_both_sides(messages: list[bytes], share: float, seed: 
     try:
         held_out = hold_out(messages, share, np.random.default_rng(seed))
     except UserError:
-        assert len(set(messages)) <= 3 or max(map(messages.count, messages)) > len(messages) - 4
+        words = set(messages) - {b""}
+        assert len(words) < 3 or max(map(messages.count, words)) > len(messages) - 4
         return
     sides = [
         {m for m, held in zip(messages, held_out, strict=True) if held is np.bool_(side)}

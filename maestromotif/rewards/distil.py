@@ -16,6 +16,7 @@ card says so.
 """
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -76,8 +77,8 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, An
         mean, std = float(raw[:, k].mean()), float(raw[:, k].std())
         if judged.ties[k].all() or std < 1e-6:
             raise UserError(
-                f"skill '{skill.name}': its labels do not tell captions apart, so there is no reward to learn; "
-                f"see {annotated.path / skill.name / 'quality.json'}. Describe the skill in other words, or "
+                f"skill '{skill.name}': its labels do not tell captions apart, so there is no reward to "
+                f"learn; see {annotated.path / skill.name / 'quality.json'}. Describe the skill in other words, or "
                 "lower annotate.tie_margin."
             )
         z = (raw[:, k] - mean) / std
@@ -153,20 +154,22 @@ def hold_out(messages: Sequence[bytes], share: float, random: np.random.Generato
 
     Raises UserError if fewer than two would be on either side.
     """
-    distinct = sorted(set(messages) - {b""})
-    chosen: set[bytes] = set()
+    counts = Counter(message for message in messages if message)
+    distinct = sorted(counts)
     wanted = max(2, round(share * len(messages)))
-    for index in random.permutation(len(distinct)):
-        if sum(message in chosen for message in messages) >= wanted:
-            break
-        chosen.add(distinct[index])
-    held = np.array([message in chosen for message in messages])
-    if held.sum() < 2 or (~held).sum() < 2:
+    chosen: set[bytes] = set()
+    held_out = 0
+    for index in random.permutation(len(distinct)).tolist():
+        left = len(messages) - held_out - counts[distinct[index]]
+        if held_out < wanted and left >= 2:
+            chosen.add(distinct[index])
+            held_out += counts[distinct[index]]
+    if held_out < 2:
         raise UserError(
             f"{len(messages)} judged captions with {len(distinct)} different messages cannot be split into a "
             "trained and a held-out part; raise annotate.captions, or collect.explorer_steps for more of them"
         )
-    return held
+    return np.array([message in chosen for message in messages])
 
 
 # -------------------------------------------------------------------------------------------- learning
@@ -210,7 +213,8 @@ def train(judged: Judged, settings: DistilSettings, seed: int) -> tuple[list[Par
     evaluate = jax.jit(jax.vmap(partial(_test, settings.network), (0, None, None, 0, 0, 0)))
     step = jax.jit(
         jax.vmap(
-            partial(_step, settings.network, optimiser, settings.hide_message), (0, 0, 0, None, None, 0, 0, 0)
+            partial(_step, settings.network, optimiser, settings.hide_message),
+            (0, 0, 0, None, None, 0, 0, 0, 0),
         )
     )
 
@@ -223,10 +227,9 @@ def train(judged: Judged, settings: DistilSettings, seed: int) -> tuple[list[Par
             for number, start in enumerate(range(0, trained.shape[1] - batch + 1, batch)):
                 rows = order[:, start : start + batch]
                 keys = jax.random.split(jax.random.fold_in(jax.random.fold_in(key, epoch), number), skills)
-                pick = partial(_pick, rows=rows)
-                params, state = step(
-                    params, state, keys, tokens, changes, pick(trained), pick(train_labels), pick(weights)
-                )
+                captions, pairs = _captions(_pick(trained, rows), min(2 * batch, len(judged.messages)))
+                labels, counts = _pick(train_labels, rows), _pick(weights, rows)
+                params, state = step(params, state, keys, tokens, changes, captions, pairs, labels, counts)
             loss = np.asarray(evaluate(params, tokens, changes, tested, test_labels, test_weights))
             better = loss < best_loss
             best = jax.tree.map(lambda old, new, better=better: _choose(better, new, old), best, params)
@@ -246,17 +249,17 @@ def _step(
     key: Array,
     tokens: Int[Array, "n f"],
     changes: Int[Array, "n 4"],
+    captions: Int[Array, " c"],
     pairs: Int[Array, "b 2"],
     label: Float[Array, " b"],
     weight: Float[Array, " b"],
 ) -> tuple[Params, optax.OptState]:
-    """One update on b pairs of one skill; a share `hide` of the observations lose their message."""
-    flat = pairs.reshape(-1)
-    shown = jax.random.uniform(key, (len(flat), 1)) >= hide
+    """One update on b pairs among c captions of one skill; a share `hide` of them lose their message."""
+    shown = jax.random.uniform(key, (len(captions), 1)) >= hide
 
     def loss_of(params: Params) -> Float[Array, ""]:
-        scores = rewards(network, params, tokens[flat] * shown, changes[flat]).reshape(-1, 2)
-        return bradley_terry(scores[:, 0], scores[:, 1], label, weight)
+        scores = rewards(network, params, tokens[captions] * shown, changes[captions])
+        return bradley_terry(scores[pairs[:, 0]], scores[pairs[:, 1]], label, weight)
 
     updates, state = optimiser.update(jax.grad(loss_of)(params), state, params)
     new: Params = optax.apply_updates(params, updates)
@@ -288,6 +291,20 @@ def _pick(array: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """Of an array [K, P, ...] the rows [K, b], as [K, b, ...]."""
     picked: np.ndarray = array[np.arange(len(rows))[:, None], rows]
     return picked
+
+
+def _captions(pairs: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """The captions of pairs [K, b, 2], each once, as [K, size] filled up with 0; the pairs as places among them.
+
+    A caption is in many pairs of a batch, and its reward need be computed only once.
+    """
+    captions = np.zeros((len(pairs), size), np.int32)
+    places = np.zeros_like(pairs)
+    for k, own in enumerate(pairs):
+        distinct, inverse = np.unique(own, return_inverse=True)
+        captions[k, : len(distinct)] = distinct
+        places[k] = inverse.reshape(own.shape)
+    return captions, places
 
 
 def _choose(where: np.ndarray, new: Array, old: Array) -> Array:
