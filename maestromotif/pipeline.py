@@ -109,7 +109,7 @@ STAGES = (
         "collect",
         "maestromotif.preferences.collect:run",
         inputs=(),
-        settings=("run", "nethack", "collect"),
+        settings=("run", "nethack.games", "collect"),
         contents=lambda config: {},
     ),
     Stage(

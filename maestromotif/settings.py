@@ -26,6 +26,9 @@ class NethackSettings(Section):
     games: int = Field(64, ge=1, description="games stepped together")
     workers: int | None = Field(None, ge=1, description="worker processes; null: one a core")
     max_steps: int = Field(10_000, ge=1, description="environment steps after which an episode is truncated")
+    levels: int | None = Field(
+        None, ge=1, description="train in this many dungeons only; null: a new one every episode, as published"
+    )
 
 
 Change = Literal["depth", "explored", "downstairs", "upstairs"]

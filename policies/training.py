@@ -2,7 +2,7 @@
 #   model: Claude (Anthropic), in a development session
 #   date: 2026-11-23
 #   prompt: prompts/training.md
-#   prompt_sha256: 0889a421d6e4692df78aebe1ebba95182ba8f5ca2d4c0679b58a778f52becdf5
+#   prompt_sha256: 3caff3a18bab30bfedc4321280b65921c886937028c22f304779efa7c5508d94
 #   score: null
 
 import random
@@ -15,7 +15,6 @@ class Program:
         self.max_depth: int = random.randint(2, 4)
         self.going_down: bool = True
         self.patience: int = 20
-        self.limit: int = 60
         self.can_ascend: bool = False
 
     def select(self, state: GameState, available: list[Skill]) -> Skill:
@@ -47,19 +46,16 @@ class Program:
 
         wanted = "descender" if self.going_down else "ascender"
         explored = state.skill == "discoverer" and not moved
-        straight = moved and self.stairs_seen(state) and random.random() < 0.6
-        if wanted in names and (explored or straight):
+        straight = moved and random.random() < 0.6
+        if wanted in names and self.stairs_seen(state) and (explored or straight):
             return self.find(wanted, available)
         self.patience = random.randint(20, 100)
-        self.limit = random.randint(60, 200)
         if "discoverer" in names:
             return self.find("discoverer", available)
         return self.find(wanted, available)
 
     def should_end(self, state: GameState) -> bool:
-        if state.skill != "discoverer":
-            return False
-        return state.skill_turns >= (self.patience if self.stairs_seen(state) else self.limit)
+        return state.skill == "discoverer" and self.stairs_seen(state) and state.skill_turns >= self.patience
 
     def stairs_seen(self, state: GameState) -> bool:
         return state.downstairs_seen if self.going_down else state.upstairs_seen

@@ -25,7 +25,7 @@ def random_inputs(rng: np.random.Generator, *shape: int) -> Inputs:
         colors=rng.integers(0, 16, (*shape, 21, 79)).astype(np.uint8),
         blstats=blstats,
         words=rng.integers(0, 1024, (*shape, WORDS)).astype(np.uint16),
-        stairs=rng.normal(size=(*shape, one.stairs.shape[-1])).astype(np.float32),
+        senses=rng.normal(size=(*shape, one.senses.shape[-1])).astype(np.float32),
         last_action=rng.integers(-1, NUM_ACTIONS, shape).astype(np.int32),
     )
 
@@ -42,7 +42,9 @@ def test_unroll_is_step_repeated_with_the_memory_cleared_at_first(heads):
     assert logits.shape == (STEPS, GAMES, SKILLS, NUM_ACTIONS)
     h = memory
     for t in range(STEPS):
-        h, step_logits, step_values = network.apply(params, jax.tree.map(lambda x, t=t: x[t], obs), first[t], h, method="step")
+        h, step_logits, step_values = network.apply(
+            params, jax.tree.map(lambda x, t=t: x[t], obs), first[t], h, method="step"
+        )
         np.testing.assert_allclose(logits[t], step_logits, atol=1e-5)
         np.testing.assert_allclose(values[t], step_values, atol=1e-5)
     # What came before an episode's first observation must not matter.
@@ -59,7 +61,9 @@ def test_the_hero_may_stand_in_any_corner_of_the_map():
     for x, y in ((0, 0), (78, 20), (0, 20), (78, 0)):
         obs = random_inputs(np.random.default_rng(1), 1)
         obs.blstats[:, 0], obs.blstats[:, 1] = x, y
-        _, logits, _ = network.apply(params, obs, np.ones(1, np.float32), np.zeros((1, 16), np.float32), method="step")
+        _, logits, _ = network.apply(
+            params, obs, np.ones(1, np.float32), np.zeros((1, 16), np.float32), method="step"
+        )
         assert np.isfinite(logits).all()
 
 
@@ -82,7 +86,9 @@ def test_normalised_advantages(by):
 
 
 def test_an_update_makes_rewarded_actions_likelier():
-    settings = LearningSettings(rollout=STEPS, minibatches=2, epochs=4, learning_rate=3e-3, clip=0.2, value_clip=None)
+    settings = LearningSettings(
+        rollout=STEPS, minibatches=2, epochs=4, learning_rate=3e-3, clip=0.2, value_clip=None
+    )
     network = build(NetworkSettings(hidden=16), SKILLS)
     params = initial_params(network, 0)
     optimizer = ppo.make_optimizer(settings)
@@ -100,7 +106,9 @@ def test_an_update_makes_rewarded_actions_likelier():
 
     before = log_prob(params)
     reward = np.where(action == 1, 1.0, -1.0).astype(np.float32)
-    batch = ppo.Batch(obs, first, skill, action, before, 0 * ones, 0 * ones, reward, 0 * ones, 0 * ones, memory)
+    batch = ppo.Batch(
+        obs, first, skill, action, before, 0 * ones, 0 * ones, reward, 0 * ones, 0 * ones, memory
+    )
     params, _, figures = update(params, optimizer.init(params), batch, jax.random.key(0))
     change = log_prob(params) - before
     assert change[action == 1].mean() > 0 > change[action == 0].mean()
@@ -137,7 +145,9 @@ def rewards_of(function: RewardFunction, texts, skills, ended=(False, False)) ->
 
 def test_reward_is_thresholded_scaled_and_divided_by_the_count():
     function = reward_function(count_exponent=3)
-    np.testing.assert_allclose(rewards_of(function, [b"abc", b"ab"], [0, 1]), [0.3, 0.0])  # 4 does not exceed 5
+    np.testing.assert_allclose(
+        rewards_of(function, [b"abc", b"ab"], [0, 1]), [0.3, 0.0]
+    )  # 4 does not exceed 5
     # The second sight of "abc" by game 0 is worth an eighth; game 1 has not seen it.
     np.testing.assert_allclose(rewards_of(function, [b"abc", b"abc"], [0, 1]), [0.3 / 8, 0.6], rtol=1e-6)
     # A new episode of game 0 begins to count anew.

@@ -233,7 +233,7 @@ def test_games_that_were_not_moved_keep_their_state(scene: Scene) -> None:
 
 
 def test_every_field_but_those_of_the_skill_is_tracked() -> None:
-    assert [name for name in FIELDS if name not in SKILL_FIELDS] == list(TRACKED[: -len(state.OFFSETS)])
+    assert [name for name in FIELDS if name not in SKILL_FIELDS] == list(TRACKED[: -len(state.SENSES)])
 
 
 def test_real_games_agree_with_what_is_displayed() -> None:

@@ -1,13 +1,16 @@
 """The stage `evaluate`: the trained agent on the composed task, with an untrained and a random one beside it.
 
-All agents play the same dungeons, whose seeds lie in a range that training never draws from. The program over
-skills is the same for all; the random agent merely ignores the skill it is told.
+All agents play the same games, whose seeds lie in a range that training never draws from. Where training was
+confined to a few dungeons (`nethack.levels`) those are met again, with other monsters, items and dice, and in a
+second set of rows new ones. The program over skills is the same for all; the random agent merely ignores the
+skill it is told.
 """
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import numpy as np
@@ -27,29 +30,52 @@ from maestromotif.settings import Config
 from maestromotif.skill import load_all
 from maestromotif.store import Artefact, Work
 
-AGENTS = ("trained", "untrained", "random")
+
+@dataclass(frozen=True)
+class Entry:
+    """A row of the results: who plays, in how many dungeons (None: new levels every episode)."""
+
+    name: str
+    agent: Literal["trained", "untrained", "random"]
+    levels: int | None
+
+
+def entries(levels: int | None) -> list[Entry]:
+    """All agents where they were trained; if that was in a few dungeons, the networks in new ones as well."""
+    rows = [Entry(agent, agent, levels) for agent in ("trained", "untrained", "random")]
+    if levels is not None:
+        rows += [Entry(f"{agent}, new levels", agent, None) for agent in ("trained", "untrained")]
+    return rows
 
 
 def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, Any]:
     settings = config.evaluate
     games = min(config.nethack.games, settings.episodes)
     waves = -(-settings.episodes // games)
+    rows = entries(config.nethack.levels)
     episodes: dict[str, list[Episode]] = {}
-    with (
-        Progress("evaluate", total=len(AGENTS) * waves * games, unit="episodes") as progress,
-        GamePool(games, "evaluate", config.run.seed, settings.max_steps, config.nethack.workers) as pool,
-    ):
-        for agent in AGENTS:
-            played: list[Episode] = []
-            for wave in range(waves):
-                # A wave is the unit that a killed run goes on from: an agent's draws depend on the wave alone.
-                name = f".scratch/{agent}-{wave}.json"
-                if not (work.path / name).exists():
-                    found = _wave(config, inputs, pool, agent, wave)
-                    work.write_json(name, [episode.as_json() for episode in found])
-                played += [Episode(**entry) for entry in json.loads((work.path / name).read_text())]
-                progress.advance(games)
-            episodes[agent] = played[: settings.episodes]
+    with Progress("evaluate", total=len(rows) * waves * games, unit="episodes") as progress:
+        for levels in dict.fromkeys(row.levels for row in rows):
+            with GamePool(
+                games,
+                "evaluate",
+                config.run.seed,
+                settings.max_steps,
+                config.nethack.workers,
+                levels=levels,
+            ) as pool:
+                for row in (row for row in rows if row.levels == levels):
+                    played: list[Episode] = []
+                    for wave in range(waves):
+                        # A killed run goes on from a wave: what is drawn in it depends on the wave alone.
+                        name = f".scratch/{row.name}-{wave}.json"
+                        if not (work.path / name).exists():
+                            found = _wave(config, inputs, pool, row, wave)
+                            work.write_json(name, [episode.as_json() for episode in found])
+                        saved = json.loads((work.path / name).read_text())
+                        played += [Episode(**episode) for episode in saved]
+                        progress.advance(games)
+                    episodes[row.name] = played[: settings.episodes]
 
     lines = [
         {"agent": agent, **{k: v for k, v in episode.as_json().items() if k not in ("actions", "skills")}}
@@ -57,28 +83,30 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, An
         for episode in played
     ]
     work.write_text("episodes.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
-    rows = [_row(agent, played, settings.confidence) for agent, played in episodes.items()]
+    results = [_row(agent, played, settings.confidence) for agent, played in episodes.items()]
     task = {"name": config.task.name, "words": config.task.words, "success": list(config.task.success)}
-    work.write_json("results.json", {"task": task, "confidence": settings.confidence, "rows": rows})
+    work.write_json("results.json", {"task": task, "confidence": settings.confidence, "rows": results})
     _write_replay(config, inputs, work, _to_show(episodes["trained"]))
-    return {"rows": rows}
+    return {"rows": results}
 
 
-def _wave(config: Config, inputs: dict[str, Artefact], pool: GamePool, agent: str, wave: int) -> list[Episode]:
+def _wave(
+    config: Config, inputs: dict[str, Artefact], pool: GamePool, entry: Entry, wave: int
+) -> list[Episode]:
     seed = config.run.seed
     network = build(config.learning.network, len(config.skills))
     key = jax.random.fold_in(jax.random.key(seed + 3), wave)
-    if agent == "trained":
+    if entry.agent == "trained":
         params = load_policy(inputs["train"].path / "policy.msgpack", network, seed)
         policy = network_policy(pool, network, params, key)
-    elif agent == "untrained":
+    elif entry.agent == "untrained":
         policy = network_policy(pool, network, initial_params(network, seed), key)
     else:
         policy = random_policy(pool, seed + wave)
     program = inputs["compose"].path / "program.py"
     skills = load_all(config.skills_folder, config.skills)
     with ProgramHost(program.read_text(), skills, pool.games, seed + wave, config.task.program) as host:
-        return play_wave(pool, policy, host, config.task.success, seed, wave)
+        return play_wave(pool, policy, host, config.task.success, seed, wave, entry.levels)
 
 
 def _row(agent: str, episodes: Sequence[Episode], confidence: float) -> dict[str, Any]:
@@ -109,7 +137,9 @@ def _write_replay(config: Config, inputs: dict[str, Artefact], work: Work, episo
     folder = Path(config.reward.path) if config.reward.path else inputs["distil"].path
     models = load_rewards(folder, config.skills)
     reward = RewardFunction(models.score, models.thresholds(config.reward), config.reward, games=1)
-    work.write_arrays("replay.npz", **record(EpisodeSeeds(*episode.seeds), episode.actions, episode.skills, reward))
+    work.write_arrays(
+        "replay.npz", **record(EpisodeSeeds(*episode.seeds), episode.actions, episode.skills, reward)
+    )
     about = {
         "skills": list(config.skills),
         "agent": "trained",

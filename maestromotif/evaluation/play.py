@@ -69,8 +69,9 @@ def play_wave(
     policy: Policy,
     host: ProgramHost,
     conditions: Sequence[str],
-    purpose_seed: int,
+    run_seed: int,
     wave: int,
+    levels: int | None,
 ) -> list[Episode]:
     """One episode a game: episode number `wave` of every game, to its end or to the task's success."""
     games = pool.games
@@ -94,16 +95,23 @@ def play_wave(
             skills[game].append(int(skill[game]))
         over = playing & (pool.ended != End.NOT)
         state = {
-            name: np.where(over, pool.final_state[name], now) for name, now in options.full_state(pool.state).items()
+            name: np.where(over, pool.final_state[name], now)
+            for name, now in options.full_state(pool.state).items()
             if name in pool.final_state
         }
         achieved = playing & success.update(options.full_state(pool.state) | state)
         for game in np.flatnonzero(achieved | over):
             end = "success" if achieved[game] else End(int(pool.ended[game])).name.lower()
-            seeds = episode_seeds("evaluate", purpose_seed, int(game), wave)
+            seeds = episode_seeds("evaluate", run_seed, int(game), wave, levels)
             deepest = int(state["deepest"][game])
             episodes[int(game)] = Episode(
-                tuple(seeds), bool(achieved[game]), deepest, len(actions[game]), end, actions[game], skills[game]
+                tuple(seeds),
+                bool(achieved[game]),
+                deepest,
+                len(actions[game]),
+                end,
+                actions[game],
+                skills[game],
             )
             playing[game] = False
         # Games that have ended show other episodes, which are nobody's business.

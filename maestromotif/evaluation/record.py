@@ -18,7 +18,8 @@ def record(
 ) -> dict[str, np.ndarray]:
     """Arrays with one row a step, the observation that was acted on and the reward that the action earned:
     tty_chars uint8 [T, 24, 80], tty_colors int8, tty_cursor uint8 [T, 2], skill int8 [T], reward float32 [T],
-    depth int16 [T], message S256 [T]. `reward` must be one for a single game."""
+    depth int16 [T], message S256 [T]. `reward` must be one for a single game.
+    """
     rows: dict[str, list[np.ndarray]] = {name: [] for name in (*SCREEN, "reward", "depth", "message")}
     layout = engine_layout(ENGINE + SCREEN)
     block = {name: np.zeros((1, *shape), dtype) for name, (shape, dtype) in layout.items()}

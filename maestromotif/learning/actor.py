@@ -17,12 +17,12 @@ from maestromotif.learning.ppo import Batch, Params
 from maestromotif.learning.reward import RewardFunction
 from maestromotif.nethack.game import End
 from maestromotif.nethack.pool import GamePool, Snapshot
-from maestromotif.nethack.state import OFFSETS, depth_codes
+from maestromotif.nethack.state import SENSES, depth_codes
 from maestromotif.settings import LearningSettings
 
 _FLAGS = ("downstairs_seen", "upstairs_seen", "on_downstairs", "on_upstairs")
-# One square away gives 0.24, eight give 0.96: the direction is clear at any distance.
-_SQUARES = 4.0
+# One square (or step) gives 0.24, eight give 0.96: a direction is clear at any distance.
+_NEAR = 4.0
 
 
 def observe(
@@ -34,13 +34,13 @@ def observe(
     last_action: np.ndarray,
 ) -> Inputs:
     """The network's inputs from arrays [N, ...], copied: the pool's arrays change with the next step."""
-    stairs = [np.tanh(state[name] / _SQUARES) for name in OFFSETS] + [state[name] for name in _FLAGS]
+    senses = [np.tanh(state[name] / _NEAR) for name in SENSES] + [state[name] for name in _FLAGS]
     return Inputs(
         chars.copy(),
         colors.copy(),
         blstats.astype(np.float32),
         words,
-        np.stack(stairs, -1).astype(np.float32),
+        np.stack(senses, -1).astype(np.float32),
         last_action.astype(np.int32),
     )
 
@@ -56,7 +56,13 @@ def make_act(network: ActorCritic) -> Act:
 
     @jax.jit
     def act(
-        params: Params, obs: Inputs, first: jax.Array, memory: jax.Array, skill: jax.Array, key: jax.Array, count: int
+        params: Params,
+        obs: Inputs,
+        first: jax.Array,
+        memory: jax.Array,
+        skill: jax.Array,
+        key: jax.Array,
+        count: int,
     ) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
         memory, logits, values = network.apply(params, obs, first, memory, method="step")
         logits = pick(logits, skill)
@@ -162,7 +168,9 @@ class Actor:
     def _inputs(self) -> Inputs:
         table, obs = self._reward.messages, self._pool.obs
         words = table.words[table.numbers(obs["message"])]
-        return observe(obs["chars"], obs["colors"], obs["blstats"], self._pool.state, words, self._last_action)
+        return observe(
+            obs["chars"], obs["colors"], obs["blstats"], self._pool.state, words, self._last_action
+        )
 
     def _evaluate(self, params: Params, obs: Inputs, first: np.ndarray) -> np.ndarray:
         """Values [N, K] of observations that are not acted on."""
@@ -176,7 +184,13 @@ class Actor:
         self._memory, action, log_prob, values = self._act(
             params, obs, first, self._memory, skill, self._key, self._count
         )
-        row = {"obs": obs, "skill": skill, "first": first, "action": np.asarray(action), "values": np.asarray(values)}
+        row = {
+            "obs": obs,
+            "skill": skill,
+            "first": first,
+            "action": np.asarray(action),
+            "values": np.asarray(values),
+        }
         pool.step(row["action"])
         ended = pool.ended.copy()
         over = ended != End.NOT
@@ -200,7 +214,9 @@ class Actor:
         changes[:, 0] = depth_codes(self._options.start_depth, self._seen("depth", over))
         return self._reward(self._reward.messages.numbers(message), changes, skill, over)
 
-    def _final_value(self, params: Params, skill: np.ndarray, action: np.ndarray, ended: np.ndarray) -> np.ndarray:
+    def _final_value(
+        self, params: Params, skill: np.ndarray, action: np.ndarray, ended: np.ndarray
+    ) -> np.ndarray:
         """Value float32 [N] of the last observation where an episode was cut off, 0 elsewhere."""
         cut = ended == End.TRUNCATED
         if not cut.any():

@@ -20,7 +20,7 @@ from maestromotif.learning.arrays import Array
 from maestromotif.learning.messages import VOCABULARY
 from maestromotif.nethack.keys import NUM_ACTIONS
 from maestromotif.nethack.observation import COLUMNS, ROWS, X, Y
-from maestromotif.nethack.state import OFFSETS
+from maestromotif.nethack.state import SENSES
 from maestromotif.settings import NetworkSettings
 
 
@@ -31,7 +31,7 @@ class Inputs(NamedTuple):
     colors: Array  # uint8 [21, 79]
     blstats: Array  # float32 [27], raw
     words: Array  # uint16 [WORDS], hashed words of the message
-    stairs: Array  # float32 [8]: offsets of the remembered stairs, whether seen, whether stood on
+    senses: Array  # float32 [9]: offsets of the remembered stairs, how long still, stairs seen, stood on
     last_action: Array  # int32 [], -1 at the start of an episode
 
 
@@ -97,6 +97,7 @@ class Fovea(nn.Module):
 
         squares = _cut(chars.astype(jnp.int32) * 16 + (obs.colors.astype(jnp.int32) & 15), x, y, 9, 9)
         near = nn.Embed(256 * 16, 8, embedding_init=nn.initializers.normal(0.5))(squares)
+        near = jnp.concatenate([near, _unpack(jnp.asarray(_KIND_BITS)[squares // 16])], -1)
         near = dense(16, _patches(dense(16, _patches(near, 3, 1)), 3, 1))
         near = dense(half, near.reshape(games, -1))
 
@@ -110,7 +111,7 @@ class Fovea(nn.Module):
         live = (words > 0).astype(jnp.float32)[..., None]
         message = (nn.Embed(VOCABULARY, 32)(words) * live).sum(-2) / jnp.sqrt(1 + live.sum(-2))
 
-        stats = jnp.concatenate([jnp.clip(obs.blstats * _SCALE[None], -5, 5), obs.stairs], -1)
+        stats = jnp.concatenate([jnp.clip(obs.blstats * _SCALE[None], -5, 5), obs.senses], -1)
         last = jax.nn.one_hot(obs.last_action, NUM_ACTIONS)
         own = dense(half, jnp.concatenate([stats, last], -1))
         return dense(self.hidden, jnp.concatenate([near, around, message, own], -1))
@@ -118,7 +119,8 @@ class Fovea(nn.Module):
 
 class ActorCritic(nn.Module):
     """Trunk, GRU and heads. `heads` "separate": a linear policy and value head a skill; "shared": one small network
-    for all that is told the skill as a one-hot vector."""
+    for all that is told the skill as a one-hot vector.
+    """
 
     skills: int
     hidden: int = 128
@@ -182,7 +184,7 @@ def empty_inputs(games: int) -> Inputs:
         colors=np.zeros((games, ROWS, COLUMNS), np.uint8),
         blstats=np.zeros((games, 27), np.float32),
         words=np.zeros((games, WORDS), np.uint16),
-        stairs=np.zeros((games, len(OFFSETS) + 4), np.float32),
+        senses=np.zeros((games, len(SENSES) + 4), np.float32),
         last_action=np.full(games, -1, np.int32),
     )
 

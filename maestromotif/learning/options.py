@@ -42,7 +42,9 @@ class Options:
         """Let the program act on the state after a step; `fresh` bool [N]: an episode has just begun."""
         for name, start in self._start.items():
             start[fresh] = state[name][fresh]
-        self.running, self.switched = self._host.step(self.full_state(state), np.where(fresh, -1, self.running), fresh)
+        self.running, self.switched = self._host.step(
+            self.full_state(state), np.where(fresh, -1, self.running), fresh
+        )
         for name, start in self._start.items():
             start[self.switched] = state[name][self.switched]
 

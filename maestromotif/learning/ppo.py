@@ -58,7 +58,12 @@ def make_optimizer(settings: LearningSettings) -> optax.GradientTransformation:
 
 
 def loss(
-    params: Params, network: ActorCritic, batch: Batch, advantage: Array, target: Array, settings: LearningSettings
+    params: Params,
+    network: ActorCritic,
+    batch: Batch,
+    advantage: Array,
+    target: Array,
+    settings: LearningSettings,
 ) -> tuple[Array, dict[str, Array]]:
     """Clipped policy loss + value_coef * value loss - entropy_coef * entropy; advantages come normalised."""
     logits, values = network.apply(params, batch.obs, batch.first, batch.memory, method="unroll")
@@ -87,14 +92,22 @@ def loss(
 Update = Callable[[Params, optax.OptState, Batch, Array], tuple[Params, optax.OptState, dict[str, Array]]]
 
 
-def make_update(network: ActorCritic, optimizer: optax.GradientTransformation, settings: LearningSettings) -> Update:
+def make_update(
+    network: ActorCritic, optimizer: optax.GradientTransformation, settings: LearningSettings
+) -> Update:
     """One jitted update on a rollout: epochs x minibatches over games, whole sequences, stored memory."""
 
     def update(
         params: Params, opt_state: optax.OptState, batch: Batch, key: Array
     ) -> tuple[Params, optax.OptState, dict[str, Array]]:
         advantage = advantages(
-            batch.reward, batch.value, batch.next_value, batch.cont, batch.same, settings.gamma, settings.gae_lambda
+            batch.reward,
+            batch.value,
+            batch.next_value,
+            batch.cont,
+            batch.same,
+            settings.gamma,
+            settings.gae_lambda,
         )
         target = advantage + batch.value
         advantage = normalise(advantage, batch.skill, network.skills, settings.normalise)

@@ -38,7 +38,9 @@ class RewardFunction:
         self._counts: list[OrderedDict[int, int]] = [OrderedDict() for _ in range(games)]
         self._before = np.zeros((3, games))  # message, row and count of o_t, for the published timing
 
-    def __call__(self, message: np.ndarray, changes: np.ndarray, skill: np.ndarray, ended: np.ndarray) -> np.ndarray:
+    def __call__(
+        self, message: np.ndarray, changes: np.ndarray, skill: np.ndarray, ended: np.ndarray
+    ) -> np.ndarray:
         """Rewards float32 [N] of one step.
 
         message int32 [N]: numbers of the messages after the step (of the final observation where `ended`);
@@ -66,7 +68,7 @@ class RewardFunction:
             "texts": list(self.messages.texts),
             "keys": list(self._row),
             "scores": self._scores[: len(self._row)],
-            "counts": [list(counts.items()) for counts in self._counts],
+            "counts": [[list(item) for item in counts.items()] for counts in self._counts],
             "before": self._before,
         }
 
@@ -77,7 +79,9 @@ class RewardFunction:
         while len(self._row) > len(self._scores):
             self._scores = np.concatenate([self._scores, np.zeros_like(self._scores)])
         self._scores[: len(self._row)] = snapshot["scores"]
-        self._counts = [OrderedDict((number, seen) for number, seen in counts) for counts in snapshot["counts"]]
+        self._counts = [
+            OrderedDict((number, seen) for number, seen in counts) for counts in snapshot["counts"]
+        ]
         self._before = np.array(snapshot["before"])
 
     def _rows(self, message: np.ndarray, changes: np.ndarray) -> np.ndarray:

@@ -72,13 +72,22 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, An
     checkpoint = work.path / _CHECKPOINT
     saved = serialization.msgpack_restore(checkpoint.read_bytes()) if checkpoint.exists() else None
     with (
-        GamePool(games, "train", config.run.seed, config.nethack.max_steps, config.nethack.workers) as pool,
+        GamePool(
+            games,
+            "train",
+            config.run.seed,
+            config.nethack.max_steps,
+            config.nethack.workers,
+            levels=config.nethack.levels,
+        ) as pool,
         ProgramHost.load(saved["program"], source, skills, str(program))
         if saved
         else ProgramHost(source, skills, games, config.run.seed, str(program)) as host,
     ):
         reward = RewardFunction(models.score, thresholds, config.reward, games)
-        actor = Actor(pool, Options(host, games), reward, network, settings, jax.random.key(config.run.seed + 1))
+        actor = Actor(
+            pool, Options(host, games), reward, network, settings, jax.random.key(config.run.seed + 1)
+        )
         parts = {"actor": actor, "curve": curve, "scale": scale}
         done = 0
         if saved:

@@ -100,7 +100,7 @@ class _Rows:
     def _begin(self, i: int) -> None:
         plan = self._plan
         episode = int(self._arrays["episode"][i])
-        self._games[i].reset(episode_seeds(plan.purpose, plan.seed, self._first + i, episode))
+        self._games[i].reset(episode_seeds(plan.purpose, plan.seed, self._first + i, episode, plan.levels))
         self._tracker.begin(i, self._arrays)
 
 
@@ -112,6 +112,7 @@ class Plan:
     seed: int
     max_steps: int
     screen: bool
+    levels: int | None
 
 
 def _work(
@@ -165,10 +166,11 @@ class GamePool:
         max_steps: int,
         workers: int | None = None,
         screen: bool = False,
+        levels: int | None = None,
     ) -> None:
         self.games = games
         self.lost = 0  # episodes lost with a dead worker
-        self._plan = Plan(purpose, seed, max_steps, screen)
+        self._plan = Plan(purpose, seed, max_steps, screen, levels)
         try:
             self._block = Block(_layout(screen), games)
         except OSError as error:

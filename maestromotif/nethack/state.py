@@ -58,7 +58,9 @@ SKILL_FIELDS = ("skill", "skill_steps", "skill_turns", "skill_start_depth")
 
 # What the policy network is told beside GameState: where the remembered stairs are, in squares from the hero.
 OFFSETS = ("downstairs_dx", "downstairs_dy", "upstairs_dx", "upstairs_dy")
-TRACKED: tuple[str, ...] = (*(name for name in FIELDS if name not in SKILL_FIELDS), *OFFSETS)
+# And for how many environment steps it has not left its square.
+SENSES = (*OFFSETS, "still_steps")
+TRACKED: tuple[str, ...] = (*(name for name in FIELDS if name not in SKILL_FIELDS), *SENSES)
 
 # Codes of what happened on a step, column by column; names and number of codes.
 CHANGES: dict[str, int] = {"depth": 3, "explored": 2, "downstairs": 4, "upstairs": 4}
@@ -134,6 +136,7 @@ class Tracker:
         self._down, self._up = _Stairs(games, ">"), _Stairs(games, "<")
         self._level = np.full((games, 2), -1, np.int64)  # dungeon number, level
         self._was_on_down, self._was_on_up = np.zeros(games, bool), np.zeros(games, bool)
+        self._x, self._y = np.zeros(games, np.int64), np.zeros(games, np.int64)
         self._starting = np.zeros((games, 256), bool)
 
     def begin(self, game: int, obs: Mapping[str, np.ndarray]) -> None:
@@ -158,6 +161,7 @@ class Tracker:
         column = self._column
         column["step"][moved] += 1
         column["idle_steps"][moved] += 1
+        column["still_steps"][moved] += 1
         for game in np.flatnonzero(moved).tolist():
             text = texts[game]
             if text:
@@ -217,6 +221,8 @@ class Tracker:
 
     def _position(self, bl: np.ndarray, mask: np.ndarray) -> None:
         column, x, y = self._column, bl[:, X], bl[:, Y]
+        column["still_steps"][mask & ((x != self._x) | (y != self._y))] = 0
+        self._x[mask], self._y[mask] = x[mask], y[mask]
         for name, stairs in (("downstairs", self._down), ("upstairs", self._up)):
             dx, dy = stairs.offsets(x, y)
             column[f"{name}_seen"][mask] = stairs.seen[mask]
