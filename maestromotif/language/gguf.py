@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import xllamacpp
 from jaxtyping import Float64
 
 from maestromotif.errors import UserError
@@ -36,6 +35,11 @@ class GgufModel:
         self.digest = digest
         self.licence = licence
         self._context = context
+        # llama.cpp's threads spin while they wait for each other. With the default policy any other process on
+        # the machine makes that some six times slower; the variable is read when the library is first loaded.
+        os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+        import xllamacpp
+
         params = xllamacpp.CommonParams()
         params.model.path = str(path)
         params.n_ctx = context

@@ -76,10 +76,10 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, An
     for k, skill in enumerate(skills):
         mean, std = float(raw[:, k].mean()), float(raw[:, k].std())
         if judged.ties[k].all() or std < 1e-6:
+            quality = annotated.path / skill.name / "quality.json"
             raise UserError(
-                f"skill '{skill.name}': its labels do not tell captions apart, so there is no reward to "
-                f"learn; see {annotated.path / skill.name / 'quality.json'}. Describe the skill in other words, or "
-                "lower annotate.tie_margin."
+                f"skill '{skill.name}': its labels do not tell captions apart: nothing can be learned; see "
+                f"{quality}. Describe the skill in other words, or lower annotate.tie_margin."
             )
         z = (raw[:, k] - mean) / std
         random = np.random.default_rng([config.run.seed, 3, k])
@@ -294,7 +294,7 @@ def _pick(array: np.ndarray, rows: np.ndarray) -> np.ndarray:
 
 
 def _captions(pairs: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """The captions of pairs [K, b, 2], each once, as [K, size] filled up with 0; the pairs as places among them.
+    """The captions of pairs [K, b, 2], each once, as [K, size] filled up with 0; the pairs as places in them.
 
     A caption is in many pairs of a batch, and its reward need be computed only once.
     """
