@@ -35,8 +35,8 @@ class GgufModel:
         self.digest = digest
         self.licence = licence
         self._context = context
-        # llama.cpp's threads spin while they wait for each other. With the default policy any other process on
-        # the machine makes that some six times slower; the variable is read when the library is first loaded.
+        # llama.cpp's threads spin while they wait for each other. By default any other busy process on the
+        # machine makes that some six times slower. The variable is read when the library is first loaded.
         os.environ.setdefault("OMP_WAIT_POLICY", "passive")
         import xllamacpp
 
