@@ -27,7 +27,9 @@ class NethackSettings(Section):
     workers: int | None = Field(None, ge=1, description="worker processes; null: one a core")
     max_steps: int = Field(10_000, ge=1, description="environment steps after which an episode is truncated")
     levels: int | None = Field(
-        None, ge=1, description="train in this many dungeons only; null: a new one every episode, as published"
+        None,
+        ge=1,
+        description="train in this many dungeons only; null: a new one every episode, as published",
     )
 
 

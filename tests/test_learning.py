@@ -1,13 +1,17 @@
 """The parts of the learner against plain NumPy, and one dungeon that is learned."""
 
+from collections.abc import Sequence
+from typing import Any, Literal
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from maestromotif.learning import ppo
+from maestromotif.learning.arrays import Array
 from maestromotif.learning.messages import WORDS, MessageTable, hash_words
-from maestromotif.learning.network import Inputs, build, empty_inputs, pick
+from maestromotif.learning.network import Inputs, Params, apply_step, apply_unroll, build, empty_inputs, pick
 from maestromotif.learning.return_scale import ReturnScale
 from maestromotif.learning.reward import RewardFunction
 from maestromotif.learning.train import initial_params
@@ -31,50 +35,52 @@ def random_inputs(rng: np.random.Generator, *shape: int) -> Inputs:
 
 
 @pytest.mark.parametrize("heads", ["separate", "shared"])
-def test_unroll_is_step_repeated_with_the_memory_cleared_at_first(heads):
+def test_unroll_is_step_repeated_with_the_memory_cleared_at_first(
+    heads: Literal["separate", "shared"],
+) -> None:
     rng = np.random.default_rng(0)
     network = build(NetworkSettings(hidden=16, heads=heads), SKILLS)
     params = initial_params(network, 0)
     obs = random_inputs(rng, STEPS, GAMES)
     first = (rng.random((STEPS, GAMES)) < 0.3).astype(np.float32)
     memory = rng.normal(size=(GAMES, 16)).astype(np.float32)
-    logits, values = network.apply(params, obs, first, memory, method="unroll")
+    logits, values = apply_unroll(network, params, obs, first, memory)
     assert logits.shape == (STEPS, GAMES, SKILLS, NUM_ACTIONS)
-    h = memory
+    h: Array = memory
     for t in range(STEPS):
-        h, step_logits, step_values = network.apply(
-            params, jax.tree.map(lambda x, t=t: x[t], obs), first[t], h, method="step"
-        )
+        now = jax.tree.map(lambda x, t=t: x[t], obs)
+        h, step_logits, step_values = apply_step(network, params, now, first[t], h)
         np.testing.assert_allclose(logits[t], step_logits, atol=1e-5)
         np.testing.assert_allclose(values[t], step_values, atol=1e-5)
     # What came before an episode's first observation must not matter.
     all_first = np.ones((1, GAMES), np.float32)
     one = jax.tree.map(lambda x: x[:1], obs)
-    a, _ = network.apply(params, one, all_first, memory, method="unroll")
-    b, _ = network.apply(params, one, all_first, memory + 1, method="unroll")
+    a, _ = apply_unroll(network, params, one, all_first, memory)
+    b, _ = apply_unroll(network, params, one, all_first, memory + 1)
     np.testing.assert_array_equal(a, b)
 
 
-def test_the_hero_may_stand_in_any_corner_of_the_map():
+def test_the_hero_may_stand_in_any_corner_of_the_map() -> None:
     network = build(NetworkSettings(hidden=16), SKILLS)
     params = initial_params(network, 0)
     for x, y in ((0, 0), (78, 20), (0, 20), (78, 0)):
         obs = random_inputs(np.random.default_rng(1), 1)
-        obs.blstats[:, 0], obs.blstats[:, 1] = x, y
-        _, logits, _ = network.apply(
-            params, obs, np.ones(1, np.float32), np.zeros((1, 16), np.float32), method="step"
-        )
+        blstats = np.array(obs.blstats)
+        blstats[:, 0], blstats[:, 1] = x, y
+        obs = obs._replace(blstats=blstats)
+        memory = np.zeros((1, 16), np.float32)
+        _, logits, _ = apply_step(network, params, obs, np.ones(1, np.float32), memory)
         assert np.isfinite(logits).all()
 
 
-def test_pick_takes_the_acting_skill():
+def test_pick_takes_the_acting_skill() -> None:
     values = np.arange(2 * 3 * 4, dtype=np.float32).reshape(2, 3, 4)
     got = pick(jnp.asarray(values), jnp.asarray([2, 0]))
     np.testing.assert_array_equal(got, [values[0, 2], values[1, 0]])
 
 
 @pytest.mark.parametrize("by", ["skill", "batch"])
-def test_normalised_advantages(by):
+def test_normalised_advantages(by: str) -> None:
     rng = np.random.default_rng(2)
     advantage = rng.normal(3, 5, (8, 6)).astype(np.float32)
     skill = rng.integers(0, 2, (8, 6))  # the third skill never acts
@@ -85,7 +91,7 @@ def test_normalised_advantages(by):
         assert group.std() == pytest.approx(1, abs=1e-3)
 
 
-def test_an_update_makes_rewarded_actions_likelier():
+def test_an_update_makes_rewarded_actions_likelier() -> None:
     settings = LearningSettings(
         rollout=STEPS, minibatches=2, epochs=4, learning_rate=3e-3, clip=0.2, value_clip=None
     )
@@ -100,8 +106,8 @@ def test_an_update_makes_rewarded_actions_likelier():
     action = rng.integers(0, 2, (STEPS, GAMES)).astype(np.int32)
     ones = np.ones((STEPS, GAMES), np.float32)
 
-    def log_prob(params):
-        logits, _ = network.apply(params, obs, first, memory, method="unroll")
+    def log_prob(params: Params) -> np.ndarray:
+        logits, _ = apply_unroll(network, params, obs, first, memory)
         return np.asarray(pick(jax.nn.log_softmax(pick(logits, skill)), action))
 
     before = log_prob(params)
@@ -115,7 +121,7 @@ def test_an_update_makes_rewarded_actions_likelier():
     assert all(np.isfinite(float(value)) for value in figures.values())
 
 
-def test_messages_are_numbered_once_and_hashed_alike():
+def test_messages_are_numbered_once_and_hashed_alike() -> None:
     table = MessageTable()
     rows = np.zeros((3, 256), np.uint8)
     for row, text in zip(rows, (b"You kill the newt!", b"", b"You kill the newt!"), strict=True):
@@ -128,26 +134,30 @@ def test_messages_are_numbered_once_and_hashed_alike():
     np.testing.assert_array_equal(table.words[3001], hash_words(b"message 2999"))
 
 
-def ruler(messages, changes):
-    """A reward model known by heart: a message is worth its length, and skill k values it k + 1 times as much."""
+def ruler(messages: Sequence[bytes], changes: np.ndarray) -> np.ndarray:
+    """A reward model known by heart: a message is worth its length, to skill k k + 1 times as much."""
     return np.array([[len(m) * (k + 1.0) for k in range(2)] for m in messages], np.float32)
 
 
-def reward_function(**settings) -> RewardFunction:
+def reward_function(**settings: Any) -> RewardFunction:
     thresholds = np.array([2.0, 5.0], np.float32)
     return RewardFunction(ruler, thresholds, RewardSettings(scale=0.1, **settings), games=2)
 
 
-def rewards_of(function: RewardFunction, texts, skills, ended=(False, False)) -> np.ndarray:
+def rewards_of(
+    function: RewardFunction,
+    texts: Sequence[bytes],
+    skills: Sequence[int],
+    ended: Sequence[bool] = (False, False),
+) -> np.ndarray:
     numbers = np.array([function.messages.number(text) for text in texts], np.int32)
     return function(numbers, np.zeros((2, 4), np.int8), np.array(skills), np.array(ended))
 
 
-def test_reward_is_thresholded_scaled_and_divided_by_the_count():
+def test_reward_is_thresholded_scaled_and_divided_by_the_count() -> None:
     function = reward_function(count_exponent=3)
-    np.testing.assert_allclose(
-        rewards_of(function, [b"abc", b"ab"], [0, 1]), [0.3, 0.0]
-    )  # 4 does not exceed 5
+    # Skill 1 values "ab" at 4, which does not exceed 5.
+    np.testing.assert_allclose(rewards_of(function, [b"abc", b"ab"], [0, 1]), [0.3, 0.0])
     # The second sight of "abc" by game 0 is worth an eighth; game 1 has not seen it.
     np.testing.assert_allclose(rewards_of(function, [b"abc", b"abc"], [0, 1]), [0.3 / 8, 0.6], rtol=1e-6)
     # A new episode of game 0 begins to count anew.
@@ -155,21 +165,21 @@ def test_reward_is_thresholded_scaled_and_divided_by_the_count():
     np.testing.assert_allclose(rewards_of(function, [b"abc", b"abc"], [0, 0]), [0.3, 0.3 / 8], rtol=1e-6)
 
 
-def test_only_the_last_distinct_messages_are_counted():
+def test_only_the_last_distinct_messages_are_counted() -> None:
     function = reward_function(count_exponent=1, count_window=2)
     for text in (b"abc", b"y", b"z"):
         rewards_of(function, [text, text], [0, 0])
     np.testing.assert_allclose(rewards_of(function, [b"abc", b"z"], [0, 0])[0], 0.3, rtol=1e-6)
 
 
-def test_published_timing_scores_what_was_seen_before_the_action():
+def test_published_timing_scores_what_was_seen_before_the_action() -> None:
     function = reward_function(count_exponent=0, timing="published")
     np.testing.assert_allclose(rewards_of(function, [b"abc", b"abcd"], [0, 0]), [0, 0])
     # Game 1's skill has changed meanwhile: the new one's model scores the old observation.
     np.testing.assert_allclose(rewards_of(function, [b"", b""], [0, 1]), [0.3, 0.8], rtol=1e-6)
 
 
-def test_a_restored_reward_function_goes_on_alike():
+def test_a_restored_reward_function_goes_on_alike() -> None:
     function = reward_function(count_exponent=3)
     for text in (b"abc", b"defg", b"abc"):
         rewards_of(function, [text, b"abc"], [0, 1])
@@ -181,7 +191,7 @@ def test_a_restored_reward_function_goes_on_alike():
         )
 
 
-def test_return_scale_brings_skills_to_one_scale():
+def test_return_scale_brings_skills_to_one_scale() -> None:
     rng = np.random.default_rng(4)
     scale = ReturnScale(skills=2, games=GAMES, gamma=0.9)
     skill = np.tile([0, 0, 1, 1], (200, 1))

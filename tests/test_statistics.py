@@ -50,7 +50,7 @@ def test_wilson_is_symmetric(count: tuple[int, int]) -> None:
     ("successes", "trials", "confidence"), [(1, 0, 0.95), (3, 2, 0.95), (-1, 2, 0.95), (1, 2, 1.0)]
 )
 def test_wilson_refuses_what_has_no_meaning(successes: int, trials: int, confidence: float) -> None:
-    with pytest.raises(ValueError, match="need 0 <=|confidence must"):
+    with pytest.raises(ValueError, match=r"need 0 <=|confidence must"):
         wilson(successes, trials, confidence)
 
 

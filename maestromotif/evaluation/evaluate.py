@@ -1,9 +1,9 @@
 """The stage `evaluate`: the trained agent on the composed task, with an untrained and a random one beside it.
 
-All agents play the same games, whose seeds lie in a range that training never draws from. Where training was
-confined to a few dungeons (`nethack.levels`) those are met again, with other monsters, items and dice, and in a
-second set of rows new ones. The program over skills is the same for all; the random agent merely ignores the
-skill it is told.
+All agents play the same games, whose seeds lie in a range that training never draws from. Where training
+was confined to a few dungeons (`nethack.levels`) those are met again, with other monsters, items and dice,
+and in a second set of rows new ones. The program over skills is the same for all; the random agent merely
+ignores the skill it is told.
 """
 
 import json
@@ -140,11 +140,12 @@ def _write_replay(config: Config, inputs: dict[str, Artefact], work: Work, episo
     work.write_arrays(
         "replay.npz", **record(EpisodeSeeds(*episode.seeds), episode.actions, episode.skills, reward)
     )
+    outcome = "success" if episode.success else "no success"
     about = {
         "skills": list(config.skills),
         "agent": "trained",
         "seeds": list(episode.seeds),
         "success": episode.success,
-        "title": f"{config.task.name}: {'success' if episode.success else 'no success'} in {episode.steps} steps",
+        "title": f"{config.task.name}: {outcome} in {episode.steps} steps",
     }
     work.write_json("replay.json", about)

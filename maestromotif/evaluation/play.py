@@ -9,10 +9,10 @@ import numpy as np
 
 from maestromotif.composing.sandbox import ProgramHost
 from maestromotif.learning.actor import make_act, observe
+from maestromotif.learning.arrays import Array
 from maestromotif.learning.messages import MessageTable
-from maestromotif.learning.network import ActorCritic
+from maestromotif.learning.network import ActorCritic, Params
 from maestromotif.learning.options import Options
-from maestromotif.learning.ppo import Params
 from maestromotif.nethack.game import End
 from maestromotif.nethack.keys import NUM_ACTIONS
 from maestromotif.nethack.pool import IDLE, GamePool
@@ -27,7 +27,7 @@ Policy = Callable[[np.ndarray, np.ndarray, int], np.ndarray]
 class Episode:
     """What one episode came to; `actions` and `skills` have one entry a step."""
 
-    seeds: tuple[int, int, int]
+    seeds: Sequence[int]  # core, disp, lgen
     success: bool
     deepest: int
     steps: int
@@ -42,7 +42,7 @@ class Episode:
 def network_policy(pool: GamePool, network: ActorCritic, params: Params, key: jax.Array) -> Policy:
     """Samples from the policy, as in training."""
     act, messages = make_act(network), MessageTable()
-    memory = np.zeros((pool.games, network.hidden), np.float32)
+    memory: Array = np.zeros((pool.games, network.hidden), np.float32)
     last_action = np.full(pool.games, -1, np.int32)
 
     def policy(first: np.ndarray, skill: np.ndarray, step: int) -> np.ndarray:

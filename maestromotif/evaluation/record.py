@@ -20,7 +20,8 @@ def record(
     tty_chars uint8 [T, 24, 80], tty_colors int8, tty_cursor uint8 [T, 2], skill int8 [T], reward float32 [T],
     depth int16 [T], message S256 [T]. `reward` must be one for a single game.
     """
-    rows: dict[str, list[np.ndarray]] = {name: [] for name in (*SCREEN, "reward", "depth", "message")}
+    rows: dict[str, list[np.ndarray]] = {name: [] for name in (*SCREEN, "reward", "depth")}
+    messages: list[bytes] = []
     layout = engine_layout(ENGINE + SCREEN)
     block = {name: np.zeros((1, *shape), dtype) for name, (shape, dtype) in layout.items()}
     tracker = Tracker(np.zeros((1, len(TRACKED)), np.int32), np.zeros((1, len(CHANGES)), np.int8))
@@ -36,7 +37,7 @@ def record(
                 for name in SCREEN:
                     rows[name].append(block[name][0].copy())
                 rows["depth"].append(block["blstats"][0, DEPTH].astype(np.int16))
-                rows["message"].append(np.bytes_(block["message"][0].tobytes().rstrip(b"\0")))
+                messages.append(block["message"][0].tobytes().rstrip(b"\0"))
                 end = game.step(action)
                 over = end != End.NOT
                 message = game.final["message"][None] if over else block["message"]
@@ -50,7 +51,7 @@ def record(
                 rows["reward"].append(earned[0])
         finally:
             game.close()
-    arrays = {name: np.stack(values) for name, values in rows.items() if name != "message"}
-    arrays["message"] = np.array(rows["message"], f"S{MESSAGE_BYTES}")
+    arrays = {name: np.stack(values) for name, values in rows.items()}
+    arrays["message"] = np.array(messages, f"S{MESSAGE_BYTES}")
     arrays["skill"] = np.array(skills, np.int8)
     return arrays

@@ -53,13 +53,15 @@ def wilson(successes: int, trials: int, confidence: float = 0.95) -> Interval:
 def bootstrap_mean(
     values: ArrayLike, confidence: float = 0.95, resamples: int = 10_000, seed: int = 0
 ) -> Interval:
-    """Bootstrap percentile interval for the mean of `values` [n], any real dtype; the same seed gives the same bounds.
+    """Bootstrap percentile interval for the mean of `values` [n], any real dtype.
 
     Draws `resamples` samples of size n with replacement and takes the (1 -+ confidence) / 2 quantiles of
-    their means. Source: B. Efron and R. J. Tibshirani, "An Introduction to the Bootstrap" (1993), section 13.3.
-    One value, or n equal ones, give an interval of width zero: the bootstrap knows no spread but the sample's.
+    their means; the same seed gives the same bounds. Source: B. Efron and R. J. Tibshirani, "An Introduction
+    to the Bootstrap" (1993), section 13.3. One value, or n equal ones, give an interval of width zero: the
+    bootstrap knows no spread but the sample's.
 
-    Errors: ValueError if `values` is empty, not one-dimensional or not finite, or confidence is not in (0, 1).
+    Errors: ValueError if `values` is empty, not one-dimensional or not finite, or confidence is not in
+    (0, 1).
     """
     sample = np.asarray(values, dtype=np.float64)
     if sample.ndim != 1 or sample.size == 0 or not np.isfinite(sample).all():
@@ -83,7 +85,8 @@ def intervals_overlap(a: tuple[float, float], b: tuple[float, float]) -> bool:
     """Whether two closed intervals share a point.
 
     Disjoint 95 % intervals are stronger evidence of a difference than a test at the 5 % level; overlapping
-    ones do not show that there is none (Schenker and Gentleman, The American Statistician 55 (2001), 182-186).
+    ones do not show that there is none (Schenker and Gentleman, The American Statistician 55 (2001),
+    182-186).
     """
     return a[0] <= b[1] and b[0] <= a[1]
 

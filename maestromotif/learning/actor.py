@@ -1,7 +1,7 @@
 """Play for the learner: the policy, the program over skills and the rewards, step by step over N games.
 
-The order of things in one step: the policy acts under skill k_t; the games move on; the step is rewarded by the
-model of k_t on what is seen after it; then the program says which skill acts next.
+The order of things in one step: the policy acts under skill k_t; the games move on; the step is rewarded by
+the model of k_t on what is seen after it; then the program says which skill acts next.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,9 +11,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from maestromotif.learning.network import ActorCritic, Inputs, pick
+from maestromotif.learning.network import ActorCritic, Inputs, Params, apply_step, pick
 from maestromotif.learning.options import Options
-from maestromotif.learning.ppo import Batch, Params
+from maestromotif.learning.ppo import Batch
 from maestromotif.learning.reward import RewardFunction
 from maestromotif.nethack.game import End
 from maestromotif.nethack.pool import GamePool, Snapshot
@@ -49,9 +49,10 @@ Act = Callable[..., tuple[jax.Array, jax.Array, jax.Array, jax.Array]]
 
 
 def make_act(network: ActorCritic) -> Act:
-    """Jitted (params, obs, first [N], memory [N, H], skill [N], key, count) -> memory, action, log_prob, values [N, K].
+    """Jitted policy step of N games, which samples the actions.
 
-    The action is sampled with the key folded with `count`, so that a run that is taken up again draws the same.
+    (params, obs, first [N], memory [N, H], skill [N], key, count) -> memory, action, log_prob, values [N, K].
+    The key is folded with `count`, so that a run that is taken up again draws the same.
     """
 
     @jax.jit
@@ -62,9 +63,9 @@ def make_act(network: ActorCritic) -> Act:
         memory: jax.Array,
         skill: jax.Array,
         key: jax.Array,
-        count: int,
+        count: jax.Array,
     ) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
-        memory, logits, values = network.apply(params, obs, first, memory, method="step")
+        memory, logits, values = apply_step(network, params, obs, first, memory)
         logits = pick(logits, skill)
         action = jax.random.categorical(jax.random.fold_in(key, count), logits)
         return memory, action, pick(jax.nn.log_softmax(logits), action), values
@@ -184,7 +185,7 @@ class Actor:
         self._memory, action, log_prob, values = self._act(
             params, obs, first, self._memory, skill, self._key, self._count
         )
-        row = {
+        row: dict[str, Any] = {
             "obs": obs,
             "skill": skill,
             "first": first,

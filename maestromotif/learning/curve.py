@@ -9,13 +9,15 @@ from maestromotif.nethack.game import End
 
 _EPISODES = 200  # the last ones, over which depth is averaged
 
+Row = dict[str, int | float]
+
 
 class Curve:
     """Collects what `Actor.rollout` says happened; `row` closes a window and returns plain JSON."""
 
     def __init__(self, skills: Sequence[str]) -> None:
         self._skills = tuple(skills)
-        self.rows: list[dict[str, float]] = []
+        self.rows: list[Row] = []
         self._deepest: list[int] = []
         self._clear()
 
@@ -31,9 +33,9 @@ class Curve:
         self._died += int((happened["ended"] == End.DEATH).sum())
         self._figures.append(figures)
 
-    def row(self, env_step: int) -> dict[str, float]:
+    def row(self, env_step: int) -> Row:
         total = max(sum(self._steps), 1)
-        row: dict[str, float] = {"env_step": env_step, "episodes": self._ended, "deaths": self._died}
+        row: Row = {"env_step": env_step, "episodes": self._ended, "deaths": self._died}
         for k, name in enumerate(self._skills):
             calls, steps = self._calls[k], self._steps[k]
             row[f"skill/{name}/reward_per_call"] = self._reward[k] / max(calls, 1)

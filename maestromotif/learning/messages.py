@@ -17,7 +17,10 @@ def hash_words(message: bytes) -> np.ndarray:
 
 
 class MessageTable:
-    """Numbers messages in the order in which they appear; `words` uint16 [capacity, WORDS] grows with them."""
+    """Numbers messages in the order in which they appear.
+
+    `words` uint16 [capacity, WORDS] grows with them.
+    """
 
     def __init__(self) -> None:
         self._number: dict[bytes, int] = {}

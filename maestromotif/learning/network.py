@@ -1,14 +1,14 @@
 """The skill-conditioned recurrent policy and value network.
 
-B games, T time, K skills, A actions, H hidden units. The trunk does not see the skill; the heads give logits and
-values for every skill at every step, so the value of any skill at a switch costs no second forward pass.
+B games, T time, K skills, A actions, H hidden units. The trunk does not see the skill; the heads give logits
+and values for every skill at every step, so the value of any skill at a switch costs no second forward pass.
 
-The default trunk, `fovea`, looks from the hero's place: single squares near by, coarser patches farther away, and
-what is remembered of the stairs. It has no convolution, because XLA has no fast gradient for small ones on a CPU;
-`_patches` and one matmul do the same.
+The default trunk, `fovea`, looks from the hero's place: single squares near by, coarser patches farther away,
+and what is remembered of the stairs. It has no convolution, because XLA has no fast gradient for small ones
+on a CPU; `_patches` and one matmul do the same.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 import flax.linen as nn
 import jax
@@ -22,6 +22,8 @@ from maestromotif.nethack.keys import NUM_ACTIONS
 from maestromotif.nethack.observation import COLUMNS, ROWS, X, Y
 from maestromotif.nethack.state import SENSES
 from maestromotif.settings import NetworkSettings
+
+Params = dict[str, Any]
 
 
 class Inputs(NamedTuple):
@@ -38,7 +40,8 @@ class Inputs(NamedTuple):
 # What is fed of blstats, brought to about unit size (facts of the published network; depth is ours).
 _SCALE = np.zeros(27, np.float32)
 for _index, _scale in {
-    0: 1 / 79, 1: 1 / 21, 10: 0.1, 11: 0.1, 12: 0.2, 14: 0.1, 15: 0.1, 16: 0.1, 18: 0.1, 20: 0.001, 21: 1, 23: 1
+    0: 1 / 79, 1: 1 / 21, 10: 0.1, 11: 0.1, 12: 0.2,
+    14: 0.1, 15: 0.1, 16: 0.1, 18: 0.1, 20: 0.001, 21: 1, 23: 1,
 }.items():  # fmt: skip
     _SCALE[_index] = _scale
 
@@ -56,7 +59,10 @@ def _cut(map_bhw: Array, x_b: Array, y_b: Array, height: int, width: int) -> Arr
 
 
 def _patches(image_bhwc: Array, size: int, stride: int) -> Array:
-    """All size x size patches of [B, h, w, C] as [B, h', w', size * size * C]: a VALID convolution but for the matmul."""
+    """All size x size patches of [B, h, w, C] as [B, h', w', size * size * C].
+
+    This is a VALID convolution but for the matmul.
+    """
     rows = (image_bhwc.shape[1] - size) // stride + 1
     columns = (image_bhwc.shape[2] - size) // stride + 1
     shifted = [
@@ -72,7 +78,8 @@ def _coarse(bits_bhw: UInt8[Array, "b h w"], cell: int) -> UInt8[Array, "b h2 w2
     b, h, w = bits_bhw.shape
     padded = jnp.pad(bits_bhw, ((0, 0), (0, -h % cell), (0, -w % cell)))
     grid = padded.reshape(b, padded.shape[1] // cell, cell, padded.shape[2] // cell, cell)
-    return jax.lax.reduce(grid, np.uint8(0), jax.lax.bitwise_or, (2, 4))
+    coarse: jax.Array = jax.lax.reduce(grid, np.uint8(0), jax.lax.bitwise_or, (2, 4))
+    return coarse
 
 
 def _unpack(bits: UInt8[Array, "..."]) -> Float[Array, "... 8"]:
@@ -118,8 +125,8 @@ class Fovea(nn.Module):
 
 
 class ActorCritic(nn.Module):
-    """Trunk, GRU and heads. `heads` "separate": a linear policy and value head a skill; "shared": one small network
-    for all that is told the skill as a one-hot vector.
+    """Trunk, GRU and heads. `heads` "separate": a linear policy and value head a skill; "shared": one small
+    network for all that is told the skill as a one-hot vector.
     """
 
     skills: int
@@ -171,6 +178,22 @@ class ActorCritic(nn.Module):
         return self._heads(h_tbh)
 
 
+def apply_step(
+    network: ActorCritic, params: Params, obs: Inputs, first_b: Array, h_bh: Array
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """`ActorCritic.step` under `params`: memory [B, H], logits [B, K, A] and values [B, K]."""
+    out = network.apply(params, obs, first_b, h_bh, method="step")
+    return cast(tuple[jax.Array, jax.Array, jax.Array], out)
+
+
+def apply_unroll(
+    network: ActorCritic, params: Params, obs: Inputs, first_tb: Array, h_bh: Array
+) -> tuple[jax.Array, jax.Array]:
+    """`ActorCritic.unroll` under `params`: logits [T, B, K, A] and values [T, B, K]."""
+    out = network.apply(params, obs, first_tb, h_bh, method="unroll")
+    return cast(tuple[jax.Array, jax.Array], out)
+
+
 def build(settings: NetworkSettings, skills: int) -> ActorCritic:
     return ActorCritic(skills, settings.hidden, settings.heads)
 
@@ -189,7 +212,7 @@ def empty_inputs(games: int) -> Inputs:
     )
 
 
-def pick(values: Float[Array, "..."], skill: Int[Array, "*n"]) -> Array:
+def pick(values: Float[Array, "..."], skill: Int[Array, "*n"]) -> jax.Array:
     """The acting skill's part: values [*n, K, ...] and skill [*n] -> [*n, ...]."""
     index = skill.reshape(*skill.shape, *(1,) * (values.ndim - skill.ndim))
     return jnp.take_along_axis(values, index, axis=skill.ndim).squeeze(skill.ndim)

@@ -5,15 +5,13 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
+import optax  # type: ignore[import-untyped]
 from jaxtyping import Float
 
 from maestromotif.learning.arrays import Array
-from maestromotif.learning.network import ActorCritic, Inputs, pick
+from maestromotif.learning.network import ActorCritic, Inputs, Params, apply_unroll, pick
 from maestromotif.learning.returns import advantages
 from maestromotif.settings import LearningSettings
-
-Params = dict[str, Any]
 
 
 class Batch(NamedTuple):
@@ -34,12 +32,15 @@ class Batch(NamedTuple):
 
 def _minibatch(batch: Batch, games: Array) -> Batch:
     """The given games' whole sequences."""
-    parts = jax.tree.map(lambda leaf: leaf[:, games], batch._replace(memory=batch.first[:1]))
+    parts: Batch = jax.tree.map(lambda leaf: leaf[:, games], batch._replace(memory=batch.first[:1]))
     return parts._replace(memory=batch.memory[games])
 
 
 def normalise(advantage: Float[Array, "t b"], skill: Array, skills: int, by: str) -> Float[Array, "t b"]:
-    """Zero mean and unit deviation, by skill or over the whole batch; deviation at least 1e-3 (as published)."""
+    """Zero mean and unit deviation, by skill or over the whole batch.
+
+    The deviation counts as at least 1e-3 (as published).
+    """
     if by == "batch":
         return (advantage - advantage.mean()) / jnp.maximum(advantage.std(), 1e-3)
     which = jax.nn.one_hot(skill, skills)
@@ -66,7 +67,7 @@ def loss(
     settings: LearningSettings,
 ) -> tuple[Array, dict[str, Array]]:
     """Clipped policy loss + value_coef * value loss - entropy_coef * entropy; advantages come normalised."""
-    logits, values = network.apply(params, batch.obs, batch.first, batch.memory, method="unroll")
+    logits, values = apply_unroll(network, params, batch.obs, batch.first, batch.memory)
     log_probs = jax.nn.log_softmax(pick(logits, batch.skill))
     value = pick(values, batch.skill)
     ratio = jnp.exp(pick(log_probs, batch.action) - batch.log_prob)
@@ -79,7 +80,7 @@ def loss(
     value_loss = error.mean()
     entropy = -(jnp.exp(log_probs) * log_probs).sum(-1).mean()
     total = policy_loss + settings.value_coef * value_loss - settings.entropy_coef * entropy
-    figures = {
+    figures: dict[str, Array] = {
         "policy_loss": policy_loss,
         "value_loss": value_loss,
         "entropy": entropy,

@@ -10,8 +10,8 @@ _LARGEST = 10.0
 class ReturnScale:
     """Divides each skill's rewards by the running root mean square of its discounted returns.
 
-    Reward models differ in how often they pay; without this the value loss of a rare skill vanishes beside the
-    policy loss (the scaling is that of the usual vector-environment normalisation, but kept by skill).
+    Reward models differ in how often they pay; without this the value loss of a rare skill vanishes beside
+    the policy loss (the scaling is that of the usual vector-environment normalisation, but kept by skill).
     """
 
     def __init__(self, skills: int, games: int, gamma: float) -> None:
@@ -28,7 +28,8 @@ class ReturnScale:
             self._running *= same
         scale = np.sqrt(self._sum / np.maximum(self._count, 1))
         scale[scale == 0] = 1
-        return np.clip(reward_tb / scale[skill_tb], -_LARGEST, _LARGEST).astype(np.float32)
+        scaled: np.ndarray = np.clip(reward_tb / scale[skill_tb], -_LARGEST, _LARGEST)
+        return scaled.astype(np.float32)
 
     def snapshot(self) -> dict[str, Any]:
         return {"running": self._running, "sum": self._sum, "count": self._count}

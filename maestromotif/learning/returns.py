@@ -23,17 +23,18 @@ def advantages(
         delta_t = rho_t (r_t + gamma cont_t v'_t - v_t)
         A_t     = delta_t + gamma lam c_t cont_t same_t A_{t+1}
 
-    With rho = c = 1 this is GAE (Schulman et al. 2016, eq. 16); with rho = c = min(1, pi/mu) and lam = 1 it is
-    v_s - V(x_s) of V-trace (Espeholt et al. 2018, eq. 1). The target of the value is `value_tb` + the result.
+    With rho = c = 1 this is GAE (Schulman et al. 2016, eq. 16); with rho = c = min(1, pi/mu) and lam = 1 it
+    is v_s - V(x_s) of V-trace (Espeholt et al. 2018, eq. 1). The target of the value is `value_tb` + the
+    result.
 
     value_tb: V of the acting skill at o_t. next_value_tb: the value that stands for what follows step t.
-    cont_tb: 0 where the episode truly ended (a step cap is no end). same_tb: 0 where the trace is cut, because the
-    next step belongs to another call of a skill or to another episode.
+    cont_tb: 0 where the episode truly ended (a step cap is no end). same_tb: 0 where the trace is cut,
+    because the next step belongs to another call of a skill or to another episode.
     """
-    delta_tb = rho_tb * (reward_tb + gamma * cont_tb * next_value_tb - value_tb)
-    keep_tb = gamma * lam * cont_tb * same_tb * c_tb
+    delta_tb = jnp.asarray(rho_tb * (reward_tb + gamma * cont_tb * next_value_tb - value_tb))
+    keep_tb = jnp.asarray(gamma * lam * cont_tb * same_tb * c_tb)
 
-    def backwards(advantage_b: Array, x: tuple[Array, Array]) -> tuple[Array, Array]:
+    def backwards(advantage_b: jax.Array, x: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
         delta_b, keep_b = x
         advantage_b = delta_b + keep_b * advantage_b
         return advantage_b, advantage_b

@@ -2,8 +2,8 @@
 
     r = scale * 1[z > theta_k] * z / count ** beta,   z = (R_k(message, changes) - mean_k) / std_k
 
-(MaestroMotif, ICLR 2025, section 3 and appendix; Motif, ICLR 2024, eq. 2.) `count` is how often the message has
-been seen in the episode, among its last `count_window` distinct messages.
+(MaestroMotif, ICLR 2025, section 3 and appendix; Motif, ICLR 2024, eq. 2.) `count` is how often the message
+has been seen in the episode, among its last `count_window` distinct messages.
 """
 
 from collections import OrderedDict
@@ -25,8 +25,9 @@ Score = Callable[[Sequence[bytes], np.ndarray], np.ndarray]
 
 
 class RewardFunction:
-    """Rewards of N games; each distinct (message, changes) is scored once for all skills and looked up after that.
+    """Rewards of N games.
 
+    Each distinct (message, changes) is scored once for all skills and looked up after that.
     thresholds: float32 [K], in units of normalised reward.
     """
 

@@ -1,14 +1,14 @@
 """The stage `train`: PPO on all skills at once, under the training program.
 
-Acting and learning alternate, so everything is a function of the config: a run that is killed goes on from its last
-checkpoint to the same parameters, bit for bit. Games cannot be saved; a checkpoint holds each game's seeds and its
-actions since its episode began, and playing them again brings the game back.
+Acting and learning alternate, so everything is a function of the config: a run that is killed goes on from
+its last checkpoint to the same parameters, bit for bit. Games cannot be saved; a checkpoint holds each game's
+seeds and its actions since its episode began, and playing them again brings the game back.
 """
 
 import json
 import logging
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import jax
 import numpy as np
@@ -17,9 +17,9 @@ from flax import serialization
 from maestromotif.composing.sandbox import ProgramHost
 from maestromotif.learning.actor import Actor
 from maestromotif.learning.curve import Curve
-from maestromotif.learning.network import ActorCritic, build, empty_inputs
+from maestromotif.learning.network import ActorCritic, Params, build, empty_inputs
 from maestromotif.learning.options import Options
-from maestromotif.learning.ppo import Params, make_optimizer, make_update
+from maestromotif.learning.ppo import make_optimizer, make_update
 from maestromotif.learning.return_scale import ReturnScale
 from maestromotif.learning.reward import RewardFunction
 from maestromotif.nethack.pool import GamePool
@@ -33,20 +33,30 @@ log = logging.getLogger("maestromotif")
 _CHECKPOINT = ".scratch/checkpoint.msgpack"
 
 
+class _Resumable(Protocol):
+    """What a checkpoint holds beside the parameters; snapshots are of types that msgpack writes."""
+
+    def snapshot(self) -> dict[str, Any]: ...
+
+    def restore(self, snapshot: dict[str, Any]) -> None: ...
+
+
 def initial_params(network: ActorCritic, seed: int) -> Params:
     """An untrained policy's parameters: a function of the seed."""
 
     @jax.jit
     def init(key: jax.Array) -> Params:
         memory = np.zeros((1, network.hidden), np.float32)
-        return network.init(key, empty_inputs(1), np.ones(1, np.float32), memory, method="step")
+        return dict(network.init(key, empty_inputs(1), np.ones(1, np.float32), memory, method="step"))
 
-    return init(jax.random.key(seed))
+    params: Params = init(jax.random.key(seed))
+    return params
 
 
 def load_policy(path: Path, network: ActorCritic, seed: int) -> Params:
     """Parameters from a file that `train` wrote."""
-    return serialization.from_bytes(initial_params(network, seed), path.read_bytes())
+    params: Params = serialization.from_bytes(initial_params(network, seed), path.read_bytes())
+    return params
 
 
 def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, Any]:
@@ -88,7 +98,7 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, An
         actor = Actor(
             pool, Options(host, games), reward, network, settings, jax.random.key(config.run.seed + 1)
         )
-        parts = {"actor": actor, "curve": curve, "scale": scale}
+        parts: dict[str, _Resumable] = {"actor": actor, "curve": curve, "scale": scale}
         done = 0
         if saved:
             done = saved["updates"]
@@ -104,7 +114,8 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, An
             for number in range(done, updates):
                 batch, happened = actor.rollout(params)
                 if settings.scale_returns:
-                    batch = batch._replace(reward=scale(batch.reward, batch.skill, batch.same))
+                    played = (np.asarray(part) for part in (batch.reward, batch.skill, batch.same))
+                    batch = batch._replace(reward=scale(*played))
                 params, opt_state, figures = update(params, opt_state, batch, jax.random.fold_in(key, number))
                 curve.add(happened, {name: float(value) for name, value in figures.items()})
                 progress.advance(per_update)

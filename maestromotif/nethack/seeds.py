@@ -1,8 +1,8 @@
 """Seeds of episodes: a pure function of what the episode is for, so that any episode can be played again.
 
-Each purpose draws its seeds from a range of its own. A game of the evaluation can therefore not have been met in
-training, whatever the run's seed. Only the levels' maps can be shared on purpose: with `levels`, all purposes
-meet the same few dungeons, though never with the same monsters' and dice's fortunes.
+Each purpose draws its seeds from a range of its own. A game of the evaluation can therefore not have been met
+in training, whatever the run's seed. Only the levels' maps can be shared on purpose: with `levels`, all
+purposes meet the same few dungeons, though never with the same monsters' and dice's fortunes.
 """
 
 from typing import Literal, NamedTuple
