@@ -26,7 +26,7 @@ import flax.serialization
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax  # type: ignore[import-untyped]
+import optax
 from jaxtyping import Array, Float, Int
 
 from maestromotif.errors import UserError
