@@ -49,11 +49,13 @@ def skill_contents(config: Config) -> Contents:
 
 
 def model_contents(config: Config) -> Contents:
-    """The skill texts and the weights of the language model that judges by them."""
+    """The skill texts, the language model that judges by them, and the words it is asked in."""
     from maestromotif.language import weights
+    from maestromotif.preferences import annotate
 
     digest, _ = weights.identity(config.language)
-    return skill_contents(config) | {f"weights of {config.language.model}": digest}
+    model = {f"weights of {config.language.model}": digest, "prompts": annotate.prompt_hash()}
+    return skill_contents(config) | model
 
 
 def training_contents(config: Config) -> Contents:

@@ -1,9 +1,10 @@
-"""The stage `evaluate`: the trained agent on the composed task, with an untrained and a random one beside it.
+"""The stage `evaluate`: the trained agent on the composed task, an untrained and two random ones beside it.
 
 All agents play the same games, whose seeds lie in a range that training never draws from. Where training
 was confined to a few dungeons (`nethack.levels`) those are met again, with other monsters, items and dice,
 and in a second set of rows new ones. The program over skills is the same for all; the random agent merely
-ignores the skill it is told.
+ignores the skill it is told. Uniformly random actions include praying, which soon kills; the wandering agent
+draws from the weights of the collection's random play instead, so it lives longer and gets farther.
 """
 
 import json
@@ -16,7 +17,13 @@ import jax
 import numpy as np
 
 from maestromotif.composing.sandbox import ProgramHost
-from maestromotif.evaluation.play import Episode, network_policy, play_wave, random_policy
+from maestromotif.evaluation.play import (
+    Episode,
+    network_policy,
+    play_wave,
+    random_policy,
+    wandering_policy,
+)
 from maestromotif.evaluation.record import record
 from maestromotif.evaluation.statistics import bootstrap_mean, wilson
 from maestromotif.learning.network import build
@@ -36,15 +43,17 @@ class Entry:
     """A row of the results: who plays, in how many dungeons (None: new levels every episode)."""
 
     name: str
-    agent: Literal["trained", "untrained", "random"]
+    agent: Literal["trained", "untrained", "random", "wandering"]
     levels: int | None
 
 
 def entries(levels: int | None) -> list[Entry]:
     """All agents where they were trained; if that was in a few dungeons, the networks in new ones as well."""
-    rows = [Entry(agent, agent, levels) for agent in ("trained", "untrained", "random")]
+    rows = [Entry(agent, agent, levels) for agent in ("trained", "untrained", "random", "wandering")]
     if levels is not None:
-        rows += [Entry(f"{agent}, new levels", agent, None) for agent in ("trained", "untrained")]
+        rows += [
+            Entry(f"{agent}, new levels", agent, None) for agent in ("trained", "untrained", "wandering")
+        ]
     return rows
 
 
@@ -101,8 +110,10 @@ def _wave(
         policy = network_policy(pool, network, params, key)
     elif entry.agent == "untrained":
         policy = network_policy(pool, network, initial_params(network, seed), key)
-    else:
+    elif entry.agent == "random":
         policy = random_policy(pool, seed + wave)
+    else:
+        policy = wandering_policy(pool, seed + wave)
     program = inputs["compose"].path / "program.py"
     skills = load_all(config.skills_folder, config.skills)
     with ProgramHost(program.read_text(), skills, pool.games, seed + wave, config.task.program) as host:

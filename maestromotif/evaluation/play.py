@@ -17,6 +17,7 @@ from maestromotif.nethack.game import End
 from maestromotif.nethack.keys import NUM_ACTIONS
 from maestromotif.nethack.pool import IDLE, GamePool
 from maestromotif.nethack.seeds import episode_seeds
+from maestromotif.preferences.collect import random_actions
 from maestromotif.tasks.progress import Success
 
 # (first float32 [N], skill int32 [N], step number) -> actions int32 [N], from the pool it was made for
@@ -62,6 +63,12 @@ def random_policy(pool: GamePool, seed: int) -> Policy:
     """Every action with the same probability."""
     rng = np.random.default_rng(seed)
     return lambda first, skill, step: rng.integers(0, NUM_ACTIONS, pool.games, np.int32)
+
+
+def wandering_policy(pool: GamePool, seed: int) -> Policy:
+    """Random actions that mostly walk, weighted as in the collection."""
+    rng = np.random.default_rng(seed)
+    return lambda first, skill, step: random_actions(1, pool.games, rng)[0]
 
 
 def play_wave(

@@ -1,0 +1,48 @@
+"""The whole path with a sixth skill, which is nothing but a text file and a word in the config."""
+
+import json
+import shutil
+from pathlib import Path
+
+import tiny
+
+COLLECTOR = """\
+---
+name: collector
+starts: at any time
+ends: when the agent has left the level, or after 60 game turns
+max_turns: 60
+---
+The agent should collect gold. More gold pieces in the purse achieve the goal. Leaving the level does not.
+"""
+
+
+def test_a_sixth_skill_as_a_text_file_goes_through_the_whole_path(tmp_path: Path) -> None:
+    skills = tmp_path / "skills"
+    shutil.copytree(tiny.ROOT / "skills", skills)
+    (skills / "collector.md").write_text(COLLECTOR)
+    config = tiny.write_config(tmp_path, "discoverer, descender, ascender, collector", skills)
+    output = tiny.run("run", config)
+    run = tmp_path / "runs" / "tiny"
+    assert output.strip().splitlines()[-1].endswith("report/report.html")
+
+    judged = json.loads((run / "annotate" / "collector" / "quality.json").read_text())
+    assert judged["questions"] == 12
+    card = json.loads((run / "distil" / "collector" / "card.json").read_text())
+    assert "collect gold" in card["description"]
+    curve = [json.loads(line) for line in (run / "train" / "curve.jsonl").read_text().splitlines()]
+    assert max(row["skill/collector/time_share"] for row in curve) > 0
+    assert curve[-1]["env_step"] == 6144
+    results = json.loads((run / "evaluate" / "results.json").read_text())
+    assert [row["agent"] for row in results["rows"]] == ["trained", "untrained", "random", "wandering"]
+    assert all(row["episodes"] == 16 for row in results["rows"])
+    report = (run / "report" / "report.html").read_text()
+    assert "collector" in report
+    assert "collect gold" in report
+    # Every stage says what it was made from.
+    for stage in ("collect", "annotate", "distil", "train", "compose", "evaluate", "report"):
+        manifest = json.loads((run / stage / "manifest.json").read_text())
+        assert manifest["outputs"]
+        assert manifest["key"]
+    licence = json.loads((run / "annotate" / "manifest.json").read_text())["facts"]
+    assert "Apache-2.0" in json.dumps(licence)

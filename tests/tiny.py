@@ -1,0 +1,66 @@
+"""The whole path in a minute: every stage real, every number small."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+CONFIG = """\
+run: {{name: tiny, root: "{root}"}}
+skills: [{skills}]
+skills_folder: "{skills_folder}"
+task:
+  name: down
+  words: Go down.
+  program: {program}
+  success: ["depth >= 2"]
+nethack: {{games: 8, workers: 2, max_steps: 120}}
+collect: {{explorer_steps: 3200, random_steps: 1600, max_steps: 200}}
+language: {{model: smollm2-135m-instruct}}
+annotate: {{captions: 12, pairs: 60, chunk: 4, changes: [depth, explored, downstairs, upstairs]}}
+distil: {{epochs: 4, batch: 32}}
+reward: {{quantile: 0.5}}
+learning:
+  steps: 6144
+  rollout: 16
+  minibatches: 2
+  curve_steps: 512
+  checkpoint_steps: 512
+  network: {{hidden: 16}}
+evaluate: {{episodes: 16, max_steps: 60}}
+dashboard: {{wandb: disabled}}
+"""
+
+
+def write_config(
+    folder: Path, skills: str = "discoverer, descender, ascender", skills_folder: Path = ROOT / "skills"
+) -> Path:
+    """A config file in `folder` whose run lies in `folder`/runs/tiny."""
+    path = folder / "tiny.yaml"
+    program = ROOT / "policies" / "down_and_back.py"
+    text = CONFIG.format(root=folder / "runs", skills=skills, skills_folder=skills_folder, program=program)
+    path.write_text(text)
+    return path
+
+
+def start(verb: str, config: Path, *overrides: str) -> subprocess.Popen[str]:
+    """The command line as a user starts it, in a process group of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "maestromotif", verb, str(config), *overrides],
+        cwd=ROOT,
+        env=os.environ | {"JAX_NUMPY_RANK_PROMOTION": "allow"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def run(verb: str, config: Path, *overrides: str) -> str:
+    """Run to the end; returns what was printed."""
+    process = start(verb, config, *overrides)
+    output, _ = process.communicate(timeout=600)
+    assert process.returncode == 0, output
+    return output
