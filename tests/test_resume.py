@@ -54,11 +54,11 @@ def test_killed_in_every_stage_and_started_again_it_ends_with_the_same_artefacts
     killed = []
     for stage in NAMES:
         lasted = manifest(unbroken, stage)["seconds"]
-        for _ in range(2):
-            if kill_in(stage, config, run, dice.uniform(0, 0.8 * lasted)):
+        # The first kill comes early, because a machine that was busy before may be quick now.
+        for latest in (0.1, 0.6):
+            if kill_in(stage, config, run, dice.uniform(0, latest * lasted)):
                 killed.append(stage)
     tiny.run("run", config)
-    # The machine may be too quick for one or the other kill, but not for all of a long stage.
     assert {"collect", "annotate", "train", "evaluate"} <= set(killed), killed
     for stage in NAMES:
         assert manifest(run, stage)["outputs"] == manifest(unbroken, stage)["outputs"], stage

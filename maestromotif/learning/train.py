@@ -134,7 +134,7 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, An
                     work.write_bytes(_CHECKPOINT, serialization.msgpack_serialize(state))
         lost = pool.lost
     work.write_bytes("policy.msgpack", serialization.to_bytes(params))
-    work.write_text("curve.jsonl", "".join(json.dumps(row) + "\n" for row in curve.rows))
+    work.write_text("curve.jsonl", "".join(json.dumps(row, sort_keys=True) + "\n" for row in curve.rows))
     return {
         "steps": updates * per_update,
         "parameters": int(sum(leaf.size for leaf in jax.tree.leaves(params))),
