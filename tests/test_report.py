@@ -120,6 +120,27 @@ def test_verdict_follows_the_intervals(made: tuple[Config, dict[str, Artefact]],
     assert "succeeds less often than untrained and cannot be told from random (the intervals overlap)" in text
 
 
+def test_new_levels_are_compared_among_themselves(
+    made: tuple[Config, dict[str, Artefact]], tmp_path: Path
+) -> None:
+    config, inputs = made
+    evaluate = tmp_path / "evaluate"
+    shutil.copytree(inputs["evaluate"].path, evaluate)
+    results = json.loads((evaluate / "results.json").read_text())
+    for row in results["rows"]:
+        row["levels"] = 4
+    new = {"levels": None, "success": 0.1, "success_low": 0.05, "success_high": 0.15}
+    results["rows"] += [
+        results["rows"][0] | new | {"agent": f"{who}, new levels"} for who in ("trained", "random")
+    ]
+    (evaluate / "results.json").write_text(json.dumps(results))
+    changed = {**inputs, "evaluate": Artefact(evaluate, inputs["evaluate"].manifest)}
+    text = report.page(config, evidence.read(config, changed))
+    assert "In the 4 dungeons of the training: " in text
+    assert "the trained agent succeeds more often than untrained and random. In dungeons with levels" in text
+    assert "the trained agent cannot be told from random (the intervals overlap)." in text
+
+
 def test_rewards_from_a_folder_need_no_annotation(
     made: tuple[Config, dict[str, Artefact]], tmp_path: Path
 ) -> None:

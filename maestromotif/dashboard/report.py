@@ -96,7 +96,7 @@ def page(config: Config, found: Evidence) -> str:
         skill_programs=[_program(one) for one in found.skill_programs],
         results=[_result(found, row) for row in found.results],
         verdict=_verdict(config, found),
-        fairness=_fairness(found),
+        fairness=_fairness(config, found),
         agent_keys=[(one.agent, agent_colour(one.agent)) for one in found.episodes],
         success_plot=_estimates(found, "success", "share of episodes", (0.0, 1.0)),
         deepest_plot=_estimates(found, "deepest", "dungeon level", _depth_range(found)),
@@ -426,28 +426,43 @@ def _main_row(found: Evidence) -> dict[str, Any]:
 
 
 def _verdict(config: Config, found: Evidence) -> str:
-    """What the success intervals say of the main agent against the others, and no more."""
-    main = _main_row(found)
-    others = [row for row in found.results if row is not main]
+    """What the success intervals say of the trained agent against others on the same levels, and no more."""
+    by_levels: dict[int | None, list[dict[str, Any]]] = {}
+    for row in found.results:
+        by_levels.setdefault(row.get("levels"), []).append(row)
+    level = svg.percent(config.evaluate.confidence)
+    sentences = [f"{_compared(rows, level)}." for rows in by_levels.values()]
+    if len(sentences) == 2:
+        few = next(levels for levels in by_levels if levels is not None)
+        sentences[0] = f"In the {few} dungeons of the training: {sentences[0]}"
+        sentences[1] = f"In dungeons with levels never seen: {sentences[1]}"
+    return " ".join(sentence[0].upper() + sentence[1:] for sentence in sentences)
+
+
+def _compared(rows: list[dict[str, Any]], level: str) -> str:
+    """The first row, which is the trained agent's, against the others."""
+    main, *others = rows
     if not others:
-        return f"The {main['agent']} agent was evaluated alone, so nothing can be said of a difference."
+        return f"the {main['agent']} agent was evaluated alone, so nothing can be said of a difference"
 
     def bounds(row: dict[str, Any]) -> tuple[svg.Number, svg.Number]:
         return row["success_low"], row["success_high"]
 
+    def names(rows: list[dict[str, Any]]) -> str:
+        return _and([row["agent"].partition(",")[0] for row in rows])
+
     apart = [row for row in others if not intervals_overlap(bounds(main), bounds(row))]
-    better = [row["agent"] for row in apart if row["success"] < main["success"]]
-    worse = [row["agent"] for row in apart if row["success"] > main["success"]]
-    alike = [row["agent"] for row in others if row not in apart]
+    better = [row for row in apart if row["success"] < main["success"]]
+    worse = [row for row in apart if row["success"] > main["success"]]
+    alike = [row for row in others if row not in apart]
     said = []
     if better:
-        said.append(f"succeeds more often than {_and(better)}")
+        said.append(f"succeeds more often than {names(better)}")
     if worse:
-        said.append(f"succeeds less often than {_and(worse)}")
+        said.append(f"succeeds less often than {names(worse)}")
     if alike:
-        said.append(f"cannot be told from {_and(alike)} (the intervals overlap)")
-    level = svg.percent(config.evaluate.confidence)
-    return f"By {level} intervals on its success rate, the {main['agent']} agent {_and(said)}."
+        said.append(f"cannot be told from {names(alike)} (the intervals overlap)")
+    return f"by {level} intervals on its success rate, the {names([main])} agent {_and(said)}"
 
 
 def _estimates(found: Evidence, what: str, label: str, x_range: tuple[float, float]) -> Markup:
@@ -504,26 +519,32 @@ def _lengths(config: Config, found: Evidence, bins: int = 10) -> Markup:
     return svg.columns(labels, series, "environment steps", "share of episodes", as_percent=True)
 
 
-def _fairness(found: Evidence) -> str:
+def _fairness(config: Config, found: Evidence) -> str:
     """What the seeds of the episodes say about the comparison."""
-    played = [one.seeds for one in found.episodes]
-    same = (
-        "All agents met the same dungeons"
-        if all(seeds == played[0] for seeds in played)
-        else "Agents met different dungeons"
-    )
-    return f"{same}, on seeds kept apart from those of training."
+    seeds_of = {one.agent: one.seeds for one in found.episodes}
+    by_levels: dict[int | None, list[Any]] = {}
+    for row in found.results:
+        by_levels.setdefault(row.get("levels"), []).append(seeds_of.get(row["agent"]))
+    fair = all(seeds == group[0] for group in by_levels.values() for seeds in group)
+    same = "All agents met the same games" if fair else "Agents met different games"
+    said = f"{same}, on seeds kept apart from those of training."
+    if config.nethack.levels is not None:
+        said += (
+            f" Training was confined to {config.nethack.levels} dungeons: the first rows meet their maps "
+            "again, with other monsters, items and dice; the rows “new levels” meet maps never seen."
+        )
+    return said
 
 
 def _limits(config: Config, found: Evidence) -> list[str]:
     """What a careful reader would object, said first."""
     main = _main_row(found)
-    dungeons = len({seeds for one in found.episodes for seeds in one.seeds})
+    games = len({seeds for one in found.episodes for seeds in one.seeds})
     limits = [
         f"Each agent played {_thousands(main['episodes'])} episodes of at most "
-        f"{_thousands(config.evaluate.max_steps)} steps, on {_thousands(dungeons)} dungeons. The intervals "
-        "tell how much luck is in these episodes, not how much is in training: there was one training run, "
-        f"with seed {config.run.seed}, and another seed may end elsewhere.",
+        f"{_thousands(config.evaluate.max_steps)} steps, {_thousands(games)} different games in all. The "
+        "intervals tell how much luck is in these episodes, not how much is in training: there was one "
+        f"training run, with seed {config.run.seed}, and another seed may end elsewhere.",
     ]
     if found.curve:
         steps = found.curve[-1]["env_step"]

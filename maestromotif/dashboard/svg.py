@@ -184,7 +184,7 @@ def intervals(
     """
     if not rows:
         return _empty("no values")
-    left, row_height = 110, 40
+    left, row_height = max(110, 24 + 6 * max(len(row.name) for row in rows)), 40
     floor = TOP + row_height * len(rows) + 6
     x = _Scale(*x_range, left, WIDTH - 64)
     write = percent if as_percent else "{:.2f}".format

@@ -92,7 +92,7 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, An
         for episode in played
     ]
     work.write_text("episodes.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
-    results = [_row(agent, played, settings.confidence) for agent, played in episodes.items()]
+    results = [_row(row, episodes[row.name], settings.confidence) for row in rows]
     task = {"name": config.task.name, "words": config.task.words, "success": list(config.task.success)}
     work.write_json("results.json", {"task": task, "confidence": settings.confidence, "rows": results})
     _write_replay(config, inputs, work, _to_show(episodes["trained"]))
@@ -120,13 +120,14 @@ def _wave(
         return play_wave(pool, policy, host, config.task.success, seed, wave, entry.levels)
 
 
-def _row(agent: str, episodes: Sequence[Episode], confidence: float) -> dict[str, Any]:
+def _row(entry: Entry, episodes: Sequence[Episode], confidence: float) -> dict[str, Any]:
     successes = sum(episode.success for episode in episodes)
     success = wilson(successes, len(episodes), confidence)
     depths = [episode.deepest for episode in episodes]
     deepest = bootstrap_mean(depths, confidence)
     return {
-        "agent": agent,
+        "agent": entry.name,
+        "levels": entry.levels,
         "episodes": len(episodes),
         "successes": successes,
         "success": round(successes / len(episodes), 4),
