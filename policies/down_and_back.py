@@ -3,7 +3,7 @@
 #   date: 2026-11-23
 #   prompt: prompts/down_and_back.md
 #   prompt_sha256: 3007484cf3a89094a2a55b501ad164e953d6bcd3dd03cf3cf4b982c858de4fab
-#   score: null
+#   score: 0.67
 
 class Program:
     # Level 1: explore until the way down is seen, descend. Deeper: ascend. After a failure explore a little.
