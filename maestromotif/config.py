@@ -55,7 +55,7 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> Config:
         for problem in error.errors():
             sources.report_validation(problem)
     else:
-        _check_names(sources, config)
+        _check_relations(sources, config)
         if not sources.problems:
             return config
     raise sources.error()
@@ -302,8 +302,8 @@ def _resolve(sources: Sources, node: Any, key: Key) -> Any:
     return {str(name): value for name, value in pairs}
 
 
-def _check_names(sources: Sources, config: Config) -> None:
-    """What the types cannot tell: names that must differ, or that must be among the skills."""
+def _check_relations(sources: Sources, config: Config) -> None:
+    """What the types cannot tell: what must differ, be among the skills, or divide something else."""
     for index, name in enumerate(config.skills):
         if name in config.skills[:index]:
             sources.report(("skills", index), f"'{name}' is there twice")
@@ -312,6 +312,12 @@ def _check_names(sources: Sources, config: Config) -> None:
             near = difflib.get_close_matches(name, config.skills, 1)
             hint = f"did you mean '{near[0]}'?" if near else f"skills are {', '.join(config.skills)}"
             sources.report(("reward", "quantile_of", name), f"is not one of the run's skills; {hint}")
+    if config.nethack.games % config.learning.minibatches:
+        sources.report(
+            ("learning", "minibatches"),
+            f"{config.learning.minibatches} equal parts cannot be made of "
+            f"nethack.games = {config.nethack.games}",
+        )
 
 
 def _leaves(values: Any, key: Key = ()) -> dict[Key, Any]:

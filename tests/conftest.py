@@ -4,6 +4,7 @@ The environment is set before JAX or NumPy are imported, and child processes inh
 """
 
 import os
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -16,6 +17,10 @@ os.environ["JAX_PLATFORMS"] = os.environ.get("MAESTROMOTIF_TEST_PLATFORMS", "cpu
 os.environ["JAX_NUMPY_RANK_PROMOTION"] = "raise"
 os.environ["WANDB_MODE"] = "offline"
 os.environ["WANDB_ERROR_REPORTING"] = "false"
+
+# A shell that starts the tests in the background lets them ignore Ctrl-C, and processes started by them too.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

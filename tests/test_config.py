@@ -197,6 +197,10 @@ def test_a_section_with_nothing_in_it_sets_nothing() -> None:
         (["run.name.first=3"], "run.name: should be a valid string"),
         (["reward.quantile_of.desender=0.5"], "is not one of the run's skills; did you mean 'descender'?"),
         (["skills=[descender, descender]"], "skills[1]: 'descender' is there twice"),
+        (
+            ["learning.minibatches=7"],
+            "learning.minibatches: 7 equal parts cannot be made of nethack.games = 64",
+        ),
         (["run.name=.."], "run.name: "),
         (["reward.scale=.inf"], "reward.scale: should be a finite number"),
     ],
