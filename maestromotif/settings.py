@@ -126,7 +126,6 @@ class RewardSettings(Section):
 
 
 class NetworkSettings(Section):
-    kind: Literal["fovea"] = "fovea"
     hidden: int = Field(128, ge=8)
     heads: Literal["separate", "shared"] = Field(
         "separate",

@@ -41,7 +41,8 @@ def test_every_game_plays_one_episode_to_its_end_or_to_success(skills: list[Skil
     episodes = play(skills, 3, "turn >= 30")
     assert [tuple(e.seeds) for e in episodes] == [episode_seeds("evaluate", 0, g, 3) for g in range(GAMES)]
     for episode in episodes:
-        assert episode.steps == len(episode.actions) == len(episode.skills)
+        assert episode.steps == len(episode.actions) == len(episode.skills) == len(episode.switched)
+        assert episode.switched[0]
         assert episode.success == (episode.end == "success")
     assert any(e.success and e.steps < 80 for e in episodes)
     never = play(skills, 3, "depth >= 40")
@@ -58,14 +59,14 @@ def test_an_episode_that_is_recorded_is_the_one_that_was_played(skills: list[Ski
 
     settings = RewardSettings(scale=1.0, count_exponent=0.0)
     reward = RewardFunction(score, np.zeros(1, np.float32), settings, games=1)
-    arrays = record(EpisodeSeeds(*episode.seeds), episode.actions, episode.skills, reward)
+    arrays = record(EpisodeSeeds(*episode.seeds), episode.actions, episode.skills, episode.switched, reward)
     assert all(len(array) == episode.steps for array in arrays.values())
     assert arrays["depth"].max() == episode.deepest or episode.end == "truncated"
     # A step's reward is of the message that the next step was taken on.
     np.testing.assert_array_equal(arrays["reward"][:-1] > 0, arrays["message"][1:] != b"")
     assert (arrays["reward"] > 0).any()
     assert b"Agent" in arrays["tty_chars"][0].tobytes()
-    again = record(EpisodeSeeds(*episode.seeds), episode.actions, episode.skills, reward)
+    again = record(EpisodeSeeds(*episode.seeds), episode.actions, episode.skills, episode.switched, reward)
     np.testing.assert_array_equal(arrays["tty_chars"], again["tty_chars"])
 
 

@@ -77,7 +77,7 @@ def play(host: ProgramHost, dice: Dice, running: np.ndarray, steps: int) -> Iter
         ("raise KeyError('lost')", "tried.py:6: KeyError: 'lost'"),
         ("return state.dpth", "tried.py:6: AttributeError"),
         ("return open('/etc/passwd').read()", "tried.py:6: PermissionError"),
-        ("open('/tmp/written_by_a_program', 'w')", "tried.py:6: PermissionError"),
+        ("open('written_by_a_program', 'w')", "tried.py:6: PermissionError"),
         ("import os; os.system('id')", "tried.py:6: AttributeError"),
         ("import os; os.environ['HOME']", "tried.py:6: RuntimeError"),
         ("import os; os.listdir('/')", "tried.py:6: PermissionError"),
@@ -103,7 +103,7 @@ def play(host: ProgramHost, dice: Dice, running: np.ndarray, steps: int) -> Iter
 )
 def test_attacks_and_mistakes_end_with_the_line(line: str, expected: str) -> None:
     assert expected in failure(PROGRAM.replace("{line}", line))
-    assert not Path("/tmp/written_by_a_program").exists()
+    assert not Path("written_by_a_program").exists()
 
 
 @pytest.mark.parametrize("line", ["while True: pass", "sum(range(10**12))", "10**10**9"])

@@ -87,7 +87,10 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, An
                     episodes[row.name] = played[: settings.episodes]
 
     lines = [
-        {"agent": agent, **{k: v for k, v in episode.as_json().items() if k not in ("actions", "skills")}}
+        {
+            "agent": agent,
+            **{k: v for k, v in episode.as_json().items() if k not in ("actions", "skills", "switched")},
+        }
         for agent, played in episodes.items()
         for episode in played
     ]
@@ -150,7 +153,8 @@ def _write_replay(config: Config, inputs: dict[str, Artefact], work: Work, episo
     models = load_rewards(folder, config.skills)
     reward = RewardFunction(models.score, models.thresholds(config.reward), config.reward, games=1)
     work.write_arrays(
-        "replay.npz", **record(EpisodeSeeds(*episode.seeds), episode.actions, episode.skills, reward)
+        "replay.npz",
+        **record(EpisodeSeeds(*episode.seeds), episode.actions, episode.skills, episode.switched, reward),
     )
     outcome = "success" if episode.success else "no success"
     about = {

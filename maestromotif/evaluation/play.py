@@ -26,7 +26,10 @@ Policy = Callable[[np.ndarray, np.ndarray, int], np.ndarray]
 
 @dataclass
 class Episode:
-    """What one episode came to; `actions` and `skills` have one entry a step."""
+    """What one episode came to; `actions`, `skills` and `switched` have one entry a step.
+
+    `switched` says that a new call of the skill began with this step.
+    """
 
     seeds: Sequence[int]  # core, disp, lgen
     success: bool
@@ -35,6 +38,7 @@ class Episode:
     end: str
     actions: list[int]
     skills: list[int]
+    switched: list[bool]
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -89,6 +93,7 @@ def play_wave(
     options.advance(pool.state, np.ones(games, bool))
     actions: list[list[int]] = [[] for _ in range(games)]
     skills: list[list[int]] = [[] for _ in range(games)]
+    switched: list[list[bool]] = [[] for _ in range(games)]
     episodes: dict[int, Episode] = {}
     step = 0
     while playing.any():
@@ -96,17 +101,17 @@ def play_wave(
         action = np.where(playing, policy(first, skill, step), IDLE)
         pool.step(action)
         step += 1
-        first[:] = 0
+        first = np.zeros(games, np.float32)
         for game in np.flatnonzero(playing):
             actions[game].append(int(action[game]))
             skills[game].append(int(skill[game]))
+            switched[game].append(bool(options.switched[game]))
         over = playing & (pool.ended != End.NOT)
         state = {
-            name: np.where(over, pool.final_state[name], now)
-            for name, now in options.full_state(pool.state).items()
-            if name in pool.final_state
+            name: np.where(over, pool.final_state[name], pool.state[name])
+            for name in {"deepest", *success.fields}
         }
-        achieved = playing & success.update(options.full_state(pool.state) | state)
+        achieved = playing & success.update(state)
         for game in np.flatnonzero(achieved | over):
             end = "success" if achieved[game] else End(int(pool.ended[game])).name.lower()
             seeds = episode_seeds("evaluate", run_seed, int(game), wave, levels)
@@ -119,6 +124,7 @@ def play_wave(
                 end,
                 actions[game],
                 skills[game],
+                switched[game],
             )
             playing[game] = False
         # Games that have ended show other episodes, which are nobody's business.

@@ -14,7 +14,11 @@ from maestromotif.nethack.state import CHANGES, TRACKED, Tracker, depth_codes
 
 
 def record(
-    seeds: EpisodeSeeds, actions: Sequence[int], skills: Sequence[int], reward: RewardFunction
+    seeds: EpisodeSeeds,
+    actions: Sequence[int],
+    skills: Sequence[int],
+    switched: Sequence[bool],
+    reward: RewardFunction,
 ) -> dict[str, np.ndarray]:
     """Arrays with one row a step, the observation that was acted on and the reward that the action earned:
     tty_chars uint8 [T, 24, 80], tty_colors int8, tty_cursor uint8 [T, 2], skill int8 [T], reward float32 [T],
@@ -30,10 +34,10 @@ def record(
         try:
             game.reset(seeds)
             tracker.begin(0, block)
-            running, start_depth = -1, block["blstats"][:, DEPTH].copy()
-            for action, skill in zip(actions, skills, strict=True):
-                if skill != running:
-                    running, start_depth = skill, block["blstats"][:, DEPTH].copy()
+            start_depth = block["blstats"][:, DEPTH].copy()
+            for action, skill, begins in zip(actions, skills, switched, strict=True):
+                if begins:
+                    start_depth = block["blstats"][:, DEPTH].copy()
                 for name in SCREEN:
                     rows[name].append(block[name][0].copy())
                 rows["depth"].append(block["blstats"][0, DEPTH].astype(np.int16))
