@@ -7,8 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from maestromotif.learning.reward import RewardFunction
-from maestromotif.nethack.game import End, Game, write_options
+from maestromotif.nethack.game import End, Game, Setup
+from maestromotif.nethack.library import choose
 from maestromotif.nethack.observation import DEPTH, ENGINE, MESSAGE_BYTES, SCREEN, engine_layout
+from maestromotif.nethack.options import write_options
 from maestromotif.nethack.seeds import EpisodeSeeds
 from maestromotif.nethack.state import CHANGES, TRACKED, Tracker, depth_codes
 
@@ -30,7 +32,8 @@ def record(
     block = {name: np.zeros((1, *shape), dtype) for name, (shape, dtype) in layout.items()}
     tracker = Tracker(np.zeros((1, len(TRACKED)), np.int32), np.zeros((1, len(CHANGES)), np.int8))
     with tempfile.TemporaryDirectory(prefix="maestromotif-") as folder:
-        game = Game({name: array[0] for name, array in block.items()}, write_options(Path(folder)))
+        setup = Setup(choose("auto"), write_options(Path(folder)), Path(folder))
+        game = Game({name: array[0] for name, array in block.items()}, setup)
         try:
             game.reset(seeds)
             tracker.begin(0, block)

@@ -4,26 +4,23 @@ The rules of actions, macros and prompts are those of the published agent (`keys
 stand here once and serve training, evaluation and collection alike.
 """
 
-import _ctypes
-import ctypes
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import IntEnum
-from importlib.resources import files
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from nle import nethack
 
 from maestromotif.nethack import keys
+from maestromotif.nethack.library import open_engine
 from maestromotif.nethack.observation import FINAL
 from maestromotif.nethack.seeds import EpisodeSeeds
 
 # Longest chain of prompts answered within one step; NetHack asks far fewer unless something is stuck.
 MAX_KEYS = 100
-# A fixed birthday (2024-01-01) takes the clock out of shop prices and shopkeepers' names.
-BIRTHDAY = 1_704_067_200
-_PLAYER = "Agent"
 _NOT_FOR_SALE = (nethack.FOOD_CLASS, nethack.COIN_CLASS)
 _YN, _GETLIN, _MORE = 0, 1, 2  # misc: waits for one key, for a line of text, for a space
 _OFFERED = re.compile(rb"\[([a-zA-Z])")
@@ -39,15 +36,20 @@ class End(IntEnum):
     LOST = 4  # its worker process died
 
 
-def write_options(folder: Path) -> str:
-    """Put the options file into `folder`; the returned option makes NetHack read it.
+@dataclass(frozen=True)
+class Setup:
+    """How games are made.
 
-    NetHack takes options that begin with `@` for a path. NLE appends `,name:<player>` to whatever options it
-    is given, so the file carries that ending in its own name.
+    options: what `options.write_options` returns. folder: an existing one for the games' temporary files.
+    hackdir: holds NetHack's data file `nhdat`, None for NLE's own. opening: actions played before the
+    episode's first observation.
     """
-    rc = folder / f"nethackrc,name:{_PLAYER}"
-    rc.write_bytes(files("maestromotif.nethack").joinpath("nethackrc").read_bytes())
-    return "@" + str(folder / "nethackrc")
+
+    loader: Literal["shared", "stock"]
+    options: str
+    folder: Path
+    hackdir: Path | None = None
+    opening: tuple[int, ...] = ()
 
 
 def _healing_glyph() -> int:
@@ -65,13 +67,10 @@ class Game:
     After `step`, `text` holds every page of the messages of that step, the last one included.
     """
 
-    def __init__(self, arrays: Mapping[str, np.ndarray], options: str) -> None:
-        self._nethack = nethack.Nethack(
-            observation_keys=(), playername=_PLAYER, ttyrec=None, options=[options], fix_moon_phase=True
-        )
-        self._nethack._pynethack.set_buffers(**arrays)
-        self._send = self._nethack._pynethack.step
-        self._over = self._nethack._pynethack.done
+    def __init__(self, arrays: Mapping[str, np.ndarray], setup: Setup) -> None:
+        self._engine = open_engine(setup.loader, arrays, setup.options, setup.hackdir, setup.folder)
+        self._over = self._engine.over
+        self._opening = setup.opening
         self._obs = arrays
         self._misc, self._message, self._program = arrays["misc"], arrays["message"], arrays["program_state"]
         self._healing = _healing_glyph()
@@ -80,10 +79,9 @@ class Game:
 
     def reset(self, seeds: EpisodeSeeds) -> None:
         """Begin an episode. Raises RuntimeError when NetHack does not reach its first move."""
-        # NLE forgets the seeds after one reset, so they are set before every one.
-        self._nethack.set_initial_seeds(seeds.core, seeds.disp, False, seeds.lgen)
-        self._nethack.reset()
-        self._pin_birthday()
+        (self._engine.folder / "xlogfile").write_bytes(b"")
+        self._engine.start(seeds)
+        self._send = self._engine.send
         for _ in range(MAX_KEYS):
             if self._program[3] and not self._misc.any():
                 break
@@ -93,6 +91,9 @@ class Game:
         self.starting_letters = frozenset(self._obs["inv_letters"].tolist())
         self._heals = bool((self._obs["inv_glyphs"] == self._healing).any())
         self.text = self._page()
+        for action in self._opening:
+            if self.step(action) is not End.NOT:
+                raise RuntimeError(f"the hero died on the way to the first observation: {self.text!r}")
 
     def step(self, action: int) -> End:
         """Play action number `action` (`keys.NAMES`) and the keys that belong to it."""
@@ -137,8 +138,13 @@ class Game:
         for name, array in self.final.items():
             array[...] = self._obs[name]
 
+    def cause(self) -> bytes:
+        """What the hero died of, in NetHack's words: "killed by a jackal", "starvation", ..."""
+        entry = (self._engine.folder / "xlogfile").read_bytes().rpartition(b"\tdeath=")[2]
+        return entry.split(b"\n")[0].split(b"\t")[0]
+
     def close(self) -> None:
-        self._nethack.close()
+        self._engine.close()
 
     def _page(self) -> bytes:
         return self._message.tobytes().rstrip(b"\0")
@@ -191,8 +197,7 @@ class Game:
 
     def _end(self) -> End:
         """The game is over: "You die..." or else the last page with words becomes the final message."""
-        how = self._nethack._pynethack.how_done()
-        end = End.LEFT if how in (nethack.ESCAPED, nethack.QUIT) else End.DEATH
+        end = End.LEFT if self._engine.how_done() in (nethack.ESCAPED, nethack.QUIT) else End.DEATH
         if not self._snapped:
             for array in self.final.values():
                 array[...] = 0
@@ -201,8 +206,3 @@ class Game:
         self.final["message"][:] = 0
         self.final["message"][: len(page)] = np.frombuffer(page, np.uint8)
         return end
-
-    def _pin_birthday(self) -> None:
-        library = ctypes.CDLL(self._nethack.dlpath)  # NLE's own copy of NetHack, which is loaded already
-        ctypes.c_long.in_dll(library, "ubirthday").value = BIRTHDAY
-        _ctypes.dlclose(library._handle)

@@ -3,12 +3,16 @@
 The arrays have a leading game axis. NetHack itself writes its part straight into the block.
 """
 
-from collections.abc import Mapping
-from contextlib import suppress
-from multiprocessing.shared_memory import SharedMemory
+import mmap
+import os
+import tempfile
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 
 import numpy as np
 from nle.nethack import OBSERVATION_DESC
+
+from maestromotif.errors import UserError
 
 ROWS, COLUMNS = 21, 79
 MESSAGE_BYTES = 256
@@ -51,30 +55,38 @@ X, Y, HP, MAX_HP, DEPTH, GOLD, ENERGY, XP_LEVEL, TURN, HUNGER, DUNGEON, LEVEL = 
 Layout = Mapping[str, tuple[tuple[int, ...], np.dtype]]
 
 
-def engine_layout(names: tuple[str, ...]) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
-    """Shape and dtype, for one game, of each named NLE observation."""
-    return {
-        name: (tuple(OBSERVATION_DESC[name]["shape"]), np.dtype(OBSERVATION_DESC[name]["dtype"]))
-        for name in names
-    }
+def engine_layout(names: Iterable[str]) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
+    """Shape and dtype, for one game, of each named NLE observation. Raises UserError for an unknown name."""
+    layout = {}
+    for name in names:
+        if name not in OBSERVATION_DESC:
+            close = get_close_matches(name, OBSERVATION_DESC, 1)
+            hint = f"did you mean {close[0]!r}? " if close else ""
+            raise UserError(
+                f"NLE has no observation {name!r}; {hint}known: {', '.join(sorted(OBSERVATION_DESC))}"
+            )
+        description = OBSERVATION_DESC[name]
+        layout[name] = (tuple(description["shape"]), np.dtype(description["dtype"]))
+    return layout
 
 
 class Block:
-    """Named arrays `[games, ...]` in one piece of shared memory.
+    """Named arrays `[games, ...]` in one piece of memory that processes share.
 
-    The creator must call `unlink` once; everybody who attaches calls `close`.
+    The memory has no name that could be left behind: it belongs to those who have its file open, and is gone
+    with the last of them. `file` attaches to the block of another process; without it a new one is made.
+    Raises OSError where there is no room.
     """
 
-    def __init__(self, layout: Layout, games: int, name: str | None = None) -> None:
+    def __init__(self, layout: Layout, games: int, file: int | None = None) -> None:
         offsets, size = {}, 0
         for key, (shape, dtype) in layout.items():
             offsets[key] = size
-            bytes_needed = games * int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
-            size += -(-bytes_needed // 64) * 64
-        # A spawned worker shares its parent's resource tracker, so attaching registers nothing twice.
-        self.memory = SharedMemory(name, create=name is None, size=size)
+            size += -(-games * bytes_of(shape, dtype) // 64) * 64
+        self.file = _anonymous_file(size) if file is None else file
+        self._memory = mmap.mmap(self.file, size)
         self.arrays = {
-            key: np.ndarray((games, *shape), dtype, self.memory.buf, offsets[key])
+            key: np.ndarray((games, *shape), dtype, self._memory, offsets[key])
             for key, (shape, dtype) in layout.items()
         }
 
@@ -82,10 +94,20 @@ class Block:
         return self.arrays[key]
 
     def close(self) -> None:
-        """Let go of the memory; arrays that somebody still holds keep their part of it alive."""
+        """Let go of the memory; arrays that somebody still holds keep it alive."""
         self.arrays.clear()
-        with suppress(BufferError):
-            self.memory.close()
+        os.close(self.file)
 
-    def unlink(self) -> None:
-        self.memory.unlink()
+
+def bytes_of(shape: tuple[int, ...], dtype: np.dtype) -> int:
+    return int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+
+
+def _anonymous_file(size: int) -> int:
+    if hasattr(os, "memfd_create"):
+        file = os.memfd_create("maestromotif")
+    else:
+        with tempfile.TemporaryFile() as unlinked:
+            file = os.dup(unlinked.fileno())
+    os.truncate(file, size)
+    return file

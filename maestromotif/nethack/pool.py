@@ -3,138 +3,47 @@
 NetHack writes each game's observation straight into shared memory, so nothing is copied or pickled on the way
 from the game to the learner. A game that ends begins its next episode at once; the last observation of the
 ended one is kept in `final`, and `ended` says how it ended. Everything is a function of (purpose, seed,
-actions): the number of workers changes nothing, and `snapshot` / `restore` bring games back by playing their
-actions again.
+actions): neither the number of workers, nor the loader, nor the division into parts changes anything, and
+`snapshot` / `restore` bring games back by playing their actions again.
+
+The games may be divided into parts that are stepped in turn: every worker has games of each part, so all of
+them play one part while the policy thinks about another.
 """
 
+import fcntl
 import logging
 import multiprocessing as mp
 import os
 import shutil
-import signal
 import tempfile
-import traceback
+from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from multiprocessing.connection import Connection
+from multiprocessing.reduction import DupFd
 from pathlib import Path
 
 import numpy as np
 
 from maestromotif.errors import UserError
-from maestromotif.nethack.game import End, Game, write_options
+from maestromotif.nethack.game import End, Setup
 from maestromotif.nethack.keys import NUM_ACTIONS
-from maestromotif.nethack.observation import ENGINE, FINAL, SCREEN, Block, Layout, engine_layout
-from maestromotif.nethack.seeds import Purpose, episode_seeds
-from maestromotif.nethack.state import CHANGES, TRACKED, Tracker
+from maestromotif.nethack.library import Loader, choose
+from maestromotif.nethack.observation import ENGINE, FINAL, Block, bytes_of
+from maestromotif.nethack.options import CHARACTER, write_options
+from maestromotif.nethack.room import available_cores, check_room
+from maestromotif.nethack.seeds import Purpose
+from maestromotif.nethack.state import TRACKED
+from maestromotif.nethack.worker import DONE, IDLE, QUIT, RESET, STEP, Plan, layout, work
+
+__all__ = ["IDLE", "GamePool", "Snapshot"]
 
 log = logging.getLogger("maestromotif")
-IDLE = -1  # the action that leaves a game untouched
 
-
-def _layout(screen: bool) -> Layout:
-    engine = engine_layout(ENGINE + SCREEN if screen else ENGINE)
-    ours: Layout = {
-        "action": ((), np.dtype(np.int32)),
-        "ended": ((), np.dtype(np.uint8)),
-        "episode": ((), np.dtype(np.int64)),
-        "state": ((len(TRACKED),), np.dtype(np.int32)),
-        "changes": ((len(CHANGES),), np.dtype(np.int8)),
-        "final_state": ((len(TRACKED),), np.dtype(np.int32)),
-    }
-    final = {f"final_{name}": engine[name] for name in FINAL}
-    return {**engine, **ours, **final}
-
-
-class _Rows:
-    """The games of one worker, rows `first` to `last` of the block."""
-
-    def __init__(self, block: Block, first: int, last: int, plan: "Plan", folder: Path) -> None:
-        self._plan, self._first = plan, first
-        self._arrays = {name: array[first:last] for name, array in block.arrays.items()}
-        # NLE makes a folder a game with `tempfile`; in ours they vanish with the worker.
-        os.environ["TMPDIR"] = tempfile.tempdir = str(folder)
-        options = write_options(folder)
-        engine = ENGINE + SCREEN if plan.screen else ENGINE
-        self._games = [
-            Game({name: self._arrays[name][i] for name in engine}, options) for i in range(last - first)
-        ]
-        self._tracker = Tracker(self._arrays["state"], self._arrays["changes"])
-
-    def reset(self) -> None:
-        """Begin, in every game, the episode whose number stands in the block."""
-        for i in range(len(self._games)):
-            self._begin(i)
-
-    def step(self) -> None:
-        arrays, games, limit = self._arrays, self._games, self._plan.max_steps
-        actions, ended = arrays["action"].tolist(), arrays["ended"]
-        ended[:] = End.NOT
-        arrays["changes"][:] = 0
-        moved = arrays["action"] != IDLE
-        for i, action in enumerate(actions):
-            if action != IDLE:
-                ended[i] = games[i].step(action)
-        # A game that is over shows nothing that could be tracked: its state stays that of the step before.
-        self._tracker.update(arrays, [game.text for game in games], moved & (ended == End.NOT))
-        arrays["final_state"][:] = arrays["state"]
-        ended[moved & (ended == End.NOT) & (arrays["state"][:, TRACKED.index("step")] >= limit)] = (
-            End.TRUNCATED
-        )
-        for i in np.flatnonzero(ended).tolist():
-            if ended[i] == End.TRUNCATED:
-                games[i].keep_final()
-            for name in FINAL:
-                arrays[f"final_{name}"][i] = games[i].final[name]
-            changes = arrays["changes"][i].copy()
-            arrays["episode"][i] += 1
-            self._begin(i)
-            arrays["changes"][i] = changes  # those of the step that ended the episode
-
-    def close(self) -> None:
-        for game in self._games:
-            game.close()
-
-    def _begin(self, i: int) -> None:
-        plan = self._plan
-        episode = int(self._arrays["episode"][i])
-        self._games[i].reset(episode_seeds(plan.purpose, plan.seed, self._first + i, episode, plan.levels))
-        self._tracker.begin(i, self._arrays)
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a worker must know of the pool."""
-
-    purpose: Purpose
-    seed: int
-    max_steps: int
-    screen: bool
-    levels: int | None
-
-
-def _work(
-    connection: Connection, memory: str, games: int, first: int, last: int, plan: Plan, folder: str
-) -> None:
-    """A worker process: obeys `r`eset, `s`tep and `q`uit, answers `k` when done or a traceback."""
-    rows = None
-    block = Block(_layout(plan.screen), games, memory)
-    try:
-        rows = _Rows(block, first, last, plan, Path(folder))
-        connection.send_bytes(b"k")
-        while (order := connection.recv_bytes()) != b"q":
-            rows.reset() if order == b"r" else rows.step()
-            connection.send_bytes(b"k")
-    except (EOFError, ConnectionError):
-        pass  # the parent is gone
-    except Exception:
-        connection.send_bytes(b"e" + traceback.format_exc().encode())
-    finally:
-        if rows is not None:
-            rows.close()
-        shutil.rmtree(folder, ignore_errors=True)
+_PREFIX = "maestromotif-"
+_LOCK = "in-use"
 
 
 @dataclass(frozen=True)
@@ -148,14 +57,23 @@ class Snapshot:
 class GamePool:
     """N games in W processes.
 
-    `obs[name]` [N, ...]: NLE observations (`observation.ENGINE`, with `screen` also `observation.SCREEN`).
-    `state[name]` int32 [N]: tracked fields of GameState and the offsets of the stairs (`state.TRACKED`).
-    `changes` int8 [N, 4]: what happened on the last step (`state.CHANGES`).
+    `obs[name]` [N, ...]: NLE observations (`observation.ENGINE` and those of `observe`).
+    `state[name]` int32 [N]: tracked fields of GameState and the policy's senses (`state.TRACKED`).
+    `changes` int8 [N, 4] and `events` int16 [N, E]: what happened on the last step (`state.CHANGES`, and how
+    often each of `events.EVENTS` did).
     `ended` uint8 [N]: `game.End` of the last step. Where it is not 0, `final[name]` and `final_state[name]`
-    hold the last observation and state of the ended episode, and all the others the first ones of the next.
-    For a game that is LOST they hold what they held before.
+    hold the last observation and state of the ended episode, and all the others the first ones of the next,
+    but for `changes` and `events`. `cause` S128 [N]: what the hero died of, in NetHack's words.
+    For a game that is LOST with its worker they hold what was seen last.
 
     The arrays are views of shared memory: they change with the next step, so copy what is kept.
+
+    games: N. purpose, seed: decide about the episodes' seeds (`seeds.episode_seeds`). max_steps: cap of an
+    episode. workers: W, None for one a core that this process may use. observe: further NLE observations.
+    levels: how many dungeons there are, None for a new one every episode. arena: name or path of an arena in
+    which episodes begin. parts: how many groups the games are divided into; `rows[part]` is the slice of the
+    N games that belongs to each. loader: see `library`. character, options: see `options.write_options`.
+    Raises UserError, before any game starts, for what does not exist or does not fit on this machine.
     """
 
     def __init__(
@@ -165,34 +83,67 @@ class GamePool:
         seed: int,
         max_steps: int,
         workers: int | None = None,
-        screen: bool = False,
+        *,
+        observe: tuple[str, ...] = (),
         levels: int | None = None,
+        arena: str | None = None,
+        parts: int = 1,
+        loader: Loader = "auto",
+        character: str = CHARACTER,
+        options: Path | None = None,
     ) -> None:
+        if not 1 <= parts <= games:
+            raise UserError(f"{games} games cannot be divided into {parts} parts")
+        observe = tuple(name for name in observe if name not in ENGINE)
+        arrays_of = layout(observe)
+        chosen = choose(loader)
+        workers = min(games // parts, workers or available_cores())
+        check_room(games, workers, games * sum(bytes_of(*array) for array in arrays_of.values()), chosen)
         self.games = games
         self.lost = 0  # episodes lost with a dead worker
-        self._plan = Plan(purpose, seed, max_steps, screen, levels)
-        try:
-            self._block = Block(_layout(screen), games)
-        except OSError as error:
-            raise UserError(f"nethack.games: {games} games do not fit into shared memory: {error}") from error
-        arrays = self._block.arrays
-        self.obs: Mapping[str, np.ndarray] = {
-            name: arrays[name] for name in (*ENGINE, *(SCREEN if screen else ()))
-        }
-        self.state = {name: arrays["state"][:, i] for i, name in enumerate(TRACKED)}
-        self.final_state = {name: arrays["final_state"][:, i] for i, name in enumerate(TRACKED)}
-        self.final = {name: arrays[f"final_{name}"] for name in FINAL}
-        self.changes, self.ended, self.episode = arrays["changes"], arrays["ended"], arrays["episode"]
         self._log: list[bytearray] = [bytearray() for _ in range(games)]
-        workers = min(games, workers or os.cpu_count() or 1)
-        bounds = [games * i // workers for i in range(workers + 1)]
-        self._ranges = list(pairwise(bounds))
-        # Spawned, not forked: the learner's threads must not be copied into a game.
-        self._context = mp.get_context("spawn")
+        self._unreported = np.zeros(games, bool)  # lost games of which `ended` has not told yet
+        # Spawned by a server, not forked from here: the learner's threads must not be copied into a game, and
+        # the server has everything imported, so that a worker is there in a moment.
+        self._context = mp.get_context("forkserver")
+        self._context.set_forkserver_preload(["maestromotif.nethack.worker"])
         self._processes: list[mp.process.BaseProcess] = []
-        self._folders: list[str] = []
         self._connections: list[Connection] = []
+        self._pending: list[deque[int]] = []  # parts that a worker has yet to answer for
+        self._folder, self._lock = _temporary_folder()
         try:
+            try:
+                self._block = Block(arrays_of, games)
+            except OSError as error:
+                raise UserError(f"nethack.games: no shared memory for {games} games: {error}") from error
+            arrays = self._block.arrays
+            self.obs: Mapping[str, np.ndarray] = {name: arrays[name] for name in (*ENGINE, *observe)}
+            self.state = {name: arrays["state"][:, i] for i, name in enumerate(TRACKED)}
+            self.final_state = {name: arrays["final_state"][:, i] for i, name in enumerate(TRACKED)}
+            self.final = {name: arrays[f"final_{name}"] for name in FINAL}
+            self.changes, self.events = arrays["changes"], arrays["events"]
+            self.ended, self.cause, self.episode = arrays["ended"], arrays["cause"], arrays["episode"]
+
+            setup = Setup(chosen, write_options(self._folder, character, options), self._folder)
+            if arena is not None:
+                from maestromotif.nethack import arena as arenas
+
+                built = arenas.build(arena, self._folder)
+                setup = replace(setup, hackdir=built.hackdir, opening=built.opening)
+            self._plan = Plan(games, purpose, seed, max_steps, observe, levels, setup)
+            bounds = [games * part // parts for part in range(parts + 1)]
+            self.rows = [slice(first, last) for first, last in pairwise(bounds)]
+            # By worker and part: first and last+1 game.
+            self._ranges = [
+                [
+                    (
+                        rows.start + (rows.stop - rows.start) * w // workers,
+                        rows.start + (rows.stop - rows.start) * (w + 1) // workers,
+                    )
+                    for rows in self.rows
+                ]
+                for w in range(workers)
+            ]
             for w in range(workers):
                 self._start(w)
             for w in range(workers):
@@ -206,23 +157,50 @@ class GamePool:
         self.episode[:] = episode
         for actions in self._log:
             actions.clear()
-        self._order(b"r")
+        self._unreported[:] = False
+        for part in range(len(self.rows)):
+            self._order(RESET, part)
+        for part in range(len(self.rows)):
+            self._collect(part)
         self.ended[:] = End.NOT
+        self._unreported[:] = False
 
     def step(self, actions: np.ndarray) -> None:
         """Play one action (int [N], `IDLE` leaves a game untouched) in every game.
 
         Raises ValueError for an action that does not exist, RuntimeError when a worker fails.
         """
-        if ((actions < IDLE) | (actions >= NUM_ACTIONS)).any():
-            raise ValueError(f"actions must be {IDLE} or lie in 0..{NUM_ACTIONS - 1}: {actions}")
-        self._block["action"][:] = actions
-        for log_of_game, action in zip(self._log, actions.tolist(), strict=True):
+        _check(actions)
+        for part, rows in enumerate(self.rows):
+            self.begin(actions[rows], part)
+        for part in range(len(self.rows)):
+            self.finish(part)
+
+    def begin(self, actions: np.ndarray, part: int) -> None:
+        """Let the games of a part play one action each (int [n]); `finish` must follow.
+
+        Until then their arrays are in motion; the other parts' stand still.
+        """
+        _check(actions)
+        rows = self.rows[part]
+        # What a game that was lost in the meantime shows is not what its action was chosen for.
+        played = np.where(self._unreported[rows], IDLE, actions)
+        self._block["action"][rows] = played
+        for log_of_game, action in zip(self._log[rows], played.tolist(), strict=True):
             if action != IDLE:
                 log_of_game.append(action)
-        self._order(b"s")
-        for game in np.flatnonzero(self.ended):
-            self._log[game].clear()
+        self._order(STEP, part)
+
+    def finish(self, part: int) -> None:
+        """Wait until all games of the part have played."""
+        rows = self.rows[part]
+        self._collect(part)
+        unreported = self._unreported[rows]
+        if unreported.any():
+            self.ended[rows][unreported] = End.LOST
+            unreported[:] = False
+        for game in np.flatnonzero(self.ended[rows]).tolist():
+            self._log[rows.start + game].clear()
 
     def snapshot(self) -> Snapshot:
         return Snapshot(self.episode.copy(), [bytes(actions) for actions in self._log])
@@ -242,24 +220,27 @@ class GamePool:
     def close(self) -> None:
         for connection in self._connections:
             with suppress(ConnectionError):  # the worker is dead already
-                connection.send_bytes(b"q")
+                connection.send_bytes(QUIT)
         for process in self._processes:
             process.join(10)
             if process.is_alive():
                 process.kill()
                 process.join()
-        for folder in self._folders:
-            shutil.rmtree(folder, ignore_errors=True)  # workers that were killed could not do it
         for connection in self._connections:
             connection.close()
         self._connections.clear()
         self._processes.clear()
-        self._folders.clear()
-        for views in (self.state, self.final_state, self.final):
-            views.clear()
-        self.obs, self.changes, self.ended, self.episode = {}, *(np.empty(0),) * 3
-        self._block.unlink()
-        self._block.close()
+        shutil.rmtree(self._folder, ignore_errors=True)  # workers that were killed could not remove theirs
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+        if hasattr(self, "_block"):
+            for views in (self.state, self.final_state, self.final):
+                views.clear()
+            self.obs = {}
+            self.changes = self.events = self.ended = self.cause = self.episode = np.empty(0)
+            self._block.close()
+            del self._block
 
     def __enter__(self) -> "GamePool":
         return self
@@ -269,60 +250,87 @@ class GamePool:
 
     def _start(self, w: int) -> None:
         ours, theirs = self._context.Pipe()
-        first, last = self._ranges[w]
-        folder = tempfile.mkdtemp(prefix="maestromotif-")
+        folder = Path(tempfile.mkdtemp(prefix=f"worker-{w}-", dir=self._folder))
+        plan = replace(self._plan, setup=replace(self._plan.setup, folder=folder))
         process = self._context.Process(
-            target=_work,
-            args=(theirs, self._block.memory.name, self.games, first, last, self._plan, folder),
-            name=f"games-{first}-{last}",
+            target=work,
+            args=(theirs, DupFd(self._block.file), self._ranges[w], plan),
+            name=f"games-{w}",
             daemon=True,
         )
-        self._folders[w : w + 1] = [folder]
-        # Ctrl-C reaches every process of the terminal. Workers inherit this mask and end when told to.
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        try:
-            process.start()
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        process.start()
         theirs.close()
         self._processes[w : w + 1] = [process]
         self._connections[w : w + 1] = [ours]
+        self._pending[w : w + 1] = [deque()]
 
-    def _order(self, order: bytes) -> None:
-        for connection in self._connections:
+    def _order(self, order: bytes, part: int) -> None:
+        for connection, pending in zip(self._connections, self._pending, strict=True):
+            pending.append(part)
             with suppress(ConnectionError):  # a dead worker is noticed when it is asked for its answer
-                connection.send_bytes(order)
-        for w in range(len(self._connections)):
+                connection.send_bytes(order + bytes([part]))
+
+    def _collect(self, part: int) -> None:
+        """Wait until every worker has done what it was ordered to do with this part."""
+        for w, pending in enumerate(self._pending):
             try:
-                self._answer(w)
+                while part in pending:
+                    self._answer(w)
+                    pending.popleft()
             except (EOFError, ConnectionError):
                 self._replace(w)
 
     def _answer(self, w: int) -> None:
         answer = self._connections[w].recv_bytes()
-        if answer != b"k":
-            raise RuntimeError(f"worker of games {self._ranges[w]} failed:\n{answer[1:].decode()}")
+        if answer != DONE:
+            raise RuntimeError(f"worker {w} of the games failed:\n{answer[1:].decode()}")
 
     def _replace(self, w: int) -> None:
         """A worker died: start another, whose games begin their next episodes."""
-        first, last = self._ranges[w]
         self._processes[w].join()
         code = self._processes[w].exitcode
         self._connections[w].close()
-        shutil.rmtree(self._folders[w], ignore_errors=True)
+        games = np.concatenate([np.arange(*ends) for ends in self._ranges[w]])
         log.warning(
-            "worker of games %d to %d died (exit code %s); its episodes are lost", first, last - 1, code
+            "worker %d died (exit code %s); the episodes of its %d games are lost", w, code, len(games)
         )
-        self.lost += last - first
+        self.lost += len(games)
+        arrays = self._block.arrays
+        arrays["final_state"][games] = arrays["state"][games]
+        for name in FINAL:
+            arrays[f"final_{name}"][games] = arrays[name][games]
         self._start(w)
         try:
             self._answer(w)
-            self.episode[first:last] += 1
-            self._connections[w].send_bytes(b"r")
-            self._answer(w)
+            self.episode[games] += 1
+            for part in range(len(self.rows)):
+                self._connections[w].send_bytes(RESET + bytes([part]))
+                self._answer(w)
         except (EOFError, ConnectionError) as error:
-            raise RuntimeError(
-                f"the worker of games {first} to {last - 1} died twice; out of memory?"
-            ) from error
-        self.changes[first:last] = 0
-        self.ended[first:last] = End.LOST
+            raise RuntimeError(f"worker {w} of the games died twice; out of memory?") from error
+        self.changes[games] = 0
+        self.events[games] = 0
+        self._unreported[games] = True
+        for game in games.tolist():
+            self._log[game].clear()
+
+
+def _check(actions: np.ndarray) -> None:
+    if ((actions < IDLE) | (actions >= NUM_ACTIONS)).any():
+        raise ValueError(f"actions must be {IDLE} or lie in 0..{NUM_ACTIONS - 1}: {actions}")
+
+
+def _temporary_folder() -> tuple[Path, int | None]:
+    """A new folder and its lock, which ends with this process. Folders whose process has ended are removed."""
+    for left in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        with suppress(OSError):  # another user's, or removed meanwhile
+            held = os.open(left / _LOCK, os.O_RDWR | os.O_CLOEXEC)
+            try:
+                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(left, ignore_errors=True)
+            finally:
+                os.close(held)
+    folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
+    lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    return folder, lock

@@ -1,0 +1,121 @@
+"""The options file that NetHack reads, and the character that it describes.
+
+NetHack takes options that begin with `@` for a path. NLE appends `,name:<player>` to whatever options it is
+given, so the file carries that ending in its own name.
+"""
+
+import re
+from bisect import bisect_left
+from difflib import get_close_matches
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+from nle import nethack
+
+from maestromotif.errors import UserError
+from maestromotif.nethack.library import open_engine
+from maestromotif.nethack.seeds import EpisodeSeeds
+
+_PLAYER = "Agent"
+CHARACTER = "mon-hum-neu-mal"  # of the published agent
+
+# NetHack 3.6.7: races and alignments of each role, alignments of each race.
+_ROLES = {
+    "arc": ("Archeologist", "hum dwa gno", "law neu"),
+    "bar": ("Barbarian", "hum orc", "neu cha"),
+    "cav": ("Caveman", "hum dwa gno", "law neu"),
+    "hea": ("Healer", "hum gno", "neu"),
+    "kni": ("Knight", "hum", "law"),
+    "mon": ("Monk", "hum", "law neu cha"),
+    "pri": ("Priest", "hum elf", "law neu cha"),
+    "rog": ("Rogue", "hum orc", "cha"),
+    "ran": ("Ranger", "hum elf gno orc", "neu cha"),
+    "sam": ("Samurai", "hum", "law"),
+    "tou": ("Tourist", "hum", "neu"),
+    "val": ("Valkyrie", "hum dwa", "law neu"),
+    "wiz": ("Wizard", "hum elf gno orc", "neu cha"),
+}
+_RACES = {
+    "hum": ("human", "law neu cha"),
+    "elf": ("elf", "cha"),
+    "dwa": ("dwarf", "law"),
+    "gno": ("gnome", "neu"),
+    "orc": ("orc", "cha"),
+}
+_ALIGNMENTS = {"law": "lawful", "neu": "neutral", "cha": "chaotic"}
+_GENDERS = {"mal": "male", "fem": "female"}
+
+
+def character_options(character: str) -> str:
+    """The options line of a character such as "mon-hum-neu-mal": role, race, alignment and gender.
+
+    Raises UserError for one that NetHack does not know, or would quietly replace by another.
+    """
+    parts = character.lower().split("-")
+    tables = {"role": [*_ROLES], "race": [*_RACES], "alignment": [*_ALIGNMENTS], "gender": [*_GENDERS]}
+    if len(parts) != len(tables):
+        raise UserError(
+            f"nethack.character: {character!r} must be role-race-alignment-gender, such as {CHARACTER!r}"
+        )
+    for part, (what, known) in zip(parts, tables.items(), strict=True):
+        if part not in known:
+            close = get_close_matches(part, known, 1, 0.3)
+            hint = f"did you mean {close[0]!r}? " if close else ""
+            raise UserError(
+                f"nethack.character: {character!r}: there is no {what} {part!r}; {hint}"
+                f"known: {', '.join(known)}"
+            )
+    role, race, alignment, gender = parts
+    name, races, alignments = _ROLES[role]
+    if race not in races.split():
+        raise UserError(f"nethack.character: {character!r}: the race of a {name} is one of: {races}")
+    possible = [a for a in alignments.split() if a in _RACES[race][1].split()]
+    if alignment not in possible:
+        raise UserError(
+            f"nethack.character: {character!r}: the alignment of a {_RACES[race][0]} {name} is one of: "
+            + " ".join(possible)
+        )
+    if (role, gender) == ("val", "mal"):
+        raise UserError(f"nethack.character: {character!r}: a Valkyrie is female: fem")
+    return (
+        f"OPTIONS=name:{_PLAYER},role:{name},race:{_RACES[race][0]},gender:{_GENDERS[gender]},"
+        f"align:{_ALIGNMENTS[alignment]}"
+    )
+
+
+def write_options(folder: Path, character: str = CHARACTER, file: Path | None = None) -> str:
+    """Put the options file into `folder`; returns NETHACKOPTIONS that make NetHack read it.
+
+    file: options to use instead of the package's own (`nethackrc`), without the character. Raises UserError
+    for an unknown character, a file that cannot be read, and a line that NetHack does not understand.
+    """
+    try:
+        text = (file or files("maestromotif.nethack").joinpath("nethackrc")).read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"nethack.options: cannot read {file}: {error}") from error
+    lines = [character_options(character), *text.splitlines()]
+    if file and (complaint := _complaint(lines, folder)):
+        # The first line that NetHack complains of, when it reads no further.
+        at = bisect_left(range(1, len(lines)), True, key=lambda i: bool(_complaint(lines[: i + 1], folder)))
+        raise UserError(f"{file}:{at + 1}: {lines[at + 1]}\n  NetHack says: {complaint}")
+    return _write(lines, folder)
+
+
+def _write(lines: list[str], folder: Path) -> str:
+    written = folder / f"nethackrc,name:{_PLAYER}"
+    written.write_text("\n".join(lines) + "\n")
+    return f"@{written}"
+
+
+def _complaint(lines: list[str], folder: Path) -> str | None:
+    """What NetHack says, on the first screen of a game, of the first line that it does not understand."""
+    screen = np.zeros(**nethack.OBSERVATION_DESC["tty_chars"])
+    engine = open_engine("stock", {"tty_chars": screen}, _write(lines, folder), None, folder)
+    try:
+        engine.start(EpisodeSeeds(0, 0, 0))
+    finally:
+        engine.close()
+    shown = "\n".join(row.tobytes().decode("latin1").rstrip() for row in screen)
+    found = re.search(r"(?:Error: |Line \d+: )(.*)", shown)
+    return found and found[1]

@@ -1,0 +1,156 @@
+"""A worker process: it plays its games when told to, and writes what they show into shared memory."""
+
+import os
+import shutil
+import signal
+import tempfile
+import traceback
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from typing import Protocol
+
+import numpy as np
+
+try:
+    from maestromotif.nethack.events import EVENTS
+except ImportError:
+    EVENTS = {}
+from maestromotif.nethack.game import End, Game, Setup
+from maestromotif.nethack.observation import ENGINE, FINAL, Block, Layout, engine_layout
+from maestromotif.nethack.seeds import Purpose, episode_seeds
+from maestromotif.nethack.state import CHANGES, TRACKED, Tracker
+
+IDLE = -1  # the action that leaves a game untouched
+CAUSE_BYTES = 128
+
+# Orders to a worker, each followed by the number of a part, and answers.
+RESET, STEP, QUIT = b"r", b"s", b"q"
+DONE, FAILED = b"k", b"e"
+
+
+class SharedFile(Protocol):
+    """A file descriptor on its way to another process (`multiprocessing.reduction.DupFd`)."""
+
+    def detach(self) -> int: ...
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a worker must know of the pool."""
+
+    games: int
+    purpose: Purpose
+    seed: int
+    max_steps: int
+    observe: tuple[str, ...]  # NLE observations beside ENGINE
+    levels: int | None
+    setup: Setup
+
+
+def layout(observe: tuple[str, ...]) -> Layout:
+    """The arrays of the pool's shared memory."""
+    engine = engine_layout(ENGINE + observe)
+    ours: Layout = {
+        "action": ((), np.dtype(np.int32)),
+        "ended": ((), np.dtype(np.uint8)),
+        "episode": ((), np.dtype(np.int64)),
+        "state": ((len(TRACKED),), np.dtype(np.int32)),
+        "changes": ((len(CHANGES),), np.dtype(np.int8)),
+        "events": ((len(EVENTS),), np.dtype(np.int16)),
+        "cause": ((), np.dtype(f"S{CAUSE_BYTES}")),
+        "final_state": ((len(TRACKED),), np.dtype(np.int32)),
+    }
+    final = {f"final_{name}": engine[name] for name in FINAL}
+    return {**engine, **ours, **final}
+
+
+class _Rows:
+    """Games `first` to `last` of the block, which are stepped together."""
+
+    def __init__(self, block: Block, first: int, last: int, plan: Plan) -> None:
+        self._plan, self._first = plan, first
+        arrays = self._arrays = {name: array[first:last] for name, array in block.arrays.items()}
+        engine = ENGINE + plan.observe
+        self._games = [
+            Game({name: arrays[name][i] for name in engine}, plan.setup) for i in range(last - first)
+        ]
+        self._tracker = Tracker(arrays["state"], arrays["changes"], *([arrays["events"]] if EVENTS else []))
+
+    def reset(self) -> None:
+        """Begin, in every game, the episode whose number stands in the block."""
+        for i in range(len(self._games)):
+            self._begin(i)
+
+    def step(self) -> None:
+        arrays, games, limit = self._arrays, self._games, self._plan.max_steps
+        actions, ended = arrays["action"].tolist(), arrays["ended"]
+        ended[:] = End.NOT
+        arrays["changes"][:] = 0
+        arrays["events"][:] = 0
+        moved = arrays["action"] != IDLE
+        for i, action in enumerate(actions):
+            if action != IDLE and (end := games[i].step(action)):
+                ended[i] = end
+                if EVENTS:
+                    self._tracker.over(i, games[i].text)
+        # A game that is over shows nothing that could be tracked: its state stays that of the step before.
+        self._tracker.update(arrays, [game.text for game in games], moved & (ended == End.NOT))
+        ended[moved & (ended == End.NOT) & (arrays["state"][:, TRACKED.index("step")] >= limit)] = (
+            End.TRUNCATED
+        )
+        for i in np.flatnonzero(ended).tolist():
+            self._end(i)
+
+    def _end(self, i: int) -> None:
+        """Keep what the episode's last step showed, and begin the next episode."""
+        arrays, game = self._arrays, self._games[i]
+        if arrays["ended"][i] == End.TRUNCATED:
+            game.keep_final()
+        arrays["cause"][i] = game.cause() if arrays["ended"][i] == End.DEATH else b""
+        arrays["final_state"][i] = arrays["state"][i]
+        for name in FINAL:
+            arrays[f"final_{name}"][i] = game.final[name]
+        changes, events = arrays["changes"][i].copy(), arrays["events"][i].copy()
+        arrays["episode"][i] += 1
+        self._begin(i)
+        arrays["changes"][i], arrays["events"][i] = changes, events
+
+    def close(self) -> None:
+        for game in self._games:
+            game.close()
+
+    def _begin(self, i: int) -> None:
+        plan = self._plan
+        episode = int(self._arrays["episode"][i])
+        self._games[i].reset(episode_seeds(plan.purpose, plan.seed, self._first + i, episode, plan.levels))
+        self._tracker.begin(i, self._arrays)
+
+
+def work(connection: Connection, memory: SharedFile, parts: list[tuple[int, int]], plan: Plan) -> None:
+    """Obey orders until told to quit or the parent is gone.
+
+    parts: first and last+1 game of each part, which are stepped in turn. Everything is written into the
+    block; an answer says that it is there, or is a traceback.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process; workers end when told to
+    folder = plan.setup.folder
+    # NLE makes a folder a game with `tempfile`; in ours they vanish with the worker.
+    os.environ["TMPDIR"] = tempfile.tempdir = str(folder)
+    rows: list[_Rows] = []
+    block = Block(layout(plan.observe), plan.games, memory.detach())
+    try:
+        for first, last in parts:
+            rows.append(_Rows(block, first, last, plan))
+        connection.send_bytes(DONE)
+        while (order := connection.recv_bytes()) != QUIT:
+            part = rows[order[1]]
+            part.reset() if order[:1] == RESET else part.step()
+            connection.send_bytes(DONE)
+    except (EOFError, ConnectionError):
+        pass  # the parent is gone
+    except Exception:
+        connection.send_bytes(FAILED + traceback.format_exc().encode())
+    finally:
+        for part in rows:
+            part.close()
+        shutil.rmtree(folder, ignore_errors=True)
