@@ -1,0 +1,225 @@
+"""Recorded games as a source of observations: directories as `nle.dataset` reads them.
+
+They hold terminal recordings, `*.ttyrec3.bz2` or `*.ttyrec2.bz2` of NLE (a frame for every key) and
+`*.ttyrec.bz2` of public servers (a frame for every flush of the terminal), and files `*.xlogfile` that tell
+how the games ended. The files are read as they lie; no database is made.
+
+A recording is what stood on a screen, so much is missing that a game played here would tell: what a symbol
+stands for (a `@` may be anybody, a pet looks like its wild kin), the inventory, who is peaceful, what is
+remembered and what is seen, and all changes but those of depth. On a server's recording depth and turn may be
+missing too: the quest and the endgame do not show the one, and a player may have chosen not to see the other.
+NLE writes nothing of the screen on which a game ends.
+
+The message of a step is what an agent of ours would have been shown: pages that end in `--More--` belong to
+the turn that follows them, and so do questions that our agents never answer.
+"""
+
+import bz2
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from nle.dataset import Converter
+
+from maestromotif.errors import UserError
+from maestromotif.nethack.keys import AGENT_QUESTIONS, KEPT_PAGES
+from maestromotif.nethack.observation import MESSAGE_BYTES
+
+ROWS, COLUMNS = 24, 80
+LACKS = (
+    "glyphs (what a symbol stands for)",
+    "the inventory",
+    "who is peaceful",
+    "changes other than of depth",
+    "events that no message tells",
+    "the screen on which the game ended",
+)
+UNKNOWN = -1  # depth or turn that the screen did not show
+
+_FRAMES = 512  # decoded at once
+_NAME = re.compile(r"\.ttyrec([23]?)\.bz2$")
+_STATUS = re.compile(rb"Dlvl:(\d+)|(?:Home \d+|Fort Ludios|End Game|Astral Plane) .*HP:")
+_TURN = re.compile(rb" T:(\d+)")
+_MENU = re.compile(rb"\((?:end|\d+ of \d+)\) ?$")
+_MORE = b"--More--"
+_LONG = 60  # a question goes on in the second row only if it nearly fills the first
+_LEFT = ("quit", "escaped", "ascended")
+
+
+class BrokenError(Exception):
+    """A recording that cannot be read; the message says why."""
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A recorded game, step by step; a step is one on which it was the player's turn."""
+
+    messages: list[bytes]
+    texts: list[bytes]  # all pages of the step
+    depth: np.ndarray  # int16 [S]; UNKNOWN where the screen did not tell
+    turn: np.ndarray  # int32 [S]; likewise
+    question: np.ndarray  # bool [S]: the game asked something that the agent answers
+
+    def __len__(self) -> int:
+        return len(self.messages)
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a game ended, by its line in an xlogfile."""
+
+    left: bool  # quit, escaped or ascended
+    cause: str
+
+
+def find(folder: Path) -> list[Path]:
+    """All recordings below the folder, by name. Raises UserError if there are none."""
+    if not folder.is_dir():
+        problem = "is no directory" if folder.exists() else "does not exist"
+        raise UserError(f"{folder}: {problem}; collect.recordings must name a directory of NLE recordings")
+    found = sorted(path for path in folder.rglob("*.bz2") if _NAME.search(path.name) and path.is_file())
+    if not found:
+        raise UserError(
+            f"{folder}: no recordings (*.ttyrec3.bz2, *.ttyrec2.bz2, *.ttyrec.bz2) in it or below it; "
+            "set collect.recordings to a directory that NLE(savedir=..., save_ttyrec_every=1) has written"
+        )
+    return found
+
+
+def endings(folder: Path) -> dict[str, Ending]:
+    """How the recorded games of one directory ended, by the name of the recording.
+
+    Only NLE's xlogfiles name recordings; a game has a line when it has ended.
+    """
+    found = {}
+    for log in sorted(folder.glob("*.xlogfile")):
+        for line in log.read_bytes().decode("latin-1").splitlines():
+            fields = dict(part.partition("=")[::2] for part in line.split("\t"))
+            if "ttyrecname" in fields:
+                cause = fields.get("death", "")
+                found[fields["ttyrecname"]] = Ending(cause.startswith(_LEFT), cause)
+    return found
+
+
+def read(path: Path) -> Recording:
+    """Reads a recording. Raises BrokenError if it broke off, is damaged, or shows no NetHack."""
+    named = _NAME.search(path.name)
+    version = int((named and named[1]) or 1)
+    _check(path)
+    reader = _Reader(per_key=version > 1)
+    try:
+        for chars, cursors in _frames(path, version):
+            reader.feed(chars, cursors)
+    except RuntimeError as error:
+        raise BrokenError("its frames cannot be decoded") from error
+    recording = reader.finish()
+    if not len(recording):
+        raise BrokenError("no step of NetHack is in it")
+    return recording
+
+
+def _check(path: Path) -> None:
+    """Python's own look at the compression: the converter prints and goes on where the data is damaged."""
+    try:
+        with bz2.open(path) as file:
+            while file.read(1 << 20):
+                pass
+    except EOFError as error:
+        raise BrokenError("it breaks off; was its game still being played?") from error
+    except OSError as error:
+        raise BrokenError(f"it cannot be read: {error}") from error
+
+
+def _frames(path: Path, version: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Screens uint8 [n, 24, 80] and cursors (row, column) int16 [n, 2], some at a time; not to be kept."""
+    converter = Converter(ROWS, COLUMNS, version)
+    converter.load_ttyrec(str(path))
+    chars = np.zeros((_FRAMES, ROWS, COLUMNS), np.uint8)
+    colors, cursors = np.zeros(chars.shape, np.int8), np.zeros((_FRAMES, 2), np.int16)
+    times, keys, scores = (np.zeros(_FRAMES, kind) for kind in (np.int64, np.uint8, np.int32))
+    left = 0
+    while not left:
+        left = converter.convert(chars, colors, cursors, times, keys, scores)
+        yield chars[: _FRAMES - left], cursors[: _FRAMES - left]
+
+
+class _Reader:
+    """Turns frames into steps."""
+
+    def __init__(self, per_key: bool) -> None:
+        self._per_key = per_key  # every frame answers a key; otherwise equal frames in a row are one
+        self._steps: list[tuple[bytes, bytes, int, int, bool]] = []
+        self._pages: list[bytes] = []
+        self._started = False  # the first screen is what is there before the first action
+        self._last: tuple[bytes, bytes, int, int] | None = None
+        self._depth = UNKNOWN
+
+    def feed(self, chars: np.ndarray, cursors: np.ndarray) -> None:
+        rows = chars.reshape(len(chars), ROWS * COLUMNS)
+        for screen, (row, column) in zip(rows, cursors.tolist(), strict=True):
+            shown = screen.tobytes()
+            status = shown[22 * COLUMNS :]
+            place = _STATUS.search(status)
+            if place is None:
+                continue  # a window over the whole screen, or no game at all
+            top, before = shown[:COLUMNS].rstrip(), _before(shown, row, column)
+            if before.endswith(_MORE):
+                self._pages.append(_message(shown, row, column)[: -len(_MORE)].rstrip())
+            elif row == 0 or (row == 1 and len(top) >= _LONG and before.endswith((b"?", b"]", b")"))):
+                self._ask(_message(shown, row, column), status)
+            elif row < 22 and not (_MENU.search(before) or top.startswith(b"  ")):
+                seen = (top, status, row, column)
+                if self._per_key or seen != self._last or self._pages:
+                    self._add(top, status, False)
+                self._last = seen
+
+    def finish(self) -> Recording:
+        """All steps. Pages that no turn followed were the end of the game: they make the last step."""
+        said = [page for page in self._pages if page]
+        if said and self._started:
+            final = next((page for page in said if b"You die" in page), said[-1])
+            turn = self._steps[-1][3] if self._steps else UNKNOWN
+            self._steps.append((final, b" ".join(said), self._depth, turn, False))
+        columns = list(zip(*self._steps, strict=True)) or [()] * 5
+        return Recording(
+            [message[:MESSAGE_BYTES] for message in columns[0]],
+            list(columns[1]),
+            np.array(columns[2], np.int16),
+            np.array(columns[3], np.int32),
+            np.array(columns[4], bool),
+        )
+
+    def _ask(self, question: bytes, status: bytes) -> None:
+        if question.startswith(b"Count:"):
+            return  # a number is being typed
+        if any(words in question for words in AGENT_QUESTIONS):
+            self._add(question, status, True)
+        elif question:
+            self._pages.append(question)
+
+    def _add(self, message: bytes, status: bytes, question: bool) -> None:
+        kept = [page for page in self._pages if any(words in page for words in KEPT_PAGES)]
+        text = b" ".join([*self._pages, message])
+        self._pages = []
+        place, turn = _STATUS.search(status), _TURN.search(status)
+        self._depth = int(place[1]) if place is not None and place[1] else UNKNOWN
+        if self._started:
+            clock = int(turn[1]) if turn else UNKNOWN
+            self._steps.append((kept[-1] if kept else message, text, self._depth, clock, question))
+        self._started = True
+
+
+def _before(shown: bytes, row: int, column: int) -> bytes:
+    """What stands in the cursor's row before the cursor."""
+    return shown[row * COLUMNS : row * COLUMNS + column].rstrip()
+
+
+def _message(shown: bytes, row: int, column: int) -> bytes:
+    """The message that ends at the cursor; nothing if a window stands there, which begins further right."""
+    lines = [shown[y * COLUMNS : (y + 1) * COLUMNS].rstrip() for y in range(row)]
+    lines.append(_before(shown, row, column))
+    if lines[0].startswith(b" ") or not all(lines):
+        return b""
+    return b" ".join(lines)
