@@ -1,0 +1,139 @@
+"""Arenas: small levels on which rare things happen often, with the rest of the dungeon as ever.
+
+An arena is a level description file (`arenas/<name>.des`, in the language of NetHack's own level compiler,
+which the nle wheel ships) with two levels: "before", the first level of the dungeon, where the hero finds
+what she will need, and "arena", the second one. A line `# opening: east east down` names the actions that
+take her from one to the other; they are played before the episode's first observation. The arena is not the
+first level because shopkeepers' names and prices there leak the clock, which is pinned only after the reset.
+
+The Gnomish Mines branch off on level 3 or 4, or from the arena where that says `BRANCH:`.
+"""
+
+import re
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from difflib import get_close_matches
+from importlib.resources import as_file, files
+from pathlib import Path
+
+from nle.nethack.nethack import HACKDIR
+
+from maestromotif.errors import UserError
+from maestromotif.nethack.keys import INDEX
+
+LEVELS = ("before", "arena")
+_MINES = re.compile(r'^BRANCH:\s*"The Gnomish Mines".*$', re.MULTILINE)
+_OPENING = re.compile(r"^# opening:(.*)$", re.MULTILINE)
+_BRANCH = re.compile(r"^\s*BRANCH:", re.MULTILINE)
+_LEVEL = re.compile(r'^\s*(?:MAZE|LEVEL):\s*"([^"]*)"', re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Arena:
+    """hackdir: folder with the `nhdat` of the dungeon. opening: actions from the first level to the arena."""
+
+    hackdir: Path
+    opening: tuple[int, ...]
+
+
+def names() -> tuple[str, ...]:
+    """The arenas that come with the package."""
+    folder = files("maestromotif.nethack").joinpath("arenas")
+    return tuple(sorted(entry.name[:-4] for entry in folder.iterdir() if entry.name.endswith(".des")))
+
+
+def build(arena: str, folder: Path) -> Arena:
+    """Compile the arena of that name, or the one described by the file `arena` (`*.des`), into `folder`.
+
+    The same description gives the same bytes. Raises UserError for an unknown name, a file that cannot be
+    read, and a description that is wrong.
+    """
+    file, text = _read(arena)
+    opening = _opening(file, text)
+    levels = _levels(text)
+    for name in LEVELS:
+        if name not in levels:
+            raise UserError(f'{file}: there is no level "{name}"; an arena is two levels: {", ".join(LEVELS)}')
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="maestromotif-") as scratch:
+        work = Path(scratch)
+        _run("dlb", "xf", str(Path(HACKDIR, "nhdat")), folder=work)
+        _compile_dungeon(work, bool(_BRANCH.search(levels["arena"])))
+        _compile_levels(work, file, text)
+        members = sorted(entry.name for entry in work.iterdir())
+        _run("dlb", "cf", str((folder / "nhdat").absolute()), *members, folder=work)
+    return Arena(folder, opening)
+
+
+def _read(arena: str) -> tuple[str, str]:
+    """Path, as the user will read it in messages, and text of an arena's description."""
+    try:
+        if arena.endswith(".des"):
+            return arena, Path(arena).read_text()
+        if arena not in names():
+            close = get_close_matches(arena, names(), 1)
+            hint = f"did you mean {close[0]!r}? " if close else ""
+            raise UserError(
+                f"there is no arena {arena!r}; {hint}known: {', '.join(names())}, or the path of a .des file"
+            )
+        with as_file(files("maestromotif.nethack").joinpath("arenas", f"{arena}.des")) as path:
+            return str(path), path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"cannot read the arena {arena}: {error}") from error
+
+
+def _levels(text: str) -> dict[str, str]:
+    """The text of each level by its name."""
+    pieces = _LEVEL.split(text)
+    return dict(zip(pieces[1::2], pieces[2::2], strict=True))
+
+
+def _opening(file: str, text: str) -> tuple[int, ...]:
+    found = _OPENING.search(text)
+    if found is None:
+        raise UserError(
+            f"{file}: a line such as '# opening: east down' must lead from one level to the other"
+        )
+    line = text[: found.start()].count("\n") + 1
+    for action in found[1].split():
+        if action not in INDEX:
+            raise UserError(f"{file}:{line}: there is no action {action!r}; known: {', '.join(INDEX)}")
+    return tuple(INDEX[action] for action in found[1].split())
+
+
+def _compile_dungeon(work: Path, branch_on_arena: bool) -> None:
+    """NetHack's own dungeon with our two levels on top."""
+    text = Path(HACKDIR, "dat", "dungeon.def").read_text()
+    ours = [f'LEVEL: "{name}" "none" @ ({depth}, 0)' for depth, name in enumerate(LEVELS, 1)]
+    mines = f'BRANCH: "The Gnomish Mines" @ {"(2, 0)" if branch_on_arena else "(3, 2)"}'
+    text, changed = _MINES.subn("\n".join([mines, *ours]), text)
+    if changed != 1:
+        raise RuntimeError("the dungeon of this NLE does not name the Gnomish Mines once")
+    # Without comments, as NetHack's own build hands it to its compiler.
+    lines = [line for line in text.splitlines() if not line.startswith("#")]
+    source = work / "dungeon.pdf"
+    source.write_text("\n".join(lines) + "\n")
+    _run("dgn_comp", source.name, folder=work)
+    source.unlink()
+
+
+def _compile_levels(work: Path, file: str, text: str) -> None:
+    source = work / "arena.des"
+    source.write_text(text)
+    try:
+        _run("lev_comp", source.name, folder=work)
+    except subprocess.CalledProcessError as error:
+        said = re.sub(rf"{re.escape(source.name)}: line (\d+), pos \d+: ", rf"{file}:\1: ", error.stderr)
+        raise UserError(said.replace(source.name, file).strip()) from error
+    source.unlink()
+
+
+def _run(program: str, *arguments: str, folder: Path) -> None:
+    """One of the tools that the nle wheel ships beside its data."""
+    try:
+        subprocess.run(
+            [str(Path(HACKDIR, program)), *arguments], cwd=folder, check=True, capture_output=True, text=True
+        )
+    except FileNotFoundError as error:
+        raise UserError(f"arenas need {program}, which this nle came without: {HACKDIR}") from error
