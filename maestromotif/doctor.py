@@ -23,6 +23,7 @@ from packaging.utils import canonicalize_name
 
 from maestromotif import __version__
 from maestromotif.errors import UserError
+from maestromotif.nethack.room import available_cores, memory
 from maestromotif.settings import Config, LanguageSettings, RunSettings
 
 SOURCE = Path(__file__).resolve().parent.parent  # the checkout, if the package is installed from one
@@ -197,9 +198,9 @@ def game() -> Iterator[Finding]:
 
 
 def machine() -> Iterator[Finding]:
-    cores = len(os.sched_getaffinity(0))
+    cores = available_cores()
     yield Finding("ok" if cores > 1 else "note", f"{cores} CPU core{'' if cores == 1 else 's'}")
-    total, free = memory()
+    total, free = memory() or (0, 0)
     says = f"{total / GIBIBYTE:.1f} GiB of memory, {free / GIBIBYTE:.1f} free"
     if free >= MEMORY_WANTED:
         yield Finding("ok", says)
@@ -213,18 +214,6 @@ def machine() -> Iterator[Finding]:
             yield Finding("ok", f"JAX device {device.id}: {device.platform}, {device.device_kind}")
     except Exception as error:  # whatever a driver or plug-in raises
         yield Finding("missing", f"JAX has no device: {str(error).splitlines()[0]}", install_command())
-
-
-def memory() -> tuple[int, int]:
-    """(total, available) bytes for this process: of the machine, or of its control group if that has less."""
-    fields = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
-    total, free = (int(fields[name].split()[0]) * 1024 for name in ("MemTotal", "MemAvailable"))
-    try:
-        limit = int(Path("/sys/fs/cgroup/memory.max").read_text())
-        used = int(Path("/sys/fs/cgroup/memory.current").read_text())
-    except (OSError, ValueError):  # no control group, or "max": no limit
-        return total, free
-    return min(total, limit), min(free, limit - used)
 
 
 def disk(root: Path) -> Iterator[Finding]:

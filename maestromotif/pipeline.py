@@ -29,6 +29,8 @@ NOT_IN_KEYS = {
     "run.name",
     "run.root",
     "nethack.workers",
+    "nethack.loader",
+    "nethack.options",  # the file's content is in the key
     "language.path",  # the file's content is in the key by its SHA-256
     "language.cache",
     "language.threads",
@@ -36,6 +38,11 @@ NOT_IN_KEYS = {
 
 StageFunction = Callable[[Config, dict[str, Artefact], Work], dict[str, Any]]
 Contents = dict[str, str]  # what is read, in words -> SHA-256
+
+
+def game_contents(config: Config) -> Contents:
+    """The file of NetHack's options, if the config names one."""
+    return file_contents("nethack.options", config.nethack.options) if config.nethack.options else {}
 
 
 def skill_contents(config: Config) -> Contents:
@@ -59,8 +66,12 @@ def model_contents(config: Config) -> Contents:
 
 
 def training_contents(config: Config) -> Contents:
-    """The skills, the training program, and the reward models if the config names a folder of them."""
-    contents = skill_contents(config) | file_contents("compose.training", config.compose.training)
+    """The game, the skills, the training program, and the reward models if the config names some."""
+    contents = (
+        game_contents(config)
+        | skill_contents(config)
+        | file_contents("compose.training", config.compose.training)
+    )
     if config.reward.path is not None:
         for name in config.skills:
             for file in ("params.msgpack", "card.json"):
@@ -111,8 +122,8 @@ STAGES = (
         "collect",
         "maestromotif.preferences.collect:run",
         inputs=(),
-        settings=("run", "nethack.games", "collect"),
-        contents=lambda config: {},
+        settings=("run", "nethack.games", "nethack.character", "nethack.options", "collect"),
+        contents=game_contents,
     ),
     Stage(
         "annotate",

@@ -3,9 +3,11 @@
 One class a section; unknown keys are errors. Every section is frozen, so a config can be shared and hashed.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from maestromotif.nethack.room import GAMES_A_WORKER, available_cores
 
 
 class Section(BaseModel):
@@ -22,9 +24,26 @@ class RunSettings(Section):
     seed: int = Field(0, ge=0, description="every other seed is derived from this one")
 
 
+def _automatic(games: object) -> object:
+    return GAMES_A_WORKER * available_cores() if games == "auto" else games
+
+
 class NethackSettings(Section):
-    games: int = Field(64, ge=1, description="games stepped together")
+    games: Annotated[int, BeforeValidator(_automatic)] = Field(
+        64,
+        ge=1,
+        description="games stepped together; auto: 32 a core of this machine. What is learned depends on it",
+    )
     workers: int | None = Field(None, ge=1, description="worker processes; null: one a core")
+    loader: Literal["auto", "shared", "stock"] = Field(
+        "auto",
+        description="shared: all games of a worker on one copy of NetHack's code; stock: as NLE loads it; "
+        "auto: shared where it can be. The games are the same",
+    )
+    character: str = Field("mon-hum-neu-mal", description="role-race-alignment-gender, in NetHack's letters")
+    options: str | None = Field(
+        None, description="a NetHack options file of your own, without a character; null: the published one"
+    )
     max_steps: int = Field(10_000, ge=1, description="environment steps after which an episode is truncated")
     levels: int | None = Field(
         None,

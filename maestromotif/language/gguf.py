@@ -20,6 +20,7 @@ from jaxtyping import Float64
 from maestromotif.errors import UserError
 from maestromotif.language import weights
 from maestromotif.language.model import Chat
+from maestromotif.nethack.room import available_cores
 from maestromotif.settings import LanguageSettings
 
 CANDIDATES = 64  # continuations whose probability is looked at
@@ -45,9 +46,7 @@ class GgufModel:
         params.n_ctx = context
         params.n_parallel = 1  # one question at a time: questions computed together change each other's bits
         params.cache_ram_mib = 0  # no second cache behind the one that we reset
-        params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads or len(
-            os.sched_getaffinity(0)
-        )
+        params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads or available_cores()
         params.warmup = False
         params.verbosity = -1
         try:

@@ -22,7 +22,7 @@ from maestromotif.learning.options import Options
 from maestromotif.learning.ppo import make_optimizer, make_update
 from maestromotif.learning.return_scale import ReturnScale
 from maestromotif.learning.reward import RewardFunction
-from maestromotif.nethack.pool import GamePool
+from maestromotif.nethack.pool import open_pool
 from maestromotif.progress import Progress
 from maestromotif.rewards.model import load_rewards
 from maestromotif.settings import Config
@@ -82,14 +82,7 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, An
     checkpoint = work.path / _CHECKPOINT
     saved = serialization.msgpack_restore(checkpoint.read_bytes()) if checkpoint.exists() else None
     with (
-        GamePool(
-            games,
-            "train",
-            config.run.seed,
-            config.nethack.max_steps,
-            config.nethack.workers,
-            levels=config.nethack.levels,
-        ) as pool,
+        open_pool(config, "train", games, config.nethack.max_steps, config.nethack.levels) as pool,
         ProgramHost.load(saved["program"], source, skills, str(program))
         if saved
         else ProgramHost(source, skills, games, config.run.seed, str(program)) as host,

@@ -1,5 +1,9 @@
 """The 28 actions of the published agent, in its order, and the keys they send."""
 
+from difflib import get_close_matches
+
+from maestromotif.errors import UserError
+
 ENTER, SPACE, ESC = 13, 32, 27
 
 
@@ -45,6 +49,16 @@ NAMES: tuple[str, ...] = tuple(ACTIONS)
 KEYS: tuple[int, ...] = tuple(ACTIONS.values())
 NUM_ACTIONS = len(KEYS)
 INDEX: dict[str, int] = {name: index for index, name in enumerate(NAMES)}
+
+
+def action(name: str) -> int:
+    """The number of an action. Raises UserError for a name that no action has."""
+    if name not in INDEX:
+        close = get_close_matches(name, NAMES, 1)
+        hint = f"did you mean {close[0]!r}? " if close else ""
+        raise UserError(f"there is no action {name!r}; {hint}known: {', '.join(NAMES)}")
+    return INDEX[name]
+
 
 # At a yes/no question the agent answers with a compass key: northwest is `y`, southeast is `n`.
 YES = ACTIONS["northwest"]

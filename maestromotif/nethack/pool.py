@@ -37,8 +37,9 @@ from maestromotif.nethack.room import available_cores, check_room
 from maestromotif.nethack.seeds import Purpose
 from maestromotif.nethack.state import TRACKED
 from maestromotif.nethack.worker import DONE, IDLE, QUIT, RESET, STEP, Plan, layout, work
+from maestromotif.settings import Config
 
-__all__ = ["IDLE", "GamePool", "Snapshot"]
+__all__ = ["IDLE", "GamePool", "Snapshot", "open_pool"]
 
 log = logging.getLogger("maestromotif")
 
@@ -315,13 +316,39 @@ class GamePool:
             self._log[game].clear()
 
 
+def open_pool(
+    config: Config,
+    purpose: Purpose,
+    games: int,
+    max_steps: int,
+    levels: int | None = None,
+    arena: str | None = None,
+    parts: int = 1,
+) -> GamePool:
+    """A pool of games as the config's section `nethack` describes them."""
+    settings = config.nethack
+    return GamePool(
+        games,
+        purpose,
+        config.run.seed,
+        max_steps,
+        settings.workers,
+        levels=levels,
+        arena=arena,
+        parts=parts,
+        loader=settings.loader,
+        character=settings.character,
+        options=Path(settings.options) if settings.options else None,
+    )
+
+
 def _check(actions: np.ndarray) -> None:
     if ((actions < IDLE) | (actions >= NUM_ACTIONS)).any():
         raise ValueError(f"actions must be {IDLE} or lie in 0..{NUM_ACTIONS - 1}: {actions}")
 
 
 def _temporary_folder() -> tuple[Path, int | None]:
-    """A new folder and its lock, which ends with this process. Folders whose process has ended are removed."""
+    """A new folder and its lock, which ends with this process; folders of ended processes are removed."""
     for left in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
         with suppress(OSError):  # another user's, or removed meanwhile
             held = os.open(left / _LOCK, os.O_RDWR | os.O_CLOEXEC)

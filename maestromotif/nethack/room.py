@@ -26,19 +26,22 @@ def available_cores() -> int:
     return cores
 
 
-def available_memory() -> int | None:
-    """Bytes that can be had without swapping, or None where the machine does not tell."""
+def memory() -> tuple[int, int] | None:
+    """(total, available) bytes for this process: of the machine, or of its container if that has less.
+
+    None where the machine does not tell.
+    """
     try:
-        fields = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
-        free = int(fields["MemAvailable"].split()[0]) * 1024
+        fields = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
+        total, free = (int(fields[name].split()[0]) * 1024 for name in ("MemTotal", "MemAvailable"))
     except (OSError, KeyError):
         return None
     try:
         limit = int(Path("/sys/fs/cgroup/memory.max").read_text())
         used = int(Path("/sys/fs/cgroup/memory.current").read_text())
     except (OSError, ValueError):  # no container, or no limit ("max")
-        return free
-    return min(free, limit - used)
+        return total, free
+    return min(total, limit), min(free, limit - used)
 
 
 def check_room(games: int, workers: int, observations: int, loader: str) -> None:
@@ -47,8 +50,9 @@ def check_room(games: int, workers: int, observations: int, loader: str) -> None
     observations: bytes of shared memory.
     """
     needed = int(games * _GAME[loader] + workers * _WORKER + observations)
-    free = available_memory()
-    if free is not None and needed > free:
+    known = memory()
+    if known is not None and needed > known[1]:
+        free = known[1]
         raise UserError(
             f"nethack.games: {games} games in {workers} worker processes need about {needed / 1e9:.1f} GB, "
             f"and {free / 1e9:.1f} GB are free; about {int(games * free / needed)} games would fit"
