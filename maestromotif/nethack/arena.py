@@ -54,7 +54,7 @@ def build(arena: str, folder: Path) -> Arena:
     levels = _levels(text)
     for name in LEVELS:
         if name not in levels:
-            raise UserError(f'{file}: there is no level "{name}"; an arena is two levels: {", ".join(LEVELS)}')
+            raise UserError(f'{file}: there is no level "{name}"; an arena has two: {", ".join(LEVELS)}')
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="maestromotif-") as scratch:
         work = Path(scratch)
