@@ -22,7 +22,7 @@ from collections.abc import Mapping
 from functools import cache
 from importlib import metadata
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -42,6 +42,7 @@ class UnsuitableError(Exception):
     """What the shared loader relies on does not hold here; says what."""
 
 
+@runtime_checkable
 class Engine(Protocol):
     """One NetHack. Before `start` and after `close` nothing else may be called."""
 

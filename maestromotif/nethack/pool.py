@@ -28,6 +28,7 @@ from pathlib import Path
 import numpy as np
 
 from maestromotif.errors import UserError
+from maestromotif.nethack import arena as arenas
 from maestromotif.nethack.game import End, Setup
 from maestromotif.nethack.keys import NUM_ACTIONS
 from maestromotif.nethack.library import Loader, choose
@@ -127,8 +128,6 @@ class GamePool:
 
             setup = Setup(chosen, write_options(self._folder, character, options), self._folder)
             if arena is not None:
-                from maestromotif.nethack import arena as arenas
-
                 built = arenas.build(arena, self._folder)
                 setup = replace(setup, hackdir=built.hackdir, opening=built.opening)
             self._plan = Plan(games, purpose, seed, max_steps, observe, levels, setup)

@@ -7,7 +7,7 @@ import tempfile
 import traceback
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -28,6 +28,7 @@ RESET, STEP, QUIT = b"r", b"s", b"q"
 DONE, FAILED = b"k", b"e"
 
 
+@runtime_checkable
 class SharedFile(Protocol):
     """A file descriptor on its way to another process (`multiprocessing.reduction.DupFd`)."""
 

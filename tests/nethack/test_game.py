@@ -2,15 +2,18 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
 from nle import nethack
 
 from maestromotif.nethack import keys
-from maestromotif.nethack.game import BIRTHDAY, End, Game, write_options
+from maestromotif.nethack.game import End, Game, Setup
 from maestromotif.nethack.keys import AGENT_QUESTIONS, INDEX, NUM_ACTIONS
+from maestromotif.nethack.library import choose
 from maestromotif.nethack.observation import ENGINE, HUNGER, MAX_HP, TURN, X, Y, engine_layout
+from maestromotif.nethack.options import write_options
 from maestromotif.nethack.seeds import EpisodeSeeds
 
 SEEDS = EpisodeSeeds(11, 22, 33)
@@ -20,9 +23,9 @@ YES, NO = INDEX["northwest"], INDEX["southeast"]
 class Played:
     """A game with the arrays that it writes to."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, loader: Literal["shared", "stock"]) -> None:
         self.obs = {name: np.zeros(shape, dtype) for name, (shape, dtype) in engine_layout(ENGINE).items()}
-        self.game = Game(self.obs, write_options(folder))
+        self.game = Game(self.obs, Setup(loader, write_options(folder), folder))
 
     @property
     def turn(self) -> int:
@@ -46,9 +49,9 @@ class Played:
         return letters
 
 
-@pytest.fixture(scope="module")
-def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Played]:
-    played = Played(tmp_path_factory.mktemp("options"))
+@pytest.fixture(scope="module", params=sorted({"stock", choose("auto")}))
+def opened(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Played]:
+    played = Played(tmp_path_factory.mktemp("options"), request.param)
     yield played
     played.game.close()
 
@@ -201,18 +204,6 @@ def test_death_keeps_the_last_map_and_what_was_said(played: Played, core: int) -
     assert (final["chars"] == alive["chars"]).mean() > 0.95
     played.reset()
     assert played.turn == 1
-
-
-def test_the_clock_is_pinned(played: Played) -> None:
-    """Shop prices and shopkeepers' names hang on the birthday, which NetHack takes from the clock."""
-    import _ctypes
-    import ctypes
-
-    library = ctypes.CDLL(played.game._nethack.dlpath)
-    try:
-        assert ctypes.c_long.in_dll(library, "ubirthday").value == BIRTHDAY
-    finally:
-        _ctypes.dlclose(library._handle)
 
 
 def test_keys_are_those_of_the_published_agent() -> None:
