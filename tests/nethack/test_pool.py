@@ -3,18 +3,23 @@
 import hashlib
 import logging
 import os
+import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from maestromotif.errors import UserError
+from maestromotif.nethack import room
 from maestromotif.nethack.game import End
 from maestromotif.nethack.keys import INDEX, NUM_ACTIONS
 from maestromotif.nethack.observation import ENGINE, SCREEN, TURN
@@ -35,7 +40,7 @@ def actions(steps: int, seed: int = 0) -> np.ndarray:
 def digest(pool: GamePool) -> str:
     """Everything that a pool shows."""
     parts = [pool.obs[name] for name in ENGINE]
-    parts += [*pool.state.values(), pool.changes, pool.ended, pool.episode]
+    parts += [*pool.state.values(), pool.changes, pool.events, pool.ended, pool.episode]
     return hashlib.sha256(b"".join(np.ascontiguousarray(part).tobytes() for part in parts)).hexdigest()
 
 
@@ -48,13 +53,13 @@ def play(pool: GamePool, moves: np.ndarray) -> list[str]:
     return shown
 
 
-def pool_of(workers: int = 2, seed: int = 3, limit: int = LIMIT) -> GamePool:
-    return GamePool(GAMES, "collect", seed, limit, workers=workers)
+def pool_of(workers: int = 2, **how: Any) -> GamePool:
+    return GamePool(GAMES, "collect", 3, LIMIT, workers=workers, **how)
 
 
-def left_behind(folder: Path, memory: str) -> list[str]:
-    """What a pool with this shared memory has left there or in the folder for temporary files."""
-    return sorted(str(path) for path in (*Path("/dev/shm").glob(memory), *folder.iterdir()))
+def left_behind(folder: Path) -> list[str]:
+    """What pools have left in the folder for temporary files."""
+    return sorted(path.name for path in folder.glob("maestromotif-*"))
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +82,7 @@ def test_the_number_of_workers_changes_nothing(shared: GamePool) -> None:
 def test_another_process_in_another_time_zone_plays_the_same_games(shared: GamePool, tmp_path: Path) -> None:
     """From nothing but the episodes' numbers and the actions."""
     script = (
-        f"import sys; sys.path[:0] = {sys.path!r}\n"
+        f"import sys; sys.path[:0] = {[str(Path(__file__).parent), *sys.path]!r}\n"
         "import test_pool\n"
         "if __name__ == '__main__':\n"
         "    with test_pool.pool_of(workers=1) as pool:\n"
@@ -176,7 +181,7 @@ def test_a_killed_worker_is_replaced(caplog: pytest.LogCaptureFixture, tmp_path:
     moves = actions(30)
     with pool_of() as pool:
         pool.reset()
-        untouched = pool._ranges[1][0]
+        untouched = pool._ranges[1][0][0]
         undisturbed = []
         for row in moves:
             pool.step(row)
@@ -188,45 +193,88 @@ def test_a_killed_worker_is_replaced(caplog: pytest.LogCaptureFixture, tmp_path:
                 victim = pool._processes[0]
                 os.kill(victim.pid or 0, signal.SIGKILL)
                 victim.join()
+            began = time.monotonic()
             with caplog.at_level(logging.WARNING):
                 pool.step(row)
+            assert time.monotonic() - began < 1
             assert pool.obs["glyphs"][untouched:].tobytes() == undisturbed[t]
             lost = (pool.ended == End.LOST).tolist()
             assert lost == [t == 10 and game < untouched for game in range(GAMES)]
         assert pool.lost == untouched
         assert pool.episode.tolist() == [1] * untouched + [0] * (GAMES - untouched)
         assert (pool.state["step"][:untouched] == 19).all()
-        assert "its episodes are lost" in caplog.text
+        assert f"the episodes of its {untouched} games are lost" in caplog.text
         snapshot = pool.snapshot()
         assert [len(log) for log in snapshot.actions] == [19] * untouched + [30] * (GAMES - untouched)
 
 
 def test_a_worker_killed_while_it_works_is_replaced() -> None:
-    with pool_of() as pool:
+    """Games of the part that was not being played are lost too, which the next step of that part tells."""
+    with pool_of(parts=2) as pool:
         pool.reset()
+        first, second = pool.rows
+        wait = np.full(GAMES, INDEX["wait"])
+        pool.step(wait)
         victim = pool._processes[1].pid or 0
+        lost = [game for ends in pool._ranges[1] for game in range(*ends)]
         os.kill(victim, signal.SIGSTOP)  # it will not read its order ...
-        for connection in pool._connections:
-            connection.send_bytes(b"s")
+        pool.begin(wait[first], 0)
         os.kill(victim, signal.SIGKILL)  # ... and dies with it unread
-        pool._answer(0)
-        pool.step(np.full(GAMES, INDEX["wait"]))
-        assert pool.lost == pool.games - pool._ranges[1][0]
+        pool.finish(0)
+        assert pool.lost == len(lost)
+        assert np.flatnonzero(pool.ended == End.LOST).tolist() == [g for g in lost if g < first.stop]
+        # This action was chosen for games that are no more.
+        pool.begin(wait[second], 1)
+        pool.finish(1)
+        assert np.flatnonzero(pool.ended == End.LOST).tolist() == lost
+        assert (pool.state["step"][lost] == 0).all()
+        pool.step(wait)
+        assert not pool.ended.any()
+        assert (pool.state["step"][lost] == 1).all()
+        assert [len(log) for log in pool.snapshot().actions] == pool.state["step"].tolist()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_workers_killed_at_any_moment_lose_nothing_but_their_games(seed: int) -> None:
+    rng = random.Random(seed)
+    games, moves = 8, np.full(8, INDEX["wait"])
+    with GamePool(games, "train", seed, 10_000, workers=2, parts=2) as pool:
+        pool.reset()
+        for _ in range(4):
+            victim = pool._processes[rng.randrange(2)].pid or 0
+            timer = threading.Timer(rng.random() * 0.02, os.kill, (victim, signal.SIGKILL))
+            timer.start()
+            lost, told = pool.lost, 0
+            while pool.lost == lost:
+                pool.step(moves)
+                told += int((pool.ended == End.LOST).sum())
+            timer.join()
+            pool.step(moves)
+            told += int((pool.ended == End.LOST).sum())
+            assert told == pool.lost - lost == games // 2
+        assert all(process.is_alive() for process in pool._processes)
 
 
 def test_nothing_is_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    left = tmp_path / "maestromotif-of-a-dead-process"
+    left.mkdir()
+    (left / "in-use").touch()
     with pool_of() as pool:
+        assert not left.exists()
+        with pool_of() as other:  # what is in use stays
+            other.reset()
         pool.reset()
         pool.step(np.full(GAMES, INDEX["wait"]))
-        assert len(list(tmp_path.iterdir())) == 2  # a folder a worker
+        (folder,) = tmp_path.iterdir()
+        assert len(list(folder.glob("worker-*"))) == 2
         os.kill(pool._processes[0].pid or 0, signal.SIGKILL)
         pool.step(np.full(GAMES, INDEX["wait"]))
         os.kill(pool._processes[1].pid or 0, signal.SIGKILL)
-        held = pool.obs["chars"]
-        memory = pool._block.memory.name
-        assert left_behind(tmp_path, memory)
-    assert left_behind(tmp_path, memory) == []
+        held, processes = pool.obs["chars"], [*pool._processes]
+        assert left_behind(tmp_path)
+    assert left_behind(tmp_path) == []
+    assert not any(process.is_alive() for process in processes)
     assert held.shape[0] == GAMES  # an array that somebody holds does no harm
 
 
@@ -242,7 +290,7 @@ def test_a_killed_main_process_leaves_nothing(tmp_path: Path, how: signal.Signal
         "if __name__ == '__main__':\n"
         "    with GamePool(4, 'train', 0, 100, workers=2) as pool:\n"
         "        pool.reset()\n"
-        "        print(pool._block.memory.name, flush=True)\n"
+        "        print(*(process.pid for process in pool._processes), flush=True)\n"
         "        while True:\n"
         "            pool.step(np.full(4, 19))\n"
     )
@@ -255,8 +303,9 @@ def test_a_killed_main_process_leaves_nothing(tmp_path: Path, how: signal.Signal
         start_new_session=True,
     )
     assert main.stdout is not None
-    memory = main.stdout.readline().strip()
-    assert left_behind(folder, memory)
+    workers = [Path("/proc", pid) for pid in main.stdout.readline().split()]
+    assert len(workers) == 2
+    assert left_behind(folder)
     if how is signal.SIGINT:
         os.killpg(main.pid, how)
     else:
@@ -267,13 +316,16 @@ def test_a_killed_main_process_leaves_nothing(tmp_path: Path, how: signal.Signal
         assert errors.count("Traceback") == 1  # that of the main process alone
         assert "KeyboardInterrupt" in errors
     deadline = time.monotonic() + 20
-    while left_behind(folder, memory) and time.monotonic() < deadline:
+    while any(worker.exists() for worker in workers) and time.monotonic() < deadline:
         time.sleep(0.1)
-    assert left_behind(folder, memory) == []
+    assert not any(worker.exists() for worker in workers)
+    # After SIGKILL nobody is left who could remove the pool's own folder; the next pool does.
+    assert len(left_behind(folder)) == (how is signal.SIGKILL)
+    assert not list(folder.glob("*/worker-*"))
 
 
 def test_the_screen_is_there_when_it_is_asked_for() -> None:
-    with GamePool(1, "evaluate", 0, 10, workers=1, screen=True) as pool:
+    with GamePool(1, "evaluate", 0, 10, workers=1, observe=SCREEN) as pool:
         pool.reset()
         pool.step(np.array([INDEX["wait"]]))
         assert {name: pool.obs[name].shape[1:] for name in SCREEN} == {
@@ -282,6 +334,99 @@ def test_the_screen_is_there_when_it_is_asked_for() -> None:
             "tty_cursor": (2,),
         }
         assert b"Agent" in pool.obs["tty_chars"][0, 22].tobytes()
+
+
+def test_parts_are_stepped_in_turn_and_change_nothing(shared: GamePool) -> None:
+    moves = actions(60)
+    shared.reset()
+    whole = play(shared, moves)
+    with pool_of(parts=2) as pool:
+        assert [(rows.start, rows.stop) for rows in pool.rows] == [(0, 2), (2, 5)]
+        pool.reset()
+        assert play(pool, moves) == whole
+        # One part ahead of the other, both under way at once.
+        pool.reset()
+        first, second = pool.rows
+        pool.begin(moves[0][first], 0)
+        for t in range(len(moves) - 1):
+            pool.begin(moves[t][second], 1)
+            pool.finish(0)
+            standing = pool.obs["blstats"][first].copy()
+            pool.finish(1)
+            np.testing.assert_array_equal(pool.obs["blstats"][first], standing)
+            assert digest(pool) == whole[t]
+            pool.begin(moves[t + 1][first], 0)
+        pool.begin(moves[-1][second], 1)
+        pool.finish(1)
+        pool.finish(0)
+        assert digest(pool) == whole[-1]
+
+
+def test_both_loaders_make_the_same_pool(shared: GamePool) -> None:
+    moves = actions(80)
+    shared.reset()
+    with pool_of(loader="stock") as stock:
+        stock.reset()
+        assert play(stock, moves) == play(shared, moves)
+
+
+def test_death_has_a_cause(shared: GamePool) -> None:
+    shared.reset()
+    causes = []
+    for _ in range(LIMIT - 1):
+        shared.step(np.full(GAMES, INDEX["pray"]))
+        causes += shared.cause[shared.ended == End.DEATH].tolist()
+        assert not shared.cause[shared.ended == End.TRUNCATED].any()
+    assert len(causes) >= GAMES
+    assert any(b"the wrath of" in cause or b"killed by" in cause for cause in causes), causes
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"games": 10**7}, r"nethack\.games: 10000000 games in 2 worker processes need about .* GB"),
+        ({"games": 3, "parts": 4}, "3 games cannot be divided into 4 parts"),
+        ({"observe": ("glyps",)}, "NLE has no observation 'glyps'; did you mean 'glyphs'"),
+        ({"arena": "shopp"}, "there is no arena 'shopp'; did you mean 'shop'"),
+        ({"character": "mon-orc-neu-mal"}, "the race of a Monk is one of: hum"),
+        ({"character": "mon-hum-neu"}, "role-race-alignment-gender, such as 'mon-hum-neu-mal'"),
+        ({"character": "mok-hum-neu-mal"}, "no role 'mok'; did you mean 'mon'"),
+        ({"options": Path("nowhere.rc")}, "cannot read nowhere.rc"),
+    ],
+)
+def test_what_cannot_be_is_said_before_any_game_starts(
+    arguments: dict[str, Any], message: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr(GamePool, "_start", lambda *_: pytest.fail("a worker was started"))
+    with pytest.raises(UserError, match=message):
+        GamePool(arguments.pop("games", 4), "train", 0, 10, workers=2, **arguments)
+    assert left_behind(tmp_path) == []
+
+
+def test_too_many_open_files_are_foreseen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("resource.getrlimit", lambda _: (256, 512))
+    limits = []
+    monkeypatch.setattr("resource.setrlimit", lambda _, limit: limits.append(limit))
+    room.check_room(100, 1, 0, "shared")
+    assert limits == [(364, 512)]
+    with pytest.raises(UserError, match="200 games in each of 1 worker processes need about 664 open files"):
+        room.check_room(200, 1, 0, "shared")
+
+
+def test_a_bad_line_of_an_options_file_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "my.nethackrc"
+    file.write_text("# mine\nOPTIONS=color,showexp\nOPTIONS=pickup_burden:wobble\nMSGTYPE=hide x\n")
+    with pytest.raises(UserError) as refused:
+        pool_of(options=file)
+    assert str(refused.value).splitlines() == [
+        f"{file}:3: OPTIONS=pickup_burden:wobble",
+        "  NetHack says: Unknown pickup_burden parameter 'wobble'.",
+    ]
+    file.write_text("OPTIONS=color,showexp,time,!legacy,pettype:none\n")
+    with GamePool(2, "train", 0, 10, workers=1, options=file, character="val-dwa-law-fem") as pool:
+        pool.reset()
+        assert (pool.obs["blstats"][:, 26] == 1).all()  # lawful
 
 
 @given(

@@ -1,0 +1,109 @@
+"""A recorded game: its seeds and actions, from which it can be played again to the same observations.
+
+Neither the process, nor the day, nor the time zone, nor the loader matters. NLE's version does; the digest
+tells whether it was the same game.
+"""
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from maestromotif.errors import UserError
+from maestromotif.nethack import arena as arenas
+from maestromotif.nethack import keys
+from maestromotif.nethack.game import End, Game, Setup
+from maestromotif.nethack.library import NLE_VERSION, Loader, choose
+from maestromotif.nethack.observation import ENGINE, engine_layout
+from maestromotif.nethack.options import CHARACTER, write_options
+from maestromotif.nethack.seeds import EpisodeSeeds
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What a game showed at its beginning or after a step. The arrays change with the next frame.
+
+    `arrays` [1, ...]: NLE observations with a game axis. When the game is over (`end`) they are what NetHack
+    left; `game.final` holds the last observation of the episode, `game.text` all messages of the step.
+    """
+
+    arrays: dict[str, np.ndarray]
+    end: End
+    game: Game
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One episode from its beginning.
+
+    actions: numbers (`keys.NAMES`). options: an options file of one's own. arena: name or path of an arena.
+    digest: SHA-256 in hex of all observations (`Recording.play`), where it is known.
+    """
+
+    seeds: EpisodeSeeds
+    actions: tuple[int, ...]
+    character: str = CHARACTER
+    options: str | None = None
+    arena: str | None = None
+    digest: str | None = None
+
+    def frames(self, observe: tuple[str, ...] = (), loader: Loader = "auto") -> Iterator[Frame]:
+        """Play again: the first observation, then one frame an action. `observe` as in `GamePool`."""
+        arrays = {
+            name: np.zeros((1, *shape), dtype)
+            for name, (shape, dtype) in engine_layout((*ENGINE, *observe)).items()
+        }
+        with tempfile.TemporaryDirectory(prefix="recording-") as folder:
+            path = Path(folder)
+            options = write_options(path, self.character, Path(self.options) if self.options else None)
+            setup = Setup(choose(loader), options, path)
+            if self.arena is not None:
+                built = arenas.build(self.arena, path)
+                setup = replace(setup, hackdir=built.hackdir, opening=built.opening)
+            game = Game({name: array[0] for name, array in arrays.items()}, setup)
+            try:
+                game.reset(self.seeds)
+                yield Frame(arrays, End.NOT, game)
+                for action in self.actions:
+                    yield Frame(arrays, game.step(action), game)
+            finally:
+                game.close()
+
+    def play(self, observe: tuple[str, ...] = (), loader: Loader = "auto") -> "Recording":
+        """Play again, to the end or the last action: the same recording with the digest of what was seen.
+
+        `observe` adds to what is digested, so compare digests of equal `observe` only.
+        """
+        seen = hashlib.sha256()
+        for frame in self.frames(observe, loader):
+            for array in frame.arrays.values():
+                seen.update(array)
+            seen.update(bytes([frame.end]) + frame.game.text)
+            if frame.end:
+                break
+        return replace(self, digest=seen.hexdigest())
+
+    def save(self, file: Path) -> None:
+        names = [keys.NAMES[action] for action in self.actions]
+        content = asdict(self) | {"nle": NLE_VERSION, "seeds": self.seeds._asdict(), "actions": names}
+        file.write_text(json.dumps(content, indent=1) + "\n")
+
+    @staticmethod
+    def load(file: Path) -> "Recording":
+        """Raises UserError, with the file's name, for anything but a recording of this version of NLE."""
+        try:
+            content: dict[str, Any] = json.loads(file.read_text())
+            if content.pop("nle") != NLE_VERSION:
+                raise UserError(f"was recorded with another nle than {NLE_VERSION}")
+            seeds = EpisodeSeeds(**content.pop("seeds"))
+            actions = tuple(keys.action(name) for name in content.pop("actions"))
+            return Recording(seeds, actions, **content)
+        except UserError as error:
+            raise UserError(f"{file}: {error}") from error
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise UserError(f"{file}: is not a recorded game: {error!r}") from error
