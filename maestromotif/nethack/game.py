@@ -15,7 +15,7 @@ import numpy as np
 from nle import nethack
 
 from maestromotif.nethack import keys
-from maestromotif.nethack.library import open_engine
+from maestromotif.nethack.library import Engine, open_engine
 from maestromotif.nethack.observation import FINAL
 from maestromotif.nethack.seeds import EpisodeSeeds
 
@@ -23,6 +23,7 @@ from maestromotif.nethack.seeds import EpisodeSeeds
 MAX_KEYS = 100
 _NOT_FOR_SALE = (nethack.FOOD_CLASS, nethack.COIN_CLASS)
 _YN, _GETLIN, _MORE = 0, 1, 2  # misc: waits for one key, for a line of text, for a space
+_MACROS = frozenset(keys.ACTIONS[name] for name in ("wait", "cast", "drop", "enhance"))
 _OFFERED = re.compile(rb"\[([a-zA-Z])")
 
 
@@ -51,6 +52,11 @@ class Setup:
     hackdir: Path | None = None
     opening: tuple[int, ...] = ()
 
+    def open(self, arrays: Mapping[str, np.ndarray]) -> "Game":
+        """A game that writes its observations into the given arrays (rows of a `Block`, one game)."""
+        engine = open_engine(self.loader, arrays, self.options, self.hackdir, self.folder)
+        return Game(arrays, engine, self.opening)
+
 
 def _healing_glyph() -> int:
     """Glyph of the spellbook of healing: the one starting spell that is cast on oneself."""
@@ -62,17 +68,19 @@ def _healing_glyph() -> int:
 
 
 class Game:
-    """A game that writes its observations into the given arrays (rows of a `Block`, one game).
+    """A game whose engine writes its observations into the given arrays.
 
     After `step`, `text` holds every page of the messages of that step, the last one included.
     """
 
-    def __init__(self, arrays: Mapping[str, np.ndarray], setup: Setup) -> None:
-        self._engine = open_engine(setup.loader, arrays, setup.options, setup.hackdir, setup.folder)
-        self._over = self._engine.over
-        self._opening = setup.opening
+    def __init__(
+        self, arrays: Mapping[str, np.ndarray], engine: Engine, opening: tuple[int, ...] = ()
+    ) -> None:
+        self._engine, self._opening = engine, opening
+        self._over = engine.over
         self._obs = arrays
-        self._misc, self._message, self._program = arrays["misc"], arrays["message"], arrays["program_state"]
+        self._message, self._program = arrays["message"], arrays["program_state"]
+        self._misc = arrays["misc"].data  # indexed several times a step, and faster than an array
         self._healing = _healing_glyph()
         self.final = {name: np.zeros_like(arrays[name]) for name in FINAL}
         self.text = b""
@@ -83,7 +91,7 @@ class Game:
         self._engine.start(seeds)
         self._send = self._engine.send
         for _ in range(MAX_KEYS):
-            if self._program[3] and not self._misc.any():
+            if self._program[3] and not any(self._misc):
                 break
             self._send(keys.SPACE)
         else:
@@ -97,36 +105,17 @@ class Game:
 
     def step(self, action: int) -> End:
         """Play action number `action` (`keys.NAMES`) and the keys that belong to it."""
-        send, misc = self._send, self._misc
         self._pages: list[bytes] = []
         self._snapped = False
-        question = self._page() if misc[_YN] else b""
         key = keys.KEYS[action]
-        if question.startswith((b"What do you want to eat?", b"What do you want to drink?")):
-            offered = _OFFERED.search(question)
-            send(offered[1][0] if offered and key == keys.YES else keys.SPACE)
-        elif question:
-            send(key)
-        elif key == keys.ACTIONS["wait"]:
-            for digit in keys.WAIT_TURNS:
-                send(digit)
-            send(key)
-        elif key == keys.ACTIONS["cast"]:
-            send(key)
-            if not self._over() and misc[_MORE]:  # the menu of spells
-                send(ord("a"))
-                if self._heals and misc[_YN]:
-                    send(ord("."))
-        elif key == keys.ACTIONS["drop"]:
-            send(key)
-            if misc[_YN]:
-                send(self._letter_to_drop())
-        elif key == keys.ACTIONS["enhance"]:
-            self._enhance()
+        if self._misc[_YN]:
+            self._answer(key)
+        elif key in _MACROS:
+            self._play_macro(key)
         else:
-            send(key)
+            self._send(key)
         self._answer_prompts()
-        if b"feel more confident" in self.text and not self._over() and not misc[_YN]:
+        if b"feel more confident" in self.text and not self._over() and not self._misc[_YN]:
             said = self.text
             self._enhance()
             self._answer_prompts()
@@ -147,7 +136,34 @@ class Game:
         self._engine.close()
 
     def _page(self) -> bytes:
-        return self._message.tobytes().rstrip(b"\0")
+        return self._message.tobytes().rstrip(b"\0") if self._message[0] else b""
+
+    def _answer(self, key: int) -> None:
+        """Answer the question that the agent was asked: a key, or yes for the first thing that is offered."""
+        question = self._page()
+        if question.startswith((b"What do you want to eat?", b"What do you want to drink?")):
+            offered = _OFFERED.search(question)
+            key = offered[1][0] if offered and key == keys.YES else keys.SPACE
+        self._send(key)
+
+    def _play_macro(self, key: int) -> None:
+        send, misc = self._send, self._misc
+        if key == keys.ACTIONS["wait"]:
+            for digit in keys.WAIT_TURNS:
+                send(digit)
+            send(key)
+        elif key == keys.ACTIONS["cast"]:
+            send(key)
+            if not self._over() and misc[_MORE]:  # the menu of spells
+                send(ord("a"))
+                if self._heals and misc[_YN]:
+                    send(ord("."))
+        elif key == keys.ACTIONS["drop"]:
+            send(key)
+            if misc[_YN]:
+                send(self._letter_to_drop())
+        elif key == keys.ACTIONS["enhance"]:
+            self._enhance()
 
     def _answer_prompts(self) -> None:
         """Turn pages and escape questions until it is the agent's turn."""
@@ -156,8 +172,7 @@ class Game:
         for _ in range(MAX_KEYS):
             if over():
                 break
-            yn, getlin, more = misc.tolist()
-            if more:
+            if misc[_MORE]:
                 page = self._page()
                 self._pages.append(page)
                 if any(words in page for words in keys.KEPT_PAGES):
@@ -166,9 +181,9 @@ class Game:
                     self._snapped = True
                     self.keep_final()
                 send(keys.SPACE)
-            elif getlin:
+            elif misc[_GETLIN]:
                 send(keys.ESC)
-            elif yn:
+            elif misc[_YN]:
                 page = self._page()
                 if any(words in page for words in keys.AGENT_QUESTIONS):
                     break

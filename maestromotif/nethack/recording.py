@@ -65,7 +65,7 @@ class Recording:
             if self.arena is not None:
                 built = arenas.build(self.arena, path)
                 setup = replace(setup, hackdir=built.hackdir, opening=built.opening)
-            game = Game({name: array[0] for name, array in arrays.items()}, setup)
+            game = setup.open({name: array[0] for name, array in arrays.items()})
             try:
                 game.reset(self.seeds)
                 yield Frame(arrays, End.NOT, game)
@@ -82,7 +82,7 @@ class Recording:
         seen = hashlib.sha256()
         for frame in self.frames(observe, loader):
             for array in frame.arrays.values():
-                seen.update(array)
+                seen.update(array.tobytes())
             seen.update(bytes([frame.end]) + frame.game.text)
             if frame.end:
                 break

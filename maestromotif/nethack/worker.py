@@ -15,7 +15,7 @@ try:
     from maestromotif.nethack.events import EVENTS
 except ImportError:
     EVENTS = {}
-from maestromotif.nethack.game import End, Game, Setup
+from maestromotif.nethack.game import End, Setup
 from maestromotif.nethack.observation import ENGINE, FINAL, Block, Layout, engine_layout
 from maestromotif.nethack.seeds import Purpose, episode_seeds
 from maestromotif.nethack.state import CHANGES, TRACKED, Tracker
@@ -73,9 +73,9 @@ class _Rows:
         arrays = self._arrays = {name: array[first:last] for name, array in block.arrays.items()}
         engine = ENGINE + plan.observe
         self._games = [
-            Game({name: arrays[name][i] for name in engine}, plan.setup) for i in range(last - first)
+            plan.setup.open({name: arrays[name][i] for name in engine}) for i in range(last - first)
         ]
-        self._tracker = Tracker(arrays["state"], arrays["changes"], *([arrays["events"]] if EVENTS else []))
+        self._tracker = Tracker(arrays["state"], arrays["changes"], *([arrays["events"]] if hasattr(Tracker, "over") else []))
 
     def reset(self) -> None:
         """Begin, in every game, the episode whose number stands in the block."""
@@ -92,7 +92,7 @@ class _Rows:
         for i, action in enumerate(actions):
             if action != IDLE and (end := games[i].step(action)):
                 ended[i] = end
-                if EVENTS:
+                if hasattr(Tracker, "over"):
                     self._tracker.over(i, games[i].text)
         # A game that is over shows nothing that could be tracked: its state stays that of the step before.
         self._tracker.update(arrays, [game.text for game in games], moved & (ended == End.NOT))

@@ -9,7 +9,7 @@ import pytest
 from nle import nethack
 
 from maestromotif.nethack import keys
-from maestromotif.nethack.game import End, Game, Setup
+from maestromotif.nethack.game import End, Setup
 from maestromotif.nethack.keys import AGENT_QUESTIONS, INDEX, NUM_ACTIONS
 from maestromotif.nethack.library import choose
 from maestromotif.nethack.observation import ENGINE, HUNGER, MAX_HP, TURN, X, Y, engine_layout
@@ -25,7 +25,7 @@ class Played:
 
     def __init__(self, folder: Path, loader: Literal["shared", "stock"]) -> None:
         self.obs = {name: np.zeros(shape, dtype) for name, (shape, dtype) in engine_layout(ENGINE).items()}
-        self.game = Game(self.obs, Setup(loader, write_options(folder), folder))
+        self.game = Setup(loader, write_options(folder), folder).open(self.obs)
 
     @property
     def turn(self) -> int:

@@ -14,7 +14,7 @@ from nle.nethack.nethack import DLPATH
 
 from maestromotif.errors import UserError
 from maestromotif.nethack import keys, library
-from maestromotif.nethack.game import End, Game, Setup
+from maestromotif.nethack.game import End, Setup
 from maestromotif.nethack.library import UnsuitableError, choose
 from maestromotif.nethack.observation import engine_layout
 from maestromotif.nethack.options import write_options
@@ -34,7 +34,7 @@ class Player:
 
     def __init__(self, loader: Loading, folder: Path, game: int) -> None:
         self.arrays = {name: np.zeros(*what) for name, what in engine_layout(OBSERVATION_DESC).items()}
-        self.game = Game(self.arrays, Setup(loader, write_options(folder), folder))
+        self.game = Setup(loader, write_options(folder), folder).open(self.arrays)
         self.number, self.episode, self.ends = game, 0, [0] * len(End)
         self.seen = hashlib.sha256()
         self.begin()
