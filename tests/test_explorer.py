@@ -134,6 +134,46 @@ def test_the_explorer_goes_down_and_up_and_never_dawdles() -> None:
             pool.step(row)
 
 
+def messages_of_play(arena: str, steps: int, games: int = 4) -> list[list[bytes]]:
+    """What the explorer is told in an arena, game by game."""
+    told: list[list[bytes]] = [[] for _ in range(games)]
+    with GamePool(games, "collect", 0, steps + 1, workers=1, arena=arena) as pool:
+        pool.reset()
+        explorer = Explorer(games, 0)
+        for _ in range(steps):
+            pool.step(explorer.act(pool))
+            for game, message in enumerate(pool.obs["message"]):
+                told[game].append(message.tobytes().rstrip(b"\0"))
+    return told
+
+
+def test_the_explorer_sells_what_it_carries() -> None:
+    for told in messages_of_play("shop", 60):
+        offers = [message for message in told if b"offers" in message and b"Sell it?" in message]
+        sold = [message for message in told if message.startswith(b"You sold")]
+        assert len(offers) >= 5
+        assert len(sold) >= 3  # it turns some offers down
+
+
+def test_the_explorer_learns_on_an_altar_what_is_cursed() -> None:
+    for told in messages_of_play("altar", 40):
+        assert sum(b"black flash" in message for message in told) >= 2
+        assert sum(b"amber flash" in message for message in told) >= 2
+        assert sum(b"lands on the altar" in message for message in told) >= 2
+
+
+def test_the_explorer_takes_the_stairs_both_ways() -> None:
+    told = [message for game in messages_of_play("stairs", 60, games=8) for message in game]
+    assert sum(b"descend the stairs" in message for message in told) >= 8
+    assert any(b"climb up the stairs" in message for message in told)
+
+
+def test_nobody_strikes_a_shopkeeper() -> None:
+    for arena in ("shop", "theft"):
+        for told in messages_of_play(arena, 60):
+            assert not any(b"Really attack" in message for message in told)
+
+
 # The collection.
 
 

@@ -1,0 +1,206 @@
+"""What the explorer remembers of a level, and where on it there is something to go to."""
+
+from collections.abc import Set
+from dataclasses import dataclass, field
+
+import numpy as np
+from nle import nethack
+
+from maestromotif.preferences import maps
+from maestromotif.preferences.maps import HEIGHT, SQUARES, WIDTH
+
+RETRY = 2  # moves that may fail before a way counts as blocked
+
+# To touch or to strike these costs more than it is worth; none of them follows.
+_LEFT_ALONE = frozenset(
+    {
+        *(
+            "floating eye",
+            "cockatrice",
+            "chickatrice",
+            "blue jelly",
+            "spotted jelly",
+            "acid blob",
+            "gas spore",
+        ),
+        *("brown mold", "yellow mold", "green mold", "red mold"),
+    }
+)
+# Nobody strikes the first of these and lives; the others are peaceful unless they are given a reason.
+_TRADERS = frozenset({"shopkeeper", "aligned priest", "watchman", "watch captain"})
+# What is picked up by walking over it.
+_LOOT_CLASSES = (
+    *(nethack.COIN_CLASS, nethack.WAND_CLASS, nethack.SCROLL_CLASS, nethack.POTION_CLASS),
+    nethack.FOOD_CLASS,
+)
+
+
+def _monster(name: str) -> int:
+    """Glyph of the monster of that name."""
+    number = next(i for i in range(nethack.NUMMONS) if nethack.permonst(i).mname == name)
+    return int(nethack.GLYPH_MON_OFF) + number
+
+
+def _object(name: str) -> int:
+    """Glyph of the object of that name."""
+    number = next(i for i in range(nethack.NUM_OBJECTS) if nethack.OBJ_NAME(nethack.objclass(i)) == name)
+    return int(nethack.GLYPH_OBJ_OFF) + number
+
+
+def _of_monsters(names: Set[str]) -> np.ndarray:
+    table = np.zeros(nethack.MAX_GLYPH, bool)
+    table[[_monster(name) for name in names]] = True
+    return table
+
+
+def _of_objects(*classes: int) -> np.ndarray:
+    table = np.zeros(nethack.MAX_GLYPH, bool)
+    for i in range(nethack.NUM_OBJECTS):
+        table[nethack.GLYPH_OBJ_OFF + i] = ord(nethack.objclass(i).oc_class) in classes
+    return table
+
+
+def _of_ranges(*ranges: tuple[int, int]) -> np.ndarray:
+    table = np.zeros(nethack.MAX_GLYPH, bool)
+    for first, end in ranges:
+        table[first:end] = True
+    return table
+
+
+# By glyph, bool [MAX_GLYPH].
+AVOID = _of_monsters(_LEFT_ALONE)
+TRADER = _of_monsters(_TRADERS)
+MONSTER = _of_ranges(
+    (nethack.GLYPH_MON_OFF, nethack.GLYPH_MON_OFF + nethack.NUMMONS),
+    (nethack.GLYPH_INVISIBLE, nethack.GLYPH_INVISIBLE + 1),
+)
+SWALLOWED = _of_ranges((nethack.GLYPH_SWALLOW_OFF, nethack.GLYPH_WARNING_OFF))
+LOOT = _of_objects(*_LOOT_CLASSES)
+SHOPKEEPER, BOULDER = _monster("shopkeeper"), _object("boulder")
+
+
+def _passable(*kinds: int) -> np.ndarray:
+    """uint8 [10] for `maps.reach`: what may be walked on, by kind of terrain."""
+    table = np.zeros(10, np.uint8)
+    table[[maps.FLOOR, maps.DOWN, maps.UP, maps.ALTAR, *kinds]] = 1
+    table[[maps.DOOR, maps.CLOSED_DOOR]] = 2
+    return table
+
+
+SAFE, RISKY = _passable(), _passable(maps.TRAP)
+_NOWHERE = bytes(SQUARES)
+
+
+def framed(inner: np.ndarray) -> np.ndarray:
+    """A mask of a level, bool [21, 79], with the frame of a map around it, bool [23, 81]."""
+    mask = np.zeros((HEIGHT, WIDTH), bool)
+    mask[1:-1, 1:-1] = inner
+    return mask
+
+
+def _blank() -> np.ndarray:
+    """uint8 [23, 81]: nothing known but the frame."""
+    terrain = np.full((HEIGHT, WIDTH), maps.ROCK, np.uint8)
+    terrain[1:-1, 1:-1] = maps.UNKNOWN
+    return terrain
+
+
+@dataclass
+class Level:
+    """Memory of a level. Masks are bool [23, 81], as maps are."""
+
+    terrain: np.ndarray = field(default_factory=_blank)
+    visited: np.ndarray = field(default_factory=lambda: np.zeros((HEIGHT, WIDTH), bool))
+    near: np.ndarray = field(default_factory=lambda: np.zeros((HEIGHT, WIDTH), bool))  # visited or beside
+    searched: np.ndarray = field(default_factory=lambda: np.zeros((HEIGHT, WIDTH), np.int32))
+    blocked: set[tuple[int, int]] = field(default_factory=set)  # (square, direction)
+    failures: dict[tuple[int, int], int] = field(default_factory=dict)
+    kicks: dict[int, int] = field(default_factory=dict)  # by the door's square
+    shut: set[int] = field(default_factory=set)  # doors that did not give way
+    peaceful: set[int] = field(default_factory=set)  # glyphs
+    keeper: int | None = None  # where a shopkeeper was seen last
+    offerings: int = 0  # things dropped on its altars
+    sales: int = 0  # things dropped in its shops
+    patience: int = 0  # steps spent waiting for a shopkeeper to make way
+    steps: int = 0
+    look_around: bool = False
+    return_up: bool = False
+    exhausted: bool = False  # nothing new can be walked to, as long as the map stays as it is
+
+    def look(self, glyphs: np.ndarray, here: int, stairs: int | None) -> bool:
+        """Enter what is displayed and where the hero stands (on `stairs`: UP or DOWN); True if it is new."""
+        self.steps += 1
+        changed = maps.remember(self.terrain, glyphs)
+        if stairs is not None:
+            self.terrain.reshape(-1)[here] = stairs
+        row, column = divmod(here, WIDTH)
+        if not self.visited[row, column]:
+            self.visited[row, column] = True
+            self.near[row - 1 : row + 2, column - 1 : column + 2] = True
+            changed = True
+        if changed:
+            self.exhausted = False
+        return changed
+
+    def failed(self, square: int, direction: int, for_good: bool) -> None:
+        """A step did not lead anywhere."""
+        failures = self.failures[square, direction] = self.failures.get((square, direction), 0) + 1
+        if for_good or failures >= RETRY:
+            self.blocked.add((square, direction))
+
+    def give_up(self) -> None:
+        """Nothing new can be reached. What did not work may work when the map has changed."""
+        self.exhausted = True
+        self.blocked.clear()
+        self.failures.clear()
+
+    def walkable(self, glyphs: np.ndarray, table: np.ndarray, boulders: bool) -> np.ndarray:
+        """uint8 [23, 81] for `maps.reach`; boulders may be left out."""
+        passable: np.ndarray = table[self.terrain]
+        closed = AVOID[glyphs] | TRADER[glyphs]
+        for glyph in self.peaceful:
+            closed |= glyphs == glyph
+        if not boulders:
+            closed |= glyphs == BOULDER
+        passable[1:-1, 1:-1][closed] = 0
+        for door in self.shut:
+            passable.reshape(-1)[door] = 0
+        return passable
+
+    def way(self, goals: np.ndarray, passable: np.ndarray, here: int) -> list[int] | None:
+        """The shortest way to one of the goals, the last direction first; None if there is none."""
+        goal, _, came = maps.reach(passable.tobytes(), here, goals.tobytes(), self.blocked)
+        return None if goal is None else maps.way(came, goal)
+
+    def frontier(self, passable: np.ndarray) -> np.ndarray:
+        """Mask of the squares from which something new may be seen."""
+        hidden = (self.terrain == maps.UNKNOWN) & ~self.near
+        new: np.ndarray = (passable != 0) & ~self.visited & maps.around(hidden)
+        return new
+
+    def place_to_search(self, passable: np.ndarray, here: int) -> list[int]:
+        """The way to the likeliest place of something hidden; empty if it is here.
+
+        Likely are dead ends and walls with much that is unknown behind them; near ones are preferred, and
+        those that have been searched already come last.
+        """
+        _, met, came = maps.reach(passable.tobytes(), here, _NOWHERE, self.blocked)
+        squares = np.array(met)
+        row, column = np.divmod(squares, WIDTH)
+        distance = np.maximum(abs(row - row[0]), abs(column - column[0]))
+        dead_end = _sum_around(passable != 0, 1)[row, column] <= 2  # itself and the way it was reached by
+        unknown = _sum_around(self.terrain == maps.UNKNOWN, 5)[row, column] / 121
+        walls = maps.around((self.terrain == maps.ROCK) | (self.terrain == maps.UNKNOWN))[row, column]
+        score = 8 * unknown + 6 * dead_end - 0.15 * distance - 4 * self.searched[row, column]
+        best = int(np.where(walls, score, -np.inf).argmax())
+        if best == 0:
+            self.searched[row[0] - 1 : row[0] + 2, column[0] - 1 : column[0] + 2] += 1
+        return maps.way(came, met[best])
+
+
+def _sum_around(mask: np.ndarray, radius: int) -> np.ndarray:
+    """int64 [23, 81]: how many squares of the mask lie within the given distance."""
+    sums = np.pad(mask.astype(np.int64), radius + 1).cumsum(0).cumsum(1)
+    side = 2 * radius + 1
+    within: np.ndarray = sums[side:, side:] - sums[:-side, side:] - sums[side:, :-side] + sums[:-side, :-side]
+    return within[:HEIGHT, :WIDTH]
