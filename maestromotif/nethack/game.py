@@ -79,8 +79,9 @@ class Game:
         self._engine, self._opening = engine, opening
         self._over = engine.over
         self._obs = arrays
-        self._message, self._program = arrays["message"], arrays["program_state"]
-        self._misc = arrays["misc"].data  # indexed several times a step, and faster than an array
+        # Views that are indexed at every step: faster than arrays.
+        self._message, self._misc = arrays["message"].data, arrays["misc"].data
+        self._program = arrays["program_state"]
         self._healing = _healing_glyph()
         self.final = {name: np.zeros_like(arrays[name]) for name in FINAL}
         self.text = b""
@@ -105,17 +106,18 @@ class Game:
 
     def step(self, action: int) -> End:
         """Play action number `action` (`keys.NAMES`) and the keys that belong to it."""
-        self._pages: list[bytes] = []
-        self._snapped = False
-        key = keys.KEYS[action]
-        if self._misc[_YN]:
+        key, misc = keys.KEYS[action], self._misc
+        if misc[_YN]:
             self._answer(key)
         elif key in _MACROS:
             self._play_macro(key)
         else:
             self._send(key)
-        self._answer_prompts()
-        if b"feel more confident" in self.text and not self._over() and not self._misc[_YN]:
+        if misc[_YN] or misc[_GETLIN] or misc[_MORE] or self._over():
+            self._answer_prompts()
+        else:  # most steps
+            self.text = self._page()
+        if b"feel more confident" in self.text and not self._over() and not misc[_YN]:
             said = self.text
             self._enhance()
             self._answer_prompts()
@@ -168,6 +170,8 @@ class Game:
     def _answer_prompts(self) -> None:
         """Turn pages and escape questions until it is the agent's turn."""
         send, misc, over = self._send, self._misc, self._over
+        self._pages: list[bytes] = []
+        self._snapped = False
         kept = None
         for _ in range(MAX_KEYS):
             if over():
@@ -193,8 +197,8 @@ class Game:
                 break
         last = b"" if over() else self._page()
         if kept is not None and not over():
-            self._message[:] = 0
-            self._message[: len(kept)] = np.frombuffer(kept, np.uint8)
+            self._obs["message"][:] = 0
+            self._obs["message"][: len(kept)] = np.frombuffer(kept, np.uint8)
         self.text = b" ".join([*self._pages, last]) if self._pages else last
 
     def _enhance(self) -> None:

@@ -1,0 +1,374 @@
+"""Speed of the game engine against its peers, measured in turn in one run. Ends with one line of JSON.
+
+python benchmarks/engine.py [--games 64] [--workers 2] [--rounds 5] [--seconds 4]
+
+All play the same kind of games by the same rules of actions, macros and prompts, with the same observations,
+and begin the next episode when one ends. The mix of actions is policy-like: mostly walking, rarely a prayer.
+
+pool               `GamePool`, with GameState, changes and events
+pool, stock        the same on NLE's own loader
+workers, stock     stock NLE in worker processes with shared memory, and nothing else
+workers, shared    the same on our loader: what tracking costs
+async vector env   Gymnasium's AsyncVectorEnv over NLE's own environment, one process a game
+hot game           one game a core and no other: what no number of games can exceed
+
+Rounds alternate between the peers, and ratios are medians of the rounds' own: a machine is never quiet.
+"""
+
+import argparse
+import json
+import multiprocessing as mp
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from functools import partial
+from itertools import pairwise
+from multiprocessing.connection import Connection
+from multiprocessing.reduction import DupFd
+from pathlib import Path
+from typing import Any, Protocol
+
+import gymnasium
+import nle.env
+import numpy as np
+from gymnasium.vector import AsyncVectorEnv, AutoresetMode
+
+from maestromotif.nethack import keys, worker
+from maestromotif.nethack.game import End, Game, Setup
+from maestromotif.nethack.library import choose
+from maestromotif.nethack.observation import ENGINE, TURN, Block, engine_layout
+from maestromotif.nethack.options import CHARACTER, write_options
+from maestromotif.nethack.pool import GamePool
+from maestromotif.nethack.room import available_cores
+from maestromotif.nethack.seeds import EpisodeSeeds, episode_seeds
+
+CAP = 10_000  # steps of an episode
+
+
+def policy_like_actions(steps: int, games: int, seed: int) -> np.ndarray:
+    """int32 [steps, games]: 70 % steps, 10 % runs, 8 % searching, 6 % < > and waiting, 6 % all others."""
+    share = np.full(keys.NUM_ACTIONS, 0.005)
+    share[keys.INDEX["north"] : keys.INDEX["northwest"] + 1] = 0.70 / 8
+    share[keys.INDEX["far_north"] : keys.INDEX["far_northwest"] + 1] = 0.10 / 8
+    share[[keys.INDEX["up"], keys.INDEX["down"], keys.INDEX["wait"]]] = 0.02
+    share[keys.INDEX["search"]] = 0.08
+    share[[keys.INDEX["more"], keys.INDEX["cast"]]] = 0.01
+    share[keys.INDEX["pray"]] = 0.0002
+    rng = np.random.default_rng(seed)
+    return rng.choice(keys.NUM_ACTIONS, (steps, games), p=share / share.sum()).astype(np.int32)
+
+
+class Peer(Protocol):
+    """Steps all games at once; `turns` int64 [games] and `processes` are what the figures are made of."""
+
+    turns: np.ndarray
+    processes: Sequence[Any]
+
+    def step(self, actions: np.ndarray) -> None: ...
+    def close(self) -> None: ...
+
+
+class Pool:
+    def __init__(self, games: int, workers: int, loader: Any) -> None:
+        self._pool = GamePool(games, "train", 0, CAP, workers, loader=loader)
+        self._pool.reset()
+        self.turns, self.processes = self._pool.obs["blstats"][:, TURN], self._pool._processes
+        self.step, self.close = self._pool.step, self._pool.close
+
+
+class Workers:
+    """Worker processes that do nothing but play: what a researcher writes who knows where the time goes."""
+
+    def __init__(self, games: int, workers: int, loader: Any, folder: Path) -> None:
+        context = mp.get_context("forkserver")
+        layout = {**engine_layout(ENGINE), "action": ((), np.dtype(np.int32))}
+        self._block = Block(layout, games)
+        self.turns = self._block["blstats"][:, TURN]
+        self._connections: list[Connection] = []
+        self.processes = []
+        for first, last in pairwise(games * i // workers for i in range(workers + 1)):
+            ours, theirs = context.Pipe()
+            arguments = (theirs, DupFd(self._block.file), games, first, last, loader, folder)
+            self.processes.append(context.Process(target=play_when_told, args=arguments, daemon=True))
+            self.processes[-1].start()
+            self._connections.append(ours)
+        for connection in self._connections:
+            connection.recv_bytes()
+
+    def step(self, actions: np.ndarray) -> None:
+        self._block["action"][:] = actions
+        for connection in self._connections:
+            connection.send_bytes(b"s")
+        for connection in self._connections:
+            connection.recv_bytes()
+
+    def close(self) -> None:
+        for connection in self._connections:
+            connection.send_bytes(b"q")
+
+
+def play_when_told(
+    connection: Connection, memory: Any, games: int, first: int, last: int, loader: Any, folder: Path
+) -> None:
+    layout = {**engine_layout(ENGINE), "action": ((), np.dtype(np.int32))}
+    block = Block(layout, games, memory.detach())
+    setup = Setup(loader, write_options(folder), folder)
+    episode = [0] * games
+    mine = {game: setup.open({name: block[name][game] for name in ENGINE}) for game in range(first, last)}
+    for number, game in mine.items():
+        game.reset(episode_seeds("train", 0, number, 0))
+    connection.send_bytes(b"k")
+    while connection.recv_bytes() == b"s":
+        for number, game in mine.items():
+            if game.step(int(block["action"][number])):
+                episode[number] += 1
+                game.reset(episode_seeds("train", 0, number, episode[number]))
+        connection.send_bytes(b"k")
+    for game in mine.values():
+        game.close()
+
+
+class NLEEngine:
+    """NLE's environment as an engine: a key is a step of the environment."""
+
+    def __init__(self, env: nle.env.NLE) -> None:
+        self._env, self._number = env, {int(key): i for i, key in enumerate(env.actions)}
+        self.folder = Path(env.nethack._vardir)
+        self.seen: Mapping[str, np.ndarray] = {}
+        self._over = False
+
+    def start(self, seeds: EpisodeSeeds) -> None:
+        self._env.seed(seeds.core, seeds.disp, False, seeds.lgen)
+        self.seen, _ = self._env.reset()
+        self._over = False
+
+    def send(self, key: int) -> None:
+        self.seen, _, self._over, _, _ = self._env.step(self._number[key])
+
+    def over(self) -> int:
+        return self._over
+
+    def how_done(self) -> int:
+        return self._env.nethack.how_done()
+
+    def close(self) -> None:
+        self._env.close()
+
+
+class NLEGame(gymnasium.Env):
+    """NLE's environment under our rules of actions, macros and prompts."""
+
+    def __init__(self, number: int, folder: Path) -> None:
+        rc = folder / f"nethackrc,name:Agent-{CHARACTER}"
+        rc.write_bytes((folder / "nethackrc,name:Agent").read_bytes())
+        env = nle.env.NLE(
+            observation_keys=ENGINE,
+            actions=tuple(sorted({*keys.KEYS, *keys.WAIT_TURNS, *range(32, 127), keys.ESC})),
+            options=[f"@{folder}/nethackrc"],
+            max_episode_steps=1 << 60,
+            allow_all_modes=True,
+            allow_all_yn_questions=True,
+            fix_moon_phase=True,
+        )
+        self._engine = NLEEngine(env)
+        self._game = Game(env.nethack._obs_buffers, self._engine)
+        self._number, self._episode = number, 0
+        self.action_space = gymnasium.spaces.Discrete(keys.NUM_ACTIONS)
+        self.observation_space = gymnasium.spaces.Dict({name: env.observation_space[name] for name in ENGINE})
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
+        self._game.reset(episode_seeds("train", 0, self._number, self._episode))
+        self._episode += 1
+        return self._engine.seen, {}
+
+    def step(self, action: int) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        end = self._game.step(int(action))
+        return self._engine.seen, 0.0, end != End.NOT, False, {}
+
+    def close(self) -> None:
+        self._game.close()
+
+
+class AsyncVector:
+    def __init__(self, games: int, folder: Path) -> None:
+        write_options(folder)
+        self._env = AsyncVectorEnv(
+            [partial(NLEGame, game, folder) for game in range(games)],
+            shared_memory=True,
+            copy=False,
+            context="forkserver",
+            autoreset_mode=AutoresetMode.SAME_STEP,
+        )
+        seen, _ = self._env.reset()
+        self.turns, self.processes = seen["blstats"][:, TURN], self._env.processes
+        self.step, self.close = self._env.step, self._env.close
+
+
+def hot_games(workers: int, seconds: float, loader: str, folder: Path) -> tuple[float, float]:
+    """Steps and turns a second of one game a worker, all together; nobody waits for anybody."""
+    context = mp.get_context("forkserver")
+    results = context.SimpleQueue()
+    players = [
+        context.Process(target=play_alone, args=(i, seconds, loader, folder, results)) for i in range(workers)
+    ]
+    for player in players:
+        player.start()
+    found = [results.get() for _ in players]
+    for player in players:
+        player.join()
+    steps, turns = np.sum(found, axis=0).tolist()
+    return steps, turns
+
+
+def play_alone(number: int, seconds: float, loader: Any, folder: Path, results: Any) -> None:
+    arrays = {name: np.zeros(*what) for name, what in engine_layout(ENGINE).items()}
+    game = Setup(loader, write_options(folder), folder).open(arrays)
+    game.reset(episode_seeds("train", 0, number, 0))
+    actions = policy_like_actions(100_000, 1, number)[:, 0].tolist()
+    steps = turns = last = episode = 0
+    start = time.perf_counter()
+    while (elapsed := time.perf_counter() - start) < seconds:
+        for _ in range(100):
+            if game.step(actions[steps % len(actions)]):
+                episode += 1
+                game.reset(episode_seeds("train", 0, number, episode))
+                last = 0
+            now = int(arrays["blstats"][TURN])
+            turns, last, steps = turns + now - last, now, steps + 1
+    game.close()
+    results.put((steps / elapsed, turns / elapsed))
+
+
+def cpu_seconds(processes: Sequence[Any]) -> float:
+    """CPU time that these processes and this one have used so far."""
+    total = time.process_time()
+    for process in processes:
+        fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
+        total += (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return total
+
+
+def measure(peer: Peer, actions: np.ndarray, seconds: float) -> dict[str, float]:
+    """Figures of one peer over so many seconds."""
+    games, steps, turns = actions.shape[1], 0, 0
+    last = peer.turns.copy()
+    used, start = cpu_seconds(peer.processes), time.perf_counter()
+    while (elapsed := time.perf_counter() - start) < seconds:
+        peer.step(actions[steps % len(actions)])
+        now = peer.turns
+        turns += int(np.maximum(now - last, 0).sum())
+        last[:] = now
+        steps += 1
+    used = cpu_seconds(peer.processes) - used
+    return {
+        "steps_per_second": games * steps / elapsed,
+        "turns_per_second": turns / elapsed,
+        "steps_per_cpu_second": games * steps / used,
+    }
+
+
+def profile(games: int, steps: int, loader: Any, folder: Path) -> dict[str, float]:
+    """Where the time of a worker with so many games goes, as shares."""
+    spent: dict[str, float] = defaultdict(float)
+
+    def timed(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any) -> Any:
+            start = time.perf_counter()
+            result = function(*arguments)
+            spent[name] += time.perf_counter() - start
+            return result
+
+        return call
+
+    setup = Setup(loader, write_options(folder), folder)
+    plan = worker.Plan(games, "train", 0, CAP, (), None, setup)
+    block = Block(worker.layout(()), games)
+    rows = worker._Rows(block, 0, games, plan)
+    rows._begin = timed("resets", rows._begin)  # type: ignore[method-assign]
+    rows.reset()
+    for game in rows._games:
+        game._send = timed("NetHack", game._send)
+    rows._tracker.update = timed("GameState and events", rows._tracker.update)  # type: ignore[method-assign]
+    spent.clear()
+    start = time.perf_counter()
+    for action in policy_like_actions(steps, games, 1):
+        block["action"][:] = action
+        rows.step()
+    total = time.perf_counter() - start
+    rows.close()
+    shares = {name: seconds / total for name, seconds in spent.items()}
+    return shares | {"actions, prompts and ends of episodes": 1 - sum(shares.values())}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--games", type=int, default=64)
+    parser.add_argument("--workers", type=int, default=available_cores())
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=4.0, help="of each peer in each round")
+    given = parser.parse_args()
+    games, workers = given.games, given.workers
+    loader = choose("auto")
+    actions = policy_like_actions(2_000, games, 0)
+
+    rounds: list[dict[str, dict[str, float]]] = []
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="engine-benchmark-")))
+        peers: dict[str, Peer] = {
+            "pool": Pool(games, workers, loader),
+            "pool, stock": Pool(games, workers, "stock"),
+            "workers, stock": Workers(games, workers, "stock", folder),
+            "workers, shared": Workers(games, workers, loader, folder),
+            "async vector env": AsyncVector(games, folder),
+        }
+        for peer in peers.values():
+            stack.callback(peer.close)
+            measure(peer, actions, 1.0)  # warm
+        for _ in range(given.rounds):
+            figures = {name: measure(peer, actions, given.seconds) for name, peer in peers.items()}
+            steps, turns = hot_games(workers, given.seconds, loader, folder)
+            figures["hot game"] = {"steps_per_second": steps, "turns_per_second": turns}
+            rounds.append(figures)
+            print(".", end="", file=sys.stderr, flush=True)
+        print(file=sys.stderr)
+        shares = profile(-(-games // workers), 1_000, loader, folder)
+
+    def ratio(peer: str) -> float:
+        return statistics.median(r["pool"]["steps_per_second"] / r[peer]["steps_per_second"] for r in rounds)
+
+    def median(peer: str, figure: str) -> float:
+        return statistics.median(r[peer][figure] for r in rounds)
+
+    print(f"{games} games, {workers} workers, loader: {loader}")
+    print(f"{'':18} {'steps/s':>9} {'turns/s':>9} {'pool is':>8}")
+    for name in rounds[0]:
+        steps, turns = median(name, "steps_per_second"), median(name, "turns_per_second")
+        print(f"{name:18} {steps:9,.0f} {turns:9,.0f} {ratio(name):7.2f}x")
+    print("where a worker's time goes: " + ", ".join(f"{name} {share:.0%}" for name, share in shares.items()))
+    print(
+        json.dumps(
+            {
+                "games": games,
+                "workers": workers,
+                "loader": loader,
+                "steps_per_second": round(median("pool", "steps_per_second")),
+                "turns_per_second": round(median("pool", "turns_per_second")),
+                "steps_per_cpu_second": round(median("pool", "steps_per_cpu_second")),
+                "vs_async_vector_env": round(ratio("async vector env"), 2),
+                "vs_stock_processes": round(ratio("workers, stock"), 2),
+                "vs_pool_on_stock_loader": round(ratio("pool, stock"), 2),
+                "vs_shared_workers_without_tracking": round(ratio("workers, shared"), 2),
+                "fraction_of_hot_game": round(ratio("hot game"), 3),
+                "worker_time": {name: round(share, 3) for name, share in shares.items()},
+            }
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()
