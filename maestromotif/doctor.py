@@ -29,7 +29,7 @@ from maestromotif.settings import Config, LanguageSettings, RunSettings
 SOURCE = Path(__file__).resolve().parent.parent  # the checkout, if the package is installed from one
 GIBIBYTE = 1024**3
 MEMORY_WANTED = 6 * GIBIBYTE  # the quickstart's peak with the 1.5B model and its games, rounded up
-NLE_SECONDS = 60
+TRIAL_SECONDS = 60
 
 # What an extra adds, and how it is recognised.
 EXTRAS = {
@@ -39,13 +39,15 @@ EXTRAS = {
     "dev": "tests, linters and the type checker",
 }
 
-NLE_TRIAL = """
-import nle.env
-env = nle.env.NLE(savedir=None)
-env.reset(seed=1)
-for action in range(10):
-    env.step(action)
-env.close()
+TRIAL = """
+import numpy as np
+from maestromotif.nethack.library import why_not_shared
+from maestromotif.nethack.pool import GamePool
+with GamePool(2, "collect", 0, 100, workers=1) as pool:
+    pool.reset()
+    for action in range(10):
+        pool.step(np.full(2, action))
+print(why_not_shared() or "")
 """
 
 
@@ -185,13 +187,18 @@ def game() -> Iterator[Finding]:
     """Plays ten steps of NetHack, in another process: a broken native library takes its process along."""
     try:
         trial = subprocess.run(
-            [_python(), "-c", NLE_TRIAL], capture_output=True, text=True, timeout=NLE_SECONDS, check=False
+            [_python(), "-c", TRIAL], capture_output=True, text=True, timeout=TRIAL_SECONDS, check=False
         )
     except subprocess.TimeoutExpired:
-        yield Finding("missing", f"NetHack did not play ten steps in {NLE_SECONDS} s", install_command())
+        yield Finding("missing", f"NetHack did not play ten steps in {TRIAL_SECONDS} s", install_command())
         return
     if trial.returncode == 0:
         yield Finding("ok", "NetHack plays")
+        reason = trial.stdout.strip()
+        if reason:
+            yield Finding("note", f"every game loads its own copy of NetHack, at half the speed: {reason}")
+        else:
+            yield Finding("ok", "all games of a worker share one copy of NetHack's code")
     else:
         last = (trial.stderr.strip().splitlines() or [f"exit status {trial.returncode}"])[-1]
         yield Finding("missing", f"NetHack does not play: {last}", install_command() + " --force-reinstall")

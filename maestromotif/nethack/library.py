@@ -84,14 +84,22 @@ def choose(loader: Loader) -> Literal["shared", "stock"]:
     check_nle()
     if loader == "stock":
         return "stock"
+    reason = why_not_shared()
+    if reason is None:
+        return "shared"
+    if loader == "shared":
+        raise UserError(f"nethack.loader: shared: {reason}; use auto or stock")
+    log.info("nethack.loader: every game loads its own copy of NetHack, at half the speed: %s", reason)
+    return "stock"
+
+
+def why_not_shared() -> str | None:
+    """What keeps games from sharing NetHack's code on this machine, or None if they can."""
     try:
         _image()
     except UnsuitableError as reason:
-        if loader == "shared":
-            raise UserError(f"nethack.loader: shared: {reason}; use auto or stock") from reason
-        log.info("nethack.loader: every game loads its own copy of NetHack, at half the speed: %s", reason)
-        return "stock"
-    return "shared"
+        return str(reason)
+    return None
 
 
 def open_engine(
