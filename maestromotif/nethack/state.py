@@ -1,22 +1,27 @@
 """What a program over skills may know of a game, and what happened on a step beside the message.
 
 `Tracker` follows many games at once, from observations alone; nothing is read that a player could not know.
+It runs at every step of every game, so it looks only at the squares of the map that changed.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from nle import nethack
 
+from maestromotif.nethack import events
+from maestromotif.nethack.events import COLUMN, Said
 from maestromotif.nethack.observation import (
     COLUMNS,
     DEPTH,
     DUNGEON,
+    ENERGY,
     GOLD,
     HP,
     HUNGER,
     LEVEL,
     MAX_HP,
+    ROWS,
     TURN,
     XP_LEVEL,
     X,
@@ -30,16 +35,23 @@ FIELDS: dict[str, type] = {
     "depth": int,  # 1 = first level (blstats)
     "deepest": int,  # greatest depth of the episode
     "dungeon": int,  # 0 Dungeons of Doom, 2 Gnomish Mines, ... (blstats)
-    "branch_depth": int,  # depth of the level with the stairs into the Mines: two ways down were seen on it,
-    # or the Mines were entered from it; -1 until then
+    "branch_depth": int,  # depth of the level with the stairs into the Mines: two ways down were ever seen on
+    # it, or the Mines were entered from it or left to it; -1 until then
     "hp": int,
     "max_hp": int,
     "xp_level": int,
     "gold": int,
     "hunger": int,  # 0 satiated, 1 not hungry, 2 hungry, 3 weak, 4 fainting (blstats)
-    "kills": int,  # "You kill ...", "You destroy ..." this episode
-    "items_sold": int,  # "You sold ..." this episode
-    "has_eaten_in_mines": bool,  # a meal's closing words were shown in the Gnomish Mines
+    "energy": int,  # for spells (blstats)
+    "max_energy": int,
+    "armor_class": int,  # lower is better (blstats)
+    "kills": int,  # events `killed` this episode
+    "items_sold": int,  # events `sold` this episode
+    "has_eaten_in_mines": bool,  # an event `ate` in the Gnomish Mines
+    "items_bought": int,  # events `bought` this episode
+    "prices_identified": int,  # events `price_identified` this episode
+    "altar_tests": int,  # things laid on an altar whose blessing it told, this episode
+    "prayers": int,  # events `prayed` this episode
     "skill": str,  # the running skill, or the one that has just ended
     "skill_steps": int,  # environment steps since it began
     "skill_turns": int,  # game turns since it began
@@ -53,6 +65,14 @@ FIELDS: dict[str, type] = {
     "altar_in_view": bool,  # the map shows an altar
     "shopkeeper_in_view": bool,  # the map shows a shopkeeper (by glyph, so no other `@`)
     "sellable_items": int,  # stacks that are not from the starting inventory, neither food nor coins
+    "priest_in_view": bool,  # the map shows a priest of a temple (by glyph)
+    "player_in_view": bool,  # the map shows another `@` that looks like a hero of some role (by glyph)
+    "shopkeeper_near": bool,  # one is shown within 3 squares of the hero
+    "altar_near": bool,  # the altar first shown on this visit is within 3 squares, even if covered now
+    "on_altar": bool,  # the hero stands where that altar was shown
+    "in_shop": bool,  # from a shopkeeper's greeting at the door until the door or the level is left
+    "unpaid": bool,  # something of the shop was taken or eaten, as messages tell, and not paid for
+    "offer": int,  # gold pieces that the open question whether to sell offers, 0 without one
 }
 SKILL_FIELDS = ("skill", "skill_steps", "skill_turns", "skill_start_depth")
 
@@ -67,17 +87,75 @@ CHANGES: dict[str, int] = {"depth": 3, "explored": 2, "downstairs": 4, "upstairs
 DEPTH_SAME, DEPTH_DEEPER, DEPTH_HIGHER = 0, 1, 2
 STAIRS_NOTHING, STAIRS_SEEN, STAIRS_CLOSER, STAIRS_REACHED = 0, 1, 2, 3
 
-_CMAP = nethack.GLYPH_CMAP_OFF
-_ALTAR_GLYPH = _CMAP + 27
-_SHOPKEEPER_GLYPH = nethack.GLYPH_MON_OFF + next(
-    i for i in range(nethack.NUMMONS) if nethack.permonst(i).mname == "shopkeeper"
+_AT = {name: column for column, name in enumerate(TRACKED)}
+# Fields that stand in the status lines.
+_STATUS = {
+    "turn": TURN,
+    "depth": DEPTH,
+    "dungeon": DUNGEON,
+    "hp": HP,
+    "max_hp": MAX_HP,
+    "xp_level": XP_LEVEL,
+    "gold": GOLD,
+    "hunger": HUNGER,
+    "energy": ENERGY,
+    "max_energy": nethack.NLE_BL_ENEMAX,
+    "armor_class": nethack.NLE_BL_AC,
+}
+_STATUS_AT = np.array([_AT[name] for name in _STATUS])
+_STATUS_FROM = np.array([*_STATUS.values()])
+# Fields that count events of the episode.
+_TALLIES = tuple(
+    (_AT[name], tuple(COLUMN[event] for event in told))
+    for name, told in (
+        ("kills", ["killed"]),
+        ("items_sold", ["sold"]),
+        ("items_bought", ["bought"]),
+        ("prices_identified", ["price_identified"]),
+        ("altar_tests", ["altar_blessed", "altar_cursed", "altar_uncursed"]),
+        ("prayers", ["prayed"]),
+    )
 )
-_NOT_FOR_SALE = np.array([nethack.FOOD_CLASS, nethack.COIN_CLASS, nethack.MAXOCLASSES], np.uint8)
 _MINES = 2
-_KILLED = (b"You kill ", b"You destroy ")
-_SOLD = b"You sold "
-_ATE = (b"finish eating", b"delicious", b"hits the spot", b" tastes ", b"bland")
+_NEAR = 3
 _FAR = 255  # a distance beyond the map
+_SHREWD = 15  # the experience level at which Tourists are no longer cheated
+_CELLS = ROWS * COLUMNS
+_NOT_FOR_SALE = (nethack.FOOD_CLASS, nethack.COIN_CLASS, nethack.MAXOCLASSES)
+
+# What a square shows, as far as it matters. Places, which are remembered when they are covered, come last.
+_BLANK, _PLAIN, _PLAYER, _PRIEST, _SHOPKEEPER, _DOWN, _UP, _ALTAR = range(8)
+_KINDS, _FIRST_PLACE = 8, _DOWN
+_BEINGS = {
+    _SHOPKEEPER: ("shopkeeper",),
+    _PRIEST: ("aligned priest", "high priest"),
+    _PLAYER: (
+        *("archeologist", "barbarian", "caveman", "cavewoman", "healer", "knight", "monk", "priest"),
+        *("priestess", "ranger", "rogue", "samurai", "tourist", "valkyrie", "wizard"),
+    ),
+}
+_PLACES = {_ALTAR: ("altar",), _DOWN: ("staircase down", "ladder down"), _UP: ("staircase up", "ladder up")}
+_SYMBOLS = nethack.GLYPH_EXPLODE_OFF - nethack.GLYPH_CMAP_OFF
+
+
+def _kind_of_glyph() -> np.ndarray:
+    """uint8 [MAX_GLYPH + 1]: the kind of square of each glyph."""
+    kinds = np.full(nethack.MAX_GLYPH + 1, _PLAIN, np.uint8)
+    for monster in range(nethack.NUMMONS):
+        for kind, names in _BEINGS.items():
+            if nethack.permonst(monster).mname in names:
+                kinds[nethack.GLYPH_MON_OFF + monster] = kind
+    for symbol in range(_SYMBOLS):
+        for kind, names in _PLACES.items():
+            if nethack.symdef.from_idx(symbol).explanation in names:
+                kinds[nethack.GLYPH_CMAP_OFF + symbol] = kind
+    return kinds
+
+
+_KIND = _kind_of_glyph()
+_TOURIST = nethack.GLYPH_MON_OFF + next(
+    monster for monster in range(nethack.NUMMONS) if nethack.permonst(monster).mname == "tourist"
+)
 
 
 def depth_codes(before: np.ndarray, now: np.ndarray) -> np.ndarray:
@@ -87,146 +165,310 @@ def depth_codes(before: np.ndarray, now: np.ndarray) -> np.ndarray:
     )
 
 
-class _Stairs:
-    """Where the stairs of one direction are on each game's level, and how close the hero has come to them."""
+class _Maps:
+    """What the squares of each game's level show, kept up to date by the squares that change."""
 
-    def __init__(self, games: int, symbol: str) -> None:
-        self.symbol = ord(symbol)
-        self.x, self.y, self.best = (np.zeros(games, np.int32) for _ in range(3))
-        self.seen = np.zeros(games, bool)
+    def __init__(self, games: int) -> None:
+        self._glyphs = np.full((games, _CELLS), -1, np.int16)
+        self.kinds = np.zeros((games, _CELLS), np.uint8)
+        # How many squares show each kind: [N, _KINDS].
+        self.counts = np.zeros((games, _KINDS), np.int64)
+        self.counts[:, _BLANK] = _CELLS
 
-    def forget(self, mask: np.ndarray) -> None:
-        self.seen[mask] = False
-        self.best[mask] = _FAR
+    def read(self, game: int, glyphs: np.ndarray, chars: np.ndarray) -> list[tuple[int, int]]:
+        """Read the whole map of a game anew; returns the places on it as (square, kind)."""
+        self._glyphs[game] = glyphs[game].ravel()
+        kinds = self.kinds[game]
+        _KIND.take(self._glyphs[game], out=kinds)
+        kinds[chars[game].ravel() == ord(" ")] = _BLANK
+        self.counts[game] = np.bincount(kinds, minlength=_KINDS)
+        squares = np.flatnonzero(kinds >= _FIRST_PLACE)
+        return list(zip(squares.tolist(), kinds[squares].tolist(), strict=True))
 
-    def arrive(self, mask: np.ndarray, x: np.ndarray, y: np.ndarray) -> None:
-        """The hero came by these stairs and so stands on their other end."""
-        self.seen[mask] = True
-        self.x[mask], self.y[mask], self.best[mask] = x[mask], y[mask], 0
+    def update(
+        self, glyphs: np.ndarray, chars: np.ndarray, moved: np.ndarray | None
+    ) -> list[tuple[int, int, int]]:
+        """Read what changed where `moved` (everywhere without); returns new places: (game, square, kind)."""
+        changed = np.flatnonzero(glyphs.reshape(-1, _CELLS) != self._glyphs)
+        game = changed // _CELLS
+        if moved is not None:
+            changed, game = changed[moved[game]], game[moved[game]]
+        if not len(changed):
+            return []
+        shown = glyphs.ravel()[changed]
+        kinds = _KIND[shown]
+        kinds[chars.ravel()[changed] == ord(" ")] = _BLANK
+        games, flat, row = len(glyphs), self.kinds.ravel(), game * _KINDS
+        delta = np.bincount(row + kinds, minlength=games * _KINDS)
+        delta -= np.bincount(row + flat[changed], minlength=games * _KINDS)
+        self.counts += delta.reshape(games, _KINDS)
+        self._glyphs.ravel()[changed] = shown
+        flat[changed] = kinds
+        places = np.flatnonzero(kinds >= _FIRST_PLACE)
+        if not len(places):
+            return []
+        square = changed[places] - game[places] * _CELLS
+        return list(zip(game[places].tolist(), square.tolist(), kinds[places].tolist(), strict=True))
 
-    def look(self, chars: np.ndarray, x: np.ndarray, y: np.ndarray, mask: np.ndarray) -> np.ndarray:
-        """Update from the map where `mask`; returns change codes int8 [games]."""
-        flat = chars.reshape(len(chars), -1)
-        where = (flat == self.symbol).argmax(1)
-        shown = (flat[np.arange(len(flat)), where] == self.symbol) & mask
-        first = shown & ~self.seen
-        self.x[first], self.y[first] = where[first] % COLUMNS, where[first] // COLUMNS
-        self.seen |= first
-        distance = np.where(self.seen, np.maximum(abs(self.x - x), abs(self.y - y)), _FAR)
-        closer = mask & (distance < self.best)
-        self.best[closer] = distance[closer]
-        code = np.where(closer, np.where(distance == 0, STAIRS_REACHED, STAIRS_CLOSER), STAIRS_NOTHING)
-        return np.where(first, STAIRS_SEEN, code).astype(np.int8)
-
-    def offsets(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return np.where(self.seen, self.x - x, 0), np.where(self.seen, self.y - y, 0)
+    def near(self, game: int, kind: int, x: int, y: int) -> bool:
+        """Whether a square within `_NEAR` of (x, y) shows this kind."""
+        level = self.kinds[game].reshape(ROWS, COLUMNS)
+        around = level[max(y - _NEAR, 0) : y + _NEAR + 1, max(x - _NEAR, 0) : x + _NEAR + 1]
+        return bool((around == kind).any())
 
 
 class Tracker:
-    """GameState (without the skill's fields) and changes of N games.
+    """GameState (without the skill's fields), changes and events of N games.
 
-    `state` int32 [N, len(TRACKED)] and `changes` int8 [N, len(CHANGES)] are written in place. The depth
-    column of `changes` compares with the step before.
+    `state` int32 [N, len(TRACKED)], `changes` int8 [N, len(CHANGES)] and `events` int16 [N, len(EVENTS)] are
+    written in place, where a game was played. The depth column of `changes` compares with the step before.
     """
 
-    def __init__(self, state: np.ndarray, changes: np.ndarray) -> None:
+    def __init__(self, state: np.ndarray, changes: np.ndarray, events: np.ndarray) -> None:
         games = len(state)
-        self.state, self.changes = state, changes
+        self.state, self.changes, self.events = state, changes, events
         self._column = {name: state[:, i] for i, name in enumerate(TRACKED)}
-        self._down, self._up = _Stairs(games, ">"), _Stairs(games, "<")
-        self._level = np.full((games, 2), -1, np.int64)  # dungeon number, level
-        self._was_on_down, self._was_on_up = np.zeros(games, bool), np.zeros(games, bool)
+        self._maps = _Maps(games)
+        # The places of a level, remembered from where they were first shown on this visit: rows are stairs
+        # down, stairs up, altar. `_best`: how close the hero has come.
+        self._seen = np.zeros((3, games), bool)
+        self._place_x, self._place_y, self._best = (np.zeros((3, games), np.int64) for _ in range(3))
+        self._level = np.full(games, -1, np.int64)  # 100 x dungeon number + level
         self._x, self._y = np.zeros(games, np.int64), np.zeros(games, np.int64)
-        self._starting = np.zeros((games, 256), bool)
+        self._starting = [frozenset[int]() for _ in range(games)]
+        self._letters, self._classes = b"", b""
+        self._inventory: list[tuple[bytes, bytes]] = [(b"", b"")] * games
+        self._ways_down: list[dict[int, set[int]]] = [{} for _ in range(games)]
+        self._doors: dict[
+            int, tuple[int, int, int, int]
+        ] = {}  # of the shop that the hero is in: x, y, inwards
+        self._tourist = np.zeros(games, bool)
+        # What must not change in games that are not played; the game's axis first.
+        self._memory = (
+            *(state, changes, events, self._seen.T, self._place_x.T, self._place_y.T, self._best.T),
+            *(self._level, self._x, self._y),
+        )
 
-    def begin(self, game: int, obs: Mapping[str, np.ndarray]) -> None:
-        """Forget everything of this game: an episode begins with the given observation `obs` (all games)."""
-        self.state[game] = 0
+    def begin(self, game: int, obs: Mapping[str, np.ndarray], starting: Iterable[int] | None = None) -> None:
+        """Forget everything of this game: an episode begins with the given observation `obs` (all games).
+
+        starting: inventory letters of the things that count as the hero's own, by default all that she has.
+        """
         self._column["branch_depth"][game] = -1
         self._level[game] = -1
-        self._was_on_down[game] = self._was_on_up[game] = False
-        self._starting[game] = False
-        self._starting[game, obs["inv_letters"][game]] = True
+        self._ways_down[game] = {}
+        letters = obs["inv_letters"][game].tolist() if starting is None else starting
+        self._starting[game] = frozenset(letters)
+        self._inventory[game], self._letters = (b"", b""), b""
+        x, y = obs["blstats"][game, [X, Y]].tolist()
+        self._tourist[game] = obs["glyphs"][game, y, x] == _TOURIST
+        self.state[game] = 0
+        self._column["branch_depth"][game] = -1
         only = np.zeros(len(self.state), bool)
         only[game] = True
-        self._observe(obs, only)
-        # Every game begins on the stairs that lead out of the dungeon.
-        bl = obs["blstats"]
-        self._up.arrive(only, bl[:, X], bl[:, Y])
-        self._position(bl, only)
+        self._observe(obs, {}, only)
+        for name in ("step", "idle_steps", "still_steps"):
+            self._column[name][game] = 0
         self.changes[game] = 0
+        self.events[game] = 0
 
     def update(self, obs: Mapping[str, np.ndarray], texts: Sequence[bytes], moved: np.ndarray) -> None:
         """One step was played in the games of the mask `moved`; `texts` are the messages of the step [N]."""
-        column = self._column
-        column["step"][moved] += 1
-        column["idle_steps"][moved] += 1
-        column["still_steps"][moved] += 1
-        for game in np.flatnonzero(moved).tolist():
-            text = texts[game]
-            if text:
-                column["kills"][game] += sum(text.count(words) for words in _KILLED)
-                column["items_sold"][game] += text.count(_SOLD)
-                if obs["blstats"][game, DUNGEON] == _MINES and any(words in text for words in _ATE):
-                    column["has_eaten_in_mines"][game] = 1
-        self._observe(obs, moved)
+        played = moved.tolist()
+        said = {game: events.read(text) for game, text in enumerate(texts) if text and played[game]}
+        self._observe(obs, said, moved)
 
-    def _observe(self, obs: Mapping[str, np.ndarray], mask: np.ndarray) -> None:
-        column, bl, chars, glyphs = self._column, obs["blstats"], obs["chars"], obs["glyphs"]
+    def over(self, game: int, text: bytes) -> None:
+        """The game ended on this step: only its text tells what happened. Its state stays what it was."""
+        self.events[game] = events.read(text).counts
+
+    def _observe(self, obs: Mapping[str, np.ndarray], said: Mapping[int, Said], moved: np.ndarray) -> None:
+        """All games are worked out, which is quicker; those that were not played get back what they had."""
+        if not moved.any():
+            return
+        others = None if moved.all() else np.flatnonzero(~moved)
+        kept = [] if others is None else [array[others] for array in self._memory]
+        column, bl = self._column, obs["blstats"]
         x, y = bl[:, X], bl[:, Y]
-        before = np.where(column["depth"] > 0, column["depth"], bl[:, DEPTH])
-        for name, index in (
-            ("turn", TURN),
-            ("depth", DEPTH),
-            ("dungeon", DUNGEON),
-            ("hp", HP),
-            ("max_hp", MAX_HP),
-            ("xp_level", XP_LEVEL),
-            ("gold", GOLD),
-            ("hunger", HUNGER),
-        ):
-            column[name][mask] = bl[mask, index]
+        before, level_before = column["depth"].copy(), column["xp_level"].copy()
+        for name in ("step", "idle_steps", "still_steps"):
+            column[name] += 1
+        self.state[:, _STATUS_AT] = bl[:, _STATUS_FROM]
         depth = column["depth"]
-        np.maximum(column["deepest"], depth, out=column["deepest"], where=mask)
+        np.maximum(column["deepest"], depth, out=column["deepest"])
 
-        level = bl[:, [DUNGEON, LEVEL]]
-        arrived = mask & (level != self._level).any(1)
-        entered_mines = arrived & (self._level[:, 0] == 0) & (level[:, 0] == _MINES)
-        column["branch_depth"][entered_mines] = before[entered_mines]
-        self._level[mask] = level[mask]
-        self._down.forget(arrived)
-        self._up.forget(arrived)
-        self._up.arrive(arrived & self._was_on_down & (depth > before), x, y)
-        self._down.arrive(arrived & self._was_on_up & (depth < before), x, y)
+        level = bl[:, DUNGEON] * 100 + bl[:, LEVEL]
+        arrived = (level != self._level) & moved
+        first = np.zeros((3, len(bl)), bool)
+        arrivals = np.flatnonzero(arrived).tolist()
+        for game in arrivals:
+            for square, kind in self._arrive(game, obs, int(before[game])):
+                self._found(game, square, kind, first)
+        new_places = self._maps.update(obs["glyphs"], obs["chars"], None if others is None else moved)
+        for game, square, kind in new_places:
+            self._found(game, square, kind, first)
 
-        shown = (chars != ord(" ")).sum((1, 2), dtype=np.int32)
-        new = mask & ~arrived & (shown > column["explored"])
-        fresh = new | arrived
-        column["explored"][fresh] = shown[fresh]
-        column["idle_steps"][fresh] = 0
+        shown = _CELLS - self._maps.counts[:, _BLANK]
+        explored = (shown > column["explored"]) | arrived
+        np.copyto(column["explored"], shown, where=explored, casting="unsafe")
+        column["idle_steps"][explored] = 0
+        explored &= ~arrived
 
-        self.changes[mask, 0] = depth_codes(before, depth)[mask]
-        self.changes[mask, 1] = new[mask]
-        self.changes[mask, 2] = self._down.look(chars, x, y, mask)[mask]
-        self.changes[mask, 3] = self._up.look(chars, x, y, mask)[mask]
+        distance = self._look(x, y)
+        nearer = distance < self._best
+        code = nearer[:2] * np.where(distance[:2] == 0, np.int8(STAIRS_REACHED), np.int8(STAIRS_CLOSER))
+        code[first[:2]] = STAIRS_SEEN
+        np.minimum(self._best, distance, out=self._best)
+        self.changes[:, 0] = depth_codes(before, depth)
+        self.changes[:, 1] = explored
+        self.changes[:, 2:] = code.T
 
-        two_ways_down = mask & (bl[:, DUNGEON] == 0) & ((chars == ord(">")).sum((1, 2)) >= 2)
-        column["branch_depth"][two_ways_down] = depth[two_ways_down]
-        column["altar_in_view"][mask] = (glyphs == _ALTAR_GLYPH).any((1, 2))[mask]
-        column["shopkeeper_in_view"][mask] = (glyphs == _SHOPKEEPER_GLYPH).any((1, 2))[mask]
-        carried = ~np.take_along_axis(self._starting, obs["inv_letters"].astype(np.intp), 1)
-        for_sale = carried & ~np.isin(obs["inv_oclasses"], _NOT_FOR_SALE) & (obs["inv_letters"] > 0)
-        column["sellable_items"][mask] = for_sale.sum(1)[mask]
-        self._position(bl, mask)
+        self.events[:] = 0
+        self.events[:, COLUMN["descended"]] = self.changes[:, 0] == DEPTH_DEEPER
+        self.events[:, COLUMN["ascended"]] = self.changes[:, 0] == DEPTH_HIGHER
+        self.events[:, COLUMN["gained_level"]] = np.maximum(column["xp_level"] - level_before, 0)
+        offered = column["offer"].nonzero()[0].tolist()
+        open_offers = {game: int(column["offer"][game]) for game in offered}
+        if offered:
+            column["offer"][offered] = 0
+        for game, words in said.items():
+            self._hear(game, words, bl[game], open_offers.get(game, 0))
+        self._shops(arrivals, said, x, y, moved)
+        self._beings(x, y)
+        self._carry(obs, moved)
+        self._x[:], self._y[:] = x, y
+        if others is not None:
+            for array, rows in zip(self._memory, kept, strict=True):
+                array[others] = rows
 
-    def _position(self, bl: np.ndarray, mask: np.ndarray) -> None:
-        column, x, y = self._column, bl[:, X], bl[:, Y]
-        column["still_steps"][mask & ((x != self._x) | (y != self._y))] = 0
-        self._x[mask], self._y[mask] = x[mask], y[mask]
-        for name, stairs in (("downstairs", self._down), ("upstairs", self._up)):
-            dx, dy = stairs.offsets(x, y)
-            column[f"{name}_seen"][mask] = stairs.seen[mask]
-            column[f"on_{name}"][mask] = (stairs.seen & (dx == 0) & (dy == 0))[mask]
-            column[f"{name}_dx"][mask], column[f"{name}_dy"][mask] = dx[mask], dy[mask]
-        self._was_on_down[mask] = column["on_downstairs"][mask] != 0
-        self._was_on_up[mask] = column["on_upstairs"][mask] != 0
+    def _arrive(self, game: int, obs: Mapping[str, np.ndarray], before: int) -> list[tuple[int, int]]:
+        """The hero came to another level; returns the places that its map shows."""
+        column = self._column
+        x, y, dungeon, level = obs["blstats"][game, [X, Y, DUNGEON, LEVEL]].tolist()
+        depth, came_from = int(column["depth"][game]), int(self._level[game])
+        self._level[game] = 100 * dungeon + level
+        self._seen[:, game] = False
+        self._best[:, game] = _FAR
+        # Who comes by stairs stands on their other end; every episode begins on stairs up.
+        if came_from < 0 or (column["on_downstairs"][game] and depth > before):
+            self._stand_on(game, _UP, x, y)
+        elif column["on_upstairs"][game] and depth < before:
+            self._stand_on(game, _DOWN, x, y)
+            self._way_down(game, y * COLUMNS + x)
+        if 0 <= came_from < 100 and dungeon == _MINES:
+            column["branch_depth"][game] = before
+        elif came_from == 100 * _MINES + 1 and dungeon == 0 and depth == before - 1:
+            column["branch_depth"][game] = depth
+        self._doors.pop(game, None)
+        column["in_shop"][game] = column["unpaid"][game] = 0
+        return self._maps.read(game, obs["glyphs"], obs["chars"])
+
+    def _stand_on(self, game: int, kind: int, x: int, y: int) -> None:
+        place = kind - _FIRST_PLACE
+        self._seen[place, game] = True
+        self._place_x[place, game], self._place_y[place, game], self._best[place, game] = x, y, 0
+
+    def _found(self, game: int, square: int, kind: int, first: np.ndarray) -> None:
+        """A place is shown; `first` [3, N] is set where it is the first of its kind on this visit."""
+        if kind == _DOWN:
+            self._way_down(game, square)
+        place = kind - _FIRST_PLACE
+        if not self._seen[place, game]:
+            self._seen[place, game] = first[place, game] = True
+            self._place_y[place, game], self._place_x[place, game] = divmod(square, COLUMNS)
+
+    def _way_down(self, game: int, square: int) -> None:
+        """Two ways down from one level of the main dungeon: one of them leads into the Mines."""
+        level = int(self._level[game])
+        if level < 100:
+            ways = self._ways_down[game].setdefault(level, set())
+            ways.add(square)
+            if len(ways) > 1:
+                self._column["branch_depth"][game] = self._column["depth"][game]
+
+    def _look(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """Where the hero stands; returns her distance from each place, int64 [3, N], `_FAR` if not seen."""
+        state, seen = self.state, self._seen
+        dx, dy = np.where(seen, self._place_x - x, 0), np.where(seen, self._place_y - y, 0)
+        distance: np.ndarray = np.maximum(abs(dx), abs(dy))
+        distance[~seen] = _FAR
+        on = distance == 0
+        for at, both in ((_AT["downstairs_seen"], seen), (_AT["on_downstairs"], on)):
+            state[:, at : at + 2] = both[:2].T
+        at = _AT["downstairs_dx"]
+        state[:, at : at + 4 : 2], state[:, at + 1 : at + 4 : 2] = dx[:2].T, dy[:2].T
+        state[:, _AT["altar_near"]] = distance[2] <= _NEAR
+        state[:, _AT["on_altar"]] = on[2]
+        self._column["still_steps"][(x != self._x) | (y != self._y)] = 0
+        return distance
+
+    def _hear(self, game: int, words: Said, bl: np.ndarray, open_offer: int) -> None:
+        """Take in what the messages of a game's step say; `open_offer` waited for an answer before it."""
+        if words is events.NOTHING:
+            return
+        column, told = self._column, self.events[game]
+        told += words.counts
+        if words.offer and words.offer == open_offer:
+            told[COLUMN["price_offered"]] = 0  # the same question, shown again
+        else:
+            tourist = bool(self._tourist[game]) and bl[XP_LEVEL] < _SHREWD
+            for price in words.prices:
+                if len(events.base_prices(price, int(bl[nethack.NLE_BL_CHA]), tourist)) == 1:
+                    told[COLUMN["price_identified"]] += 1
+        column["offer"][game] = words.offer
+        for at, columns in _TALLIES:
+            self.state[game, at] += sum(told.item(event) for event in columns)
+        if told[COLUMN["ate"]] and bl[DUNGEON] == _MINES:
+            column["has_eaten_in_mines"][game] = 1
+        if words.owes or words.paid:
+            column["unpaid"][game] = not words.paid
+
+    def _shops(
+        self, arrivals: list[int], said: Mapping[int, Said], x: np.ndarray, y: np.ndarray, moved: np.ndarray
+    ) -> None:
+        """Who is in a shop: whoever was greeted at its door, and has not gone back out through it."""
+        for game, words in said.items():
+            if words.counts[COLUMN["entered_shop"]]:
+                inwards = (0, 0)  # who fell in leaves only with the level
+                if game not in arrivals:
+                    inwards = (int(np.sign(x[game] - self._x[game])), int(np.sign(y[game] - self._y[game])))
+                self._doors[game] = (int(x[game]), int(y[game]), *inwards)
+        for game in [game for game in self._doors if moved[game]]:
+            door_x, door_y, dx, dy = self._doors[game]
+            inside = (x[game] - door_x) * dx + (y[game] - door_y) * dy >= 0
+            self._column["in_shop"][game] = inside
+            if not inside:
+                del self._doors[game]
+                self._column["unpaid"][game] = 0
+
+    def _beings(self, x: np.ndarray, y: np.ndarray) -> None:
+        """Altars, shopkeepers, priests and players in view."""
+        column, counts = self._column, self._maps.counts
+        column["altar_in_view"][:] = counts[:, _ALTAR] > 0
+        column["shopkeeper_in_view"][:] = counts[:, _SHOPKEEPER] > 0
+        column["priest_in_view"][:] = counts[:, _PRIEST] > 0
+        herself = self._maps.kinds[np.arange(len(x)), y * COLUMNS + x] == _PLAYER
+        column["player_in_view"][:] = counts[:, _PLAYER] > herself
+        column["shopkeeper_near"][:] = 0
+        for game in np.flatnonzero(counts[:, _SHOPKEEPER]).tolist():
+            near = self._maps.near(game, _SHOPKEEPER, int(x[game]), int(y[game]))
+            column["shopkeeper_near"][game] = near
+
+    def _carry(self, obs: Mapping[str, np.ndarray], moved: np.ndarray) -> None:
+        """Count what could be sold, in the games whose inventory changed."""
+        letters, classes = obs["inv_letters"].tobytes(), obs["inv_oclasses"].tobytes()
+        if letters == self._letters and classes == self._classes:
+            return
+        # Of games that were not played nothing was read, so there it is compared again next time.
+        self._letters, self._classes = (letters, classes) if moved.all() else (b"", b"")
+        slots = obs["inv_letters"].shape[1]
+        for game in np.flatnonzero(moved).tolist():
+            row = slice(game * slots, (game + 1) * slots)
+            things = letters[row], classes[row]
+            if things != self._inventory[game]:
+                self._inventory[game] = things
+                own = self._starting[game]
+                self._column["sellable_items"][game] = sum(
+                    letter != 0 and letter not in own and kind not in _NOT_FOR_SALE
+                    for letter, kind in zip(*things, strict=True)
+                )

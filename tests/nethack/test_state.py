@@ -7,6 +7,7 @@ import pytest
 from nle import nethack
 
 from maestromotif.nethack import state
+from maestromotif.nethack.events import EVENTS
 from maestromotif.nethack.keys import INDEX, NUM_ACTIONS
 from maestromotif.nethack.observation import COLUMNS, DEPTH, DUNGEON, LEVEL, ROWS, TURN, X, Y
 from maestromotif.nethack.pool import GamePool
@@ -15,7 +16,21 @@ from maestromotif.preferences.explorer import Explorer
 
 DEPTH_CHANGE, EXPLORED, DOWN, UP = range(4)
 SCROLL, FOOD = nethack.SCROLL_CLASS, nethack.FOOD_CLASS
-SHOPKEEPER = next(i for i in range(nethack.NUMMONS) if nethack.permonst(i).mname == "shopkeeper")
+_SYMBOLS = range(nethack.GLYPH_EXPLODE_OFF - nethack.GLYPH_CMAP_OFF)
+_SQUARES = {nethack.symdef.from_idx(i).explanation: i for i in reversed(_SYMBOLS)}
+_SHOWN = {
+    " ": _SQUARES["dark part of a room"],
+    ".": _SQUARES["floor of a room"],
+    ">": _SQUARES["staircase down"],
+    "<": _SQUARES["staircase up"],
+    "_": _SQUARES["altar"],
+}
+
+
+def monster(name: str) -> int:
+    """Glyph of a monster."""
+    found = next(i for i in range(nethack.NUMMONS) if nethack.permonst(i).mname == name)
+    return int(nethack.GLYPH_MON_OFF + found)
 
 
 class Scene:
@@ -31,7 +46,11 @@ class Scene:
         }
         self.obs["blstats"][:, [DEPTH, LEVEL, TURN]] = 1
         self.stand(10, 10)
-        self.tracker = Tracker(np.zeros((2, len(TRACKED)), np.int32), np.zeros((2, len(CHANGES)), np.int8))
+        self.tracker = Tracker(
+            np.zeros((2, len(TRACKED)), np.int32),
+            np.zeros((2, len(CHANGES)), np.int8),
+            np.zeros((2, len(EVENTS)), np.int16),
+        )
 
     def begin(self) -> None:
         for game in (0, 1):
@@ -40,13 +59,16 @@ class Scene:
     def stand(self, x: int, y: int) -> None:
         self.obs["blstats"][:, [X, Y]] = x, y
         self.obs["chars"][:, y, x] = ord("@")
+        self.obs["glyphs"][:, y, x] = monster("monk")
 
-    def show(self, symbol: str, x: int, y: int) -> None:
+    def show(self, symbol: str, x: int, y: int, glyph: int | None = None) -> None:
         self.obs["chars"][0, y, x] = ord(symbol)
+        self.obs["glyphs"][0, y, x] = nethack.GLYPH_CMAP_OFF + _SHOWN[symbol] if glyph is None else glyph
 
     def arrive(self, depth: int, dungeon: int = 0) -> None:
         """Another level, of which nothing is seen yet."""
         self.obs["chars"][0] = ord(" ")
+        self.obs["glyphs"][0] = nethack.GLYPH_CMAP_OFF + _SHOWN[" "]
         self.obs["blstats"][0, [DEPTH, LEVEL, DUNGEON]] = depth, depth, dungeon
 
     def carry(self, letter: str, kind: int) -> None:
@@ -212,14 +234,39 @@ def test_sellable_things_are_neither_food_nor_from_the_start(scene: Scene) -> No
 
 def test_altars_and_shopkeepers_are_known_by_their_glyphs(scene: Scene) -> None:
     scene.begin()
-    assert not scene.now("altar_in_view")
-    assert not scene.now("shopkeeper_in_view")
-    scene.obs["glyphs"][0, 4, 4] = nethack.GLYPH_CMAP_OFF + 27
-    scene.obs["glyphs"][0, 4, 5] = nethack.GLYPH_MON_OFF + SHOPKEEPER
+    beings = ("altar_in_view", "shopkeeper_in_view", "priest_in_view", "player_in_view")
+    assert not any(map(scene.now, beings))
+    scene.show("_", 4, 4)
+    scene.show("@", 5, 4, monster("shopkeeper"))
     scene.step()
-    assert scene.now("altar_in_view")
-    assert scene.now("shopkeeper_in_view")
-    assert nethack.symdef.from_idx(27).explanation == "altar"
+    assert list(map(scene.now, beings)) == [1, 1, 0, 0]
+    scene.show("@", 5, 4, monster("aligned priest"))
+    scene.step()
+    assert list(map(scene.now, beings)) == [1, 0, 1, 0]
+    scene.show("@", 5, 4, monster("valkyrie"))
+    scene.step()
+    assert list(map(scene.now, beings)) == [1, 0, 0, 1]
+    scene.show("@", 5, 4, monster("watchman"))  # white and green, but none of these
+    scene.step()
+    assert list(map(scene.now, beings)) == [1, 0, 0, 0]
+
+
+@pytest.mark.parametrize(("x", "y"), [(1, 0), (78, 0), (1, 20), (78, 20), (40, 10)])
+def test_near_is_within_three_squares_also_at_the_border(scene: Scene, x: int, y: int) -> None:
+    scene.stand(x, y)
+    scene.begin()
+    inwards = (1 if x < 40 else -1), (1 if y < 10 else -1)
+    for distance in (1, 3, 4):
+        for dx, dy in ((distance, 0), (0, distance), (distance, distance)):
+            at = x + dx * inwards[0], y + dy * inwards[1]
+            scene.arrive(2 if scene.now("depth") == 1 else 1)
+            scene.stand(x, y)
+            scene.show("_", *at)
+            scene.step()
+            assert (scene.now("altar_near"), scene.now("shopkeeper_near")) == (distance <= 3, 0)
+            scene.show("@", *at, monster("shopkeeper"))  # the altar is remembered below her
+            scene.step()
+            assert (scene.now("altar_near"), scene.now("shopkeeper_near")) == (distance <= 3, distance <= 3)
 
 
 def test_games_that_were_not_moved_keep_their_state(scene: Scene) -> None:
@@ -227,6 +274,7 @@ def test_games_that_were_not_moved_keep_their_state(scene: Scene) -> None:
     before = scene.tracker.state[1].copy()
     scene.obs["blstats"][:, TURN] = 99
     scene.obs["chars"][1, 3, 3] = ord(">")
+    scene.obs["glyphs"][1, 3, 3] = nethack.GLYPH_CMAP_OFF + _SHOWN[">"]
     scene.step()
     assert scene.now("turn") == 99
     np.testing.assert_array_equal(scene.tracker.state[1], before)

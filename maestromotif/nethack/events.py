@@ -1,0 +1,240 @@
+"""Events: what happened on a step, told by the game's messages and by a few numbers of its status lines.
+
+The messages are those of NetHack 3.6.7, all pages of a step joined. Most steps have none, and the rest repeat
+themselves, so what a text says is worked out once and kept.
+"""
+
+import re
+from typing import NamedTuple
+
+import numpy as np
+from nle import nethack
+
+# Each event with its source. The order is that of the columns of `events`.
+EVENTS: dict[str, str] = {
+    "descended": "the depth is greater than on the step before (blstats)",
+    "ascended": "the depth is smaller than on the step before (blstats)",
+    "killed": '"You kill ...", "You destroy ..."',
+    "ate": 'a meal\'s closing words: "You finish eating", or how a meal of one turn tasted',
+    "sold": '"You sold ..."; where the shopkeeper has no gold: "You traded ...", "You relinquish ..."',
+    "bought": '"You bought ..."',
+    "price_offered": 'a shopkeeper offers gold for an item: "X offers 88 gold pieces for your copper wand."',
+    "price_quoted": 'a shop says what an item costs: "For you, good sir; only 66 zorkmids for this ...", '
+    '"... will cost you ...", "(for sale, ...)", "(unpaid, ...)"',
+    "price_identified": "an offer or a quote that leaves one base price possible for an unidentified potion, "
+    "scroll, wand, ring or spellbook",
+    "altar_blessed": '"There is an amber flash as ... hits the altar."',
+    "altar_cursed": '"There is a black flash as ... hits the altar."',
+    "altar_uncursed": '"... lands on the altar."',
+    "stole": '"You stole 120 zorkmids worth of merchandise.": left a shop without paying',
+    "robbed": 'something was stolen from the hero: "She stole ...", "Your purse feels lighter.", ...',
+    "angered_god": '"You feel that X is displeased.", "Thou hast angered me.", ...',
+    "angered_shopkeeper": '"X gets angry!" of somebody with a name, "X is furious!", a theft',
+    "picked_up": 'a thing came into the inventory: "k - a milky potion."',
+    "dropped": '"You drop ...", or a thing laid on an altar',
+    "prayed_well": 'a prayer was heard: "You feel that X is well-pleased.", "pleased", "satisfied"',
+    "gained_level": "the experience level is higher than on the step before (blstats)",
+    "prayed": '"You begin praying to ..."',
+    "entered_shop": "a shopkeeper's greeting: \"Hello, Agent! Welcome to X's general store!\"",
+}
+COLUMN: dict[str, int] = {name: column for column, name in enumerate(EVENTS)}
+
+# Texts in memory at once; a long game has some ten thousand different ones.
+_KEPT = 50_000
+
+# For each event told by words: words without which it cannot have happened, and the pattern that is counted.
+# Patterns see single spaces.
+_PATTERNS: tuple[tuple[str, str, str], ...] = (
+    ("killed", "You ", r"You (?:kill|destroy) "),
+    ("sold", "You ", r"You (?:sold|traded|relinquish) [^.]* (?:gold pieces?|credit|in compensation)\b"),
+    ("bought", "You bought", r"You bought "),
+    ("altar_blessed", "the altar", r"an amber flash as [^.]* hits? the altar"),
+    ("altar_cursed", "the altar", r"a black flash as [^.]* hits? the altar"),
+    ("altar_uncursed", "the altar", r" lands? on the altar"),
+    ("stole", "You stole", r"You stole \d+ "),
+    ("robbed", "stole", r"(?<!You) stole "),
+    ("robbed", "steals", r" steals (?![^!]* from )[^!]*!"),
+    ("robbed", "lighter", r"Your purse feels lighter"),
+    ("robbed", "snatches", r"quickly snatches some gold from (?:between|under|beneath) your "),
+    ("robbed", "backpack", r" grabs? your backpack"),
+    ("angered_god", "is ", r"You feel that [^.]* is (?:displeased|bummed)\."),
+    ("angered_god", "angry...", r"You have a strong feeling that [^.]* is angry\.\.\."),
+    ("angered_god", '"Thou', r'"Thou must relearn thy lessons!"|"Thou hast angered me\."|"Thou durst '),
+    # Monsters without a name, and the hero's own "you", begin with one of these words.
+    ("angered_shopkeeper", "gets angry!", r"(?<![\w-] )\b(?!The |It |Your? )[A-Z][\w'-]+ gets angry!"),
+    ("angered_shopkeeper", "is furious!", r"\b[A-Z][\w'-]+ is furious!"),
+    ("angered_shopkeeper", "You stole", r"You stole \d+ "),
+    ("picked_up", " - ", r"(?:^| )[a-zA-Z$#] - (?=an? |the |\d|[A-Z])"),
+    ("dropped", "You drop ", r"You drop (?!to the |like )"),
+    ("dropped", "the altar", r"(?:flash as [^.]* hits?| lands? on) the altar"),
+    ("prayed", "praying", r"You begin praying to "),
+    (
+        "prayed_well",
+        "You feel that",
+        r"You feel that [^.]* is (?:well-pleased|pleased(?: as punch)?|satisfied|ticklish|full)\.",
+    ),
+    ("entered_shop", "Welcome", r'! Welcome(?: again)? to [^"]*!"'),
+    ("entered_shop", "dare return", r"you dare return to "),
+    ("entered_shop", "shoplifters", r"mutters imprecations against shoplifters"),
+)
+_COUNTED = tuple((COLUMN[name], needle.encode(), re.compile(p.encode())) for name, needle, p in _PATTERNS)
+
+_MEALS_END = re.compile(rb"You finish eating|You're finally finished|You consume ")
+_TASTE = re.compile(
+    rb"[Dd]elicious|hits the spot| tastes |is bland\.|yummy|This satiates your|surprisingly good!"
+    rb"|A little goes a long way|Mmm, tripe|elf kibble|makes you feel like "
+)
+_STOPPED = b"You stop eating"
+
+_OFFER = re.compile(
+    rb"offers( only)? (\d+) gold pieces? for your ((?:(?! offers ).)+?)\. "
+    rb"Sell (it|them)\?(?: \[ynaq\] \(y\)( .)?)?"
+)
+_DROPPED = re.compile(rb"You drop (\d+) [^.]*\. [^.]*$")
+_QUOTE = re.compile(rb'"For you, ([^"]*?);(?: only)? (\d+) zorkmids? (?:per|for this) ([^"]*)\."')
+_COST = re.compile(rb"\bThe ([^.]*) will cost you (\d+) zorkmids?(?: each)?\.")
+_TAG = re.compile(rb"\((?:for sale|unpaid), (\d+) zorkmids?\)")
+_OWED = re.compile(rb'you pay for it!"|you bought it!|You owe |\(unpaid, ')
+_PAID = re.compile(rb"You (?:bought|paid for|stole|escaped the shop without paying)|debt is paid off")
+
+# What an item of a class looks like as long as it is not identified: "milky potion", "scroll labeled X".
+_LOOKS = re.compile(rb"(?:^|.* )(potion|scroll|wand|ring|spellbook)s?(?: (?:labeled|called|named) .*)?$")
+_CLASSES = {
+    b"potion": nethack.POTION_CLASS,
+    b"scroll": nethack.SCROLL_CLASS,
+    b"wand": nethack.WAND_CLASS,
+    b"ring": nethack.RING_CLASS,
+    b"spellbook": nethack.SPBOOK_CLASS,
+}
+_NEVER_A_SPELLBOOK = ("novel", "Book of the Dead")
+
+
+def _base_prices(kind: int) -> tuple[int, ...]:
+    items = [nethack.objclass(index) for index in range(nethack.NUM_OBJECTS)]
+    names = [(nethack.OBJ_NAME(item), item) for item in items if ord(item.oc_class) == kind]
+    return tuple(sorted({int(i.oc_cost) for name, i in names if name and name not in _NEVER_A_SPELLBOOK}))
+
+
+# Base prices that occur in each class, in gold pieces.
+BASE_PRICES: dict[bytes, tuple[int, ...]] = {look: _base_prices(kind) for look, kind in _CLASSES.items()}
+
+
+class Price(NamedTuple):
+    """What a shopkeeper gives (`offered`) or takes for an unidentified item."""
+
+    gold: int
+    quantity: int  # items that this is the price of
+    look: bytes  # key of BASE_PRICES
+    offered: bool
+    angry: bool = False
+
+
+class Said(NamedTuple):
+    """What a text says."""
+
+    counts: np.ndarray  # int16 [len(EVENTS)], without the events that are told by numbers
+    prices: tuple[Price, ...] = ()  # of unidentified items
+    offer: int = 0  # gold pieces, where the text ends with the question whether to sell
+    owes: bool = False  # something of the shop was taken or eaten
+    paid: bool = False  # ... and is paid for, or carried away
+
+
+NOTHING = Said(np.zeros(len(EVENTS), np.int16))
+_cache: dict[bytes, Said] = {}
+
+
+def read(text: bytes) -> Said:
+    """What the messages of a step say."""
+    said = _cache.get(text)
+    if said is None:
+        if len(_cache) >= _KEPT:
+            _cache.clear()
+        said = _cache[text] = _read(b" ".join(text.split()))
+    return said
+
+
+def base_prices(price: Price, charisma: int, tourist: bool) -> tuple[int, ...]:
+    """Base prices of its class that lead to this price.
+
+    A shopkeeper gives a half, or three eighths if she is one of those who see that the hero does not know the
+    item; she takes a third more for some items that he does not know, and changes that by his charisma.
+    Tourists are cheated both ways. What a dunce cap or a bare shirt does is not counted in.
+    """
+    if price.offered:
+        ways = ((1, 3), (1, 4)) if tourist else ((1, 2), (3, 8))
+    else:
+        more, of = _by_charisma(charisma)
+        if tourist:
+            more, of = more * 4, of * 3
+        ways = ((more, of), (more * 4, of * 3))
+
+    def leads_here(base: int) -> bool:
+        worth = (base or 5) * price.quantity
+        for times, divisor in ways:
+            gold = max(1, (worth * times * 10 // divisor + 5) // 10)
+            if price.angry:
+                gold += (gold + 2) // 3
+            if gold == price.gold:
+                return True
+        return False
+
+    return tuple(base for base in BASE_PRICES[price.look] if leads_here(base))
+
+
+def _by_charisma(charisma: int) -> tuple[int, int]:
+    """By what a shopkeeper multiplies and divides what she takes."""
+    for most, factor in ((5, (2, 1)), (7, (3, 2)), (10, (4, 3)), (15, (1, 1)), (17, (3, 4)), (18, (2, 3))):
+        if charisma <= most:
+            return factor
+    return (1, 2)
+
+
+def _read(text: bytes) -> Said:
+    counts = np.zeros(len(EVENTS), np.int16)
+    for column, needle, pattern in _COUNTED:
+        if needle in text:
+            counts[column] += len(pattern.findall(text))
+    counts[COLUMN["ate"]] = _meals(text)
+    offer, prices = _offers(text, counts) if b"gold piece" in text else (0, [])
+    if b"zorkmid" in text:
+        prices += _quotes(text, counts)
+    owes, paid = bool(_OWED.search(text)), bool(_PAID.search(text))
+    if not counts.any() and not owes and not paid:
+        return NOTHING
+    counts.flags.writeable = False
+    return Said(counts, tuple(prices), offer, owes, paid)
+
+
+def _meals(text: bytes) -> int:
+    """Meals that came to an end. How food tastes is said first, that it is finished only if it took long."""
+    if finished := len(_MEALS_END.findall(text)):
+        return finished
+    return int(_STOPPED not in text and _TASTE.search(text) is not None)
+
+
+def _offers(text: bytes, counts: np.ndarray) -> tuple[int, list[Price]]:
+    """The offer that waits for an answer, 0 if none does; and the prices of unidentified items."""
+    waits, prices = 0, []
+    for found in _OFFER.finditer(text):
+        only, gold, item, number, answer = found.groups()
+        if answer:  # the question of the step before still stands there, with its answer
+            continue
+        counts[COLUMN["price_offered"]] += 1
+        if found.end() == len(text):
+            waits = int(gold)
+        look = _LOOKS.match(item)
+        # The offer is for all items of a stack, whose number was said when it was dropped.
+        dropped = _DROPPED.search(text[: found.start()])
+        quantity = 1 if number == b"it" else int(dropped[1]) if dropped else 0
+        if look and quantity and not only:  # a shopkeeper short of gold offers all that she has
+            prices.append(Price(int(gold), quantity, look[1], True))
+    return waits, prices
+
+
+def _quotes(text: bytes, counts: np.ndarray) -> list[Price]:
+    spoken = [(item, gold, address == b"scum") for address, gold, item in _QUOTE.findall(text)]
+    spoken += [(item, gold, False) for item, gold in _COST.findall(text)]
+    # A thing that is picked up has its price spoken and written on it: one quote.
+    counts[COLUMN["price_quoted"]] += max(len(spoken), len(_TAG.findall(text)))
+    looks = [(_LOOKS.match(item), int(gold), angry) for item, gold, angry in spoken]
+    return [Price(gold, 1, look[1], False, angry) for look, gold, angry in looks if look]
