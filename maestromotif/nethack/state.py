@@ -118,14 +118,15 @@ _TALLIES = tuple(
 )
 _MINES = 2
 _NEAR = 3
-_FAR = 255  # a distance beyond the map
+_FAR = 1000  # where a place is that was not seen
 _SHREWD = 15  # the experience level at which Tourists are no longer cheated
 _CELLS = ROWS * COLUMNS
 _NOT_FOR_SALE = (nethack.FOOD_CLASS, nethack.COIN_CLASS, nethack.MAXOCLASSES)
 
 # What a square shows, as far as it matters. Places, which are remembered when they are covered, come last.
-_BLANK, _PLAIN, _PLAYER, _PRIEST, _SHOPKEEPER, _DOWN, _UP, _ALTAR = range(8)
-_KINDS, _FIRST_PLACE = 8, _DOWN
+_BLANK, _PLAIN, _PLAYER, _PRIEST, _SHOPKEEPER, _ALTAR, _DOWN, _UP = range(8)
+_KINDS, _FIRST_PLACE = 8, _ALTAR
+_PLACES = _KINDS - _FIRST_PLACE
 _BEINGS = {
     _SHOPKEEPER: ("shopkeeper",),
     _PRIEST: ("aligned priest", "high priest"),
@@ -134,7 +135,7 @@ _BEINGS = {
         *("priestess", "ranger", "rogue", "samurai", "tourist", "valkyrie", "wizard"),
     ),
 }
-_PLACES = {_ALTAR: ("altar",), _DOWN: ("staircase down", "ladder down"), _UP: ("staircase up", "ladder up")}
+_SHOWN_AS = {_ALTAR: ("altar",), _DOWN: ("staircase down", "ladder down"), _UP: ("staircase up", "ladder up")}
 _SYMBOLS = nethack.GLYPH_EXPLODE_OFF - nethack.GLYPH_CMAP_OFF
 
 
@@ -146,7 +147,7 @@ def _kind_of_glyph() -> np.ndarray:
             if nethack.permonst(monster).mname in names:
                 kinds[nethack.GLYPH_MON_OFF + monster] = kind
     for symbol in range(_SYMBOLS):
-        for kind, names in _PLACES.items():
+        for kind, names in _SHOWN_AS.items():
             if nethack.symdef.from_idx(symbol).explanation in names:
                 kinds[nethack.GLYPH_CMAP_OFF + symbol] = kind
     return kinds
@@ -189,7 +190,7 @@ class _Maps:
         self, glyphs: np.ndarray, chars: np.ndarray, moved: np.ndarray | None
     ) -> list[tuple[int, int, int]]:
         """Read what changed where `moved` (everywhere without); returns new places: (game, square, kind)."""
-        changed = np.flatnonzero(glyphs.reshape(-1, _CELLS) != self._glyphs)
+        changed = (glyphs.reshape(-1, _CELLS) != self._glyphs).ravel().nonzero()[0]
         game = changed // _CELLS
         if moved is not None:
             changed, game = changed[moved[game]], game[moved[game]]
@@ -204,7 +205,7 @@ class _Maps:
         self.counts += delta.reshape(games, _KINDS)
         self._glyphs.ravel()[changed] = shown
         flat[changed] = kinds
-        places = np.flatnonzero(kinds >= _FIRST_PLACE)
+        places = (kinds >= _FIRST_PLACE).nonzero()[0]
         if not len(places):
             return []
         square = changed[places] - game[places] * _CELLS
@@ -229,12 +230,15 @@ class Tracker:
         self.state, self.changes, self.events = state, changes, events
         self._column = {name: state[:, i] for i, name in enumerate(TRACKED)}
         self._maps = _Maps(games)
-        # The places of a level, remembered from where they were first shown on this visit: rows are stairs
-        # down, stairs up, altar. `_best`: how close the hero has come.
-        self._seen = np.zeros((3, games), bool)
-        self._place_x, self._place_y, self._best = (np.zeros((3, games), np.int64) for _ in range(3))
+        # The places of a level (altar, stairs down, stairs up), remembered from where they were first shown
+        # on this visit: x and y of each, and how close the hero has come.
+        self._known = np.zeros((2, _PLACES, games), bool)
+        self._seen, self._on = self._known
+        self._place = np.full((2, _PLACES, games), _FAR)
+        self._nearest = np.full((_PLACES, games), COLUMNS)
         self._level = np.full(games, -1, np.int64)  # 100 x dungeon number + level
-        self._x, self._y = np.zeros(games, np.int64), np.zeros(games, np.int64)
+        self._hero = np.zeros((2, games), np.int64)  # x and y
+        self._row = np.arange(games)
         self._starting = [frozenset[int]() for _ in range(games)]
         self._letters, self._classes = b"", b""
         self._inventory: list[tuple[bytes, bytes]] = [(b"", b"")] * games
@@ -245,8 +249,8 @@ class Tracker:
         self._tourist = np.zeros(games, bool)
         # What must not change in games that are not played; the game's axis first.
         self._memory = (
-            *(state, changes, events, self._seen.T, self._place_x.T, self._place_y.T, self._best.T),
-            *(self._level, self._x, self._y),
+            *(state, changes, events, self._seen.T, self._place.T, self._nearest.T),
+            *(self._level, self._hero.T),
         )
 
     def begin(self, game: int, obs: Mapping[str, np.ndarray], starting: Iterable[int] | None = None) -> None:
@@ -284,59 +288,68 @@ class Tracker:
 
     def _observe(self, obs: Mapping[str, np.ndarray], said: Mapping[int, Said], moved: np.ndarray) -> None:
         """All games are worked out, which is quicker; those that were not played get back what they had."""
-        if not moved.any():
+        playing = np.count_nonzero(moved)
+        if not playing:
             return
-        others = None if moved.all() else np.flatnonzero(~moved)
+        others = None if playing == len(moved) else (~moved).nonzero()[0]
         kept = [] if others is None else [array[others] for array in self._memory]
-        column, bl = self._column, obs["blstats"]
-        x, y = bl[:, X], bl[:, Y]
+        column, bl, changes, happened = self._column, obs["blstats"], self.changes, self.events
+        hero = bl[:, X : Y + 1].T
         before, level_before = column["depth"].copy(), column["xp_level"].copy()
         for name in ("step", "idle_steps", "still_steps"):
             column[name] += 1
+        column["still_steps"][(hero != self._hero).any(0)] = 0
         self.state[:, _STATUS_AT] = bl[:, _STATUS_FROM]
         depth = column["depth"]
         np.maximum(column["deepest"], depth, out=column["deepest"])
 
         level = bl[:, DUNGEON] * 100 + bl[:, LEVEL]
-        arrived = (level != self._level) & moved
-        first = np.zeros((3, len(bl)), bool)
-        arrivals = np.flatnonzero(arrived).tolist()
+        arrived = level != self._level
+        if others is not None:
+            arrived &= moved
+        first: list[tuple[int, int]] = []  # places that came into view: game, place
+        changes[:] = 0
+        happened[:] = 0
+        arrivals = arrived.nonzero()[0].tolist()
         for game in arrivals:
             for square, kind in self._arrive(game, obs, int(before[game])):
                 self._found(game, square, kind, first)
-        new_places = self._maps.update(obs["glyphs"], obs["chars"], None if others is None else moved)
-        for game, square, kind in new_places:
+        for game, square, kind in self._maps.update(
+            obs["glyphs"], obs["chars"], None if others is None else moved
+        ):
             self._found(game, square, kind, first)
 
+        explored = column["explored"]
         shown = _CELLS - self._maps.counts[:, _BLANK]
-        explored = (shown > column["explored"]) | arrived
-        np.copyto(column["explored"], shown, where=explored, casting="unsafe")
-        column["idle_steps"][explored] = 0
-        explored &= ~arrived
+        more = shown > explored
+        changes[:, 1] = more
+        if arrivals:
+            more |= arrived
+            changes[arrivals, 0] = depth_codes(before, depth)[arrivals]
+            changes[arrivals, 1] = 0
+            happened[:, COLUMN["descended"]] = changes[:, 0] == DEPTH_DEEPER
+            happened[:, COLUMN["ascended"]] = changes[:, 0] == DEPTH_HIGHER
+        np.copyto(explored, shown, where=more, casting="unsafe")
+        column["idle_steps"][more] = 0
+        changes[:, 2:] = self._approach(hero)[1:].T
+        for game, place in first:
+            if place:
+                changes[game, 1 + place] = STAIRS_SEEN
 
-        distance = self._look(x, y)
-        nearer = distance < self._best
-        code = nearer[:2] * np.where(distance[:2] == 0, np.int8(STAIRS_REACHED), np.int8(STAIRS_CLOSER))
-        code[first[:2]] = STAIRS_SEEN
-        np.minimum(self._best, distance, out=self._best)
-        self.changes[:, 0] = depth_codes(before, depth)
-        self.changes[:, 1] = explored
-        self.changes[:, 2:] = code.T
-
-        self.events[:] = 0
-        self.events[:, COLUMN["descended"]] = self.changes[:, 0] == DEPTH_DEEPER
-        self.events[:, COLUMN["ascended"]] = self.changes[:, 0] == DEPTH_HIGHER
-        self.events[:, COLUMN["gained_level"]] = np.maximum(column["xp_level"] - level_before, 0)
-        offered = column["offer"].nonzero()[0].tolist()
-        open_offers = {game: int(column["offer"][game]) for game in offered}
-        if offered:
-            column["offer"][offered] = 0
+        gained = column["xp_level"] - level_before
+        if gained.any():
+            happened[:, COLUMN["gained_level"]] = np.maximum(gained, 0)
+        open_offers = {game: int(column["offer"][game]) for game in column["offer"].nonzero()[0].tolist()}
+        for game in open_offers:
+            column["offer"][game] = 0
         for game, words in said.items():
-            self._hear(game, words, bl[game], open_offers.get(game, 0))
-        self._shops(arrivals, said, x, y, moved)
-        self._beings(x, y)
+            if words is not events.NOTHING:
+                self._hear(game, words, bl[game], open_offers.get(game, 0), game in arrivals)
+        if self._doors:
+            self._leave_shops(bl, moved)
+        self._beings(hero)
         self._carry(obs, moved)
-        self._x[:], self._y[:] = x, y
+        self._hero[:] = hero
         if others is not None:
             for array, rows in zip(self._memory, kept, strict=True):
                 array[others] = rows
@@ -348,7 +361,7 @@ class Tracker:
         depth, came_from = int(column["depth"][game]), int(self._level[game])
         self._level[game] = 100 * dungeon + level
         self._seen[:, game] = False
-        self._best[:, game] = _FAR
+        self._place[:, :, game], self._nearest[:, game] = _FAR, COLUMNS
         # Who comes by stairs stands on their other end; every episode begins on stairs up.
         if came_from < 0 or (column["on_downstairs"][game] and depth > before):
             self._stand_on(game, _UP, x, y)
@@ -366,16 +379,18 @@ class Tracker:
     def _stand_on(self, game: int, kind: int, x: int, y: int) -> None:
         place = kind - _FIRST_PLACE
         self._seen[place, game] = True
-        self._place_x[place, game], self._place_y[place, game], self._best[place, game] = x, y, 0
+        self._place[:, place, game] = x, y
+        self._nearest[place, game] = 0
 
-    def _found(self, game: int, square: int, kind: int, first: np.ndarray) -> None:
-        """A place is shown; `first` [3, N] is set where it is the first of its kind on this visit."""
+    def _found(self, game: int, square: int, kind: int, first: list[tuple[int, int]]) -> None:
+        """A place is shown; it joins `first` if it is the first of its kind on this visit."""
         if kind == _DOWN:
             self._way_down(game, square)
         place = kind - _FIRST_PLACE
         if not self._seen[place, game]:
-            self._seen[place, game] = first[place, game] = True
-            self._place_y[place, game], self._place_x[place, game] = divmod(square, COLUMNS)
+            self._seen[place, game] = True
+            self._place[:, place, game] = square % COLUMNS, square // COLUMNS
+            first.append((game, place))
 
     def _way_down(self, game: int, square: int) -> None:
         """Two ways down from one level of the main dungeon: one of them leads into the Mines."""
@@ -386,26 +401,27 @@ class Tracker:
             if len(ways) > 1:
                 self._column["branch_depth"][game] = self._column["depth"][game]
 
-    def _look(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        """Where the hero stands; returns her distance from each place, int64 [3, N], `_FAR` if not seen."""
-        state, seen = self.state, self._seen
-        dx, dy = np.where(seen, self._place_x - x, 0), np.where(seen, self._place_y - y, 0)
-        distance: np.ndarray = np.maximum(abs(dx), abs(dy))
-        distance[~seen] = _FAR
-        on = distance == 0
-        for at, both in ((_AT["downstairs_seen"], seen), (_AT["on_downstairs"], on)):
-            state[:, at : at + 2] = both[:2].T
-        at = _AT["downstairs_dx"]
-        state[:, at : at + 4 : 2], state[:, at + 1 : at + 4 : 2] = dx[:2].T, dy[:2].T
-        state[:, _AT["altar_near"]] = distance[2] <= _NEAR
-        state[:, _AT["on_altar"]] = on[2]
-        self._column["still_steps"][(x != self._x) | (y != self._y)] = 0
-        return distance
+    def _approach(self, hero: np.ndarray) -> np.ndarray:
+        """Where the hero stands among the places; returns codes of having come closer, int8 [places, N]."""
+        state, on, games = self.state, self._on, len(self.state)
+        offset = self._place - hero[:, None]
+        away = abs(offset)
+        distance = np.maximum(away[0], away[1])
+        offset *= self._seen
+        np.equal(distance, 0, out=on)
+        at = _AT["downstairs_seen"]  # the first of four columns side by side
+        state[:, at : at + 4] = self._known[:, 1:].reshape(4, games).T
+        at = _AT["downstairs_dx"]  # here too
+        state[:, at : at + 4] = offset[:, 1:].swapaxes(0, 1).reshape(4, games).T
+        state[:, _AT["altar_near"]] = distance[0] <= _NEAR
+        state[:, _AT["on_altar"]] = on[0]
+        closer = distance < self._nearest
+        np.minimum(self._nearest, distance, out=self._nearest)
+        codes: np.ndarray = closer * (on + np.int8(STAIRS_CLOSER))
+        return codes
 
-    def _hear(self, game: int, words: Said, bl: np.ndarray, open_offer: int) -> None:
+    def _hear(self, game: int, words: Said, bl: np.ndarray, open_offer: int, arrived: bool) -> None:
         """Take in what the messages of a game's step say; `open_offer` waited for an answer before it."""
-        if words is events.NOTHING:
-            return
         column, told = self._column, self.events[game]
         told += words.counts
         if words.offer and words.offer == open_offer:
@@ -420,39 +436,38 @@ class Tracker:
             self.state[game, at] += sum(told.item(event) for event in columns)
         if told[COLUMN["ate"]] and bl[DUNGEON] == _MINES:
             column["has_eaten_in_mines"][game] = 1
+        if told[COLUMN["entered_shop"]]:
+            self._enter_shop(game, int(bl[X]), int(bl[Y]), arrived)
         if words.owes or words.paid:
             column["unpaid"][game] = not words.paid
 
-    def _shops(
-        self, arrivals: list[int], said: Mapping[int, Said], x: np.ndarray, y: np.ndarray, moved: np.ndarray
-    ) -> None:
-        """Who is in a shop: whoever was greeted at its door, and has not gone back out through it."""
-        for game, words in said.items():
-            if words.counts[COLUMN["entered_shop"]]:
-                inwards = (0, 0)  # who fell in leaves only with the level
-                if game not in arrivals:
-                    inwards = (int(np.sign(x[game] - self._x[game])), int(np.sign(y[game] - self._y[game])))
-                self._doors[game] = (int(x[game]), int(y[game]), *inwards)
+    def _enter_shop(self, game: int, x: int, y: int, arrived: bool) -> None:
+        """The hero was greeted at a shop's door; or inside if she fell in, and then leaves with the level."""
+        inwards = np.zeros(2) if arrived else np.sign([x, y] - self._hero[:, game])
+        self._doors[game] = (x, y, *inwards.astype(int).tolist())
+
+    def _leave_shops(self, bl: np.ndarray, moved: np.ndarray) -> None:
+        """A shop is left by going back out through its door."""
         for game in [game for game in self._doors if moved[game]]:
             door_x, door_y, dx, dy = self._doors[game]
-            inside = (x[game] - door_x) * dx + (y[game] - door_y) * dy >= 0
+            inside = (bl[game, X] - door_x) * dx + (bl[game, Y] - door_y) * dy >= 0
             self._column["in_shop"][game] = inside
             if not inside:
                 del self._doors[game]
                 self._column["unpaid"][game] = 0
 
-    def _beings(self, x: np.ndarray, y: np.ndarray) -> None:
+    def _beings(self, hero: np.ndarray) -> None:
         """Altars, shopkeepers, priests and players in view."""
-        column, counts = self._column, self._maps.counts
-        column["altar_in_view"][:] = counts[:, _ALTAR] > 0
-        column["shopkeeper_in_view"][:] = counts[:, _SHOPKEEPER] > 0
-        column["priest_in_view"][:] = counts[:, _PRIEST] > 0
-        herself = self._maps.kinds[np.arange(len(x)), y * COLUMNS + x] == _PLAYER
-        column["player_in_view"][:] = counts[:, _PLAYER] > herself
-        column["shopkeeper_near"][:] = 0
-        for game in np.flatnonzero(counts[:, _SHOPKEEPER]).tolist():
-            near = self._maps.near(game, _SHOPKEEPER, int(x[game]), int(y[game]))
-            column["shopkeeper_near"][game] = near
+        state, counts = self.state, self._maps.counts
+        others = counts > 0
+        herself = self._maps.kinds[self._row, hero[1] * COLUMNS + hero[0]] == _PLAYER
+        others[:, _PLAYER] = counts[:, _PLAYER] > herself
+        for at, last in ((_AT["altar_in_view"], _ALTAR), (_AT["priest_in_view"], _PRIEST)):
+            state[:, at : at + 2] = others[:, last : last - 2 : -1]
+        near = self._column["shopkeeper_near"]
+        near[:] = 0
+        for game in others[:, _SHOPKEEPER].nonzero()[0].tolist():
+            near[game] = self._maps.near(game, _SHOPKEEPER, *hero[:, game].tolist())
 
     def _carry(self, obs: Mapping[str, np.ndarray], moved: np.ndarray) -> None:
         """Count what could be sold, in the games whose inventory changed."""
