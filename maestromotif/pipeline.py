@@ -31,6 +31,7 @@ NOT_IN_KEYS = {
     "nethack.workers",
     "nethack.loader",
     "nethack.options",  # the file's content is in the key
+    "collect.recordings",  # so are the names and sizes of the files in the folder
     "language.path",  # the file's content is in the key by its SHA-256
     "language.cache",
     "language.threads",
@@ -43,6 +44,19 @@ Contents = dict[str, str]  # what is read, in words -> SHA-256
 def game_contents(config: Config) -> Contents:
     """The file of NetHack's options, if the config names one."""
     return file_contents("nethack.options", config.nethack.options) if config.nethack.options else {}
+
+
+def collect_contents(config: Config) -> Contents:
+    """The game, and what else is played or read: arenas of one's own, recorded games."""
+    contents = game_contents(config)
+    for name in config.collect.arenas:
+        if name.endswith(".des"):
+            contents |= file_contents("collect.arenas", name)
+    if config.collect.recordings is not None:
+        from maestromotif.preferences import recordings
+
+        contents["recordings"] = recordings.identity(Path(config.collect.recordings))
+    return contents
 
 
 def skill_contents(config: Config) -> Contents:
@@ -123,7 +137,7 @@ STAGES = (
         "maestromotif.preferences.collect:run",
         inputs=(),
         settings=("run", "nethack.games", "nethack.character", "nethack.options", "collect"),
-        contents=game_contents,
+        contents=collect_contents,
     ),
     Stage(
         "annotate",

@@ -56,7 +56,7 @@ Change = Literal["depth", "explored", "downstairs", "upstairs"]
 
 
 class CollectSettings(Section):
-    """Play of a scripted explorer and of uniformly random actions, from which observations are taken."""
+    """Where observations are taken from: an explorer's and random play, arenas, recorded games."""
 
     explorer_steps: int = Field(
         40_000, ge=0, description="environment steps of the scripted explorer, all games together"
@@ -64,6 +64,17 @@ class CollectSettings(Section):
     random_steps: int = Field(
         10_000, ge=0, description="environment steps of random play, all games together"
     )
+    arena_steps: int = Field(
+        4_000, ge=0, description="environment steps of the explorer in arenas, all games and arenas together"
+    )
+    arenas: tuple[str, ...] = Field(
+        ("shop", "altar", "stairs"),
+        description="arenas, by name or path of a .des file; each gets an equal share of the steps",
+    )
+    recordings: str | None = Field(
+        None, description="directory of recorded games as nle.dataset reads them; null: none"
+    )
+    recording_steps: int = Field(10_000, ge=0, description="steps taken from the recordings, at most")
     max_steps: int = Field(1_000, ge=1, description="step cap of an episode")
 
 

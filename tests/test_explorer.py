@@ -1,26 +1,17 @@
-"""The scripted explorer and the collection of observations, with real games."""
+"""The scripted explorer: its maps and ways, and real games that it plays."""
 
-import json
-import logging
-import os
-import signal
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from nle import nethack
 
-from maestromotif.errors import UserError
 from maestromotif.nethack.game import End
 from maestromotif.nethack.keys import INDEX, NUM_ACTIONS
 from maestromotif.nethack.pool import GamePool
-from maestromotif.preferences import collect, dataset, maps
+from maestromotif.preferences import maps
 from maestromotif.preferences.explorer import Explorer
-from maestromotif.settings import CollectSettings, Config, NethackSettings, RunSettings, TaskSettings
-from maestromotif.store import Work
 
 # Paths.
 
@@ -172,82 +163,3 @@ def test_nobody_strikes_a_shopkeeper() -> None:
     for arena in ("shop", "theft"):
         for told in messages_of_play(arena, 60):
             assert not any(b"Really attack" in message for message in told)
-
-
-# The collection.
-
-
-def config(workers: int = 2, explorer: int = 150, random: int = 90, max_steps: int = 30) -> Config:
-    return Config(
-        run=RunSettings(name="test", seed=4),
-        skills=("descender",),
-        nethack=NethackSettings(games=4, workers=workers),
-        collect=CollectSettings(explorer_steps=explorer, random_steps=random, max_steps=max_steps),
-        task=TaskSettings(name="t", words="w", program="p.py", success=("depth >= 2",)),
-    )
-
-
-def test_the_collection_holds_what_was_asked_for(tmp_path: Path) -> None:
-    work = Work(tmp_path / "work")
-    facts = collect.run(config(), {}, work)
-    observations = dataset.load(work.path / "observations.npz")
-    assert np.bincount(observations.source).tolist() == [150, 90]
-    assert (np.diff(observations.source) >= 0).all()
-    assert observations.changes.dtype == np.int8
-    assert len(set(observations.messages.tolist())) == len(observations.messages) == facts["messages"]
-    # Numbers in the order of first appearance, none of them unused.
-    _, first = np.unique(observations.message_id, return_index=True)
-    assert (np.diff(first) > 0).all()
-    assert len(first) == len(observations.messages)
-    episodes = json.loads((work.path / "episodes.json").read_text())
-    assert {episode["source"] for episode in episodes} == {"explorer", "random"}
-    assert max(episode["steps"] for episode in episodes) == 30
-    # 150 steps of 4 games are 38 each: a segment of 30 and one of 8.
-    assert sum(e["steps"] for e in episodes if e["source"] == "explorer") == 38 * 4
-    json.dumps(facts)
-
-
-def test_the_collection_does_not_depend_on_workers_or_kills(tmp_path: Path) -> None:
-    whole, resumed = Work(tmp_path / "whole"), Work(tmp_path / "resumed")
-    facts = collect.run(config(), {}, whole)
-    # What a killed stage leaves behind: some of its segments.
-    for name in ("segment-00001.npz", "segment-00002.npz"):
-        (resumed.scratch / name).write_bytes((whole.scratch / name).read_bytes())
-    assert collect.run(config(workers=1), {}, resumed) == facts
-    assert resumed.outputs() == whole.outputs()
-    assert set(whole.outputs()) == {"observations.npz", "episodes.json"}
-
-
-def test_a_segment_whose_worker_died_is_played_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    whole, hurt = Work(tmp_path / "whole"), Work(tmp_path / "hurt")
-    facts = collect.run(config(), {}, whole)
-    step, steps = GamePool.step, []
-
-    def step_and_kill(pool: GamePool, actions: np.ndarray) -> None:
-        steps.append(1)
-        if len(steps) == 20:
-            victim = pool._processes[1]
-            os.kill(victim.pid or 0, signal.SIGKILL)
-            victim.join()
-        step(pool, actions)
-
-    monkeypatch.setattr(GamePool, "step", step_and_kill)
-    with caplog.at_level(logging.WARNING):
-        assert collect.run(config(), {}, hurt) == facts
-    assert hurt.outputs() == whole.outputs()
-    assert "its episodes are lost" in caplog.text
-
-
-def test_nothing_to_collect_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="explorer_steps and random_steps are both 0"):
-        collect.run(config(explorer=0, random=0), {}, Work(tmp_path / "work"))
-
-
-def test_random_play_walks_and_rarely_prays() -> None:
-    drawn_actions = collect.random_actions(2_000, 10, np.random.default_rng(0))
-    shares = np.bincount(drawn_actions.reshape(-1), minlength=NUM_ACTIONS) / drawn_actions.size
-    assert shares[INDEX["north"] : INDEX["northwest"] + 1].sum() > 0.5
-    assert shares[INDEX["pray"]] < 0.001
-    assert (np.delete(shares, INDEX["pray"]) > 0).all()

@@ -17,7 +17,7 @@ task:
   program: {program}
   success: ["depth >= 2"]
 nethack: {{games: 8, workers: 2, max_steps: 120}}
-collect: {{explorer_steps: 3200, random_steps: 1600, max_steps: 200}}
+collect: {{explorer_steps: 3200, random_steps: 1600, arena_steps: 240, max_steps: 200}}
 language: {{model: smollm2-135m-instruct}}
 annotate: {{captions: 12, pairs: 60, chunk: 4, changes: [depth, explored, downstairs, upstairs]}}
 distil: {{epochs: 4, batch: 32}}

@@ -15,10 +15,10 @@ import numpy as np
 from maestromotif.dashboard import replay as replays
 from maestromotif.errors import UserError
 from maestromotif.evaluation.statistics import Interval
+from maestromotif.preferences.dataset import SOURCES
 from maestromotif.settings import Config
 from maestromotif.store import Artefact
 
-SOURCES = ("explorer", "random")  # codes 0 and 1 of observations.npz
 CHANGES = ("depth", "explored", "downstairs", "upstairs")  # columns of its changes
 
 

@@ -23,6 +23,7 @@ from maestromotif import skill as skills
 from maestromotif.dashboard import evidence, replay, svg, wandb_run
 from maestromotif.dashboard.evidence import Evidence
 from maestromotif.evaluation.statistics import intervals_overlap
+from maestromotif.preferences.dataset import SOURCES
 from maestromotif.settings import Config
 from maestromotif.store import Artefact, Work
 
@@ -171,6 +172,7 @@ def _collected(collected: evidence.Collected | None) -> dict[str, Any] | None:
         "distinct": _thousands(collected.distinct),
         "depths": _depths([(play.source, play.deepest) for play in collected.plays]),
         "swatches": [(play.source, agent_colour(play.source)) for play in collected.plays],
+        "recorded": any(play.source == "recordings" for play in collected.plays),
         "plays": [
             {
                 "source": play.source,
@@ -579,7 +581,7 @@ def _limits(config: Config, found: Evidence) -> list[str]:
 
 def agent_colour(name: str) -> str:
     """CSS class of an agent or a source of observations."""
-    return name if name in (*AGENTS, *evidence.SOURCES) else "c9"
+    return name if name in (*AGENTS, *SOURCES) else "c9"
 
 
 def _config_text(config: Config) -> str:

@@ -1,32 +1,40 @@
-"""Collects observations: the messages and changes of a scripted explorer's and of random play.
+"""Collects observations: messages, changes and events of play without any trained agent.
+
+The sources are a scripted explorer and random play in whole dungeons, the explorer in arenas, where rare
+things happen often, and recorded games. They stay apart in what is written.
 
 Play is cut into segments of at most `collect.max_steps` steps a game. Every segment begins new episodes in
 all games, with seeds of its own, and is written as a whole; a stage that was killed plays only the segments
 that are missing. What comes out is a function of the settings, whatever the number of worker processes.
 """
 
-from collections import Counter
+import logging
+import tempfile
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
-from importlib.metadata import version
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from maestromotif.errors import UserError
+from maestromotif.nethack import arena, events
+from maestromotif.nethack.events import EVENTS
 from maestromotif.nethack.game import End
 from maestromotif.nethack.keys import INDEX, NAMES, NUM_ACTIONS
 from maestromotif.nethack.observation import MESSAGE_BYTES
-from maestromotif.nethack.pool import GamePool
-from maestromotif.nethack.state import CHANGES
+from maestromotif.nethack.pool import GamePool, open_pool
+from maestromotif.nethack.state import CHANGES, depth_codes
+from maestromotif.preferences import card, recordings
+from maestromotif.preferences.dataset import ARENA, EXPLORER, RANDOM, RECORDINGS, SOURCES
 from maestromotif.preferences.explorer import Explorer
 from maestromotif.progress import Progress
 from maestromotif.settings import Config
 from maestromotif.store import Artefact, Work
 
-EXPLORER, RANDOM = 0, 1  # codes of `source`
-SOURCES = ("explorer", "random")
+log = logging.getLogger("maestromotif")
 
 # Random play: how often each action is drawn, against 1 for those that are not named. Mostly it walks, so
 # that it gets about; praying is rare, because a second prayer soon after the first is what kills (uniform
@@ -36,57 +44,139 @@ RANDOM_WEIGHTS = (
     | dict.fromkeys(NAMES[INDEX["far_north"] : INDEX["far_northwest"] + 1], 2.0)
     | {"down": 4.0, "up": 4.0, "search": 3.0, "kick": 2.0, "more": 0.5, "enhance": 0.2, "pray": 0.02}
 )
-RARE = ("altar", "You sold")  # words of messages that a short collection may lack
 TRIES = 3  # to play a segment whose games were lost with a dying worker
+_MOST = np.iinfo(np.int8).max  # events of one kind on one step, and levels
+_CAUSE = "S128"
+
+
+@dataclass(frozen=True, eq=False)  # the same arena may be asked for twice
+class _Stretch:
+    """So many steps of one source; of play in one arena."""
+
+    source: int
+    steps: int
+    arena: str | None = None
 
 
 @dataclass(frozen=True)
 class _Segment:
-    """A piece of the collection; its number decides about its episodes and its random actions."""
+    """A piece of a stretch; its number decides about its episodes and its random actions."""
 
     number: int
-    source: int
-    length: int  # steps a game
+    stretch: _Stretch
+    length: int  # steps a game; of recordings, of all of them
 
     @property
     def file(self) -> str:
         return f"segment-{self.number:05d}.npz"
 
+    def steps(self, games: int) -> int:
+        return self.length if self.stretch.source == RECORDINGS else self.length * games
+
+
+class _Notes:
+    """What is kept of the steps of a segment, message by message; messages are numbered as they come."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[bytes, int] = {}
+        self.episodes: list[tuple[int, int, int]] = []  # steps, deepest, end
+        self.causes: list[bytes] = []  # of death, one an episode
+
+    def number(self, message: bytes) -> int:
+        return self._numbers.setdefault(message, len(self._numbers))
+
+    def episode(self, steps: int, deepest: int, end: int, cause: bytes) -> None:
+        self.episodes.append((steps, deepest, end))
+        self.causes.append(cause)
+
+    def arrays(
+        self, message_id: np.ndarray, changes: np.ndarray, counts: np.ndarray, depth: np.ndarray
+    ) -> dict[str, np.ndarray]:
+        """Everything for the segment's file: the notes, and arrays with any leading axes in order of play."""
+        return {
+            "messages": np.array(list(self._numbers), f"S{MESSAGE_BYTES}"),
+            "message_id": message_id.reshape(-1).astype(np.int32),
+            "changes": changes.reshape(-1, len(CHANGES)).astype(np.int8),
+            "events": np.minimum(counts, _MOST).reshape(-1, len(EVENTS)).astype(np.int8),
+            "depth": np.minimum(depth, _MOST).reshape(-1).astype(np.int8),
+            "episodes": np.array(self.episodes, np.int64).reshape(-1, 3),
+            "causes": np.array(self.causes, _CAUSE),
+        }
+
 
 def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, Any]:
-    """Makes `observations.npz` and `episodes.json`; returns figures for the manifest.
+    """Makes `observations.npz`, `episodes.json` and `card.md`; returns figures for the manifest.
 
-    Observations are in the order of play: segment by segment, step by step, game by game, the explorer's
-    first. An episode's last step is among them, with the message that ended it.
+    Observations are in the order of play: source by source, segment by segment, step by step, game by game.
+    An episode's last step is among them, with the message that ended it.
     """
     del inputs  # the first stage has none
-    games, settings = config.nethack.games, config.collect
-    if not settings.explorer_steps + settings.random_steps:
-        raise UserError("collect: explorer_steps and random_steps are both 0; at least one must be more")
-    segments = list(_segments(config))
+    stretches = _stretches(config)
+    _check(stretches, config)
+    games = config.nethack.games
+    segments = list(_segments(stretches, config))
     missing = [segment for segment in segments if not (work.scratch / segment.file).exists()]
-    done = sum(segment.length for segment in segments if segment not in missing) * games
-    played = sum(segment.length for segment in segments) * games
-    if missing:
-        with (
-            Progress("collect", total=played, unit="steps", done=done) as progress,
-            GamePool(games, "collect", config.run.seed, settings.max_steps, config.nethack.workers) as pool,
-        ):
-            for segment in missing:
-                arrays = _play(segment, pool, config, progress)
-                work.write_arrays(f"{work.scratch.name}/{segment.file}", **arrays)
+    total = sum(segment.steps(games) for segment in segments)
+    left = sum(segment.steps(games) for segment in missing)
+    with Progress("collect", total=total, unit="steps", done=total - left) as progress:
+        for place, group in groupby(missing, key=lambda segment: segment.stretch.arena or ""):
+            with ExitStack() as stack:
+                pool: GamePool | None = None
+                for segment in group:
+                    if segment.stretch.source == RECORDINGS:
+                        arrays = _read(segment, config, progress)
+                    else:
+                        pool = pool or stack.enter_context(
+                            open_pool(config, "collect", games, config.collect.max_steps, arena=place or None)
+                        )
+                        arrays = _play(segment, pool, config, progress)
+                    work.write_arrays(f"{work.scratch.name}/{segment.file}", **arrays)
     return _join(segments, config, work)
 
 
-def _segments(config: Config) -> Iterator[_Segment]:
-    """Enough whole steps of all games for the steps wanted of each source."""
+def _stretches(config: Config) -> list[_Stretch]:
+    """What is asked for, in order. Raises UserError if it is nothing."""
+    settings = config.collect
+    asked = [_Stretch(EXPLORER, settings.explorer_steps), _Stretch(RANDOM, settings.random_steps)]
+    for i, name in enumerate(settings.arenas):  # equal shares; the first ones get what is left over
+        share, over = divmod(settings.arena_steps, len(settings.arenas))
+        asked.append(_Stretch(ARENA, share + (i < over), name))
+    if settings.recordings is not None:
+        asked.append(_Stretch(RECORDINGS, settings.recording_steps))
+    asked = [stretch for stretch in asked if stretch.steps]
+    if not asked:
+        raise UserError(
+            "collect: explorer_steps and random_steps are both 0, and no arenas or recordings are asked for; "
+            "at least one must be more"
+        )
+    return asked
+
+
+def _check(stretches: list[_Stretch], config: Config) -> None:
+    """Raises UserError for what does not exist, before anything is played."""
+    for stretch in stretches:
+        if stretch.arena is not None:
+            with tempfile.TemporaryDirectory(prefix="maestromotif-") as folder:
+                arena.build(stretch.arena, Path(folder))
+    if config.collect.recordings is not None:
+        recordings.find(Path(config.collect.recordings))
+
+
+def _segments(stretches: list[_Stretch], config: Config) -> Iterator[_Segment]:
+    """Enough whole steps of all games for each stretch; all recordings are one segment."""
     number = 0
-    for source, steps in ((EXPLORER, config.collect.explorer_steps), (RANDOM, config.collect.random_steps)):
-        left = -(-steps // config.nethack.games)
+    for stretch in stretches:
+        if stretch.source == RECORDINGS:
+            yield _Segment(number, stretch, stretch.steps)
+            continue
+        left = -(-stretch.steps // config.nethack.games)
         while left:
             length = min(left, config.collect.max_steps)
-            yield _Segment(number, source, length)
+            yield _Segment(number, stretch, length)
             number, left = number + 1, left - length
+
+
+# ---------------------------------------------------------------------------------------------- play
 
 
 def random_actions(length: int, games: int, rng: np.random.Generator) -> np.ndarray:
@@ -117,93 +207,138 @@ def _play_once(
     pool.reset(segment.number * (config.collect.max_steps + 1))
     explorer = Explorer(games, config.run.seed)
     drawn = random_actions(length, games, np.random.default_rng([config.run.seed, segment.number]))
-    numbers: dict[bytes, int] = {}
+    notes = _Notes()
     message_id = np.zeros((length, games), np.int32)
     changes = np.zeros((length, games, len(CHANGES)), np.int8)
-    episodes: list[tuple[int, int, int]] = []  # steps, deepest, end
+    counts = np.zeros((length, games, len(EVENTS)), np.int16)
+    depth = np.zeros((length, games), np.int32)
     for t in range(length):
-        pool.step(explorer.act(pool) if segment.source == EXPLORER else drawn[t])
+        pool.step(drawn[t] if segment.stretch.source == RANDOM else explorer.act(pool))
         ended = pool.ended != End.NOT
         lines = np.where(ended[:, None], pool.final["message"], pool.obs["message"])
         for game in range(games):
             message = lines[game].tobytes().rstrip(b"\0") if lines[game, 0] else b""
-            message_id[t, game] = numbers.setdefault(message, len(numbers))
-        changes[t] = pool.changes
+            message_id[t, game] = notes.number(message)
+        changes[t], counts[t] = pool.changes, pool.events
+        depth[t] = np.where(ended, pool.final_state["depth"], pool.state["depth"])
         for game in np.flatnonzero(ended).tolist():
             end, state = int(pool.ended[game]), pool.final_state
-            episodes.append((int(state["step"][game]), int(state["deepest"][game]), end))
+            cause = bytes(pool.cause[game]) if end == End.DEATH else b""
+            notes.episode(int(state["step"][game]), int(state["deepest"][game]), end, cause)
         progress.advance(games)
     for game in np.flatnonzero(pool.state["step"]).tolist():  # cut off by the end of the segment
         state = pool.state
-        episodes.append((int(state["step"][game]), int(state["deepest"][game]), int(End.TRUNCATED)))
-    return {
-        "messages": np.array(list(numbers), f"S{MESSAGE_BYTES}"),
-        "message_id": message_id.reshape(-1),
-        "changes": changes.reshape(-1, len(CHANGES)),
-        "episodes": np.array(episodes, np.int64).reshape(-1, 3),
+        notes.episode(int(state["step"][game]), int(state["deepest"][game]), int(End.TRUNCATED), b"")
+    return notes.arrays(message_id, changes, counts, depth)
+
+
+# ---------------------------------------------------------------------------------------- recordings
+
+
+def _read(segment: _Segment, config: Config, progress: Progress) -> dict[str, np.ndarray]:
+    """The arrays of recorded games: whole ones in random order, the last one cut to the steps asked for.
+
+    A recording that cannot be read is left out, with a warning, and counted.
+    """
+    assert config.collect.recordings is not None
+    paths = recordings.find(Path(config.collect.recordings))
+    order = np.random.default_rng([config.run.seed, segment.number]).permutation(len(paths))
+    notes, broken, read = _Notes(), 0, 0
+    parts: list[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]] = []
+    left = segment.length
+    for path in (paths[i] for i in order):
+        if not left:
+            break
+        try:
+            game = recordings.read(path)
+        except recordings.BrokenError as error:
+            broken += 1
+            log.warning("%s: left out: %s", path, error)
+            continue
+        parts.append(_recorded(game, left, path, notes))
+        steps = len(parts[-1][0])
+        read, left = read + 1, left - steps
+        progress.advance(steps)
+    if not parts:
+        raise UserError(
+            f"{config.collect.recordings}: none of its {len(paths)} recordings can be read; "
+            "set collect.recordings to a directory that NLE has written, or to null"
+        )
+    if left:
+        log.warning(
+            "%s: its recordings have %d steps, %d were asked for (collect.recording_steps)",
+            config.collect.recordings,
+            segment.length - left,
+            segment.length,
+        )
+        progress.advance(left)
+    return notes.arrays(*(np.concatenate(column) for column in zip(*parts, strict=True))) | {
+        "recordings": np.array([read, broken, len(paths)], np.int64)
     }
 
 
+def _recorded(
+    game: recordings.Recording, most: int, path: Path, notes: _Notes
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Message numbers, changes, events and depth of at most `most` steps of a recorded game."""
+    whole = len(game) <= most
+    steps = min(len(game), most)
+    message_id = np.array([notes.number(message) for message in game.messages[:steps]], np.int32)
+    counts = np.array([events.read(text).counts for text in game.texts[:steps]], np.int16)
+    depth = game.depth[:steps].astype(np.int32)
+    before = np.concatenate([depth[:1], depth[:-1]])
+    known = (before != recordings.UNKNOWN) & (depth != recordings.UNKNOWN)
+    changes = np.zeros((steps, len(CHANGES)), np.int8)
+    changes[:, list(CHANGES).index("depth")] = np.where(known, depth_codes(before, depth), 0)
+    counts[:, events.COLUMN["descended"]] = known & (depth > before)
+    counts[:, events.COLUMN["ascended"]] = known & (depth < before)
+    ending = recordings.endings(path.parent).get(path.name) if whole else None
+    end = End.TRUNCATED if ending is None else End.LEFT if ending.left else End.DEATH
+    cause = ending.cause.encode() if ending is not None and end == End.DEATH else b""
+    notes.episode(steps, int(depth.max(initial=0)), int(end), cause)
+    return message_id, changes, counts, depth
+
+
+# ---------------------------------------------------------------------------------------- the artefact
+
+
 def _join(segments: list[_Segment], config: Config, work: Work) -> dict[str, Any]:
-    """Write the artefact from all segments; as many steps of each source as were asked for."""
+    """Write the artefact from all segments; as many steps of each stretch as were asked for."""
     numbers: dict[bytes, int] = {}
-    ids: list[np.ndarray] = []
-    changes: list[np.ndarray] = []
+    columns: dict[str, list[np.ndarray]] = {
+        name: [] for name in ("message_id", "changes", "events", "depth", "source")
+    }
     episodes: list[dict[str, Any]] = []
-    left = [config.collect.explorer_steps, config.collect.random_steps]
-    wanted = tuple(left)
+    recorded: list[int] | None = None
+    left = {segment.stretch: segment.stretch.steps for segment in segments}
     for segment in segments:
-        part = _read(work.scratch / segment.file)
-        kept = part["message_id"][: left[segment.source]]
-        left[segment.source] -= len(kept)
-        changes.append(part["changes"][: len(kept)])
+        source = segment.stretch.source
+        with np.load(work.scratch / segment.file) as file:
+            part = dict(file)
+        kept = part["message_id"][: left[segment.stretch]]
+        left[segment.stretch] -= len(kept)
         # Numbers follow the order of first appearance, and a message met only in steps left out has none.
         local, first = np.unique(kept, return_index=True)
         translate = np.zeros(len(part["messages"]), np.int32)
         for i in local[np.argsort(first)]:
             translate[i] = numbers.setdefault(bytes(part["messages"][i]), len(numbers))
-        ids.append(translate[kept])
-        for steps, deepest, end in part["episodes"].tolist():
-            how = {"steps": steps, "deepest": deepest, "end": End(end).name.lower()}
-            episodes.append({"source": SOURCES[segment.source], **how})
-    messages = np.array(list(numbers), f"S{MESSAGE_BYTES}")
-    message_id = np.concatenate(ids)
-    work.write_arrays(
-        "observations.npz",
-        messages=messages,
-        message_id=message_id,
-        changes=np.concatenate(changes),
-        source=np.repeat(np.array([EXPLORER, RANDOM], np.int8), wanted),
-    )
+        columns["message_id"].append(translate[kept])
+        for name in ("changes", "events", "depth"):
+            columns[name].append(part[name][: len(kept)])
+        columns["source"].append(np.full(len(kept), source, np.int8))
+        for (steps, deepest, end), cause in zip(part["episodes"].tolist(), part["causes"], strict=True):
+            episode = {"source": SOURCES[source], "steps": steps, "deepest": deepest}
+            episode |= {"arena": segment.stretch.arena} if segment.stretch.arena else {}
+            episode |= {"end": End(end).name.lower()}
+            episodes.append(episode | ({"cause": cause.decode("latin-1")} if cause else {}))
+        if "recordings" in part:
+            recorded = part["recordings"].tolist()
+    arrays = {name: np.concatenate(parts) for name, parts in columns.items()}
+    arrays["messages"] = np.array(list(numbers), f"S{MESSAGE_BYTES}")
+    work.write_arrays("observations.npz", **arrays, event_names=np.array(list(EVENTS), "S32"))
     work.write_json("episodes.json", episodes)
-    return {
-        "steps": dict(zip(SOURCES, wanted, strict=True)),
-        "messages": len(messages),
-        "steps_with": {words: _count(words.encode(), messages, message_id) for words in RARE},
-        "episodes": {name: _figures([e for e in episodes if e["source"] == name]) for name in SOURCES},
-        "game": f"NetHack 3.6.7 through nle {version('nle')}",
-        "licence": "NetHack General Public License",
-    }
-
-
-def _read(path: Path) -> dict[str, np.ndarray]:
-    with np.load(path) as file:
-        return dict(file)
-
-
-def _count(words: bytes, messages: np.ndarray, message_id: np.ndarray) -> int:
-    """Steps whose message contains the words."""
-    return int(np.isin(message_id, [i for i, message in enumerate(messages) if words in message]).sum())
-
-
-def _figures(episodes: list[dict[str, Any]]) -> dict[str, Any]:
-    """How far the episodes of one source went."""
-    if not episodes:
-        return {"count": 0}
-    deepest = np.array([episode["deepest"] for episode in episodes])
-    return {
-        "count": len(episodes),
-        "ends": dict(sorted(Counter(episode["end"] for episode in episodes).items())),
-        "deepest_mean": round(float(deepest.mean()), 3),
-        "reached_depth_2": round(float((deepest >= 2).mean()), 3),
-    }
+    figures = card.figures(arrays, episodes)
+    if recorded is not None:
+        figures["recordings"] = dict(zip(("read", "broken", "found"), recorded, strict=True))
+    work.write_text("card.md", card.text(figures, config.collect))
+    return figures

@@ -1,6 +1,8 @@
 """The collected observations, and the distinct items that are left when each is counted once.
 
-An observation is what a reward model sees of a step: the message and the codes of what changed.
+An observation is what a reward model sees of a step: the message and the codes of what changed. The file
+`observations.npz` tells more of each step, for whoever chooses among them: `events` int8 [S, E], how often
+each of `event_names` [E] happened, and `depth` int8 [S], -1 where a recording does not show it.
 """
 
 from collections.abc import Sequence
@@ -13,6 +15,8 @@ from maestromotif.errors import UserError
 from maestromotif.preferences.caption import COLUMNS, caption
 
 DEPTH = COLUMNS.index("depth")
+SOURCES = ("explorer", "random", "arena", "recordings")
+EXPLORER, RANDOM, ARENA, RECORDINGS = range(len(SOURCES))  # codes of `source`
 
 
 @dataclass(frozen=True)
@@ -22,7 +26,7 @@ class Observations:
     messages: np.ndarray  # S256 [M], distinct
     message_id: np.ndarray  # int32 [S]
     changes: np.ndarray  # int8 [S, 4], columns as in caption.COLUMNS
-    source: np.ndarray  # int8 [S]: 0 explorer, 1 random play
+    source: np.ndarray  # int8 [S]: index of SOURCES
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,8 @@ from maestromotif.preferences.maps import OFFSETS, WIDTH
 RETURN_UP = 0.3  # arrivals by stairs from above after which it goes up again at once
 LOOK_AROUND = 0.25  # levels that it explores before it takes the stairs that it has seen
 DECLINE = 0.2  # offers for what it has to sell that it turns down
-WHIM = 0.004  # steps on which it eats, drinks, casts, drops, prays or rests for no good reason
+WHIM = 0.004  # steps on which it drinks, casts, drops, prays or rests for no good reason
+APPETITE = 0.004  # steps on which it eats although it is not hungry
 
 LOOK_AROUND_STEPS = 250
 KICKS = 12  # kicks at one door
@@ -230,13 +231,13 @@ class _Player:
 
     def _whim(self, bl: list[int], kinds: np.ndarray, wares: int) -> int | None:
         draw = self._rng.random()
+        if draw >= 1 - APPETITE and bl[HUNGER] > 0 and (kinds == nethack.FOOD_CLASS).any():
+            return INDEX["eat"]
         if draw >= WHIM:
             return None
         possible = ["wait", "cast" if bl[ENERGY] >= 5 else "search"]
         if wares:
             possible += ["drop", "drop"]
-        if (kinds == nethack.FOOD_CLASS).any() and bl[HUNGER] > 0:
-            possible += ["eat", "eat"]
         if (kinds == nethack.POTION_CLASS).any():
             possible += ["quaff", "quaff"]
         if draw < WHIM / 40:

@@ -15,6 +15,7 @@ the turn that follows them, and so do questions that our agents never answer.
 """
 
 import bz2
+import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -88,6 +89,12 @@ def find(folder: Path) -> list[Path]:
     return found
 
 
+def identity(folder: Path) -> str:
+    """SHA-256 over the names and sizes of all recordings below the folder; to read all takes too long."""
+    listed = [f"{path.relative_to(folder)} {path.stat().st_size}\n" for path in find(folder)]
+    return hashlib.sha256("".join(listed).encode()).hexdigest()
+
+
 def endings(folder: Path) -> dict[str, Ending]:
     """How the recorded games of one directory ended, by the name of the recording.
 
@@ -98,7 +105,7 @@ def endings(folder: Path) -> dict[str, Ending]:
         for line in log.read_bytes().decode("latin-1").splitlines():
             fields = dict(part.partition("=")[::2] for part in line.split("\t"))
             if "ttyrecname" in fields:
-                cause = fields.get("death", "")
+                cause = ", while ".join(fields[key] for key in ("death", "while") if key in fields)
                 found[fields["ttyrecname"]] = Ending(cause.startswith(_LEFT), cause)
     return found
 
