@@ -20,6 +20,7 @@ class Dice:
 
     def __init__(self, games: int, seed: int) -> None:
         self._random = np.random.default_rng(seed)
+        self._more = np.random.default_rng((seed, 1))
         self.state: dict[str, np.ndarray] = {
             name: np.zeros(games, bool if kind is bool else np.int32)
             for name, kind in FIELDS.items()
@@ -55,6 +56,7 @@ class Dice:
         down = draw.random(games) < 0.03
         up = (draw.random(games) < 0.03) & (s["depth"] > 1) & ~down
         self._change_level(down, up)
+        self._surroundings()
         self.fresh = draw.random(games) < 0.005
         self._begin(self.fresh)
 
@@ -82,12 +84,34 @@ class Dice:
         s["on_downstairs"] |= up
         s["on_upstairs"] |= down
 
+    def _surroundings(self) -> None:
+        """Who and what is close by, and what comes of it."""
+        s, games = self.state, len(self.fresh)
+
+        def now_and_then(chance: float) -> np.ndarray:
+            return self._more.random(games) < chance
+
+        s["priest_in_view"][:], s["player_in_view"][:] = now_and_then(0.02), now_and_then(0.01)
+        s["altar_near"][:] = s["altar_in_view"] & now_and_then(0.5)
+        s["on_altar"][:] = s["altar_near"] & now_and_then(0.3)
+        s["shopkeeper_near"][:] = s["shopkeeper_in_view"] & now_and_then(0.5)
+        s["in_shop"][:] = s["shopkeeper_near"] & now_and_then(0.7)
+        s["unpaid"][:] = s["in_shop"] & now_and_then(0.1)
+        asked = s["in_shop"] & (s["sellable_items"] > 0) & now_and_then(0.3)
+        s["offer"][:] = np.where(asked, self._more.integers(1, 250, games), 0)
+        s["prices_identified"] += asked & now_and_then(0.3)
+        s["items_bought"] += s["in_shop"] & now_and_then(0.05)
+        s["altar_tests"] += s["on_altar"] & (s["sellable_items"] > 0) & now_and_then(0.5)
+        s["prayers"] += now_and_then(0.002)
+        s["energy"][:] = np.clip(s["energy"] + self._more.integers(-1, 2, games), 0, s["max_energy"])
+
     def _begin(self, mask: np.ndarray) -> None:
         for column in self.state.values():
             column[mask] = 0
         begin: dict[str, Any] = {
             "turn": 1, "depth": 1, "deepest": 1, "branch_depth": -1, "hp": 14, "max_hp": 14, "xp_level": 1,
-            "hunger": 1, "upstairs_seen": True, "on_upstairs": True,
+            "hunger": 1, "upstairs_seen": True, "on_upstairs": True, "energy": 4, "max_energy": 4,
+            "armor_class": 4,
         }  # fmt: skip
         for name, value in begin.items():
             self.state[name][mask] = value
