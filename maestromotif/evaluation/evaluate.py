@@ -29,7 +29,8 @@ from maestromotif.evaluation.statistics import bootstrap_mean, wilson
 from maestromotif.learning.network import build
 from maestromotif.learning.reward import RewardFunction
 from maestromotif.learning.train import initial_params, load_policy
-from maestromotif.nethack.pool import GamePool
+from maestromotif.nethack.pool import GamePool, open_pool
+from maestromotif.nethack.recording import Recording
 from maestromotif.nethack.seeds import EpisodeSeeds
 from maestromotif.progress import Progress
 from maestromotif.rewards.model import load_rewards
@@ -65,14 +66,7 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, An
     episodes: dict[str, list[Episode]] = {}
     with Progress("evaluate", total=len(rows) * waves * games, unit="episodes") as progress:
         for levels in dict.fromkeys(row.levels for row in rows):
-            with GamePool(
-                games,
-                "evaluate",
-                config.run.seed,
-                settings.max_steps,
-                config.nethack.workers,
-                levels=levels,
-            ) as pool:
+            with open_pool(config, "evaluate", games, settings.max_steps, levels) as pool:
                 for row in (row for row in rows if row.levels == levels):
                     played: list[Episode] = []
                     for wave in range(waves):
@@ -152,10 +146,13 @@ def _write_replay(config: Config, inputs: dict[str, Artefact], work: Work, episo
     folder = Path(config.reward.path) if config.reward.path else inputs["distil"].path
     models = load_rewards(folder, config.skills)
     reward = RewardFunction(models.score, models.thresholds(config.reward), config.reward, games=1)
-    work.write_arrays(
-        "replay.npz",
-        **record(EpisodeSeeds(*episode.seeds), episode.actions, episode.skills, episode.switched, reward),
+    recording = Recording(
+        EpisodeSeeds(*episode.seeds),
+        tuple(episode.actions),
+        config.nethack.character,
+        config.nethack.options,
     )
+    work.write_arrays("replay.npz", **record(recording, episode.skills, episode.switched, reward))
     outcome = "success" if episode.success else "no success"
     about = {
         "skills": list(config.skills),

@@ -11,10 +11,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-try:
-    from maestromotif.nethack.events import EVENTS
-except ImportError:
-    EVENTS = {}
+from maestromotif.nethack.events import EVENTS
 from maestromotif.nethack.game import End, Setup
 from maestromotif.nethack.observation import ENGINE, FINAL, Block, Layout, engine_layout
 from maestromotif.nethack.seeds import Purpose, episode_seeds
@@ -75,7 +72,7 @@ class _Rows:
         self._games = [
             plan.setup.open({name: arrays[name][i] for name in engine}) for i in range(last - first)
         ]
-        self._tracker = Tracker(arrays["state"], arrays["changes"], *([arrays["events"]] if hasattr(Tracker, "over") else []))
+        self._tracker = Tracker(arrays["state"], arrays["changes"], arrays["events"])
 
     def reset(self) -> None:
         """Begin, in every game, the episode whose number stands in the block."""
@@ -92,8 +89,7 @@ class _Rows:
         for i, action in enumerate(actions):
             if action != IDLE and (end := games[i].step(action)):
                 ended[i] = end
-                if hasattr(Tracker, "over"):
-                    self._tracker.over(i, games[i].text)
+                self._tracker.over(i, games[i].text)
         # A game that is over shows nothing that could be tracked: its state stays that of the step before.
         self._tracker.update(arrays, [game.text for game in games], moved & (ended == End.NOT))
         ended[moved & (ended == End.NOT) & (arrays["state"][:, TRACKED.index("step")] >= limit)] = (
@@ -124,7 +120,7 @@ class _Rows:
         plan = self._plan
         episode = int(self._arrays["episode"][i])
         self._games[i].reset(episode_seeds(plan.purpose, plan.seed, self._first + i, episode, plan.levels))
-        self._tracker.begin(i, self._arrays)
+        self._tracker.begin(i, self._arrays, self._games[i].starting_letters)
 
 
 def work(connection: Connection, memory: SharedFile, parts: list[tuple[int, int]], plan: Plan) -> None:
