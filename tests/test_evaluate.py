@@ -11,6 +11,7 @@ from maestromotif.evaluation.play import Episode, play_wave, random_policy, wand
 from maestromotif.evaluation.record import record
 from maestromotif.learning.reward import RewardFunction
 from maestromotif.nethack.pool import GamePool
+from maestromotif.nethack.recording import Recording
 from maestromotif.nethack.seeds import EpisodeSeeds, episode_seeds
 from maestromotif.settings import RewardSettings
 from maestromotif.skill import Skill, load
@@ -59,14 +60,15 @@ def test_an_episode_that_is_recorded_is_the_one_that_was_played(skills: list[Ski
 
     settings = RewardSettings(scale=1.0, count_exponent=0.0)
     reward = RewardFunction(score, np.zeros(1, np.float32), settings, games=1)
-    arrays = record(EpisodeSeeds(*episode.seeds), episode.actions, episode.skills, episode.switched, reward)
+    recording = Recording(EpisodeSeeds(*episode.seeds), tuple(episode.actions))
+    arrays = record(recording, episode.skills, episode.switched, reward)
     assert all(len(array) == episode.steps for array in arrays.values())
     assert arrays["depth"].max() == episode.deepest or episode.end == "truncated"
     # A step's reward is of the message that the next step was taken on.
     np.testing.assert_array_equal(arrays["reward"][:-1] > 0, arrays["message"][1:] != b"")
     assert (arrays["reward"] > 0).any()
     assert b"Agent" in arrays["tty_chars"][0].tobytes()
-    again = record(EpisodeSeeds(*episode.seeds), episode.actions, episode.skills, episode.switched, reward)
+    again = record(recording, episode.skills, episode.switched, reward)
     np.testing.assert_array_equal(arrays["tty_chars"], again["tty_chars"])
 
 

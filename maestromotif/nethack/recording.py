@@ -7,7 +7,7 @@ tells whether it was the same game.
 import hashlib
 import json
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -52,7 +52,7 @@ class Recording:
     arena: str | None = None
     digest: str | None = None
 
-    def frames(self, observe: tuple[str, ...] = (), loader: Loader = "auto") -> Iterator[Frame]:
+    def frames(self, observe: tuple[str, ...] = (), loader: Loader = "auto") -> Generator[Frame, None, None]:
         """Play again: the first observation, then one frame an action. `observe` as in `GamePool`."""
         arrays = {
             name: np.zeros((1, *shape), dtype)
