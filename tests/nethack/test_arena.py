@@ -1,0 +1,134 @@
+"""Arenas are built, and what they are for can be done in them with the 28 actions."""
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from playing import Play
+
+from maestromotif.errors import UserError
+from maestromotif.nethack import arena
+from maestromotif.nethack.game import End
+from maestromotif.nethack.keys import INDEX
+from maestromotif.nethack.observation import DEPTH
+from maestromotif.nethack.pool import GamePool
+
+NAMES = ("altar", "mines_branch", "nymph", "shop", "stairs", "theft")
+SEEDS = range(12)
+
+
+@pytest.fixture(scope="module")
+def plays(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Play]]:
+    plays = {name: Play(name, tmp_path_factory.mktemp(name)) for name in NAMES}
+    yield plays
+    for play in plays.values():
+        play.game.close()
+
+
+def test_names() -> None:
+    assert arena.names() == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_episodes_begin_in_the_arena_on_the_stairs_up(plays: dict[str, Play], name: str) -> None:
+    play = plays[name]
+    for seed in SEEDS:
+        play.reset(seed)
+        assert play.depth == 2
+        assert (play.now("depth"), play.now("deepest"), play.now("on_upstairs")) == (2, 2, 1)
+        assert play.now("step") == 0
+        assert b"descend the stairs" in play.text
+
+
+def test_the_hero_carries_things_to_sell(plays: dict[str, Play]) -> None:
+    for name, things in (("shop", 7), ("altar", 9), ("stairs", 0)):
+        for seed in SEEDS:
+            plays[name].reset(seed)
+            # A scroll may join the one that a Monk owns from the start, which is kept.
+            assert plays[name].now("sellable_items") in (things, max(things - 1, 0))
+    plays["shop"].reset(0)
+    assert plays["shop"].now("gold") == 800
+
+
+def test_the_rest_of_the_dungeon_is_there(plays: dict[str, Play]) -> None:
+    play = plays["stairs"]
+    play.reset(1)
+    play("east down")
+    assert play.depth == 3
+    play("up west up")
+    assert play.depth == 1
+    assert play("up") is End.NOT  # the antechamber's stairs up are a step away
+    # NetHack's overview knows the levels and their branches.
+    plays["mines_branch"].reset(1)
+    plays["mines_branch"].game._send(ord(">"))
+    for key in "#overview\r":
+        plays["mines_branch"].game._send(ord(key))
+    shown = plays["mines_branch"].screen()
+    assert "The Dungeons of Doom" in shown
+    assert "Level 2" in shown
+
+
+def test_the_same_description_makes_the_same_bytes(tmp_path: Path) -> None:
+    def digest(name: str, folder: str) -> str:
+        arena.build(name, tmp_path / folder)
+        return hashlib.sha256((tmp_path / folder / "nhdat").read_bytes()).hexdigest()
+
+    assert digest("shop", "one") == digest("shop", "two")
+    assert digest("altar", "three") != digest("shop", "one")
+    assert [entry.name for entry in (tmp_path / "one").iterdir()] == ["nhdat"]
+
+
+def test_a_pool_plays_in_an_arena_and_workers_change_nothing() -> None:
+    def seen(workers: int) -> list[bytes]:
+        moves = np.random.default_rng(1).integers(0, len(INDEX), (60, 4))
+        with GamePool(4, "train", 5, 1000, workers=workers, arena="shop") as pool:
+            pool.reset()
+            assert (pool.obs["blstats"][:, DEPTH] == 2).all()
+            frames = []
+            for row in moves:
+                pool.step(row)
+                frames.append(pool.obs["glyphs"].tobytes() + pool.events.tobytes())
+        return frames
+
+    assert seen(1) == seen(2)
+
+
+def test_an_arena_of_ones_own(tmp_path: Path) -> None:
+    text = Path(arena.__file__).with_name("arenas").joinpath("stairs.des").read_text()
+    own = tmp_path / "own.des"
+    own.write_text(text.replace("STAIR:(4,2),down", "STAIR:(7,3),down"))
+    play = Play(str(own), tmp_path)
+    play.reset(3)
+    assert (play.now("downstairs_dx"), play.now("downstairs_dy")) == (4, 1)
+    play.game.close()
+
+
+WRONG = {
+    "objects": ("MAZE:\"arena\",' '", "MAZE:\"arena\",' '\nBOGUS", "own.des:18: syntax error"),
+    "names": ("STAIR:(4,1),down", "OBJECT:('?',\"no such\"),(1,1)\nSTAIR:(4,1),down", "own.des:15: Unknown"),
+    "levels": ('MAZE:"before"', 'MAZE:"first"', 'no level "before"'),
+    "opening": ("# opening: east", "# opening: eastwards", "own.des:2: there is no action 'eastwards'"),
+    "no opening": ("# opening:", "# way:", "a line such as '# opening: east down'"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_a_wrong_description_names_file_and_line(case: str, tmp_path: Path) -> None:
+    text = Path(arena.__file__).with_name("arenas").joinpath("stairs.des").read_text()
+    good, bad, message = WRONG[case]
+    assert good in text
+    own = tmp_path / "own.des"
+    own.write_text(text.replace(good, bad))
+    with pytest.raises(UserError, match=message.replace("(", r"\(")) as raised:
+        arena.build(str(own), tmp_path / "out")
+    assert str(own) in str(raised.value)
+    assert "arena.des" not in str(raised.value)
+
+
+def test_unknown_arenas(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"no arena 'shopp'; did you mean 'shop'.*altar, mines_branch"):
+        arena.build("shopp", tmp_path)
+    with pytest.raises(UserError, match=r"cannot read the arena .*gone\.des"):
+        arena.build(str(tmp_path / "gone.des"), tmp_path)

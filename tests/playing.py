@@ -1,0 +1,78 @@
+"""One real game in an arena, followed by a Tracker as the pool's workers do it."""
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+
+from maestromotif.nethack import arena
+from maestromotif.nethack.events import EVENTS
+from maestromotif.nethack.game import End, Setup
+from maestromotif.nethack.keys import INDEX
+from maestromotif.nethack.library import choose
+from maestromotif.nethack.observation import DEPTH, ENGINE, SCREEN, engine_layout
+from maestromotif.nethack.options import write_options
+from maestromotif.nethack.seeds import EpisodeSeeds
+from maestromotif.nethack.state import CHANGES, TRACKED, Tracker
+
+
+class Play:
+    """Plays actions by name; `events` counts what happened since the last reset."""
+
+    def __init__(self, name: str, folder: Path) -> None:
+        layout = engine_layout((*ENGINE, *SCREEN))
+        self.obs = {key: np.zeros((1, *shape), dtype) for key, (shape, dtype) in layout.items()}
+        built = arena.build(name, folder / "dungeon")
+        setup = Setup(choose("auto"), write_options(folder), folder, built.hackdir, built.opening)
+        self.game = setup.open({key: array[0] for key, array in self.obs.items()})
+        self.tracker = Tracker(
+            np.zeros((1, len(TRACKED)), np.int32),
+            np.zeros((1, len(CHANGES)), np.int8),
+            np.zeros((1, len(EVENTS)), np.int16),
+        )
+        self.events: Counter[str] = Counter()
+
+    def reset(self, seed: int) -> None:
+        self.game.reset(EpisodeSeeds(seed, seed, seed))
+        self.tracker.begin(0, self.obs, self.game.starting_letters)
+        self.events.clear()
+
+    def __call__(self, actions: str) -> End:
+        """Plays until the episode ends or the actions do."""
+        for action in actions.split():
+            if end := self.game.step(INDEX[action]):
+                self.tracker.over(0, self.text)
+                self._count()
+                return end
+            self._follow()
+        return End.NOT
+
+    def keys(self, keys: str) -> None:
+        """Keys that are none of the 28 actions."""
+        for key in keys:
+            self.game._send(ord(key))
+        self.game._answer_prompts()
+        self._follow()
+
+    @property
+    def text(self) -> bytes:
+        return self.game.text
+
+    @property
+    def depth(self) -> int:
+        return int(self.obs["blstats"][0, DEPTH])
+
+    def now(self, field: str) -> int:
+        return int(self.tracker.state[0, TRACKED.index(field)])
+
+    def screen(self) -> str:
+        return "\n".join(row.tobytes().decode("latin1").rstrip() for row in self.obs["tty_chars"][0])
+
+    def _follow(self) -> None:
+        self.tracker.update(self.obs, [self.text], np.ones(1, bool))
+        self._count()
+
+    def _count(self) -> None:
+        for name, count in zip(EVENTS, self.tracker.events[0].tolist(), strict=True):
+            if count:
+                self.events[name] += count
