@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from nle import nethack
 
+from maestromotif.nethack.events import EVENTS
 from maestromotif.nethack.game import End
 from maestromotif.nethack.keys import INDEX, NUM_ACTIONS
 from maestromotif.nethack.pool import GamePool
@@ -125,41 +126,46 @@ def test_the_explorer_goes_down_and_up_and_never_dawdles() -> None:
             pool.step(row)
 
 
-def messages_of_play(arena: str, steps: int, games: int = 4) -> list[list[bytes]]:
-    """What the explorer is told in an arena, game by game."""
+def play(arena: str, steps: int, games: int = 4) -> tuple[list[list[bytes]], list[dict[str, int]]]:
+    """Of the explorer's play in an arena: messages, and how often each event happened; game by game."""
     told: list[list[bytes]] = [[] for _ in range(games)]
+    counts = np.zeros((games, len(EVENTS)), np.int64)
     with GamePool(games, "collect", 0, steps + 1, workers=1, arena=arena) as pool:
         pool.reset()
         explorer = Explorer(games, 0)
         for _ in range(steps):
             pool.step(explorer.act(pool))
+            counts += pool.events
             for game, message in enumerate(pool.obs["message"]):
                 told[game].append(message.tobytes().rstrip(b"\0"))
-    return told
+    return told, [dict(zip(EVENTS, row, strict=True)) for row in counts.tolist()]
 
 
 def test_the_explorer_sells_what_it_carries() -> None:
-    for told in messages_of_play("shop", 60):
-        offers = [message for message in told if b"offers" in message and b"Sell it?" in message]
-        sold = [message for message in told if message.startswith(b"You sold")]
-        assert len(offers) >= 5
-        assert len(sold) >= 3  # it turns some offers down
+    for counts in play("shop", 60)[1]:
+        assert counts["price_offered"] >= 5
+        assert counts["sold"] >= 3  # it turns some offers down
 
 
 def test_the_explorer_learns_on_an_altar_what_is_cursed() -> None:
-    for told in messages_of_play("altar", 40):
-        assert sum(b"black flash" in message for message in told) >= 2
-        assert sum(b"amber flash" in message for message in told) >= 2
-        assert sum(b"lands on the altar" in message for message in told) >= 2
+    for counts in play("altar", 40)[1]:
+        for name in ("altar_blessed", "altar_cursed", "altar_uncursed"):
+            assert counts[name] >= 2, name
 
 
 def test_the_explorer_takes_the_stairs_both_ways() -> None:
-    told = [message for game in messages_of_play("stairs", 60, games=8) for message in game]
-    assert sum(b"descend the stairs" in message for message in told) >= 8
-    assert any(b"climb up the stairs" in message for message in told)
+    games = play("stairs", 60, games=8)[1]
+    assert all(counts["descended"] for counts in games)
+    assert any(counts["ascended"] for counts in games)
+
+
+def test_the_explorer_may_eat_in_a_shop_and_get_away_with_it() -> None:
+    told, games = play("theft", 40, games=16)
+    assert any(b"you pay for it" in message for messages in told for message in messages)
+    assert any(counts["stole"] for counts in games)
 
 
 def test_nobody_strikes_a_shopkeeper() -> None:
     for arena in ("shop", "theft"):
-        for told in messages_of_play(arena, 60):
+        for told in play(arena, 60)[0]:
             assert not any(b"Really attack" in message for message in told)

@@ -2,7 +2,7 @@
 
 A thing dropped on an altar shows whether it is blessed, cursed or neither. What is dropped in a shop is
 offered for. Wares are not picked up by walking over them, so with the agent's actions nothing can be bought,
-and no price be asked.
+and no price be asked; but food can be eaten where it lies, and who finds another way out has stolen it.
 """
 
 from typing import NamedTuple
@@ -11,15 +11,15 @@ import numpy as np
 
 from maestromotif.nethack.keys import INDEX
 from maestromotif.preferences import maps
-from maestromotif.preferences.level import SAFE, SHOPKEEPER, TRADER, Level, framed
-from maestromotif.preferences.maps import HEIGHT, SQUARES, WIDTH
+from maestromotif.preferences.level import FOOD, SAFE, SHOPKEEPER, TRADER, Level, framed
+from maestromotif.preferences.maps import HEIGHT, OFFSETS, SQUARES, WIDTH
 
 OFFERINGS = 12  # things dropped on the altars of one level
 SALES = 16  # things dropped in the shops of one level
 PATIENCE = 30  # steps of waiting for a shopkeeper to make way
 _SIZE = 12  # squares from its keeper beyond which nothing belongs to a shop
 
-_DROP = INDEX["drop"]
+_DROP, _EAT = INDEX["drop"], INDEX["eat"]
 _FLOOR_ALONE = np.zeros(10, np.uint8)
 _FLOOR_ALONE[maps.FLOOR] = 1
 _NOWHERE = bytes(SQUARES)
@@ -53,23 +53,47 @@ def shop(level: Level) -> np.ndarray:
 
 def errand(level: Level, glyphs: np.ndarray, here: int, wares: int) -> Errand | None:
     """What is to be done on this level with `wares` stacks that can be dropped; None: nothing."""
-    if not wares:
-        return None
-    if level.offerings < OFFERINGS and (level.terrain == maps.ALTAR).any():
-        passable = level.walkable(glyphs, SAFE, boulders=False)
-        way = level.way(level.terrain == maps.ALTAR, passable, here)
+    passable = level.walkable(glyphs, SAFE, boulders=False)
+    altars = level.terrain == maps.ALTAR
+    if wares and level.offerings < OFFERINGS and altars.any():
+        way = level.way(altars, passable, here)
         if way is not None:
             level.offerings += not way
             return Errand(way) if way else Errand([], _DROP)
-    if level.keeper is not None and level.sales < SALES and level.patience < PATIENCE:
-        passable = level.walkable(glyphs, SAFE, boulders=False)
-        way = level.way(_counters(level, glyphs), passable, here)
-        if way is None:
-            way = _up_to_keeper(level, passable, here)
+    if level.keeper is None or level.patience >= PATIENCE:
+        return None
+    if wares and level.sales < SALES:
+        way = _into_shop(level, _counters(level, glyphs), passable, here)
         if way is not None:
             level.sales += not way
             return Errand(way) if way else Errand([], _DROP)
+    if level.tasting:
+        return _taste(level, glyphs, passable, here)
     return None
+
+
+def _taste(level: Level, glyphs: np.ndarray, passable: np.ndarray, here: int) -> Errand | None:
+    """Go to food in the shop and eat it there; once, because then the keeper lets nobody out."""
+    if here == level.meal:
+        level.tasting = False
+        return Errand([], _EAT)
+    food = shop(level) & framed(FOOD[glyphs])
+    way = _into_shop(level, food, passable, here) if food.any() else None
+    if not way:
+        return None
+    end = here + sum(OFFSETS[direction] for direction in way)
+    level.meal = end if food.reshape(-1)[end] else None  # or else the way to the keeper
+    return Errand(way)
+
+
+def _into_shop(level: Level, goals: np.ndarray, passable: np.ndarray, here: int) -> list[int] | None:
+    """The way to one of the goals, or to the keeper: on the threshold one waits until the way is free."""
+    way = level.way(goals, passable, here)
+    if way is None:
+        keeper = np.zeros((HEIGHT, WIDTH), bool)
+        keeper.reshape(-1)[level.keeper] = True
+        way = level.way(keeper, np.maximum(passable, keeper), here)
+    return way
 
 
 def _counters(level: Level, glyphs: np.ndarray) -> np.ndarray:
@@ -82,10 +106,3 @@ def _counters(level: Level, glyphs: np.ndarray) -> np.ndarray:
     at_door[:, :-1] |= doors[:, 1:]
     free: np.ndarray = shop(level) & ~at_door & ~framed(TRADER[glyphs])
     return free
-
-
-def _up_to_keeper(level: Level, passable: np.ndarray, here: int) -> list[int] | None:
-    """The way to the keeper, who stands inside the door until a customer is on the threshold."""
-    keeper = np.zeros((HEIGHT, WIDTH), bool)
-    keeper.reshape(-1)[level.keeper] = True
-    return level.way(keeper, np.maximum(passable, keeper), here)

@@ -48,6 +48,7 @@ from maestromotif.preferences.maps import OFFSETS, WIDTH
 # How often, out of all arrivals on a level or of all steps.
 RETURN_UP = 0.3  # arrivals by stairs from above after which it goes up again at once
 LOOK_AROUND = 0.25  # levels that it explores before it takes the stairs that it has seen
+TASTE = 0.25  # levels on which it eats of what a shop sells
 DECLINE = 0.2  # offers for what it has to sell that it turns down
 WHIM = 0.004  # steps on which it drinks, casts, drops, prays or rests for no good reason
 APPETITE = 0.004  # steps on which it eats although it is not hungry
@@ -131,6 +132,8 @@ class _Player:
             return NO if self._rng.random() < DECLINE else YES
         if b"Stop eating" in question or b"pray" in question:
             return YES
+        if b"here; eat" in question and self._level.meal is not None:
+            return YES
         if b"rink from" in question and self._rng.random() < 0.5:
             return YES
         if b"eat" in question or b"drink" in question:
@@ -160,6 +163,7 @@ class _Player:
         self._rests = 0
         if not known:
             self._level.look_around = self._rng.random() < LOOK_AROUND
+            self._level.tasting = self._rng.random() < TASTE
             if by_stairs and 0 < self._depth < depth:
                 self._level.return_up = self._rng.random() < RETURN_UP
         self._depth = depth

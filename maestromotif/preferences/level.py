@@ -75,6 +75,7 @@ MONSTER = _of_ranges(
     (nethack.GLYPH_INVISIBLE, nethack.GLYPH_INVISIBLE + 1),
 )
 SWALLOWED = _of_ranges((nethack.GLYPH_SWALLOW_OFF, nethack.GLYPH_WARNING_OFF))
+FOOD = _of_objects(nethack.FOOD_CLASS)
 LOOT = _of_objects(*_LOOT_CLASSES)
 SHOPKEEPER, BOULDER = _monster("shopkeeper"), _object("boulder")
 
@@ -121,6 +122,8 @@ class Level:
     keeper: int | None = None  # where a shopkeeper was seen last
     offerings: int = 0  # things dropped on its altars
     sales: int = 0  # things dropped in its shops
+    tasting: bool = False  # it means to eat in a shop
+    meal: int | None = None  # where
     patience: int = 0  # steps spent waiting for a shopkeeper to make way
     steps: int = 0
     look_around: bool = False
