@@ -113,9 +113,11 @@ def test_reading_leaves_nothing_behind(
 
 
 def test_games_of_people_are_read() -> None:
-    """A server's recordings have no keys, begin in the midst of a game, and stand still between frames."""
+    """A server's recordings have no keys and begin in the midst of a game."""
     game = recordings.read(SHIPPED / "2020-10-03.17_27_10.ttyrec.bz2")
-    assert len(game) > 1_500
+    assert len(game) > 1_200
+    # A meal of many turns was drawn turn by turn, but it was one action.
+    assert sum(message == b"This ettin corpse tastes okay." for message in game.messages) <= 1
     assert set(game.depth.tolist()) == {19, 20, 21, 22}
     assert (np.diff(game.turn) >= 0).all()
     assert any(b"You kill" in text for text in game.texts)

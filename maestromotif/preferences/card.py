@@ -26,7 +26,7 @@ _TOLD = {
 }
 _LICENCE = (
     "Messages quote NetHack, which is under the NetHack General Public License; so are these observations. "
-    "They were made by this package with {game}."
+    "What was played here was played with {game}."
 )
 _LICENCE_OF_RECORDINGS = (
     " What comes from recordings is subject to the terms of whoever made them: ask there first."
@@ -88,7 +88,7 @@ def text(figures: Mapping[str, Any], settings: CollectSettings) -> str:
     lines = [
         "# Observations",
         "",
-        f"{total:,} steps of {figures['game']}, {figures['messages']:,} distinct messages.",
+        f"{total:,} steps, {figures['messages']:,} distinct messages.",
         "No trained agent played."
         if "recordings" not in sources
         else "No trained agent played here; who played the recorded games their makers know.",

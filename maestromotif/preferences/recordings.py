@@ -11,7 +11,8 @@ missing too: the quest and the endgame do not show the one, and a player may hav
 NLE writes nothing of the screen on which a game ends.
 
 The message of a step is what an agent of ours would have been shown: pages that end in `--More--` belong to
-the turn that follows them, and so do questions that our agents never answer.
+the turn that follows them, and so do questions that our agents never answer. Servers record no keys; there a
+screen counts as a step if it stood still for a moment, because an action of many turns is drawn turn by turn.
 """
 
 import bz2
@@ -45,6 +46,7 @@ _STATUS = re.compile(rb"Dlvl:(\d+)|(?:Home \d+|Fort Ludios|End Game|Astral Plane
 _TURN = re.compile(rb" T:(\d+)")
 _MENU = re.compile(rb"\((?:end|\d+ of \d+)\) ?$")
 _MORE = b"--More--"
+_REST = 10_000  # microseconds that a server's screen stands still when it is the player's turn
 _LONG = 60  # a question goes on in the second row only if it nearly fills the first
 _LEFT = ("quit", "escaped", "ascended")
 
@@ -117,8 +119,8 @@ def read(path: Path) -> Recording:
     _check(path)
     reader = _Reader(per_key=version > 1)
     try:
-        for chars, cursors in _frames(path, version):
-            reader.feed(chars, cursors)
+        for chars, cursors, times in _frames(path, version):
+            reader.feed(chars, cursors, times)
     except RuntimeError as error:
         raise BrokenError("its frames cannot be decoded") from error
     recording = reader.finish()
@@ -139,8 +141,11 @@ def _check(path: Path) -> None:
         raise BrokenError(f"it cannot be read: {error}") from error
 
 
-def _frames(path: Path, version: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Screens uint8 [n, 24, 80] and cursors (row, column) int16 [n, 2], some at a time; not to be kept."""
+def _frames(path: Path, version: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Screens uint8 [n, 24, 80], cursors (row, column) int16 [n, 2] and times in microseconds int64 [n].
+
+    Some at a time, and not to be kept.
+    """
     converter = Converter(ROWS, COLUMNS, version)
     converter.load_ttyrec(str(path))
     chars = np.zeros((_FRAMES, ROWS, COLUMNS), np.uint8)
@@ -149,23 +154,28 @@ def _frames(path: Path, version: int) -> Iterator[tuple[np.ndarray, np.ndarray]]
     left = 0
     while not left:
         left = converter.convert(chars, colors, cursors, times, keys, scores)
-        yield chars[: _FRAMES - left], cursors[: _FRAMES - left]
+        yield chars[: _FRAMES - left], cursors[: _FRAMES - left], times[: _FRAMES - left]
 
 
 class _Reader:
     """Turns frames into steps."""
 
     def __init__(self, per_key: bool) -> None:
-        self._per_key = per_key  # every frame answers a key; otherwise equal frames in a row are one
+        self._per_key = per_key  # every frame answers a key; otherwise only those that stand still do
+        self._passing: tuple[bytes, bytes, int] | None = (
+            None  # message, status, time: if nothing follows soon
+        )
         self._steps: list[tuple[bytes, bytes, int, int, bool]] = []
         self._pages: list[bytes] = []
         self._started = False  # the first screen is what is there before the first action
-        self._last: tuple[bytes, bytes, int, int] | None = None
         self._depth = UNKNOWN
 
-    def feed(self, chars: np.ndarray, cursors: np.ndarray) -> None:
+    def feed(self, chars: np.ndarray, cursors: np.ndarray, times: np.ndarray) -> None:
         rows = chars.reshape(len(chars), ROWS * COLUMNS)
-        for screen, (row, column) in zip(rows, cursors.tolist(), strict=True):
+        for screen, (row, column), time in zip(rows, cursors.tolist(), times.tolist(), strict=True):
+            if self._passing is not None and time - self._passing[2] >= _REST:
+                self._add(*self._passing[:2], False)
+            self._passing = None
             shown = screen.tobytes()
             status = shown[22 * COLUMNS :]
             place = _STATUS.search(status)
@@ -177,13 +187,15 @@ class _Reader:
             elif row == 0 or (row == 1 and len(top) >= _LONG and before.endswith((b"?", b"]", b")"))):
                 self._ask(_message(shown, row, column), status)
             elif row < 22 and not (_MENU.search(before) or top.startswith(b"  ")):
-                seen = (top, status, row, column)
-                if self._per_key or seen != self._last or self._pages:
+                if self._per_key:
                     self._add(top, status, False)
-                self._last = seen
+                else:
+                    self._passing = (top, status, time)
 
     def finish(self) -> Recording:
         """All steps. Pages that no turn followed were the end of the game: they make the last step."""
+        if self._passing is not None:
+            self._add(*self._passing[:2], False)
         said = [page for page in self._pages if page]
         if said and self._started:
             final = next((page for page in said if b"You die" in page), said[-1])
