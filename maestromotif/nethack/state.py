@@ -242,7 +242,9 @@ class Tracker:
         self._starting = [frozenset[int]() for _ in range(games)]
         self._letters, self._classes = b"", b""
         self._inventory: list[tuple[bytes, bytes]] = [(b"", b"")] * games
-        self._ways_down: list[dict[int, set[int]]] = [{} for _ in range(games)]
+        # Squares of all stairs down and up that were ever shown, by level; and where there are several now.
+        self._stairs: list[dict[tuple[int, int], set[int]]] = [{} for _ in range(games)]
+        self._several: set[int] = set()
         self._doors: dict[
             int, tuple[int, int, int, int]
         ] = {}  # of the shop that the hero is in: x, y, inwards
@@ -260,7 +262,7 @@ class Tracker:
         """
         self._column["branch_depth"][game] = -1
         self._level[game] = -1
-        self._ways_down[game] = {}
+        self._stairs[game] = {}
         letters = obs["inv_letters"][game].tolist() if starting is None else starting
         self._starting[game] = frozenset(letters)
         self._inventory[game], self._letters = (b"", b""), b""
@@ -367,11 +369,13 @@ class Tracker:
             self._stand_on(game, _UP, x, y)
         elif column["on_upstairs"][game] and depth < before:
             self._stand_on(game, _DOWN, x, y)
-            self._way_down(game, y * COLUMNS + x)
         if 0 <= came_from < 100 and dungeon == _MINES:
             column["branch_depth"][game] = before
         elif came_from == 100 * _MINES + 1 and dungeon == 0 and depth == before - 1:
             column["branch_depth"][game] = depth
+        self._several.discard(game)
+        if max(len(self._stairs[game].get((kind, 100 * dungeon + level), ())) for kind in (_DOWN, _UP)) > 1:
+            self._several.add(game)
         self._doors.pop(game, None)
         column["in_shop"][game] = column["unpaid"][game] = 0
         return self._maps.read(game, obs["glyphs"], obs["chars"])
@@ -381,24 +385,26 @@ class Tracker:
         self._seen[place, game] = True
         self._place[:, place, game] = x, y
         self._nearest[place, game] = 0
+        self._remember(game, kind, y * COLUMNS + x)
 
     def _found(self, game: int, square: int, kind: int, first: list[tuple[int, int]]) -> None:
         """A place is shown; it joins `first` if it is the first of its kind on this visit."""
-        if kind == _DOWN:
-            self._way_down(game, square)
+        if kind != _ALTAR:
+            self._remember(game, kind, square)
         place = kind - _FIRST_PLACE
         if not self._seen[place, game]:
             self._seen[place, game] = True
             self._place[:, place, game] = square % COLUMNS, square // COLUMNS
             first.append((game, place))
 
-    def _way_down(self, game: int, square: int) -> None:
-        """Two ways down from one level of the main dungeon: one of them leads into the Mines."""
+    def _remember(self, game: int, kind: int, square: int) -> None:
+        """Stairs are known for as long as the episode lasts."""
         level = int(self._level[game])
-        if level < 100:
-            ways = self._ways_down[game].setdefault(level, set())
-            ways.add(square)
-            if len(ways) > 1:
+        known = self._stairs[game].setdefault((kind, level), set())
+        known.add(square)
+        if len(known) > 1:
+            self._several.add(game)
+            if kind == _DOWN and level < 100:  # one of two ways down from here leads into the Mines
                 self._column["branch_depth"][game] = self._column["depth"][game]
 
     def _approach(self, hero: np.ndarray) -> np.ndarray:
@@ -409,15 +415,19 @@ class Tracker:
         distance = np.maximum(away[0], away[1])
         offset *= self._seen
         np.equal(distance, 0, out=on)
+        closer = distance < self._nearest
+        np.minimum(self._nearest, distance, out=self._nearest)
+        codes: np.ndarray = closer * (on + np.int8(STAIRS_CLOSER))
+        for game in self._several:  # she may stand on others than the first ones shown
+            square, level = int(hero[1, game] * COLUMNS + hero[0, game]), int(self._level[game])
+            for kind in (_DOWN, _UP):
+                on[kind - _FIRST_PLACE, game] |= square in self._stairs[game].get((kind, level), ())
         at = _AT["downstairs_seen"]  # the first of four columns side by side
         state[:, at : at + 4] = self._known[:, 1:].reshape(4, games).T
         at = _AT["downstairs_dx"]  # here too
         state[:, at : at + 4] = offset[:, 1:].swapaxes(0, 1).reshape(4, games).T
         state[:, _AT["altar_near"]] = distance[0] <= _NEAR
         state[:, _AT["on_altar"]] = on[0]
-        closer = distance < self._nearest
-        np.minimum(self._nearest, distance, out=self._nearest)
-        codes: np.ndarray = closer * (on + np.int8(STAIRS_CLOSER))
         return codes
 
     def _hear(self, game: int, words: Said, bl: np.ndarray, open_offer: int, arrived: bool) -> None:
