@@ -260,7 +260,6 @@ class Tracker:
 
         starting: inventory letters of the things that count as the hero's own, by default all that she has.
         """
-        self._column["branch_depth"][game] = -1
         self._level[game] = -1
         self._stairs[game] = {}
         letters = obs["inv_letters"][game].tolist() if starting is None else starting

@@ -1,14 +1,17 @@
 """GameState and changes: by hand-made observations and by real games."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
 from nle import nethack
+from playing import Play
 
 from maestromotif.nethack import state
 from maestromotif.nethack.events import EVENTS
-from maestromotif.nethack.keys import INDEX, NUM_ACTIONS
+from maestromotif.nethack.game import End
+from maestromotif.nethack.keys import INDEX, NAMES, NUM_ACTIONS
 from maestromotif.nethack.observation import COLUMNS, DEPTH, DUNGEON, LEVEL, ROWS, TURN, X, Y
 from maestromotif.nethack.pool import GamePool
 from maestromotif.nethack.state import CHANGES, FIELDS, SKILL_FIELDS, TRACKED, Tracker
@@ -203,12 +206,115 @@ def test_the_branch_is_known_by_two_ways_down_or_by_entering_the_mines(scene: Sc
     assert scene.now("branch_depth") == 2
 
 
+def test_the_second_way_down_counts_though_the_first_is_covered_or_was_seen_on_another_visit(
+    scene: Scene,
+) -> None:
+    scene.begin()
+    scene.show(">", 5, 5)
+    scene.step()
+    scene.show("@", 5, 5, monster("watchman"))
+    scene.step()
+    scene.show(">", 60, 15)
+    scene.step()
+    assert scene.now("branch_depth") == 1
+    scene.show(" ", 60, 15)
+    scene.begin()
+    assert scene.now("branch_depth") == -1  # nothing is known from the episode before
+    scene.show(">", 5, 5)
+    scene.step()
+    scene.arrive(depth=2)
+    scene.stand(30, 3)
+    scene.show(">", 33, 3)
+    scene.step()
+    assert scene.now("branch_depth") == -1
+    scene.arrive(depth=1)
+    scene.stand(31, 3)
+    scene.show(">", 60, 15)
+    scene.step()
+    assert scene.now("branch_depth") == 1
+
+
+def test_two_ways_down_in_another_dungeon_are_no_branch(scene: Scene) -> None:
+    scene.arrive(depth=5, dungeon=2)
+    scene.stand(30, 3)
+    scene.begin()
+    scene.show(">", 5, 5)
+    scene.show(">", 60, 15)
+    scene.step()
+    assert scene.now("branch_depth") == -1
+
+
+def test_the_branch_is_known_by_leaving_the_mines(scene: Scene) -> None:
+    for depth, dungeon, level in ((4, 2, 2), (3, 2, 1), (2, 0, 2)):
+        assert scene.now("branch_depth") <= 0
+        scene.arrive(depth, dungeon)
+        scene.obs["blstats"][0, LEVEL] = level
+        scene.stand(20 + depth, 7)
+        if depth == 4:
+            scene.begin()
+        else:
+            scene.step()
+    assert scene.now("branch_depth") == 2
+
+
+def test_whoever_stands_on_the_second_stairs_stands_on_stairs(scene: Scene) -> None:
+    scene.begin()
+    scene.show(">", 5, 5)
+    scene.show(">", 12, 10)
+    scene.step()
+    assert (scene.now("downstairs_dx"), scene.now("downstairs_dy")) == (-5, -5)
+    scene.stand(12, 10)
+    scene.step()
+    assert scene.now("on_downstairs")
+    scene.arrive(depth=2, dungeon=2)
+    scene.stand(40, 5)
+    scene.step()
+    assert scene.now("on_upstairs")  # she came by them
+    scene.arrive(depth=1)
+    scene.stand(12, 10)
+    scene.show(">", 5, 5)
+    scene.step()
+    assert scene.now("on_downstairs")
+
+
+def test_status_lines(scene: Scene) -> None:
+    fields = {"energy": 14, "max_energy": 15, "armor_class": 16, "hp": 10, "gold": 13}
+    for value, index in enumerate(fields.values()):
+        scene.obs["blstats"][0, index] = value + 3
+    scene.begin()
+    assert [scene.now(name) for name in fields] == [3, 4, 5, 6, 7]
+
+
+def test_maps_kept_by_their_changes_are_those_read_anew(tmp_path: Path) -> None:
+    """Real levels, walked at random."""
+    play = Play("stairs", tmp_path)
+    draw = np.random.default_rng(4)
+    levels = set()
+    for seed in range(3):
+        play.reset(seed)
+        play("east down")
+        for _ in range(400):
+            if play(NAMES[draw.choice([*range(1, 20), 19, 19])]) is not End.NOT:
+                break
+            levels.add((seed, play.depth))
+            maps, anew = play.tracker._maps, state._Maps(1)
+            anew.read(0, play.obs["glyphs"], play.obs["chars"])
+            np.testing.assert_array_equal(maps.kinds, anew.kinds)
+            np.testing.assert_array_equal(maps.counts, anew.counts)
+            shown = np.count_nonzero(play.obs["chars"] != ord(" "))
+            assert play.now("explored") >= shown == 21 * 79 - maps.counts[0, 0]
+    assert len(levels) > 3
+    play.game.close()
+
+
 def test_messages_are_counted(scene: Scene) -> None:
     scene.begin()
     scene.step(b"You kill the newt!  You destroy the kobold zombie!")
     scene.step(b"You sold a dagger for 2 gold pieces.")
+    scene.step(b"A dagger lands on the altar.  There is a black flash as a sling hits the altar.")
     scene.step(b"You finish eating the food ration.")
     assert (scene.now("kills"), scene.now("items_sold"), scene.now("has_eaten_in_mines")) == (2, 1, 0)
+    assert scene.now("altar_tests") == 2
     scene.obs["blstats"][0, DUNGEON] = 2
     scene.step(b"What do you want to eat? [abc or ?*] ")
     assert not scene.now("has_eaten_in_mines")
