@@ -39,8 +39,8 @@ EVENTS: dict[str, str] = {
 }
 COLUMN: dict[str, int] = {name: column for column, name in enumerate(EVENTS)}
 
-# Texts in memory at once; a long game has some ten thousand different ones.
-_KEPT = 50_000
+# Texts in memory at once: less than ten megabytes.
+_KEPT = 20_000
 
 # For each event told by words: words without which it cannot have happened, and the pattern that is counted.
 # Patterns see single spaces.
@@ -59,6 +59,7 @@ _PATTERNS: tuple[tuple[str, str, str], ...] = (
     ("robbed", "backpack", r" grabs? your backpack"),
     ("angered_god", "is ", r"You feel that [^.]* is (?:displeased|bummed)\."),
     ("angered_god", "angry...", r"You have a strong feeling that [^.]* is angry\.\.\."),
+    ("angered_god", "darest thou", r'"How darest thou '),
     ("angered_god", '"Thou', r'"Thou must relearn thy lessons!"|"Thou hast angered me\."|"Thou durst '),
     # Monsters without a name, and the hero's own "you", begin with one of these words.
     ("angered_shopkeeper", "gets angry!", r"(?<![\w-] )\b(?!The |It |Your? )[A-Z][\w'-]+ gets angry!"),

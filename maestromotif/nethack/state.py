@@ -60,8 +60,8 @@ FIELDS: dict[str, type] = {
     "idle_steps": int,  # environment steps since a new square was seen on this level
     "downstairs_seen": bool,  # a staircase or ladder down was displayed on this visit of the level
     "upstairs_seen": bool,
-    "on_downstairs": bool,
-    "on_upstairs": bool,
+    "on_downstairs": bool,  # the hero stands where such stairs were ever shown, or came by them from below
+    "on_upstairs": bool,  # likewise; every episode begins on stairs up
     "altar_in_view": bool,  # the map shows an altar
     "shopkeeper_in_view": bool,  # the map shows a shopkeeper (by glyph, so no other `@`)
     "sellable_items": int,  # stacks that are not from the starting inventory, neither food nor coins
@@ -245,9 +245,7 @@ class Tracker:
         # Squares of all stairs down and up that were ever shown, by level; and where there are several now.
         self._stairs: list[dict[tuple[int, int], set[int]]] = [{} for _ in range(games)]
         self._several: set[int] = set()
-        self._doors: dict[
-            int, tuple[int, int, int, int]
-        ] = {}  # of the shop that the hero is in: x, y, inwards
+        self._doors: dict[int, tuple[int, ...]] = {}  # of shops with heroes in them: x, y, the way inwards
         self._tourist = np.zeros(games, bool)
         # What must not change in games that are not played; the game's axis first.
         self._memory = (

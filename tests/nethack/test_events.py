@@ -60,6 +60,7 @@ SAID: list[tuple[bytes, dict[str, int]]] = [
      {"robbed": 1}),
     (b"The water nymph stole 3 uncursed food rations.", {"robbed": 1}),
     (b"Your purse feels lighter.", {"robbed": 1}),
+    (b"You can move again. The water nymph steals an uncursed +2 pair of leather gloves!", {"robbed": 1}),
     (b"The water nymph steals an apple from the jackal!", {}),
     (b"Asidonhopo gets angry!  You hit Asidonhopo.", {"angered_shopkeeper": 1}),
     (b"Asidonhopo is furious!", {"angered_shopkeeper": 1}),
@@ -72,6 +73,7 @@ SAID: list[tuple[bytes, dict[str, int]]] = [
     ),
     (b'The voice of Chih Sung-tzu booms out: "Thou hast angered me." A black glow surrounds you.',
      {"angered_god": 1}),
+    (b'The voice of Huan Ti booms: "How darest thou desecrate my altar!"', {"angered_god": 1}),
     (b'The voice of Huan Ti thunders:   "Thou durst call upon me?" "Then die, mortal!"', {"angered_god": 1}),
     (
         b"You begin praying to Chih Sung-tzu.  You are surrounded by a shimmering light. "
