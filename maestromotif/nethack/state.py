@@ -300,7 +300,6 @@ class Tracker:
         column["still_steps"][(hero != self._hero).any(0)] = 0
         self.state[:, _STATUS_AT] = bl[:, _STATUS_FROM]
         depth = column["depth"]
-        np.maximum(column["deepest"], depth, out=column["deepest"])
 
         level = bl[:, DUNGEON] * 100 + bl[:, LEVEL]
         arrived = level != self._level
@@ -323,6 +322,7 @@ class Tracker:
         more = shown > explored
         changes[:, 1] = more
         if arrivals:
+            np.maximum(column["deepest"], depth, out=column["deepest"])
             more |= arrived
             changes[arrivals, 0] = depth_codes(before, depth)[arrivals]
             changes[arrivals, 1] = 0
@@ -335,9 +335,8 @@ class Tracker:
             if place:
                 changes[game, 1 + place] = STAIRS_SEEN
 
-        gained = column["xp_level"] - level_before
-        if gained.any():
-            happened[:, COLUMN["gained_level"]] = np.maximum(gained, 0)
+        if column["xp_level"].tobytes() != level_before.tobytes():
+            happened[:, COLUMN["gained_level"]] = np.maximum(column["xp_level"] - level_before, 0)
         open_offers = {game: int(column["offer"][game]) for game in column["offer"].nonzero()[0].tolist()}
         for game in open_offers:
             column["offer"][game] = 0
