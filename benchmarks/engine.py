@@ -110,6 +110,8 @@ class Workers:
     def close(self) -> None:
         for connection in self._connections:
             connection.send_bytes(b"q")
+        for process in self.processes:
+            process.join()
 
 
 def play_when_told(

@@ -462,6 +462,8 @@ class _SharedEngine:
         ctypes.c_long.from_address(self._base + self._image.birthday).value = BIRTHDAY
 
         def send(key: int) -> None:
+            if observation.done:
+                raise RuntimeError("the game is over")  # NetHack would run into nowhere
             observation.action = key
             step(context, address)
 

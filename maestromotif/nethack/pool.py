@@ -37,7 +37,7 @@ from maestromotif.nethack.options import CHARACTER, write_options
 from maestromotif.nethack.room import available_cores, check_room
 from maestromotif.nethack.seeds import Purpose
 from maestromotif.nethack.state import TRACKED
-from maestromotif.nethack.worker import DONE, IDLE, QUIT, RESET, STEP, Plan, layout, work
+from maestromotif.nethack.worker import DONE, IDLE, QUIT, RESET, STEP, Plan, layout, receive, send, work
 from maestromotif.settings import Config
 
 __all__ = ["IDLE", "GamePool", "Snapshot", "open_pool"]
@@ -170,9 +170,9 @@ class GamePool:
 
         Raises ValueError for an action that does not exist, RuntimeError when a worker fails.
         """
-        _check(actions)
+        _check(actions)  # of all parts before any begins
         for part, rows in enumerate(self.rows):
-            self.begin(actions[rows], part)
+            self._begin(actions[rows], part)
         for part in range(len(self.rows)):
             self.finish(part)
 
@@ -182,6 +182,9 @@ class GamePool:
         Until then their arrays are in motion; the other parts' stand still.
         """
         _check(actions)
+        self._begin(actions, part)
+
+    def _begin(self, actions: np.ndarray, part: int) -> None:
         rows = self.rows[part]
         # What a game that was lost in the meantime shows is not what its action was chosen for.
         played = np.where(self._unreported[rows], IDLE, actions)
@@ -220,7 +223,7 @@ class GamePool:
     def close(self) -> None:
         for connection in self._connections:
             with suppress(ConnectionError):  # the worker is dead already
-                connection.send_bytes(QUIT)
+                send(connection, QUIT)
         for process in self._processes:
             process.join(10)
             if process.is_alive():
@@ -268,7 +271,7 @@ class GamePool:
         for connection, pending in zip(self._connections, self._pending, strict=True):
             pending.append(part)
             with suppress(ConnectionError):  # a dead worker is noticed when it is asked for its answer
-                connection.send_bytes(order + bytes([part]))
+                send(connection, order + bytes([part]))
 
     def _collect(self, part: int) -> None:
         """Wait until every worker has done what it was ordered to do with this part."""
@@ -281,9 +284,9 @@ class GamePool:
                 self._replace(w)
 
     def _answer(self, w: int) -> None:
-        answer = self._connections[w].recv_bytes()
-        if answer != DONE:
-            raise RuntimeError(f"worker {w} of the games failed:\n{answer[1:].decode()}")
+        if receive(self._connections[w], 1) != DONE:
+            traceback = self._connections[w].recv_bytes().decode()
+            raise RuntimeError(f"worker {w} of the games failed:\n{traceback}")
 
     def _replace(self, w: int) -> None:
         """A worker died: start another, whose games begin their next episodes."""
@@ -304,7 +307,7 @@ class GamePool:
             self._answer(w)
             self.episode[games] += 1
             for part in range(len(self.rows)):
-                self._connections[w].send_bytes(RESET + bytes([part]))
+                send(self._connections[w], RESET + bytes([part]))
                 self._answer(w)
         except (EOFError, ConnectionError) as error:
             raise RuntimeError(f"worker {w} of the games died twice; out of memory?") from error
@@ -342,7 +345,7 @@ def open_pool(
 
 
 def _check(actions: np.ndarray) -> None:
-    if ((actions < IDLE) | (actions >= NUM_ACTIONS)).any():
+    if actions.min() < IDLE or actions.max() >= NUM_ACTIONS:
         raise ValueError(f"actions must be {IDLE} or lie in 0..{NUM_ACTIONS - 1}: {actions}")
 
 

@@ -20,9 +20,21 @@ from maestromotif.nethack.state import CHANGES, TRACKED, Tracker
 IDLE = -1  # the action that leaves a game untouched
 CAUSE_BYTES = 128
 
-# Orders to a worker, each followed by the number of a part, and answers.
-RESET, STEP, QUIT = b"r", b"s", b"q"
+# Orders to a worker, a byte each and the number of a part; and its answers, a byte each. They pass through a
+# connection's file, because its own messages take several system calls; only a traceback is such a message.
+RESET, STEP, QUIT = b"r", b"s", b"q\0"
 DONE, FAILED = b"k", b"e"
+
+
+def receive(connection: Connection, size: int) -> bytes:
+    """The next so many bytes. Raises EOFError when the other end is gone."""
+    if not (data := os.read(connection.fileno(), size)):
+        raise EOFError
+    return data
+
+
+def send(connection: Connection, data: bytes) -> None:
+    os.write(connection.fileno(), data)
 
 
 @runtime_checkable
@@ -138,15 +150,16 @@ def work(connection: Connection, memory: SharedFile, parts: list[tuple[int, int]
     try:
         for first, last in parts:
             rows.append(_Rows(block, first, last, plan))
-        connection.send_bytes(DONE)
-        while (order := connection.recv_bytes()) != QUIT:
+        send(connection, DONE)
+        while (order := receive(connection, 2)) != QUIT:
             part = rows[order[1]]
             part.reset() if order[:1] == RESET else part.step()
-            connection.send_bytes(DONE)
+            send(connection, DONE)
     except (EOFError, ConnectionError):
         pass  # the parent is gone
     except Exception:
-        connection.send_bytes(FAILED + traceback.format_exc().encode())
+        send(connection, FAILED)
+        connection.send_bytes(traceback.format_exc().encode())
     finally:
         for part in rows:
             part.close()
