@@ -5,8 +5,10 @@ python benchmarks/engine.py [--games 64] [--workers 2] [--rounds 5] [--seconds 4
 All play the same kind of games by the same rules of actions, macros and prompts, with the same observations,
 and begin the next episode when one ends. The mix of actions is policy-like: mostly walking, rarely a prayer.
 
-pool               `GamePool`, with GameState, changes and events
-pool, stock        the same on NLE's own loader
+pool               `GamePool` in two halves, of which one plays while the other's step is awaited;
+                   with GameState, changes and events
+pool, whole        the same, all games awaited at every step
+pool, stock        `pool` on NLE's own loader
 workers, stock     stock NLE in worker processes with shared memory, and nothing else
 workers, shared    the same on our loader: what tracking costs
 async vector env   Gymnasium's AsyncVectorEnv over NLE's own environment, one process a game
@@ -73,12 +75,35 @@ class Peer(Protocol):
     def close(self) -> None: ...
 
 
-class Pool:
+class Whole:
     def __init__(self, games: int, workers: int, loader: Any) -> None:
         self._pool = GamePool(games, "train", 0, CAP, workers, loader=loader)
         self._pool.reset()
         self.turns, self.processes = self._pool.obs["blstats"][:, TURN], self._pool._processes
         self.step, self.close = self._pool.step, self._pool.close
+
+
+class Halves:
+    """The pool in two halves: while one half's step is awaited, the other half plays."""
+
+    def __init__(self, games: int, workers: int, loader: Any) -> None:
+        self._pool = GamePool(games, "train", 0, CAP, workers, parts=2, loader=loader)
+        self._pool.reset()
+        self.turns, self.processes = self._pool.obs["blstats"][:, TURN], self._pool._processes
+        self._playing = False
+
+    def step(self, actions: np.ndarray) -> None:
+        first, second = self._pool.rows
+        if self._playing:
+            self._pool.finish(0)
+        self._pool.begin(actions[first], 0)
+        if self._playing:
+            self._pool.finish(1)
+        self._pool.begin(actions[second], 1)
+        self._playing = True
+
+    def close(self) -> None:
+        self._pool.close()
 
 
 class Workers:
@@ -322,8 +347,9 @@ def main() -> None:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="engine-benchmark-")))
         peers: dict[str, Peer] = {
-            "pool": Pool(games, workers, loader),
-            "pool, stock": Pool(games, workers, "stock"),
+            "pool": Halves(games, workers, loader),
+            "pool, whole": Whole(games, workers, loader),
+            "pool, stock": Halves(games, workers, "stock"),
             "workers, stock": Workers(games, workers, "stock", folder),
             "workers, shared": Workers(games, workers, loader, folder),
             "async vector env": AsyncVector(games, folder),
@@ -364,6 +390,7 @@ def main() -> None:
                 "vs_async_vector_env": round(ratio("async vector env"), 2),
                 "vs_stock_processes": round(ratio("workers, stock"), 2),
                 "vs_pool_on_stock_loader": round(ratio("pool, stock"), 2),
+                "vs_pool_as_a_whole": round(ratio("pool, whole"), 2),
                 "vs_shared_workers_without_tracking": round(ratio("workers, shared"), 2),
                 "fraction_of_hot_game": round(ratio("hot game"), 3),
                 "worker_time": {name: round(share, 3) for name, share in shares.items()},

@@ -4,6 +4,7 @@ import hashlib
 import logging
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -427,6 +428,17 @@ def test_a_bad_line_of_an_options_file_is_named(tmp_path: Path) -> None:
     with GamePool(2, "train", 0, 10, workers=1, options=file, character="val-dwa-law-fem") as pool:
         pool.reset()
         assert (pool.obs["blstats"][:, 26] == 1).all()  # lawful
+
+
+def test_the_example_of_the_readme_runs(tmp_path: Path) -> None:
+    readme = Path(__file__).parents[2] / "README.md"
+    (example,) = re.findall(r"```python\n(.*?)```", readme.read_text(), re.DOTALL)
+    file = tmp_path / "example.py"
+    file.write_text(example)
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run([sys.executable, str(file)], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert not done.stderr
 
 
 @given(
