@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from maestromotif.config import dump, load
 from maestromotif.errors import UserError
+from maestromotif.nethack.room import available_cores
 from maestromotif.settings import Config
 
 SMALLEST = """
@@ -67,6 +68,13 @@ def test_extends_lays_files_over_each_other_and_overrides_over_all() -> None:
     assert (config.run.seed, config.run.name) == (1, "mine")
     assert (config.learning.steps, config.learning.gamma) == (20, 1.0)
     assert config.nethack.games == 8
+
+
+def test_the_number_of_games_can_be_chosen_for_the_machine() -> None:
+    config = load(write("a.yaml", SMALLEST, "nethack: {games: auto}\n"), [])
+    assert config.nethack.games == 32 * available_cores()
+    with pytest.raises(UserError, match=r"nethack\.games: should be a valid integer"):
+        load(write("a.yaml", SMALLEST, "nethack: {games: many}\n"), [])
 
 
 def test_a_reference_stands_for_another_value_even_a_default() -> None:
