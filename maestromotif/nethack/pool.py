@@ -21,6 +21,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import DupFd
 from pathlib import Path
@@ -34,7 +35,7 @@ from maestromotif.nethack.keys import NUM_ACTIONS
 from maestromotif.nethack.library import Loader, choose
 from maestromotif.nethack.observation import ENGINE, FINAL, Block, bytes_of
 from maestromotif.nethack.options import CHARACTER, write_options
-from maestromotif.nethack.room import available_cores, check_room
+from maestromotif.nethack.room import available_cores, check_room, short_temporary_folder
 from maestromotif.nethack.seeds import Purpose
 from maestromotif.nethack.state import TRACKED
 from maestromotif.nethack.worker import DONE, IDLE, QUIT, RESET, STEP, Plan, layout, receive, send, work
@@ -109,6 +110,7 @@ class GamePool:
         # the server has everything imported, so that a worker is there in a moment.
         self._context = mp.get_context("forkserver")
         self._context.set_forkserver_preload(["maestromotif.nethack.worker"])
+        _start_server()
         self._processes: list[mp.process.BaseProcess] = []
         self._connections: list[Connection] = []
         self._pending: list[deque[int]] = []  # parts that a worker has yet to answer for
@@ -349,9 +351,20 @@ def _check(actions: np.ndarray) -> None:
         raise ValueError(f"actions must be {IDLE} or lie in 0..{NUM_ACTIONS - 1}: {actions}")
 
 
+def _start_server() -> None:
+    """Start the server, if it does not run yet; it listens on a socket in the folder for temporary files."""
+    usual = tempfile.gettempdir()
+    try:
+        tempfile.tempdir = short_temporary_folder()
+        forkserver.ensure_running()
+    finally:
+        tempfile.tempdir = usual
+
+
 def _temporary_folder() -> tuple[Path, int | None]:
     """A new folder and its lock, which ends with this process; folders of ended processes are removed."""
-    for left in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+    parent = Path(short_temporary_folder())
+    for left in parent.glob(f"{_PREFIX}*"):
         with suppress(OSError):  # another user's, or removed meanwhile
             held = os.open(left / _LOCK, os.O_RDWR | os.O_CLOEXEC)
             try:
@@ -359,7 +372,7 @@ def _temporary_folder() -> tuple[Path, int | None]:
                 shutil.rmtree(left, ignore_errors=True)
             finally:
                 os.close(held)
-    folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
+    folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
     lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     fcntl.flock(lock, fcntl.LOCK_EX)
     return folder, lock

@@ -21,6 +21,7 @@ from maestromotif.nethack.game import End, Game, Setup
 from maestromotif.nethack.library import NLE_VERSION, Loader, choose
 from maestromotif.nethack.observation import ENGINE, engine_layout
 from maestromotif.nethack.options import CHARACTER, write_options
+from maestromotif.nethack.room import short_temporary_folder
 from maestromotif.nethack.seeds import EpisodeSeeds
 
 
@@ -58,7 +59,7 @@ class Recording:
             name: np.zeros((1, *shape), dtype)
             for name, (shape, dtype) in engine_layout((*ENGINE, *observe)).items()
         }
-        with tempfile.TemporaryDirectory(prefix="recording-") as folder:
+        with tempfile.TemporaryDirectory(prefix="recording-", dir=short_temporary_folder()) as folder:
             path = Path(folder)
             options = write_options(path, self.character, Path(self.options) if self.options else None)
             setup = Setup(choose(loader), options, path)

@@ -2,6 +2,7 @@
 
 import os
 import resource
+import tempfile
 from pathlib import Path
 
 from maestromotif.errors import UserError
@@ -13,6 +14,16 @@ _GAME = {"shared": 2.7e6, "stock": 3.7e6}
 _WORKER = 40e6
 _FILES_A_GAME = 3
 _FILES = 64  # of a process without games
+
+
+def short_temporary_folder() -> str:
+    """The folder for temporary files, or /tmp where its path is too long for what is put there.
+
+    NetHack takes 127 bytes for the path of its options, and Linux 107 for that of a socket.
+    """
+    folder = tempfile.gettempdir()
+    longest = 107 - len("/pymp-12345678/listener-12345678")
+    return folder if len(os.fsencode(folder)) <= longest else "/tmp"
 
 
 def available_cores() -> int:

@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -61,6 +62,13 @@ def pool_of(workers: int = 2, **how: Any) -> GamePool:
 def left_behind(folder: Path) -> list[str]:
     """What pools have left in the folder for temporary files."""
     return sorted(path.name for path in folder.glob("maestromotif-*"))
+
+
+@pytest.fixture
+def temporary() -> Iterator[Path]:
+    """A folder for temporary files whose path is short, as it usually is."""
+    with tempfile.TemporaryDirectory(prefix="test-", dir="/tmp") as folder:
+        yield Path(folder)
 
 
 @pytest.fixture(scope="module")
@@ -256,9 +264,9 @@ def test_workers_killed_at_any_moment_lose_nothing_but_their_games(seed: int) ->
         assert all(process.is_alive() for process in pool._processes)
 
 
-def test_nothing_is_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    left = tmp_path / "maestromotif-of-a-dead-process"
+def test_nothing_is_left_behind(temporary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(temporary))
+    left = temporary / "maestromotif-of-a-dead-process"
     left.mkdir()
     (left / "in-use").touch()
     with pool_of() as pool:
@@ -267,23 +275,21 @@ def test_nothing_is_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
             other.reset()
         pool.reset()
         pool.step(np.full(GAMES, INDEX["wait"]))
-        (folder,) = tmp_path.iterdir()
+        (folder,) = temporary.iterdir()
         assert len(list(folder.glob("worker-*"))) == 2
         os.kill(pool._processes[0].pid or 0, signal.SIGKILL)
         pool.step(np.full(GAMES, INDEX["wait"]))
         os.kill(pool._processes[1].pid or 0, signal.SIGKILL)
         held, processes = pool.obs["chars"], [*pool._processes]
-        assert left_behind(tmp_path)
-    assert left_behind(tmp_path) == []
+        assert left_behind(temporary)
+    assert left_behind(temporary) == []
     assert not any(process.is_alive() for process in processes)
     assert held.shape[0] == GAMES  # an array that somebody holds does no harm
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
-def test_a_killed_main_process_leaves_nothing(tmp_path: Path, how: signal.Signals) -> None:
+def test_a_killed_main_process_leaves_nothing(tmp_path: Path, temporary: Path, how: signal.Signals) -> None:
     """Ctrl-C goes to the whole group of processes, as a terminal does it; SIGKILL to the main one alone."""
-    folder = tmp_path / "temporary"
-    folder.mkdir()
     file = tmp_path / "main.py"
     file.write_text(
         "from maestromotif.nethack.pool import GamePool\n"
@@ -297,7 +303,7 @@ def test_a_killed_main_process_leaves_nothing(tmp_path: Path, how: signal.Signal
     )
     main = subprocess.Popen(
         [sys.executable, str(file)],
-        env=os.environ | {"TMPDIR": str(folder), "PYTHONPATH": os.pathsep.join(sys.path)},
+        env=os.environ | {"TMPDIR": str(temporary), "PYTHONPATH": os.pathsep.join(sys.path)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -306,7 +312,7 @@ def test_a_killed_main_process_leaves_nothing(tmp_path: Path, how: signal.Signal
     assert main.stdout is not None
     workers = [Path("/proc", pid) for pid in main.stdout.readline().split()]
     assert len(workers) == 2
-    assert left_behind(folder)
+    assert left_behind(temporary)
     if how is signal.SIGINT:
         os.killpg(main.pid, how)
     else:
@@ -321,8 +327,8 @@ def test_a_killed_main_process_leaves_nothing(tmp_path: Path, how: signal.Signal
         time.sleep(0.1)
     assert not any(worker.exists() for worker in workers)
     # After SIGKILL nobody is left who could remove the pool's own folder; the next pool does.
-    assert len(left_behind(folder)) == (how is signal.SIGKILL)
-    assert not list(folder.glob("*/worker-*"))
+    assert len(left_behind(temporary)) == (how is signal.SIGKILL)
+    assert not list(temporary.glob("*/worker-*"))
 
 
 def test_the_screen_is_there_when_it_is_asked_for() -> None:
@@ -396,13 +402,13 @@ def test_death_has_a_cause(shared: GamePool) -> None:
     ],
 )
 def test_what_cannot_be_is_said_before_any_game_starts(
-    arguments: dict[str, Any], message: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    arguments: dict[str, Any], message: str, monkeypatch: pytest.MonkeyPatch, temporary: Path
 ) -> None:
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", str(temporary))
     monkeypatch.setattr(GamePool, "_start", lambda *_: pytest.fail("a worker was started"))
     with pytest.raises(UserError, match=message):
         GamePool(arguments.pop("games", 4), "train", 0, 10, workers=2, **arguments)
-    assert left_behind(tmp_path) == []
+    assert left_behind(temporary) == []
 
 
 def test_too_many_open_files_are_foreseen(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -428,6 +434,15 @@ def test_a_bad_line_of_an_options_file_is_named(tmp_path: Path) -> None:
     with GamePool(2, "train", 0, 10, workers=1, options=file, character="val-dwa-law-fem") as pool:
         pool.reset()
         assert (pool.obs["blstats"][:, 26] == 1).all()  # lawful
+
+
+def test_a_long_path_of_temporary_files_does_no_harm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / ("long" * 30)
+    folder.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(folder))
+    with pool_of() as pool:
+        pool.reset()
+        assert (pool.obs["blstats"][:, TURN] == 1).all()
 
 
 def test_the_example_of_the_readme_runs(tmp_path: Path) -> None:
