@@ -23,7 +23,7 @@ from packaging.utils import canonicalize_name
 
 from maestromotif import __version__
 from maestromotif.errors import UserError
-from maestromotif.nethack.room import available_cores, memory
+from maestromotif.machine import available_cores, memory
 from maestromotif.settings import Config, LanguageSettings, RunSettings
 
 SOURCE = Path(__file__).resolve().parent.parent  # the checkout, if the package is installed from one
@@ -196,7 +196,7 @@ def game() -> Iterator[Finding]:
         yield Finding("ok", "NetHack plays")
         reason = trial.stdout.strip()
         if reason:
-            yield Finding("note", f"every game loads its own copy of NetHack, at half the speed: {reason}")
+            yield Finding("note", f"every game loads its own copy of NetHack, which is slower: {reason}")
         else:
             yield Finding("ok", "all games of a worker share one copy of NetHack's code")
     else:

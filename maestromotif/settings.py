@@ -7,7 +7,9 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from maestromotif.nethack.room import GAMES_A_WORKER, available_cores
+from maestromotif.machine import available_cores
+
+GAMES_A_CORE = 32  # for `games: auto`: enough to hide a worker's waiting, few enough for its caches
 
 
 class Section(BaseModel):
@@ -25,7 +27,7 @@ class RunSettings(Section):
 
 
 def _automatic(games: object) -> object:
-    return GAMES_A_WORKER * available_cores() if games == "auto" else games
+    return GAMES_A_CORE * available_cores() if games == "auto" else games
 
 
 class NethackSettings(Section):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from maestromotif.config import dump, load
 from maestromotif.errors import UserError
-from maestromotif.nethack.room import available_cores
+from maestromotif.machine import available_cores
 from maestromotif.settings import Config
 
 SMALLEST = """

@@ -20,7 +20,7 @@ from jaxtyping import Float64
 from maestromotif.errors import UserError
 from maestromotif.language import weights
 from maestromotif.language.model import Chat
-from maestromotif.nethack.room import available_cores
+from maestromotif.machine import available_cores
 from maestromotif.settings import LanguageSettings
 
 CANDIDATES = 64  # continuations whose probability is looked at

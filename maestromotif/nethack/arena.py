@@ -20,7 +20,7 @@ from pathlib import Path
 from nle.nethack.nethack import HACKDIR
 
 from maestromotif.errors import UserError
-from maestromotif.nethack.keys import INDEX
+from maestromotif.nethack import keys
 
 LEVELS = ("before", "arena")
 _MINES = re.compile(r'^BRANCH:\s*"The Gnomish Mines".*$', re.MULTILINE)
@@ -96,10 +96,10 @@ def _opening(file: str, text: str) -> tuple[int, ...]:
             f"{file}: a line such as '# opening: east down' must lead from one level to the other"
         )
     line = text[: found.start()].count("\n") + 1
-    for action in found[1].split():
-        if action not in INDEX:
-            raise UserError(f"{file}:{line}: there is no action {action!r}; known: {', '.join(INDEX)}")
-    return tuple(INDEX[action] for action in found[1].split())
+    try:
+        return tuple(keys.action(name) for name in found[1].split())
+    except UserError as error:
+        raise UserError(f"{file}:{line}: {error}") from error
 
 
 def _compile_dungeon(work: Path, branch_on_arena: bool) -> None:

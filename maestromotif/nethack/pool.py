@@ -29,13 +29,14 @@ from pathlib import Path
 import numpy as np
 
 from maestromotif.errors import UserError
+from maestromotif.machine import available_cores
 from maestromotif.nethack import arena as arenas
 from maestromotif.nethack.game import End, Setup
 from maestromotif.nethack.keys import NUM_ACTIONS
 from maestromotif.nethack.library import Loader, choose
 from maestromotif.nethack.observation import ENGINE, FINAL, Block, bytes_of
 from maestromotif.nethack.options import CHARACTER, write_options
-from maestromotif.nethack.room import available_cores, check_room, short_temporary_folder
+from maestromotif.nethack.room import check_room, short_temporary_folder
 from maestromotif.nethack.seeds import Purpose
 from maestromotif.nethack.state import TRACKED
 from maestromotif.nethack.worker import DONE, IDLE, QUIT, RESET, STEP, Plan, layout, receive, send, work
@@ -47,6 +48,7 @@ log = logging.getLogger("maestromotif")
 
 _PREFIX = "maestromotif-"
 _LOCK = "in-use"
+_TRIES = 3
 
 
 @dataclass(frozen=True)
@@ -155,17 +157,23 @@ class GamePool:
             raise
 
     def reset(self, episode: np.ndarray | int = 0) -> None:
-        """Begin the given episode in every game (numbers from 0, int [N] or one for all)."""
-        self.episode[:] = episode
+        """Begin the given episode in every game (numbers from 0, int [N] or one for all).
+
+        Raises RuntimeError when workers die again and again.
+        """
         for actions in self._log:
             actions.clear()
-        self._unreported[:] = False
-        for part in range(len(self.rows)):
-            self._order(RESET, part)
-        for part in range(len(self.rows)):
-            self._collect(part)
-        self.ended[:] = End.NOT
-        self._unreported[:] = False
+        for _ in range(_TRIES):
+            self._unreported[:] = False
+            self.episode[:] = episode
+            for part in range(len(self.rows)):
+                self._order(RESET, part)
+            for part in range(len(self.rows)):
+                self._collect(part)
+            self.ended[:] = End.NOT
+            if not self._unreported.any():  # else a worker died, and its games are in another episode
+                return
+        raise RuntimeError(f"workers died in each of {_TRIES} attempts to begin episodes; out of memory?")
 
     def step(self, actions: np.ndarray) -> None:
         """Play one action (int [N], `IDLE` leaves a game untouched) in every game.
@@ -208,6 +216,7 @@ class GamePool:
             self._log[rows.start + game].clear()
 
     def snapshot(self) -> Snapshot:
+        """Where all games are, for `restore`; not while a part is under way."""
         return Snapshot(self.episode.copy(), [bytes(actions) for actions in self._log])
 
     def restore(self, snapshot: Snapshot) -> None:
@@ -327,7 +336,6 @@ def open_pool(
     max_steps: int,
     levels: int | None = None,
     arena: str | None = None,
-    parts: int = 1,
 ) -> GamePool:
     """A pool of games as the config's section `nethack` describes them."""
     settings = config.nethack
@@ -339,7 +347,6 @@ def open_pool(
         settings.workers,
         levels=levels,
         arena=arena,
-        parts=parts,
         loader=settings.loader,
         character=settings.character,
         options=Path(settings.options) if settings.options else None,
@@ -373,6 +380,8 @@ def _temporary_folder() -> tuple[Path, int | None]:
             finally:
                 os.close(held)
     folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
-    lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    # Locked before it has the name that others look for: they must never find it free.
+    lock = os.open(folder / "new", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     fcntl.flock(lock, fcntl.LOCK_EX)
+    (folder / "new").rename(folder / _LOCK)
     return folder, lock

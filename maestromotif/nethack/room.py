@@ -1,15 +1,13 @@
-"""What the machine has room for: how many workers, and whether so many games fit at all."""
+"""Whether so many games fit on the machine, and where their temporary files have room."""
 
 import os
 import resource
 import tempfile
-from pathlib import Path
 
 from maestromotif.errors import UserError
+from maestromotif.machine import memory
 
-GAMES_A_WORKER = 32  # enough to hide a worker's waiting, few enough for its core's caches
-
-# Measured on x86-64 Linux, rounded up.
+# Bytes a game and a worker, as `benchmarks/soak.py` finds them on x86-64 Linux, rounded up; open files.
 _GAME = {"shared": 2.7e6, "stock": 3.7e6}
 _WORKER = 40e6
 _FILES_A_GAME = 3
@@ -24,35 +22,6 @@ def short_temporary_folder() -> str:
     folder = tempfile.gettempdir()
     longest = 107 - len("/pymp-12345678/listener-12345678")
     return folder if len(os.fsencode(folder)) <= longest else "/tmp"
-
-
-def available_cores() -> int:
-    """Cores that this process may use: its affinity, and a container's quota."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        cores = min(cores, max(1, int(quota) // int(period)))
-    except (OSError, ValueError):  # no container, or no quota ("max")
-        pass
-    return cores
-
-
-def memory() -> tuple[int, int] | None:
-    """(total, available) bytes for this process: of the machine, or of its container if that has less.
-
-    None where the machine does not tell.
-    """
-    try:
-        fields = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
-        total, free = (int(fields[name].split()[0]) * 1024 for name in ("MemTotal", "MemAvailable"))
-    except (OSError, KeyError):
-        return None
-    try:
-        limit = int(Path("/sys/fs/cgroup/memory.max").read_text())
-        used = int(Path("/sys/fs/cgroup/memory.current").read_text())
-    except (OSError, ValueError):  # no container, or no limit ("max")
-        return total, free
-    return min(total, limit), min(free, limit - used)
 
 
 def check_room(games: int, workers: int, observations: int, loader: str) -> None:

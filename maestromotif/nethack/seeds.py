@@ -10,6 +10,9 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 Purpose = Literal["collect", "train", "evaluate"]
+# The hero's birthday, in seconds since 1970: one for all (2024-01-01) takes the clock out of shop prices and
+# shopkeepers' names.
+BIRTHDAY = 1_704_067_200
 _RANGE = 1 << 29
 _FIRST: dict[Purpose, int] = {"collect": 0, "train": _RANGE, "evaluate": 2 * _RANGE}
 _SHARED = 3 * _RANGE  # first seed of levels that all purposes meet

@@ -21,11 +21,24 @@ from maestromotif.nethack.observation import (
     HUNGER,
     LEVEL,
     MAX_HP,
-    ROWS,
     TURN,
     XP_LEVEL,
     X,
     Y,
+)
+from maestromotif.nethack.squares import (
+    ALTAR,
+    BLANK,
+    CELLS,
+    DOWN,
+    FIRST_PLACE,
+    NEAR,
+    PLACES,
+    PLAYER,
+    PRIEST,
+    SHOPKEEPER,
+    UP,
+    Maps,
 )
 
 # GameState, field by field, in the order in which programs see it.
@@ -117,43 +130,10 @@ _TALLIES = tuple(
     )
 )
 _MINES = 2
-_NEAR = 3
 _FAR = 1000  # where a place is that was not seen
 _SHREWD = 15  # the experience level at which Tourists are no longer cheated
-_CELLS = ROWS * COLUMNS
 _NOT_FOR_SALE = (nethack.FOOD_CLASS, nethack.COIN_CLASS, nethack.MAXOCLASSES)
 
-# What a square shows, as far as it matters. Places, which are remembered when they are covered, come last.
-_BLANK, _PLAIN, _PLAYER, _PRIEST, _SHOPKEEPER, _ALTAR, _DOWN, _UP = range(8)
-_KINDS, _FIRST_PLACE = 8, _ALTAR
-_PLACES = _KINDS - _FIRST_PLACE
-_BEINGS = {
-    _SHOPKEEPER: ("shopkeeper",),
-    _PRIEST: ("aligned priest", "high priest"),
-    _PLAYER: (
-        *("archeologist", "barbarian", "caveman", "cavewoman", "healer", "knight", "monk", "priest"),
-        *("priestess", "ranger", "rogue", "samurai", "tourist", "valkyrie", "wizard"),
-    ),
-}
-_SHOWN_AS = {_ALTAR: ("altar",), _DOWN: ("staircase down", "ladder down"), _UP: ("staircase up", "ladder up")}
-_SYMBOLS = nethack.GLYPH_EXPLODE_OFF - nethack.GLYPH_CMAP_OFF
-
-
-def _kind_of_glyph() -> np.ndarray:
-    """uint8 [MAX_GLYPH + 1]: the kind of square of each glyph."""
-    kinds = np.full(nethack.MAX_GLYPH + 1, _PLAIN, np.uint8)
-    for monster in range(nethack.NUMMONS):
-        for kind, names in _BEINGS.items():
-            if nethack.permonst(monster).mname in names:
-                kinds[nethack.GLYPH_MON_OFF + monster] = kind
-    for symbol in range(_SYMBOLS):
-        for kind, names in _SHOWN_AS.items():
-            if nethack.symdef.from_idx(symbol).explanation in names:
-                kinds[nethack.GLYPH_CMAP_OFF + symbol] = kind
-    return kinds
-
-
-_KIND = _kind_of_glyph()
 _TOURIST = nethack.GLYPH_MON_OFF + next(
     monster for monster in range(nethack.NUMMONS) if nethack.permonst(monster).mname == "tourist"
 )
@@ -164,58 +144,6 @@ def depth_codes(before: np.ndarray, now: np.ndarray) -> np.ndarray:
     return np.where(now > before, DEPTH_DEEPER, np.where(now < before, DEPTH_HIGHER, DEPTH_SAME)).astype(
         np.int8
     )
-
-
-class _Maps:
-    """What the squares of each game's level show, kept up to date by the squares that change."""
-
-    def __init__(self, games: int) -> None:
-        self._glyphs = np.full((games, _CELLS), -1, np.int16)
-        self.kinds = np.zeros((games, _CELLS), np.uint8)
-        # How many squares show each kind: [N, _KINDS].
-        self.counts = np.zeros((games, _KINDS), np.int64)
-        self.counts[:, _BLANK] = _CELLS
-
-    def read(self, game: int, glyphs: np.ndarray, chars: np.ndarray) -> list[tuple[int, int]]:
-        """Read the whole map of a game anew; returns the places on it as (square, kind)."""
-        self._glyphs[game] = glyphs[game].ravel()
-        kinds = self.kinds[game]
-        _KIND.take(self._glyphs[game], out=kinds)
-        kinds[chars[game].ravel() == ord(" ")] = _BLANK
-        self.counts[game] = np.bincount(kinds, minlength=_KINDS)
-        squares = np.flatnonzero(kinds >= _FIRST_PLACE)
-        return list(zip(squares.tolist(), kinds[squares].tolist(), strict=True))
-
-    def update(
-        self, glyphs: np.ndarray, chars: np.ndarray, moved: np.ndarray | None
-    ) -> list[tuple[int, int, int]]:
-        """Read what changed where `moved` (everywhere without); returns new places: (game, square, kind)."""
-        changed = (glyphs.reshape(-1, _CELLS) != self._glyphs).ravel().nonzero()[0]
-        game = changed // _CELLS
-        if moved is not None:
-            changed, game = changed[moved[game]], game[moved[game]]
-        if not len(changed):
-            return []
-        shown = glyphs.ravel()[changed]
-        kinds = _KIND[shown]
-        kinds[chars.ravel()[changed] == ord(" ")] = _BLANK
-        games, flat, row = len(glyphs), self.kinds.ravel(), game * _KINDS
-        delta = np.bincount(row + kinds, minlength=games * _KINDS)
-        delta -= np.bincount(row + flat[changed], minlength=games * _KINDS)
-        self.counts += delta.reshape(games, _KINDS)
-        self._glyphs.ravel()[changed] = shown
-        flat[changed] = kinds
-        places = (kinds >= _FIRST_PLACE).nonzero()[0]
-        if not len(places):
-            return []
-        square = changed[places] - game[places] * _CELLS
-        return list(zip(game[places].tolist(), square.tolist(), kinds[places].tolist(), strict=True))
-
-    def near(self, game: int, kind: int, x: int, y: int) -> bool:
-        """Whether a square within `_NEAR` of (x, y) shows this kind."""
-        level = self.kinds[game].reshape(ROWS, COLUMNS)
-        around = level[max(y - _NEAR, 0) : y + _NEAR + 1, max(x - _NEAR, 0) : x + _NEAR + 1]
-        return bool((around == kind).any())
 
 
 class Tracker:
@@ -229,13 +157,13 @@ class Tracker:
         games = len(state)
         self.state, self.changes, self.events = state, changes, events
         self._column = {name: state[:, i] for i, name in enumerate(TRACKED)}
-        self._maps = _Maps(games)
+        self._maps = Maps(games)
         # The places of a level (altar, stairs down, stairs up), remembered from where they were first shown
         # on this visit: x and y of each, and how close the hero has come.
-        self._known = np.zeros((2, _PLACES, games), bool)
+        self._known = np.zeros((2, PLACES, games), bool)
         self._seen, self._on = self._known
-        self._place = np.full((2, _PLACES, games), _FAR)
-        self._nearest = np.full((_PLACES, games), COLUMNS)
+        self._place = np.full((2, PLACES, games), _FAR)
+        self._nearest = np.full((PLACES, games), COLUMNS)
         self._level = np.full(games, -1, np.int64)  # 100 x dungeon number + level
         self._hero = np.zeros((2, games), np.int64)  # x and y
         self._row = np.arange(games)
@@ -318,7 +246,7 @@ class Tracker:
             self._found(game, square, kind, first)
 
         explored = column["explored"]
-        shown = _CELLS - self._maps.counts[:, _BLANK]
+        shown = CELLS - self._maps.counts[:, BLANK]
         more = shown > explored
         changes[:, 1] = more
         if arrivals:
@@ -362,22 +290,22 @@ class Tracker:
         self._place[:, :, game], self._nearest[:, game] = _FAR, COLUMNS
         # Who comes by stairs stands on their other end; every episode begins on stairs up.
         if came_from < 0 or (column["on_downstairs"][game] and depth > before):
-            self._stand_on(game, _UP, x, y)
+            self._stand_on(game, UP, x, y)
         elif column["on_upstairs"][game] and depth < before:
-            self._stand_on(game, _DOWN, x, y)
+            self._stand_on(game, DOWN, x, y)
         if 0 <= came_from < 100 and dungeon == _MINES:
             column["branch_depth"][game] = before
         elif came_from == 100 * _MINES + 1 and dungeon == 0 and depth == before - 1:
             column["branch_depth"][game] = depth
         self._several.discard(game)
-        if max(len(self._stairs[game].get((kind, 100 * dungeon + level), ())) for kind in (_DOWN, _UP)) > 1:
+        if max(len(self._stairs[game].get((kind, 100 * dungeon + level), ())) for kind in (DOWN, UP)) > 1:
             self._several.add(game)
         self._doors.pop(game, None)
         column["in_shop"][game] = column["unpaid"][game] = 0
         return self._maps.read(game, obs["glyphs"], obs["chars"])
 
     def _stand_on(self, game: int, kind: int, x: int, y: int) -> None:
-        place = kind - _FIRST_PLACE
+        place = kind - FIRST_PLACE
         self._seen[place, game] = True
         self._place[:, place, game] = x, y
         self._nearest[place, game] = 0
@@ -385,9 +313,9 @@ class Tracker:
 
     def _found(self, game: int, square: int, kind: int, first: list[tuple[int, int]]) -> None:
         """A place is shown; it joins `first` if it is the first of its kind on this visit."""
-        if kind != _ALTAR:
+        if kind != ALTAR:
             self._remember(game, kind, square)
-        place = kind - _FIRST_PLACE
+        place = kind - FIRST_PLACE
         if not self._seen[place, game]:
             self._seen[place, game] = True
             self._place[:, place, game] = square % COLUMNS, square // COLUMNS
@@ -400,7 +328,7 @@ class Tracker:
         known.add(square)
         if len(known) > 1:
             self._several.add(game)
-            if kind == _DOWN and level < 100:  # one of two ways down from here leads into the Mines
+            if kind == DOWN and level < 100:  # one of two ways down from here leads into the Mines
                 self._column["branch_depth"][game] = self._column["depth"][game]
 
     def _approach(self, hero: np.ndarray) -> np.ndarray:
@@ -416,13 +344,13 @@ class Tracker:
         codes: np.ndarray = closer * (on + np.int8(STAIRS_CLOSER))
         for game in self._several:  # she may stand on others than the first ones shown
             square, level = int(hero[1, game] * COLUMNS + hero[0, game]), int(self._level[game])
-            for kind in (_DOWN, _UP):
-                on[kind - _FIRST_PLACE, game] |= square in self._stairs[game].get((kind, level), ())
+            for kind in (DOWN, UP):
+                on[kind - FIRST_PLACE, game] |= square in self._stairs[game].get((kind, level), ())
         at = _AT["downstairs_seen"]  # the first of four columns side by side
         state[:, at : at + 4] = self._known[:, 1:].reshape(4, games).T
         at = _AT["downstairs_dx"]  # here too
         state[:, at : at + 4] = offset[:, 1:].swapaxes(0, 1).reshape(4, games).T
-        state[:, _AT["altar_near"]] = distance[0] <= _NEAR
+        state[:, _AT["altar_near"]] = distance[0] <= NEAR
         state[:, _AT["on_altar"]] = on[0]
         return codes
 
@@ -466,14 +394,14 @@ class Tracker:
         """Altars, shopkeepers, priests and players in view."""
         state, counts = self.state, self._maps.counts
         others = counts > 0
-        herself = self._maps.kinds[self._row, hero[1] * COLUMNS + hero[0]] == _PLAYER
-        others[:, _PLAYER] = counts[:, _PLAYER] > herself
-        for at, last in ((_AT["altar_in_view"], _ALTAR), (_AT["priest_in_view"], _PRIEST)):
+        herself = self._maps.kinds[self._row, hero[1] * COLUMNS + hero[0]] == PLAYER
+        others[:, PLAYER] = counts[:, PLAYER] > herself
+        for at, last in ((_AT["altar_in_view"], ALTAR), (_AT["priest_in_view"], PRIEST)):
             state[:, at : at + 2] = others[:, last : last - 2 : -1]
         near = self._column["shopkeeper_near"]
         near[:] = 0
-        for game in others[:, _SHOPKEEPER].nonzero()[0].tolist():
-            near[game] = self._maps.near(game, _SHOPKEEPER, *hero[:, game].tolist())
+        for game in others[:, SHOPKEEPER].nonzero()[0].tolist():
+            near[game] = self._maps.near(game, SHOPKEEPER, *hero[:, game].tolist())
 
     def _carry(self, obs: Mapping[str, np.ndarray], moved: np.ndarray) -> None:
         """Count what could be sold, in the games whose inventory changed."""

@@ -34,6 +34,7 @@ def receive(connection: Connection, size: int) -> bytes:
 
 
 def send(connection: Connection, data: bytes) -> None:
+    """Raises ConnectionError when the other end is gone."""
     os.write(connection.fileno(), data)
 
 

@@ -278,7 +278,7 @@ def _read(segment: _Segment, config: Config, progress: Progress) -> dict[str, np
 
 
 def _recorded(
-    game: recordings.Recording, most: int, path: Path, notes: _Notes
+    game: recordings.TerminalRecording, most: int, path: Path, notes: _Notes
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Message numbers, changes, events and depth of at most `most` steps of a recorded game."""
     whole = len(game) <= most

@@ -56,7 +56,7 @@ class BrokenError(Exception):
 
 
 @dataclass(frozen=True)
-class Recording:
+class TerminalRecording:
     """A recorded game, step by step; a step is one on which it was the player's turn."""
 
     messages: list[bytes]
@@ -112,7 +112,7 @@ def endings(folder: Path) -> dict[str, Ending]:
     return found
 
 
-def read(path: Path) -> Recording:
+def read(path: Path) -> TerminalRecording:
     """Reads a recording. Raises BrokenError if it broke off, is damaged, or shows no NetHack."""
     named = _NAME.search(path.name)
     version = int((named and named[1]) or 1)
@@ -192,7 +192,7 @@ class _Reader:
                 else:
                     self._passing = (top, status, time)
 
-    def finish(self) -> Recording:
+    def finish(self) -> TerminalRecording:
         """All steps. Pages that no turn followed were the end of the game: they make the last step."""
         if self._passing is not None:
             self._add(*self._passing[:2], False)
@@ -202,7 +202,7 @@ class _Reader:
             turn = self._steps[-1][3] if self._steps else UNKNOWN
             self._steps.append((final, b" ".join(said), self._depth, turn, False))
         columns = list(zip(*self._steps, strict=True)) or [()] * 5
-        return Recording(
+        return TerminalRecording(
             [message[:MESSAGE_BYTES] for message in columns[0]],
             list(columns[1]),
             np.array(columns[2], np.int16),

@@ -13,9 +13,11 @@ from nle.nethack import OBSERVATION_DESC
 from nle.nethack.nethack import DLPATH
 
 from maestromotif.errors import UserError
-from maestromotif.nethack import keys, library
+from maestromotif.nethack import keys, shared
 from maestromotif.nethack.game import End, Setup
-from maestromotif.nethack.library import UnsuitableError, choose
+from maestromotif.nethack.image import _RELA as RELA
+from maestromotif.nethack.image import Image, UnsuitableError
+from maestromotif.nethack.library import choose
 from maestromotif.nethack.observation import engine_layout
 from maestromotif.nethack.options import write_options
 from maestromotif.nethack.seeds import episode_seeds
@@ -95,7 +97,7 @@ def test_both_loaders_play_the_same_games(tmp_path: Path) -> None:
 @shared_text
 def test_a_game_is_the_same_on_another_day(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The clock of one game is set half a year ahead; the other one reads the real clock."""
-    image = library._image()
+    image = shared.image()
     real = ctypes.PYFUNCTYPE(ctypes.c_long, ctypes.c_void_p)(("time", ctypes.CDLL(None)))
     asked = []
 
@@ -175,7 +177,7 @@ def test_another_library_is_refused(
     content[where(content)] = value
     path.write_bytes(content)
     with pytest.raises(UnsuitableError, match=reason):
-        library._Image(path)
+        Image(path, {})
 
 
 @shared_text
@@ -183,39 +185,40 @@ def test_other_relocations_settings_and_garbage_are_refused(
     library_file: tuple[Path, bytearray], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path, content = library_file
-    image = library._image()
-    relocation = image._dynamic[library._RELA] + 8
+    image = shared.image()
+    relocation = image._dynamic[RELA] + 8
     content[relocation : relocation + 4] = struct.pack("<I", 37)  # R_X86_64_IRELATIVE
     path.write_bytes(content)
     with pytest.raises(UnsuitableError, match=r"relocations of types \[37\]"):
-        library._Image(path)
+        Image(path, {})
     path.write_bytes(content[:4096])
     with pytest.raises(UnsuitableError, match="not the library that was expected"):
-        library._Image(path)
-    monkeypatch.setattr(library, "_Settings", library._Seeds)
-    with pytest.raises(UnsuitableError, match="settings have 49224 bytes"):
-        library._Image(Path(DLPATH))
+        Image(path, {})
+    with pytest.raises(UnsuitableError, match="settings has 49224 bytes, expected were 40"):
+        Image(Path(DLPATH), {"settings": 40})
+    with pytest.raises(UnsuitableError, match="does not export nle_begin"):
+        image.offset("nle_begin")
 
 
 @shared_text
 def test_addresses_are_compared_with_the_linkers(monkeypatch: pytest.MonkeyPatch) -> None:
-    bind = library._Image._bind
+    bind = Image._bind
 
-    def one_wrong(image: library._Image, path: Path) -> None:
+    def one_wrong(image: Image, path: Path) -> None:
         data = np.flatnonzero(~image._imported & ~image._call)
         image._targets[data[7]] += 8
         bind(image, path)
 
-    monkeypatch.setattr(library._Image, "_bind", one_wrong)
+    monkeypatch.setattr(Image, "_bind", one_wrong)
     with pytest.raises(UnsuitableError, match=r"1 addresses in libnethack\.so are not where the linker"):
-        library._Image(Path(DLPATH))
+        Image(Path(DLPATH), {})
 
 
 def test_where_it_cannot_be_shared_it_is_stock_and_says_so(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("platform.machine", lambda: "riscv64")
-    library._image.cache_clear()
+    shared.image.cache_clear()
     try:
         with caplog.at_level("INFO", "maestromotif"):
             assert choose("auto") == "stock"
@@ -225,7 +228,7 @@ def test_where_it_cannot_be_shared_it_is_stock_and_says_so(
         with pytest.raises(UserError, match=r"nethack\.loader: shared: this is linux on riscv64"):
             choose("shared")
     finally:
-        library._image.cache_clear()
+        shared.image.cache_clear()
 
 
 @pytest.mark.parametrize("found", ["0.9.0", None])

@@ -243,6 +243,19 @@ def test_a_worker_killed_while_it_works_is_replaced() -> None:
         assert [len(log) for log in pool.snapshot().actions] == pool.state["step"].tolist()
 
 
+def test_a_worker_lost_at_a_reset_changes_no_episode(shared: GamePool) -> None:
+    """Nothing was played in the lost games, so they begin what they were told to begin."""
+    shared.reset(4)
+    expected = digest(shared)
+    with pool_of() as pool:
+        victim = pool._processes[0]
+        os.kill(victim.pid or 0, signal.SIGKILL)
+        victim.join()
+        pool.reset(4)
+        assert pool.lost == pool._ranges[0][0][1]
+        assert digest(pool) == expected
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_workers_killed_at_any_moment_lose_nothing_but_their_games(seed: int) -> None:
     rng = random.Random(seed)

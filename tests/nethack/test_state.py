@@ -14,6 +14,7 @@ from maestromotif.nethack.game import End
 from maestromotif.nethack.keys import INDEX, NAMES, NUM_ACTIONS
 from maestromotif.nethack.observation import COLUMNS, DEPTH, DUNGEON, LEVEL, ROWS, TURN, X, Y
 from maestromotif.nethack.pool import GamePool
+from maestromotif.nethack.squares import Maps
 from maestromotif.nethack.state import CHANGES, FIELDS, SKILL_FIELDS, TRACKED, Tracker
 from maestromotif.preferences.explorer import Explorer
 
@@ -297,7 +298,7 @@ def test_maps_kept_by_their_changes_are_those_read_anew(tmp_path: Path) -> None:
             if play(NAMES[draw.choice([*range(1, 20), 19, 19])]) is not End.NOT:
                 break
             levels.add((seed, play.depth))
-            maps, anew = play.tracker._maps, state._Maps(1)
+            maps, anew = play.tracker._maps, Maps(1)
             anew.read(0, play.obs["glyphs"], play.obs["chars"])
             np.testing.assert_array_equal(maps.kinds, anew.kinds)
             np.testing.assert_array_equal(maps.counts, anew.counts)

@@ -1,0 +1,233 @@
+"""A shared library's file, to be loaded many times: its code once, its data once a game.
+
+That is a dynamic linker's work. Ours does it for x86-64 Linux only, relies on nothing it has not checked, and
+compares every address it computes with what the system's linker made of the same file.
+"""
+
+import ctypes
+import mmap
+import os
+import struct
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+
+class UnsuitableError(Exception):
+    """What the shared loader relies on does not hold here; says what."""
+
+
+# ELF for x86-64: what is read of the file, and the only kinds of it that are understood.
+_PROGRAM_HEADER = np.dtype(
+    [("type", "<u4"), ("flags", "<u4")]
+    + [(name, "<u8") for name in ("offset", "address", "physical", "file_size", "size", "align")]
+)
+_RELOCATION = np.dtype([("slot", "<u8"), ("type", "<u4"), ("symbol", "<u4"), ("addend", "<i8")])
+_SYMBOL = np.dtype(
+    [("name", "<u4"), ("info", "u1"), ("other", "u1"), ("section", "<u2"), ("value", "<u8"), ("size", "<u8")]
+)
+_ELF64_LITTLE_ENDIAN_X86_64_SHARED = (b"\x7fELF\x02\x01\x01", 3, 62)
+_LOAD, _DYNAMIC, _TLS = 1, 2, 7
+_EXECUTE, _WRITE = 1, 2
+_64, _GLOB_DAT, _JUMP_SLOT, _RELATIVE = 1, 6, 7, 8
+_NULL, _PLTRELSZ, _STRTAB, _SYMTAB, _RELA, _RELASZ, _STRSZ = 0, 2, 5, 6, 7, 8, 10
+_INIT, _JMPREL, _INIT_ARRAY, _FINI_ARRAY, _INIT_ARRAYSZ, _FINI_ARRAYSZ = 12, 23, 25, 26, 27, 28
+
+_PAGE = mmap.PAGESIZE
+_HUGE = 2 << 20  # a game's data lies on one such page: fewer misses of the TLB
+_MADV_HUGEPAGE, _MAP_FIXED, _MAP_NORESERVE = 14, 0x10, 0x4000  # Linux
+
+_CONSTRUCT = ctypes.PYFUNCTYPE(None, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
+_DESTRUCT = ctypes.PYFUNCTYPE(None)
+
+
+@cache
+def _libc() -> ctypes.CDLL:
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.mmap.restype = ctypes.c_void_p
+    libc.mmap.argtypes = [
+        *(ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int),
+        *(ctypes.c_int, ctypes.c_int, ctypes.c_long),
+    ]
+    libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+    libc.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+    return libc
+
+
+def _map(address: int | None, size: int, protection: int, flags: int, file: int = -1, offset: int = 0) -> int:
+    """A mapping at `address` exactly, or anywhere."""
+    fixed = _MAP_FIXED if address is not None else 0
+    mapped = _libc().mmap(address, size, protection, flags | mmap.MAP_PRIVATE | fixed, file, offset)
+    if mapped is None or mapped == ctypes.c_void_p(-1).value:
+        number = ctypes.get_errno()
+        raise OSError(number, f"no room for another game's memory: {os.strerror(number)}")
+    return int(mapped)
+
+
+def _words(address: int, count: int) -> np.ndarray:
+    """uint64 [count]: the memory at an address."""
+    return np.ctypeslib.as_array((ctypes.c_uint64 * count).from_address(address))
+
+
+class Image:
+    """A library's file, and what must be done to load it once more.
+
+    sizes: bytes that exported variables must have, by name. Raises UnsuitableError when the file is not what
+    `Image` knows how to load.
+    """
+
+    def __init__(self, path: Path, sizes: Mapping[str, int]) -> None:
+        self._name, self._bytes = path.name, path.read_bytes()
+        self._file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            self._read_segments()
+            self._read_relocations()
+            for name, expected in sizes.items():
+                found = int(self._symbol(name)["size"])
+                if found != expected:
+                    raise UnsuitableError(f"{self._name}: {name} has {found} bytes, expected were {expected}")
+            self._bind(path)
+        except (struct.error, ValueError, LookupError) as error:
+            os.close(self._file)
+            raise UnsuitableError(f"{path} is not the library that was expected: {error}") from error
+        except UnsuitableError:
+            os.close(self._file)
+            raise
+
+    def offset(self, name: str) -> int:
+        """How far the exported function or variable of this name lies behind where the library is put.
+
+        Raises UnsuitableError where there is none.
+        """
+        return int(self._symbol(name)["value"])
+
+    def _table(self, dtype: np.dtype, offset: int, size: int) -> np.ndarray:
+        return np.frombuffer(self._bytes, dtype, size // dtype.itemsize, offset)
+
+    def _read_segments(self) -> None:
+        kind, machine = struct.unpack_from("<HH", self._bytes, 16)
+        if (self._bytes[:7], kind, machine) != _ELF64_LITTLE_ENDIAN_X86_64_SHARED:
+            raise UnsuitableError(f"{self._name} is no shared library for x86-64")
+        (offset,) = struct.unpack_from("<Q", self._bytes, 32)
+        size, count = struct.unpack_from("<HH", self._bytes, 54)
+        headers = self._table(_PROGRAM_HEADER, offset, size * count)
+        if (headers["type"] == _TLS).any():
+            raise UnsuitableError(f"{self._name} has thread-local data")
+        loaded = headers[headers["type"] == _LOAD]
+        writable = loaded["flags"] & _WRITE != 0
+        if writable.sum() != 1 or not writable[-1]:
+            raise UnsuitableError(f"{self._name} has not exactly one writable segment, at its end")
+        if (loaded["offset"][~writable] != loaded["address"][~writable]).any():
+            raise UnsuitableError(f"{self._name} is laid out otherwise in memory than in its file")
+        self._code, self._data = loaded[~writable], loaded[writable][0]
+        # The pages of the data, as offsets from where the library is put.
+        self._low = int(self._data["address"]) & -_PAGE
+        self._high = -(-int(self._data["address"] + self._data["size"]) // _PAGE) * _PAGE
+        if self._high - self._low > _HUGE:
+            raise UnsuitableError(f"the data of {self._name} does not fit on a page of 2 MiB")
+        dynamic = headers[headers["type"] == _DYNAMIC][0]
+        entries = self._table(np.dtype("<i8"), int(dynamic["offset"]), int(dynamic["file_size"])).reshape(
+            -1, 2
+        )
+        self._dynamic = dict(entries[: int((entries[:, 0] == _NULL).argmax())].tolist()[::-1])
+
+    def _read_relocations(self) -> None:
+        """Every word of the data that holds an address, and which address of this library that should be."""
+        of = self._dynamic
+        relocations = np.concatenate(
+            [
+                self._table(_RELOCATION, of[_RELA], of[_RELASZ]),
+                self._table(_RELOCATION, of[_JMPREL], of[_PLTRELSZ]),
+            ]
+        )
+        unknown = set(relocations["type"].tolist()) - {_64, _GLOB_DAT, _JUMP_SLOT, _RELATIVE}
+        if unknown:
+            raise UnsuitableError(f"{self._name} has relocations of types {sorted(unknown)}")
+        slots = relocations["slot"].astype(np.int64) - self._low
+        if (slots % 8).any() or slots.min() < 0 or slots.max() >= self._high - self._low:
+            raise UnsuitableError(f"{self._name} has relocations outside its data")
+        self._symbols = self._table(_SYMBOL, of[_SYMTAB], of[_STRTAB] - of[_SYMTAB])
+        symbol = self._symbols[relocations["symbol"]]
+        relative = relocations["type"] == _RELATIVE
+        target = np.where(relative, 0, symbol["value"].astype(np.int64))
+        target += np.where(np.isin(relocations["type"], (_RELATIVE, _64)), relocations["addend"], 0)
+        self._slots, self._targets = slots // 8, target.astype(np.uint64)
+        self._imported = ~relative & (symbol["section"] == 0)
+        self._call = relocations["type"] == _JUMP_SLOT
+
+    def _symbol(self, name: str) -> np.void:
+        """The exported symbol of this name."""
+        start = self._dynamic[_STRTAB]
+        names = self._bytes[start : start + self._dynamic[_STRSZ]]
+        at = names.find(b"\0" + name.encode() + b"\0") + 1
+        found = self._symbols[(self._symbols["name"] == at) & (self._symbols["section"] != 0)]
+        if not at or len(found) != 1:
+            raise UnsuitableError(f"{self._name} does not export {name}")
+        symbol: np.void = found[0]
+        return symbol
+
+    def _bind(self, path: Path) -> None:
+        """Let the system's linker load the library once, and compare.
+
+        What lies in other libraries is taken from there. The linker may also send calls to them that this
+        library could answer itself (`error` is glibc's, too); data must be its own, or games would share it.
+        """
+        self._linked = ctypes.CDLL(str(path), mode=os.RTLD_NOW | os.RTLD_LOCAL)
+        address = ctypes.cast(self._linked.nle_start, ctypes.c_void_p).value
+        if address is None:
+            raise UnsuitableError(f"{self._name} was loaded without nle_start")
+        base = np.uint64(address - self.offset("nle_start"))
+        linked = _words(int(base) + self._low, (self._high - self._low) // 8)[self._slots]
+        elsewhere = self._imported | (self._call & (linked - base >= self._high))
+        differ = ~elsewhere & (linked != self._targets + base)
+        if differ.any():
+            raise UnsuitableError(
+                f"{differ.sum()} addresses in {self._name} are not where the linker puts them"
+            )
+        self._outer_slots, self._outer = self._slots[elsewhere], linked[elsewhere]
+        self._own_slots, self._own_targets = self._slots[~elsewhere], self._targets[~elsewhere]
+
+    def map(self) -> tuple[int, int, int]:
+        """Map code and room for data: where the library is, and the mapping's address and size.
+
+        Raises OSError when there is no room.
+        """
+        lead = -self._low % _HUGE  # before the code, so that the data begins on a huge page
+        size = lead + self._low + 2 * _HUGE
+        room = _map(None, size, 0, mmap.MAP_ANONYMOUS | _MAP_NORESERVE)
+        base = -(-room // _HUGE) * _HUGE + lead
+        for segment in self._code:
+            low, high = int(segment["address"]) & -_PAGE, int(segment["address"] + segment["size"])
+            protection = mmap.PROT_READ | (mmap.PROT_EXEC if segment["flags"] & _EXECUTE else 0)
+            _map(base + low, high - low, protection, 0, self._file, low)
+        data = base + self._low
+        _map(data, _HUGE, mmap.PROT_READ | mmap.PROT_WRITE, mmap.MAP_ANONYMOUS)
+        _libc().madvise(data, _HUGE, _MADV_HUGEPAGE)  # where this is refused, games are slower, not wrong
+        return base, room, size
+
+    def construct(self, base: int) -> None:
+        """Fill the data as a linker would, and run the library's constructors."""
+        low, size = base + self._low, self._high - self._low
+        ctypes.memset(low, 0, size)
+        start, length = int(self._data["offset"]), int(self._data["file_size"])
+        ctypes.memmove(base + int(self._data["address"]), self._bytes[start : start + length], length)
+        words = _words(low, size // 8)
+        words[self._own_slots] = self._own_targets + np.uint64(base)
+        words[self._outer_slots] = self._outer
+        _DESTRUCT(base + self._dynamic[_INIT])()
+        for function in self._functions(base, _INIT_ARRAY, _INIT_ARRAYSZ):
+            _CONSTRUCT(function)(0, None, None)
+
+    def destruct(self, base: int) -> None:
+        for function in reversed(self._functions(base, _FINI_ARRAY, _FINI_ARRAYSZ)):
+            _DESTRUCT(function)()
+
+    def _functions(self, base: int, where: int, size: int) -> list[int]:
+        functions: list[int] = _words(base + self._dynamic[where], self._dynamic[size] // 8).tolist()
+        return [function for function in functions if function]
+
+    def unmap(self, room: int, size: int) -> None:
+        """Give back what `map` returned."""
+        _libc().munmap(room, size)

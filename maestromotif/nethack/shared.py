@@ -1,0 +1,164 @@
+"""NetHack's code once for all games of a process.
+
+NetHack keeps a game in global variables, so NLE loads a private copy of the whole library (3 MB) a game.
+With dozens of games no cache of the processor can hold all these copies. Here the code of the one file that
+NLE's wheel ships is mapped again and again, which takes no memory, each time followed by data of its own.
+"""
+
+import ctypes
+import os
+import platform
+import shutil
+import sys
+import tempfile
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from maestromotif.nethack.image import Image, UnsuitableError
+from maestromotif.nethack.seeds import BIRTHDAY, EpisodeSeeds
+
+# NLE 1.3.0's C structures (its header nletypes.h, on x86-64). The wheel exports its settings, so their size
+# can be checked; observations are told apart from rubbish by the comparison of loaders in the tests.
+
+
+class _Seeds(ctypes.Structure):
+    _fields_ = [
+        ("seeds", ctypes.c_ulong * 2),
+        ("reseed", ctypes.c_char),
+        ("use_init_seeds", ctypes.c_bool),
+        ("lgen_seed", ctypes.c_ulong),
+        ("use_lgen_seed", ctypes.c_bool),
+    ]
+
+
+class _Settings(ctypes.Structure):
+    _fields_ = [
+        ("hackdir", ctypes.c_char * 4096),
+        ("scoreprefix", ctypes.c_char * 4096),
+        ("options", ctypes.c_char * 32768),
+        ("wizkit", ctypes.c_char * 4096),
+        ("spawn_monsters", ctypes.c_int),
+        ("ttyrecname", ctypes.c_char * 4096),
+        ("initial_seeds", _Seeds),
+        ("fix_moon_phase", ctypes.c_bool),
+        ("time_seed", ctypes.c_ulong),
+        ("time_seed_is_set", ctypes.c_bool),
+    ]
+
+
+_ARRAYS = (
+    *("glyphs", "chars", "colors", "specials", "blstats", "message", "program_state", "internal"),
+    *("inv_glyphs", "inv_strs", "inv_letters", "inv_oclasses", "screen_descriptions"),
+    *("tty_chars", "tty_colors", "tty_cursor", "misc"),
+)
+
+
+class _Observation(ctypes.Structure):
+    _fields_ = [
+        ("action", ctypes.c_int),
+        ("done", ctypes.c_int),
+        ("in_normal_game", ctypes.c_char),
+        ("how_done", ctypes.c_int),
+        *((name, ctypes.c_void_p) for name in _ARRAYS),
+    ]
+
+
+# The games of a process run in turn, so nothing is gained by letting go of the interpreter's lock.
+_START = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
+_STEP = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
+_END = ctypes.PYFUNCTYPE(None, ctypes.c_void_p)
+
+
+@cache
+def image() -> Image:
+    """NLE's library. Raises UnsuitableError where its code cannot be shared."""
+    if sys.platform != "linux" or platform.machine() != "x86_64":
+        raise UnsuitableError(f"this is {sys.platform} on {platform.machine()}, not Linux on x86_64")
+    from nle.nethack.nethack import DLPATH
+
+    sizes = {"settings": ctypes.sizeof(_Settings), "ubirthday": ctypes.sizeof(ctypes.c_long)}
+    return Image(Path(DLPATH), sizes)
+
+
+class SharedEngine:
+    """A game on a data segment of its own."""
+
+    def __init__(self, arrays: Mapping[str, np.ndarray], options: str, hackdir: Path, folder: Path) -> None:
+        self._image = image()
+        self.folder = _prepare(folder, hackdir)
+        self._arrays = dict(arrays)  # NetHack has their addresses
+        self._observation = _Observation()
+        for name, array in arrays.items():
+            if not array.flags.c_contiguous:
+                raise ValueError(f"the array {name} is not contiguous")
+            setattr(self._observation, name, array.ctypes.data)
+        self._settings = _Settings(
+            hackdir=os.fsencode(self.folder), options=options.encode(), spawn_monsters=1, fix_moon_phase=True
+        )
+        self._base, self._room, self._size = self._image.map()
+        self._context: int | None = None
+        self._start, self._step, self._end = (
+            kind(self._base + self._image.offset(name))
+            for name, kind in (("nle_start", _START), ("nle_step", _STEP), ("nle_end", _END))
+        )
+        self._birthday = ctypes.c_long.from_address(self._base + self._image.offset("ubirthday"))
+        self.send = self._not_started
+
+    def _not_started(self, key: int) -> None:
+        raise RuntimeError(f"key {key} before the game was started")
+
+    def start(self, seeds: EpisodeSeeds) -> None:
+        self._stop()
+        initial = self._settings.initial_seeds
+        initial.seeds[:] = seeds.core, seeds.disp
+        initial.lgen_seed = seeds.lgen
+        initial.use_init_seeds = initial.use_lgen_seed = True
+        # From this NLE takes the phase of the moon and the hour, as it does itself.
+        self._settings.time_seed, self._settings.time_seed_is_set = seeds.core + 1, True
+        self._image.construct(self._base)
+        observation, address = self._observation, ctypes.addressof(self._observation)
+        observation.done = 0
+        step = self._step
+        context = self._context = self._start(address, None, ctypes.addressof(self._settings))
+        self._birthday.value = BIRTHDAY
+
+        def send(key: int) -> None:
+            if observation.done:
+                raise RuntimeError("the game is over")  # NetHack would run into nowhere
+            observation.action = key
+            step(context, address)
+
+        self.send = send
+
+    def over(self) -> int:
+        return int(self._observation.done)
+
+    def how_done(self) -> int:
+        return int(self._observation.how_done)
+
+    def close(self) -> None:
+        if self._size:
+            self._stop()
+            self._image.unmap(self._room, self._size)
+            self._size = 0
+            self.send = self._not_started
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _stop(self) -> None:
+        if self._context is not None:
+            self._end(self._context)
+            self._image.destruct(self._base)
+            self._context = None
+
+
+def _prepare(parent: Path, hackdir: Path) -> Path:
+    """A folder as NetHack wants it for a game's own files."""
+    folder = Path(tempfile.mkdtemp(prefix="game-", dir=parent))
+    (folder / "nhdat").symlink_to(hackdir / "nhdat")
+    for name in ("perm", "record", "logfile", "xlogfile"):  # or NetHack cannot lock them
+        (folder / name).touch()
+    (folder / "save").mkdir()
+    return folder
