@@ -9,10 +9,13 @@ import mmap
 import os
 import struct
 from collections.abc import Mapping
-from functools import cache
+from itertools import count
 from pathlib import Path
 
 import numpy as np
+
+from maestromotif.nethack import addresses
+from maestromotif.nethack.mapping import HUGE_PAGE, map_over, on_huge_pages, reserve, unmap, words
 
 
 class UnsuitableError(Exception):
@@ -36,39 +39,13 @@ _NULL, _PLTRELSZ, _STRTAB, _SYMTAB, _RELA, _RELASZ, _STRSZ = 0, 2, 5, 6, 7, 8, 1
 _INIT, _JMPREL, _INIT_ARRAY, _FINI_ARRAY, _INIT_ARRAYSZ, _FINI_ARRAYSZ = 12, 23, 25, 26, 27, 28
 
 _PAGE = mmap.PAGESIZE
-_HUGE = 2 << 20  # a game's data lies on one such page: fewer misses of the TLB
-_MADV_HUGEPAGE, _MAP_FIXED, _MAP_NORESERVE = 14, 0x10, 0x4000  # Linux
 
 _CONSTRUCT = ctypes.PYFUNCTYPE(None, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
 _DESTRUCT = ctypes.PYFUNCTYPE(None)
 
-
-@cache
-def _libc() -> ctypes.CDLL:
-    libc = ctypes.CDLL(None, use_errno=True)
-    libc.mmap.restype = ctypes.c_void_p
-    libc.mmap.argtypes = [
-        *(ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int),
-        *(ctypes.c_int, ctypes.c_int, ctypes.c_long),
-    ]
-    libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
-    libc.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
-    return libc
-
-
-def _map(address: int | None, size: int, protection: int, flags: int, file: int = -1, offset: int = 0) -> int:
-    """A mapping at `address` exactly, or anywhere."""
-    fixed = _MAP_FIXED if address is not None else 0
-    mapped = _libc().mmap(address, size, protection, flags | mmap.MAP_PRIVATE | fixed, file, offset)
-    if mapped is None or mapped == ctypes.c_void_p(-1).value:
-        number = ctypes.get_errno()
-        raise OSError(number, f"no room for another game's memory: {os.strerror(number)}")
-    return int(mapped)
-
-
-def _words(address: int, count: int) -> np.ndarray:
-    """uint64 [count]: the memory at an address."""
-    return np.ctypeslib.as_array((ctypes.c_uint64 * count).from_address(address))
+# A stub of the procedure linkage table begins with a jump to where a slot of the data says: its code, and the
+# distance to the slot. A jump to a fixed place is a byte shorter.
+_JUMP_BY_SLOT, _JUMP = 0x25FF, 0xE9
 
 
 class Image:
@@ -80,7 +57,7 @@ class Image:
 
     def __init__(self, path: Path, sizes: Mapping[str, int]) -> None:
         self._name, self._bytes = path.name, path.read_bytes()
-        self._file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        self._rooms: dict[int, int] = {}  # of games that are there: numbers of their places
         try:
             self._read_segments()
             self._read_relocations()
@@ -89,12 +66,9 @@ class Image:
                 if found != expected:
                     raise UnsuitableError(f"{self._name}: {name} has {found} bytes, expected were {expected}")
             self._bind(path)
+            self._link_calls()
         except (struct.error, ValueError, LookupError) as error:
-            os.close(self._file)
             raise UnsuitableError(f"{path} is not the library that was expected: {error}") from error
-        except UnsuitableError:
-            os.close(self._file)
-            raise
 
     def offset(self, name: str) -> int:
         """How far the exported function or variable of this name lies behind where the library is put.
@@ -125,8 +99,10 @@ class Image:
         # The pages of the data, as offsets from where the library is put.
         self._low = int(self._data["address"]) & -_PAGE
         self._high = -(-int(self._data["address"] + self._data["size"]) // _PAGE) * _PAGE
-        if self._high - self._low > _HUGE:
+        if self._high - self._low > HUGE_PAGE:
             raise UnsuitableError(f"the data of {self._name} does not fit on a page of 2 MiB")
+        if -(-self._low // HUGE_PAGE) * HUGE_PAGE + 2 * HUGE_PAGE > addresses.SPAN:
+            raise UnsuitableError(f"the code of {self._name} has {self._low} bytes, too many")
         dynamic = headers[headers["type"] == _DYNAMIC][0]
         entries = self._table(np.dtype("<i8"), int(dynamic["offset"]), int(dynamic["file_size"])).reshape(
             -1, 2
@@ -179,8 +155,8 @@ class Image:
         if address is None:
             raise UnsuitableError(f"{self._name} was loaded without nle_start")
         base = np.uint64(address - self.offset("nle_start"))
-        linked = _words(int(base) + self._low, (self._high - self._low) // 8)[self._slots]
-        elsewhere = self._imported | (self._call & (linked - base >= self._high))
+        linked = words(int(base) + self._low, (self._high - self._low) // 8)[self._slots]
+        elsewhere = self._elsewhere = self._imported | (self._call & (linked - base >= self._high))
         differ = ~elsewhere & (linked != self._targets + base)
         if differ.any():
             raise UnsuitableError(
@@ -189,23 +165,46 @@ class Image:
         self._outer_slots, self._outer = self._slots[elsewhere], linked[elsewhere]
         self._own_slots, self._own_targets = self._slots[~elsewhere], self._targets[~elsewhere]
 
-    def map(self) -> tuple[int, int, int]:
-        """Map code and room for data: where the library is, and the mapping's address and size.
+    def _link_calls(self) -> None:
+        """Let the library's calls of its own functions lead straight to them, in `_code_file`, a copy in memory.
+
+        As built they pass through stubs that jump to addresses in the data, so that another library could put
+        its own functions there. Every game has such data, which takes room in the processor's caches.
+        """
+        code = bytearray(self._bytes[: self._low])
+        own = self._call & ~self._elsewhere
+        for slot, target in zip((self._slots[own] * 8 + self._low).tolist(), self._targets[own].tolist()):
+            # Before a linker has been there, a slot holds the address behind its stub's jump.
+            (behind,) = struct.unpack_from("<Q", self._bytes, self._in_file(slot))
+            if struct.unpack_from("<Hi", code, behind - 6) == (_JUMP_BY_SLOT, slot - behind):
+                struct.pack_into("<Bi", code, behind - 6, _JUMP, target - (behind - 1))
+        self._code_file = os.memfd_create(self._name, os.MFD_CLOEXEC)
+        os.write(self._code_file, code)
+
+    def _in_file(self, address: int) -> int:
+        """Where in the file that part of the data stands which is loaded so far behind the library's begin."""
+        return address - int(self._data["address"]) + int(self._data["offset"])
+
+    def map(self) -> tuple[int, int]:
+        """Map code and room for data; where the library is, and what `unmap` wants.
 
         Raises OSError when there is no room.
         """
-        lead = -self._low % _HUGE  # before the code, so that the data begins on a huge page
-        size = lead + self._low + 2 * _HUGE
-        room = _map(None, size, 0, mmap.MAP_ANONYMOUS | _MAP_NORESERVE)
-        base = -(-room // _HUGE) * _HUGE + lead
+        number = next(number for number in count() if number not in self._rooms.values())
+        room = reserve(addresses.SPAN, addresses.place(number))
+        self._rooms[room] = number
+        base = -(-room // HUGE_PAGE) * HUGE_PAGE + -self._low % HUGE_PAGE  # so that data begins on a huge page
         for segment in self._code:
             low, high = int(segment["address"]) & -_PAGE, int(segment["address"] + segment["size"])
             protection = mmap.PROT_READ | (mmap.PROT_EXEC if segment["flags"] & _EXECUTE else 0)
-            _map(base + low, high - low, protection, 0, self._file, low)
-        data = base + self._low
-        _map(data, _HUGE, mmap.PROT_READ | mmap.PROT_WRITE, mmap.MAP_ANONYMOUS)
-        _libc().madvise(data, _HUGE, _MADV_HUGEPAGE)  # where this is refused, games are slower, not wrong
-        return base, room, size
+            map_over(base + low, high - low, protection, self._code_file, low)
+        map_over(base + self._low, HUGE_PAGE, mmap.PROT_READ | mmap.PROT_WRITE)
+        on_huge_pages(base + self._low, HUGE_PAGE)
+        return base, room
+
+    def unmap(self, room: int) -> None:
+        unmap(room, addresses.SPAN)
+        del self._rooms[room]
 
     def construct(self, base: int) -> None:
         """Fill the data as a linker would, and run the library's constructors."""
@@ -213,9 +212,9 @@ class Image:
         ctypes.memset(low, 0, size)
         start, length = int(self._data["offset"]), int(self._data["file_size"])
         ctypes.memmove(base + int(self._data["address"]), self._bytes[start : start + length], length)
-        words = _words(low, size // 8)
-        words[self._own_slots] = self._own_targets + np.uint64(base)
-        words[self._outer_slots] = self._outer
+        data = words(low, size // 8)
+        data[self._own_slots] = self._own_targets + np.uint64(base)
+        data[self._outer_slots] = self._outer
         _DESTRUCT(base + self._dynamic[_INIT])()
         for function in self._functions(base, _INIT_ARRAY, _INIT_ARRAYSZ):
             _CONSTRUCT(function)(0, None, None)
@@ -225,9 +224,5 @@ class Image:
             _DESTRUCT(function)()
 
     def _functions(self, base: int, where: int, size: int) -> list[int]:
-        functions: list[int] = _words(base + self._dynamic[where], self._dynamic[size] // 8).tolist()
+        functions: list[int] = words(base + self._dynamic[where], self._dynamic[size] // 8).tolist()
         return [function for function in functions if function]
-
-    def unmap(self, room: int, size: int) -> None:
-        """Give back what `map` returned."""
-        _libc().munmap(room, size)

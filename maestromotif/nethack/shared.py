@@ -98,7 +98,8 @@ class SharedEngine:
         self._settings = _Settings(
             hackdir=os.fsencode(self.folder), options=options.encode(), spawn_monsters=1, fix_moon_phase=True
         )
-        self._base, self._room, self._size = self._image.map()
+        self._base, self._room = self._image.map()
+        self._open = True
         self._context: int | None = None
         self._start, self._step, self._end = (
             kind(self._base + self._image.offset(name))
@@ -140,10 +141,10 @@ class SharedEngine:
         return int(self._observation.how_done)
 
     def close(self) -> None:
-        if self._size:
+        if self._open:
             self._stop()
-            self._image.unmap(self._room, self._size)
-            self._size = 0
+            self._image.unmap(self._room)
+            self._open = False
             self.send = self._not_started
             shutil.rmtree(self.folder, ignore_errors=True)
 

@@ -1,0 +1,73 @@
+"""Memory mapped at addresses of our choice: what the system offers, with Linux's numbers for it."""
+
+import ctypes
+import mmap
+import os
+from functools import cache
+
+import numpy as np
+
+HUGE_PAGE = 2 << 20
+_MADV_HUGEPAGE, _MAP_FIXED, _MAP_NORESERVE, _MAP_FIXED_NOREPLACE = 14, 0x10, 0x4000, 0x100000
+
+
+@cache
+def _libc() -> ctypes.CDLL:
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.mmap.restype = ctypes.c_void_p
+    libc.mmap.argtypes = [
+        *(ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int),
+        *(ctypes.c_int, ctypes.c_int, ctypes.c_long),
+    ]
+    libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+    libc.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+    return libc
+
+
+def map_over(address: int, size: int, protection: int, file: int = -1, offset: int = 0) -> None:
+    """Map so many bytes of a file, or zeros, privately at an address, in place of what is there."""
+    _map(address, size, protection, _MAP_FIXED, file, offset)
+
+
+def map_if_free(address: int, size: int, protection: int, file: int = -1) -> bool:
+    """The same where nothing is there; otherwise nothing happens, and False is returned."""
+    try:
+        mapped = _map(address, size, protection, _MAP_FIXED_NOREPLACE, file)
+    except FileExistsError:
+        return False
+    if mapped != address:  # Linux before 4.17 took the address for a wish
+        unmap(mapped, size)
+    return mapped == address
+
+
+def reserve(size: int, address: int | None = None) -> int:
+    """Keep room in the address space, which takes no memory, at an address if it is free there; where it is."""
+    if address is not None and map_if_free(address, size, 0):
+        return address
+    return _map(None, size, 0, 0)
+
+
+def unmap(address: int, size: int) -> None:
+    _libc().munmap(address, size)
+
+
+def on_huge_pages(address: int, size: int) -> None:
+    """Where this is refused, programs are slower, not wrong."""
+    _libc().madvise(address, size, _MADV_HUGEPAGE)
+
+
+def words(address: int, count: int) -> np.ndarray:
+    """uint64 [count]: the memory at an address."""
+    return np.ctypeslib.as_array((ctypes.c_uint64 * count).from_address(address))
+
+
+def _map(
+    address: int | None, size: int, protection: int, flags: int, file: int = -1, offset: int = 0
+) -> int:
+    """Raises OSError when there is no room."""
+    flags |= mmap.MAP_PRIVATE | (mmap.MAP_ANONYMOUS | _MAP_NORESERVE if file < 0 else 0)
+    mapped = _libc().mmap(address, size, protection, flags, file, offset)
+    if mapped is None or mapped == ctypes.c_void_p(-1).value:
+        number = ctypes.get_errno()
+        raise OSError(number, f"no room for another game's memory: {os.strerror(number)}")
+    return int(mapped)
