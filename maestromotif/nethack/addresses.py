@@ -71,7 +71,7 @@ def _search(code: int) -> list[int]:
         for _ in range(_ROUNDS):
             start = time.perf_counter_ns()
             first(), second(), first(), second()
-            best = min(best, time.perf_counter_ns() - start)
+            best = min(best, float(time.perf_counter_ns() - start))
         if flip:
             unmap(address, size)
         return best

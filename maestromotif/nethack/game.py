@@ -16,7 +16,7 @@ from nle import nethack
 
 from maestromotif.nethack import keys
 from maestromotif.nethack.library import Engine, open_engine
-from maestromotif.nethack.observation import FINAL
+from maestromotif.nethack.observation import FINAL, MESSAGE_BYTES
 from maestromotif.nethack.seeds import EpisodeSeeds
 
 # Longest chain of prompts answered within one step; NetHack asks far fewer unless something is stuck.
@@ -80,7 +80,8 @@ class Game:
         self._over = engine.over
         self._obs = arrays
         # Views that are indexed at every step: faster than arrays.
-        self._message, self._misc = arrays["message"].data, arrays["misc"].data
+        self._misc = arrays["misc"].data
+        self._message = arrays["message"].view(f"S{MESSAGE_BYTES}")
         self._program = arrays["program_state"]
         self._healing = _healing_glyph()
         self.final = {name: np.zeros_like(arrays[name]) for name in FINAL}
@@ -138,7 +139,8 @@ class Game:
         self._engine.close()
 
     def _page(self) -> bytes:
-        return self._message.tobytes().rstrip(b"\0") if self._message[0] else b""
+        page: bytes = self._message.item()
+        return page
 
     def _answer(self, key: int) -> None:
         """Answer the question that the agent was asked: a key, or yes for the first thing that is offered."""

@@ -5,10 +5,11 @@ compares every address it computes with what the system's linker made of the sam
 """
 
 import ctypes
+import hashlib
 import mmap
 import os
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from itertools import count
 from pathlib import Path
 
@@ -43,9 +44,18 @@ _PAGE = mmap.PAGESIZE
 _CONSTRUCT = ctypes.PYFUNCTYPE(None, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
 _DESTRUCT = ctypes.PYFUNCTYPE(None)
 
-# A stub of the procedure linkage table begins with a jump to where a slot of the data says: its code, and the
-# distance to the slot. A jump to a fixed place is a byte shorter.
-_JUMP_BY_SLOT, _JUMP = 0x25FF, 0xE9
+# A call or jump is a byte and the distance from behind it; a stub of the procedure linkage table begins with
+# a jump of two bytes and the distance to the slot in the data that says where to.
+_CALL, _JUMP, _NEAR_BYTES = 0xE8, 0xE9, 5
+_JUMP_BY_SLOT, _JUMP_BY_SLOT_BYTES = 0x25FF, 6
+
+# Files (SHA-256) in which all that looks like a call of a stub is one, as a disassembler finds: the libraries
+# of nle 1.3.0 for Python 3.11, 3.12 and 3.13.
+_CALLS_KNOWN = {
+    "becf6478c75e40cf9488d6127892951f28ef8736b7b71ce22c37af006b280027",
+    "bad9b29bad1fa58f764df77bb9640d14e6f905d81262aa37323e4633161b277f",
+    "0e8c5394393acf58f7c0a5891b79a729d1e78ef7e53bbea00f7db44793f41d19",
+}
 
 
 class Image:
@@ -166,23 +176,45 @@ class Image:
         self._own_slots, self._own_targets = self._slots[~elsewhere], self._targets[~elsewhere]
 
     def _link_calls(self) -> None:
-        """Let the library's calls of its own functions lead straight to them, in `_code_file`, a copy in memory.
+        """Make `_code_file`, the code with the library's calls of its own functions leading straight to them.
 
         As built they pass through stubs that jump to addresses in the data, so that another library could put
         its own functions there. Every game has such data, which takes room in the processor's caches.
         """
         code = bytearray(self._bytes[: self._low])
         own = self._call & ~self._elsewhere
-        for slot, target in zip((self._slots[own] * 8 + self._low).tolist(), self._targets[own].tolist()):
+        slots, targets = self._slots[own] * 8 + self._low, self._targets[own].astype(np.int64)
+        function_of = np.full(self._low, -1)
+        for slot, target in zip(slots.tolist(), targets.tolist(), strict=True):
             # Before a linker has been there, a slot holds the address behind its stub's jump.
             (behind,) = struct.unpack_from("<Q", self._bytes, self._in_file(slot))
-            if struct.unpack_from("<Hi", code, behind - 6) == (_JUMP_BY_SLOT, slot - behind):
-                struct.pack_into("<Bi", code, behind - 6, _JUMP, target - (behind - 1))
+            stub = behind - _JUMP_BY_SLOT_BYTES
+            if struct.unpack_from("<Hi", code, stub) == (_JUMP_BY_SLOT, slot - behind):
+                struct.pack_into("<Bi", code, stub, _JUMP, target - (stub + _NEAR_BYTES))
+                function_of[stub] = target
+        if hashlib.sha256(self._bytes).hexdigest() in _CALLS_KNOWN:
+            for site, target in self.calls(function_of >= 0):
+                struct.pack_into("<i", code, site + 1, function_of[target] - (site + _NEAR_BYTES))
         self._code_file = os.memfd_create(self._name, os.MFD_CLOEXEC)
         os.write(self._code_file, code)
 
+    def calls(self, of: np.ndarray) -> Iterator[tuple[int, int]]:
+        """Where something stands in the code that looks like a call of, or a jump to, an address; and which.
+
+        of: bool [bytes of code], the addresses in question.
+        """
+        code = np.frombuffer(self._bytes[: self._low], np.uint8)
+        for segment in self._code[self._code["flags"] & _EXECUTE != 0]:
+            low, high = int(segment["address"]), int(segment["address"] + segment["size"]) - _NEAR_BYTES
+            site = low + np.isin(code[low:high], (_CALL, _JUMP)).nonzero()[0]
+            distance = np.stack([code[site + 1 + i] for i in range(4)], -1).view("<i4")[:, 0]
+            target = site + _NEAR_BYTES + distance
+            found = (target >= 0) & (target < len(of))
+            found[found] = of[target[found]]
+            yield from zip(site[found].tolist(), target[found].tolist(), strict=True)
+
     def _in_file(self, address: int) -> int:
-        """Where in the file that part of the data stands which is loaded so far behind the library's begin."""
+        """Where in the file the data stands that is loaded at this offset from the library's begin."""
         return address - int(self._data["address"]) + int(self._data["offset"])
 
     def map(self) -> tuple[int, int]:
@@ -193,7 +225,7 @@ class Image:
         number = next(number for number in count() if number not in self._rooms.values())
         room = reserve(addresses.SPAN, addresses.place(number))
         self._rooms[room] = number
-        base = -(-room // HUGE_PAGE) * HUGE_PAGE + -self._low % HUGE_PAGE  # so that data begins on a huge page
+        base = -(-room // HUGE_PAGE) * HUGE_PAGE + -self._low % HUGE_PAGE  # the data begins on a huge page
         for segment in self._code:
             low, high = int(segment["address"]) & -_PAGE, int(segment["address"] + segment["size"])
             protection = mmap.PROT_READ | (mmap.PROT_EXEC if segment["flags"] & _EXECUTE else 0)

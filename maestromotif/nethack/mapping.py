@@ -41,7 +41,7 @@ def map_if_free(address: int, size: int, protection: int, file: int = -1) -> boo
 
 
 def reserve(size: int, address: int | None = None) -> int:
-    """Keep room in the address space, which takes no memory, at an address if it is free there; where it is."""
+    """Keep room in the address space, which takes no memory; at an address if that is free. Where it is."""
     if address is not None and map_if_free(address, size, 0):
         return address
     return _map(None, size, 0, 0)
@@ -61,9 +61,7 @@ def words(address: int, count: int) -> np.ndarray:
     return np.ctypeslib.as_array((ctypes.c_uint64 * count).from_address(address))
 
 
-def _map(
-    address: int | None, size: int, protection: int, flags: int, file: int = -1, offset: int = 0
-) -> int:
+def _map(address: int | None, size: int, protection: int, flags: int, file: int = -1, offset: int = 0) -> int:
     """Raises OSError when there is no room."""
     flags |= mmap.MAP_PRIVATE | (mmap.MAP_ANONYMOUS | _MAP_NORESERVE if file < 0 else 0)
     mapped = _libc().mmap(address, size, protection, flags, file, offset)

@@ -111,7 +111,7 @@ class GamePool:
         # Spawned by a server, not forked from here: the learner's threads must not be copied into a game, and
         # the server has everything imported, so that a worker is there in a moment.
         self._context = mp.get_context("forkserver")
-        self._context.set_forkserver_preload(["maestromotif.nethack.worker"])
+        self._context.set_forkserver_preload(["maestromotif.nethack.preload"])
         _start_server()
         self._processes: list[mp.process.BaseProcess] = []
         self._connections: list[Connection] = []

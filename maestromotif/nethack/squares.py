@@ -71,12 +71,12 @@ class Maps:
             changed, game = changed[moved[game]], game[moved[game]]
         if not len(changed):
             return []
-        shown = glyphs.ravel()[changed]
-        kinds = _KIND[shown]
-        kinds[chars.ravel()[changed] == ord(" ")] = BLANK
+        shown = glyphs.ravel().take(changed)
+        kinds = _KIND.take(shown)
+        kinds[chars.ravel().take(changed) == ord(" ")] = BLANK
         games, flat, row = len(glyphs), self.kinds.ravel(), game * KINDS
         delta = np.bincount(row + kinds, minlength=games * KINDS)
-        delta -= np.bincount(row + flat[changed], minlength=games * KINDS)
+        delta -= np.bincount(row + flat.take(changed), minlength=games * KINDS)
         self.counts += delta.reshape(games, KINDS)
         self._glyphs.ravel()[changed] = shown
         flat[changed] = kinds

@@ -166,7 +166,7 @@ class Tracker:
         self._nearest = np.full((PLACES, games), COLUMNS)
         self._level = np.full(games, -1, np.int64)  # 100 x dungeon number + level
         self._hero = np.zeros((2, games), np.int64)  # x and y
-        self._row = np.arange(games)
+        self._corner = np.arange(games) * CELLS  # the first square of each game among those of all
         self._starting = [frozenset[int]() for _ in range(games)]
         self._letters, self._classes = b"", b""
         self._inventory: list[tuple[bytes, bytes]] = [(b"", b"")] * games
@@ -225,8 +225,9 @@ class Tracker:
         before, level_before = column["depth"].copy(), column["xp_level"].copy()
         for name in ("step", "idle_steps", "still_steps"):
             column[name] += 1
-        column["still_steps"][(hero != self._hero).any(0)] = 0
-        self.state[:, _STATUS_AT] = bl[:, _STATUS_FROM]
+        stays = hero == self._hero
+        column["still_steps"] *= stays[0] & stays[1]
+        self.state[:, _STATUS_AT] = bl.take(_STATUS_FROM, axis=1)
         depth = column["depth"]
 
         level = bl[:, DUNGEON] * 100 + bl[:, LEVEL]
@@ -339,9 +340,9 @@ class Tracker:
         distance = np.maximum(away[0], away[1])
         offset *= self._seen
         np.equal(distance, 0, out=on)
-        closer = distance < self._nearest
+        codes: np.ndarray = (distance < self._nearest).view(np.int8)
+        codes *= on.view(np.int8) + np.int8(STAIRS_CLOSER)
         np.minimum(self._nearest, distance, out=self._nearest)
-        codes: np.ndarray = closer * (on + np.int8(STAIRS_CLOSER))
         for game in self._several:  # she may stand on others than the first ones shown
             square, level = int(hero[1, game] * COLUMNS + hero[0, game]), int(self._level[game])
             for kind in (DOWN, UP):
@@ -394,7 +395,7 @@ class Tracker:
         """Altars, shopkeepers, priests and players in view."""
         state, counts = self.state, self._maps.counts
         others = counts > 0
-        herself = self._maps.kinds[self._row, hero[1] * COLUMNS + hero[0]] == PLAYER
+        herself = self._maps.kinds.ravel().take(self._corner + hero[1] * COLUMNS + hero[0]) == PLAYER
         others[:, PLAYER] = counts[:, PLAYER] > herself
         for at, last in ((_AT["altar_in_view"], ALTAR), (_AT["priest_in_view"], PRIEST)):
             state[:, at : at + 2] = others[:, last : last - 2 : -1]

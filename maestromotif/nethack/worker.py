@@ -86,6 +86,7 @@ class _Rows:
             plan.setup.open({name: arrays[name][i] for name in engine}) for i in range(last - first)
         ]
         self._tracker = Tracker(arrays["state"], arrays["changes"], arrays["events"])
+        self._steps = arrays["state"][:, TRACKED.index("step")]
 
     def reset(self) -> None:
         """Begin, in every game, the episode whose number stands in the block."""
@@ -104,11 +105,11 @@ class _Rows:
                 ended[i] = end
                 self._tracker.over(i, games[i].text)
         # A game that is over shows nothing that could be tracked: its state stays that of the step before.
-        self._tracker.update(arrays, [game.text for game in games], moved & (ended == End.NOT))
-        ended[moved & (ended == End.NOT) & (arrays["state"][:, TRACKED.index("step")] >= limit)] = (
-            End.TRUNCATED
-        )
-        for i in np.flatnonzero(ended).tolist():
+        goes_on = moved & (ended == End.NOT)
+        self._tracker.update(arrays, [game.text for game in games], goes_on)
+        if self._steps.max() >= limit:
+            ended[goes_on & (self._steps >= limit)] = End.TRUNCATED
+        for i in ended.nonzero()[0].tolist():
             self._end(i)
 
     def _end(self, i: int) -> None:

@@ -2,11 +2,13 @@
 
 import ctypes
 import hashlib
+import os
 import struct
 from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
+import capstone
 import numpy as np
 import pytest
 from nle.nethack import OBSERVATION_DESC
@@ -198,6 +200,51 @@ def test_other_relocations_settings_and_garbage_are_refused(
         Image(Path(DLPATH), {"settings": 40})
     with pytest.raises(UnsuitableError, match="does not export nle_begin"):
         image.offset("nle_begin")
+
+
+@shared_text
+def test_what_looks_like_a_call_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the library of this Python's wheel all calls that are changed are calls, and none is left out."""
+    code = Path(DLPATH).read_bytes()
+    stubs: set[int] = set()
+    found: dict[int, int] = {}
+    search = Image.calls
+
+    def watched(image: Image, of: np.ndarray) -> list[tuple[int, int]]:
+        stubs.update(np.flatnonzero(of).tolist())
+        found.update(search(image, of))
+        return list(found.items())
+
+    monkeypatch.setattr(Image, "calls", watched)
+    image = Image(Path(DLPATH), {})
+    assert len(stubs) > 2000
+    assert len(found) > 30_000
+    disassembler = capstone.Cs(capstone.CS_ARCH_X86, capstone.CS_MODE_64)
+    disassembler.skipdata = True
+    (text,) = image._code[image._code["flags"] & 1 != 0]
+    low, size = int(text["address"]), int(text["size"])
+    real = {
+        address: int(operand, 16)
+        for address, _, name, operand in disassembler.disasm_lite(code[low : low + size], low)
+        if name in ("call", "jmp") and operand.startswith("0x") and int(operand, 16) in stubs
+    }
+    assert found == real
+
+
+@shared_text
+def test_an_unknown_file_keeps_its_calls_of_stubs(
+    library_file: tuple[Path, bytearray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, content = library_file
+    path.write_bytes(content + b"\0")
+    monkeypatch.setattr(Image, "calls", lambda *_: pytest.fail("calls were changed"))
+    image = Image(path, {})
+    linked = os.pread(image._code_file, image._low, 0)
+    changed = np.flatnonzero(
+        np.frombuffer(linked, np.uint8) != np.frombuffer(content[: image._low], np.uint8)
+    )
+    assert 2000 * 4 < len(changed) < 3000 * 5
+    assert changed[-1] - changed[0] < 40_000  # all in the table of stubs
 
 
 @shared_text
