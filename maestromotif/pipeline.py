@@ -35,6 +35,12 @@ NOT_IN_KEYS = {
     "language.path",  # the file's content is in the key by its SHA-256
     "language.cache",
     "language.threads",
+    "language.url",
+    "language.api_key_variable",
+    "language.concurrency",
+    "language.timeout",
+    "language.retries",
+    "language.record",
 }
 
 StageFunction = Callable[[Config, dict[str, Artefact], Work], dict[str, Any]]
@@ -71,10 +77,10 @@ def skill_contents(config: Config) -> Contents:
 
 def model_contents(config: Config) -> Contents:
     """The skill texts, the language model that judges by them, and the words it is asked in."""
-    from maestromotif.language import weights
+    from maestromotif.language import backends
     from maestromotif.preferences import annotate
 
-    digest, _ = weights.identity(config.language)
+    digest, _ = backends.identity(config.language)
     model = {f"weights of {config.language.model}": digest, "prompts": annotate.prompt_hash()}
     return skill_contents(config) | model
 

@@ -3,9 +3,10 @@
 One class a section; unknown keys are errors. Every section is frozen, so a config can be shared and hashed.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
 from maestromotif.machine import available_cores
 
@@ -80,27 +81,116 @@ class CollectSettings(Section):
     max_steps: int = Field(1_000, ge=1, description="step cap of an episode")
 
 
+Backend = Literal["gguf", "vllm", "server", "recorded"]
+
+# Settings of the language model that mean something with some backends only.
+OF_BACKENDS: dict[str, tuple[Backend, ...]] = {
+    "path": ("gguf", "vllm", "recorded"),
+    "sha256": ("gguf",),
+    "revision": ("vllm", "server"),
+    "tensor_parallel": ("vllm",),
+}
+
+
 class LanguageSettings(Section):
     """The language model that judges captions.
 
-    `model` names an entry of `maestromotif.language.weights.MODELS`, which is fetched if need be, or any
-    other model for which `path` and `sha256` are given.
+    `model` names an entry of `maestromotif.language.weights.MODELS` (backend gguf), which is fetched if need
+    be, or any other model for which `path` and `sha256` are given; with the backends vllm and server an entry
+    of `maestromotif.language.presets.PRESETS` or any name that the model hub or the server knows.
     """
 
+    backend: Backend = Field(
+        "gguf",
+        description="gguf: on the CPU in this process; vllm: on GPUs in this process; server: by an "
+        "OpenAI-compatible server, such as `vllm serve`; recorded: answers that were written down",
+    )
     model: str = "qwen2.5-coder-1.5b-instruct"
-    path: str | None = Field(None, description="a GGUF file of your own; must match the SHA-256")
+    path: str | None = Field(
+        None,
+        validate_default=True,
+        description="gguf: a file of your own, which must match the SHA-256; vllm: a folder with the model; "
+        "recorded: the file of questions and answers",
+    )
     sha256: str | None = Field(
         None,
         pattern=r"^[0-9a-f]{64}$",
-        description="of the file at `path`, for a model that the table does not know",
+        description="gguf: of the file at `path`, for a model that the table does not know",
     )
-    licence: str | None = Field(None, description="licence of such a model, for the run's manifest")
+    revision: str | None = Field(
+        None,
+        min_length=1,
+        description="vllm and server: commit of the model's repository on the hub; null: the preset's or, "
+        "without one, the newest. A server is not told it: what it was started with is meant",
+    )
+    licence: str | None = Field(
+        None, description="licence of a model that the tables do not know, for the run's manifest"
+    )
     cache: str | None = Field(
         None,
         description="downloaded weights; null: models in $MAESTROMOTIF_CACHE or ~/.cache/maestromotif",
     )
-    threads: int | None = Field(None, ge=1, description="null: one a core")
-    context: int = Field(1024, ge=256, description="tokens of context")
+    threads: int | None = Field(None, ge=1, description="gguf: null: one a core")
+    context: int = Field(1024, ge=256, description="gguf and vllm: tokens of context")
+    tensor_parallel: int | None = Field(
+        None, ge=1, description="vllm: GPUs that share one copy of the model; null: the preset's, or 1"
+    )
+    url: str = Field(
+        "http://127.0.0.1:8000/v1",
+        description="server: where it is, up to what comes before /chat/completions",
+    )
+    api_key_variable: str = Field(
+        "OPENAI_API_KEY",
+        pattern=r"^[A-Za-z_][A-Za-z0-9_]*$",
+        description="server: name of the environment variable that holds the key; unset: no key is sent",
+    )
+    concurrency: int = Field(32, ge=1, le=4096, description="server: questions under way at once")
+    timeout: float = Field(300.0, gt=0, description="server: seconds until a question counts as lost")
+    retries: int = Field(6, ge=0, le=20, description="server: how often a lost question is asked again")
+    top_logprobs: int = Field(
+        20,
+        ge=1,
+        le=1000,
+        description="server: likeliest next tokens among which an answer is looked for; servers have limits",
+    )
+    record: str | None = Field(
+        None, description="file to which every question and its answer are added; null: none"
+    )
+
+    @field_validator(*OF_BACKENDS)
+    @classmethod
+    def _fits_the_backend(cls, value: Any, info: Any) -> Any:
+        backend = info.data.get("backend")  # absent if it is wrong itself
+        legal = OF_BACKENDS[str(info.field_name)]
+        if value is not None and backend is not None and backend not in legal:
+            raise ValueError(f"is for language.backend {' or '.join(legal)}, not {backend}; set it to null")
+        if info.field_name == "path" and value is None and backend == "recorded":
+            raise ValueError("must be set: language.backend recorded answers from the file that it names")
+        return value
+
+    @field_validator("url")
+    @classmethod
+    def _is_an_address(cls, value: str) -> str:
+        try:
+            parts = urlsplit(value)
+            usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        except ValueError:  # a port that is no number
+            usable = False
+        if not usable:
+            raise ValueError("should be like http://127.0.0.1:8000/v1")
+        if parts.username or parts.password or parts.query or parts.fragment:
+            raise ValueError(
+                "should be without user, password and query; a key belongs in the environment variable that "
+                "language.api_key_variable names"
+            )
+        return value.rstrip("/")
+
+    @field_validator("record")
+    @classmethod
+    def _is_another_file(cls, value: str | None, info: Any) -> str | None:
+        if value is not None and value == info.data.get("path"):
+            raise ValueError("should be another file than language.path")
+        return value
 
 
 class AnnotateSettings(Section):

@@ -3,12 +3,11 @@
 The prompt is rendered by llama.cpp with the chat template that the GGUF file carries.
 
 Same questions, same bits: what is computed for a prompt depends, in its last bits, on how much of it lay in
-the cache. So every call of `answer_logprobs` begins with an empty cache and asks one question after the
-other, in the order given; within the call the cache saves the part in which the prompts agree, most of
-each. The number of threads does not matter.
+the cache. So every call begins with an empty cache and asks one question after the other, in the order
+given; within the call the cache saves the part in which the prompts agree, most of each. The number of
+threads does not matter.
 """
 
-import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,12 +17,13 @@ import numpy as np
 from jaxtyping import Float64
 
 from maestromotif.errors import UserError
-from maestromotif.language import weights
-from maestromotif.language.model import Chat
+from maestromotif.language import presets, weights
+from maestromotif.language.model import Chat, match
 from maestromotif.machine import available_cores
 from maestromotif.settings import LanguageSettings
 
 CANDIDATES = 64  # continuations whose probability is looked at
+LARGEST_SEED = 2**31 - 1  # llama.cpp takes 32 bits, and all of them set means a seed of its own choice
 
 
 class GgufModel:
@@ -57,21 +57,40 @@ class GgufModel:
     def answer_logprobs(
         self, prompts: Sequence[Chat], answers: Sequence[str]
     ) -> Float64[np.ndarray, "n answers"]:
-        """See `model.LanguageModel`. A token counts for an answer if it is the answer up to white space."""
-        logprobs = np.full((len(prompts), len(answers)), -math.inf)
+        """See `model.LanguageModel`."""
+        logprobs = np.empty((len(prompts), len(answers)))
         for row, prompt in enumerate(prompts):
-            for token, logprob in self._next_tokens(prompt, cache=row > 0):
-                for column, answer in enumerate(answers):
-                    if token.strip() == answer:
-                        logprobs[row, column] = np.logaddexp(logprobs[row, column], logprob)
+            logprobs[row] = match(self._next_tokens(prompt, cache=row > 0), answers)
         return logprobs
+
+    def complete(self, prompts: Sequence[Chat], max_tokens: int, temperature: float, seed: int) -> list[str]:
+        """See `model.LanguageModel`. Sampled is with the preset's top-p and without other filters."""
+        said = []
+        for row, prompt in enumerate(prompts):
+            choice = self._ask(
+                {
+                    "messages": prompt,
+                    "max_tokens": max_tokens,
+                    "temperature": temperature,
+                    "top_p": presets.top_p(self.name),
+                    "top_k": 0,
+                    "min_p": 0.0,
+                    "seed": (seed + row) % LARGEST_SEED,
+                    "cache_prompt": row > 0,
+                }
+            )
+            text = choice["message"]["content"] or ""
+            # llama.cpp repeats the message that it continues
+            begun = prompt[-1]["content"] if prompt[-1]["role"] == "assistant" else ""
+            said.append(text.removeprefix(begun))
+        return said
 
     def _next_tokens(self, prompt: Chat, cache: bool) -> list[tuple[str, float]]:
         """The likeliest next tokens and their log-probabilities.
 
         `cache`: what the prompt before left in the cache may be used.
         """
-        reply: dict[str, Any] = self._server.handle_chat_completions(
+        choice = self._ask(
             {
                 "messages": prompt,
                 "max_tokens": 1,
@@ -81,13 +100,19 @@ class GgufModel:
                 "cache_prompt": cache,
             }
         )
+        candidates = choice["logprobs"]["content"][0]["top_logprobs"]
+        return [(candidate["token"], float(candidate["logprob"])) for candidate in candidates]
+
+    def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
+        """The one choice of a chat completion. Raises UserError, mostly because of the context."""
+        reply: dict[str, Any] = self._server.handle_chat_completions(request)
         if "error" in reply:
             raise UserError(
                 f"language model {self.name}: {reply['error'].get('message', reply['error'])} "
                 f"(language.context is {self._context} tokens)"
             )
-        candidates = reply["choices"][0]["logprobs"]["content"][0]["top_logprobs"]
-        return [(candidate["token"], float(candidate["logprob"])) for candidate in candidates]
+        choice: dict[str, Any] = reply["choices"][0]
+        return choice
 
 
 def load(settings: LanguageSettings) -> GgufModel:

@@ -1,0 +1,262 @@
+"""Answers of a language model written down, and given again without the model.
+
+A file of recorded answers has a line of JSON a question, which says all there is to know about it:
+
+    {"model": "...", "digest": "...", "licence": "...",
+     "question": {"prompt": [{"role": "user", "content": "..."}], "answers": ["Yes", "No"]},
+     "reply": [-0.1, null]}
+
+`reply` is a list of log-probabilities (null: -inf), or the text for a question with `max_tokens`,
+`temperature` and `seed` (null at temperature 0, where it does not matter) in place of `answers`. Numbers are
+written so that they are read back to the same bits. Files of one model may be joined end to end; if a
+question is there twice, the later reply counts.
+"""
+
+import hashlib
+import json
+import logging
+import math
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float64
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from maestromotif.errors import UserError
+from maestromotif.language.model import Chat, LanguageModel
+from maestromotif.settings import LanguageSettings
+
+log = logging.getLogger("maestromotif")
+
+SHOWN = 200  # characters of a question in an error
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, frozen=True)
+
+
+class Rating(_Strict):
+    """How likely each answer is as the next thing that the model says."""
+
+    prompt: list[dict[str, str]]
+    answers: list[str]
+
+
+class Completion(_Strict):
+    """What the model says. `seed` is that of this prompt; None at temperature 0."""
+
+    prompt: list[dict[str, str]]
+    max_tokens: int
+    temperature: float
+    seed: int | None
+
+
+class Line(_Strict):
+    model: str
+    digest: str
+    licence: str
+    question: Rating | Completion
+    reply: list[float | None] | str
+
+
+def ratings(prompts: Sequence[Chat], answers: Sequence[str]) -> list[Rating]:
+    """The questions of a call of `answer_logprobs`."""
+    return [Rating(prompt=_plain(prompt), answers=list(answers)) for prompt in prompts]
+
+
+def completions(prompts: Sequence[Chat], max_tokens: int, temperature: float, seed: int) -> list[Completion]:
+    """The questions of a call of `complete`; each has a seed of its own."""
+    return [
+        Completion(
+            prompt=_plain(prompt),
+            max_tokens=max_tokens,
+            temperature=float(temperature),
+            seed=seed + number if temperature else None,
+        )
+        for number, prompt in enumerate(prompts)
+    ]
+
+
+def _plain(prompt: Chat) -> list[dict[str, str]]:
+    return [{"role": message["role"], "content": message["content"]} for message in prompt]
+
+
+class Recorder:
+    """A language model that also writes down every question and its reply; a call's when it has returned."""
+
+    def __init__(self, model: LanguageModel, path: Path) -> None:
+        """Opens the file to find out now whether it can be written. Raises UserError."""
+        self.name = model.name
+        self.digest = model.digest
+        self.licence = model.licence
+        self._model = model
+        self._path = path
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _drop_unfinished_line(path)
+        except OSError as error:
+            raise UserError(f"language.record: {path}: cannot be written: {error.strerror}") from error
+
+    def answer_logprobs(
+        self, prompts: Sequence[Chat], answers: Sequence[str]
+    ) -> Float64[np.ndarray, "n answers"]:
+        found = self._model.answer_logprobs(prompts, answers)
+        replies = [[None if math.isinf(value) else value for value in row] for row in found.tolist()]
+        self._write(ratings(prompts, answers), replies)
+        return found
+
+    def complete(self, prompts: Sequence[Chat], max_tokens: int, temperature: float, seed: int) -> list[str]:
+        said = self._model.complete(prompts, max_tokens, temperature, seed)
+        self._write(completions(prompts, max_tokens, temperature, seed), said)
+        return said
+
+    def _write(self, questions: Sequence[Rating | Completion], replies: Sequence[Any]) -> None:
+        lines = [
+            Line(model=self.name, digest=self.digest, licence=self.licence, question=question, reply=reply)
+            for question, reply in zip(questions, replies, strict=True)
+        ]
+        text = "".join(json.dumps(line.model_dump(), allow_nan=False) + "\n" for line in lines)
+        try:
+            with self._path.open("ab") as file:
+                file.write(text.encode())
+        except OSError as error:
+            raise UserError(f"language.record: {self._path}: cannot be written: {error.strerror}") from error
+
+
+class RecordedModel:
+    """Replies from a file, and nothing else. Reads all of it on construction."""
+
+    def __init__(self, path: Path, digest: str) -> None:
+        """`digest` is the file's SHA-256. Raises UserError with the line number if a line is damaged."""
+        self.digest = digest
+        self._path = path
+        self._replies: dict[str, list[float | None] | str] = {}
+        first: Line | None = None
+        for number, text in enumerate(_lines(path), start=1):
+            line = _parse(text, f"{path}:{number}")
+            first = first or line
+            if (line.model, line.digest) != (first.model, first.digest):
+                raise UserError(
+                    f"{path}:{number}: a reply of {line.model} ({line.digest}) among those of {first.model} "
+                    f"({first.digest}); a file should hold one model's"
+                )
+            self._replies[_key(line.question)] = line.reply
+        if first is None:
+            raise UserError(f"{path}: no line of a question and its reply; language.record writes such files")
+        self.name = first.model
+        self.licence = first.licence
+
+    def answer_logprobs(
+        self, prompts: Sequence[Chat], answers: Sequence[str]
+    ) -> Float64[np.ndarray, "n answers"]:
+        found = np.full((len(prompts), len(answers)), -math.inf)
+        for row, question in enumerate(ratings(prompts, answers)):
+            for column, value in enumerate(self._reply(question)):
+                if value is not None:
+                    found[row, column] = value
+        return found
+
+    def complete(self, prompts: Sequence[Chat], max_tokens: int, temperature: float, seed: int) -> list[str]:
+        return [str(self._reply(one)) for one in completions(prompts, max_tokens, temperature, seed)]
+
+    def _reply(self, question: Rating | Completion) -> Any:
+        key = _key(question)
+        if key not in self._replies:
+            raise UserError(
+                f"{self._path}: no reply to this question is recorded there: {_shown(question)}\n"
+                "Record it with the model itself: another language.backend, and this file as language.record."
+            )
+        return self._replies[key]
+
+
+def load(settings: LanguageSettings) -> RecordedModel:
+    """The configured file. Raises UserError if it is damaged or of another model than the configured one."""
+    digest, _ = identity(settings)
+    path = _path(settings)
+    model = RecordedModel(path, digest)
+    if model.name != settings.model:
+        raise UserError(f"{path}: has replies of {model.name}, but language.model is {settings.model}")
+    return model
+
+
+def identity(settings: LanguageSettings) -> tuple[str, str]:
+    """(SHA-256 of the file, licence of the model that it is of). Raises UserError."""
+    path = _path(settings)
+    lines = _lines(path)
+    licence = _parse(lines[0], f"{path}:1").licence if lines else ""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest(), settings.licence or licence
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def _path(settings: LanguageSettings) -> Path:
+    assert settings.path is not None  # the settings see to it
+    return Path(settings.path).expanduser()
+
+
+def _lines(path: Path) -> list[str]:
+    """The file's lines; the last one is an unfinished one if the file does not end with one."""
+    try:
+        lines = path.read_bytes().decode(errors="replace").split("\n")
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    return lines if lines[-1] else lines[:-1]
+
+
+def _unreadable(path: Path, error: OSError) -> UserError:
+    return UserError(
+        f"language.path: {path}: cannot be read: {error.strerror}; it should be a file that "
+        "language.record wrote"
+    )
+
+
+def _parse(text: str, where: str) -> Line:
+    try:
+        line = Line.model_validate(json.loads(text))
+    except ValidationError as error:
+        problem = error.errors()[0]
+        field = ".".join(str(part) for part in problem["loc"]) or "line"
+        raise UserError(f"{where}: damaged: {field}: {problem['msg']}") from error
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{where}: damaged: not a line of JSON: {error}; remove the line") from error
+    if isinstance(line.question, Completion) != isinstance(line.reply, str):
+        raise UserError(
+            f"{where}: damaged: the reply should be a list for 'answers', a text for 'max_tokens'"
+        )
+    if isinstance(line.question, Rating) and len(line.reply) != len(line.question.answers):
+        raise UserError(
+            f"{where}: damaged: {len(line.reply)} log-probabilities for {len(line.question.answers)} answers"
+        )
+    return line
+
+
+def _key(question: Rating | Completion) -> str:
+    content = json.dumps(question.model_dump(), sort_keys=True)
+    return hashlib.sha256(content.encode()).hexdigest()
+
+
+def _shown(question: Rating | Completion) -> str:
+    said = json.dumps(question.model_dump(exclude={"prompt"}))
+    prompt = " | ".join(f"{message['role']}: {message['content']}" for message in question.prompt)
+    if len(prompt) > SHOWN:  # what tells questions apart stands at the end
+        prompt = "... " + prompt[-SHOWN:]
+    return f"{said} to {prompt!r}"
+
+
+def _drop_unfinished_line(path: Path) -> None:
+    """Cuts off what a killed process left of its last line, so that the next begins a line of its own."""
+    with path.open("a+b") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(0)
+        kept = 0
+        for line in file:
+            if line.endswith(b"\n"):
+                kept += len(line)
+        if kept < size:
+            log.warning("%s: the last line is unfinished and is removed", path)
+            file.truncate(kept)

@@ -1,0 +1,333 @@
+"""A language model behind an OpenAI-compatible server: `vllm serve`, llama.cpp's server, and others.
+
+Many questions are under way at once (`language.concurrency`), and the answers are put back in the order
+asked. What may pass is asked again, with growing pauses: no connection, too many questions (429), errors of
+the server (5xx), timeouts, half an answer. What will not pass (400, 401, 404) is not. The first question that
+is lost for good ends the call: callers write down what they have chunk by chunk and lose one call's answers.
+
+Nothing promises the same bits twice: servers compute questions together, as they happen to arrive.
+"""
+
+import asyncio
+import email.utils
+import logging
+import os
+import random
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import numpy as np
+from jaxtyping import Float64
+
+from maestromotif.errors import UserError
+from maestromotif.language import presets
+from maestromotif.language.model import Chat, match
+from maestromotif.settings import LanguageSettings
+
+log = logging.getLogger("maestromotif")
+
+FIRST_PAUSE = 0.5  # seconds before a question is asked again; doubled every time
+LONGEST_PAUSE = 60.0
+SILENCE = 10.0  # seconds between two lines of the log about trouble
+CONNECT_TIMEOUT = 10.0
+SHOWN = 200  # characters of a server's answer in an error
+PASSING = (408, 409, 425, 429)  # with every 5xx, what may be otherwise the next time
+
+Body = dict[str, Any]
+
+
+class _UnusableError(ValueError):
+    """A reply that is not what was asked for, though its status says so."""
+
+
+@dataclass
+class _Trouble:
+    """What went wrong with one attempt, and what helps if it goes on."""
+
+    what: str
+    mend: str
+    pause: float = 0.0  # seconds that the server wants us to wait
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """What is used of a reply."""
+
+    text: str  # without the message that it continues
+    candidates: list[tuple[str, float]]  # likeliest first tokens, if they were asked for
+
+    @staticmethod
+    def read(response: httpx.Response, body: Body) -> "_Choice":
+        """Raises _UnusableError, or UserError if the server leaves out log-probabilities."""
+        try:
+            reply = response.json()
+        except ValueError as error:  # also for bytes that are no UTF-8
+            raise _UnusableError("the answer is no JSON") from error
+        try:
+            choice = reply["choices"][0]
+            text = choice["message"]["content"] or ""
+            logprobs = (choice.get("logprobs") or {}).get("content") or []
+            candidates = [
+                (str(candidate["token"]), float(candidate["logprob"]))
+                for candidate in (logprobs[0].get("top_logprobs") or [] if logprobs else [])
+            ]
+            if not isinstance(text, str):
+                raise TypeError
+        except (KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
+            raise _UnusableError("the answer is no chat completion") from error
+        if "timings" in reply:  # llama.cpp's server, which repeats the message that it continues
+            text = text.removeprefix(_begun(body))
+        if body.get("logprobs") and not candidates and (text or choice.get("logprobs") is None):
+            raise UserError(
+                f"{response.request.url}: the answer has no log-probabilities, by which captions are judged; "
+                "vLLM and llama.cpp's server give them for every model, others only for some"
+            )
+        return _Choice(text, candidates)
+
+
+class ServerModel:
+    """Nothing is asked on construction; the first call asks the server which models it serves."""
+
+    def __init__(self, settings: LanguageSettings, digest: str, licence: str) -> None:
+        self.name = settings.model
+        self.digest = digest
+        self.licence = licence
+        self._served = presets.hub_name(settings.model)
+        self._settings = settings
+        self._known_to_be_served = False
+        self._random = random.Random()
+        self._silent_until = 0.0  # time.monotonic()
+        key = os.environ.get(settings.api_key_variable, "").strip()
+        self._key = key
+        self._options: dict[str, Any] = {
+            "base_url": settings.url,
+            "headers": {"Authorization": f"Bearer {key}"} if key else {},
+            "timeout": httpx.Timeout(settings.timeout, connect=min(CONNECT_TIMEOUT, settings.timeout)),
+            "limits": httpx.Limits(max_connections=settings.concurrency),
+            # certificates take a while to read, so once; no proxy stands between us and this machine
+            "verify": httpx.create_ssl_context() if settings.url.startswith("https") else False,
+            "trust_env": urlsplit(settings.url).hostname not in ("127.0.0.1", "localhost", "::1"),
+        }
+
+    def answer_logprobs(
+        self, prompts: Sequence[Chat], answers: Sequence[str]
+    ) -> Float64[np.ndarray, "n answers"]:
+        """See `model.LanguageModel`. Raises UserError if the server cannot answer all of them."""
+        likeliest = {"logprobs": True, "top_logprobs": self._settings.top_logprobs}
+        bodies = [
+            self._body(prompt) | {"max_tokens": 1, "temperature": 0.0} | likeliest for prompt in prompts
+        ]
+        logprobs = np.empty((len(prompts), len(answers)))
+        for row, choice in enumerate(self._ask_all(bodies)):
+            logprobs[row] = match(choice.candidates, answers)
+        return logprobs
+
+    def complete(self, prompts: Sequence[Chat], max_tokens: int, temperature: float, seed: int) -> list[str]:
+        """See `model.LanguageModel`. Raises UserError if the server cannot answer all of them."""
+        bodies = [
+            self._body(prompt)
+            | {"max_tokens": max_tokens, "temperature": temperature, "seed": seed + number}
+            | ({"top_p": presets.top_p(self.name)} if temperature else {})
+            for number, prompt in enumerate(prompts)
+        ]
+        return [choice.text for choice in self._ask_all(bodies)]
+
+    def _body(self, prompt: Chat) -> Body:
+        body: Body = {"model": self._served, "messages": prompt}
+        if prompt[-1]["role"] == "assistant":  # vLLM has to be told; llama.cpp's server does it by itself
+            body |= {"add_generation_prompt": False, "continue_final_message": True}
+        return body
+
+    def _ask_all(self, bodies: Sequence[Body]) -> list[_Choice]:
+        return asyncio.run(self._ask_together(bodies)) if bodies else []
+
+    async def _ask_together(self, bodies: Sequence[Body]) -> list[_Choice]:
+        found: dict[int, _Choice] = {}
+        left = iter(enumerate(bodies))
+
+        async def ask_one_after_the_other(client: httpx.AsyncClient) -> None:
+            for number, body in left:
+                try:
+                    found[number] = await self._ask(client, body)
+                except UserError as error:
+                    raise UserError(
+                        f"{error}\nThis was question {number + 1} of {len(bodies)}; {len(found)} of "
+                        "them were answered."
+                    ) from error
+
+        async with httpx.AsyncClient(**self._options) as client:
+            await self._check_served(client)
+            try:
+                async with asyncio.TaskGroup() as group:  # cancels the others when one fails
+                    for _ in range(min(self._settings.concurrency, len(bodies))):
+                        group.create_task(ask_one_after_the_other(client))
+            except ExceptionGroup as errors:
+                raise errors.exceptions[0] from None
+        return [found[number] for number in range(len(bodies))]
+
+    # ------------------------------------------------------------------------------------ one question
+
+    async def _ask(self, client: httpx.AsyncClient, body: Body) -> _Choice:
+        """The reply to one question, after as many attempts as it takes and the settings allow."""
+        trouble = _Trouble("never asked", "")
+        for attempt in range(self._settings.retries + 1):
+            if attempt:
+                await self._pause(attempt, trouble)
+            response = await self._post(client, body)
+            if isinstance(response, _Trouble):
+                trouble = response
+                continue
+            try:
+                return _Choice.read(response, body)
+            except _UnusableError as error:
+                trouble = _Trouble(
+                    f"{error}: {self._start_of(response)}", "Is this an OpenAI-compatible server?"
+                )
+        tries = self._settings.retries + 1
+        raise UserError(
+            f"{self._url}: {trouble.what}, {tries} time{'' if tries == 1 else 's'} (language.retries). "
+            f"{trouble.mend}"
+        )
+
+    async def _post(self, client: httpx.AsyncClient, body: Body) -> httpx.Response | _Trouble:
+        """One attempt. Raises UserError if another would be in vain."""
+        start = f"Start a server there, with: vllm serve {self._served}  (or set language.url)"
+        try:
+            async with asyncio.timeout(self._settings.timeout):  # httpx's begins anew with every byte
+                response = await client.post("/chat/completions", json=body)
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+            return _Trouble(f"no server answers ({_one_line(error)})", start)
+        except (TimeoutError, httpx.TimeoutException):
+            return _Trouble(
+                f"no answer within {self._settings.timeout:g} s",
+                "Raise language.timeout, or lower language.concurrency.",
+            )
+        except httpx.TransportError as error:
+            return _Trouble(f"the connection broke ({_one_line(error)})", "Look at the server's log.")
+        status = response.status_code
+        if status == 200:
+            return response
+        says = f"status {status}: {self._start_of(response)}"
+        if status in PASSING or status >= 500:
+            mend = "Lower language.concurrency." if status == 429 else "Look at the server's log."
+            return _Trouble(says, mend, _retry_after(response))
+        raise UserError(await self._refusal(client, response, says))
+
+    async def _pause(self, attempt: int, trouble: _Trouble) -> None:
+        """Waits before the attempt of this number, from 1: twice as long each time, but never all at once."""
+        grown = min(FIRST_PAUSE * 2 ** (attempt - 1), LONGEST_PAUSE)
+        pause = max(grown * self._random.uniform(0.5, 1.0), trouble.pause * self._random.uniform(1.0, 1.1))
+        if time.monotonic() >= self._silent_until:  # many questions have the same trouble at once
+            self._silent_until = time.monotonic() + SILENCE
+            log.warning("%s: %s; asking again in %.1f s", self._url, trouble.what, pause)
+        await asyncio.sleep(pause)
+
+    # ---------------------------------------------------------------------------------------- refusals
+
+    async def _refusal(self, client: httpx.AsyncClient, response: httpx.Response, says: str) -> str:
+        """Why a question was refused and what to do, in words."""
+        variable = self._settings.api_key_variable
+        if response.status_code in (401, 403):
+            reason = "refuses the key in" if self._key else "wants a key; put it in"
+            return (
+                f"{self._url}: the server {reason} the environment variable {variable} "
+                f"(language.api_key_variable). It says {says}"
+            )
+        if response.status_code == 404:
+            served = await self._models(client)
+            if served is None:
+                return (
+                    f"{self._url}: no chat completions there; language.url should be like "
+                    f"http://127.0.0.1:8000/v1. It says {says}"
+                )
+            return self._not_served(served)
+        if any(word in response.text.lower() for word in ("context length", "context size", "too long")):
+            return (
+                f"{self._url}: a prompt is too long for the model as it is served. Start the server with a "
+                f"longer context (vllm serve {self._served} --max-model-len N). It says {says}"
+            )
+        return f"{self._url}: the server refuses. It says {says}"
+
+    async def _check_served(self, client: httpx.AsyncClient) -> None:
+        """Sees to it, before the first question, that it is the configured model that will answer.
+
+        Some servers answer with the model that they have, whatever was asked for; a manifest would then name
+        the wrong one. A server that does not list its models is taken at its word.
+        """
+        if not self._known_to_be_served:
+            served = await self._models(client)
+            if served is not None and self._served not in served:
+                raise UserError(self._not_served(served))
+            self._known_to_be_served = served is not None
+
+    async def _models(self, client: httpx.AsyncClient) -> list[str] | None:
+        """Names of the models that the server says it has; None if it does not say."""
+        try:
+            response = await client.get("/models", timeout=CONNECT_TIMEOUT)
+            return _model_names(response) if response.status_code == 200 else None
+        except httpx.TransportError:
+            return None  # the question itself will fail too, and is asked again
+
+    def _not_served(self, served: Sequence[str]) -> str:
+        return (
+            f"{self._url}: serves no model '{self._served}' (language.model); it serves "
+            f"{', '.join(served) or 'none'}. Name one of those, or start: vllm serve {self._served}"
+        )
+
+    @property
+    def _url(self) -> str:
+        return self._settings.url
+
+    def _start_of(self, response: httpx.Response) -> str:
+        """The beginning of a reply for an error, without the key if the server repeats it."""
+        text = " ".join(response.text.split())
+        if self._key:
+            text = text.replace(self._key, "(key)")
+        return repr(text[:SHOWN]) if text else "(empty)"
+
+
+def served_models(settings: LanguageSettings) -> list[str]:
+    """Names of the models that the server at `language.url` lists. Raises UserError if there is none."""
+    model = ServerModel(settings, "", "")
+    try:
+        with httpx.Client(**model._options) as client:
+            response = client.get("/models", timeout=CONNECT_TIMEOUT)
+    except httpx.TransportError as error:
+        raise UserError(f"{settings.url}: no server answers ({_one_line(error)})") from error
+    names = _model_names(response) if response.status_code == 200 else None
+    if names is None:
+        raise UserError(f"{settings.url}: lists no models; it answers /models with {response.status_code}")
+    return names
+
+
+def _model_names(response: httpx.Response) -> list[str] | None:
+    try:
+        return [str(model["id"]) for model in response.json()["data"]]
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _begun(body: Body) -> str:
+    last = body["messages"][-1]
+    return str(last["content"]) if last["role"] == "assistant" else ""
+
+
+def _retry_after(response: httpx.Response) -> float:
+    """Seconds that a server wants us to wait: a number or a date in its header; 0 if it says nothing."""
+    value = response.headers.get("Retry-After", "").strip()
+    try:
+        return max(0.0, float(value))
+    except ValueError:
+        pass
+    try:
+        return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
+    except ValueError:
+        return 0.0
+
+
+def _one_line(error: object) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
