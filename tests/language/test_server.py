@@ -1,0 +1,363 @@
+"""The backend that talks to a server, against two in this process: one that misbehaves, and llama.cpp's."""
+
+import http.server
+import json
+import math
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from email.utils import formatdate
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+
+from maestromotif.errors import UserError
+from maestromotif.language import backends, gguf, server
+from maestromotif.language.model import Chat, LanguageModel
+from maestromotif.settings import LanguageSettings
+
+MODEL = "some/model"
+KEY = "a-key-that-nobody-should-see"
+ANSWERS = ["Yes", "No"]
+Reply = tuple[int, dict[str, str], bytes]  # status, headers, body
+
+
+class Server(http.server.ThreadingHTTPServer):
+    """Answers chat completions with what `answer` makes of a question, and remembers what it was asked."""
+
+    request_queue_size = 64
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.answer: Callable[[dict[str, Any]], Reply] = good
+        self.models: list[dict[str, Any]] | None = [{"id": MODEL, "owned_by": "vllm"}]
+        self.asked: list[dict[str, Any]] = []
+        self.keys: list[str | None] = []
+        self.under_way = self.most_under_way = 0
+        self.lock = threading.Lock()
+        self.url = f"http://127.0.0.1:{self.server_address[1]}/v1"
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    server: Server
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        listed = self.path == "/v1/models" and self.server.models is not None
+        self.reply(json_reply({"data": self.server.models}) if listed else json_reply({}, 404))
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        with self.server.lock:
+            self.server.asked.append(body)
+            self.server.keys.append(self.headers["Authorization"])
+            self.server.under_way += 1
+            self.server.most_under_way = max(self.server.most_under_way, self.server.under_way)
+        found = self.path == "/v1/chat/completions"
+        reply = self.server.answer(body) if found else json_reply({}, 404)
+        with self.server.lock:
+            self.server.under_way -= 1
+        self.reply(reply)
+
+    def reply(self, reply: Reply) -> None:
+        status, headers, content = reply
+        try:
+            self.send_response(status)
+            for name, value in ({"Content-Length": str(len(content))} | headers).items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(content)
+        except OSError:
+            self.close_connection = True  # the client has gone: it waits no longer
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        """Silent."""
+
+
+def json_reply(content: Any, status: int = 200, **headers: str) -> Reply:
+    return status, headers, json.dumps(content).encode()
+
+
+def completion(text: str, **tokens: float) -> dict[str, Any]:
+    top = [{"token": token.replace("_", " "), "logprob": math.log(share)} for token, share in tokens.items()]
+    logprobs = {"content": [{"token": text, "logprob": 0.0, "top_logprobs": top}]} if tokens else None
+    return {"choices": [{"message": {"role": "assistant", "content": text}, "logprobs": logprobs}]}
+
+
+def number(body: dict[str, Any]) -> int:
+    return int(body["messages"][-1]["content"].split()[-1])
+
+
+def good(body: dict[str, Any]) -> Reply:
+    """Says Yes with a probability of the question's number in percent, half of it with a space before it."""
+    share = number(body) / 100
+    return json_reply(completion("Yes", Yes=share / 2, _Yes=share / 2, Yesterday=0.01, No=0.02))
+
+
+def questions(count: int, start: int = 1) -> list[Chat]:
+    return [[{"role": "user", "content": f"This is number {n}"}] for n in range(start, start + count)]
+
+
+def after(failures: list[Reply]) -> Callable[[dict[str, Any]], Reply]:
+    """Answers with these first and well after that."""
+    left = list(failures)
+
+    def answer(body: dict[str, Any]) -> Reply:
+        return left.pop(0) if left else good(body)
+
+    return answer
+
+
+@pytest.fixture(autouse=True)
+def _no_long_pauses_and_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "FIRST_PAUSE", 0.01)
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+
+
+@pytest.fixture
+def running() -> Iterator[Server]:
+    with Server() as running:
+        thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield running
+        running.shutdown()
+        thread.join()
+
+
+def opened(running: Server, **settings: Any) -> LanguageModel:
+    return backends.open_model(
+        LanguageSettings.model_validate(
+            {"backend": "server", "model": MODEL, "url": running.url, "retries": 2, **settings}
+        )
+    )
+
+
+def failed(model: LanguageModel, prompts: list[Chat] | None = None) -> str:
+    with pytest.raises(UserError) as raised:
+        model.answer_logprobs(prompts or questions(1), ANSWERS)
+    return str(raised.value)
+
+
+def test_answers_in_the_order_asked(running: Server) -> None:
+    def slower_the_earlier(body: dict[str, Any]) -> Reply:
+        time.sleep(0.01 * (12 - number(body)))
+        return good(body)
+
+    running.answer = slower_the_earlier
+    found = opened(running, concurrency=4).answer_logprobs(questions(12), [*ANSWERS, "Maybe"])
+    np.testing.assert_allclose(np.exp(found[:, 0]), np.arange(1, 13) / 100)
+    np.testing.assert_allclose(np.exp(found[:, 1]), 0.02)
+    assert np.isneginf(found[:, 2]).all()
+    assert 1 < running.most_under_way <= 4
+    assert (
+        running.asked[0].items()
+        >= {
+            "model": MODEL,
+            "max_tokens": 1,
+            "temperature": 0.0,
+            "logprobs": True,
+            "top_logprobs": 20,
+            "messages": [{"role": "user", "content": "This is number 1"}],
+        }.items()
+    )
+
+
+def test_no_prompts(running: Server) -> None:
+    model = opened(running)
+    assert model.answer_logprobs([], ANSWERS).shape == (0, 2)
+    assert model.complete([], 5, 0.0, 0) == []
+
+
+def test_complete(running: Server) -> None:
+    running.answer = lambda body: json_reply(completion(f"so {number(body)}"))
+    model = opened(running, model="llama-3.1-8b-instruct", concurrency=1)
+    running.models = [{"id": "meta-llama/Llama-3.1-8B-Instruct", "owned_by": "vllm"}]
+    assert model.complete(questions(3), 7, 0.5, 40) == ["so 1", "so 2", "so 3"]
+    assert [body["seed"] for body in running.asked] == [40, 41, 42]
+    assert {body["model"] for body in running.asked} == {"meta-llama/Llama-3.1-8B-Instruct"}
+    assert {(body["max_tokens"], body["temperature"], body["top_p"]) for body in running.asked} == {
+        (7, 0.5, 0.9)
+    }
+    assert model.complete(questions(1), 7, 0.0, 0) == ["so 1"]
+    assert "top_p" not in running.asked[-1]
+
+
+@pytest.mark.parametrize("owner", ["vllm", "somebody else"])
+def test_only_servers_that_know_them_get_fields_beyond_openais(running: Server, owner: str) -> None:
+    running.models = [{"id": MODEL, "owned_by": owner}]
+    opened(running).answer_logprobs(questions(1), ANSWERS)
+    assert ("chat_template_kwargs" in running.asked[0]) is (owner == "vllm")
+
+
+def test_a_begun_message_is_continued(running: Server) -> None:
+    running.answer = lambda body: json_reply(completion("2"))
+    begun: list[Chat] = [[*questions(1)[0], {"role": "assistant", "content": "Event"}]]
+    assert opened(running).complete([*begun, *questions(1)], 1, 0.0, 0) == ["2", "2"]
+    told = sorted(running.asked, key=lambda body: len(body["messages"]))
+    assert "continue_final_message" not in told[0]
+    assert told[1]["continue_final_message"] is True
+    assert told[1]["add_generation_prompt"] is False
+
+
+def test_too_many_questions(running: Server) -> None:
+    running.answer = after([json_reply({}, 429, **{"Retry-After": "0.3"})])
+    began = time.monotonic()
+    opened(running).answer_logprobs(questions(1), ANSWERS)
+    assert time.monotonic() - began >= 0.3
+    assert len(running.asked) == 2
+    running.answer = lambda body: json_reply({}, 429)
+    assert "status 429" in (says := failed(opened(running)))
+    assert "Lower language.concurrency" in says
+
+
+def test_retry_after_as_a_date() -> None:
+    def asks_for(value: str) -> float:
+        return server._retry_after(httpx.Response(429, headers={"Retry-After": value}))
+
+    assert asks_for(formatdate(time.time() + 100, usegmt=True)) == pytest.approx(100, abs=2)
+    assert asks_for(formatdate(time.time() - 100, usegmt=True)) == 0
+    assert asks_for("soon") == 0
+    assert server._retry_after(httpx.Response(429)) == 0
+
+
+BROKEN: list[Reply] = [
+    json_reply({"error": "out of memory"}, 500),
+    json_reply({}, 503),
+    (200, {}, json.dumps(completion("Yes", Yes=0.5)).encode()[:40]),  # half an answer
+    (200, {"Content-Length": "1000"}, b"{"),  # half an answer, and the connection is closed
+    (200, {}, b"<html>Welcome to the proxy</html>"),
+    (200, {}, b"\xff\xfe\xfd"),
+    json_reply({"detail": "something else"}),
+    json_reply(["a list"]),
+    json_reply({"choices": [{"message": {"content": 5}}]}),
+]
+
+
+@pytest.mark.parametrize("broken", BROKEN)
+def test_what_passes_is_asked_again(running: Server, broken: Reply) -> None:
+    if "Content-Length" in broken[1]:
+        broken[1]["Connection"] = "close"
+    running.answer = after([broken, broken])
+    found = opened(running).answer_logprobs(questions(1, start=50), ANSWERS)
+    assert np.exp(found[0, 0]) == pytest.approx(0.5)
+    assert len(running.asked) == 3
+
+
+def test_what_does_not_pass_after_all(running: Server) -> None:
+    running.answer = lambda body: json_reply({"error": "out of memory"}, 500)
+    says = failed(opened(running, concurrency=1), questions(2))
+    assert f"{running.url}: status 500: " in says
+    assert "out of memory" in says
+    assert "3 times (language.retries)" in says
+    assert "This was question 1 of 2; 0 of them were answered" in says
+    running.answer = lambda body: (200, {}, b"x" * 1000)
+    assert "the answer is no JSON: '" + "x" * 200 + "'," in failed(opened(running))
+
+
+def test_how_many_were_answered(running: Server) -> None:
+    running.answer = lambda body: good(body) if number(body) < 3 else json_reply({}, 400)
+    says = failed(opened(running, concurrency=1), questions(5))
+    assert "This was question 3 of 5; 2 of them were answered" in says
+
+
+def test_no_logprobs(running: Server) -> None:
+    running.answer = lambda body: json_reply(completion("Yes"))
+    assert "the answer has no log-probabilities" in failed(opened(running))
+    assert len(running.asked) == 1
+
+
+def test_nothing_said(running: Server) -> None:
+    """The model ended at once: no token, and so no answer among the likeliest."""
+    nothing = {"choices": [{"message": {"content": ""}, "logprobs": {"content": []}}]}
+    running.answer = lambda body: json_reply(nothing)
+    assert np.isneginf(opened(running).answer_logprobs(questions(1), ANSWERS)).all()
+
+
+def test_keys(running: Server, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    opened(running).answer_logprobs(questions(1), ANSWERS)
+    monkeypatch.setenv("MY_KEY", KEY)
+    opened(running, api_key_variable="MY_KEY").answer_logprobs(questions(1), ANSWERS)
+    assert running.keys == [None, f"Bearer {KEY}"]
+
+    running.answer = lambda body: json_reply({"error": f"wrong key {KEY}"}, 401)
+    refused = failed(opened(running, api_key_variable="MY_KEY"))
+    assert "refuses the key in the environment variable MY_KEY (language.api_key_variable)" in refused
+    assert "wants a key; put it in the environment variable OPENAI_API_KEY" in failed(opened(running))
+    assert len(running.asked) == 4  # each was asked once
+    running.answer = lambda body: json_reply({"error": f"I hate {KEY}"}, 500)
+    assert KEY not in failed(opened(running, api_key_variable="MY_KEY")) + refused + caplog.text
+
+
+def test_a_model_that_is_not_served(running: Server) -> None:
+    running.models = [{"id": "one"}, {"id": "two"}]
+    says = failed(opened(running))
+    assert f"serves no model '{MODEL}' (language.model); it serves one, two" in says
+    assert running.asked == []
+
+
+def test_a_server_that_does_not_list_its_models(running: Server) -> None:
+    running.models = None
+    opened(running).answer_logprobs(questions(1), ANSWERS)
+    running.answer = lambda body: json_reply({"error": "no such model"}, 404)
+    assert "no chat completions there; language.url should be like" in failed(opened(running))
+    assert len(running.asked) == 2
+
+
+def test_a_prompt_that_is_too_long(running: Server) -> None:
+    message = "This model's maximum context length is 512 tokens. However, you requested 600 tokens"
+    running.answer = lambda body: json_reply({"error": {"message": message}}, 400)
+    says = failed(opened(running))
+    assert "a prompt is too long" in says
+    assert "maximum context length is 512 tokens" in says
+    assert len(running.asked) == 1
+
+
+def test_slow(running: Server) -> None:
+    gone = threading.Event()
+
+    def slow(body: dict[str, Any]) -> Reply:
+        gone.wait(5)
+        return good(body)
+
+    running.answer = slow
+    says = failed(opened(running, timeout=0.1, retries=1))
+    gone.set()
+    assert "no answer within 0.1 s, 2 times" in says
+    assert "Raise language.timeout" in says
+
+
+def test_down() -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{unused.getsockname()[1]}/v1"
+        settings = LanguageSettings(backend="server", model="llama-3.3-70b-instruct", url=url, retries=1)
+        says = failed(backends.open_model(settings))
+        assert f"{url}: no server answers" in says
+        assert "vllm serve meta-llama/Llama-3.3-70B-Instruct" in says
+        with pytest.raises(UserError, match="no server answers"):
+            server.served_models(settings)
+
+
+def test_llama_cpps_server_says_what_llama_cpp_says() -> None:
+    """The same model in this process and behind HTTP."""
+    inside = gguf.load(LanguageSettings(model="smollm2-135m-instruct", threads=1, context=512))
+    url = f"{inside._server.listening_address}/v1"
+    served = server.served_models(LanguageSettings(backend="server", url=url))
+    settings = LanguageSettings(backend="server", model=served[0], url=url, top_logprobs=64, retries=0)
+    model = backends.open_model(settings)
+    begun = "A small animal is"
+    asked: list[Chat] = [
+        [{"role": "user", "content": "Is a dog an animal? Answer Yes or No."}],
+        [{"role": "user", "content": "Name an animal."}, {"role": "assistant", "content": begun}],
+    ]
+    here, there = (one.answer_logprobs(asked, ["Yes", "No", "the"]) for one in (inside, model))
+    np.testing.assert_allclose(here, there, atol=0.05)
+    said = inside.complete(asked, 6, 0.0, 0)
+    assert model.complete(asked, 6, 0.0, 0) == said
+    assert said[1]
+    assert not said[1].startswith(begun)
+    with pytest.raises(UserError, match="a prompt is too long"):
+        model.answer_logprobs([[{"role": "user", "content": "x " * 2000}]], ANSWERS)
