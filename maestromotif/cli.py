@@ -9,7 +9,9 @@ import logging
 import shlex
 import signal
 import sys
-from typing import NoReturn
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
 
 import click
 
@@ -43,15 +45,21 @@ def cli() -> None:
     """
 
 
-def _takes_config(verb: str, says: str) -> click.Command:
-    """The command of a verb that takes a config."""
+def _takes_config(
+    verb: str, says: str, options: Sequence[click.Parameter] = (), instead: Callable[..., bool] | None = None
+) -> click.Command:
+    """The command of a verb that takes a config.
 
-    def command(config: str, overrides: tuple[str, ...], print_config: bool) -> None:
+    instead: is given the config as the user wrote it and the values of further `options`; returns whether it
+    has done what they ask for instead of the stage.
+    """
+
+    def command(config: str, overrides: tuple[str, ...], print_config: bool, **further: Any) -> None:
         if print_config:
             from maestromotif.config import dump, load
 
             click.echo(dump(load(config, overrides)), nl=False)
-        else:
+        elif instead is None or not instead(config, overrides, **further):
             _run(verb, config, overrides)
 
     return click.Command(
@@ -64,15 +72,73 @@ def _takes_config(verb: str, says: str) -> click.Command:
             click.Option(
                 ["--print-config"], is_flag=True, help="Print the whole config and do nothing else."
             ),
+            *options,
         ],
         # so that --learning.steps=1000 reaches the config, which says how to write it
         context_settings={"ignore_unknown_options": True},
     )
 
 
+class Share(click.ParamType[tuple[int, int]]):
+    """I/N: the I-th of N shares."""
+
+    name = "I/N"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[int, int]:
+        i, _, n = str(value).partition("/")
+        if not (i.isdigit() and n.isdigit() and 1 <= int(i) <= int(n)):
+            self.fail(f"{value!r} is not like 1/4, the first of four shares", param, ctx)
+        return int(i), int(n)
+
+
+def _annotate_instead(
+    config_file: str, overrides: tuple[str, ...], shard: tuple[int, int] | None, dry_run: bool
+) -> bool:
+    if shard is None and not dry_run:
+        return False
+    from maestromotif.config import load
+    from maestromotif.pipeline import input_of, open_run
+    from maestromotif.preferences import annotate
+
+    config = load(config_file, overrides)
+    _log_to_stderr()
+    collected = input_of(config, "collect", open_run(config, shlex.join((config_file, *overrides))))
+    if dry_run:
+        click.echo(annotate.dry_run(config, collected))
+    elif shard is not None:
+        click.echo(annotate.answer_shard(config, collected, shard))
+    return True
+
+
 cli.add_command(_takes_config("run", "Do every stage below that is not done yet."))
 for _verb, _says in STAGE_VERBS.items():
-    cli.add_command(_takes_config(_verb, _says))
+    if _verb == "annotate":
+        _shard = click.Option(
+            ["--shard"], type=Share(), help="Only answer the I-th of N shards: many machines, one folder."
+        )
+        _dry_run = click.Option(
+            ["--dry-run"], is_flag=True, help="Print questions, tokens, time and money; ask nothing."
+        )
+        cli.add_command(_takes_config(_verb, _says, (_shard, _dry_run), _annotate_instead))
+    else:
+        cli.add_command(_takes_config(_verb, _says))
+
+
+@cli.command()
+@click.argument("config")
+@click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
+@click.option(
+    "--pairs", required=True, type=click.Path(path_type=Path), help="A line each: {skill, a, b} as JSON."
+)
+def judge(config: str, overrides: tuple[str, ...], pairs: Path) -> None:
+    """Judge pairs of captions from a file, as the stage annotate judges its own."""
+    from maestromotif.config import load
+    from maestromotif.preferences.judge import judge_file
+
+    loaded = load(config, overrides)
+    _log_to_stderr()
+    for line in judge_file(loaded, pairs):
+        click.echo(line)
 
 
 @cli.command()

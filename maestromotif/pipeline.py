@@ -41,6 +41,8 @@ NOT_IN_KEYS = {
     "language.timeout",
     "language.retries",
     "language.record",
+    "annotate.answers",
+    "annotate.price",
 }
 
 StageFunction = Callable[[Config, dict[str, Artefact], Work], dict[str, Any]]
@@ -78,10 +80,10 @@ def skill_contents(config: Config) -> Contents:
 def model_contents(config: Config) -> Contents:
     """The skill texts, the language model that judges by them, and the words it is asked in."""
     from maestromotif.language import backends
-    from maestromotif.preferences import annotate
+    from maestromotif.preferences import questions
 
     digest, _ = backends.identity(config.language)
-    model = {f"weights of {config.language.model}": digest, "prompts": annotate.prompt_hash()}
+    model = {f"weights of {config.language.model}": digest, "prompts": questions.prompt_hash()}
     return skill_contents(config) | model
 
 
@@ -230,6 +232,14 @@ def run_stage(config: Config, name: str, run: Run, stages: Sequence[Stage] = STA
         inputs = {name: _current(config, by_name, name, run) for name in _inputs(config, stage)}
         _write_config(config, run)
         return _ensure(config, stage, inputs, run, "", [])
+
+
+def input_of(config: Config, name: str, run: Run, stages: Sequence[Stage] = STAGES) -> Artefact:
+    """A finished stage's artefact, for who wants to read it without running a stage.
+
+    Raises UserError if it is not finished, or was made with other settings than these.
+    """
+    return _current(config, {stage.name: stage for stage in stages}, name, run)
 
 
 def identity(config: Config, stage: Stage, inputs: Mapping[str, str]) -> dict[str, Any]:

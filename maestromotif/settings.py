@@ -194,13 +194,17 @@ class LanguageSettings(Section):
 
 
 class AnnotateSettings(Section):
-    method: Literal["pointwise", "pairwise"] = Field(
+    method: Literal["pointwise", "pairwise", "reasoned"] = Field(
         "pointwise",
-        description="score each caption once and order pairs by score, or compare pairs in both orders",
+        description="score each caption once and order pairs by score, compare pairs in both orders, or "
+        "compare with written reasons (for large models)",
     )
     captions: int = Field(96, ge=4, description="distinct captions to judge, drawn stratified by change")
-    pairs: int = Field(5_000, ge=1, description="most pairs a skill; for 'pairwise' each costs two questions")
+    pairs: int = Field(
+        5_000, ge=1, description="most pairs a skill; each costs two questions unless 'pointwise'"
+    )
     tie_margin: float = Field(0.1, ge=0, description="log-odds closer than this are a tie")
+    keep_margin: float = Field(0.0, ge=0, description="pairs that are no ties and closer are left out")
     answer_mass: float = Field(
         0.25,
         gt=0,
@@ -208,7 +212,14 @@ class AnnotateSettings(Section):
         description="an answer is nonsense if all possible answers together are less probable",
     )
     changes: tuple[Change, ...] = Field(("depth",), description="what a caption tells beside the message")
-    chunk: int = Field(16, ge=1, description="questions answered between two writes to disk")
+    chunk: int = Field(16, ge=1, description="questions asked together and remembered together")
+    thoughts: int = Field(400, ge=16, description="most tokens of a written answer ('reasoned')")
+    answers: str | None = Field(
+        None,
+        description="folder that remembers answers for all runs, and for all machines that share it; "
+        "null: answers beside the folder of the weights",
+    )
+    price: float | None = Field(None, ge=0, description="of a million tokens, for --dry-run")
 
 
 class DistilSettings(Section):
@@ -220,6 +231,15 @@ class DistilSettings(Section):
         1.0, gt=0, description="log-odds of the language model that count as one of the labels'"
     )
     epochs: int = Field(30, ge=1)
+    patience: int | None = Field(
+        10, ge=1, description="epochs without a lower held-out loss after which learning ends; null: never"
+    )
+    seeds: int = Field(3, ge=1, description="models a skill; the one with the lowest held-out loss is used")
+    same_start: bool = Field(
+        False,
+        description="all models of a skill begin with the same parameters and differ in the order of the "
+        "pairs, so that they can be averaged (maestromotif.rewards.soup)",
+    )
     batch: int = Field(256, ge=1, description="pairs")
     learning_rate: float = Field(3e-3, gt=0)
     weight_decay: float = Field(1e-4, ge=0)

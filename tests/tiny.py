@@ -19,7 +19,12 @@ task:
 nethack: {{games: 8, workers: 2, max_steps: 120}}
 collect: {{explorer_steps: 3200, random_steps: 1600, arena_steps: 240, max_steps: 200}}
 language: {{model: smollm2-135m-instruct}}
-annotate: {{captions: 12, pairs: 60, chunk: 4, changes: [depth, explored, downstairs, upstairs]}}
+annotate:
+  captions: 12
+  pairs: 60
+  chunk: 4
+  changes: [depth, explored, downstairs, upstairs]
+  answers: "{root}/answers"
 distil: {{epochs: 4, batch: 32}}
 reward: {{quantile: 0.5}}
 learning:

@@ -1,136 +1,185 @@
 """Stage `annotate`: a language model judges captioned observations for every skill, which gives preferences.
 
-`pointwise` asks of each caption once whether it is what the skill wants; the log-odds of Yes against No are
-its score, and any two scores make a labelled pair. `pairwise` shows two captions and asks which is better,
-in both orders, and takes the mean of the two log-odds. Only the probabilities of the next token are read:
-small models' written-out judgements are worthless, their probabilities are not.
-
-An answer counts as nonsense when the model puts too little probability on all possible answers together, or
-does not have one of them among its candidates. It is left out and counted, never guessed.
-
-The unit of work is a chunk of questions of one skill, answered from an empty cache and written in one file,
-so a run that was killed and goes on gives the same bytes as an unbroken one.
+What is asked stands in `questions`, what was answered in `answers`, and what follows from it in `labels`.
+Many machines can answer at once, each its shard of the chunks; whoever runs the stage then finds the answers
+there. A chunk is answered as a whole or not at all, so a run that was killed and goes on gives the same bytes
+as an unbroken one, and shards the same as one machine.
 """
 
-import hashlib
-import io
-import itertools
 import json
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from maestromotif.errors import UserError
-from maestromotif.language import weights
-from maestromotif.language.model import Chat, LanguageModel
 from maestromotif.preferences import dataset
+from maestromotif.preferences.answers import Judge, claimed
 from maestromotif.preferences.caption import COLUMNS, SENTENCES
 from maestromotif.preferences.dataset import Items
-from maestromotif.progress import Progress
-from maestromotif.settings import AnnotateSettings, Config, LanguageSettings
+from maestromotif.preferences.labels import Labelled, label, questions
+from maestromotif.preferences.questions import CHOICES, Question, prompt_hash
+from maestromotif.progress import Progress, duration
+from maestromotif.settings import AnnotateSettings, Config
 from maestromotif.skill import Skill, load_all
 from maestromotif.store import Artefact, Work
 
-SYSTEM = "You are an expert NetHack player. You are told what an agent should do and what just happened. "
-POINTWISE_SYSTEM = SYSTEM + (
-    "You answer Yes if what happened is what the agent should do, and No if it is bad or unimportant."
-)
-POINTWISE = "{goal}\n\nWhat happened: {caption}\n\nIs this good? Answer Yes or No."
-PAIRWISE_SYSTEM = (
-    SYSTEM + "You answer with the number of the event that is closer to what the agent should do."
-)
-PAIRWISE = "{goal}\n\nEvent 1: {first}\nEvent 2: {second}\n\nWhich event is better? Answer 1 or 2."
-YES_NO = ("Yes", "No")
-ONE_TWO = ("1", "2")
 SHOWN = 10  # best and worst captions in quality.json
+CHARACTERS_A_TOKEN = 4  # of English, about
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is to be judged: the same captions and pairs of them for every skill."""
+
+    skills: list[Skill]
+    items: Items
+    drawn: np.ndarray  # int64 [C], the items whose captions are judged
+    captions: list[str]  # [C]
+    pairs: np.ndarray  # int32 [P, 2], indices of captions
+    settings: AnnotateSettings
+
+    def questions(self, skill: Skill) -> list[Question]:
+        return questions(self.settings.method, skill.description, self.captions, self.pairs)
+
+    def all_questions(self) -> list[Question]:
+        return [question for skill in self.skills for question in self.questions(skill)]
+
+
+def plan(config: Config, collected: Artefact) -> Task:
+    """What the config asks to judge of what was collected. Raises UserError if there is too little."""
+    settings = config.annotate
+    items = dataset.distinct(dataset.load(collected.path / "observations.npz"), settings.changes)
+    drawn = draw(items, settings.captions, np.random.default_rng([config.run.seed, 0]))
+    if len(drawn) < 2:
+        raise UserError(
+            f"{collected.path}: {len(items)} distinct observations; there is nothing to compare. "
+            "Raise collect.explorer_steps, or name more changes in annotate.changes."
+        )
+    captions = [items.caption(item, settings.changes) for item in drawn.tolist()]
+    pairs = draw_pairs(len(drawn), settings.pairs, np.random.default_rng([config.run.seed, 1]))
+    return Task(load_all(config.skills_folder, config.skills), items, drawn, captions, pairs, settings)
 
 
 def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, Any]:
     """The stage. Raises UserError if there is too little to judge or most answers are nonsense."""
-    settings = config.annotate
-    skills = load_all(config.skills_folder, config.skills)
-    items = dataset.distinct(dataset.load(inputs["collect"].path / "observations.npz"), settings.changes)
-    drawn = draw(items, settings.captions, np.random.default_rng([config.run.seed, 0]))
-    if len(drawn) < 2:
-        raise UserError(
-            f"{inputs['collect'].path}: {len(items)} distinct observations; there is nothing to compare. "
-            "Raise collect.explorer_steps, or name more changes in annotate.changes."
-        )
-    captions = [items.caption(item, settings.changes) for item in drawn.tolist()]
-    judge = Judge(config.language)
-    pairs = draw_pairs(len(drawn), settings.pairs, np.random.default_rng([config.run.seed, 1]))
-    per_skill = len(drawn) if settings.method == "pointwise" else 2 * len(pairs)
-
+    task, judge = plan(config, inputs["collect"]), Judge(config.language, config.annotate)
+    asked = task.all_questions()
+    with Progress("annotate", len(asked), "questions", done=sum(judge.known(asked))) as progress:
+        judge.ask(asked, progress)
     figures = {}
-    done = sum(_finished(work, skill, per_skill, settings.chunk) for skill in skills)
-    with Progress("annotate", per_skill * len(skills), "questions", done=done) as progress:
-        for skill in skills:
-            answers = _ask(
-                questions(skill, captions, pairs, settings), skill, judge, settings, work, progress
+    for skill in task.skills:
+        found = label(
+            task.settings.method, skill.description, task.captions, task.pairs, judge, task.settings
+        )
+        if found.nonsense > found.questions / 2:
+            raise UserError(
+                f"language model {config.language.model}: {found.nonsense} of {found.questions} answers for "
+                f"the skill '{skill.name}' are nonsense: {_nonsense(task.settings)}. "
+                "Choose another language.model."
             )
-            good = _sensible(answers, skill, settings, config.language)
-            label = _pointwise if settings.method == "pointwise" else _pairwise
-            quality = label(skill, captions, pairs, answers, good, settings, work)
-            quality["events"] = _by_event(quality.pop("scores"), items.changes[drawn])
-            work.write_json(f"{skill.name}/quality.json", quality)
-            figures[skill.name] = {name: quality[name] for name in ("pairs", "ties", "nonsense")}
-
-    lines = [
-        {
-            "id": row,
-            "message": dataset.text(items.message(item)),
-            "changes": items.changes[item].tolist(),
-            "count": int(items.count[item]),
-            "caption": captions[row],
-        }
-        for row, item in enumerate(drawn.tolist())
-    ]
-    work.write_text("captions.jsonl", _jsonl(lines))
-    digest, licence = weights.identity(config.language)
+        quality = _write(skill, found, task, work)
+        figures[skill.name] = {name: quality[name] for name in ("pairs", "ties", "nonsense", "left_out")}
+    _write_captions(task, work)
     return {
-        "method": settings.method,
+        "method": task.settings.method,
         "model": config.language.model,
-        "model_sha256": digest,
-        "licence": licence,
+        "model_sha256": judge.digest,
+        "licence": judge.licence,
         "prompt_sha256": prompt_hash(),
-        "items": len(items),
-        "captions": len(drawn),
-        "questions": per_skill * len(skills),
+        "items": len(task.items),
+        "captions": len(task.drawn),
+        "questions": len(asked),
         "skills": figures,
     }
 
 
-def prompt_hash() -> str:
-    """SHA-256 over all that the language model is shown, apart from the skill texts and the messages."""
-    words = [POINTWISE_SYSTEM, POINTWISE, PAIRWISE_SYSTEM, PAIRWISE, YES_NO, ONE_TWO, SENTENCES]
-    return hashlib.sha256(json.dumps(words, sort_keys=True).encode()).hexdigest()
+def answer_shard(config: Config, collected: Artefact, share: tuple[int, int]) -> str:
+    """Have the i-th of n shards answered; says what is left to do.
+
+    Raises UserError if another process is at work on the same shard.
+    """
+    judge, asked = Judge(config.language, config.annotate), plan(config, collected).all_questions()
+    before = sum(judge.known(asked))
+    with claimed(judge, asked, share), Progress("annotate", len(asked), "questions", before) as progress:
+        judge.ask(asked, progress, share)
+    answered = sum(judge.known(asked))
+    return (
+        f"shard {share[0]}/{share[1]}: {answered - before} questions answered; of all {len(asked)} this "
+        f"process knows the answers of {answered}, in {judge.folder}"
+    )
 
 
-# --------------------------------------------------------------------------------------- what is asked
+def dry_run(config: Config, collected: Artefact) -> str:
+    """What the annotation would ask, and take, in words."""
+    judge, asked = Judge(config.language, config.annotate), plan(config, collected).all_questions()
+    left = [question for question, known in zip(asked, judge.known(asked), strict=True) if not known]
+    read = sum(len(turn["content"]) for question in left for turn in question.chat) // CHARACTERS_A_TOKEN
+    written = sum(1 if question.choices else config.annotate.thoughts for question in left)
+    pace, price = judge.seconds_a_question(), config.annotate.price
+    lines = [
+        f"questions      {len(asked)}, of which {len(asked) - len(left)} are answered already",
+        f"tokens         about {read} to read and at most {written} to write",
+        "time           "
+        + (
+            f"about {duration(pace * len(left))}, as this model took so far"
+            if pace
+            else "unknown: this model has answered nothing yet"
+        ),
+        "money          "
+        + (
+            f"about {price * (read + written) / 1e6:.2f}, at annotate.price"
+            if price
+            else "nothing, unless annotate.price says otherwise"
+        ),
+        f"answers go to  {judge.folder}",
+        "",
+        "the first question:",
+        *(f"  [{turn['role']}] {turn['content']}" for turn in asked[0].chat),
+    ]
+    return "\n".join(lines)
+
+
+def _nonsense(settings: AnnotateSettings) -> str:
+    if settings.method == "reasoned":
+        return "they do not end with 'Answer: 1', 'Answer: 2' or 'Answer: none'"
+    return (
+        f"asked for {' or '.join(CHOICES[settings.method])}, it gives both together less than "
+        f"{settings.answer_mass:.0%} probability (annotate.answer_mass)"
+    )
+
+
+# --------------------------------------------------------------------------------------- what is judged
 
 
 def draw(items: Items, count: int, random: np.random.Generator) -> np.ndarray:
     """Indices int64 [<= count] of the items to judge, ascending.
 
-    One item after the other from each combination of changes in turn, so that rare events are in; within a
-    combination by turns the most frequent item left and any other.
+    One item after the other from each combination of changes in turn, and within a combination from each kind
+    of event, so that rare ones are in; of a kind by turns the most frequent item left and any other.
     """
-    strata: dict[tuple[int, ...], list[int]] = {}
-    for item in np.lexsort((np.arange(len(items)), -items.count)):  # most frequent first
-        strata.setdefault(tuple(items.changes[item].tolist()), []).append(int(item))
+    kinds = dataset.event_kinds(items)
+    by_kind: dict[tuple[int, ...], dict[int, list[int]]] = {}
+    for item in np.lexsort((np.arange(len(items)), -items.count)).tolist():  # most frequent first
+        by_kind.setdefault(tuple(items.changes[item].tolist()), {}).setdefault(int(kinds[item]), []).append(
+            item
+        )
+    # Of each combination of changes its kinds in the order in which it is their turn, and whether next comes
+    # the most frequent item.
+    strata = [
+        deque((of_a_kind, True) for of_a_kind in by_kind[changes].values()) for changes in sorted(by_kind)
+    ]
     drawn: list[int] = []
-    for turn in itertools.count():
-        left = [strata[changes] for changes in sorted(strata) if strata[changes]]
-        for stratum in left:
-            if len(drawn) < count:
-                drawn.append(stratum.pop(0 if turn % 2 == 0 else int(random.integers(len(stratum)))))
-        if len(drawn) == count or not left:
-            return np.array(sorted(drawn), np.int64)
-    raise AssertionError("unreachable")
+    while len(drawn) < min(count, len(items)):
+        for stratum in strata:
+            if stratum and len(drawn) < count:
+                left, frequent = stratum.popleft()
+                drawn.append(left.pop(0 if frequent else int(random.integers(len(left)))))
+                if left:
+                    stratum.append((left, not frequent))
+    return np.array(sorted(drawn), np.int64)
 
 
 def draw_pairs(captions: int, count: int, random: np.random.Generator) -> np.ndarray:
@@ -142,189 +191,55 @@ def draw_pairs(captions: int, count: int, random: np.random.Generator) -> np.nda
     return chosen
 
 
-def questions(
-    skill: Skill, captions: Sequence[str], pairs: np.ndarray, settings: AnnotateSettings
-) -> list[Chat]:
-    """What is asked for one skill, in order. The goal comes first, so that its part of it is cached."""
-    goal = " ".join(skill.description.split())
-    if settings.method == "pointwise":
-        return [_chat(POINTWISE_SYSTEM, POINTWISE.format(goal=goal, caption=told)) for told in captions]
-    both_orders = ((a, b) for pair in pairs.tolist() for a, b in (pair, pair[::-1]))
-    return [
-        _chat(PAIRWISE_SYSTEM, PAIRWISE.format(goal=goal, first=captions[a], second=captions[b]))
-        for a, b in both_orders
-    ]
+# ------------------------------------------------------------------------------------ what is written
 
 
-def _chat(system: str, words: str) -> Chat:
-    return [{"role": "system", "content": system}, {"role": "user", "content": words}]
-
-
-# ---------------------------------------------------------------------------------------------- asking
-
-
-class Judge:
-    """The language model, loaded when the first question needs it."""
-
-    def __init__(self, settings: LanguageSettings) -> None:
-        self._settings = settings
-
-    @cached_property
-    def model(self) -> LanguageModel:
-        from maestromotif.language import gguf  # takes a while; not needed when all chunks are there
-
-        return gguf.load(self._settings)
-
-
-def _ask(
-    prompts: Sequence[Chat],
-    skill: Skill,
-    judge: Judge,
-    settings: AnnotateSettings,
-    work: Work,
-    progress: Progress,
-) -> np.ndarray:
-    """Log-probabilities float64 [n, 2] of the two answers; chunks of an earlier process are read."""
-    answers = YES_NO if settings.method == "pointwise" else ONE_TWO
-    chunks = []
-    for start in range(0, len(prompts), settings.chunk):
-        file = _chunk(work, skill, start)
-        if file.is_file():
-            chunks.append(np.load(file))
-            continue
-        chunks.append(judge.model.answer_logprobs(prompts[start : start + settings.chunk], answers))
-        work.write_bytes(str(file.relative_to(work.path)), _npy(chunks[-1]))
-        progress.advance(len(chunks[-1]), note=skill.name)
-    return np.concatenate(chunks)
-
-
-def _chunk(work: Work, skill: Skill, start: int) -> Path:
-    """The file of the answers to one skill's questions from number `start` on."""
-    return work.scratch / skill.name / f"{start:06d}.npy"
-
-
-def _finished(work: Work, skill: Skill, questions: int, chunk: int) -> int:
-    """How many of a skill's questions are answered already."""
-    starts = [start for start in range(0, questions, chunk) if _chunk(work, skill, start).is_file()]
-    return sum(min(chunk, questions - start) for start in starts)
-
-
-def _npy(array: np.ndarray) -> bytes:
-    buffer = io.BytesIO()
-    np.save(buffer, array)
-    return buffer.getvalue()
-
-
-def _sensible(
-    logprobs: np.ndarray, skill: Skill, settings: AnnotateSettings, language: LanguageSettings
-) -> np.ndarray:
-    """Which answers are no nonsense, bool [n]. Raises UserError if most are."""
-    good: np.ndarray = np.isfinite(logprobs).all(1) & (np.exp(logprobs).sum(1) >= settings.answer_mass)
-    if good.mean() < 0.5:
-        words = "Yes or No" if settings.method == "pointwise" else "1 or 2"
-        raise UserError(
-            f"language model {language.model}: {np.sum(~good)} of {len(good)} answers for the skill "
-            f"'{skill.name}' are nonsense: asked for {words}, it gives both together less than "
-            f"{settings.answer_mass:.0%} probability (annotate.answer_mass). Choose another language.model."
-        )
-    return good
-
-
-# ------------------------------------------------------------------------------------------- labelling
-
-
-@dataclass(frozen=True)
-class _Labelled:
-    """Pairs with the log-odds of the first being the better."""
-
-    pairs: np.ndarray  # int32 [P, 2]
-    margin: np.ndarray  # float64 [P]
-
-    def write(self, skill: Skill, settings: AnnotateSettings, work: Work) -> int:
-        """Writes the preferences and returns the number of ties."""
-        tie = np.abs(self.margin) < settings.tie_margin
-        label = np.where(tie, 0.5, self.margin > 0)
-        work.write_arrays(
-            f"{skill.name}/preferences.npz",
-            first=self.pairs[:, 0].astype(np.int32),
-            second=self.pairs[:, 1].astype(np.int32),
-            label=label.astype(np.float32),
-            margin=self.margin.astype(np.float32),
-        )
-        return int(tie.sum())
-
-
-def _pointwise(
-    skill: Skill,
-    captions: Sequence[str],
-    pairs: np.ndarray,
-    logprobs: np.ndarray,
-    good: np.ndarray,
-    settings: AnnotateSettings,
-    work: Work,
-) -> dict[str, Any]:
-    """Labels the pairs of captions with sensible answers by the difference of their scores."""
-    logprobs = np.round(logprobs, 4)
-    score = np.where(good, np.round(np.nan_to_num(logprobs[:, 0] - logprobs[:, 1]), 4), np.nan)
-    lines = [
-        {"id": row, "yes": yes, "no": no, "score": float(score[row])}
-        for row, (yes, no) in enumerate(logprobs.tolist())
-        if good[row]
-    ]
+def _write(skill: Skill, found: Labelled, task: Task, work: Work) -> dict[str, Any]:
+    """Writes the preferences and scores of one skill; returns what quality.json tells of them."""
+    settings, kept = task.settings, found.keep(task.settings)
+    pairs, labels = found.pairs[kept], found.label(settings)[kept]
+    work.write_arrays(
+        f"{skill.name}/preferences.npz",
+        first=pairs[:, 0].astype(np.int32),
+        second=pairs[:, 1].astype(np.int32),
+        label=labels,
+        margin=found.margin[kept].astype(np.float32),
+    )
+    scored = np.flatnonzero(np.isfinite(found.score)).tolist()
+    lines = [{"id": row, "score": round(float(found.score[row]), 4)} for row in scored]
     work.write_text(f"{skill.name}/scores.jsonl", _jsonl(lines))
-    kept = pairs[good[pairs].all(1)]
-    labelled = _Labelled(kept, score[kept[:, 0]] - score[kept[:, 1]])
-    ties = labelled.write(skill, settings, work)
-    return {
-        "method": "pointwise",
-        "questions": len(captions),
-        "pairs": len(kept),
-        "ties": ties,
-        "nonsense": int(np.sum(~good)),
-        "answer_mass": round(float(np.exp(logprobs[good]).sum(1).mean()), 4),
-        "position_bias": None,  # one caption a question has no position
-        "consistent": None,
-        **_extremes(captions, score),
-        "scores": score,
+    answered = np.isfinite(found.margin)
+    odds = None if found.odds is None else found.odds[answered]
+    quality = {
+        "method": settings.method,
+        "questions": found.questions,
+        "pairs": len(pairs),
+        "ties": int((labels == 0.5).sum()),
+        "nonsense": found.nonsense,
+        "left_out": int((answered & ~kept).sum()),
+        "answer_mass": round(found.mass, 4),
+        # the share of answers "1", one half if the position does not matter; one caption has no position
+        "position_bias": None if odds is None else round(float((odds > 0).mean()), 4),
+        "consistent": None if odds is None else round(float(found.consistent[answered].mean()), 4),
+        **_extremes(task.captions, found.score),
+        "events": _by_event(found.score, task.items.changes[task.drawn]),
     }
+    work.write_json(f"{skill.name}/quality.json", quality)
+    return quality
 
 
-def _pairwise(
-    skill: Skill,
-    captions: Sequence[str],
-    pairs: np.ndarray,
-    logprobs: np.ndarray,
-    good: np.ndarray,
-    settings: AnnotateSettings,
-    work: Work,
-) -> dict[str, Any]:
-    """Labels the pairs of which both orders got a sensible answer by the mean of the two log-odds.
-
-    `position_bias` is the share of answers "1", one half if the position does not matter; `consistent` the
-    share of pairs for which both orders prefer the same caption.
-    """
-    usable = good.reshape(-1, 2).all(1)
-    odds = np.round(np.where(good, logprobs[:, 0] - logprobs[:, 1], 0.0), 4).reshape(-1, 2)[usable]
-    kept = pairs[usable]
-    labelled = _Labelled(kept, (odds[:, 0] - odds[:, 1]) / 2)
-    ties = labelled.write(skill, settings, work)
-    total, seen = np.zeros(len(captions)), np.zeros(len(captions))
-    for column, sign in ((0, 1.0), (1, -1.0)):
-        np.add.at(total, kept[:, column], sign * labelled.margin)
-        np.add.at(seen, kept[:, column], 1)
-    score = np.where(seen > 0, total / np.maximum(seen, 1), np.nan)
-    return {
-        "method": "pairwise",
-        "questions": 2 * len(pairs),
-        "pairs": len(kept),
-        "ties": ties,
-        "nonsense": int(np.sum(~good)),
-        "answer_mass": round(float(np.exp(logprobs[good]).sum(1).mean()), 4),
-        "position_bias": round(float((odds > 0).mean()), 4),
-        "consistent": round(float((odds[:, 0] * odds[:, 1] < 0).mean()), 4),
-        **_extremes(captions, score),
-        "scores": score,
-    }
+def _write_captions(task: Task, work: Work) -> None:
+    lines = [
+        {
+            "id": row,
+            "message": dataset.text(task.items.message(item)),
+            "changes": task.items.changes[item].tolist(),
+            "count": int(task.items.count[item]),
+            "caption": task.captions[row],
+        }
+        for row, item in enumerate(task.drawn.tolist())
+    ]
+    work.write_text("captions.jsonl", _jsonl(lines))
 
 
 def _extremes(captions: Sequence[str], score: np.ndarray) -> dict[str, list[dict[str, Any]]]:

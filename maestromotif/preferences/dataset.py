@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from maestromotif.errors import UserError
+from maestromotif.nethack import events
+from maestromotif.nethack.events import EVENTS
 from maestromotif.preferences.caption import COLUMNS, caption
 
 DEPTH = COLUMNS.index("depth")
@@ -51,6 +53,15 @@ class Items:
     def message_list(self) -> list[bytes]:
         """The message of every item."""
         return [bytes(message) for message in self.messages[self.message_id]]
+
+
+def event_kinds(items: Items) -> np.ndarray:
+    """Of each item, int64 [I], the rarest event that its message tells (index of `EVENTS`); -1 for none."""
+    told = np.array([events.read(bytes(message)).counts > 0 for message in items.messages])  # [M, E]
+    told = told.reshape(len(items.messages), len(EVENTS))[items.message_id]
+    rarity = np.where(told, told.sum(0), len(items) + 1)
+    kinds: np.ndarray = np.where(told.any(1), rarity.argmin(1), -1)
+    return kinds
 
 
 def text(message: bytes) -> str:

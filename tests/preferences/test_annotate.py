@@ -17,7 +17,10 @@ from hypothesis import strategies as st
 from maestromotif.errors import UserError
 from maestromotif.preferences import annotate
 from maestromotif.preferences.annotate import draw, draw_pairs
+from maestromotif.preferences.answers import Judge, claimed
 from maestromotif.preferences.dataset import Items
+from maestromotif.preferences.judge import judge_file
+from maestromotif.preferences.questions import decision, prompt_hash
 from maestromotif.settings import AnnotateSettings, Config, LanguageSettings, TaskSettings
 from maestromotif.store import Artefact, Work
 
@@ -34,12 +37,23 @@ config = Config.model_validate_json(sys.argv[1])
 annotate.run(config, {"collect": Artefact(Path(sys.argv[2]), {})}, Work(Path(sys.argv[3])))
 """
 
+SHARD = """
+import sys
+from pathlib import Path
+from maestromotif.preferences import annotate
+from maestromotif.settings import Config
+from maestromotif.store import Artefact
+config = Config.model_validate_json(sys.argv[1])
+print(annotate.answer_shard(config, Artefact(Path(sys.argv[2]), {}), (int(sys.argv[3]), 2)))
+"""
 
-def configured(skills: tuple[str, ...] = SKILLS, **annotate_settings: Any) -> Config:
+
+def configured(answers: Path, skills: tuple[str, ...] = SKILLS, **annotate_settings: Any) -> Config:
     settings = {"captions": 8, "chunk": 3, "changes": ("depth", "explored", "downstairs")} | annotate_settings
+    settings["answers"] = str(answers)
     return Config(
         skills=skills,
-        skills_folder=str(Path(__file__).parent.parent / "skills"),
+        skills_folder=str(Path(__file__).parents[2] / "skills"),
         language=LanguageSettings(model="smollm2-135m-instruct", threads=1),
         annotate=AnnotateSettings.model_validate(settings),
         task=TaskSettings(name="none", words="none", program="none", success=("depth >= 2",)),
@@ -62,9 +76,17 @@ def collected(tmp_path_factory: pytest.TempPathFactory) -> Artefact:
 
 
 @pytest.fixture(scope="module")
-def annotated(collected: Artefact, tmp_path_factory: pytest.TempPathFactory) -> tuple[Work, dict[str, Any]]:
+def answers(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of answers that the tests share unless they are about answering."""
+    return tmp_path_factory.mktemp("answers")
+
+
+@pytest.fixture(scope="module")
+def annotated(
+    collected: Artefact, answers: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Work, dict[str, Any]]:
     work = Work(tmp_path_factory.mktemp("annotate"))
-    return work, annotate.run(configured(), {"collect": collected}, work)
+    return work, annotate.run(configured(answers), {"collect": collected}, work)
 
 
 def lines(path: Path) -> list[dict[str, Any]]:
@@ -76,7 +98,7 @@ def test_what_the_manifest_is_told(annotated: tuple[Work, dict[str, Any]]) -> No
     assert facts["model"] == "smollm2-135m-instruct"
     assert facts["licence"] == "Apache-2.0"
     assert (facts["captions"], facts["questions"], facts["items"]) == (8, 16, 25)
-    assert facts["prompt_sha256"] == annotate.prompt_hash()
+    assert facts["prompt_sha256"] == prompt_hash()
     assert set(facts["skills"]) == set(SKILLS)
     json.dumps(facts)
 
@@ -105,40 +127,125 @@ def test_labels_follow_from_scores(annotated: tuple[Work, dict[str, Any]]) -> No
         assert {row["event"] for row in quality["events"]} >= {"Nothing changed."}
 
 
+def stage(config: Config, collected: Artefact, work: Path) -> subprocess.Popen[bytes]:
+    arguments = [sys.executable, "-c", RUN, config.model_dump_json(), str(collected.path), str(work)]
+    return subprocess.Popen(arguments, start_new_session=True, stderr=subprocess.DEVNULL)
+
+
+def whole_lines(path: Path) -> list[str]:
+    """A process may be writing the last line."""
+    return path.read_text().split("\n")[:-1]
+
+
+def remembered(folder: Path) -> list[dict[str, Any]]:
+    """The chunks that were answered, in the order of their files."""
+    return [json.loads(line) for path in sorted(folder.glob("*/*.jsonl")) for line in whole_lines(path)]
+
+
+def odds_of(config: Config, collected: Artefact, skill: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Log-odds of the first choice, and the probability of both, of every question about a skill."""
+    task = annotate.plan(config, collected)
+    logprobs = Judge(config.language, config.annotate).logprobs(task.questions(task.skills[skill]))
+    return logprobs[:, 0] - logprobs[:, 1], np.exp(logprobs).sum(1)
+
+
 def test_killed_and_resumed_equals_unbroken(
     collected: Artefact, annotated: tuple[Work, dict[str, Any]], tmp_path: Path
 ) -> None:
-    arguments = [
-        sys.executable,
-        "-c",
-        RUN,
-        configured().model_dump_json(),
-        str(collected.path),
-        str(tmp_path),
-    ]
-    stage = subprocess.Popen(arguments, start_new_session=True, stderr=subprocess.DEVNULL)
+    config = configured(tmp_path / "answers")
+    killed = stage(config, collected, tmp_path / "work")
     deadline = time.monotonic() + 120
-    while len(list(tmp_path.glob(".scratch/*/[0-9]*.npy"))) < 2 and time.monotonic() < deadline:
+    while len(remembered(tmp_path / "answers")) < 2 and time.monotonic() < deadline:
         time.sleep(0.005)
-    os.killpg(stage.pid, signal.SIGKILL)
-    stage.wait()
-    chunks = {path: path.stat().st_mtime_ns for path in tmp_path.glob(".scratch/*/[0-9]*.npy")}
+    os.killpg(killed.pid, signal.SIGKILL)
+    killed.wait()
+    chunks = remembered(tmp_path / "answers")
     assert 2 <= len(chunks) < 6
-    assert not (tmp_path / "captions.jsonl").exists()
-    subprocess.run(arguments, check=True, timeout=120, stderr=subprocess.DEVNULL)
-    assert Work(tmp_path).outputs() == annotated[0].outputs()
-    assert {path: path.stat().st_mtime_ns for path in chunks} == chunks  # answered once
+    assert not (tmp_path / "work" / "captions.jsonl").exists()
+    assert stage(config, collected, tmp_path / "work").wait(120) == 0
+    assert Work(tmp_path / "work").outputs() == annotated[0].outputs()
+    every = [key for chunk in remembered(tmp_path / "answers") for key in chunk["answers"]]
+    assert len(every) == len(set(every)) == 16  # answered once
+
+
+def test_two_shards_at_once_are_as_one(
+    collected: Artefact, annotated: tuple[Work, dict[str, Any]], tmp_path: Path
+) -> None:
+    config = configured(tmp_path / "answers")
+    machines = [
+        subprocess.Popen([sys.executable, "-c", SHARD, config.model_dump_json(), str(collected.path), shard])
+        for shard in ("1", "2")
+    ]
+    assert [machine.wait(120) for machine in machines] == [0, 0]
+    assert len(list((tmp_path / "answers").glob("*/*.jsonl"))) == 2
+    assert sum(len(chunk["answers"]) for chunk in remembered(tmp_path / "answers")) == 16
+    work = Work(tmp_path / "work")
+    annotate.run(config, {"collect": collected}, work)
+    assert work.outputs() == annotated[0].outputs()
+    assert len(list((tmp_path / "answers").glob("*/*.jsonl"))) == 2  # nothing was asked again
+
+
+def test_a_shard_that_is_at_work_is_refused(collected: Artefact, tmp_path: Path) -> None:
+    config = configured(tmp_path)
+    judge, asked = Judge(config.language, config.annotate), annotate.plan(config, collected).all_questions()
+    with claimed(judge, asked, (1, 2)):
+        with pytest.raises(UserError, match=rf"shard 1/2 .* at work already: process {os.getpid()} on"):
+            annotate.answer_shard(config, collected, (1, 2))
+        with claimed(judge, asked, (2, 2)):
+            pass
+    with claimed(judge, asked, (1, 2)):
+        pass
+
+
+def test_no_question_is_asked_twice_by_any_run(
+    collected: Artefact, annotated: tuple[Work, dict[str, Any]], answers: Path, tmp_path: Path
+) -> None:
+    """Another run, with another seed: other captions, of which those already judged are not asked again."""
+    config = configured(answers, captions=12)
+    config = config.model_copy(update={"run": config.run.model_copy(update={"seed": 1})})
+    before = sum(len(chunk["answers"]) for chunk in remembered(answers))
+    facts = annotate.run(config, {"collect": collected}, Work(tmp_path))
+    asked = sum(len(chunk["answers"]) for chunk in remembered(answers)) - before
+    assert 0 < asked < facts["questions"] == 24
+    says = annotate.dry_run(config, collected)
+    assert "questions      24, of which 24 are answered already" in says
+    assert "What happened: " in says
+
+
+def test_a_line_cut_short_is_asked_again(
+    collected: Artefact,
+    annotated: tuple[Work, dict[str, Any]],
+    answers: Path,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    config = configured(tmp_path / "answers")
+    asked = annotate.plan(config, collected).all_questions()
+    keys = {question.key for question in asked}
+    first_lines = {path: json.loads(whole_lines(path)[0]) for path in answers.glob("*/*.jsonl")}
+    source = next(path for path, line in first_lines.items() if keys >= set(line["answers"]))
+    whole = source.read_bytes()
+    copy = tmp_path / "answers" / source.parent.name / source.name
+    copy.parent.mkdir(parents=True)
+    first, second, *_ = whole.split(b"\n")
+    copy.write_bytes(first + b"\n" + second[:-9])
+    with caplog.at_level("INFO", "maestromotif"):
+        judge = Judge(config.language, config.annotate)
+    assert f"{copy}:2: not a whole line" in caplog.text
+    assert sum(judge.known(asked)) == 3
+    judge.ask(asked)
+    everything = Judge(config.language, config.annotate)
+    np.testing.assert_array_equal(everything.logprobs(asked), judge.logprobs(asked))
 
 
 def test_nonsense_is_counted_and_left_out(
-    collected: Artefact, annotated: tuple[Work, dict[str, Any]], tmp_path: Path
+    collected: Artefact, annotated: tuple[Work, dict[str, Any]], answers: Path, tmp_path: Path
 ) -> None:
     """With the bar between the best and the other answers, two or three of eight count as nonsense."""
-    answers = [np.load(path) for path in sorted(annotated[0].path.glob(".scratch/descender/*.npy"))]
-    mass = np.exp(np.concatenate(answers)).sum(1)
+    _, mass = odds_of(configured(answers), collected)
     bar = float(np.sort(mass)[2:4].mean())
     work = Work(tmp_path)
-    facts = annotate.run(configured(("descender",), answer_mass=bar), {"collect": collected}, work)
+    facts = annotate.run(configured(answers, ("descender",), answer_mass=bar), {"collect": collected}, work)
     below = np.flatnonzero(mass < bar)
     assert facts["skills"]["descender"]["nonsense"] == len(below) == 3
     with np.load(tmp_path / "descender" / "preferences.npz") as file:
@@ -147,24 +254,70 @@ def test_nonsense_is_counted_and_left_out(
     assert not {row["id"] for row in lines(tmp_path / "descender" / "scores.jsonl")} & set(below.tolist())
 
 
-def test_a_model_that_talks_nonsense_is_refused(collected: Artefact, tmp_path: Path) -> None:
+def test_a_model_that_talks_nonsense_is_refused(collected: Artefact, answers: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"smollm2-135m-instruct: \d of 8 answers for the skill 'descender'"):
-        annotate.run(configured(answer_mass=1.0), {"collect": collected}, Work(tmp_path))
+        annotate.run(configured(answers, answer_mass=1.0), {"collect": collected}, Work(tmp_path))
     assert not list(tmp_path.glob("*/preferences.npz"))
 
 
-def test_pairwise_asks_in_both_orders(collected: Artefact, tmp_path: Path) -> None:
-    config = configured(("descender",), method="pairwise", captions=5, pairs=4, answer_mass=0.01)
+def test_pairwise_asks_in_both_orders(collected: Artefact, answers: Path, tmp_path: Path) -> None:
+    """The small model mostly says 1: pairs for which it says so in both orders are left out."""
+    pairwise = {"method": "pairwise", "captions": 5, "pairs": 4, "answer_mass": 0.01}
+    config = configured(answers, ("descender",), **pairwise)
     facts = annotate.run(config, {"collect": collected}, Work(tmp_path))
     quality = json.loads((tmp_path / "descender" / "quality.json").read_text())
     assert facts["questions"] == 8
     assert quality["nonsense"] == 0
-    odds = np.concatenate([np.load(path) for path in sorted(tmp_path.glob(".scratch/descender/*.npy"))])
-    odds = (odds[:, 0] - odds[:, 1]).reshape(4, 2)
+    odds, _ = odds_of(config, collected)
+    odds = odds.reshape(4, 2)
+    margin, consistent = (odds[:, 0] - odds[:, 1]) / 2, np.sign(odds[:, 0]) == -np.sign(odds[:, 1])
+    kept = consistent | (np.abs(margin) < config.annotate.tie_margin)
     with np.load(tmp_path / "descender" / "preferences.npz") as file:
-        np.testing.assert_allclose(file["margin"], (odds[:, 0] - odds[:, 1]) / 2, atol=1e-3)
+        np.testing.assert_allclose(file["margin"], margin[kept], atol=1e-3)
+    assert quality["left_out"] == (~kept).sum()
     assert quality["position_bias"] == (odds > 0).mean()
-    assert quality["consistent"] == (np.sign(odds[:, 0]) == -np.sign(odds[:, 1])).mean()
+    assert quality["consistent"] == consistent.mean()
+
+
+def test_written_reasons_end_with_a_decision() -> None:
+    assert decision("It fell.\nAnswer: 2") == 2
+    assert decision("Answer: 1 at first sight, but no.\n**Answer: None**") == 0
+    assert decision("answer 1") == 1
+    assert decision("Event 1 is better, I think") is None
+    assert decision("") is None
+
+
+@pytest.mark.parametrize("method", ["pointwise", "pairwise", "reasoned"])
+def test_pairs_from_outside_are_judged(answers: Path, tmp_path: Path, method: str) -> None:
+    file = tmp_path / "pairs.jsonl"
+    down, nothing = "The agent went down to a deeper level.", "Nothing changed."
+    asked = [("descender", down, nothing), ("descender", nothing, down), ("Stand still.", down, nothing)]
+    file.write_text("\n".join(json.dumps({"skill": s, "a": a, "b": b}) for s, a, b in asked) + "\n\n")
+    config = configured(answers, method=method, answer_mass=0.001, thoughts=16)
+    told = [json.loads(line) for line in judge_file(config, file)]
+    assert len(told) == 3
+    for line in told:
+        assert set(line) == {"label", "margin", "consistent"}
+        assert line["label"] in ({"a", "b", "tie", None} if method == "reasoned" else {"a", "b", "tie"})
+    if method != "reasoned":
+        assert told[0]["margin"] == -told[1]["margin"] != told[2]["margin"]
+
+
+@pytest.mark.parametrize(
+    ("line", "error"),
+    [
+        ("{", r"pairs\.jsonl:2: not a line of JSON"),
+        ("[1]", r":2: should be an object with the fields skill, a, b"),
+        ('{"skill": "descender", "a": "x"}', r":2: the field 'b' should be a text, it is None"),
+        ('{"skill": "descender", "a": "x", "b": 3}', r":2: the field 'b' should be a text, it is 3"),
+        ('{"skill": "s", "a": "x", "b": "y", "c": "z"}', r":2: unknown field 'c'"),
+    ],
+)
+def test_a_mistake_in_a_line_is_named(answers: Path, tmp_path: Path, line: str, error: str) -> None:
+    file = tmp_path / "pairs.jsonl"
+    file.write_text('{"skill": "descender", "a": "x", "b": "y"}\n' + line + "\n")
+    with pytest.raises(UserError, match=error):
+        list(judge_file(configured(answers), file))
 
 
 def test_too_little_to_compare(tmp_path: Path) -> None:
@@ -177,7 +330,9 @@ def test_too_little_to_compare(tmp_path: Path) -> None:
     )
     with pytest.raises(UserError, match=r"collect\.explorer_steps"):
         annotate.run(
-            configured(), {"collect": Artefact(tmp_path / "collect", {})}, Work(tmp_path / "annotate")
+            configured(tmp_path / "answers"),
+            {"collect": Artefact(tmp_path / "collect", {})},
+            Work(tmp_path / "annotate"),
         )
 
 
@@ -197,6 +352,21 @@ def test_draw_is_stratified(kinds: list[int], count: int, seed: int) -> None:
     # nobody has two more than another that has some left
     assert all(got >= fullest - 1 or got == all_of_it for got, all_of_it in zip(share, there, strict=True))
     assert np.array_equal(draw(items, count, np.random.default_rng(seed)), drawn)
+
+
+def test_rare_events_are_drawn() -> None:
+    """One sale among a hundred kills, and other words: with three of them to judge, it is one."""
+    messages = [b"You kill the newt! %d" % row for row in range(100)]
+    messages += [b"You sold a wand for 50 gold pieces.", b"The door opens."]
+    rows = len(messages)
+    items = Items(
+        messages=np.array(messages, "S256"),
+        message_id=np.arange(rows, dtype=np.int32),
+        changes=np.zeros((rows, 4), np.int8),
+        count=np.arange(rows, 0, -1),
+    )
+    drawn = draw(items, 3, np.random.default_rng(0)).tolist()
+    assert {100, 101} <= set(drawn)
 
 
 @given(st.integers(2, 20), st.integers(1, 300), st.integers(0, 9))

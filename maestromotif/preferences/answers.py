@@ -1,0 +1,178 @@
+"""Answers of a language model, remembered by what was asked: no model judges the same question twice.
+
+The memory is a folder for each model, which runs, skills and machines may share. A process appends to a file
+of its own there, a line for each chunk of questions, so nothing is locked and nothing of one process is lost
+with another; a line cut short by a kill is a chunk that will be asked again, whole. That makes a killed and
+resumed annotation equal to an unbroken one even where a model's last bits depend on which questions are asked
+together, as they do where a common beginning is computed once.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import logging
+import math
+import os
+import socket
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from maestromotif.errors import UserError
+from maestromotif.language import backends
+from maestromotif.language.model import LanguageModel
+from maestromotif.preferences.questions import Question
+from maestromotif.progress import Progress
+from maestromotif.settings import AnnotateSettings, LanguageSettings
+
+log = logging.getLogger("maestromotif")
+
+Answer = list[float] | str  # natural log-probabilities of the choices, or what the model wrote
+
+
+class Judge:
+    """A language model that remembers what it answered. It is loaded when it has to think.
+
+    Raises UserError where the folder of answers cannot be used.
+    """
+
+    def __init__(self, language: LanguageSettings, settings: AnnotateSettings) -> None:
+        self._language, self._settings = language, settings
+        self.digest, self.licence = backends.identity(language)
+        self.folder = answers_folder(language, settings) / self.digest[:16]
+        name = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}.jsonl"
+        self._own = self.folder / name  # what this object's model answers
+        self._known: dict[str, Answer] = {}
+        self._asked = self._seconds = 0.0
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            for path in sorted(self.folder.glob("*.jsonl")):
+                self._read(path)
+        except OSError as error:
+            raise UserError(
+                f"{self.folder}: {error.strerror}; annotate.answers must name a folder that can be written"
+            ) from error
+
+    def known(self, questions: Sequence[Question]) -> list[bool]:
+        return [question.key in self._known for question in questions]
+
+    def seconds_a_question(self) -> float | None:
+        """What this model took for a question so far, here or wherever the folder was filled."""
+        return self._seconds / self._asked if self._asked else None
+
+    def ask(
+        self, questions: Sequence[Question], progress: Progress | None = None, share: tuple[int, int] = (1, 1)
+    ) -> None:
+        """Have these answered that were not yet; with a share (i, n), of all chunks every n-th from the i-th.
+
+        All must be of one kind. Raises UserError as the model does; what was answered before is kept.
+        """
+        size = self._settings.chunk
+        for number, start in enumerate(range(0, len(questions), size)):
+            if number % share[1] != share[0] - 1:
+                continue
+            chunk = questions[start : start + size]
+            missing = {question.key: question for question in chunk if question.key not in self._known}
+            if missing:
+                self._think(list(missing.values()))
+                if progress is not None:
+                    progress.advance(len(missing))
+
+    def logprobs(self, questions: Sequence[Question]) -> np.ndarray:
+        """float64 [n, choices] of questions that were asked; -inf where the model has no such answer."""
+        return np.array([self._known[question.key] for question in questions], np.float64)
+
+    def written(self, questions: Sequence[Question]) -> list[str]:
+        """What the model wrote on questions without choices."""
+        return [str(self._known[question.key]) for question in questions]
+
+    @cached_property
+    def _model(self) -> LanguageModel:
+        return backends.open_model(self._language)
+
+    def _think(self, questions: list[Question]) -> None:
+        model, started = self._model, time.monotonic()
+        chats, choices = [question.chat for question in questions], questions[0].choices
+        answers: list[Answer]
+        if choices:
+            answers = model.answer_logprobs(chats, choices).tolist()
+        else:
+            answers = list(model.complete(chats, self._settings.thoughts, 0.0, 0))
+        chunk = {question.key: answer for question, answer in zip(questions, answers, strict=True)}
+        seconds = time.monotonic() - started
+        line = {
+            "seconds": round(seconds, 3),
+            "answers": {key: _plain(answer) for key, answer in chunk.items()},
+        }
+        with self._own.open("ab") as file:
+            file.write(json.dumps(line, ensure_ascii=False).encode() + b"\n")
+        self._take(chunk, seconds)
+
+    def _take(self, chunk: dict[str, Answer], seconds: float) -> None:
+        self._known |= chunk
+        self._asked += len(chunk)
+        self._seconds += seconds
+
+    def _read(self, path: Path) -> None:
+        for number, line in enumerate(path.read_bytes().split(b"\n"), start=1):
+            if not line:
+                continue
+            try:
+                chunk = json.loads(line)
+                answers = {str(key): _answer(answer) for key, answer in chunk["answers"].items()}
+                self._take(answers, float(chunk["seconds"]))
+            except (ValueError, KeyError, TypeError, AttributeError):
+                # Cut short by a kill, or damaged: asked again, never guessed.
+                log.info("%s:%d: not a whole line; its questions are asked again", path, number)
+
+
+def answers_folder(language: LanguageSettings, settings: AnnotateSettings) -> Path:
+    from maestromotif.language.weights import cache_folder
+
+    if settings.answers is not None:
+        return Path(settings.answers).expanduser()
+    return cache_folder(language).parent / "answers"
+
+
+@contextlib.contextmanager
+def claimed(judge: Judge, questions: Sequence[Question], share: tuple[int, int]) -> Iterator[None]:
+    """No other process works on the same share of these questions meanwhile.
+
+    Raises UserError if another does already, on any machine whose file system knows of the others' locks.
+    """
+    i, n = share
+    what = hashlib.sha256("".join(question.key for question in questions).encode()).hexdigest()[:16]
+    path = judge.folder / f"{what}-{i}-of-{n}.lock"
+    lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            owner = os.read(lock, 200).decode(errors="replace") or "another process"
+            raise UserError(
+                f"shard {i}/{n} of these questions is at work already: {owner} ({path}); give every machine "
+                f"a shard of its own, 1/{n} to {n}/{n}"
+            ) from error
+        os.ftruncate(lock, 0)
+        os.pwrite(lock, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
+        yield
+    finally:
+        os.close(lock)
+
+
+def _plain(answer: Answer) -> list[float | None] | str:
+    """JSON has no infinity: null stands for the log-probability of an answer that the model does not have."""
+    if isinstance(answer, str):
+        return answer
+    return [logprob if math.isfinite(logprob) else None for logprob in answer]
+
+
+def _answer(plain: list[float | None] | str) -> Answer:
+    if isinstance(plain, str):
+        return plain
+    return [-math.inf if logprob is None else float(logprob) for logprob in plain]

@@ -1,0 +1,87 @@
+"""Pairs of captions from outside, judged as the annotation judges its own: the verb `judge`.
+
+A line of the file is {"skill": ..., "a": ..., "b": ...}: a skill's name or the text of one, and two captions
+as strings. A line of the answer is {"label": "a" | "b" | "tie" | null, "margin": ..., "consistent": ...}:
+which of them the model finds better (null: its answer was nonsense), by what log-odds, and whether it says so
+in both orders.
+"""
+
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from maestromotif.errors import UserError
+from maestromotif.preferences.answers import Judge
+from maestromotif.preferences.labels import label, questions
+from maestromotif.progress import Progress
+from maestromotif.settings import Config
+from maestromotif.skill import load
+
+
+class Pair(NamedTuple):
+    skill: str
+    a: str
+    b: str
+
+
+def judge_file(config: Config, path: Path) -> Iterator[str]:
+    """A line of JSON for each line of the file. Raises UserError with file and line for one that is wrong."""
+    pairs = read(path)
+    goals = [_goal(config, pair.skill) for pair in pairs]
+    judge, settings = Judge(config.language, config.annotate), config.annotate
+    one = np.array([[0, 1]])  # of the two captions, the only pair
+    asked = [
+        question
+        for pair, goal in zip(pairs, goals, strict=True)
+        for question in questions(settings.method, goal, pair[1:], one)
+    ]
+    with Progress("judge", len(asked), "questions", done=sum(judge.known(asked))) as progress:
+        judge.ask(asked, progress)
+    for pair, goal in zip(pairs, goals, strict=True):
+        found = label(settings.method, goal, pair[1:], one, judge, settings)
+        margin = float(found.margin[0])
+        if math.isnan(margin):
+            verdict: dict[str, Any] = {"label": None, "margin": None, "consistent": False}
+        else:
+            better = "tie" if found.tie(settings)[0] else "a" if margin > 0 else "b"
+            verdict = {"label": better, "margin": round(margin, 4), "consistent": bool(found.consistent[0])}
+        yield json.dumps(verdict)
+
+
+def read(path: Path) -> list[Pair]:
+    """The file's pairs. Raises UserError that names the line and what is wrong with it."""
+    try:
+        lines = path.read_text().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read as text: {error}") from error
+    pairs = [_pair(line, f"{path}:{number}") for number, line in enumerate(lines, start=1) if line.strip()]
+    if not pairs:
+        raise UserError(
+            f'{path}: no pair; a line should be like {{"skill": "descender", "a": "...", "b": "..."}}'
+        )
+    return pairs
+
+
+def _pair(line: str, where: str) -> Pair:
+    try:
+        found: Any = json.loads(line)
+    except ValueError as error:
+        raise UserError(f"{where}: not a line of JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise UserError(f"{where}: should be an object with the fields {', '.join(Pair._fields)}")
+    for field in Pair._fields:
+        if not isinstance(found.get(field), str) or not found[field].strip():
+            raise UserError(f"{where}: the field '{field}' should be a text, it is {found.get(field)!r}")
+    if unknown := sorted(set(found) - set(Pair._fields)):
+        raise UserError(f"{where}: unknown field '{unknown[0]}'; known: {', '.join(Pair._fields)}")
+    return Pair(*(found[field] for field in Pair._fields))
+
+
+def _goal(config: Config, skill: str) -> str:
+    """A skill's text, by its name if there is one of that name."""
+    named = skill.isidentifier() and (Path(config.skills_folder) / f"{skill}.md").is_file()
+    return load(config.skills_folder, skill).description if named else skill
