@@ -40,7 +40,7 @@ def open_model(settings: LanguageSettings) -> LanguageModel:
             model = server.ServerModel(settings, digest, licence)
         case "recorded":
             model = recorded.load(settings)
-    return recorded.Recorder(model, Path(settings.record)) if settings.record else model
+    return recorded.Recorder(model, Path(settings.record).expanduser()) if settings.record else model
 
 
 def identity(settings: LanguageSettings) -> tuple[str, str]:

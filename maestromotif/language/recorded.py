@@ -88,7 +88,7 @@ class Recorder:
     """A language model that also writes down every question and its reply; a call's when it has returned."""
 
     def __init__(self, model: LanguageModel, path: Path) -> None:
-        """Opens the file to find out now whether it can be written. Raises UserError."""
+        """Raises UserError if the file cannot be written, or holds replies of another model."""
         self.name = model.name
         self.digest = model.digest
         self.licence = model.licence
@@ -99,6 +99,13 @@ class Recorder:
             _drop_unfinished_line(path)
         except OSError as error:
             raise UserError(f"language.record: {path}: cannot be written: {error.strerror}") from error
+        with path.open(encoding="utf-8", errors="replace") as file:
+            first = file.readline()
+        if first and (there := _parse(first, f"{path}:1")) and there.digest != model.digest:
+            raise UserError(
+                f"language.record: {path}: holds replies of {there.model} ({there.digest}); for those of "
+                f"{model.name} ({model.digest}) name another file"
+            )
 
     def answer_logprobs(
         self, prompts: Sequence[Chat], answers: Sequence[str]

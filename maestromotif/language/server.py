@@ -10,13 +10,16 @@ Nothing promises the same bits twice: servers compute questions together, as the
 
 import asyncio
 import email.utils
+import functools
 import logging
+import math
 import os
 import random
+import ssl
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import httpx
@@ -40,6 +43,7 @@ RENDERERS = ("vllm", "llamacpp")  # servers, as they call themselves, that hand 
 PASSING = (408, 409, 425, 429)  # with every 5xx, what may be otherwise the next time
 
 Body = dict[str, Any]
+Result = TypeVar("Result")
 
 
 class _UnusableError(ValueError):
@@ -163,20 +167,58 @@ class ServerModel:
                 raise errors.exceptions[0] from None
         return [found[number] for number in range(len(bodies))]
 
-    # ------------------------------------------------------------------------------------ one question
-
     async def _ask(self, client: httpx.AsyncClient, body: Body) -> _Choice:
-        """The reply to one question, after as many attempts as it takes and the settings allow."""
-        trouble = _Trouble("never asked", "")
+        """The reply to one question. Raises UserError if it is lost for good."""
+
+        async def read(response: httpx.Response) -> _Choice:
+            if response.status_code != 200:
+                raise UserError(await self._refusal(client, response))
+            return _Choice.read(response, body)
+
+        return await self._send(client, client.build_request("POST", "/chat/completions", json=body), read)
+
+    async def _check_served(self, client: httpx.AsyncClient) -> None:
+        """Sees to it, before the first question, that it is the configured model that will answer.
+
+        Some servers answer with the model that they have, whatever was asked for; a manifest would then name
+        the wrong one. A server that does not list its models is taken at its word.
+        """
+        if self._checked:
+            return
+        served = await self._models(client)
+        if served is not None and self._served not in served:
+            raise UserError(_not_served(self._url, self._served, list(served)))
+        if served is not None and served[self._served] in RENDERERS:
+            self._extra = {"chat_template_kwargs": ARGUMENTS}
+        self._checked = True
+
+    async def _models(self, client: httpx.AsyncClient) -> dict[str, str] | None:
+        """Names of the models that the server lists, each with its server's name; None without a list."""
+
+        async def read(response: httpx.Response) -> dict[str, str] | None:
+            return _listed(response)
+
+        return await self._send(client, client.build_request("GET", "/models"), read)
+
+    # --------------------------------------------------------------------------------- attempts, pauses
+
+    async def _send(
+        self,
+        client: httpx.AsyncClient,
+        request: httpx.Request,
+        read: Callable[[httpx.Response], Awaitable[Result]],
+    ) -> Result:
+        """What `read` makes of the response, after as many attempts as it takes and the settings allow."""
+        trouble = _Trouble("", "")
         for attempt in range(self._settings.retries + 1):
             if attempt:
                 await self._pause(attempt, trouble)
-            response = await self._post(client, body)
+            response = await self._attempt(client, request)
             if isinstance(response, _Trouble):
                 trouble = response
                 continue
             try:
-                return _Choice.read(response, body)
+                return await read(response)
             except _UnusableError as error:
                 trouble = _Trouble(
                     f"{error}: {self._start_of(response)}", "Is this an OpenAI-compatible server?"
@@ -187,29 +229,28 @@ class ServerModel:
             f"{trouble.mend}"
         )
 
-    async def _post(self, client: httpx.AsyncClient, body: Body) -> httpx.Response | _Trouble:
-        """One attempt. Raises UserError if another would be in vain."""
-        start = f"Start a server there, with: vllm serve {self._served}  (or set language.url)"
+    async def _attempt(self, client: httpx.AsyncClient, request: httpx.Request) -> httpx.Response | _Trouble:
+        """A response that will be the same the next time, or what went wrong."""
         try:
             async with asyncio.timeout(self._settings.timeout):  # httpx's begins anew with every byte
-                response = await client.post("/chat/completions", json=body)
+                response = await client.send(request)
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-            return _Trouble(f"no server answers ({_one_line(error)})", start)
+            return _Trouble(
+                f"no server answers ({_one_line(error)})",
+                f"Start one there, with: vllm serve {self._served}  (or set language.url)",
+            )
         except (TimeoutError, httpx.TimeoutException):
             return _Trouble(
                 f"no answer within {self._settings.timeout:g} s",
                 "Raise language.timeout, or lower language.concurrency.",
             )
-        except httpx.TransportError as error:
+        except httpx.RequestError as error:
             return _Trouble(f"the connection broke ({_one_line(error)})", "Look at the server's log.")
         status = response.status_code
-        if status == 200:
-            return response
-        says = f"status {status}: {self._start_of(response)}"
         if status in PASSING or status >= 500:
             mend = "Lower language.concurrency." if status == 429 else "Look at the server's log."
-            return _Trouble(says, mend, _retry_after(response))
-        raise UserError(await self._refusal(client, response, says))
+            return _Trouble(f"status {status}: {self._start_of(response)}", mend, _retry_after(response))
+        return response
 
     async def _pause(self, attempt: int, trouble: _Trouble) -> None:
         """Waits before the attempt of this number, from 1: twice as long each time, but never all at once."""
@@ -222,54 +263,30 @@ class ServerModel:
 
     # ---------------------------------------------------------------------------------------- refusals
 
-    async def _refusal(self, client: httpx.AsyncClient, response: httpx.Response, says: str) -> str:
+    async def _refusal(self, client: httpx.AsyncClient, response: httpx.Response) -> str:
         """Why a question was refused and what to do, in words."""
-        variable = self._settings.api_key_variable
-        if response.status_code in (401, 403):
+        status, variable = response.status_code, self._settings.api_key_variable
+        says = f"status {status}: {self._start_of(response)}"
+        if status in (401, 403):
             reason = "refuses the key in" if self._key else "wants a key; put it in"
             return (
                 f"{self._url}: the server {reason} the environment variable {variable} "
                 f"(language.api_key_variable). It says {says}"
             )
-        if response.status_code == 404:
+        if status == 404:
             served = await self._models(client)
-            if served is None:
-                return (
-                    f"{self._url}: no chat completions there; language.url should be like "
-                    f"http://127.0.0.1:8000/v1. It says {says}"
-                )
-            return _not_served(self._url, self._served, list(served))
+            if served is not None and self._served not in served:
+                return _not_served(self._url, self._served, list(served))
+            return (
+                f"{self._url}: no chat completions of '{self._served}' there; language.url should be like "
+                f"http://127.0.0.1:8000/v1. It says {says}"
+            )
         if any(word in response.text.lower() for word in ("context length", "context size", "too long")):
             return (
                 f"{self._url}: a prompt is too long for the model as it is served. Start the server with a "
                 f"longer context (vllm serve {self._served} --max-model-len N). It says {says}"
             )
         return f"{self._url}: the server refuses. It says {says}"
-
-    async def _check_served(self, client: httpx.AsyncClient) -> None:
-        """Sees to it, before the first question, that it is the configured model that will answer.
-
-        Some servers answer with the model that they have, whatever was asked for; a manifest would then name
-        the wrong one. A server that does not list its models is taken at its word.
-        """
-        if self._checked:
-            return
-        served = await self._models(client)
-        if served is None:
-            return
-        if self._served not in served:
-            raise UserError(_not_served(self._url, self._served, list(served)))
-        if served[self._served] in RENDERERS:
-            self._extra = {"chat_template_kwargs": ARGUMENTS}
-        self._checked = True
-
-    async def _models(self, client: httpx.AsyncClient) -> dict[str, str] | None:
-        """Names of the models that the server lists, each with its server's name; None without a list."""
-        try:
-            response = await client.get("/models", timeout=CONNECT_TIMEOUT)
-            return _listed(response) if response.status_code == 200 else None
-        except httpx.TransportError:
-            return None  # the question itself will fail too, and is asked again
 
     @property
     def _url(self) -> str:
@@ -297,7 +314,7 @@ def served_models(settings: LanguageSettings) -> list[str]:
             response = client.get("/models", timeout=CONNECT_TIMEOUT)
     except httpx.TransportError as error:
         raise UserError(f"{settings.url}: no server answers ({_one_line(error)})") from error
-    served = _listed(response) if response.status_code == 200 else None
+    served = _listed(response)
     if served is None:
         raise UserError(f"{settings.url}: lists no models; it answers /models with {response.status_code}")
     return list(served)
@@ -311,10 +328,16 @@ def _options(settings: LanguageSettings) -> dict[str, Any]:
         "headers": {"Authorization": f"Bearer {key}"} if key else {},
         "timeout": httpx.Timeout(settings.timeout, connect=min(CONNECT_TIMEOUT, settings.timeout)),
         "limits": httpx.Limits(max_connections=settings.concurrency),
-        # certificates take a while to read; no proxy stands between us and this machine
-        "verify": httpx.create_ssl_context() if settings.url.startswith("https") else False,
+        "verify": _certificates(),
+        # no proxy stands between us and this machine
         "trust_env": urlsplit(settings.url).hostname not in ("127.0.0.1", "localhost", "::1"),
     }
+
+
+@functools.cache
+def _certificates() -> ssl.SSLContext:
+    """Those that httpx trusts, read once: it takes a while."""
+    return httpx.create_ssl_context()
 
 
 def _key(settings: LanguageSettings) -> str:
@@ -329,6 +352,9 @@ def _not_served(url: str, name: str, served: Sequence[str]) -> str:
 
 
 def _listed(response: httpx.Response) -> dict[str, str] | None:
+    """Names of the models in a reply to /models, each with its server's name; None if it is not a list."""
+    if response.status_code != 200:
+        return None
     try:
         return {str(model["id"]): str(model.get("owned_by", "")) for model in response.json()["data"]}
     except (ValueError, KeyError, TypeError, AttributeError):
@@ -344,13 +370,13 @@ def _retry_after(response: httpx.Response) -> float:
     """Seconds that a server wants us to wait: a number or a date in its header; 0 if it says nothing."""
     value = response.headers.get("Retry-After", "").strip()
     try:
-        return max(0.0, float(value))
+        seconds = float(value)
     except ValueError:
-        pass
-    try:
-        return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
-    except ValueError:
-        return 0.0
+        try:
+            seconds = email.utils.parsedate_to_datetime(value).timestamp() - time.time()
+        except ValueError:
+            return 0.0
+    return max(0.0, seconds) if math.isfinite(seconds) else 0.0
 
 
 def _one_line(error: object) -> str:

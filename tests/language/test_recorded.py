@@ -158,6 +158,9 @@ def test_files_that_cannot_be_used(path: Path, tmp_path: Path) -> None:
         replay(path)
     with pytest.raises(UserError, match=r"language\.record: .*cannot be written"):
         Recorder(Formula(), path / "below_a_file")
+    Recorder(Formula(), path).answer_logprobs(ask("a"), ANSWERS)
+    with pytest.raises(UserError, match=r"holds replies of formula \(0+\); for those of said"):
+        Recorder(Said([], ""), path)
 
 
 def test_record_is_a_setting(path: Path, tmp_path: Path) -> None:

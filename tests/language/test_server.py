@@ -30,8 +30,8 @@ class Server(http.server.ThreadingHTTPServer):
 
     request_queue_size = 64
 
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
+    def __init__(self, port: int = 0) -> None:
+        super().__init__(("127.0.0.1", port), Handler)
         self.answer: Callable[[dict[str, Any]], Reply] = good
         self.models: list[dict[str, Any]] | None = [{"id": MODEL, "owned_by": "vllm"}]
         self.asked: list[dict[str, Any]] = []
@@ -219,7 +219,7 @@ def test_retry_after_as_a_date() -> None:
 
     assert asks_for(formatdate(time.time() + 100, usegmt=True)) == pytest.approx(100, abs=2)
     assert asks_for(formatdate(time.time() - 100, usegmt=True)) == 0
-    assert asks_for("soon") == 0
+    assert asks_for("soon") == asks_for("inf") == asks_for("nan") == 0
     assert server._retry_after(httpx.Response(429)) == 0
 
 
@@ -302,7 +302,7 @@ def test_a_server_that_does_not_list_its_models(running: Server) -> None:
     running.models = None
     opened(running).answer_logprobs(questions(1), ANSWERS)
     running.answer = lambda body: json_reply({"error": "no such model"}, 404)
-    assert "no chat completions there; language.url should be like" in failed(opened(running))
+    assert f"no chat completions of '{MODEL}' there; language.url should be like" in failed(opened(running))
     assert len(running.asked) == 2
 
 
@@ -339,6 +339,29 @@ def test_down() -> None:
         assert "vllm serve meta-llama/Llama-3.3-70B-Instruct" in says
         with pytest.raises(UserError, match="no server answers"):
             server.served_models(settings)
+
+
+def test_a_server_that_starts_late() -> None:
+    """Its models are looked at before the first question also then."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    started: list[Server] = []
+
+    def start_late() -> None:
+        time.sleep(0.2)
+        started.append(Server(port))
+        started[0].models = [{"id": "another"}]
+        started[0].serve_forever(poll_interval=0.01)
+
+    thread = threading.Thread(target=start_late)
+    thread.start()
+    url = f"http://127.0.0.1:{port}/v1"
+    settings = LanguageSettings(backend="server", model=MODEL, url=url, retries=8)
+    assert "it serves another" in failed(backends.open_model(settings))
+    started[0].shutdown()
+    thread.join()
+    started[0].server_close()
 
 
 def test_llama_cpps_server_says_what_llama_cpp_says() -> None:
