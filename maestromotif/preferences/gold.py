@@ -113,6 +113,13 @@ def decidable(pairs: Iterable[Pair], spoken: Sequence[str]) -> tuple[list[Pair],
     return kept, len(pairs) - len(kept)
 
 
+def asked(pairs: Iterable[Pair], spoken: Sequence[str]) -> tuple[list[str], np.ndarray]:
+    """The distinct captions of these pairs, and int32 [P, 2], which two of them each pair is."""
+    numbers: dict[str, int] = {}
+    rows = [[numbers.setdefault(told, len(numbers)) for told in pair.captions(spoken)] for pair in pairs]
+    return list(numbers), np.array(rows, np.int32).reshape(-1, 2)
+
+
 def path_of(folder: str | Path, skill: str) -> Path:
     """Where the gold pairs of a skill of this folder of skills are."""
     return Path(folder) / FOLDER / f"{skill}.jsonl"
