@@ -22,8 +22,14 @@ def open_model(settings: LanguageSettings) -> LanguageModel:
     UserError.
     """
     digest, licence = identity(settings)
-    if settings.model in presets.PRESETS and licence == presets.PRESETS[settings.model].licence:
-        log.info("%s: %s; %s", settings.model, licence, presets.PRESETS[settings.model].duties)
+    preset = presets.PRESETS.get(settings.model)
+    if preset and settings.context > preset.context:
+        raise UserError(
+            f"language.context: {settings.context} tokens, but {settings.model} was made for at most "
+            f"{preset.context}"
+        )
+    if preset and licence == preset.licence:
+        log.info("%s: %s; %s", settings.model, licence, preset.duties)
     model: LanguageModel
     match settings.backend:  # imported here: each takes a while, and one is needed
         case "gguf":

@@ -18,6 +18,9 @@ LLAMA_DUTIES = (
     "name of every model that was trained with it or its answers, reward models too, with 'Llama' before you "
     "pass that on; keep to the acceptable use policy"
 )
+LLAMA4_DUTIES = LLAMA_DUTIES + (
+    "; as it sees pictures, it is not licensed to persons and companies at home in the EU"
+)
 APACHE_DUTIES = "give a copy of the licence along with the model, and say what was changed"
 
 
@@ -48,8 +51,7 @@ def _llama(
         hub=f"meta-llama/{hub}",
         revision=None,
         licence=f"Llama {version} Community License",
-        duties=LLAMA_DUTIES
-        + ("; its image side is not licensed to those at home in the EU" if version == "4" else ""),
+        duties=LLAMA4_DUTIES if version == "4" else LLAMA_DUTIES,
         tensor_parallel=tensor_parallel,
         dtype="bfloat16",
         quantisation=quantisation,

@@ -99,11 +99,10 @@ class Recorder:
             _drop_unfinished_line(path)
         except OSError as error:
             raise UserError(f"language.record: {path}: cannot be written: {error.strerror}") from error
-        with path.open(encoding="utf-8", errors="replace") as file:
-            first = file.readline()
-        if first and (there := _parse(first, f"{path}:1")) and there.digest != model.digest:
+        first, _ = _first_and_digest(path)
+        if first is not None and first.digest != model.digest:
             raise UserError(
-                f"language.record: {path}: holds replies of {there.model} ({there.digest}); for those of "
+                f"language.record: {path}: holds replies of {first.model} ({first.digest}); for those of "
                 f"{model.name} ({model.digest}) name another file"
             )
 
@@ -191,14 +190,20 @@ def load(settings: LanguageSettings) -> RecordedModel:
 
 def identity(settings: LanguageSettings) -> tuple[str, str]:
     """(SHA-256 of the file, licence of the model that it is of). Raises UserError."""
-    path = _path(settings)
-    lines = _lines(path)
-    licence = _parse(lines[0], f"{path}:1").licence if lines else ""
+    first, digest = _first_and_digest(_path(settings))
+    return digest, settings.licence or (first.licence if first else "")
+
+
+def _first_and_digest(path: Path) -> tuple[Line | None, str]:
+    """The first line, None if there is none, and the SHA-256 of the file."""
     try:
         with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest(), settings.licence or licence
+            first = file.readline().decode(errors="replace")
+            file.seek(0)
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise _unreadable(path, error) from error
+    return (_parse(first, f"{path}:1") if first else None), digest
 
 
 def _path(settings: LanguageSettings) -> Path:

@@ -33,6 +33,11 @@ def test_each_backend_opens_what_it_should(tmp_path: Path) -> None:
     assert recorder.digest == backends.identity(settings(backend="server"))[0]
 
 
+def test_a_context_that_the_model_was_not_made_for() -> None:
+    with pytest.raises(UserError, match=r"language\.context: 9000 tokens, but smollm2.* at most 8192"):
+        backends.open_model(settings(model="smollm2-135m-instruct", context=9000))
+
+
 def test_gguf_is_identified_by_its_weights() -> None:
     for name, known in weights.MODELS.items():
         assert backends.identity(settings(model=name)) == (known.sha256, known.licence)
