@@ -66,9 +66,11 @@ CLAUSES: dict[str, tuple[Clause, ...]] = {
         Clause("sacrificing is bad", "Your sacrifice is consumed in a burst of flame!", False),
     ),
 }
-# With these words a message tells by itself whether and where one went, or waits for an answer: nothing can
-# be added to it.
-_CLOSED = re.compile(r"stair|ladder|trap ?door|hole|level|can't go|climb|\bfall|ceiling|\?", re.IGNORECASE)
+# With these words a message tells by itself where one went or stands, or waits for an answer: nothing can be
+# added to it.
+_CLOSED = re.compile(
+    r"stair|ladder|trap ?door|hole|level|can't go|climb|\bfall|ceiling|altar|\?", re.IGNORECASE
+)
 
 
 class Probe(NamedTuple):
