@@ -22,6 +22,7 @@ STAGE_VERBS = {
     "collect": "Play NetHack and keep what is seen.",
     "annotate": "Let a language model judge what was seen by the skill texts.",
     "distil": "Learn a reward model for each skill from the judgements.",
+    "gate": "Check that the reward models pay for what the skills want, before anything is trained.",
     "train": "Learn all skills at once, by reinforcement learning.",
     "compose": "Check the program that carries out the task with the skills.",
     "evaluate": "Play the task on dungeons that training never saw.",
@@ -139,6 +140,27 @@ def judge(config: str, overrides: tuple[str, ...], pairs: Path) -> None:
     _log_to_stderr()
     for line in judge_file(loaded, pairs):
         click.echo(line)
+
+
+@cli.command()
+@click.argument("config")
+@click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
+@click.option("--again", is_flag=True, help="Ask the gold set twice, to see whether answers stay the same.")
+def quality(config: str, overrides: tuple[str, ...], again: bool) -> None:
+    """Say how far the labels can be trusted: gold set, oracle, clauses; a table in Markdown.
+
+    Of the run's own pairs where its stage collect is done; else of the gold set alone.
+    """
+    from maestromotif.config import load
+    from maestromotif.pipeline import input_of, open_run
+    from maestromotif.preferences.examine import examine
+    from maestromotif.preferences.quality import markdown
+
+    loaded = load(config, overrides)
+    _log_to_stderr()
+    run = open_run(loaded, shlex.join((config, *overrides)))
+    collected = input_of(loaded, "collect", run) if (run.folder / "collect").is_dir() else None
+    click.echo(markdown(examine(loaded, collected, again)), nl=False)
 
 
 @cli.command()

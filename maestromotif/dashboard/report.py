@@ -22,9 +22,9 @@ import maestromotif
 from maestromotif import skill as skills
 from maestromotif.dashboard import evidence, replay, svg, wandb_run
 from maestromotif.dashboard.evidence import Evidence
-from maestromotif.evaluation.statistics import intervals_overlap
 from maestromotif.preferences.dataset import SOURCES
 from maestromotif.settings import Config
+from maestromotif.statistics import intervals_overlap
 from maestromotif.store import Artefact, Work
 
 HERE = Path(__file__).parent

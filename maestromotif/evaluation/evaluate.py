@@ -25,7 +25,6 @@ from maestromotif.evaluation.play import (
     wandering_policy,
 )
 from maestromotif.evaluation.record import record
-from maestromotif.evaluation.statistics import bootstrap_mean, wilson
 from maestromotif.learning.network import build
 from maestromotif.learning.reward import RewardFunction
 from maestromotif.learning.train import initial_params, load_policy
@@ -36,6 +35,7 @@ from maestromotif.progress import Progress
 from maestromotif.rewards.model import load_rewards
 from maestromotif.settings import Config
 from maestromotif.skill import load_all
+from maestromotif.statistics import bootstrap_mean, wilson
 from maestromotif.store import Artefact, Work
 
 

@@ -47,7 +47,7 @@ def judge_file(config: Config, path: Path) -> Iterator[str]:
         if math.isnan(margin):
             verdict: dict[str, Any] = {"label": None, "margin": None, "consistent": False}
         else:
-            better = "tie" if found.tie(settings)[0] else "a" if margin > 0 else "b"
+            better = {1.0: "a", 0.0: "b", 0.5: "tie"}[float(found.label(settings)[0])]
             verdict = {"label": better, "margin": round(margin, 4), "consistent": bool(found.consistent[0])}
         yield json.dumps(verdict)
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from maestromotif.preferences import quality
 from maestromotif.preferences.answers import Judge
 from maestromotif.preferences.questions import Method, Question, about_captions, about_pairs, decision
 from maestromotif.settings import AnnotateSettings
@@ -35,21 +36,12 @@ class Labelled:
     mass: float
 
     def keep(self, settings: AnnotateSettings) -> np.ndarray:
-        """Which pairs teach a reward model, bool [P]: answered, alike in both orders, and with margin.
-
-        A tie is a label of its own, and kept however small its margin is.
-        """
-        sure = self.consistent & (np.abs(self.margin) >= settings.keep_margin)
-        kept: np.ndarray = np.isfinite(self.margin) & (sure | self.tie(settings))
-        return kept
-
-    def tie(self, settings: AnnotateSettings) -> np.ndarray:
-        tie: np.ndarray = np.abs(self.margin) < settings.tie_margin
-        return tie
+        """Which pairs teach a reward model, bool [P]; see `quality.curate`."""
+        return quality.curate(self.margin, self.consistent, settings.keep_margin, settings.tie_margin)
 
     def label(self, settings: AnnotateSettings) -> np.ndarray:
         """float32 [P]: 1 where the first is the better, 0 where the second is, one half for a tie."""
-        return np.where(self.tie(settings), 0.5, self.margin > 0).astype(np.float32)
+        return quality.labels(self.margin, settings.tie_margin).astype(np.float32)
 
 
 def questions(method: Method, goal: str, captions: Sequence[str], pairs: np.ndarray) -> list[Question]:

@@ -19,7 +19,9 @@ from maestromotif.preferences import annotate
 from maestromotif.preferences.annotate import draw, draw_pairs
 from maestromotif.preferences.answers import Judge, claimed
 from maestromotif.preferences.dataset import Items
+from maestromotif.preferences.examine import examine
 from maestromotif.preferences.judge import judge_file
+from maestromotif.preferences.quality import markdown
 from maestromotif.preferences.questions import decision, prompt_hash
 from maestromotif.settings import AnnotateSettings, Config, LanguageSettings, TaskSettings
 from maestromotif.store import Artefact, Work
@@ -301,6 +303,18 @@ def test_pairs_from_outside_are_judged(answers: Path, tmp_path: Path, method: st
         assert line["label"] in ({"a", "b", "tie", None} if method == "reasoned" else {"a", "b", "tie"})
     if method != "reasoned":
         assert told[0]["margin"] == -told[1]["margin"] != told[2]["margin"]
+
+
+def test_quality_on_the_gold_set_and_on_pairs_of_the_run(collected: Artefact, answers: Path) -> None:
+    found = examine(configured(answers, ("descender",)), collected, again=True)
+    figures = found["descender"]
+    assert figures["pairs"] == 8 * 7 / 2
+    assert figures["gold"]["report"]["decided"]["n"] > 20
+    assert 0.5 < figures["repeat"]["share"] <= 1.0  # last bits depend on what is asked together
+    assert "going up is bad" in figures["counterfactuals"]
+    assert "| agrees with the gold set, report |" in markdown(found)
+    alone = examine(configured(answers, ("descender",)), None)
+    assert alone["descender"]["gold"] == figures["gold"]
 
 
 @pytest.mark.parametrize(
