@@ -30,12 +30,9 @@ class _Asked:
     """Pairs of captions that a skill's judge is asked about beyond the run's own."""
 
     goal: str
-    captions: list[str]  # two a pair
+    captions: list[str]
+    pairs: np.ndarray  # int32 [P, 2], indices of captions
     settings: AnnotateSettings
-
-    @property
-    def pairs(self) -> np.ndarray:
-        return np.arange(len(self.captions), dtype=np.int32).reshape(-1, 2)
 
     def ask(self, judge: Judge, progress: Progress) -> None:
         asked = questions(self.settings.method, self.goal, self.captions, self.pairs)
@@ -64,11 +61,14 @@ def examine(config: Config, collected: Artefact | None, again: bool = False) -> 
     with Progress("quality", total, "questions") as progress:
         for skill in skills:
             pairs, left_out = golden[skill.name]
-            hand = _Asked(
-                skill.description, [c for p in pairs for c in p.captions(settings.changes)], settings
-            )
+            hand = _Asked(skill.description, *gold.asked(pairs, settings.changes), settings)
             hand.ask(judge, progress)
-            clauses = _Asked(skill.description, [c for p in probes[skill.name] for c in (p.a, p.b)], settings)
+            clauses = _Asked(
+                skill.description,
+                [caption for probe in probes[skill.name] for caption in (probe.a, probe.b)],
+                np.arange(2 * len(probes[skill.name]), dtype=np.int32).reshape(-1, 2),
+                settings,
+            )
             clauses.ask(judge, progress)
             figures: dict[str, Any] = {"pairs": 0, "by_kind": {}}
             if task is not None:
