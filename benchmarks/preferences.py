@@ -1,0 +1,160 @@
+"""What labels cost and are worth, against asking each pair once. Ends with one line of JSON.
+
+python benchmarks/preferences.py [CONFIG] [KEY=VALUE]... [--pairs 120] [--torch-python PYTHON]
+
+The pairs are of the config's own collected observations (its stage collect is run if need be), the judge is
+its language model, the skills are the config's.
+
+once     the published way: pairs of observations drawn at random, each asked about once, in one order; the
+         more probable of the two answers is the label
+ours     the config's own annotation: distinct captions, drawn by event, judged by `annotate.method`
+
+A usable label is a pair with a sensible answer and two different captions. From both sets of labels reward
+models are learned with the config's settings, and held against the part of the gold set that is only
+reported; so is the annotator itself, before and after curation. With --torch-python (an interpreter with
+PyTorch) the speed of distillation is measured too, see benchmarks/distil.py. All answers are remembered, so a
+benchmark that was stopped goes on.
+"""
+
+import argparse
+import json
+from typing import Any
+
+import numpy as np
+
+from maestromotif.config import load
+from maestromotif.pipeline import open_run, run_stage
+from maestromotif.preferences import dataset, gold
+from maestromotif.preferences.annotate import plan
+from maestromotif.preferences.answers import Judge
+from maestromotif.preferences.examine import examine
+from maestromotif.preferences.labels import label
+from maestromotif.preferences.quality import agreement, words
+from maestromotif.preferences.questions import about_pairs
+from maestromotif.progress import Progress
+from maestromotif.rewards.fit import train
+from maestromotif.rewards.judged import Judged, hold_out
+from maestromotif.rewards.model import RewardModels
+from maestromotif.settings import Config
+from maestromotif.skill import load_all
+
+
+def judged_of(
+    config: Config,
+    items: dataset.Items,
+    captions: np.ndarray,
+    pairs: list[np.ndarray],
+    labels: list[np.ndarray],
+) -> Judged:
+    """What reward models are learned from; `captions` int [C] are items, `pairs` index them."""
+    messages = [items.message(item) for item in captions.tolist()]
+    held_out = hold_out(messages, config.distil.held_out, np.random.default_rng([config.run.seed, 2]))
+    ties = [one == 0.5 for one in labels]
+    return Judged(messages, items.changes[captions], held_out, pairs, labels, ties)
+
+
+def rewards_on_gold(config: Config, judged: Judged) -> dict[str, dict[str, Any]]:
+    """How often reward models learned from these labels prefer what the gold set does (part `report`)."""
+    members = train(judged, config.skills, config.distil, config.run.seed)
+    spoken = config.annotate.changes
+    card = {"network": config.distil.network, "changes": list(spoken), "mean": 0.0, "std": 1.0}
+    best = [min(of_skill, key=lambda m: (m.loss is None, m.loss or 0.0)) for of_skill in members]
+    models = RewardModels(config.skills, [card] * len(best), [member.params for member in best])
+    found = {}
+    for k, (skill, pairs) in enumerate(gold.load_all(config.skills_folder, config.skills).items()):
+        asked = [pair for pair in gold.decidable(pairs, spoken)[0] if pair.part == "report"]
+        sides = [side for pair in asked for side in (pair.a, pair.b)]
+        changes = np.array([side.codes(spoken) for side in sides], np.int8)
+        scores = models.score([side.message.encode("latin-1") for side in sides], changes)[:, k]
+        target = np.array([pair.target for pair in asked])
+        found[skill] = agreement((scores[0::2] - scores[1::2]).astype(np.float64), target, 0.0)["decided"]
+    return found
+
+
+def ask_once(config: Config, items: dataset.Items, judge: Judge, count: int) -> dict[str, Any]:
+    """Labels in the published way: their reward models' agreement, and calls a usable label."""
+    random = np.random.default_rng([config.run.seed, 6])
+    share = items.count / items.count.sum()
+    drawn = random.choice(len(items), (count, 2), p=share)  # steps as they come: frequent ones most often
+    captions, pairs = np.unique(drawn, return_inverse=True)
+    pairs = pairs.reshape(drawn.shape)
+    told = [items.caption(item, config.annotate.changes) for item in captions.tolist()]
+    calls, usable, kept_pairs, kept_labels = 0, 0, [], []
+    with Progress("once", count * len(config.skills), "questions") as progress:
+        for skill in load_all(config.skills_folder, config.skills):
+            # Two questions a pair are made, of which only those in the order drawn are asked.
+            asked = about_pairs(
+                "pairwise", skill.description, ([told[a], told[b]] for a, b in pairs.tolist())
+            )
+            judge.ask(asked[0::2], progress)
+            logprobs = judge.logprobs(asked[0::2])
+            sensible = np.isfinite(logprobs).all(1) & (np.exp(logprobs).sum(1) >= config.annotate.answer_mass)
+            good = sensible & (pairs[:, 0] != pairs[:, 1])
+            calls, usable = calls + count, usable + int(good.sum())
+            kept_pairs.append(pairs[good])
+            kept_labels.append((logprobs[good, 0] > logprobs[good, 1]).astype(np.float32))
+    judged = judged_of(config, items, captions, kept_pairs, kept_labels)
+    return {"calls_per_label": calls / max(usable, 1), "gold": rewards_on_gold(config, judged)}
+
+
+def ask_ours(config: Config, collected: Any, items: dataset.Items, judge: Judge) -> dict[str, Any]:
+    """The same of the config's own annotation."""
+    task, settings = plan(config, collected), config.annotate
+    calls, usable, kept_pairs, kept_labels = 0, 0, [], []
+    asked = task.all_questions()
+    with Progress("ours", len(asked), "questions", done=sum(judge.known(asked))) as progress:
+        judge.ask(asked, progress)
+    for skill in task.skills:
+        found = label(settings.method, skill.description, task.captions, task.pairs, judge, settings)
+        kept = found.keep(settings)
+        calls, usable = calls + found.questions, usable + int(kept.sum())
+        kept_pairs.append(found.pairs[kept])
+        soft = 1 / (1 + np.exp(-found.margin[kept] / config.distil.temperature))
+        kept_labels.append(np.where(found.label(settings)[kept] == 0.5, 0.5, soft).astype(np.float32))
+    judged = judged_of(config, items, task.drawn, kept_pairs, kept_labels)
+    return {"calls_per_label": calls / max(usable, 1), "gold": rewards_on_gold(config, judged)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("config", nargs="?", default="configs/quickstart.yaml")
+    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE")
+    parser.add_argument("--pairs", type=int, default=120, help="pairs a skill that are asked about once")
+    parser.add_argument("--torch-python", help="an interpreter that has PyTorch")
+    given = parser.parse_intermixed_args()
+    config = load(given.config, given.overrides)
+    collected = run_stage(config, "collect", open_run(config, given.config))
+    observations = dataset.load(collected.path / "observations.npz")
+    items = dataset.distinct(observations, config.annotate.changes)
+    judge = Judge(config.language, config.annotate)
+
+    once, ours = ask_once(config, items, judge, given.pairs), ask_ours(config, collected, items, judge)
+    annotator = {name: found["gold"]["report"] for name, found in examine(config, None).items()}
+    print(f"{'':14}" + "".join(f"{name:>26}" for name in config.skills))
+    rows = {
+        "once, reward": [once["gold"][name] for name in config.skills],
+        "ours, reward": [ours["gold"][name] for name in config.skills],
+        "annotator": [annotator[name]["decided"] for name in config.skills],
+        "... curated": [annotator[name]["curated"] for name in config.skills],
+        "... kept": [annotator[name]["kept"] for name in config.skills],
+    }
+    for name, figures in rows.items():
+        print(f"{name:14}" + "".join(f"{words(figure):>26}" for figure in figures))
+    print(f"calls a usable label: once {once['calls_per_label']:.3f}, ours {ours['calls_per_label']:.4f}")
+    result: dict[str, Any] = {
+        "calls_per_label_gain": round(once["calls_per_label"] / ours["calls_per_label"], 1),
+        "gold_agreement": {name: annotator[name]["curated"]["share"] for name in config.skills},
+        "gold_kept": {name: annotator[name]["kept"]["share"] for name in config.skills},
+        "reward_on_gold_once": {name: once["gold"][name]["share"] for name in config.skills},
+        "reward_on_gold_ours": {name: ours["gold"][name]["share"] for name in config.skills},
+        "distil_speedup": None,
+    }
+    if given.torch_python:
+        from distil import distil_speedup
+
+        result |= distil_speedup(given.torch_python)
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()
