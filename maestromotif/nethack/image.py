@@ -197,6 +197,13 @@ class Image:
                 struct.pack_into("<i", code, site + 1, function_of[target] - (site + _NEAR_BYTES))
         self._code_file = os.memfd_create(self._name, os.MFD_CLOEXEC)
         os.write(self._code_file, code)
+        room = reserve(_PAGE)
+        try:
+            map_over(room, _PAGE, mmap.PROT_READ | mmap.PROT_EXEC, self._code_file)
+        except OSError as error:
+            raise UnsuitableError(f"this system lets no code run from memory: {error}") from error
+        finally:
+            unmap(room, _PAGE)
 
     def calls(self, of: np.ndarray) -> Iterator[tuple[int, int]]:
         """Where something stands in the code that looks like a call of, or a jump to, an address; and which.

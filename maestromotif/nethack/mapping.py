@@ -67,5 +67,5 @@ def _map(address: int | None, size: int, protection: int, flags: int, file: int 
     mapped = _libc().mmap(address, size, protection, flags, file, offset)
     if mapped is None or mapped == ctypes.c_void_p(-1).value:
         number = ctypes.get_errno()
-        raise OSError(number, f"no room for another game's memory: {os.strerror(number)}")
+        raise OSError(number, f"memory cannot be mapped: {os.strerror(number)}")
     return int(mapped)
