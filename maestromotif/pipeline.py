@@ -137,7 +137,7 @@ class Stage:
 
 
 # Stages whose work is done already if the config names a folder of reward models.
-MAKE_REWARDS = ("collect", "annotate", "distil")
+MAKE_REWARDS = ("collect", "annotate", "distil", "gate")
 
 STAGES = (
     Stage(
@@ -159,6 +159,13 @@ STAGES = (
         "maestromotif.rewards.distil:run",
         inputs=("collect", "annotate"),
         settings=("run", "skills", "annotate", "distil"),
+        contents=skill_contents,
+    ),
+    Stage(
+        "gate",  # no input of those behind it: what it lets pass is not trained anew for other thresholds
+        "maestromotif.rewards.gate:run",
+        inputs=("collect", "distil"),
+        settings=("run", "skills", "annotate.changes", "reward", "gate"),
         contents=skill_contents,
     ),
     Stage(

@@ -252,6 +252,19 @@ class DistilSettings(Section):
     held_out: float = Field(0.2, gt=0, lt=1, description="share of the distinct captions kept for validation")
 
 
+class GateSettings(Section):
+    """What a reward must be able to do before anything is trained on it: see the skill texts' `wanted`."""
+
+    enforce: bool = Field(True, description="whether a skill that fails ends the run; false: only report")
+    auc: float = Field(
+        0.8, ge=0, le=1, description="least probability that a wanted observation is rewarded above another"
+    )
+    forbidden: float = Field(
+        0.05, ge=0, le=1, description="largest share of the steps of a forbidden event that may be paid"
+    )
+    fewest: int = Field(5, ge=1, description="steps with an event without which it is not judged")
+
+
 class RewardSettings(Section):
     """From a reward model's output to the reward of a step (maestromotif paper, section 3.2 and appendix)."""
 
@@ -340,6 +353,7 @@ class Config(Section):
     language: LanguageSettings = LanguageSettings()
     annotate: AnnotateSettings = AnnotateSettings()
     distil: DistilSettings = DistilSettings()
+    gate: GateSettings = GateSettings()
     reward: RewardSettings = RewardSettings()
     learning: LearningSettings = LearningSettings()
     compose: ComposeSettings = ComposeSettings()

@@ -5,6 +5,8 @@
     starts: at any time
     ends: when the depth has changed, or after 150 game turns
     max_turns: 150                      # optional
+    wanted: [descended]                 # optional: events that it is for, and that it must not be paid for
+    forbidden: [ascended]               # (maestromotif.rewards.gate); without `wanted` it is not gated
     ---
     The agent should go down the stairs to a deeper dungeon level, urgently. ...
 
@@ -24,7 +26,7 @@ import yaml
 from maestromotif.errors import UserError
 
 DEFAULT_MAX_TURNS = 300
-_KEYS = ("name", "starts", "ends", "max_turns")
+_KEYS = ("name", "starts", "ends", "max_turns", "wanted", "forbidden")
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
@@ -38,6 +40,8 @@ class Skill:
     path: Path  # the .md file
     digest: str  # SHA-256 of the .md file
     program: str | None = None  # text of the .py file beside it
+    wanted: tuple[str, ...] = ()  # events that it is for
+    forbidden: tuple[str, ...] = ()  # events that must not be rewarded
 
     @property
     def program_path(self) -> Path:
@@ -92,7 +96,17 @@ def load(folder: str | Path, name: str) -> Skill:
         path=path,
         digest=hashlib.sha256(text.encode()).hexdigest(),
         program=_read(path.with_suffix(".py")) if path.with_suffix(".py").is_file() else None,
+        wanted=_names(fields, "wanted"),
+        forbidden=_names(fields, "forbidden"),
     )
+
+
+def known_events() -> tuple[str, ...]:
+    """What `wanted` and `forbidden` may name: events of the game, and changes beside the depth's."""
+    from maestromotif.nethack.events import EVENTS  # these import the game; most callers need none
+    from maestromotif.nethack.state import CHANGES
+
+    return (*EVENTS, *(name for name in CHANGES if name != "depth"))
 
 
 def suggest(word: str, known: Iterable[str]) -> str:
@@ -178,6 +192,35 @@ def _head_fields(path: Path, head: str, head_line: int, name: str) -> dict[str, 
         problems.append(
             f"{path}:{seen['max_turns']}: 'max_turns' must be a whole number of at least 1, got {max_turns!r}"
         )
+    for key in ("wanted", "forbidden"):
+        if key in seen:
+            problems += [f"{path}:{seen[key]}: {what}" for what in _event_problems(key, values[key])]
+    both = {*_names(values, "wanted")} & {*_names(values, "forbidden")} if not problems else set()
+    problems += [
+        f"{path}:{seen['forbidden']}: '{event}' is both wanted and forbidden" for event in sorted(both)
+    ]
+    if "forbidden" in seen and "wanted" not in seen:
+        problems.append(
+            f"{path}:{seen['forbidden']}: 'forbidden' without 'wanted': say what the skill is for"
+        )
     if problems:
         raise UserError("\n".join(problems))
     return {str(key): value for key, value in values.items()}
+
+
+def _event_problems(key: str, value: object) -> list[str]:
+    """What is wrong with a list of events."""
+    if not isinstance(value, list) or not value or not all(isinstance(event, str) for event in value):
+        return [f"'{key}' must be a list of events like [descended, killed], got {value!r}"]
+    known = known_events()
+    wrong = [event for event in value if event not in known]
+    twice = sorted({event for event in value if value.count(event) > 1})
+    return [f"'{key}': no event '{event}'{suggest(event, known)}" for event in wrong] + [
+        f"'{key}': '{event}' is listed twice" for event in twice
+    ]
+
+
+def _names(fields: dict[str, object], key: str) -> tuple[str, ...]:
+    value = fields.get(key, [])
+    assert isinstance(value, list)
+    return tuple(str(event) for event in value)

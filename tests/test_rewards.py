@@ -14,14 +14,16 @@ from hypothesis import strategies as st
 
 from maestromotif.errors import UserError
 from maestromotif.preferences.annotate import draw_pairs
-from maestromotif.rewards import distil
-from maestromotif.rewards.distil import bradley_terry, hold_out
+from maestromotif.rewards import distil, fit, quality
+from maestromotif.rewards.fit import bradley_terry
+from maestromotif.rewards.judged import Judged, hold_out, read_judged
 from maestromotif.rewards.model import (
     NETWORKS,
     _score,
     features,
     initial,
     load_rewards,
+    rewards,
     word_features,
 )
 from maestromotif.settings import AnnotateSettings, Config, DistilSettings, RewardSettings, TaskSettings
@@ -176,6 +178,67 @@ def test_same_inputs_same_bytes(distilled: tuple[Path, dict[str, Any]], tmp_path
     assert Work(tmp_path / "distil").outputs() == Work(distilled[0]).outputs()
 
 
+def test_members_and_calibration_are_on_the_card(distilled: tuple[Path, dict[str, Any]]) -> None:
+    for skill in SKILLS:
+        card = json.loads((distilled[0] / skill / "card.json").read_text())
+        members = card["members"]
+        assert [member["seed"] for member in members] == [0, 1, 2]
+        best = min(members, key=lambda member: member["loss_held_out"])
+        assert (card["seed"], card["epoch"], card["mean"]) == (best["seed"], best["epoch"], best["mean"])
+        assert len({member["ancestry"] for member in members}) == 3
+        exported = (distilled[0] / skill / "params.msgpack").read_bytes()
+        assert exported == (distilled[0] / skill / "members" / f"{best['seed']}.msgpack").read_bytes()
+        assert 0 <= card["calibration_held_out"]["ece"] < 0.3
+        assert 0 < card["disagreement"]["mean_deviation"] < 1
+
+
+def test_calibration_error_of_a_known_case() -> None:
+    """Ten pairs a bin, confidence 0.75 in the first five bins and 0.9 in the others, seven right in each."""
+    n = 100
+    gap = np.repeat(np.log([3.0, 9.0]), n // 2)
+    scores = np.stack([gap, np.zeros(n)], 1).reshape(-1).astype(np.float32)
+    pairs = np.arange(2 * n, dtype=np.int32).reshape(-1, 2)
+    label = np.tile([1.0] * 7 + [0.0] * 3, n // 10).astype(np.float32)
+    judged = Judged(
+        [b""] * 2 * n,
+        np.zeros((2 * n, 4), np.int8),
+        np.ones(2 * n, bool),
+        [pairs],
+        [label],
+        [np.zeros(n, bool)],
+    )
+    figures = quality.calibration(scores, judged, 0, judged.held_out)
+    assert [one["pairs"] for one in figures["bins"]] == [10] * 10
+    assert figures["ece"] == pytest.approx((0.05 + 0.2) / 2, abs=1e-4)
+
+
+def test_an_ensemble_learns_what_its_members_learn_alone_and_goes_on_after_a_kill(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inputs = write_inputs(tmp_path)
+    options = DistilSettings(epochs=4, seeds=1, batch=64)
+    judged = read_judged(inputs["annotate"].path, SKILLS, options, np.random.default_rng(0))
+    whole = fit.train(judged, SKILLS, options, 0)
+    monkeypatch.setattr(fit, "SECONDS_BETWEEN_CHECKPOINTS", 0)
+    checkpoint = tmp_path / "checkpoint"
+    fit.train(judged, SKILLS, options.model_copy(update={"epochs": 3}), 0, checkpoint)
+    assert checkpoint.exists()
+    again = fit.train(judged, SKILLS, options, 0, checkpoint)
+    for before, after in zip(whole, again, strict=True):
+        assert before[0].epoch == after[0].epoch
+        assert np.array_equal(before[0].scores, after[0].scores)
+
+
+def test_learning_ends_when_it_does_not_get_better(tmp_path: Path) -> None:
+    inputs = write_inputs(tmp_path)
+    options = DistilSettings(epochs=200, patience=1, seeds=2, learning_rate=0.05, same_start=True)
+    judged = read_judged(inputs["annotate"].path, SKILLS, options, np.random.default_rng(0))
+    members = [member for own in fit.train(judged, SKILLS, options, 0) for member in own]
+    assert max(member.epoch for member in members) < 100
+    assert len({member.ancestry for member in members}) == len(SKILLS)  # one a skill
+    assert not np.array_equal(members[0].scores, members[1].scores)
+
+
 def test_labels_that_tell_nothing_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"skill 'descender': its labels do not tell captions apart"):
         distil.run(configured(epochs=1), write_inputs(tmp_path, ties=True), Work(tmp_path / "distil"))
@@ -183,7 +246,7 @@ def test_labels_that_tell_nothing_are_refused(tmp_path: Path) -> None:
 
 def test_the_published_network_goes_the_same_way(tmp_path: Path) -> None:
     facts = distil.run(
-        configured(network="published", epochs=1, learning_rate=1e-3),
+        configured(network="published", epochs=1, seeds=1, learning_rate=1e-3),
         write_inputs(tmp_path, captions=40),
         Work(tmp_path / "distil"),
     )
@@ -191,6 +254,40 @@ def test_the_published_network_goes_the_same_way(tmp_path: Path) -> None:
     z = load_rewards(tmp_path / "distil", SKILLS).score([b"", b"Ouch!"], np.zeros((2, 4), np.int8))
     assert np.isfinite(z).all()
     assert z.shape == (2, 2)
+
+
+def test_the_published_tower_is_a_stack_of_convolutions() -> None:
+    """Against convolutions over all 256 bytes, for messages cut short and not."""
+    params = initial("published", jax.random.key(1))["params"]
+    tokens = features("published", [b"", b"You kill the newt!", b"x" * 300])
+
+    def relu(x: np.ndarray) -> np.ndarray:
+        return np.where(x > 0, x, 0)
+
+    m = np.asarray(params["Embed_0"]["embedding"])[tokens] * (tokens > 0)[:, :, None]
+    for i in range(6):
+        kernel, bias = (np.asarray(params[f"Window_{i}"][name]) for name in ("kernel", "bias"))
+        windows = np.lib.stride_tricks.sliding_window_view(m, len(kernel), axis=1)  # [u, places, c, width]
+        m = relu(np.einsum("upcw,wcd->upd", windows, kernel) + bias)
+        if i in (0, 1, 5):
+            m = m[:, : m.shape[1] // 3 * 3].reshape(len(m), -1, 3, 64).max(2)
+    dense = [
+        (np.asarray(params[f"Dense_{i}"]["kernel"]), np.asarray(params[f"Dense_{i}"]["bias"]))
+        for i in range(6)
+    ]
+    x = relu(m.reshape(3, -1) @ dense[0][0] + dense[0][1])
+    d = np.array([[1.0, 0, 0, 0], [-1, 1, 0, 0], [0, 0, 1, 1]])
+    for weight, bias in dense[1:3]:
+        d = relu(d @ weight + bias)
+    x = np.concatenate([x, d], 1)
+    for weight, bias in dense[3:5]:
+        x = relu(x @ weight + bias)
+    expected = (x @ dense[5][0] + dense[5][1])[:, 0]
+    changes = jnp.array([[1, 0, 0, 0], [2, 1, 0, 0], [0, 0, 3, 3]])
+    parts = [jnp.asarray(tokens[:2, :32]), jnp.asarray(tokens[2:])]
+    scored = jax.jit(rewards, static_argnums=0)
+    found = scored("published", {"params": params}, parts, changes, jnp.arange(3))
+    np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
 def test_the_published_network_has_the_published_size() -> None:
@@ -261,7 +358,7 @@ def test_models_of_different_networks_are_scored_together(
     distilled: tuple[Path, dict[str, Any]], tmp_path: Path
 ) -> None:
     distil.run(
-        configured(network="published", epochs=1),
+        configured(network="published", epochs=1, seeds=1),
         write_inputs(tmp_path, captions=30),
         Work(tmp_path / "distil"),
     )

@@ -26,6 +26,7 @@ annotate:
   changes: [depth, explored, downstairs, upstairs]
   answers: "{root}/answers"
 distil: {{epochs: 4, batch: 32}}
+gate: {{enforce: false}}  # a model of 135 million parameters does not judge
 reward: {{quantile: 0.5}}
 learning:
   steps: 6144

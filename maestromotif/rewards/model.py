@@ -34,7 +34,7 @@ MESSAGE_BYTES = 256
 BUCKETS = 4096  # of hashed words; 0 is padding
 WORDS = 24  # words of a message that are read; with the pairs of neighbours 47 features
 QUANTILES = tuple(round(0.05 * step, 2) for step in range(21))
-SMALLEST_BATCH = 64  # scored at once; larger batches are padded to the next power of two
+SMALLEST_BATCH, LARGEST_BATCH = 64, 1024  # scored at once; padded to powers of two between them
 
 _WORD = re.compile(rb"[a-z]+(?:'[a-z]+)?|\d+")
 
@@ -92,18 +92,64 @@ class Words(nn.Module):
     scale: float = 0.1
 
     @nn.compact
-    def __call__(self, tokens: Int[Array, "n f"], changes: Int[Array, "n 4"]) -> Float[Array, " n"]:
+    def __call__(
+        self, tokens: Sequence[Array], changes: Int[Array, "n 4"], message: Int[Array, " n"]
+    ) -> Float[Array, " n"]:
         table = self.param("embedding", nn.initializers.zeros, (BUCKETS, self.embedding))
-        present = (tokens > 0).astype(jnp.float32)
-        bag = (
-            self.scale
-            * (table[tokens] * present[:, :, None]).sum(1)
-            / jnp.sqrt(jnp.maximum(present.sum(1), 1.0))[:, None]
-        )
-        x = jnp.concatenate([bag, one_hot_changes(changes)], axis=-1)
+
+        def bag(words: Int[Array, "u f"]) -> Float[Array, "u e"]:
+            present = (words > 0).astype(jnp.float32)
+            total = (table[words] * present[:, :, None]).sum(1)
+            return self.scale * total / jnp.sqrt(jnp.maximum(present.sum(1), 1.0))[:, None]
+
+        bags = jnp.concatenate([bag(part) for part in tokens])
+        x = jnp.concatenate([bags[message], one_hot_changes(changes)], axis=-1)
         x = nn.relu(nn.Dense(self.width)(x))
         x = nn.relu(nn.Dense(self.width)(x))
         return nn.Dense(1)(x)[:, 0]
+
+
+class Window(nn.Module):
+    """A convolution over time, then ReLU, of sequences that are constant from some place on.
+
+    x [u, a, c] are the first places of sequences of `length` places, all others are `tail` [c]. What is read
+    of the bytes behind a message's end is the same everywhere, so it is computed once and not 200 times. The
+    windows are laid side by side and multiplied, which unlike a convolution stays fast under vmap.
+    """
+
+    features: int
+    width: int
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "u a c"], tail: Float[Array, " c"], length: int
+    ) -> tuple[Float[Array, "u b d"], Float[Array, " d"], int]:
+        _, a, c = x.shape
+        kernel = self.param("kernel", nn.initializers.lecun_normal(), (self.width, c, self.features))
+        bias = self.param("bias", nn.initializers.zeros, (self.features,))
+        length = length - self.width + 1
+        x = _extend(x, tail, min(a, length) + self.width - 1)
+        places = x.shape[1] - self.width + 1
+        y = sum((x[:, i : i + places] @ kernel[i] for i in range(self.width)), start=bias[None, None])
+        y = nn.relu(y)
+        return y, nn.relu(tail @ kernel.sum(0) + bias), length
+
+
+def _extend(x: Float[Array, "u a c"], tail: Float[Array, " c"], places: int) -> Float[Array, "u b c"]:
+    """The first `places` places."""
+    u, a, c = x.shape
+    if places <= a:
+        return x[:, :places]
+    return jnp.concatenate([x, jnp.broadcast_to(tail, (u, places - a, c))], axis=1)
+
+
+def _pool(
+    x: Float[Array, "u a c"], tail: Float[Array, " c"], length: int
+) -> tuple[Float[Array, "u b c"], int]:
+    """The maximum of every three places."""
+    places = min(-(-x.shape[1] // 3), length // 3)
+    x = _extend(x, tail, 3 * places).reshape(len(x), places, 3, -1)
+    return jnp.maximum(jnp.maximum(x[:, :, 0], x[:, :, 1]), x[:, :, 2]), length // 3
 
 
 class Published(nn.Module):
@@ -114,13 +160,26 @@ class Published(nn.Module):
     """
 
     @nn.compact
-    def __call__(self, tokens: Int[Array, "n 256"], changes: Int[Array, "n 4"]) -> Float[Array, " n"]:
-        m = nn.Embed(256, 32)(tokens) * (tokens > 0)[:, :, None]
-        for width, pool in ((7, True), (7, True), (3, False), (3, False), (3, False), (3, True)):
-            m = nn.relu(nn.Conv(64, (width,), padding="VALID")(m))
-            if pool:
-                m = nn.max_pool(m, (3,), (3,))  # type: ignore[no-untyped-call]
-        m = nn.relu(nn.Dense(128)(m.reshape(len(m), -1)))
+    def __call__(
+        self, tokens: Sequence[Array], changes: Int[Array, "n 4"], message: Int[Array, " n"]
+    ) -> Float[Array, " n"]:
+        embed = nn.Embed(MESSAGE_BYTES, 32)
+        layers = [
+            (Window(64, width), pool)
+            for width, pool in ((7, True), (7, True), (3, False), (3, False), (3, False), (3, True))
+        ]
+        dense = nn.Dense(128)
+
+        def tower(characters: Int[Array, "u f"]) -> Float[Array, "u 128"]:
+            m = embed(characters) * (characters > 0)[:, :, None]
+            tail, length = jnp.zeros(32), MESSAGE_BYTES
+            for layer, pool in layers:
+                m, tail, length = layer(m, tail, length)
+                if pool:
+                    m, length = _pool(m, tail, length)
+            return nn.relu(dense(_extend(m, tail, length).reshape(len(m), -1)))
+
+        m = jnp.concatenate([tower(part) for part in tokens])[message]
         sign = jnp.array([0.0, 1.0, -1.0])[changes[:, DEPTH]]
         rest = changes / jnp.array([[codes - 1 for codes in CODES]])
         d = rest.at[:, DEPTH].set(sign)
@@ -136,14 +195,23 @@ NETWORKS: dict[str, nn.Module] = {"words": Words(), "published": Published()}
 
 def initial(network: Network, key: Array) -> Params:
     tokens = jnp.asarray(features(network, [b""]))
-    return dict(NETWORKS[network].init(key, tokens, jnp.zeros((1, len(COLUMNS)), jnp.int32)))
+    no_change = jnp.zeros((1, len(COLUMNS)), jnp.int32)
+    return dict(NETWORKS[network].init(key, [tokens], no_change, jnp.zeros(1, jnp.int32)))
 
 
 def rewards(
-    network: Network, params: Params, tokens: Int[Array, "n f"], changes: Int[Array, "n 4"]
+    network: Network,
+    params: Params,
+    tokens: Sequence[Array],
+    changes: Int[Array, "n 4"],
+    message: Int[Array, " n"],
 ) -> Float[Array, " n"]:
-    """R, not normalised."""
-    return jnp.asarray(NETWORKS[network].apply(params, tokens, changes))
+    """R, not normalised, of n observations.
+
+    tokens: features of messages int [u, f], one after the other; parts may be cut to fewer features f where
+    the rest of their rows is 0, which costs less. message: the row of each observation's message in them.
+    """
+    return jnp.asarray(NETWORKS[network].apply(params, tokens, changes, message))
 
 
 # ------------------------------------------------------------------------------------ distilled models
@@ -179,22 +247,28 @@ class RewardModels:
     ) -> Float32[np.ndarray, "n K"]:
         """Normalised rewards z = (R - mean) / std of n observations for every skill.
 
-        Whatever n is, only powers of two are compiled.
+        Whatever n is, only powers of two are compiled, and memory is bounded.
         """
+        parts = [
+            self._score_part(messages[start : start + LARGEST_BATCH], changes[start : start + LARGEST_BATCH])
+            for start in range(0, len(messages), LARGEST_BATCH)
+        ]
+        scores = np.concatenate(parts) if parts else np.zeros((0, len(self.skills)), np.float32)
+        return (scores - self._mean) / self._std
+
+    def _score_part(self, messages: Sequence[bytes], changes: np.ndarray) -> np.ndarray:
+        """R float32 [n, K] of at most LARGEST_BATCH observations."""
         count = len(messages)
-        padded = max(SMALLEST_BATCH, 1 << (count - 1).bit_length()) if count else 0
+        padded = max(SMALLEST_BATCH, 1 << (count - 1).bit_length())
         scores = np.zeros((count, len(self.skills)), np.float32)
-        if not count:
-            return scores
         for group in self._groups:
             tokens = features(group.network, list(messages) + [b""] * (padded - count))
             seen = np.zeros((len(group.columns), padded, len(COLUMNS)), np.int8)
             for row, k in enumerate(group.columns):  # each model sees the changes that its captions told
                 seen[row, :count] = canonical(changes, self.cards[k]["changes"])
-            scores[:, group.columns] = np.asarray(_score(group.network, group.params, tokens, seen))[
-                :, :count
-            ].T
-        return (scores - self._mean) / self._std
+            scored = np.asarray(_score(group.network, group.params, tokens, seen))
+            scores[:, group.columns] = scored[:, :count].T
+        return scores
 
     def thresholds(self, settings: RewardSettings) -> Float32[np.ndarray, " K"]:
         """Of each skill, the quantile of its normalised rewards below which a step is not rewarded.
@@ -218,7 +292,8 @@ class RewardModels:
 def _score(
     network: Network, params: Params, tokens: Int[Array, "n f"], changes: Int[Array, "k n 4"]
 ) -> Float[Array, "k n"]:
-    return jax.vmap(lambda p, c: rewards(network, p, tokens, c.astype(jnp.int32)))(params, changes)
+    each = jnp.arange(len(tokens))
+    return jax.vmap(lambda p, c: rewards(network, p, [tokens], c.astype(jnp.int32), each))(params, changes)
 
 
 def load_rewards(folder: Path, skills: Sequence[str]) -> RewardModels:

@@ -1,0 +1,260 @@
+"""Speed of distillation against a plain PyTorch loop of the published network. Ends with one line of JSON.
+
+python benchmarks/distil.py --torch-python PYTHON [--batches 3] [--rounds 3] [--scale 1.0]
+
+PYTHON is an interpreter that has PyTorch, which is no dependency of this package; for example:
+
+    python -m venv /tmp/torch && /tmp/torch/bin/pip install torch==2.13.0 numpy
+
+Both learn five skills from 80,000, 80,000, 180,000, 121,000 and 200,000 pairs in batches of 1000 for 20
+epochs, as published, one model a skill, from the same made-up pairs: 6,000 distinct messages put together
+from the game's own names, drawn as often as 1/rank, each with a random change of depth.
+
+torch          the published network as one would write it: messages of 256 bytes, both of every pair, batch
+               after batch, Adam
+same network   the published network as distilled here
+default        our default network as distilled here
+
+Twenty epochs of the first two take hours, so a few batches of them are timed in turn (after one that is not
+counted) and multiplied by the number of batches; ours are batches of all five skills at once, and what they
+need on the host is counted, and so is compilation, once. The default network is trained whole, held-out
+losses and all. Ratios are medians over rounds.
+"""
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from nle import nethack
+
+from maestromotif.rewards import fit
+from maestromotif.rewards.batches import Captions, Sizes
+from maestromotif.rewards.judged import Judged, hold_out
+from maestromotif.settings import DistilSettings
+
+PAIRS = {
+    "ascender": 80_000,
+    "descender": 80_000,
+    "discoverer": 180_000,
+    "merchant": 121_000,
+    "worshipper": 200_000,
+}
+MESSAGES = 6_000
+PHRASES = (
+    "You kill the {}!", "The {} bites!", "You miss the {}.", "The {} misses!", "You hit the {}.",
+    "You see here a {}.", "k - a {}.", "The {} hits!", "You destroy the {}!", "The {} turns to flee.",
+    "You feel here a {}.", "It's a wall.", "There is a staircase down here.", "This door is locked.",
+    "Mary offers 50 gold pieces for your {}.  Sell it?", "You sold a {} for 50 gold pieces.",
+    "There is a black flash as a {} hits the altar.", "$ - {} gold pieces.",
+)  # fmt: skip
+
+
+def messages(random: np.random.Generator) -> list[bytes]:
+    """Distinct messages about the game's monsters and things, the empty one first."""
+    names = [nethack.permonst(i).mname for i in range(nethack.NUMMONS)]
+    things = [nethack.OBJ_NAME(nethack.objclass(i)) for i in range(nethack.NUM_OBJECTS)]
+    names += [name for name in things if name]
+    made = {phrase.format(name).encode()[:256] for phrase in PHRASES for name in names}
+    made |= {f"$ - {gold} gold pieces.".encode() for gold in range(2, 100)}
+    ordered = sorted(made)
+    return [b"", *(ordered[i] for i in random.permutation(len(ordered))[: MESSAGES - 1])]
+
+
+def made_up(scale: float) -> Judged:
+    """Pairs of captions (message, change of depth), a caption as often as its message."""
+    random = np.random.default_rng(0)
+    words = messages(random)
+    share = 1 / np.arange(1, len(words) + 1)
+    texts = [word for word in words for _ in range(3)]
+    changes = np.zeros((len(texts), 4), np.int8)
+    changes[:, 0] = np.tile([0, 1, 2], len(words))
+    often = np.repeat(share, 3) / (3 * share.sum())
+    pairs, labels = [], []
+    for count in PAIRS.values():
+        pairs.append(random.choice(len(texts), (max(1, round(count * scale)), 2), p=often).astype(np.int32))
+        worth = random.normal(size=len(texts))
+        labels.append((worth[pairs[-1][:, 0]] > worth[pairs[-1][:, 1]]).astype(np.float32))
+    ties = [np.zeros(len(own), bool) for own in pairs]
+    return Judged(texts, changes, hold_out(texts, 0.02, random), pairs, labels, ties)
+
+
+class SameNetwork:
+    """Batches of the published network, of all five skills together."""
+
+    def __init__(self, judged: Judged, batches: int) -> None:
+        self.settings = DistilSettings(
+            network="published", batch=1000, seeds=1, learning_rate=1e-5, weight_decay=0, hide_message=0
+        )
+        self.judged, self.batches = judged, batches
+        self.captions, self.sizes = Captions("published", judged), Sizes()
+        self.table = jnp.asarray(self.captions.features, jnp.uint16)
+        self.params = fit._start("published", list(PAIRS), self.settings, 0)
+        self.optimiser = optax.adamw(self.settings.learning_rate, weight_decay=0)
+        self.state = jax.vmap(self.optimiser.init)(self.params)
+        started = time.perf_counter()
+        self.seconds_a_batch(0)
+        self.compilation = time.perf_counter() - started
+
+    def seconds_a_batch(self, number: int) -> float:
+        """Of one skill."""
+        random = np.random.default_rng(number)
+        started = time.perf_counter()
+        orders = [random.permutation(len(own))[: 1000 * self.batches] for own in self.judged.pairs]
+        randoms = [random] * len(orders)
+        epoch = self.captions.epoch(
+            orders, self.judged.pairs, self.judged.labels, 1000, 0.0, randoms, self.sizes
+        )
+        self.params, self.state = jax.block_until_ready(
+            fit._epoch("published", self.optimiser, self.params, self.state, self.table, epoch)
+        )
+        return (time.perf_counter() - started) / (self.batches * len(orders))
+
+
+class Torch:
+    """The loop below in the other interpreter, which times batches when it is told to."""
+
+    def __init__(self, python: str, judged: Judged, batches: int, folder: Path) -> None:
+        bytes_of = np.stack(
+            [np.frombuffer(text[:256].ljust(256, b"\0"), np.uint8) for text in judged.messages]
+        )
+        sign = np.array([0.0, 1.0, -1.0], np.float32)[judged.changes[:, 0]]
+        count = 1000 * (batches + 1)
+        np.savez(
+            folder / "data.npz", bytes=bytes_of, depth=sign, pairs=judged.pairs[-1][:count],
+            labels=judged.labels[-1][:count],
+        )  # fmt: skip
+        (folder / "loop.py").write_text(LOOP)
+        command = [python, str(folder / "loop.py"), str(folder / "data.npz"), str(batches)]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.version = self._answer()
+
+    def _answer(self) -> Any:
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        if not line:
+            sys.exit("the interpreter of --torch-python cannot run the loop: see above, and this file's head")
+        return json.loads(line)
+
+    def seconds_a_batch(self) -> float:
+        assert self.process.stdin is not None
+        self.process.stdin.write("go\n")
+        self.process.stdin.flush()
+        return float(self._answer())
+
+
+LOOP = """
+import json, sys, time
+import numpy as np, torch
+from torch import nn
+
+
+class Published(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.embed = nn.Embedding(256, 32, padding_idx=0)
+        layers, channels = [], 32
+        for width, pool in ((7, True), (7, True), (3, False), (3, False), (3, False), (3, True)):
+            layers += [nn.Conv1d(channels, 64, width), nn.ReLU()] + [nn.MaxPool1d(3, 3)] * pool
+            channels = 64
+        self.tower = nn.Sequential(*layers, nn.Flatten(), nn.Linear(320, 128), nn.ReLU())
+        self.depth = nn.Sequential(nn.Linear(5, 128), nn.ReLU(), nn.Linear(128, 128), nn.ReLU())
+        hidden = [nn.Linear(256, 256), nn.ReLU(), nn.Linear(256, 512), nn.ReLU()]
+        self.head = nn.Sequential(*hidden, nn.Linear(512, 1))
+
+    def forward(self, message, differences):
+        m = self.tower(self.embed(message).transpose(1, 2))
+        return self.head(torch.cat([m, self.depth(differences)], 1))[:, 0]
+
+
+data = np.load(sys.argv[1])
+message = torch.from_numpy(data["bytes"].astype(np.int64))
+differences = torch.zeros(len(message), 5)
+differences[:, 0] = torch.from_numpy(data["depth"])
+pairs, labels = torch.from_numpy(data["pairs"].astype(np.int64)), torch.from_numpy(data["labels"])
+model = Published()
+optimiser = torch.optim.Adam(model.parameters(), lr=1e-5)
+
+
+def batch(number):
+    rows = pairs[1000 * number : 1000 * (number + 1)].reshape(-1)
+    scores = model(message[rows], differences[rows]).reshape(-1, 2)
+    y = labels[1000 * number : 1000 * (number + 1)]
+    loss = -(torch.stack([y, 1 - y], 1) * torch.log_softmax(scores, 1)).sum(1).mean()
+    optimiser.zero_grad()
+    loss.backward()
+    optimiser.step()
+    return loss.item()
+
+
+batch(0)
+print(json.dumps({"torch": torch.__version__, "threads": torch.get_num_threads()}), flush=True)
+for _ in sys.stdin:
+    started = time.perf_counter()
+    for number in range(1, int(sys.argv[2]) + 1):
+        batch(number)
+    print(json.dumps((time.perf_counter() - started) / int(sys.argv[2])), flush=True)
+"""
+
+
+def distil_speedup(
+    torch_python: str, batches: int = 3, rounds: int = 3, epochs: int = 20, scale: float = 1.0
+) -> dict[str, Any]:
+    """Times all three; `scale` shrinks the numbers of pairs, to try the benchmark out."""
+    judged = made_up(scale)
+    whole = sum(-(-len(own) // 1000) for own in judged.pairs) * epochs  # batches, all skills together
+    print(f"{sum(map(len, judged.pairs)):,} pairs, {whole:,} batches in {epochs} epochs", flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        torch = Torch(torch_python, judged, batches, Path(folder))
+        print(f"PyTorch {torch.version['torch']} on {torch.version['threads']} threads", flush=True)
+        same = SameNetwork(judged, batches)
+        turns = []
+        for number in range(rounds):
+            turns.append((torch.seconds_a_batch(), same.seconds_a_batch(number + 1)))
+            print(
+                "round {}: torch {:.3f} s a batch, same network {:.3f} s".format(number + 1, *turns[-1]),
+                flush=True,
+            )
+        started = time.perf_counter()
+        options = DistilSettings(batch=1000, epochs=epochs, patience=None, seeds=1)
+        fit.train(judged, list(PAIRS), options, 0)
+        default = time.perf_counter() - started
+        turns.append((torch.seconds_a_batch(), same.seconds_a_batch(rounds + 1)))  # the machine afterwards
+        assert torch.process.stdin is not None
+        torch.process.stdin.close()
+        torch.process.wait()
+    torch_seconds = statistics.median(one for one, _ in turns) * whole
+    same_seconds = statistics.median(one for _, one in turns) * whole + same.compilation
+    return {
+        "distil_speedup": round(torch_seconds / default, 1),
+        "distil_speedup_same_network": round(
+            statistics.median(whole * a / (whole * b + same.compilation) for a, b in turns), 2
+        ),
+        "torch_seconds_extrapolated": round(torch_seconds),
+        "same_network_seconds_extrapolated": round(same_seconds),
+        "default_seconds": round(default, 1),
+        "timed_batches": batches * len(turns),
+        "pairs": sum(map(len, judged.pairs)),
+        "epochs": epochs,
+    }
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--torch-python", required=True, help="an interpreter that has PyTorch")
+    parser.add_argument("--batches", type=int, default=3, help="batches timed a round")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--scale", type=float, default=1.0, help="share of the published pairs")
+    asked = parser.parse_args()
+    print(json.dumps(distil_speedup(asked.torch_python, asked.batches, asked.rounds, scale=asked.scale)))

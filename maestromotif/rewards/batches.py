@@ -1,0 +1,148 @@
+"""Pairs of captions as batches of equal shape, in which nothing is scored twice.
+
+A caption is in many pairs of a batch, and a message in many captions. A batch lists its pairs by their places
+among its distinct observations, and these by the places of their messages among its distinct ones; messages
+are sorted into parts by length, so that short ones need not be read as if they were long. All batches of an
+epoch are made on the host at once, and one compiled program runs through them.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from maestromotif.rewards.judged import Judged
+from maestromotif.rewards.model import Network, features
+
+# Features of messages that are read as one part: the shortest first, the last is all there can be.
+WIDTHS: dict[str, tuple[int, ...]] = {"words": (13, 23, 47), "published": (48, 96, 256)}
+SPARE = 16  # places of a batch are rounded up to a sixteenth, so that the next epoch fits the same program
+
+
+class Shown(NamedTuple):
+    """Distinct observations as a model is shown them. Leading axes are those of batches and members."""
+
+    changes: np.ndarray  # int8 [..., c, 4]
+    message: np.ndarray  # int32 [..., c], places among the messages of all parts
+    parts: tuple[np.ndarray, ...]  # of each width int32 [..., u], rows of `Captions.features`
+
+
+class Batch(NamedTuple):
+    """b labelled pairs of the observations in `shown`, filled up with weight 0."""
+
+    shown: Shown
+    pairs: np.ndarray  # int32 [..., b, 2], places in shown
+    label: np.ndarray  # float32 [..., b]
+    weight: np.ndarray  # float32 [..., b]
+
+
+class Captions:
+    """The judged captions, each also without its message: N + N observations, of which row i + N hides i's.
+
+    `features` int [D, f] are those of the distinct messages; row 0 is no message.
+    """
+
+    def __init__(self, network: Network, judged: Judged) -> None:
+        distinct = sorted({b"", *judged.messages})
+        row = {message: index for index, message in enumerate(distinct)}
+        self.count = len(judged.messages)
+        self.features = features(network, distinct)
+        own = np.array([row[message] for message in judged.messages], np.int32)
+        self._message = np.concatenate([own, np.zeros_like(own)])
+        self._changes = np.concatenate([judged.changes, judged.changes])
+        # Captions that differ in their message alone are one observation when it is hidden.
+        _, first, same = np.unique(judged.changes, axis=0, return_index=True, return_inverse=True)
+        self.hidden = (self.count + first[same.reshape(-1)]).astype(np.int32)
+        self.widths = WIDTHS[network]
+        behind = self.features[:, ::-1] != 0
+        length = np.where(behind.any(1), self.features.shape[1] - behind.argmax(1), 0)
+        self._part = np.searchsorted(self.widths, length)
+        self._flag = np.zeros(2 * self.count, bool)
+        self._place = np.zeros(2 * self.count, np.int32)
+
+    def places(self, observations: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The distinct ones among observations int32 [n], ascending, and each one's place among them."""
+        self._flag[observations] = True
+        distinct = np.flatnonzero(self._flag).astype(np.int32)
+        self._flag[distinct] = False
+        self._place[distinct] = np.arange(len(distinct), dtype=np.int32)
+        return distinct, self._place[observations]
+
+    def show(self, groups: Sequence[np.ndarray], sizes: "Sizes") -> Shown:
+        """Groups of distinct observations int32 [<= c], one a row of the result."""
+        messages = [np.unique(self._message[group]) for group in groups]
+        parts = [[rows[self._part[rows] == part] for part in range(len(self.widths))] for rows in messages]
+        c = sizes.grow("observations", max(map(len, groups)), 2 * self.count)
+        u = [
+            sizes.grow(f"messages of part {part}", max(len(own[part]) for own in parts), len(self.features))
+            for part in range(len(self.widths))
+        ]
+        offset = np.cumsum([0, *u[:-1]])
+        changes = np.zeros((len(groups), c, self._changes.shape[1]), np.int8)
+        message = np.zeros((len(groups), c), np.int32)
+        rows = [np.zeros((len(groups), size), np.int32) for size in u]
+        place = np.zeros(len(self.features), np.int32)
+        for g, (group, own) in enumerate(zip(groups, parts, strict=True)):
+            for part, listed in enumerate(own):
+                rows[part][g, : len(listed)] = listed
+                place[listed] = offset[part] + np.arange(len(listed))
+            changes[g, : len(group)] = self._changes[group]
+            message[g, : len(group)] = place[self._message[group]]
+        return Shown(changes, message, tuple(rows))
+
+    def epoch(
+        self,
+        orders: Sequence[np.ndarray],
+        pairs: Sequence[np.ndarray],
+        labels: Sequence[np.ndarray],
+        batch: int,
+        hide: float,
+        randoms: Sequence[np.random.Generator],
+        sizes: "Sizes",
+    ) -> Batch:
+        """An epoch of every member, arrays [S, M, ...]; those that have fewer pairs are filled up.
+
+        orders: of each of the M members, the rows of its pairs in the order in which they are learned from.
+        In every batch a share `hide` of the captions lose their message.
+        """
+        steps = max(-(-len(order) // batch) for order in orders)
+        members = len(orders)
+        places = np.zeros((steps, members, batch, 2), np.int32)
+        label = np.zeros((steps, members, batch), np.float32)
+        weight = np.zeros((steps, members, batch), np.float32)
+        groups = []
+        for step in range(steps):
+            for m, order in enumerate(orders):
+                rows = order[step * batch : (step + 1) * batch]
+                captions, of_pairs = self.places(pairs[m][rows].reshape(-1))
+                hidden = randoms[m].random(len(captions)) < hide
+                shown, of_captions = self.places(np.where(hidden, self.hidden[captions], captions))
+                places[step, m, : len(rows)] = of_captions[of_pairs].reshape(-1, 2)
+                label[step, m, : len(rows)] = labels[m][rows]
+                weight[step, m, : len(rows)] = 1
+                groups.append(shown)
+        shown_all = self.show(groups, sizes)
+        lead = (steps, members)
+        return Batch(
+            Shown(
+                shown_all.changes.reshape(*lead, *shown_all.changes.shape[1:]),
+                shown_all.message.reshape(*lead, -1),
+                tuple(part.reshape(*lead, -1) for part in shown_all.parts),
+            ),
+            places,
+            label,
+            weight,
+        )
+
+
+class Sizes:
+    """Sizes of arrays that only grow, in steps, so that few programs are compiled."""
+
+    def __init__(self, known: dict[str, int] | None = None) -> None:
+        self.known = dict(known or {})
+
+    def grow(self, name: str, needed: int, most: int) -> int:
+        if needed > self.known.get(name, 0):
+            unit = max(8, (1 << needed.bit_length()) // SPARE)
+            self.known[name] = min(most, -(-needed // unit) * unit)
+        return self.known.get(name, 0)

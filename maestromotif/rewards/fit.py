@@ -1,0 +1,320 @@
+"""Learning reward models from labelled pairs: all skills, and all members of their ensembles, at once.
+
+Bradley-Terry with soft labels. For a pair (i, j) with label y = P(i preferred):
+
+    P(i > j) = sigmoid(R_i - R_j)
+    loss     = -[ y log P(i > j) + (1 - y) log P(j > i) ]
+
+With y = 1/2 for ties this is the loss of the paper (section 3.1, from Motif).
+
+The M = K * J members (skills, seeds) are one program, vmapped over their stacked parameters; an epoch is
+one scan. What a member learns is a function of the run's seed, its skill's name and its own seed, whoever
+learns beside it. Its parameters are those of the epoch with the lowest held-out loss. When that has not
+improved for `distil.patience` epochs, later ones do not count, and when no member is left the loop ends.
+"""
+
+import hashlib
+import time
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import flax.serialization
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Float, Int, UInt
+
+from maestromotif.errors import UserError
+from maestromotif.progress import Progress
+from maestromotif.rewards.batches import WIDTHS, Batch, Captions, Shown, Sizes
+from maestromotif.rewards.judged import Judged
+from maestromotif.rewards.model import Network, Params, initial, rewards
+from maestromotif.settings import DistilSettings
+from maestromotif.store import writing
+
+SCORED = 512  # captions scored at once
+SECONDS_BETWEEN_CHECKPOINTS = 30.0
+
+
+@dataclass(frozen=True)
+class Member:
+    """A learned model of one skill."""
+
+    seed: int
+    ancestry: str  # what it began from: members with the same may be averaged
+    params: Params
+    epoch: int  # 1..., that the parameters are from
+    loss: float | None  # held out, of that epoch; None if no pair was held out
+    scores: np.ndarray  # float32 [N]: R of the judged captions
+
+
+def bradley_terry(
+    first: Float[Array, " b"],
+    second: Float[Array, " b"],
+    label: Float[Array, " b"],
+    weight: Float[Array, " b"],
+) -> Float[Array, ""]:
+    """Mean loss of b pairs with rewards `first` and `second` (formula above), weighted."""
+    loss = -label * jax.nn.log_sigmoid(first - second) - (1 - label) * jax.nn.log_sigmoid(second - first)
+    return (loss * weight).sum() / jnp.maximum(weight.sum(), 1.0)
+
+
+def ancestry_of(network: Network, params: Params) -> str:
+    """A name for what training begins from: equal for equal networks with equal parameters."""
+    digest = hashlib.sha256(f"{network}\n".encode())
+    for path, leaf in jax.tree_util.tree_leaves_with_path(params):
+        digest.update(f"{jax.tree_util.keystr(path)} {leaf.shape}\n".encode())
+        digest.update(np.ascontiguousarray(leaf, np.float32).tobytes())
+    return digest.hexdigest()[:16]
+
+
+def train(
+    judged: Judged,
+    skills: Sequence[str],
+    settings: DistilSettings,
+    seed: int,
+    checkpoint: Path | None = None,
+) -> list[list[Member]]:
+    """Learns `settings.seeds` models of each skill.
+
+    checkpoint: a file that is written every half a minute or so, and read if it is there.
+    """
+    network = settings.network
+    captions = Captions(network, judged)
+    members = [(k, j) for k in range(len(skills)) for j in range(settings.seeds)]
+    train_rows = [np.flatnonzero(judged.within(k, ~judged.held_out)) for k, _ in members]
+    for (k, _), rows in zip(members, train_rows, strict=True):
+        if not len(rows):
+            raise UserError(
+                f"skill '{skills[k]}': no labelled pair is left to train on; raise annotate.pairs, or lower "
+                "distil.held_out"
+            )
+    pairs, labels = [judged.pairs[k] for k, _ in members], [judged.labels[k] for k, _ in members]
+    batch = min(settings.batch, max(map(len, train_rows)))
+    params = _start(network, skills, settings, seed)
+    ancestry = [
+        ancestry_of(network, jax.tree.map(lambda leaf, m=m: leaf[m], params)) for m in range(len(members))
+    ]
+    optimiser = optax.adamw(settings.learning_rate, weight_decay=settings.weight_decay)
+    table = jnp.asarray(captions.features, jnp.uint16)
+    every = _groups(captions, np.arange(captions.count))
+    tested = _tested(judged, captions, [k for k, _ in members])
+    untested: np.ndarray = np.logical_not(tested[-1].any(1))
+    sizes = Sizes()
+    state: dict[str, Any] = {
+        "params": params,
+        "optimiser": jax.vmap(optimiser.init)(params),
+        "best": params,
+        "loss": np.full(len(members), np.inf),
+        "from": np.zeros(len(members), np.int64),
+        "epoch": 0,
+        "sizes": {},
+    }
+    if checkpoint is not None and checkpoint.exists():
+        state = _restore(state, checkpoint)
+        sizes = Sizes(state["sizes"])
+
+    def prepare(epoch: int) -> Batch:
+        # The numbers of (what for, run, member's seed, skill, epoch) make a generator of their own.
+        randoms = [
+            np.random.default_rng([seed, 4, j, zlib.crc32(skills[k].encode()), epoch]) for k, j in members
+        ]
+        orders = [random.permutation(rows) for random, rows in zip(randoms, train_rows, strict=True)]
+        return captions.epoch(orders, pairs, labels, batch, settings.hide_message, randoms, sizes)
+
+    patience = settings.patience or settings.epochs
+    saved = time.monotonic()
+    with Progress("distil", settings.epochs, "epochs", done=state["epoch"]) as progress:
+        ready = prepare(state["epoch"] + 1)
+        for epoch in range(state["epoch"] + 1, settings.epochs + 1):
+            learned = _epoch(network, optimiser, state["params"], state["optimiser"], table, ready)
+            state["params"], state["optimiser"] = learned
+            loss = _test(network, state["params"], table, *tested)
+            if epoch < settings.epochs:
+                ready = prepare(epoch + 1)  # while the device is busy
+            loss = np.asarray(loss, np.float64)
+            better = ((loss < state["loss"]) | untested) & (epoch - state["from"] <= patience)
+            state |= {
+                "best": _choose(better, state["params"], state["best"]),
+                "loss": np.where(better, loss, state["loss"]),
+                "from": np.where(better, epoch, state["from"]),
+                "epoch": epoch,
+                "sizes": sizes.known,
+            }
+            progress.advance(note=f"held-out loss {state['loss'].mean():.3f}")
+            if not (epoch - state["from"] < patience).any():
+                break
+            if checkpoint is not None and time.monotonic() - saved > SECONDS_BETWEEN_CHECKPOINTS:
+                with writing(checkpoint) as file:
+                    plain = jax.tree.map(np.asarray, flax.serialization.to_state_dict(state))
+                    file.write(flax.serialization.msgpack_serialize(plain))
+                saved = time.monotonic()
+    best = jax.tree.map(np.asarray, state["best"])
+    scores = np.asarray(_scores(network, best, table, every))[:, : captions.count]
+    learned_models = [
+        Member(
+            seed=j,
+            ancestry=ancestry[m],
+            params=jax.tree.map(lambda leaf, m=m: leaf[m], best),
+            epoch=int(state["from"][m]),
+            loss=None if untested[m] else float(state["loss"][m]),
+            scores=scores[m],
+        )
+        for m, (_, j) in enumerate(members)
+    ]
+    return [learned_models[k * settings.seeds : (k + 1) * settings.seeds] for k in range(len(skills))]
+
+
+def _start(network: Network, skills: Sequence[str], settings: DistilSettings, seed: int) -> Params:
+    """Parameters [M, ...] of all members; with `same_start` those of a skill are equal."""
+    keys = [
+        jax.random.fold_in(
+            jax.random.fold_in(jax.random.key(seed), zlib.crc32(skill.encode())),
+            0 if settings.same_start else j,
+        )
+        for skill in skills
+        for j in range(settings.seeds)
+    ]
+    return dict(jax.vmap(partial(initial, network))(jnp.stack(keys)))
+
+
+# --------------------------------------------------------------------------------------------- compiled
+
+
+@partial(jax.jit, static_argnums=(0, 1), donate_argnums=(3,))
+def _epoch(
+    network: Network,
+    optimiser: optax.GradientTransformation,
+    params: Params,
+    state: optax.OptState,
+    table: UInt[Array, "d f"],
+    batches: Batch,
+) -> tuple[Params, optax.OptState]:
+    """All members through their batches [S, M, ...]; one that has no more pairs stays as it is."""
+
+    def step(params: Params, state: optax.OptState, batch: Batch) -> tuple[Params, optax.OptState]:
+        def loss_of(params: Params) -> Float[Array, ""]:
+            scores = _rewards(network, params, table, batch.shown)
+            pairs = scores[batch.pairs]
+            return bradley_terry(
+                pairs[:, 0], pairs[:, 1], jnp.asarray(batch.label), jnp.asarray(batch.weight)
+            )
+
+        updates, new_state = optimiser.update(jax.grad(loss_of)(params), state, params)
+        new = (optax.apply_updates(params, updates), new_state)
+        any_left = batch.weight.sum() > 0
+        kept: tuple[Params, optax.OptState] = jax.tree.map(
+            lambda after, before: jnp.where(any_left, after, before), new, (params, state)
+        )
+        return kept
+
+    def all_members(
+        carry: tuple[Params, optax.OptState], batch: Batch
+    ) -> tuple[tuple[Params, optax.OptState], None]:
+        return jax.vmap(step)(*carry, batch), None
+
+    carry, _ = jax.lax.scan(all_members, (params, state), batches)
+    return carry
+
+
+def _rewards(network: Network, params: Params, table: UInt[Array, "d f"], shown: Shown) -> Float[Array, " c"]:
+    """R of c observations."""
+    tokens = [
+        table[rows, :width].astype(jnp.int32)
+        for rows, width in zip(shown.parts, WIDTHS[network], strict=True)
+        if rows.shape[0]
+    ]
+    changes = jnp.asarray(shown.changes, jnp.int32)
+    return rewards(network, params, tokens, changes, jnp.asarray(shown.message))
+
+
+@partial(jax.jit, static_argnums=0)
+def _scores(network: Network, params: Params, table: UInt[Array, "d f"], shown: Shown) -> Float[Array, "m n"]:
+    """R of groups of observations [G, c], one behind the other, by all M members."""
+
+    def group(one: Shown) -> Float[Array, "m c"]:
+        return jax.vmap(lambda p: _rewards(network, p, table, one))(params)
+
+    scores: Array = jax.lax.map(group, shown)  # [G, M, c]
+    return scores.transpose(1, 0, 2).reshape(scores.shape[1], -1)
+
+
+@partial(jax.jit, static_argnums=0)
+def _test(
+    network: Network,
+    params: Params,
+    table: UInt[Array, "d f"],
+    shown: Shown,
+    pairs: Int[Array, "m p 2"],
+    label: Float[Array, "m p"],
+    weight: Float[Array, "m p"],
+) -> Float[Array, " m"]:
+    """Held-out loss of each member."""
+    scores = _scores(network, params, table, shown)
+
+    def loss(own: Array, pairs: Array, label: Array, weight: Array) -> Float[Array, ""]:
+        return bradley_terry(own[pairs[:, 0]], own[pairs[:, 1]], label, weight)
+
+    return jax.vmap(loss)(scores, pairs, label, weight)
+
+
+# ------------------------------------------------------------------------------------------ on the host
+
+
+def _groups(captions: Captions, which: np.ndarray) -> Shown:
+    """Captions as groups of at most SCORED; caption `which[i]` is at place i of all groups together."""
+    size = min(SCORED, len(which))
+    starts = range(0, len(which), size)
+    return captions.show([which[start : start + size].astype(np.int32) for start in starts], _Exact(size))
+
+
+class _Exact(Sizes):
+    """Groups are of one size, so that places of observations are known without looking."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__({"observations": size})
+
+
+def _tested(
+    judged: Judged, captions: Captions, skill_of: Sequence[int]
+) -> tuple[Shown, np.ndarray, np.ndarray, np.ndarray]:
+    """The held-out captions and each member's pairs of them [M, P, 2], labels and weights [M, P]."""
+    which = np.flatnonzero(judged.held_out)
+    place = np.zeros(captions.count, np.int32)
+    place[which] = np.arange(len(which))
+    rows = [np.flatnonzero(judged.within(k, judged.held_out)) for k in skill_of]
+    most = max(1, *map(len, rows)) if len(rows) > 1 else max(1, len(rows[0]))
+    pairs = np.zeros((len(rows), most, 2), np.int32)
+    label, weight = np.zeros((2, len(rows), most), np.float32)
+    for m, (k, own) in enumerate(zip(skill_of, rows, strict=True)):
+        pairs[m, : len(own)] = place[judged.pairs[k][own]]
+        label[m, : len(own)] = judged.labels[k][own]
+        weight[m, : len(own)] = 1
+    return _groups(captions, which), pairs, label, weight
+
+
+def _choose(where: np.ndarray, new: Params, old: Params) -> Params:
+    def one(after: Array, before: Array) -> Array:
+        return jnp.where(where.reshape(-1, *[1] * (after.ndim - 1)), after, before)
+
+    return dict(jax.tree.map(one, new, old))
+
+
+def _restore(state: dict[str, Any], checkpoint: Path) -> dict[str, Any]:
+    """The state in a checkpoint of this same training; a later start goes on bit for bit."""
+    saved = flax.serialization.msgpack_restore(checkpoint.read_bytes())
+    restored = {
+        name: jax.tree.map(jnp.asarray, flax.serialization.from_state_dict(state[name], saved[name]))
+        for name in ("params", "optimiser", "best")
+    }
+    return restored | {
+        "loss": saved["loss"],
+        "from": saved["from"],
+        "epoch": int(saved["epoch"]),
+        "sizes": {name: int(size) for name, size in saved["sizes"].items()},
+    }

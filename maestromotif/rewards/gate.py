@@ -1,0 +1,266 @@
+"""Stage `gate`: before anything is trained, each skill's reward must tell what its text is for.
+
+A skill's text names events that the skill is for (`wanted`) and that it must not be paid for (`forbidden`);
+events.py tells which of them happened on which collected step, whatever a language model said. Two questions:
+
+    AUC     = P(z_wanted > z_other) + P(z_wanted = z_other) / 2     is the wanted rewarded above all else?
+    paid(e) = share of the steps with e on which z > theta          is the forbidden rewarded in training?
+
+AUC (Mann-Whitney; Hanley and McNeil, 1982) is over distinct observations, as a reward is a function of them;
+its interval is a bootstrap over them, both sides separately. `other` is every observation with no wanted
+event. theta is the threshold that training will use. Steps with both a wanted and a forbidden event, and
+wanted events too rare to judge, are on neither side.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.stats import rankdata
+
+from maestromotif.errors import UserError
+from maestromotif.nethack.state import CHANGES
+from maestromotif.preferences import dataset
+from maestromotif.preferences.caption import COLUMNS
+from maestromotif.rewards.model import RewardModels, load_rewards
+from maestromotif.settings import Config, GateSettings
+from maestromotif.skill import Skill, load_all
+from maestromotif.store import Artefact, Work
+
+log = logging.getLogger("maestromotif")
+
+BOOTSTRAPS = 1000
+OF_DEPTH = ("descended", "ascended")
+
+
+@dataclass(frozen=True)
+class Situations:
+    """What happened on the S collected steps, and the I distinct observations that a reward can be of."""
+
+    item: np.ndarray  # int64 [S]: the observation of each step
+    happened: dict[str, np.ndarray]  # of each event bool [S]
+    z: np.ndarray  # float32 [I, K]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One event of one skill, or all its wanted events together."""
+
+    skill: str
+    event: str
+    side: str  # wanted, forbidden, or all (wanted)
+    steps: int
+    distinct: int  # observations
+    judged: bool
+    paid: float | None  # share of the steps with z above the threshold
+    mean_z: float | None
+    auc: float | None = None
+    low: float | None = None
+    high: float | None = None
+
+
+def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, Any]:
+    """The stage. Raises UserError if a skill fails and `gate.enforce` is on."""
+    skills = load_all(config.skills_folder, config.skills)
+    models = load_rewards(inputs["distil"].path, config.skills)
+    path = inputs["collect"].path / "observations.npz"
+    situations = read_situations(path, models, config.annotate.changes)
+    for skill in skills:
+        for event in (*skill.wanted, *skill.forbidden):
+            if event not in situations.happened:
+                raise UserError(
+                    f"{path}: was collected by a version that did not tell '{event}', which {skill.path} "
+                    "names; run `collect` again"
+                )
+    thresholds = models.thresholds(config.reward)
+    rows: list[Row] = []
+    problems: list[str] = []
+    for k, skill in enumerate(skills):
+        if not skill.wanted:
+            log.info("gate: %s is not gated: %s names no `wanted` events", skill.name, skill.path)
+            continue
+        random = np.random.default_rng([config.run.seed, 5, k])
+        own = judge(skill, situations, k, float(thresholds[k]), config.gate, random)
+        for row in own:
+            if not row.judged:
+                log.info("gate: %s: '%s' happened on %d steps: not judged", skill.name, row.event, row.steps)
+        rows += own
+        problems += [
+            f"{what} {_advice(skill, event, config, inputs['distil'].path)}"
+            for event, what in _failures(own, config.gate)
+        ]
+    page = _page(rows, problems, config.gate)
+    work.write_json(
+        "gate.json",
+        {
+            "settings": config.gate.model_dump(),
+            "thresholds": {skill.name: float(thresholds[k]) for k, skill in enumerate(skills)},
+            "not_gated": [skill.name for skill in skills if not skill.wanted],
+            "rows": [asdict(row) for row in rows],
+            "problems": problems,
+        },
+    )
+    work.write_text("gate.md", page)
+    if problems and config.gate.enforce:
+        raise UserError(
+            f"{work.path / 'gate.md'}: rewards that would train something else than the skills' texts say:\n"
+            + page
+            + "\nTo train on them all the same: gate.enforce=false"
+        )
+    for problem in problems:
+        log.warning("gate: %s", problem)
+    return {"passed": not problems, "problems": len(problems)}
+
+
+def read_situations(path: Path, models: RewardModels, spoken: Sequence[str]) -> Situations:
+    """The collected steps with the rewards of what was seen on them."""
+    observations = dataset.load(path)
+    with np.load(path) as file:
+        if "events" not in file or "event_names" not in file:
+            raise UserError(f"{path}: does not tell the events of its steps; run `collect` again")
+        names = np.char.decode(file["event_names"].astype("S"), "ascii").tolist()
+        counts = {name: file["events"][:, column] > 0 for column, name in enumerate(names)}
+    changes = dataset.canonical(observations.changes, tuple(CHANGES))  # what happened, told or not
+    codes = {name: changes[:, column] > 0 for column, name in enumerate(COLUMNS) if column != dataset.DEPTH}
+    seen = dataset.canonical(observations.changes, spoken)
+    keys = np.column_stack([observations.message_id, seen.astype(np.int32)])
+    distinct, item = np.unique(keys, axis=0, return_inverse=True)
+    messages = [bytes(message) for message in observations.messages[distinct[:, 0]]]
+    return Situations(
+        item.reshape(-1), counts | codes, models.score(messages, distinct[:, 1:].astype(np.int8))
+    )
+
+
+def judge(
+    skill: Skill,
+    situations: Situations,
+    k: int,
+    threshold: float,
+    settings: GateSettings,
+    random: np.random.Generator,
+) -> list[Row]:
+    """A row for all wanted events together, then one for each wanted and each forbidden event."""
+    z, item = situations.z[:, k].astype(np.float64), situations.item
+    none = np.zeros(len(item), bool)
+    on = {event: situations.happened[event] for event in (*skill.wanted, *skill.forbidden)}
+    any_wanted = np.any([on[event] for event in skill.wanted], axis=0)
+    any_forbidden = np.any([on[event] for event in skill.forbidden], axis=0) if skill.forbidden else none
+    others = np.unique(item[~any_wanted])
+
+    def row(event: str, side: str, steps: np.ndarray, judged: bool, ranked: bool) -> Row:
+        found = np.unique(item[steps])
+        figures: dict[str, Any] = {}
+        if ranked and judged and len(found) and len(others):
+            figures = dict(zip(("auc", "low", "high"), auc(z[found], z[others], random), strict=True))
+        own = z[item[steps]]
+        return Row(
+            skill=skill.name,
+            event=event,
+            side=side,
+            steps=int(steps.sum()),
+            distinct=len(found),
+            judged=judged,
+            paid=round(float((own > threshold).mean()), 4) if len(own) else None,
+            mean_z=round(float(own.mean()), 4) if len(own) else None,
+            **figures,
+        )
+
+    rows = []
+    judged_steps = none
+    for event in skill.wanted:
+        steps = on[event] & ~any_forbidden
+        enough = int(steps.sum()) >= settings.fewest
+        judged_steps = judged_steps | (steps & enough)
+        rows.append(row(event, "wanted", steps, enough, ranked=True))
+    for event in skill.forbidden:
+        rows.append(row(event, "forbidden", on[event], int(on[event].sum()) >= settings.fewest, ranked=False))
+    return [row("all wanted", "all", judged_steps, bool(judged_steps.any()), ranked=True), *rows]
+
+
+def auc(wanted: np.ndarray, others: np.ndarray, random: np.random.Generator) -> tuple[float, float, float]:
+    """The probability that one of `wanted` is above one of `others`, and its 95 % interval."""
+    ranks = rankdata(np.concatenate([wanted, others]))
+    n, m = len(wanted), len(others)
+    estimate = (ranks[:n].sum() - n * (n + 1) / 2) / (n * m)
+    # Samples of observations as counts: equal rewards share a place, and places are sorted once.
+    values, place = np.unique(np.concatenate([wanted, others]), return_inverse=True)
+    samples = np.empty(BOOTSTRAPS)
+    for i in range(BOOTSTRAPS):
+        above = np.bincount(place[:n][random.integers(n, size=n)], minlength=len(values))
+        below = np.bincount(place[n:][random.integers(m, size=m)], minlength=len(values))
+        samples[i] = (above * (np.cumsum(below) - below / 2)).sum() / (n * m)
+    low, high = np.quantile(samples, [0.025, 0.975])
+    return round(float(estimate), 4), round(float(low), 4), round(float(high), 4)
+
+
+def _failures(rows: Sequence[Row], settings: GateSettings) -> list[tuple[str, str]]:
+    """Events for which a skill fails, with what is wrong."""
+    failures = []
+    for row in rows:
+        if row.side == "all" and row.auc is not None and row.auc < settings.auc:
+            worst = min(
+                (r for r in rows if r.side == "wanted" and r.auc is not None), key=lambda r: r.auc or 0
+            )
+            failures.append(
+                (
+                    worst.event,
+                    f"{row.skill}: what it wants is rewarded above all else in {row.auc:.0%} of the cases, "
+                    f"less than gate.auc = {settings.auc:.0%}; worst is `{worst.event}` ({worst.auc:.0%}).",
+                )
+            )
+        if row.side == "forbidden" and row.judged and row.paid is not None and row.paid > settings.forbidden:
+            failures.append(
+                (
+                    row.event,
+                    f"{row.skill} is paid on {row.paid:.0%} of `{row.event}`, more than gate.forbidden = "
+                    f"{settings.forbidden:.0%}.",
+                )
+            )
+    return failures
+
+
+def _advice(skill: Skill, event: str, config: Config, distilled: Path) -> str:
+    """What may mend it."""
+    change = "depth" if event in OF_DEPTH else event if event in COLUMNS else None
+    if change is not None and change not in config.annotate.changes:
+        return (
+            f"annotate.changes lacks {change}, so neither the judge nor the reward sees `{event}` unless the "
+            "game says it: add it."
+        )
+    side = "bad" if event in skill.forbidden else "good"
+    return (
+        f"Say in {skill.path}, in plain words, that `{event}` is {side}; look at the captions that are "
+        f"rewarded most in {distilled / skill.name / 'card.json'} (top); a larger language.model, more "
+        "annotate.captions or a higher reward.quantile_of may help."
+    )
+
+
+def _page(rows: Sequence[Row], problems: Sequence[str], settings: GateSettings) -> str:
+    """The table in Markdown, what is wrong below it."""
+
+    def cell(value: float | None, form: str) -> str:
+        return "" if value is None else format(value, form)
+
+    lines = [
+        "| skill | event | | steps | distinct | AUC | 95 % | paid | mean z |",
+        "|---|---|---|--:|--:|--:|---|--:|--:|",
+    ]
+    for row in rows:
+        interval = "" if row.low is None or row.high is None else f"{row.low:.2f} to {row.high:.2f}"
+        side = row.side if row.judged else f"{row.side}, not judged"
+        figures = [cell(row.auc, ".2f"), interval, cell(row.paid, ".1%"), cell(row.mean_z, ".2f")]
+        cells = [row.skill, row.event, side, str(row.steps), str(row.distinct), *figures]
+        lines.append(f"| {' | '.join(cells)} |")
+    lines += [
+        "",
+        f"Asked for: AUC of all wanted events at least {settings.auc:.2f}; each forbidden event paid on at "
+        f"most {settings.forbidden:.0%} of its steps; events on fewer than {settings.fewest} steps are not "
+        "judged.",
+        "",
+        *(f"- {problem}" for problem in problems or ["Every skill that is gated passes."]),
+        "",
+    ]
+    return "\n".join(lines)

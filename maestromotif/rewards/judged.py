@@ -1,0 +1,80 @@
+"""The judged captions and the labelled pairs of them, and which are held out.
+
+Captions are held out by message: no message is on both sides, and captions without a message are all trained
+on.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from maestromotif.errors import UserError
+from maestromotif.settings import DistilSettings
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The judged captions, shared by all skills, and each skill's labelled pairs of them."""
+
+    messages: list[bytes]  # [N]
+    changes: np.ndarray  # int8 [N, 4]
+    held_out: np.ndarray  # bool [N]
+    pairs: list[np.ndarray]  # of each skill int32 [P, 2]
+    labels: list[np.ndarray]  # float32 [P], P(first preferred)
+    ties: list[np.ndarray]  # bool [P]
+
+    def within(self, skill: int, chosen: np.ndarray) -> np.ndarray:
+        """Which of a skill's pairs are of captions `chosen` (bool [N]) alone, bool [P]."""
+        both: np.ndarray = chosen[self.pairs[skill]].all(1)
+        return both
+
+
+def read_judged(
+    folder: Path, skills: Sequence[str], settings: DistilSettings, random: np.random.Generator
+) -> Judged:
+    """Reads the captions and preferences in a folder of `annotate`, and holds out a share of the messages."""
+    rows = [json.loads(line) for line in (folder / "captions.jsonl").read_text().splitlines()]
+    messages = [row["message"].encode("latin-1") for row in rows]
+    pairs, labels, ties = [], [], []
+    for skill in skills:
+        with np.load(folder / skill / "preferences.npz") as file:
+            pairs.append(np.column_stack([file["first"], file["second"]]))
+            ties.append(file["label"] == 0.5)
+            soft = 1 / (1 + np.exp(-file["margin"] / settings.temperature))
+            soft = np.where(ties[-1], 0.5, soft)
+            labels.append((soft if settings.labels == "soft" else file["label"]).astype(np.float32))
+    return Judged(
+        messages,
+        np.array([row["changes"] for row in rows], np.int8),
+        hold_out(messages, settings.held_out, random),
+        pairs,
+        labels,
+        ties,
+    )
+
+
+def hold_out(messages: Sequence[bytes], share: float, random: np.random.Generator) -> np.ndarray:
+    """Which captions are held out, bool [N]: by message, about `share` of all; those without a message never.
+
+    Raises UserError if fewer than two would be on either side.
+    """
+    counts = Counter(message for message in messages if message)
+    distinct = sorted(counts)
+    wanted = max(2, round(share * len(messages)))
+    chosen: set[bytes] = set()
+    held_out = 0
+    for index in random.permutation(len(distinct)).tolist():
+        left = len(messages) - held_out - counts[distinct[index]]
+        if held_out < wanted and left >= 2:
+            chosen.add(distinct[index])
+            held_out += counts[distinct[index]]
+    if held_out < 2:
+        raise UserError(
+            f"{len(messages)} judged captions with {len(distinct)} different messages cannot be split into a "
+            "trained and a held-out part; raise annotate.captions, or collect.explorer_steps for more of them"
+        )
+    return np.array([message in chosen for message in messages])

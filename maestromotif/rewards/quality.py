@@ -1,0 +1,88 @@
+"""How good a distilled model is: accuracy and calibration on pairs, and how far its ensemble agrees."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from maestromotif.rewards.judged import Judged
+
+BOOTSTRAPS = 1000
+BINS = 10
+
+
+def accuracy(
+    scores: np.ndarray, judged: Judged, skill: int, chosen: np.ndarray, random: np.random.Generator
+) -> dict[str, Any]:
+    """How many of the pairs within the captions `chosen` (bool [N]) are ordered as labelled, ties left out.
+
+    The 95 % interval is a bootstrap over captions, because pairs that share a caption are not independent.
+    With no pair that is no tie, the accuracy is None.
+    """
+    pairs, label, tie = judged.pairs[skill], judged.labels[skill], judged.ties[skill]
+    within = judged.within(skill, chosen)
+    used = within & ~tie
+    captions, place = np.unique(pairs[used], return_inverse=True)
+    figures: dict[str, Any] = {"accuracy": None, "low": None, "high": None, "pairs": int(used.sum())}
+    figures |= {"ties_left_out": int((within & tie).sum()), "captions": int(chosen.sum())}
+    if not used.any():
+        return figures
+    first, second = place.reshape(-1, 2).T
+    right = (scores[pairs[used, 0]] > scores[pairs[used, 1]]) == (label[used] > 0.5)
+    samples = []
+    for _ in range(BOOTSTRAPS):
+        times = np.bincount(random.integers(len(captions), size=len(captions)), minlength=len(captions))
+        weight = times[first] * times[second]
+        if total := weight.sum():
+            samples.append((weight @ right) / total)
+    low, high = np.quantile(samples, [0.025, 0.975])
+    return figures | {
+        "accuracy": round(float(right.mean()), 4),
+        "low": round(float(low), 4),
+        "high": round(float(high), 4),
+    }
+
+
+def calibration(scores: np.ndarray, judged: Judged, skill: int, chosen: np.ndarray) -> dict[str, Any]:
+    """Whether a preference of 80 % is right in 80 % of the cases: the expected calibration error.
+
+        ECE = sum_b n_b / n |accuracy_b - confidence_b|
+
+    (Naeini et al., AAAI 2015) over BINS bins with equally many pairs each, sorted by confidence, which is the
+    probability sigmoid(|R_i - R_j|) of the preferred caption; ties are left out, as in the accuracy.
+    """
+    used = judged.within(skill, chosen) & ~judged.ties[skill]
+    pairs, label = judged.pairs[skill][used], judged.labels[skill][used]
+    difference = scores[pairs[:, 0]].astype(np.float64) - scores[pairs[:, 1]]
+    confidence = 1 / (1 + np.exp(-np.abs(difference)))
+    right = (difference > 0) == (label > 0.5)
+    order = np.argsort(confidence, kind="stable")
+    bins = [
+        {
+            "confidence": round(float(confidence[rows].mean()), 4),
+            "accuracy": round(float(right[rows].mean()), 4),
+            "pairs": len(rows),
+        }
+        for rows in np.array_split(order, BINS)
+        if len(rows)
+    ]
+    error = sum(abs(one["accuracy"] - one["confidence"]) * one["pairs"] for one in bins) / max(1, len(order))
+    return {"ece": round(error, 4) if bins else None, "bins": bins}
+
+
+def disagreement(
+    z: np.ndarray, scores: Sequence[np.ndarray], judged: Judged, skill: int, chosen: np.ndarray
+) -> dict[str, float] | None:
+    """How far J models of a skill differ, None for one: in normalised rewards, and in the order of pairs.
+
+    z float [J, I]: normalised rewards of all items; scores: R of the judged captions by each model.
+    """
+    if len(z) < 2:
+        return None
+    pairs = judged.pairs[skill][judged.within(skill, chosen) & ~judged.ties[skill]]
+    votes = np.mean([own[pairs[:, 0]] > own[pairs[:, 1]] for own in scores], axis=0)
+    return {
+        "mean_deviation": round(float(z.std(0).mean()), 4),
+        "largest_deviation": round(float(z.std(0).max()), 4),
+        "pairs_not_unanimous": round(float(((votes > 0) & (votes < 1)).mean()), 4) if len(pairs) else 0.0,
+    }

@@ -1,0 +1,146 @@
+"""The gate: what a reward must rank before anything is trained on it, and what is said if it does not."""
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import test_rewards
+from hypothesis import given
+from hypothesis import strategies as st
+
+from maestromotif import skill
+from maestromotif.errors import UserError
+from maestromotif.nethack.events import COLUMN, EVENTS, read
+from maestromotif.rewards import distil, gate
+from maestromotif.settings import Config, GateSettings
+from maestromotif.store import Artefact, Work
+
+TEXT = """---
+name: {name}
+starts: at any time
+ends: at any time
+{head}---
+The agent should do something.
+"""
+
+
+def happened(inputs: dict[str, Artefact]) -> None:
+    """Adds the events of each step to the collected observations, as `collect` does."""
+    path = inputs["collect"].path / "observations.npz"
+    with np.load(path) as file:
+        parts = dict(file)
+    events = np.array([read(bytes(parts["messages"][m])).counts for m in parts["message_id"]], np.int8)
+    events[:, COLUMN["descended"]] = parts["changes"][:, 0] == 1
+    events[:, COLUMN["ascended"]] = parts["changes"][:, 0] == 2
+    Work(path.parent).write_arrays(path.name, **parts, events=events, event_names=np.array(list(EVENTS), "S"))
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Artefact]:
+    folder = tmp_path_factory.mktemp("gate")
+    made = test_rewards.write_inputs(folder)
+    distil.run(test_rewards.configured(epochs=20, seeds=1), made, Work(folder / "distil"))
+    happened(made)
+    return made | {"distil": Artefact(folder / "distil", {})}
+
+
+def configured(folder: Path, descender: str, discoverer: str, **settings: Any) -> Config:
+    for name, head in (("descender", descender), ("discoverer", discoverer)):
+        (folder / f"{name}.md").write_text(TEXT.format(name=name, head=head))
+    changed = {"skills_folder": str(folder), "gate": GateSettings(**settings)}
+    return test_rewards.configured().model_copy(update=changed)
+
+
+def test_a_reward_that_pays_for_what_is_wanted_passes(inputs: dict[str, Artefact], tmp_path: Path) -> None:
+    """The skills of the project, with the tables that stand in their own texts."""
+    work = Work(tmp_path / "gate")
+    facts = gate.run(test_rewards.configured(), inputs, work)
+    assert facts == {"passed": True, "problems": 0}
+    found = json.loads((work.path / "gate.json").read_text())
+    rows = {(row["skill"], row["event"]): row for row in found["rows"]}
+    assert rows["descender", "all wanted"]["auc"] > 0.95
+    assert rows["descender", "descended"]["steps"] == len(test_rewards.MESSAGES)
+    assert rows["descender", "ascended"]["paid"] == 0
+    assert rows["discoverer", "explored"]["auc"] > 0.9
+    assert not rows["discoverer", "picked_up"]["judged"]  # it never happened
+    page = (work.path / "gate.md").read_text()
+    assert f"| descender | ascended | forbidden | {len(test_rewards.MESSAGES)} |" in page
+    assert "wanted, not judged" in page
+
+
+def test_a_reward_that_pays_for_what_is_forbidden_fails(inputs: dict[str, Artefact], tmp_path: Path) -> None:
+    config = configured(
+        tmp_path,
+        "wanted: [descended]\nforbidden: [explored]\n",
+        "wanted: [descended]\nforbidden: [explored]\n",
+    )
+    work = Work(tmp_path / "gate")
+    with pytest.raises(UserError) as caught:
+        gate.run(config, inputs, work)
+    message = str(caught.value)
+    assert str(work.path / "gate.md") in message
+    assert "| skill | event |" in message
+    assert "- discoverer: what it wants is rewarded above all else in" in message
+    assert "- discoverer is paid on" in message
+    assert "of `explored`, more than gate.forbidden = 5%. Say in" in message
+    assert "- descender" not in message
+    lenient = config.model_copy(update={"gate": GateSettings(enforce=False)})
+    assert gate.run(lenient, inputs, work) == {"passed": False, "problems": 2}
+
+
+def test_what_the_reward_cannot_see_is_named(inputs: dict[str, Artefact], tmp_path: Path) -> None:
+    config = configured(tmp_path, "wanted: [upstairs]\n", "", auc=1.0, fewest=1)
+    path = inputs["collect"].path / "observations.npz"
+    with np.load(path) as file:
+        parts = dict(file)
+    changes = parts["changes"].copy()
+    changes[:5, 3] = 1
+    changes[:5, 0] = 0
+    Work(tmp_path / "collect").write_arrays(path.name, **parts | {"changes": changes})
+    with pytest.raises(UserError, match=r"annotate\.changes lacks upstairs"):
+        gate.run(config, inputs | {"collect": Artefact(tmp_path / "collect", {})}, Work(tmp_path / "gate"))
+
+
+def test_rare_events_and_skills_without_any_are_not_judged(
+    inputs: dict[str, Artefact], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = configured(tmp_path, "wanted: [sold]\nforbidden: [stole]\n", "")
+    with caplog.at_level(logging.INFO, logger="maestromotif"):
+        assert gate.run(config, inputs, Work(tmp_path / "gate"))["passed"]
+    assert "descender: 'sold' happened on 0 steps: not judged" in caplog.text
+    assert "discoverer is not gated" in caplog.text
+
+
+values = st.lists(st.integers(0, 5).map(float), min_size=1, max_size=12)
+
+
+@given(values, values)
+def test_auc_is_the_share_of_pairs_in_order(wanted: list[float], others: list[float]) -> None:
+    a, b = np.array(wanted), np.array(others)
+    expected = ((a[:, None] > b).mean() + (a[:, None] >= b).mean()) / 2
+    estimate, low, high = gate.auc(a, b, np.random.default_rng(0))
+    assert estimate == pytest.approx(expected, abs=1e-4)
+    assert low <= high
+    if len({*wanted, *others}) == 1:
+        assert (estimate, low, high) == (0.5, 0.5, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("head", "expected"),
+    [
+        ("wanted: descended\n", "x.md:5: 'wanted' must be a list of events like"),
+        ("wanted: []\n", "x.md:5: 'wanted' must be a list of events like"),
+        ("wanted: [descendet]\n", "x.md:5: 'wanted': no event 'descendet'; did you mean 'descended'?"),
+        ("wanted: [killed, killed]\n", "x.md:5: 'wanted': 'killed' is listed twice"),
+        ("wanted: [killed]\nforbidden: [killed]\n", "x.md:6: 'killed' is both wanted and forbidden"),
+        ("forbidden: [killed]\n", "x.md:5: 'forbidden' without 'wanted'"),
+    ],
+)
+def test_mistakes_in_the_table_are_named(tmp_path: Path, head: str, expected: str) -> None:
+    (tmp_path / "x.md").write_text(TEXT.format(name="x", head=head))
+    with pytest.raises(UserError) as caught:
+        skill.load(tmp_path, "x")
+    assert expected in str(caught.value)
