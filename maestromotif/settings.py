@@ -238,7 +238,7 @@ class DistilSettings(Section):
     same_start: bool = Field(
         False,
         description="all models of a skill begin with the same parameters and differ in the order of the "
-        "pairs, so that they can be averaged (maestromotif.rewards.soup)",
+        "pairs, so that their parameters could be averaged",
     )
     batch: int = Field(256, ge=1, description="pairs")
     learning_rate: float = Field(3e-3, gt=0)
