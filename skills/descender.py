@@ -4,7 +4,7 @@
 #   prompt: prompts/program.md
 #   prompt_sha256: 3de5496ead07663e50ad544ae1567ed7cb7b8b4c86a9af09acac512506bfdb87
 #   text: descender.md
-#   text_sha256: f2dad047a65d16c7ea696c9714b81b10e8e84cb4787d2103c6b0691148f1488e
+#   text_sha256: c9bfea9c3a9084b5a71591d381dbc5b7cdf80fbc3ca760aa958d39c375e00658
 #   score: null
 
 MAX_TURNS = 200

@@ -4,7 +4,7 @@
 #   prompt: prompts/program.md
 #   prompt_sha256: 3de5496ead07663e50ad544ae1567ed7cb7b8b4c86a9af09acac512506bfdb87
 #   text: discoverer.md
-#   text_sha256: 182a9402bde8b07fabd115a1881020a1f3d4796cc76266f96c301b6550593a69
+#   text_sha256: 89e98553b0ea5fba52ea9c7e2f317e4688c724589f4b7b859cc4c13370fb5bff
 #   score: null
 
 MAX_TURNS = 300

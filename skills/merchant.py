@@ -4,7 +4,7 @@
 #   prompt: prompts/program.md
 #   prompt_sha256: 3de5496ead07663e50ad544ae1567ed7cb7b8b4c86a9af09acac512506bfdb87
 #   text: merchant.md
-#   text_sha256: ff93eda78470840671490c9031198e62858d34a880756edf218105d8e4917ff6
+#   text_sha256: 3b6a6102ea0e7f49e759d76ea30a802f7055a866db0b02f8a906e61315f79cc3
 #   score: null
 
 MAX_TURNS = 200

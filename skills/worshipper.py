@@ -4,7 +4,7 @@
 #   prompt: prompts/program.md
 #   prompt_sha256: 3de5496ead07663e50ad544ae1567ed7cb7b8b4c86a9af09acac512506bfdb87
 #   text: worshipper.md
-#   text_sha256: c53f76107497684b453770ad0f391b9a364fb706cf502487478b71b410a00c3e
+#   text_sha256: 10b6133daa0dd4e020e2bb6d113625cff81032a67492557cf1ef961094b06813
 #   score: null
 
 MAX_TURNS = 200

@@ -22,6 +22,7 @@ import maestromotif
 from maestromotif import skill as skills
 from maestromotif.dashboard import evidence, replay, svg, wandb_run
 from maestromotif.dashboard.evidence import Evidence
+from maestromotif.pipeline import NOT_IN_KEYS
 from maestromotif.preferences.dataset import SOURCES
 from maestromotif.settings import Config
 from maestromotif.statistics import intervals_overlap
@@ -585,12 +586,11 @@ def agent_colour(name: str) -> str:
 
 
 def _config_text(config: Config) -> str:
-    """The config as YAML, without what only says where things lie on this machine."""
+    """The config as YAML, without what only says where things lie and how fast they go on this machine."""
     values = config.model_dump(mode="json")
-    values["run"].pop("root")
-    values["nethack"].pop("workers", None)
-    for key in ("path", "cache", "threads"):
-        values["language"].pop(key, None)
+    for key in NOT_IN_KEYS - {"run.name"}:
+        section, _, field = key.partition(".")
+        values[section].pop(field)
     return yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=100)
 
 

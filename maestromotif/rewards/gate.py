@@ -88,10 +88,7 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, An
             if not row.judged:
                 log.info("gate: %s: '%s' happened on %d steps: not judged", skill.name, row.event, row.steps)
         rows += own
-        problems += [
-            f"{what} {_advice(skill, event, config, inputs['distil'].path)}"
-            for event, what in _failures(own, config.gate)
-        ]
+        problems += [f"{what} {_advice(skill, event, config)}" for event, what in _failures(own, config.gate)]
     page = _page(rows, problems, config.gate)
     work.write_json(
         "gate.json",
@@ -222,7 +219,7 @@ def _failures(rows: Sequence[Row], settings: GateSettings) -> list[tuple[str, st
     return failures
 
 
-def _advice(skill: Skill, event: str, config: Config, distilled: Path) -> str:
+def _advice(skill: Skill, event: str, config: Config) -> str:
     """What may mend it."""
     change = "depth" if event in OF_DEPTH else event if event in COLUMNS else None
     if change is not None and change not in config.annotate.changes:
@@ -233,7 +230,7 @@ def _advice(skill: Skill, event: str, config: Config, distilled: Path) -> str:
     side = "bad" if event in skill.forbidden else "good"
     return (
         f"Say in {skill.path}, in plain words, that `{event}` is {side}; look at the captions that are "
-        f"rewarded most in {distilled / skill.name / 'card.json'} (top); a larger language.model, more "
+        f"rewarded most in distil/{skill.name}/card.json (top); a larger language.model, more "
         "annotate.captions or a higher reward.quantile_of may help."
     )
 
