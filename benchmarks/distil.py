@@ -4,7 +4,7 @@ python benchmarks/distil.py --torch-python PYTHON [--batches 3] [--rounds 3] [--
 
 PYTHON is an interpreter that has PyTorch, which is no dependency of this package; for example:
 
-    python -m venv /tmp/torch && /tmp/torch/bin/pip install torch==2.13.0 numpy
+    python -m venv .venv-torch && .venv-torch/bin/pip install torch==2.13.0 numpy
 
 Both learn five skills from 80,000, 80,000, 180,000, 121,000 and 200,000 pairs in batches of 1000 for 20
 epochs, as published, one model a skill, from the same made-up pairs: 6,000 distinct messages put together
