@@ -28,7 +28,6 @@ from maestromotif.preferences import dataset, gold
 from maestromotif.preferences.annotate import plan
 from maestromotif.preferences.answers import Judge
 from maestromotif.preferences.examine import examine
-from maestromotif.preferences.labels import label
 from maestromotif.preferences.quality import agreement, words
 from maestromotif.preferences.questions import about_pairs
 from maestromotif.progress import Progress
@@ -101,11 +100,11 @@ def ask_ours(config: Config, collected: Any, items: dataset.Items, judge: Judge)
     """The same of the config's own annotation."""
     task, settings = plan(config, collected), config.annotate
     calls, usable, kept_pairs, kept_labels = 0, 0, [], []
-    asked = task.all_questions()
+    asked = task.questions()
     with Progress("ours", len(asked), "questions", done=sum(judge.known(asked))) as progress:
         judge.ask(asked, progress)
     for skill in task.skills:
-        found = label(settings.method, skill.description, task.captions, task.pairs, judge, settings)
+        found = task.comparison(skill).label(judge)
         kept = found.keep(settings)
         calls, usable = calls + found.questions, usable + int(kept.sum())
         kept_pairs.append(found.pairs[kept])

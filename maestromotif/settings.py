@@ -130,7 +130,7 @@ class LanguageSettings(Section):
         None,
         description="downloaded weights; null: models in $MAESTROMOTIF_CACHE or ~/.cache/maestromotif",
     )
-    threads: int | None = Field(None, ge=1, description="gguf: null: one a core")
+    threads: int | None = Field(None, ge=1, description="gguf, and vllm on a CPU: null: one a core")
     context: int = Field(1024, ge=256, description="gguf and vllm: tokens of context")
     tensor_parallel: int | None = Field(
         None, ge=1, description="vllm: GPUs that share one copy of the model; null: the preset's, or 1"

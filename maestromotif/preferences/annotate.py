@@ -19,7 +19,7 @@ from maestromotif.preferences import dataset
 from maestromotif.preferences.answers import Judge, claimed
 from maestromotif.preferences.caption import COLUMNS, SENTENCES
 from maestromotif.preferences.dataset import Items
-from maestromotif.preferences.labels import Labelled, label, questions
+from maestromotif.preferences.labels import Comparison, Labelled
 from maestromotif.preferences.questions import CHOICES, Question, prompt_hash
 from maestromotif.progress import Progress, duration
 from maestromotif.settings import AnnotateSettings, Config
@@ -41,11 +41,12 @@ class Task:
     pairs: np.ndarray  # int32 [P, 2], indices of captions
     settings: AnnotateSettings
 
-    def questions(self, skill: Skill) -> list[Question]:
-        return questions(self.settings.method, skill.description, self.captions, self.pairs)
+    def comparison(self, skill: Skill) -> Comparison:
+        return Comparison(skill.description, self.captions, self.pairs, self.settings)
 
-    def all_questions(self) -> list[Question]:
-        return [question for skill in self.skills for question in self.questions(skill)]
+    def questions(self) -> list[Question]:
+        """What must be asked for all skills."""
+        return [question for skill in self.skills for question in self.comparison(skill).questions()]
 
 
 def plan(config: Config, collected: Artefact) -> Task:
@@ -66,14 +67,12 @@ def plan(config: Config, collected: Artefact) -> Task:
 def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, Any]:
     """The stage. Raises UserError if there is too little to judge or most answers are nonsense."""
     task, judge = plan(config, inputs["collect"]), Judge(config.language, config.annotate)
-    asked = task.all_questions()
+    asked = task.questions()
     with Progress("annotate", len(asked), "questions", done=sum(judge.known(asked))) as progress:
         judge.ask(asked, progress)
     figures = {}
     for skill in task.skills:
-        found = label(
-            task.settings.method, skill.description, task.captions, task.pairs, judge, task.settings
-        )
+        found = task.comparison(skill).label(judge)
         if found.nonsense > found.questions / 2:
             raise UserError(
                 f"language model {config.language.model}: {found.nonsense} of {found.questions} answers for "
@@ -101,7 +100,7 @@ def answer_shard(config: Config, collected: Artefact, share: tuple[int, int]) ->
 
     Raises UserError if another process is at work on the same shard.
     """
-    judge, asked = Judge(config.language, config.annotate), plan(config, collected).all_questions()
+    judge, asked = Judge(config.language, config.annotate), plan(config, collected).questions()
     before = sum(judge.known(asked))
     with claimed(judge, asked, share), Progress("annotate", len(asked), "questions", before) as progress:
         judge.ask(asked, progress, share)
@@ -114,10 +113,10 @@ def answer_shard(config: Config, collected: Artefact, share: tuple[int, int]) ->
 
 def dry_run(config: Config, collected: Artefact) -> str:
     """What the annotation would ask, and take, in words."""
-    judge, asked = Judge(config.language, config.annotate), plan(config, collected).all_questions()
+    judge, asked = Judge(config.language, config.annotate), plan(config, collected).questions()
     left = [question for question, known in zip(asked, judge.known(asked), strict=True) if not known]
     read = sum(len(turn["content"]) for question in left for turn in question.chat) // CHARACTERS_A_TOKEN
-    written = sum(1 if question.choices else config.annotate.thoughts for question in left)
+    written = sum(question.most_tokens for question in left)
     pace, price = judge.seconds_a_question(), config.annotate.price
     lines = [
         f"questions      {len(asked)}, of which {len(asked) - len(left)} are answered already",

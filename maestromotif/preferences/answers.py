@@ -26,6 +26,7 @@ import numpy as np
 from maestromotif.errors import UserError
 from maestromotif.language import backends
 from maestromotif.language.model import LanguageModel
+from maestromotif.language.weights import cache_folder
 from maestromotif.preferences.questions import Question
 from maestromotif.progress import Progress
 from maestromotif.settings import AnnotateSettings, LanguageSettings
@@ -44,7 +45,7 @@ class Judge:
     def __init__(self, language: LanguageSettings, settings: AnnotateSettings) -> None:
         self._language, self._settings = language, settings
         self.digest, self.licence = backends.identity(language)
-        self.folder = answers_folder(language, settings) / self.digest[:16]
+        self.folder = answers_folder(language, settings) / _model_folder(language, self.digest)
         name = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}.jsonl"
         self._own = self.folder / name  # what this object's model answers
         self._known: dict[str, Answer] = {}
@@ -59,6 +60,7 @@ class Judge:
             ) from error
 
     def known(self, questions: Sequence[Question]) -> list[bool]:
+        """Which of them need not be asked."""
         return [question.key in self._known for question in questions]
 
     def seconds_a_question(self) -> float | None:
@@ -102,7 +104,7 @@ class Judge:
         if choices:
             answers = model.answer_logprobs(chats, choices).tolist()
         else:
-            answers = list(model.complete(chats, self._settings.thoughts, 0.0, 0))
+            answers = list(model.complete(chats, questions[0].most_tokens, 0.0, 0))
         chunk = {question.key: answer for question, answer in zip(questions, answers, strict=True)}
         seconds = time.monotonic() - started
         line = {
@@ -132,11 +134,15 @@ class Judge:
 
 
 def answers_folder(language: LanguageSettings, settings: AnnotateSettings) -> Path:
-    from maestromotif.language.weights import cache_folder
-
+    """Where the answers of all models are remembered."""
     if settings.answers is not None:
         return Path(settings.answers).expanduser()
     return cache_folder(language).parent / "answers"
+
+
+def _model_folder(language: LanguageSettings, digest: str) -> str:
+    """A server's answers depend on how many likely tokens it is asked for: others have no probability."""
+    return digest[:16] + (f"-top-{language.top_logprobs}" if language.backend == "server" else "")
 
 
 @contextlib.contextmanager

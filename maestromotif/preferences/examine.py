@@ -7,8 +7,7 @@ gold set's questions once more from an empty memory, to see whether the answers 
 """
 
 import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,30 +15,14 @@ import numpy as np
 from maestromotif.preferences import counterfactual, dataset, gold, oracle, quality
 from maestromotif.preferences.annotate import Task, plan
 from maestromotif.preferences.answers import Judge
-from maestromotif.preferences.labels import Labelled, label, questions
+from maestromotif.preferences.labels import Comparison
+from maestromotif.preferences.questions import Question
 from maestromotif.progress import Progress
 from maestromotif.settings import AnnotateSettings, Config
 from maestromotif.skill import Skill, load_all
 from maestromotif.store import Artefact
 
 PROBES = 5  # counterfactual pairs a clause
-
-
-@dataclass(frozen=True)
-class _Asked:
-    """Pairs of captions that a skill's judge is asked about beyond the run's own."""
-
-    goal: str
-    captions: list[str]
-    pairs: np.ndarray  # int32 [P, 2], indices of captions
-    settings: AnnotateSettings
-
-    def ask(self, judge: Judge, progress: Progress) -> None:
-        asked = questions(self.settings.method, self.goal, self.captions, self.pairs)
-        judge.ask(asked, progress)
-
-    def label(self, judge: Judge) -> Labelled:
-        return label(self.settings.method, self.goal, self.captions, self.pairs, judge, self.settings)
 
 
 def examine(config: Config, collected: Artefact | None, again: bool = False) -> dict[str, dict[str, Any]]:
@@ -50,52 +33,53 @@ def examine(config: Config, collected: Artefact | None, again: bool = False) -> 
     settings = config.annotate
     judge = Judge(config.language, settings)
     task = plan(config, collected) if collected else None
-    skills = load_all(config.skills_folder, config.skills)
     golden = {
         name: gold.decidable(pairs, settings.changes)
         for name, pairs in gold.load_all(config.skills_folder, config.skills).items()
     }
+    skills = load_all(config.skills_folder, config.skills)
     probes = {skill.name: _probes(skill, task, config) for skill in skills}
+    by_hand = {
+        skill.name: Comparison(
+            skill.description, *gold.asked(golden[skill.name][0], settings.changes), settings
+        )
+        for skill in skills
+    }
+    clauses = {skill.name: _clauses(skill, probes[skill.name], settings) for skill in skills}
+    _ask(judge, [*by_hand.values(), *clauses.values()], task.questions() if task else [])
+
     found = {}
-    total = sum(2 * (len(golden[skill.name][0]) + len(probes[skill.name])) for skill in skills)
-    with Progress("quality", total, "questions") as progress:
-        for skill in skills:
-            pairs, left_out = golden[skill.name]
-            hand = _Asked(skill.description, *gold.asked(pairs, settings.changes), settings)
-            hand.ask(judge, progress)
-            clauses = _Asked(
-                skill.description,
-                [caption for probe in probes[skill.name] for caption in (probe.a, probe.b)],
-                np.arange(2 * len(probes[skill.name]), dtype=np.int32).reshape(-1, 2),
-                settings,
+    for skill in skills:
+        pairs, left_out = golden[skill.name]
+        figures: dict[str, Any] = _own_figures(skill, task, judge) if task else {"pairs": 0, "by_kind": {}}
+        if pairs:
+            labelled = by_hand[skill.name].label(judge)
+            figures["gold"] = quality.gold_figures(
+                pairs,
+                quality.Answers(labelled.margin, labelled.odds),
+                tie_margin=settings.tie_margin,
+                keep_margin=settings.keep_margin,
+                left_out=left_out,
             )
-            clauses.ask(judge, progress)
-            figures: dict[str, Any] = {"pairs": 0, "by_kind": {}}
-            if task is not None:
-                judge.ask(task.questions(skill), progress)
-                figures = _own_figures(skill, task, judge)
-            if pairs:
-                labelled = hand.label(judge)
-                figures["gold"] = quality.gold_figures(
-                    pairs,
-                    quality.Answers(labelled.margin, labelled.odds),
-                    tie_margin=settings.tie_margin,
-                    keep_margin=settings.keep_margin,
-                    left_out=left_out,
-                )
-                if again:
-                    figures["repeat"] = _repeat(config, hand, labelled, progress)
-            if probes[skill.name]:
-                figures["counterfactuals"] = counterfactual.figures(
-                    probes[skill.name], clauses.label(judge).margin
-                )
-            found[skill.name] = figures
+            if again:
+                figures["repeat"] = _repeat(config, by_hand[skill.name], labelled.margin)
+        if probes[skill.name]:
+            margin = clauses[skill.name].label(judge).margin
+            figures["counterfactuals"] = counterfactual.figures(probes[skill.name], margin)
+        found[skill.name] = figures
     return found
 
 
+def _ask(judge: Judge, comparisons: Iterable[Comparison], further: Iterable[Question] = ()) -> None:
+    """Have all answered that is not known yet."""
+    asked = {one.key: one for comparison in comparisons for one in comparison.questions()}
+    questions = list((asked | {one.key: one for one in further}).values())
+    with Progress("quality", len(questions), "questions", done=sum(judge.known(questions))) as progress:
+        judge.ask(questions, progress)
+
+
 def _own_figures(skill: Skill, task: Task, judge: Judge) -> dict[str, Any]:
-    settings = task.settings
-    labelled = label(settings.method, skill.description, task.captions, task.pairs, judge, settings)
+    settings, labelled = task.settings, task.comparison(skill).label(judge)
     messages = [dataset.text(task.items.message(item)) for item in task.drawn.tolist()]
     changes = task.items.changes[task.drawn]
     kinds = [oracle.kind(message, one) for message, one in zip(messages, changes.tolist(), strict=True)]
@@ -122,9 +106,14 @@ def _probes(skill: Skill, task: Task | None, config: Config) -> Sequence[counter
     return counterfactual.probes(skill.name, observations, config.annotate.changes, PROBES, random)
 
 
-def _repeat(config: Config, asked: _Asked, labelled: Labelled, progress: Progress) -> quality.Figure:
+def _clauses(skill: Skill, probes: Sequence[counterfactual.Probe], settings: AnnotateSettings) -> Comparison:
+    captions = [caption for probe in probes for caption in (probe.a, probe.b)]
+    pairs = np.arange(len(captions), dtype=np.int32).reshape(-1, 2)
+    return Comparison(skill.description, captions, pairs, settings)
+
+
+def _repeat(config: Config, comparison: Comparison, margin: np.ndarray) -> quality.Figure:
     with tempfile.TemporaryDirectory(prefix="maestromotif-answers-") as empty:
-        settings = config.annotate.model_copy(update={"answers": empty})
-        fresh = Judge(config.language, settings)
-        asked.ask(fresh, progress)
-        return quality.repeat(labelled.margin, asked.label(fresh).margin, settings.tie_margin)
+        fresh = Judge(config.language, config.annotate.model_copy(update={"answers": empty}))
+        _ask(fresh, [comparison])
+        return quality.repeat(margin, comparison.label(fresh).margin, config.annotate.tie_margin)

@@ -16,7 +16,7 @@ import numpy as np
 
 from maestromotif.errors import UserError
 from maestromotif.preferences.answers import Judge
-from maestromotif.preferences.labels import label, questions
+from maestromotif.preferences.labels import Comparison
 from maestromotif.progress import Progress
 from maestromotif.settings import Config
 from maestromotif.skill import load
@@ -31,18 +31,14 @@ class Pair(NamedTuple):
 def judge_file(config: Config, path: Path) -> Iterator[str]:
     """A line of JSON for each line of the file. Raises UserError with file and line for one that is wrong."""
     pairs = read(path)
-    goals = [_goal(config, pair.skill) for pair in pairs]
     judge, settings = Judge(config.language, config.annotate), config.annotate
     one = np.array([[0, 1]])  # of the two captions, the only pair
-    asked = [
-        question
-        for pair, goal in zip(pairs, goals, strict=True)
-        for question in questions(settings.method, goal, pair[1:], one)
-    ]
+    comparisons = [Comparison(_goal(config, pair.skill), pair[1:], one, settings) for pair in pairs]
+    asked = [question for comparison in comparisons for question in comparison.questions()]
     with Progress("judge", len(asked), "questions", done=sum(judge.known(asked))) as progress:
         judge.ask(asked, progress)
-    for pair, goal in zip(pairs, goals, strict=True):
-        found = label(settings.method, goal, pair[1:], one, judge, settings)
+    for comparison in comparisons:
+        found = comparison.label(judge)
         margin = float(found.margin[0])
         if math.isnan(margin):
             verdict: dict[str, Any] = {"label": None, "margin": None, "consistent": False}

@@ -7,7 +7,7 @@ import numpy as np
 
 from maestromotif.preferences import quality
 from maestromotif.preferences.answers import Judge
-from maestromotif.preferences.questions import Method, Question, about_captions, about_pairs, decision
+from maestromotif.preferences.questions import CHOICES, Question, about_captions, about_pairs, decision
 from maestromotif.settings import AnnotateSettings
 
 CERTAIN = 3.0  # log-odds that a written decision counts as
@@ -19,7 +19,7 @@ class Labelled:
 
     pairs: int [P, 2], indices of captions. margin: float64 [P], log-odds of the first being the better; of
     pairwise answers the mean of both orders, NaN where an answer was nonsense. consistent: bool [P], whether
-    both orders prefer the same one (pointwise scores do so by their nature).
+    both orders say the same (`quality.consistent`; pointwise scores do so by their nature).
     odds: float64 [P, 2], log-odds of the one named first in either order, None for pointwise.
     score: float64 [captions], pointwise log-odds of Yes, or else by how much a caption is better than those
     it was compared with, on average; NaN where nothing is known. nonsense: how many questions were answered
@@ -44,39 +44,43 @@ class Labelled:
         return quality.labels(self.margin, settings.tie_margin).astype(np.float32)
 
 
-def questions(method: Method, goal: str, captions: Sequence[str], pairs: np.ndarray) -> list[Question]:
-    """What must be asked to label these pairs (int [P, 2]) of captions."""
-    if method == "pointwise":
-        return about_captions(goal, captions)
-    return about_pairs(method, goal, ([captions[a], captions[b]] for a, b in pairs.tolist()))
+@dataclass(frozen=True)
+class Comparison:
+    """Captions that are to be compared by what one skill wants."""
 
+    goal: str  # the skill's text
+    captions: Sequence[str]
+    pairs: np.ndarray  # int [P, 2], indices of captions
+    settings: AnnotateSettings
 
-def label(
-    method: Method,
-    goal: str,
-    captions: Sequence[str],
-    pairs: np.ndarray,
-    judge: Judge,
-    settings: AnnotateSettings,
-) -> Labelled:
-    """Labels from answers that the judge has given; see `questions`."""
-    asked = questions(method, goal, captions, pairs)
-    if method == "reasoned":
-        odds, good, mass = _decisions(judge.written(asked))
-    else:
-        logprobs = np.round(judge.logprobs(asked), 4)
-        probability = np.exp(logprobs).sum(1)
-        good = np.isfinite(logprobs).all(1) & (probability >= settings.answer_mass)
-        odds = np.where(good, np.nan_to_num(logprobs[:, 0] - logprobs[:, 1], posinf=0, neginf=0), np.nan)
-        mass = float(probability[good].mean()) if good.any() else 0.0
-    nonsense = int(np.sum(~good))
-    if method == "pointwise":
-        margin = np.round(odds[pairs[:, 0]] - odds[pairs[:, 1]], 4)
-        return Labelled(pairs, margin, np.isfinite(margin), None, odds, len(asked), nonsense, mass)
-    both = odds.reshape(-1, 2)
-    margin, consistent = (both[:, 0] - both[:, 1]) / 2, both[:, 0] * both[:, 1] < 0
-    score = _mean_margin(pairs, margin, len(captions))
-    return Labelled(pairs, margin, consistent, both, score, len(asked), nonsense, mass)
+    def questions(self) -> list[Question]:
+        """What must be asked to label the pairs."""
+        method = self.settings.method
+        if method == "pointwise":
+            return about_captions(self.goal, self.captions)
+        pairs = ([self.captions[a], self.captions[b]] for a, b in self.pairs.tolist())
+        return about_pairs(method, self.goal, pairs, 1 if CHOICES[method] else self.settings.thoughts)
+
+    def label(self, judge: Judge) -> Labelled:
+        """Labels from the answers that the judge has given to `questions`."""
+        asked, pairs, settings = self.questions(), self.pairs, self.settings
+        if settings.method == "reasoned":
+            odds, good, mass = _decisions(judge.written(asked))
+        else:
+            logprobs = np.round(judge.logprobs(asked), 4)
+            probability = np.exp(logprobs).sum(1)
+            good = np.isfinite(logprobs).all(1) & (probability >= settings.answer_mass)
+            odds = np.full(len(asked), np.nan)
+            odds[good] = logprobs[good, 0] - logprobs[good, 1]
+            mass = float(probability[good].mean()) if good.any() else 0.0
+        nonsense = int(np.sum(~good))
+        if settings.method == "pointwise":
+            margin = np.round(odds[pairs[:, 0]] - odds[pairs[:, 1]], 4)
+            return Labelled(pairs, margin, np.isfinite(margin), None, odds, len(asked), nonsense, mass)
+        both = odds.reshape(-1, 2)
+        margin, consistent = (both[:, 0] - both[:, 1]) / 2, quality.consistent(both, settings.tie_margin)
+        score = _mean_margin(pairs, margin, len(self.captions))
+        return Labelled(pairs, margin, consistent, both, score, len(asked), nonsense, mass)
 
 
 def _mean_margin(pairs: np.ndarray, margin: np.ndarray, captions: int) -> np.ndarray:

@@ -43,13 +43,20 @@ class Answers:
         answered: np.ndarray = np.isfinite(self.margin)
         return answered
 
-    @property
-    def consistent(self) -> np.ndarray:
-        """Whether both orders prefer the same one, or neither any, bool [P]; pointwise all are alike."""
-        if self.odds is None:
-            return self.answered
-        same: np.ndarray = self.answered & (np.sign(self.odds[:, 0]) == -np.sign(self.odds[:, 1]))
-        return same
+    def consistent(self, tie_margin: float) -> np.ndarray:
+        """Whether both orders say the same, bool [P]; pointwise scores do so by their nature."""
+        return self.answered if self.odds is None else consistent(self.odds, tie_margin)
+
+
+def consistent(odds: np.ndarray, tie_margin: float) -> np.ndarray:
+    """Whether both orders prefer the same one, or neither any by `tie_margin` log-odds, bool [P].
+
+    odds: float64 [P, 2], log-odds of the one named first in either order. A judge that says "the first" both
+    times has a mean margin near 0 as for a tie, but has told nothing.
+    """
+    prefer_same = np.sign(odds[:, 0]) == -np.sign(odds[:, 1])
+    same: np.ndarray = np.isfinite(odds).all(1) & (prefer_same | (np.abs(odds) < tie_margin).all(1))
+    return same
 
 
 # ------------------------------------------------------------------------------------------- figures
@@ -82,7 +89,7 @@ def mean(values: np.ndarray) -> Figure:
     return {"mean": round(centre, 4), "low": round(low, 4), "high": round(high, 4), "n": n}
 
 
-def order(answers: Answers) -> dict[str, Figure] | None:
+def order(answers: Answers, tie_margin: float) -> dict[str, Figure] | None:
     """What the order of the two captions does; None for pointwise scores.
 
     same: the share of pairs of which both orders prefer the same one. first: how often the one named first is
@@ -93,7 +100,7 @@ def order(answers: Answers) -> dict[str, Figure] | None:
     odds = answers.odds[answers.answered]
     # Both answers to a pair go together, so that the interval counts pairs and not answers.
     return {
-        "same": share(answers.consistent[answers.answered]),
+        "same": share(answers.consistent(tie_margin)[answers.answered]),
         "first": mean((np.sign(odds) + 1).mean(1) / 2),
         "bias": mean(odds.mean(1)),
     }
@@ -161,12 +168,11 @@ def curate(
     """Which pairs teach a reward model, bool [P]: answered, alike in both orders, with a margin of `least`.
 
     consistent: bool [P], or None for pointwise scores, which are alike by their nature. Ties, pairs with a
-    margin below `tie_margin`, are labels of their own and kept; the default knows none.
+    margin below `tie_margin`, are labels of their own and need no margin; the default knows none.
     """
     size = np.abs(margin)
-    sure = (size >= least) if consistent is None else (size >= least) & consistent
-    kept: np.ndarray = np.isfinite(margin) & (sure | (size < tie_margin))
-    return kept
+    kept: np.ndarray = np.isfinite(margin) & ((size >= least) | (size < tie_margin))
+    return kept if consistent is None else kept & consistent
 
 
 def by_kind(kinds: Sequence[tuple[str, str]], of: Callable[[np.ndarray], Any]) -> dict[str, Any]:
@@ -228,14 +234,14 @@ def figures(
     [P], margins of a second pass, None if there was none.
     """
     margin, answered = answers.margin, answers.answered
-    kept = curate(margin, answers.consistent, keep_margin, tie_margin)
+    kept = curate(margin, answers.consistent(tie_margin), keep_margin, tie_margin)
 
     def part(of: np.ndarray) -> dict[str, Any]:
         told = of & answered
         found: dict[str, Any] = {
             "unanswered": share(~answered[of]),
             "ties": share(labels(margin[told], tie_margin) == 0.5),
-            "same": None if answers.odds is None else share(answers.consistent[told]),
+            "same": None if answers.odds is None else share(answers.consistent(tie_margin)[told]),
             "kept": share(kept[of]),
         }
         if oracle is not None:
@@ -248,7 +254,7 @@ def figures(
         "pairs": len(margin),
         **part(everything),
         "nonsense": share_of(*nonsense) if nonsense else None,
-        "order": order(answers),
+        "order": order(answers, tie_margin),
         "repeat": None if again is None else repeat(margin, again, tie_margin),
         "curve": None if oracle is None else curve(margin, oracle),
         "by_kind": by_kind(answers.kinds, part) if answers.kinds else {},
@@ -265,7 +271,7 @@ def gold_figures(
     much that is; the more it keeps out, the less its agreement says about the whole.
     """
     target = np.array([pair.target for pair in pairs], np.float64)
-    kept = curate(answers.margin, answers.consistent, keep_margin, tie_margin)
+    kept = curate(answers.margin, answers.consistent(tie_margin), keep_margin, tie_margin)
 
     def part(of: np.ndarray) -> dict[str, Any]:
         return {

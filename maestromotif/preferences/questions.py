@@ -45,29 +45,33 @@ _DECISION = re.compile(r"answer\W{0,5}(1|2|none)\b", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Question:
-    """A chat that ends with the model's turn, and the answers it chooses from; without any it writes."""
+    """A chat that ends with the model's turn, and the answers it chooses from.
+
+    Without choices it writes, at most `most_tokens` tokens.
+    """
 
     chat: Chat
     choices: tuple[str, ...]
+    most_tokens: int = 1
 
     @property
     def key(self) -> str:
         """The same for the same question, whoever asks it."""
-        words = json.dumps([self.chat, self.choices], ensure_ascii=False)
+        words = json.dumps([self.chat, self.choices or self.most_tokens], ensure_ascii=False)
         return hashlib.sha256(words.encode()).hexdigest()[:32]
 
 
 def about_captions(goal: str, captions: Iterable[str]) -> list[Question]:
     """A pointwise question about each caption."""
-    return [_question("pointwise", goal, caption=caption) for caption in captions]
+    return [_question("pointwise", goal, 1, caption=caption) for caption in captions]
 
 
 def about_pairs(
-    method: Literal["pairwise", "reasoned"], goal: str, pairs: Iterable[Sequence[str]]
+    method: Literal["pairwise", "reasoned"], goal: str, pairs: Iterable[Sequence[str]], most_tokens: int = 1
 ) -> list[Question]:
     """Two questions about each pair of captions: in this order, and in the other."""
     both = ((first, second) for a, b in pairs for first, second in ((a, b), (b, a)))
-    return [_question(method, goal, first=first, second=second) for first, second in both]
+    return [_question(method, goal, most_tokens, first=first, second=second) for first, second in both]
 
 
 def decision(written: str) -> int | None:
@@ -82,10 +86,10 @@ def prompt_hash() -> str:
     return hashlib.sha256(json.dumps(words, sort_keys=True).encode()).hexdigest()
 
 
-def _question(method: Method, goal: str, **told: str) -> Question:
+def _question(method: Method, goal: str, most_tokens: int, **told: str) -> Question:
     system, asked = _WORDS[method]
     chat: Chat = [
         {"role": "system", "content": _SYSTEM + system},
         {"role": "user", "content": asked.format(goal=" ".join(goal.split()), **told)},
     ]
-    return Question(chat, CHOICES[method])
+    return Question(chat, CHOICES[method], most_tokens)

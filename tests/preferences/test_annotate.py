@@ -147,7 +147,9 @@ def remembered(folder: Path) -> list[dict[str, Any]]:
 def odds_of(config: Config, collected: Artefact, skill: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Log-odds of the first choice, and the probability of both, of every question about a skill."""
     task = annotate.plan(config, collected)
-    logprobs = Judge(config.language, config.annotate).logprobs(task.questions(task.skills[skill]))
+    logprobs = Judge(config.language, config.annotate).logprobs(
+        task.comparison(task.skills[skill]).questions()
+    )
     return logprobs[:, 0] - logprobs[:, 1], np.exp(logprobs).sum(1)
 
 
@@ -189,7 +191,7 @@ def test_two_shards_at_once_are_as_one(
 
 def test_a_shard_that_is_at_work_is_refused(collected: Artefact, tmp_path: Path) -> None:
     config = configured(tmp_path)
-    judge, asked = Judge(config.language, config.annotate), annotate.plan(config, collected).all_questions()
+    judge, asked = Judge(config.language, config.annotate), annotate.plan(config, collected).questions()
     with claimed(judge, asked, (1, 2)):
         with pytest.raises(UserError, match=rf"shard 1/2 .* at work already: process {os.getpid()} on"):
             annotate.answer_shard(config, collected, (1, 2))
@@ -222,7 +224,7 @@ def test_a_line_cut_short_is_asked_again(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     config = configured(tmp_path / "answers")
-    asked = annotate.plan(config, collected).all_questions()
+    asked = annotate.plan(config, collected).questions()
     keys = {question.key for question in asked}
     first_lines = {path: json.loads(whole_lines(path)[0]) for path in answers.glob("*/*.jsonl")}
     source = next(path for path, line in first_lines.items() if keys >= set(line["answers"]))
@@ -273,7 +275,8 @@ def test_pairwise_asks_in_both_orders(collected: Artefact, answers: Path, tmp_pa
     odds, _ = odds_of(config, collected)
     odds = odds.reshape(4, 2)
     margin, consistent = (odds[:, 0] - odds[:, 1]) / 2, np.sign(odds[:, 0]) == -np.sign(odds[:, 1])
-    kept = consistent | (np.abs(margin) < config.annotate.tie_margin)
+    consistent |= (np.abs(odds) < config.annotate.tie_margin).all(1)
+    kept = consistent
     with np.load(tmp_path / "descender" / "preferences.npz") as file:
         np.testing.assert_allclose(file["margin"], margin[kept], atol=1e-3)
     assert quality["left_out"] == (~kept).sum()

@@ -48,12 +48,12 @@ def test_a_mean_of_many_values_needs_no_resampling() -> None:
 
 
 def test_order() -> None:
-    found = quality.order(Answers(MARGIN, ODDS))
+    found = quality.order(Answers(MARGIN, ODDS), 0.0)
     assert found is not None
     assert near(found["same"], 2 / 4, 4)
     assert near(found["first"], (1 + 0 + 1 + 2) / 8, 4)  # answers for the one named first
     assert near(found["bias"], (0.5 - 2 - 0.1 + 2.5) / 4, 4)
-    assert quality.order(Answers(MARGIN)) is None
+    assert quality.order(Answers(MARGIN), 0.0) is None
 
 
 def test_labels_and_repeats() -> None:
@@ -84,9 +84,17 @@ def test_the_margin_curve() -> None:
 
 
 def test_curation() -> None:
-    kept = quality.curate(MARGIN, Answers(MARGIN, ODDS).consistent, least=1.0, tie_margin=0.5)
+    kept = quality.curate(MARGIN, Answers(MARGIN, ODDS).consistent(0.5), least=1.0, tie_margin=0.5)
     np.testing.assert_array_equal(kept, [True, False, True, False, False])  # alike; bias; tie; bias; nonsense
     np.testing.assert_array_equal(quality.curate(MARGIN, None, least=1.2), [True, False, False, True, False])
+
+
+def test_a_place_that_decides_is_no_tie() -> None:
+    """Twice "the first" has the mean margin of a tie; only twice "hardly any difference" is one."""
+    odds = np.array([[3.0, 3.0], [0.04, 0.03], [0.0, 0.0], [2.0, -1.0], [NAN, 1.0]])
+    assert quality.consistent(odds, 0.1).tolist() == [False, True, True, True, False]
+    kept = quality.curate((odds[:, 0] - odds[:, 1]) / 2, quality.consistent(odds, 0.1), 0.5, 0.1)
+    assert kept.tolist() == [False, True, True, True, False]
 
 
 def test_by_kind_counts_a_pair_for_both_of_its_kinds() -> None:
