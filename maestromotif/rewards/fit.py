@@ -7,10 +7,11 @@ Bradley-Terry with soft labels. For a pair (i, j) with label y = P(i preferred):
 
 With y = 1/2 for ties this is the loss of the paper (section 3.1, from Motif).
 
-The M = K * J members (skills, seeds) are one program, vmapped over their stacked parameters; an epoch is
-one scan. What a member learns is a function of the run's seed, its skill's name and its own seed, whoever
-learns beside it. Its parameters are those of the epoch with the lowest held-out loss. When that has not
-improved for `distil.patience` epochs, later ones do not count, and when no member is left the loop ends.
+The M learners (skills and seeds; halves of the labels; experts) are one program, vmapped over their stacked
+parameters; an epoch is one scan. What one learns is a function of the run's seed, its name, its own seed and
+where it begins, whoever learns beside it. Its parameters are those of the epoch with the lowest held-out
+loss. When that has not improved for `distil.patience` epochs, later ones do not count, and when no learner is
+left the loop ends.
 """
 
 import hashlib
@@ -39,6 +40,24 @@ from maestromotif.store import writing
 
 SCORED = 512  # captions scored at once
 SECONDS_BETWEEN_CHECKPOINTS = 30.0
+
+
+@dataclass(frozen=True)
+class Learner:
+    """Who is to learn, and from what: pairs int32 [P, 2] of captions with labels float32 [P].
+
+    learned, held_out: int [<= P], rows of pairs: what it learns from, a row as often as it is listed, and
+    what its epochs are compared on (none: the last one is taken). start: its first parameters, without a
+    leading axis. name and seed choose its random numbers.
+    """
+
+    name: str
+    seed: int
+    start: Params
+    pairs: np.ndarray
+    labels: np.ndarray
+    learned: np.ndarray
+    held_out: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -80,38 +99,59 @@ def train(
     seed: int,
     checkpoint: Path | None = None,
 ) -> list[list[Member]]:
-    """Learns `settings.seeds` models of each skill.
+    """Learns `settings.seeds` models of each skill from the pairs of captions that are not held out.
+
+    checkpoint: as in `learn`. Raises UserError if a skill has no such pair.
+    """
+    learners = []
+    for k, skill in enumerate(skills):
+        learned = np.flatnonzero(judged.within(k, ~judged.held_out))
+        if not len(learned):
+            raise UserError(
+                f"skill '{skill}': no labelled pair is left to train on; raise annotate.pairs, or lower "
+                "distil.held_out"
+            )
+        held_out = np.flatnonzero(judged.within(k, judged.held_out))
+        for j in range(settings.seeds):
+            start = start_of(settings.network, skill, seed, 0 if settings.same_start else j)
+            learners.append(Learner(skill, j, start, judged.pairs[k], judged.labels[k], learned, held_out))
+    members = learn(judged, learners, settings, seed, checkpoint)
+    return [members[k * settings.seeds : (k + 1) * settings.seeds] for k in range(len(skills))]
+
+
+def start_of(network: Network, skill: str, seed: int, number: int) -> Params:
+    """What a skill's model with this number begins from, a function of the run's seed and these alone."""
+    key = jax.random.fold_in(jax.random.key(seed), zlib.crc32(skill.encode()))
+    return initial(network, jax.random.fold_in(key, number))
+
+
+def learn(
+    judged: Judged,
+    learners: Sequence[Learner],
+    settings: DistilSettings,
+    seed: int,
+    checkpoint: Path | None = None,
+) -> list[Member]:
+    """What each of the M learners comes to; of `judged` only the captions are used.
 
     checkpoint: a file that is written every half a minute or so, and read if it is there.
     """
     network = settings.network
     captions = Captions(network, judged)
-    members = [(k, j) for k in range(len(skills)) for j in range(settings.seeds)]
-    train_rows = [np.flatnonzero(judged.within(k, ~judged.held_out)) for k, _ in members]
-    for (k, _), rows in zip(members, train_rows, strict=True):
-        if not len(rows):
-            raise UserError(
-                f"skill '{skills[k]}': no labelled pair is left to train on; raise annotate.pairs, or lower "
-                "distil.held_out"
-            )
-    pairs, labels = [judged.pairs[k] for k, _ in members], [judged.labels[k] for k, _ in members]
-    batch = min(settings.batch, max(map(len, train_rows)))
-    params = _start(network, skills, settings, seed)
-    ancestry = [
-        ancestry_of(network, jax.tree.map(lambda leaf, m=m: leaf[m], params)) for m in range(len(members))
-    ]
+    batch = min(settings.batch, max(len(one.learned) for one in learners))
+    params: Params = dict(jax.tree.map(lambda *leaves: jnp.stack(leaves), *[one.start for one in learners]))
     optimiser = optax.adamw(settings.learning_rate, weight_decay=settings.weight_decay)
     table = jnp.asarray(captions.features, jnp.uint16)
     every = _groups(captions, np.arange(captions.count))
-    tested = _tested(judged, captions, [k for k, _ in members])
-    untested: np.ndarray = np.logical_not(tested[-1].any(1))
+    tested = _tested(captions, learners)
+    untested = np.array([not len(one.held_out) for one in learners])
     sizes = Sizes()
     state: dict[str, Any] = {
         "params": params,
         "optimiser": jax.vmap(optimiser.init)(params),
         "best": params,
-        "loss": np.full(len(members), np.inf),
-        "from": np.zeros(len(members), np.int64),
+        "loss": np.full(len(learners), np.inf),
+        "from": np.zeros(len(learners), np.int64),
         "epoch": 0,
         "sizes": {},
     }
@@ -120,11 +160,13 @@ def train(
         sizes = Sizes(state["sizes"])
 
     def prepare(epoch: int) -> Batch:
-        # The numbers of (what for, run, member's seed, skill, epoch) make a generator of their own.
+        # The numbers of (what for, run, its seed, its name, epoch) make a generator of their own.
         randoms = [
-            np.random.default_rng([seed, 4, j, zlib.crc32(skills[k].encode()), epoch]) for k, j in members
+            np.random.default_rng([seed, 4, one.seed, zlib.crc32(one.name.encode()), epoch])
+            for one in learners
         ]
-        orders = [random.permutation(rows) for random, rows in zip(randoms, train_rows, strict=True)]
+        orders = [random.permutation(one.learned) for random, one in zip(randoms, learners, strict=True)]
+        pairs, labels = [one.pairs for one in learners], [one.labels for one in learners]
         return captions.epoch(orders, pairs, labels, batch, settings.hide_message, randoms, sizes)
 
     patience = settings.patience or settings.epochs
@@ -156,31 +198,17 @@ def train(
                 saved = time.monotonic()
     best = jax.tree.map(np.asarray, state["best"])
     scores = np.asarray(_scores(network, best, table, every))[:, : captions.count]
-    learned_models = [
+    return [
         Member(
-            seed=j,
-            ancestry=ancestry[m],
+            seed=one.seed,
+            ancestry=ancestry_of(network, one.start),
             params=jax.tree.map(lambda leaf, m=m: leaf[m], best),
             epoch=int(state["from"][m]),
             loss=None if untested[m] else float(state["loss"][m]),
             scores=scores[m],
         )
-        for m, (_, j) in enumerate(members)
+        for m, one in enumerate(learners)
     ]
-    return [learned_models[k * settings.seeds : (k + 1) * settings.seeds] for k in range(len(skills))]
-
-
-def _start(network: Network, skills: Sequence[str], settings: DistilSettings, seed: int) -> Params:
-    """Parameters [M, ...] of all members; with `same_start` those of a skill are equal."""
-    keys = [
-        jax.random.fold_in(
-            jax.random.fold_in(jax.random.key(seed), zlib.crc32(skill.encode())),
-            0 if settings.same_start else j,
-        )
-        for skill in skills
-        for j in range(settings.seeds)
-    ]
-    return dict(jax.vmap(partial(initial, network))(jnp.stack(keys)))
 
 
 # --------------------------------------------------------------------------------------------- compiled
@@ -281,19 +309,20 @@ class _Exact(Sizes):
 
 
 def _tested(
-    judged: Judged, captions: Captions, skill_of: Sequence[int]
+    captions: Captions, learners: Sequence[Learner]
 ) -> tuple[Shown, np.ndarray, np.ndarray, np.ndarray]:
-    """The held-out captions and each member's pairs of them [M, P, 2], labels and weights [M, P]."""
-    which = np.flatnonzero(judged.held_out)
+    """The held-out captions of all, and each one's pairs of them [M, P, 2], labels and weights [M, P]."""
+    which = np.unique(np.concatenate([one.pairs[one.held_out].reshape(-1) for one in learners]))
+    which = which if len(which) else np.zeros(1, np.int64)
     place = np.zeros(captions.count, np.int32)
     place[which] = np.arange(len(which))
-    rows = [np.flatnonzero(judged.within(k, judged.held_out)) for k in skill_of]
-    most = max(1, *map(len, rows)) if len(rows) > 1 else max(1, len(rows[0]))
-    pairs = np.zeros((len(rows), most, 2), np.int32)
-    label, weight = np.zeros((2, len(rows), most), np.float32)
-    for m, (k, own) in enumerate(zip(skill_of, rows, strict=True)):
-        pairs[m, : len(own)] = place[judged.pairs[k][own]]
-        label[m, : len(own)] = judged.labels[k][own]
+    most = max(1, *(len(one.held_out) for one in learners))
+    pairs = np.zeros((len(learners), most, 2), np.int32)
+    label, weight = np.zeros((2, len(learners), most), np.float32)
+    for m, one in enumerate(learners):
+        own = one.held_out
+        pairs[m, : len(own)] = place[one.pairs[own]]
+        label[m, : len(own)] = one.labels[own]
         weight[m, : len(own)] = 1
     return _groups(captions, which), pairs, label, weight
 
