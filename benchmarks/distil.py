@@ -96,7 +96,7 @@ class SameNetwork:
             network="published", batch=1000, seeds=1, learning_rate=1e-5, weight_decay=0, hide_message=0
         )
         self.judged, self.batches = judged, batches
-        self.captions, self.sizes = Captions("published", judged), Sizes()
+        self.captions, self.sizes = Captions("published", judged.messages, judged.changes), Sizes()
         self.table = jnp.asarray(self.captions.features, jnp.uint16)
         self.params = fit._start("published", list(PAIRS), self.settings, 0)
         self.optimiser = optax.adamw(self.settings.learning_rate, weight_decay=0)

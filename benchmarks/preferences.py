@@ -28,7 +28,7 @@ from maestromotif.preferences import dataset, gold
 from maestromotif.preferences.annotate import plan
 from maestromotif.preferences.answers import Judge
 from maestromotif.preferences.examine import examine
-from maestromotif.preferences.quality import agreement, words
+from maestromotif.preferences.quality import agreement, curate, words
 from maestromotif.preferences.questions import about_pairs
 from maestromotif.progress import Progress
 from maestromotif.rewards.fit import train
@@ -105,7 +105,7 @@ def ask_ours(config: Config, collected: Any, items: dataset.Items, judge: Judge)
         judge.ask(asked, progress)
     for skill in task.skills:
         found = task.comparison(skill).label(judge)
-        kept = found.keep(settings)
+        kept = curate(found.margin, found.consistent, config.curate.keep_margin, settings.tie_margin)
         calls, usable = calls + found.questions, usable + int(kept.sum())
         kept_pairs.append(found.pairs[kept])
         soft = 1 / (1 + np.exp(-found.margin[kept] / config.distil.temperature))

@@ -11,17 +11,23 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
 from maestromotif import __version__
 from maestromotif.errors import UserError
 
+if TYPE_CHECKING:
+    from maestromotif.store import Artefact
+
 STAGE_VERBS = {
     "collect": "Play NetHack and keep what is seen.",
     "annotate": "Let a language model judge what was seen by the skill texts.",
+    "quality": "Say how far the judgements can be trusted: gold set, oracle, clauses.",
+    "curate": "Keep the judgements that agree with each other, and ask some of the others again.",
     "distil": "Learn a reward model for each skill from the judgements.",
+    "soup": "Average reward models of one ancestry, and compare with the best one and the ensemble.",
     "gate": "Check that the reward models pay for what the skills want, before anything is trained.",
     "train": "Learn all skills at once, by reinforcement learning.",
     "compose": "Check the program that carries out the task with the skills.",
@@ -111,7 +117,50 @@ def _annotate_instead(
     return True
 
 
-cli.add_command(_takes_config("run", "Do every stage below that is not done yet."))
+def _quality_instead(config_file: str, overrides: tuple[str, ...], again: bool) -> bool:
+    """Without collected pairs, or asking twice, only prints."""
+    from maestromotif.config import load
+    from maestromotif.pipeline import input_of, open_run
+
+    config = load(config_file, overrides)
+    run = open_run(config, shlex.join((config_file, *overrides)))
+    collected = (run.folder / "collect").is_dir()
+    if collected and not again:
+        return False
+    from maestromotif.preferences.examine import examine
+    from maestromotif.preferences.quality import markdown
+
+    _log_to_stderr()
+    click.echo(
+        markdown(examine(config, input_of(config, "collect", run) if collected else None, again)), nl=False
+    )
+    return True
+
+
+def _run_until(config_file: str, overrides: tuple[str, ...], until: str | None) -> bool:
+    """Runs the path, and prints what its stages say in Markdown if no report follows that shows it."""
+    from maestromotif.config import load
+    from maestromotif.pipeline import open_run, run_all
+
+    config = load(config_file, overrides)
+    _log_to_stderr()
+    made = run_all(config, open_run(config, shlex.join((config_file, *overrides))), until=until)
+    if until is not None and until != "report":
+        for artefact in made[:-1]:
+            _print_pages(artefact)
+    _print_result(made[-1])
+    return True
+
+
+_until = click.Option(["--until"], type=click.Choice(list(STAGE_VERBS)), help="The last stage to do.")
+cli.add_command(
+    _takes_config(
+        "run",
+        "Do every stage of the path that is not done yet; `run.further` adds others.",
+        (_until,),
+        _run_until,
+    )
+)
 for _verb, _says in STAGE_VERBS.items():
     if _verb == "annotate":
         _shard = click.Option(
@@ -121,6 +170,11 @@ for _verb, _says in STAGE_VERBS.items():
             ["--dry-run"], is_flag=True, help="Print questions, tokens, time and money; ask nothing."
         )
         cli.add_command(_takes_config(_verb, _says, (_shard, _dry_run), _annotate_instead))
+    elif _verb == "quality":
+        _again = click.Option(
+            ["--again"], is_flag=True, help="Ask the gold set twice, to see whether answers stay the same."
+        )
+        cli.add_command(_takes_config(_verb, _says, (_again,), _quality_instead))
     else:
         cli.add_command(_takes_config(_verb, _says))
 
@@ -143,27 +197,6 @@ def judge(config: str, overrides: tuple[str, ...], pairs: Path) -> None:
 
 
 @cli.command()
-@click.argument("config")
-@click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
-@click.option("--again", is_flag=True, help="Ask the gold set twice, to see whether answers stay the same.")
-def quality(config: str, overrides: tuple[str, ...], again: bool) -> None:
-    """Say how far the labels can be trusted: gold set, oracle, clauses; a table in Markdown.
-
-    Of the run's own pairs where its stage collect is done; else of the gold set alone.
-    """
-    from maestromotif.config import load
-    from maestromotif.pipeline import input_of, open_run
-    from maestromotif.preferences.examine import examine
-    from maestromotif.preferences.quality import markdown
-
-    loaded = load(config, overrides)
-    _log_to_stderr()
-    run = open_run(loaded, shlex.join((config, *overrides)))
-    collected = input_of(loaded, "collect", run) if (run.folder / "collect").is_dir() else None
-    click.echo(markdown(examine(loaded, collected, again)), nl=False)
-
-
-@cli.command()
 @click.argument("config", required=False)
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 def doctor(config: str | None, overrides: tuple[str, ...]) -> None:
@@ -174,16 +207,26 @@ def doctor(config: str | None, overrides: tuple[str, ...]) -> None:
 
 
 def _run(verb: str, config_file: str, overrides: tuple[str, ...]) -> None:
-    """Runs one stage or all of them; the last line on stdout is the path of what was made."""
+    """Runs one stage."""
     from maestromotif.config import load
-    from maestromotif.pipeline import open_run, run_all, run_stage
+    from maestromotif.pipeline import open_run, run_stage
 
     config = load(config_file, overrides)
     _log_to_stderr()
-    run = open_run(config, shlex.join((config_file, *overrides)))
-    artefact = run_all(config, run) if verb == "run" else run_stage(config, verb, run)
+    _print_result(run_stage(config, verb, open_run(config, shlex.join((config_file, *overrides)))))
+
+
+def _print_result(artefact: "Artefact") -> None:
+    """What a stage says in Markdown; the last line on stdout is the path of what was made."""
+    _print_pages(artefact)
     pages = [name for name in artefact.manifest["outputs"] if name.endswith(".html")]
     click.echo(artefact.path / pages[0] if pages else artefact.path)
+
+
+def _print_pages(artefact: "Artefact") -> None:
+    for name in artefact.manifest["outputs"]:
+        if name.endswith(".md"):
+            click.echo(f"# {artefact.path / name}\n\n{(artefact.path / name).read_text()}")
 
 
 def _log_to_stderr() -> None:

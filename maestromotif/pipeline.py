@@ -28,6 +28,7 @@ log = logging.getLogger("maestromotif")
 NOT_IN_KEYS = {
     "run.name",
     "run.root",
+    "run.further",
     "nethack.workers",
     "nethack.loader",
     "nethack.options",  # the file's content is in the key
@@ -87,6 +88,14 @@ def model_contents(config: Config) -> Contents:
     return skill_contents(config) | model
 
 
+def gold_contents(config: Config) -> Contents:
+    """What `model_contents` names, and the gold sets of the skills that have one."""
+    from maestromotif.preferences import gold
+
+    files = [gold.path_of(config.skills_folder, name) for name in config.skills]
+    return model_contents(config) | {str(path): store.sha256(path) for path in files if path.is_file()}
+
+
 def training_contents(config: Config) -> Contents:
     """The game, the skills, the training program, and the reward models if the config names some."""
     contents = (
@@ -129,6 +138,7 @@ class Stage:
     inputs: tuple[str, ...]
     settings: tuple[str, ...]  # dotted keys of sections or fields
     contents: Callable[[Config], Contents]
+    beside: bool = False  # no part of the path: `run` does it if `run.further` names it
 
     def load(self) -> StageFunction:
         module, _, name = self.function.partition(":")
@@ -137,7 +147,7 @@ class Stage:
 
 
 # Stages whose work is done already if the config names a folder of reward models.
-MAKE_REWARDS = ("collect", "annotate", "distil", "gate")
+MAKE_REWARDS = ("collect", "annotate", "quality", "curate", "distil", "soup", "gate")
 
 STAGES = (
     Stage(
@@ -155,11 +165,34 @@ STAGES = (
         contents=model_contents,
     ),
     Stage(
+        "quality",
+        "maestromotif.preferences.examine:run",
+        inputs=("collect",),
+        settings=("run", "skills", "language", "annotate", "curate.keep_margin"),
+        contents=gold_contents,
+        beside=True,
+    ),
+    Stage(
+        "curate",
+        "maestromotif.rewards.curate:run",
+        inputs=("annotate",),
+        settings=("run", "skills", "language", "annotate", "curate"),
+        contents=model_contents,
+    ),
+    Stage(
         "distil",
         "maestromotif.rewards.distil:run",
-        inputs=("collect", "annotate"),
+        inputs=("collect", "annotate", "curate"),
         settings=("run", "skills", "annotate", "distil"),
         contents=skill_contents,
+    ),
+    Stage(
+        "soup",
+        "maestromotif.rewards.soup:run",
+        inputs=("collect", "annotate", "curate", "distil"),
+        settings=("run", "skills", "annotate", "distil", "soup"),
+        contents=skill_contents,
+        beside=True,
     ),
     Stage(
         "gate",  # no input of those behind it: what it lets pass is not trained anew for other thresholds
@@ -201,11 +234,25 @@ STAGES = (
     Stage(
         "report",
         "maestromotif.dashboard.report:run",
-        inputs=("collect", "annotate", "distil", "train", "compose", "evaluate"),
+        inputs=(
+            "collect",
+            "annotate",
+            "quality",
+            "curate",
+            "distil",
+            "soup",
+            "gate",
+            "train",
+            "compose",
+            "evaluate",
+        ),
         settings=tuple(Config.model_fields),
         contents=program_contents,
     ),
 )
+
+
+BESIDE = tuple(stage.name for stage in STAGES if stage.beside)
 
 
 def open_run(config: Config, config_file: str = "CONFIG") -> Run:
@@ -213,10 +260,20 @@ def open_run(config: Config, config_file: str = "CONFIG") -> Run:
     return Run(Path(config.run.root) / config.run.name, config_file)
 
 
-def run_all(config: Config, run: Run, stages: Sequence[Stage] = STAGES) -> Artefact:
-    """Runs every stage that is not done yet, in order, and returns the last one's artefact."""
+def run_all(
+    config: Config, run: Run, stages: Sequence[Stage] = STAGES, until: str | None = None
+) -> list[Artefact]:
+    """Runs every stage of the path that is not done yet, in order, and returns their artefacts.
+
+    until: the last stage to run. Raises UserError if the config does without it.
+    """
     with run:
-        wanted = [stage for stage in stages if not _replaced(config, stage.name)]
+        wanted = [stage for stage in stages if _is_run(config, stage)]
+        names = [stage.name for stage in wanted]
+        if until is not None:
+            if until not in names:
+                raise UserError(f"--until {until}: no stage of this run, which has: {', '.join(names)}")
+            wanted = wanted[: names.index(until) + 1]
         for stage in wanted:  # what cannot be read is found now, not after an hour
             stage.contents(config)
         _write_config(config, run)
@@ -225,7 +282,7 @@ def run_all(config: Config, run: Run, stages: Sequence[Stage] = STAGES) -> Artef
             inputs = {name: done[name] for name in _inputs(config, stage)}
             left = [other.name for other in wanted[number:]]
             done[stage.name] = _ensure(config, stage, inputs, run, f"[{number}/{len(wanted)}] ", left)
-        return done[wanted[-1].name]
+        return list(done.values())
 
 
 def run_stage(config: Config, name: str, run: Run, stages: Sequence[Stage] = STAGES) -> Artefact:
@@ -331,7 +388,17 @@ def _differences(made: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]
 
 
 def _inputs(config: Config, stage: Stage) -> list[str]:
-    return [name for name in stage.inputs if stage.name in MAKE_REWARDS or not _replaced(config, name)]
+    return [
+        name
+        for name in stage.inputs
+        if (stage.name in MAKE_REWARDS or not _replaced(config, name))
+        and (name not in BESIDE or name in config.run.further)
+    ]
+
+
+def _is_run(config: Config, stage: Stage) -> bool:
+    """Whether `run` does the stage."""
+    return not _replaced(config, stage.name) and (not stage.beside or stage.name in config.run.further)
 
 
 def _replaced(config: Config, name: str) -> bool:

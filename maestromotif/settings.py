@@ -25,6 +25,9 @@ class RunSettings(Section):
     )
     root: str = Field("runs", description="folder of all runs")
     seed: int = Field(0, ge=0, description="every other seed is derived from this one")
+    further: tuple[Literal["quality", "soup"], ...] = Field(
+        (), description="stages beside the path that `run` does as well"
+    )
 
 
 def _automatic(games: object) -> object:
@@ -204,7 +207,6 @@ class AnnotateSettings(Section):
         5_000, ge=1, description="most pairs a skill; each costs two questions unless 'pointwise'"
     )
     tie_margin: float = Field(0.1, ge=0, description="log-odds closer than this are a tie")
-    keep_margin: float = Field(0.0, ge=0, description="pairs that are no ties and closer are left out")
     answer_mass: float = Field(
         0.25,
         gt=0,
@@ -220,6 +222,23 @@ class AnnotateSettings(Section):
         "null: answers beside the folder of the weights",
     )
     price: float | None = Field(None, ge=0, description="of a million tokens, for --dry-run")
+
+
+class CurateSettings(Section):
+    """Which labels reward models learn from."""
+
+    keep_margin: float = Field(0.0, ge=0, description="pairs that are no ties and closer are left out")
+    again: Literal["pointwise", "pairwise", "reasoned"] | None = Field(
+        None,
+        description="how labels are asked again that a model of the other half does not reproduce, another "
+        "way than annotate.method; null: pairwise, or pointwise where they were asked pairwise",
+    )
+    again_pairs: int = Field(
+        16,
+        ge=0,
+        description="most pairs a skill that are asked again, the most doubted first; other doubted ones "
+        "stay as they are",
+    )
 
 
 class DistilSettings(Section):
@@ -250,6 +269,25 @@ class DistilSettings(Section):
         description="share of training observations whose message is hidden, so that changes count alone",
     )
     held_out: float = Field(0.2, gt=0, lt=1, description="share of the distinct captions kept for validation")
+
+
+class SoupSettings(Section):
+    """Averages of reward models that descend from one (the stage `soup`, see `run.further`)."""
+
+    of: Literal["experts", "members"] = Field(
+        "experts",
+        description="experts: models fine-tuned for this from one model a skill; members: the ensemble that "
+        "distil learned, for which distil.same_start must be on",
+    )
+    experts: int = Field(
+        4, ge=1, description="kinds of event a skill, the most frequent ones, with an expert each"
+    )
+    epochs: int = Field(5, ge=1, description="of fine-tuning")
+    learning_rate: float = Field(1e-3, gt=0, description="of fine-tuning")
+    correlation: float = Field(
+        0.5, gt=0, le=1, description="absolute Pearson correlation below which categories are far apart"
+    )
+    folds: int = Field(5, ge=3, description="parts of the captions; each is reported on once, chosen on once")
 
 
 class GateSettings(Section):
@@ -352,7 +390,9 @@ class Config(Section):
     collect: CollectSettings = CollectSettings()
     language: LanguageSettings = LanguageSettings()
     annotate: AnnotateSettings = AnnotateSettings()
+    curate: CurateSettings = CurateSettings()
     distil: DistilSettings = DistilSettings()
+    soup: SoupSettings = SoupSettings()
     gate: GateSettings = GateSettings()
     reward: RewardSettings = RewardSettings()
     learning: LearningSettings = LearningSettings()
@@ -360,3 +400,13 @@ class Config(Section):
     task: TaskSettings
     evaluate: EvaluateSettings = EvaluateSettings()
     dashboard: DashboardSettings = DashboardSettings()
+
+    @field_validator("curate")
+    @classmethod
+    def _asks_another_way(cls, value: CurateSettings, info: Any) -> CurateSettings:
+        annotate = info.data.get("annotate")  # absent if it is wrong itself
+        if annotate is not None and value.again == annotate.method:
+            raise ValueError(
+                f"again should not be {value.again}, as annotate.method is: its answers are known already"
+            )
+        return value

@@ -65,7 +65,10 @@ def make(root: Path, seed: int = 0) -> dict[str, Artefact]:
     parts = {
         "collect": _collect(Work(root / "collect"), random),
         "annotate": _annotate(Work(root / "annotate"), random),
+        "curate": _curate(Work(root / "curate")),
         "distil": _distil(Work(root / "distil"), random),
+        "soup": _soup(Work(root / "soup")),
+        "gate": _gate(Work(root / "gate")),
         "train": _train(Work(root / "train"), random),
         "compose": _compose(Work(root / "compose")),
         "evaluate": _evaluate(Work(root / "evaluate"), random),
@@ -163,7 +166,14 @@ def _annotate(work: Work, random: np.random.Generator) -> tuple[Work, dict[str, 
         margin = (wanted[first] - wanted[second]).astype(np.float32)
         label = np.where(np.abs(margin) < 0.1, 0.5, margin > 0).astype(np.float32)
         work.write_text(f"{skill}/scores.jsonl", _jsonl(scores))
-        work.write_arrays(f"{skill}/preferences.npz", first=first, second=second, label=label, margin=margin)
+        work.write_arrays(
+            f"{skill}/preferences.npz",
+            first=first,
+            second=second,
+            label=label,
+            margin=margin,
+            consistent=np.ones(300, bool),
+        )
         work.write_json(
             f"{skill}/quality.json",
             {"questions": 30, "pairs": 300, "ties": int((label == 0.5).sum()), "nonsense": number,
@@ -173,6 +183,60 @@ def _annotate(work: Work, random: np.random.Generator) -> tuple[Work, dict[str, 
         )  # fmt: skip
     sha256 = hashlib.sha256(b"weights").hexdigest()
     return work, {"model": "qwen2.5-coder-1.5b-instruct", "licence": "Apache-2.0", "model_sha256": sha256}
+
+
+def _curate(work: Work) -> tuple[Work, dict[str, Any]]:
+    """What the page shows: shares with intervals, and curves that end where nothing is known."""
+
+    def share(count: int, n: int) -> dict[str, Any]:
+        return {"share": count / n, "low": count / n - 0.05, "high": count / n + 0.05, "n": n}
+
+    skill = {
+        "labelled": 300,
+        "fates": {"kept": 270, "place decided": 0, "too close": 11, "confirmed": 4, "replaced": 5,
+                  "dropped": 7, "not asked": 3},
+        "kept": share(282, 300),
+        "reproduced": share(270, 289),
+        "labelled_oracle": share(150, 160),
+        "kept_oracle": share(149, 150),
+        "by_kind": {"depth: deeper": {"kept": share(90, 100), "labelled_oracle": None, "kept_oracle": None}},
+        "curve": [{"threshold": 0.1 * k, "kept": 1 - 0.1 * k, "reproduced": share(90 + k, 100),
+                   "oracle": share(90, 100) if k < 8 else None} for k in range(10)],
+    }  # fmt: skip
+    work.write_json(
+        "curate.json", {"again": "pairwise", "settings": {}, "skills": dict.fromkeys(SKILLS, skill)}
+    )
+    return work, {}
+
+
+def _soup(work: Work) -> tuple[Work, dict[str, Any]]:
+    methods = {
+        name: {"accuracy": accuracy, "low": accuracy - 0.1, "high": accuracy + 0.1, "pairs": 1234}
+        for name, accuracy in (
+            ("best single", 0.811),
+            ("uniform", 0.822),
+            ("soup", 0.833),
+            ("ensemble", 0.84),
+        )
+    }
+    skill = {
+        "methods": methods,
+        "by_kind": {"killed": {"pairs": 77} | {name: row["accuracy"] for name, row in methods.items()}},
+        "recipe": {"all pairs": 0.7, "depth: deeper": 0.3},
+    }
+    work.write_json("soup.json", {"settings": {}, "skills": dict.fromkeys(SKILLS, skill)})
+    return work, {}
+
+
+def _gate(work: Work) -> tuple[Work, dict[str, Any]]:
+    row = {"skill": "descender", "event": "descended", "side": "wanted", "steps": 5432, "distinct": 21,
+           "judged": True, "paid": 0.987, "mean_z": 2.5, "auc": 0.91, "low": 0.87, "high": 0.95}  # fmt: skip
+    rare = row | {"event": "prayed", "side": "forbidden", "judged": False, "auc": None, "low": None}
+    work.write_json(
+        "gate.json",
+        {"rows": [row, rare], "problems": ["ascender: pays for `<descended>`."], "not_gated": ["discoverer"]},
+    )
+    return work, {}
 
 
 def _distil(work: Work, random: np.random.Generator) -> tuple[Work, dict[str, Any]]:

@@ -8,7 +8,8 @@ import pytest
 import small_stages
 
 from maestromotif import __version__
-from maestromotif.cli import STAGE_VERBS
+from maestromotif.cli import STAGE_VERBS, _print_result
+from maestromotif.store import Artefact
 
 
 def maestromotif(*arguments: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -47,6 +48,7 @@ def test_the_version() -> None:
     [
         (["rnu", "mine.yaml"], "No such command 'rnu'. Did you mean 'run'?"),
         (["run"], "Missing argument 'CONFIG'."),
+        (["run", "mine.yaml", "--until", "juggle"], "'juggle' is not one of 'collect', 'annotate'"),
         (["run", "yours.yaml"], "yours.yaml: no such file"),
         (
             ["train", "mine.yaml", "learning.step=1"],
@@ -84,6 +86,12 @@ def test_print_config_prints_what_can_be_loaded_again(folder: Path) -> None:
     (folder / "again.yaml").write_text(first.stdout)
     assert maestromotif("train", "again.yaml", "--print-config", folder=folder).stdout == first.stdout
     assert not (folder / "runs").exists()
+
+
+def test_what_a_stage_says_in_markdown_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "gate.md").write_text("| a table |\n")
+    _print_result(Artefact(tmp_path, {"outputs": {"gate.json": "", "gate.md": ""}}))
+    assert capsys.readouterr().out == f"# {tmp_path / 'gate.md'}\n\n| a table |\n\n{tmp_path}\n"
 
 
 def test_a_run_tells_its_way_on_stderr_and_its_result_on_stdout(folder: Path) -> None:

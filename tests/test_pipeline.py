@@ -116,6 +116,37 @@ def test_how_fast_and_where_is_no_change(run: Callable[..., list[str]], setting:
     assert run(setting) == []
 
 
+def test_a_stage_beside_the_path_is_run_if_the_config_asks_for_it(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    beside = pipeline.Stage(
+        "soup", "small_stages:total", ("draw",), ("distil",), lambda config: {}, beside=True
+    )
+    page = pipeline.Stage("page", "small_stages:page", ("draw", "total", "soup"), (), lambda config: {})
+    stages = (*STAGES[:2], beside, page)
+
+    def run(*overrides: str, until: str | None = None) -> list[str]:
+        config = load("mine.yaml", overrides)
+        made = pipeline.run_all(config, pipeline.open_run(config, "mine.yaml"), stages, until)
+        return [artefact.path.name for artefact in made]
+
+    assert run(until="total") == ["draw", "total"]
+    assert run() == ["draw", "total", "page"]
+    assert run("run.further=[soup]") == ["draw", "total", "soup", "page"]
+    assert list(run_inputs("page")) == ["draw", "total", "soup"]
+    with caplog.at_level(logging.INFO, "maestromotif"):
+        assert run() == ["draw", "total", "page"]
+    assert "[1/3] draw: done already" in caplog.text  # where else a stage is run is no change for the others
+    assert list(run_inputs("page")) == ["draw", "total"]
+    with pytest.raises(UserError, match="--until soup: no stage of this run, which has: draw, total, page"):
+        run(until="soup")
+
+
+def run_inputs(stage: str) -> dict[str, str]:
+    manifest = json.loads(Path(f"runs/quickstart/{stage}/manifest.json").read_text())
+    return dict(manifest["inputs"])
+
+
 def test_what_cannot_be_read_is_found_before_anything_runs(run: Callable[..., list[str]]) -> None:
     Path("program.py").unlink()
     with pytest.raises(

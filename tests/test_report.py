@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from maestromotif.dashboard import evidence, report, svg
+from maestromotif.dashboard.sections.programs import highlight
 from maestromotif.errors import UserError
 from maestromotif.settings import Config, DashboardSettings
 from maestromotif.store import Artefact, Work
@@ -105,6 +106,12 @@ def test_shows_what_the_artefacts_say(page: Path, made: tuple[Config, dict[str, 
         assert f"skills/{skill}.md" in text
     assert "Apache-2.0" in text
     assert "1,200,000 environment steps" in text
+    assert "94 % (89–99, n 300)" in text  # kept
+    assert "0.7 all pairs, 0.3 depth: deeper" in text
+    assert "5,432" in text
+    assert "wanted, not judged" not in text
+    assert "forbidden, not judged" in text
+    assert "ascender: pays for `&lt;descended&gt;`." in text
 
 
 def test_verdict_follows_the_intervals(made: tuple[Config, dict[str, Artefact]], tmp_path: Path) -> None:
@@ -159,7 +166,8 @@ def test_rewards_from_a_folder_need_no_annotation(
     text = report.page(config, found)
     assert "Only ascender things." in text
     assert "rewards/published" in text
-    assert 'id="annotate"' not in text
+    for name in ("annotate", "curate", "soup", "gate"):
+        assert f'id="{name}"' not in text
 
 
 @pytest.mark.parametrize(
@@ -174,6 +182,8 @@ def test_rewards_from_a_folder_need_no_annotation(
             r"preferences\.npz: needs the arrays first, second, label",
         ),
         ("collect/observations.npz", None, r"observations\.npz.*'collect'"),
+        ("curate/curate.json", '{"skills": {}}', r"curate\.json: no field 'again'.*'curate'"),
+        ("gate/gate.json", None, r"gate\.json.*'gate'"),
         ("compose/program.py", None, r"program\.py.*'compose'"),
         ("train/curve.jsonl", '{"reward": 1}\n', "no field 'env_step'"),
     ],
@@ -205,8 +215,8 @@ def test_pairwise_labels_are_ranked_by_their_comparisons(tmp_path: Path) -> None
 
 def test_highlighting_keeps_the_source() -> None:
     for source in (artefacts.PROGRAM, "x = '''a\nb'''\n\n\ndef f(): pass", "if (", "", "π = 1 < 2 # é\r\ny"):
-        assert html.unescape(re.sub(r"<[^>]+>", "", report.highlight(source))) == source
-    assert '<span class="keyword">def</span>' in report.highlight("def f(): pass")
+        assert html.unescape(re.sub(r"<[^>]+>", "", highlight(source))) == source
+    assert '<span class="keyword">def</span>' in highlight("def f(): pass")
 
 
 def test_ticks_by_hand() -> None:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from maestromotif.errors import UserError
 from maestromotif.preferences.annotate import draw_pairs
+from maestromotif.preferences.caption import caption
 from maestromotif.rewards import distil, fit, quality
 from maestromotif.rewards.fit import bradley_terry
 from maestromotif.rewards.judged import Judged, hold_out, read_judged
@@ -38,7 +39,7 @@ WORTH: dict[str, dict[tuple[int, ...], float]] = {
     "descender": {NOTHING: -1.5, EXPLORED: -0.5, CLOSER: 1.0, DOWN: 3.0, UP: -3.0},
     "discoverer": {NOTHING: -1.0, EXPLORED: 3.0, CLOSER: 0.0, DOWN: -2.0, UP: -2.5},
 }
-KILL = 0.6
+KILL = 0.65
 MONSTERS = ("newt", "jackal", "grid bug", "fox", "gecko", "goblin", "lichen", "hobbit", "kobold", "sewer rat")
 MESSAGES = [
     "",
@@ -69,7 +70,7 @@ def configured(**distil_settings: Any) -> Config:
 
 
 def write_inputs(folder: Path, captions: int = 96, ties: bool = False) -> dict[str, Artefact]:
-    """Artefacts of collect and annotate, as a judge would leave them who says what `worth` says."""
+    """Artefacts of collect, annotate and curate, as a judge would leave them who says what `worth` says."""
     random = np.random.default_rng(0)
     items = [(m, event) for m in range(len(MESSAGES)) for event in EVENTS]
     collect = Work(folder / "collect")
@@ -82,7 +83,10 @@ def write_inputs(folder: Path, captions: int = 96, ties: bool = False) -> dict[s
     )
     annotate = Work(folder / "annotate")
     judged = [items[i] for i in sorted(random.choice(len(items), captions, replace=False))]
-    rows = [{"message": MESSAGES[m], "changes": list(event)} for m, event in judged]
+    rows = [
+        {"message": MESSAGES[m], "changes": list(event), "caption": caption(MESSAGES[m], event, SPOKEN)}
+        for m, event in judged
+    ]
     annotate.write_text("captions.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
     pairs = draw_pairs(captions, 3000, random)
     for skill in SKILLS:
@@ -95,9 +99,12 @@ def write_inputs(folder: Path, captions: int = 96, ties: bool = False) -> dict[s
             second=pairs[:, 1],
             label=label.astype(np.float32),
             margin=margin.astype(np.float32),
+            consistent=np.ones(len(margin), bool),
         )
     judge = {"model": "rule", "model_sha256": "0" * 64, "licence": "none", "prompt_sha256": "0" * 64}
-    return {"collect": Artefact(collect.path, {}), "annotate": Artefact(annotate.path, {"facts": judge})}
+    annotated = Artefact(annotate.path, {"facts": judge})
+    # Such a judge's labels need no curation, which would write them as they are.
+    return {"collect": Artefact(collect.path, {}), "annotate": annotated, "curate": annotated}
 
 
 @pytest.fixture(scope="module")
@@ -217,7 +224,9 @@ def test_an_ensemble_learns_what_its_members_learn_alone_and_goes_on_after_a_kil
 ) -> None:
     inputs = write_inputs(tmp_path)
     options = DistilSettings(epochs=4, seeds=1, batch=64)
-    judged = read_judged(inputs["annotate"].path, SKILLS, options, np.random.default_rng(0))
+    judged = read_judged(
+        inputs["annotate"].path, inputs["curate"].path, SKILLS, options, np.random.default_rng(0)
+    )
     whole = fit.train(judged, SKILLS, options, 0)
     monkeypatch.setattr(fit, "SECONDS_BETWEEN_CHECKPOINTS", 0)
     checkpoint = tmp_path / "checkpoint"
@@ -232,7 +241,9 @@ def test_an_ensemble_learns_what_its_members_learn_alone_and_goes_on_after_a_kil
 def test_learning_ends_when_it_does_not_get_better(tmp_path: Path) -> None:
     inputs = write_inputs(tmp_path)
     options = DistilSettings(epochs=200, patience=1, seeds=2, learning_rate=0.05, same_start=True)
-    judged = read_judged(inputs["annotate"].path, SKILLS, options, np.random.default_rng(0))
+    judged = read_judged(
+        inputs["annotate"].path, inputs["curate"].path, SKILLS, options, np.random.default_rng(0)
+    )
     members = [member for own in fit.train(judged, SKILLS, options, 0) for member in own]
     assert max(member.epoch for member in members) < 100
     assert len({member.ancestry for member in members}) == len(SKILLS)  # one a skill

@@ -98,7 +98,10 @@ class Evidence:
     collected: Collected | None
     labels: list[Labels]
     model: dict[str, str]  # what is known of the language model: name, licence, sha256, ...
+    curation: dict[str, Any] | None  # curate.json
     rewards: list[RewardCard]
+    soup: dict[str, Any] | None  # soup.json
+    gate: dict[str, Any] | None  # gate.json
     curve: list[dict[str, float]]
     programs: dict[str, Program]  # 'program' and 'training'
     skill_programs: list[Program]
@@ -121,7 +124,10 @@ def read(config: Config, inputs: Mapping[str, Artefact]) -> Evidence:
         collected=_collected(inputs["collect"].path) if "collect" in inputs else None,
         labels=[_labels(annotate.path, skill) for skill in config.skills] if annotate else [],
         model=_model(annotate.manifest.get("facts", {})) if annotate else {},
+        curation=_table(inputs, "curate", ("again", "skills")),
         rewards=[_reward(distil.path, skill) for skill in config.skills] if distil else [],
+        soup=_table(inputs, "soup", ("skills",)),
+        gate=_table(inputs, "gate", ("rows", "problems", "not_gated")),
         curve=_curve(inputs["train"].path / "curve.jsonl"),
         programs={
             role: _program(inputs["compose"].path, role, f"{role}.py") for role in ("program", "training")
@@ -246,6 +252,17 @@ def _reward(folder: Path, skill: str) -> RewardCard:
         ],
         note=str(card.get("accuracy_note", "")),
     )
+
+
+def _table(inputs: Mapping[str, Artefact], stage: str, fields: tuple[str, ...]) -> dict[str, Any] | None:
+    """What a stage wrote as <stage>.json, None if the run did without it."""
+    if stage not in inputs:
+        return None
+    path = inputs[stage].path / f"{stage}.json"
+    table = _read_json(path)
+    for name in fields:
+        _need(table, name, path)
+    return dict(table)
 
 
 def _curve(path: Path) -> list[dict[str, float]]:

@@ -80,7 +80,7 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, An
                 "Choose another language.model."
             )
         quality = _write(skill, found, task, work)
-        figures[skill.name] = {name: quality[name] for name in ("pairs", "ties", "nonsense", "left_out")}
+        figures[skill.name] = {name: quality[name] for name in ("pairs", "ties", "nonsense")}
     _write_captions(task, work)
     return {
         "method": task.settings.method,
@@ -194,32 +194,36 @@ def draw_pairs(captions: int, count: int, random: np.random.Generator) -> np.nda
 
 
 def _write(skill: Skill, found: Labelled, task: Task, work: Work) -> dict[str, Any]:
-    """Writes the preferences and scores of one skill; returns what quality.json tells of them."""
-    settings, kept = task.settings, found.keep(task.settings)
-    pairs, labels = found.pairs[kept], found.label(settings)[kept]
+    """Writes the preferences and scores of one skill; returns what quality.json tells of them.
+
+    Preferences are all pairs with a sensible answer; `consistent` says of each whether both orders agree.
+    """
+    settings, answered = task.settings, np.isfinite(found.margin)
+    pairs, labels, consistent = (
+        of[answered] for of in (found.pairs, found.label(settings), found.consistent)
+    )
     work.write_arrays(
         f"{skill.name}/preferences.npz",
         first=pairs[:, 0].astype(np.int32),
         second=pairs[:, 1].astype(np.int32),
         label=labels,
-        margin=found.margin[kept].astype(np.float32),
+        margin=found.margin[answered].astype(np.float32),
+        consistent=consistent,
     )
     scored = np.flatnonzero(np.isfinite(found.score)).tolist()
     lines = [{"id": row, "score": round(float(found.score[row]), 4)} for row in scored]
     work.write_text(f"{skill.name}/scores.jsonl", _jsonl(lines))
-    answered = np.isfinite(found.margin)
     odds = None if found.odds is None else found.odds[answered]
     quality = {
         "method": settings.method,
         "questions": found.questions,
         "pairs": len(pairs),
-        "ties": int((labels == 0.5).sum()),
+        "ties": int(((labels == 0.5) & consistent).sum()),
         "nonsense": found.nonsense,
-        "left_out": int((answered & ~kept).sum()),
         "answer_mass": round(found.mass, 4),
         # the share of answers "1", one half if the position does not matter; one caption has no position
         "position_bias": None if odds is None else round(float((odds > 0).mean()), 4),
-        "consistent": None if odds is None else round(float(found.consistent[answered].mean()), 4),
+        "consistent": None if odds is None else round(float(consistent.mean()), 4),
         **_extremes(task.captions, found.score),
         "events": _by_event(found.score, task.items.changes[task.drawn]),
     }

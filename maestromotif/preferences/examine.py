@@ -1,4 +1,4 @@
-"""The verb `quality`: how far a judge's labels can be trusted, on the run's own pairs and on the gold set.
+"""The stage `quality`: how far a judge's labels can be trusted, on the run's own pairs and on the gold set.
 
 The run's pairs are held against the scripted oracle of events, the gold set's against labels made by hand;
 counterfactual pairs, which differ in one fact, tell which clauses of a skill's text the judge obeys. What is
@@ -20,7 +20,7 @@ from maestromotif.preferences.questions import Question
 from maestromotif.progress import Progress
 from maestromotif.settings import AnnotateSettings, Config
 from maestromotif.skill import Skill, load_all
-from maestromotif.store import Artefact
+from maestromotif.store import Artefact, Work
 
 PROBES = 5  # counterfactual pairs a clause
 
@@ -51,14 +51,16 @@ def examine(config: Config, collected: Artefact | None, again: bool = False) -> 
     found = {}
     for skill in skills:
         pairs, left_out = golden[skill.name]
-        figures: dict[str, Any] = _own_figures(skill, task, judge) if task else {"pairs": 0, "by_kind": {}}
+        figures: dict[str, Any] = (
+            _own_figures(skill, task, judge, config) if task else {"pairs": 0, "by_kind": {}}
+        )
         if pairs:
             labelled = by_hand[skill.name].label(judge)
             figures["gold"] = quality.gold_figures(
                 pairs,
                 quality.Answers(labelled.margin, labelled.odds),
                 tie_margin=settings.tie_margin,
-                keep_margin=settings.keep_margin,
+                keep_margin=config.curate.keep_margin,
                 left_out=left_out,
             )
             if again:
@@ -70,6 +72,14 @@ def examine(config: Config, collected: Artefact | None, again: bool = False) -> 
     return found
 
 
+def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, Any]:
+    """The stage `quality`. Raises UserError as `examine` does."""
+    found = examine(config, inputs["collect"])
+    work.write_json("quality.json", found)
+    work.write_text("quality.md", quality.markdown(found))
+    return {"skills": {name: figures["kept"] for name, figures in found.items()}}
+
+
 def _ask(judge: Judge, comparisons: Iterable[Comparison], further: Iterable[Question] = ()) -> None:
     """Have all answered that is not known yet."""
     asked = {one.key: one for comparison in comparisons for one in comparison.questions()}
@@ -78,7 +88,7 @@ def _ask(judge: Judge, comparisons: Iterable[Comparison], further: Iterable[Ques
         judge.ask(questions, progress)
 
 
-def _own_figures(skill: Skill, task: Task, judge: Judge) -> dict[str, Any]:
+def _own_figures(skill: Skill, task: Task, judge: Judge, config: Config) -> dict[str, Any]:
     settings, labelled = task.settings, task.comparison(skill).label(judge)
     messages = [dataset.text(task.items.message(item)) for item in task.drawn.tolist()]
     changes = task.items.changes[task.drawn]
@@ -89,7 +99,7 @@ def _own_figures(skill: Skill, task: Task, judge: Judge) -> dict[str, Any]:
             labelled.margin, labelled.odds, [(kinds[a], kinds[b]) for a, b in labelled.pairs.tolist()]
         ),
         tie_margin=settings.tie_margin,
-        keep_margin=settings.keep_margin,
+        keep_margin=config.curate.keep_margin,
         oracle=oracle.labels(oracle.scores(skill.name, messages, changes), labelled.pairs) if known else None,
         nonsense=(labelled.nonsense, labelled.questions),
     )

@@ -1,4 +1,4 @@
-"""From answers to labelled pairs: margins, ties, nonsense, and which pairs are good enough to keep."""
+"""From answers to labelled pairs: margins, ties, nonsense."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -34,10 +34,6 @@ class Labelled:
     questions: int
     nonsense: int
     mass: float
-
-    def keep(self, settings: AnnotateSettings) -> np.ndarray:
-        """Which pairs teach a reward model, bool [P]; see `quality.curate`."""
-        return quality.curate(self.margin, self.consistent, settings.keep_margin, settings.tie_margin)
 
     def label(self, settings: AnnotateSettings) -> np.ndarray:
         """float32 [P]: 1 where the first is the better, 0 where the second is, one half for a tie."""

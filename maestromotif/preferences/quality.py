@@ -182,36 +182,18 @@ def by_kind(kinds: Sequence[tuple[str, str]], of: Callable[[np.ndarray], Any]) -
     return {name: of(np.asarray((first == name) | (second == name), bool)) for name in names}
 
 
-def halves(pairs: int, random: np.random.Generator) -> np.ndarray:
-    """int8 [P] of zeros and ones: in which of two random halves each pair is."""
-    half = np.arange(pairs, dtype=np.int8) % 2
-    random.shuffle(half)
-    return half
+def ask_again(margin: np.ndarray, difference: np.ndarray, tie_margin: float = 0.0) -> np.ndarray:
+    """Which labels are not reproduced by a reward model that learned from other captions, bool [P].
 
-
-def ask_again(
-    pairs: np.ndarray,
-    margin: np.ndarray,
-    half: np.ndarray,
-    scores: np.ndarray,
-    tie_margin: float = 0.0,
-    least: float = 0.0,
-) -> np.ndarray:
-    """Which labels are not reproduced by a reward model that did not learn from them, bool [P].
-
-    pairs: int [P, 2], indices of captions. half: int [P], 0 or 1, which half of the pairs each was in.
-    scores: float64 [2, C], of every caption by the model trained on half 0 and by that trained on half 1;
-    each pair is held against the model of the other half. A label is doubted where that model prefers the
-    other caption by `least` or more, so with 0 also where it sees no difference. Ties and pairs without an
-    answer are not among them.
+    difference: float64 [P], by how much that model rewards the first more than the second; NaN where there is
+    no such model. A label is doubted where it prefers the other caption, or sees no difference. Ties and
+    pairs without an answer are not among them.
 
     The idea, to check labels by models that were not trained on them, is that of C. Northcutt, L. Jiang and
     I. Chuang, "Confident learning: estimating uncertainty in dataset labels", JAIR 70 (2021), 1373-1411.
     """
-    other = 1 - half
-    difference = scores[other, pairs[:, 0]] - scores[other, pairs[:, 1]]
     decided = np.isfinite(margin) & (np.abs(margin) >= tie_margin) & (margin != 0)
-    again: np.ndarray = decided & (difference * np.sign(np.nan_to_num(margin)) <= -least)
+    again: np.ndarray = decided & (difference * np.sign(np.nan_to_num(margin)) <= 0)  # NaN <= 0 is false
     return again
 
 

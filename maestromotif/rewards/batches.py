@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from maestromotif.rewards.judged import Judged
 from maestromotif.rewards.model import Network, features
 
 # Features of messages that are read as one part: the shortest first, the last is all there can be.
@@ -39,19 +38,21 @@ class Batch(NamedTuple):
 class Captions:
     """The judged captions, each also without its message: N + N observations, of which row i + N hides i's.
 
+    messages: [N], changes: int8 [N, 4].
+
     `features` int [D, f] are those of the distinct messages; row 0 is no message.
     """
 
-    def __init__(self, network: Network, judged: Judged) -> None:
-        distinct = sorted({b"", *judged.messages})
+    def __init__(self, network: Network, messages: Sequence[bytes], changes: np.ndarray) -> None:
+        distinct = sorted({b"", *messages})
         row = {message: index for index, message in enumerate(distinct)}
-        self.count = len(judged.messages)
+        self.network, self.count = network, len(messages)
         self.features = features(network, distinct)
-        own = np.array([row[message] for message in judged.messages], np.int32)
+        own = np.array([row[message] for message in messages], np.int32)
         self._message = np.concatenate([own, np.zeros_like(own)])
-        self._changes = np.concatenate([judged.changes, judged.changes])
+        self._changes = np.concatenate([changes, changes])
         # Captions that differ in their message alone are one observation when it is hidden.
-        _, first, same = np.unique(judged.changes, axis=0, return_index=True, return_inverse=True)
+        _, first, same = np.unique(changes, axis=0, return_index=True, return_inverse=True)
         self.hidden = (self.count + first[same.reshape(-1)]).astype(np.int32)
         self.widths = WIDTHS[network]
         behind = self.features[:, ::-1] != 0

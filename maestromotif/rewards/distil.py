@@ -18,14 +18,13 @@ from maestromotif.errors import UserError
 from maestromotif.preferences import dataset
 from maestromotif.preferences.dataset import Items
 from maestromotif.rewards import quality
+from maestromotif.rewards.card import normalised, over_items, raw_rewards
 from maestromotif.rewards.fit import Member, train
 from maestromotif.rewards.judged import Judged, read_judged
-from maestromotif.rewards.model import QUANTILES, RewardModels
 from maestromotif.settings import Config
 from maestromotif.skill import Skill, load_all
 from maestromotif.store import Artefact, Work
 
-SHOWN = 15  # best and worst items on a card
 CHANCE = 0.5  # accuracy of a coin, the baseline
 CHECKPOINT = "members.msgpack"
 
@@ -36,7 +35,7 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, An
     skills = load_all(config.skills_folder, config.skills)
     annotated = inputs["annotate"]
     random = np.random.default_rng([config.run.seed, 2])
-    judged = read_judged(annotated.path, config.skills, settings, random)
+    judged = read_judged(annotated.path, inputs["curate"].path, config.skills, settings, random)
     members = train(judged, config.skills, settings, config.run.seed, work.scratch / CHECKPOINT)
 
     items = dataset.distinct(dataset.load(inputs["collect"].path / "observations.npz"), spoken)
@@ -76,28 +75,8 @@ def _card(
         )
         for number, (side, which) in enumerate(chosen.items())
     }
-    plain = {"network": config.distil.network, "changes": list(spoken), "mean": 0.0, "std": 1.0}
-    models = RewardModels(
-        [str(member.seed) for member in members],
-        [plain] * len(members),
-        [member.params for member in members],
-    )
-    raw = models.score(items.message_list(), items.changes).T.astype(np.float64)  # R of all items [J, I]
-    every_z = (raw - raw.mean(1, keepdims=True)) / np.maximum(raw.std(1, keepdims=True), 1e-9)
+    raw = raw_rewards([member.params for member in members], config.distil.network, items, spoken)
     number = members.index(best)
-    z = every_z[number]
-    order = np.argsort(-z, kind="stable")
-    top, bottom = (
-        [
-            {
-                "caption": items.caption(item, spoken),
-                "reward": round(float(z[item]), 4),
-                "count": int(items.count[item]),
-            }
-            for item in shown.tolist()
-        ]
-        for shown in (order[:SHOWN], order[::-1][:SHOWN])
-    )
     return {
         "skill": skill.name,
         "description": skill.description,
@@ -109,7 +88,7 @@ def _card(
         "captions; epoch and model were chosen by the held-out loss",
         "calibration_held_out": quality.calibration(best.scores, judged, k, judged.held_out),
         "disagreement": quality.disagreement(
-            every_z, [member.scores for member in members], judged, k, judged.held_out
+            normalised(raw), [member.scores for member in members], judged, k, judged.held_out
         ),
         "baseline": CHANCE,
         "pairs": len(judged.pairs[k]),
@@ -127,10 +106,5 @@ def _card(
             }
             for member, own in zip(members, raw, strict=True)
         ],
-        "mean": float(raw[number].mean()),
-        "std": float(raw[number].std()),
-        "quantiles": {f"{q:.2f}": round(float(np.quantile(z, q)), 4) for q in QUANTILES},
-        "items": len(items),
-        "top": top,
-        "bottom": bottom,
+        **over_items(raw[number], items, spoken),
     }

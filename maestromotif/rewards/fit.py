@@ -28,7 +28,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Float, Int, UInt
+from jaxtyping import Array, Float, Float32, Int, UInt
 
 from maestromotif.errors import UserError
 from maestromotif.progress import Progress
@@ -115,7 +115,8 @@ def train(
         for j in range(settings.seeds):
             start = start_of(settings.network, skill, seed, 0 if settings.same_start else j)
             learners.append(Learner(skill, j, start, judged.pairs[k], judged.labels[k], learned, held_out))
-    members = learn(judged, learners, settings, seed, checkpoint)
+    captions = Captions(settings.network, judged.messages, judged.changes)
+    members = learn(captions, learners, settings, seed, checkpoint)
     return [members[k * settings.seeds : (k + 1) * settings.seeds] for k in range(len(skills))]
 
 
@@ -126,18 +127,19 @@ def start_of(network: Network, skill: str, seed: int, number: int) -> Params:
 
 
 def learn(
-    judged: Judged,
+    captions: Captions,
     learners: Sequence[Learner],
     settings: DistilSettings,
     seed: int,
     checkpoint: Path | None = None,
+    says: str = "distil",
 ) -> list[Member]:
-    """What each of the M learners comes to; of `judged` only the captions are used.
+    """What each of the M learners comes to.
 
-    checkpoint: a file that is written every half a minute or so, and read if it is there.
+    checkpoint: a file that is written every half a minute or so, and read if it is there. says: what the
+    progress is of.
     """
-    network = settings.network
-    captions = Captions(network, judged)
+    network = captions.network
     batch = min(settings.batch, max(len(one.learned) for one in learners))
     params: Params = dict(jax.tree.map(lambda *leaves: jnp.stack(leaves), *[one.start for one in learners]))
     optimiser = optax.adamw(settings.learning_rate, weight_decay=settings.weight_decay)
@@ -171,7 +173,7 @@ def learn(
 
     patience = settings.patience or settings.epochs
     saved = time.monotonic()
-    with Progress("distil", settings.epochs, "epochs", done=state["epoch"]) as progress:
+    with Progress(says, settings.epochs, "epochs", done=state["epoch"]) as progress:
         ready = prepare(state["epoch"] + 1)
         for epoch in range(state["epoch"] + 1, settings.epochs + 1):
             learned = _epoch(network, optimiser, state["params"], state["optimiser"], table, ready)
@@ -197,7 +199,7 @@ def learn(
                     file.write(flax.serialization.msgpack_serialize(plain))
                 saved = time.monotonic()
     best = jax.tree.map(np.asarray, state["best"])
-    scores = np.asarray(_scores(network, best, table, every))[:, : captions.count]
+    scores = _of_captions(network, best, table, every, captions.count)
     return [
         Member(
             seed=one.seed,
@@ -209,6 +211,21 @@ def learn(
         )
         for m, one in enumerate(learners)
     ]
+
+
+def score(captions: Captions, params: Sequence[Params]) -> Float32[np.ndarray, "M N"]:
+    """R of all N captions by M models."""
+    stacked: Params = dict(jax.tree.map(lambda *leaves: jnp.stack(leaves), *params))
+    every = _groups(captions, np.arange(captions.count))
+    table = jnp.asarray(captions.features, jnp.uint16)
+    return _of_captions(captions.network, stacked, table, every, captions.count)
+
+
+def _of_captions(
+    network: Network, params: Params, table: UInt[Array, "d f"], every: Shown, count: int
+) -> np.ndarray:
+    """float32 [M, count]: the groups' last places are spare."""
+    return np.asarray(_scores(network, params, table, every))[:, :count]
 
 
 # --------------------------------------------------------------------------------------------- compiled

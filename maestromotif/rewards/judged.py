@@ -1,7 +1,7 @@
 """The judged captions and the labelled pairs of them, and which are held out.
 
 Captions are held out by message: no message is on both sides, and captions without a message are all trained
-on.
+on. Where captions are parted evenly no message is in two parts, and those without one are spread over all.
 """
 
 import json
@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -34,19 +35,24 @@ class Judged:
 
 
 def read_judged(
-    folder: Path, skills: Sequence[str], settings: DistilSettings, random: np.random.Generator
+    annotated: Path,
+    curated: Path,
+    skills: Sequence[str],
+    settings: DistilSettings,
+    random: np.random.Generator,
 ) -> Judged:
-    """Reads the captions and preferences in a folder of `annotate`, and holds out a share of the messages."""
-    rows = [json.loads(line) for line in (folder / "captions.jsonl").read_text().splitlines()]
+    """The captions in a folder of `annotate` and the preferences in one of `curate`.
+
+    A share of the messages is held out.
+    """
+    rows = read_captions(annotated)
     messages = [row["message"].encode("latin-1") for row in rows]
     pairs, labels, ties = [], [], []
     for skill in skills:
-        with np.load(folder / skill / "preferences.npz") as file:
+        with np.load(curated / skill / "preferences.npz") as file:
             pairs.append(np.column_stack([file["first"], file["second"]]))
             ties.append(file["label"] == 0.5)
-            soft = 1 / (1 + np.exp(-file["margin"] / settings.temperature))
-            soft = np.where(ties[-1], 0.5, soft)
-            labels.append((soft if settings.labels == "soft" else file["label"]).astype(np.float32))
+            labels.append(targets(file["label"], file["margin"], settings))
     return Judged(
         messages,
         np.array([row["changes"] for row in rows], np.int8),
@@ -55,6 +61,33 @@ def read_judged(
         labels,
         ties,
     )
+
+
+def read_captions(annotated: Path) -> list[dict[str, Any]]:
+    """The judged captions in a folder of `annotate`: message (Latin-1), changes, count, caption."""
+    return [json.loads(line) for line in (annotated / "captions.jsonl").read_text().splitlines()]
+
+
+def targets(label: np.ndarray, margin: np.ndarray, settings: DistilSettings) -> np.ndarray:
+    """What is learned, float32 [P]: the label itself, or the judge's certainty, sigmoid(margin / T)."""
+    if settings.labels == "hard":
+        return label.astype(np.float32)
+    soft = 1 / (1 + np.exp(-margin.astype(np.float64) / settings.temperature))
+    return np.where(label == 0.5, 0.5, soft).astype(np.float32)
+
+
+def parts(messages: Sequence[bytes], count: int, random: np.random.Generator) -> np.ndarray:
+    """In which of `count` parts each caption is, int8 [N]: of about equal sizes, all of a message in one."""
+    groups: dict[tuple[bytes, int], list[int]] = {}
+    for row, message in enumerate(messages):
+        groups.setdefault((message, -1 if message else row), []).append(row)
+    part, sizes = np.zeros(len(messages), np.int8), np.zeros(count, np.int64)
+    names = sorted(groups)
+    for index in random.permutation(len(names)).tolist():
+        rows, smallest = groups[names[index]], int(sizes.argmin())
+        part[rows] = smallest
+        sizes[smallest] += len(rows)
+    return part
 
 
 def hold_out(messages: Sequence[bytes], share: float, random: np.random.Generator) -> np.ndarray:

@@ -310,15 +310,39 @@ def load_rewards(folder: Path, skills: Sequence[str]) -> RewardModels:
                 f"{place}: no reward model for the skill '{skill}' (card.json is missing); "
                 f"{folder} has models for: {', '.join(there) or 'none'}"
             )
-        try:
-            card = json.loads((place / "card.json").read_text())
-            template = jax.eval_shape(lambda card=card: initial(card["network"], jax.random.key(0)))
-            zeros = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), template)
-            loaded = flax.serialization.from_bytes(zeros, (place / "params.msgpack").read_bytes())
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise UserError(
-                f"{place}: params.msgpack is not what card.json tells of, or damaged: {error}"
-            ) from error
+        card = _read_card(place)
         cards.append(card)
-        params.append(loaded)
+        params.append(_read_params(card, place / "params.msgpack"))
     return RewardModels(skills, cards, params)
+
+
+def load_members(folder: Path) -> list[tuple[dict[str, Any], Params]]:
+    """All models of a skill in its folder of `distil`: what the card tells of each, and its parameters.
+
+    Raises UserError if one is missing or damaged.
+    """
+    card = _read_card(folder)
+    rows = card.get("members", [])
+    if len(rows) == 1:
+        return [(rows[0], _read_params(card, folder / "params.msgpack"))]
+    return [(row, _read_params(card, folder / "members" / f"{row['seed']}.msgpack")) for row in rows]
+
+
+def _read_card(folder: Path) -> dict[str, Any]:
+    path = folder / "card.json"
+    try:
+        card = json.loads(path.read_text())
+        if card["network"] not in NETWORKS:
+            raise ValueError(f"no network '{card['network']}'")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path}: missing or damaged: {error}") from error
+    return dict(card)
+
+
+def _read_params(card: dict[str, Any], path: Path) -> Params:
+    template = jax.eval_shape(lambda: initial(card["network"], jax.random.key(0)))
+    zeros = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), template)
+    try:
+        return dict(flax.serialization.from_bytes(zeros, path.read_bytes()))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path}: is not what card.json tells of, or damaged: {error}") from error

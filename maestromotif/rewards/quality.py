@@ -22,25 +22,33 @@ def accuracy(
     pairs, label, tie = judged.pairs[skill], judged.labels[skill], judged.ties[skill]
     within = judged.within(skill, chosen)
     used = within & ~tie
-    captions, place = np.unique(pairs[used], return_inverse=True)
     figures: dict[str, Any] = {"accuracy": None, "low": None, "high": None, "pairs": int(used.sum())}
     figures |= {"ties_left_out": int((within & tie).sum()), "captions": int(chosen.sum())}
     if not used.any():
         return figures
-    first, second = place.reshape(-1, 2).T
     right = (scores[pairs[used, 0]] > scores[pairs[used, 1]]) == (label[used] > 0.5)
-    samples = []
-    for _ in range(BOOTSTRAPS):
-        times = np.bincount(random.integers(len(captions), size=len(captions)), minlength=len(captions))
-        weight = times[first] * times[second]
-        if total := weight.sum():
-            samples.append((weight @ right) / total)
-    low, high = np.quantile(samples, [0.025, 0.975])
+    low, high = np.quantile(over_captions(pairs[used], right[None], random)[:, 0], [0.025, 0.975])
     return figures | {
         "accuracy": round(float(right.mean()), 4),
         "low": round(float(low), 4),
         "high": round(float(high), 4),
     }
+
+
+def over_captions(pairs: np.ndarray, values: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """Means of values [V, P] over bootstrap samples of the captions of pairs int [P, 2], float64 [B, V].
+
+    A pair counts as often as both of its captions are drawn; samples without any pair are left out.
+    """
+    captions, place = np.unique(pairs, return_inverse=True)
+    first, second = place.reshape(-1, 2).T
+    samples = []
+    for _ in range(BOOTSTRAPS):
+        times = np.bincount(random.integers(len(captions), size=len(captions)), minlength=len(captions))
+        weight = times[first] * times[second]
+        if total := weight.sum():
+            samples.append((values @ weight) / total)
+    return np.array(samples).reshape(-1, len(values))
 
 
 def calibration(scores: np.ndarray, judged: Judged, skill: int, chosen: np.ndarray) -> dict[str, Any]:

@@ -265,7 +265,7 @@ def test_a_model_that_talks_nonsense_is_refused(collected: Artefact, answers: Pa
 
 
 def test_pairwise_asks_in_both_orders(collected: Artefact, answers: Path, tmp_path: Path) -> None:
-    """The small model mostly says 1: pairs for which it says so in both orders are left out."""
+    """The small model mostly says 1; whether it says the same in both orders stands beside each pair."""
     pairwise = {"method": "pairwise", "captions": 5, "pairs": 4, "answer_mass": 0.01}
     config = configured(answers, ("descender",), **pairwise)
     facts = annotate.run(config, {"collect": collected}, Work(tmp_path))
@@ -276,10 +276,10 @@ def test_pairwise_asks_in_both_orders(collected: Artefact, answers: Path, tmp_pa
     odds = odds.reshape(4, 2)
     margin, consistent = (odds[:, 0] - odds[:, 1]) / 2, np.sign(odds[:, 0]) == -np.sign(odds[:, 1])
     consistent |= (np.abs(odds) < config.annotate.tie_margin).all(1)
-    kept = consistent
     with np.load(tmp_path / "descender" / "preferences.npz") as file:
-        np.testing.assert_allclose(file["margin"], margin[kept], atol=1e-3)
-    assert quality["left_out"] == (~kept).sum()
+        np.testing.assert_allclose(file["margin"], margin, atol=1e-3)
+        assert file["consistent"].tolist() == consistent.tolist()
+        assert quality["ties"] == (consistent & (file["label"] == 0.5)).sum()
     assert quality["position_bias"] == (odds > 0).mean()
     assert quality["consistent"] == consistent.mean()
 

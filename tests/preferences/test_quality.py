@@ -123,20 +123,11 @@ def test_figures_against_loops(margin: np.ndarray, seed: int, tie: float, least:
 
 
 def test_labels_that_the_other_half_does_not_reproduce() -> None:
-    pairs = np.array([[0, 1], [0, 1], [1, 0], [1, 0], [0, 1], [0, 1]])
-    margin = np.array([1.0, 1.0, 1.0, -1.0, 0.01, NAN])
-    half = np.array([0, 1, 0, 1, 0, 0])
-    scores = np.array([[1.0, 0.0], [0.0, 3.0]])  # the first model prefers caption 0, the second caption 1
-    again = quality.ask_again(pairs, margin, half, scores, tie_margin=0.1)
-    # The first pair is asked of the second model, which disagrees; the second of the first, which agrees.
-    np.testing.assert_array_equal(again, [True, False, False, False, False, False])
-    assert not quality.ask_again(pairs, margin, half, scores, tie_margin=0.1, least=3.5).any()
-
-
-def test_halves_are_random_and_equal() -> None:
-    half = quality.halves(101, np.random.default_rng(3))
-    assert half.sum() == 50
-    assert 10 < (half[1:] != half[:-1]).sum() < 90
+    """A contradiction, an agreement either way, no difference, a tie, no answer, no model."""
+    margin = np.array([1.0, 1.0, -1.0, 1.0, 0.01, NAN, 1.0])
+    difference = np.array([-0.2, 3.0, -0.1, 0.0, -1.0, -1.0, NAN])
+    again = quality.ask_again(margin, difference, tie_margin=0.1)
+    np.testing.assert_array_equal(again, [True, False, False, True, False, False, False])
 
 
 def test_gold_figures_of_the_oracle() -> None:

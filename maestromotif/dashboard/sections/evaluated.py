@@ -1,0 +1,198 @@
+"""What the agents achieved, what that says, and what it does not."""
+
+from typing import Any
+
+import numpy as np
+from markupsafe import Markup
+
+from maestromotif.dashboard import svg
+from maestromotif.dashboard.evidence import Evidence
+from maestromotif.dashboard.sections.writing import agent_colour, and_, interval, listed, thousands
+from maestromotif.settings import Config
+from maestromotif.statistics import intervals_overlap
+
+PUBLISHED_STEPS = 4_000_000_000  # MaestroMotif paper, appendix, table of hyper-parameters
+
+
+def values(config: Config, found: Evidence) -> dict[str, Any]:
+    return {
+        "results": [_result(found, row) for row in found.results],
+        "verdict": _verdict(config, found),
+        "fairness": _fairness(config, found),
+        "agent_keys": [(one.agent, agent_colour(one.agent)) for one in found.episodes],
+        "success_plot": _estimates(found, "success", "share of episodes", (0.0, 1.0)),
+        "deepest_plot": _estimates(found, "deepest", "dungeon level", _depth_range(found)),
+        "depth_plot": depths([(one.agent, one.deepest) for one in found.episodes]),
+        "steps_plot": _lengths(config, found),
+        "limits": _limits(config, found),
+    }
+
+
+def _result(found: Evidence, row: dict[str, Any]) -> dict[str, Any]:
+    own = next((one for one in found.episodes if one.agent == row["agent"]), None)
+    steps = row.get("steps_mean")
+    return {
+        "agent": row["agent"],
+        "css": agent_colour(row["agent"]),
+        "episodes": thousands(row["episodes"]),
+        "success": svg.percent(row["success"]),
+        "success_interval": interval((row["success_low"], row["success_high"]), svg.percent),
+        "deepest": f"{row['deepest_mean']:.2f}",
+        "deepest_interval": interval((row["deepest_low"], row["deepest_high"]), "{:.2f}".format),
+        "steps": "–" if steps is None else thousands(round(steps)),
+        "ends": listed(own.ends) if own else "–",
+    }
+
+
+def main_row(found: Evidence) -> dict[str, Any]:
+    """The row that the run is about: the trained agent's, or else the first one."""
+    return next((row for row in found.results if row["agent"] == "trained"), found.results[0])
+
+
+def _verdict(config: Config, found: Evidence) -> str:
+    """What the success intervals say of the trained agent against others on the same levels, and no more."""
+    by_levels: dict[int | None, list[dict[str, Any]]] = {}
+    for row in found.results:
+        by_levels.setdefault(row.get("levels"), []).append(row)
+    level = svg.percent(config.evaluate.confidence)
+    sentences = [f"{_compared(rows, level)}." for rows in by_levels.values()]
+    if len(sentences) == 2:
+        few = next(levels for levels in by_levels if levels is not None)
+        sentences[0] = f"In the {few} dungeons of the training: {sentences[0]}"
+        sentences[1] = f"In dungeons with levels never seen: {sentences[1]}"
+    return " ".join(sentence[0].upper() + sentence[1:] for sentence in sentences)
+
+
+def _compared(rows: list[dict[str, Any]], level: str) -> str:
+    """The first row, which is the trained agent's, against the others."""
+    main, *others = rows
+    if not others:
+        return f"the {main['agent']} agent was evaluated alone, so nothing can be said of a difference"
+
+    def bounds(row: dict[str, Any]) -> tuple[svg.Number, svg.Number]:
+        return row["success_low"], row["success_high"]
+
+    def names(rows: list[dict[str, Any]]) -> str:
+        return and_([row["agent"].partition(",")[0] for row in rows])
+
+    apart = [row for row in others if not intervals_overlap(bounds(main), bounds(row))]
+    better = [row for row in apart if row["success"] < main["success"]]
+    worse = [row for row in apart if row["success"] > main["success"]]
+    alike = [row for row in others if row not in apart]
+    said = []
+    if better:
+        said.append(f"succeeds more often than {names(better)}")
+    if worse:
+        said.append(f"succeeds less often than {names(worse)}")
+    if alike:
+        said.append(f"cannot be told from {names(alike)} (the intervals overlap)")
+    return f"by {level} intervals on its success rate, the {names([main])} agent {and_(said)}"
+
+
+def _estimates(found: Evidence, what: str, label: str, x_range: tuple[float, float]) -> Markup:
+    rows = [
+        svg.Estimate(
+            name=row["agent"],
+            value=row["success"] if what == "success" else row["deepest_mean"],
+            low=row[f"{what}_low"],
+            high=row[f"{what}_high"],
+            colour=agent_colour(row["agent"]),
+            note=f"{row['episodes']} episodes",
+        )
+        for row in found.results
+    ]
+    return svg.intervals(rows, label, x_range, as_percent=what == "success")
+
+
+def depths(groups: list[tuple[str, list[int]]]) -> Markup:
+    """Share of each group's episodes by deepest level, one column a group and level."""
+    deepest = [level for _, levels in groups for level in levels]
+    if not deepest:
+        return svg.columns([], [], "deepest level", "share of episodes")
+    levels = list(range(min(deepest), max(deepest) + 1))
+    series = [
+        svg.Series(name, [], [own.count(level) / max(1, len(own)) for level in levels], agent_colour(name))
+        for name, own in groups
+    ]
+    return svg.columns(
+        [str(level) for level in levels], series, "deepest level", "share of episodes", as_percent=True
+    )
+
+
+def _depth_range(found: Evidence) -> tuple[float, float]:
+    """Axis of mean deepest levels, from the first level on."""
+    low = min(1.0, *(row["deepest_low"] for row in found.results))
+    high = max(2.0, *(row["deepest_high"] for row in found.results))
+    return low, low + 1.05 * (high - low)
+
+
+def _lengths(config: Config, found: Evidence, bins: int = 10) -> Markup:
+    """Share of each agent's episodes by their number of steps."""
+    longest = max((max(one.steps, default=0) for one in found.episodes), default=0)
+    edges = np.linspace(0, max(config.evaluate.max_steps, longest), bins + 1)
+    series = [
+        svg.Series(
+            one.agent,
+            [],
+            (np.histogram(one.steps, edges)[0] / max(1, len(one.steps))).tolist(),
+            agent_colour(one.agent),
+        )
+        for one in found.episodes
+    ]
+    labels = [f"≤ {svg.short(edge)}" for edge in edges[1:].tolist()]
+    return svg.columns(labels, series, "environment steps", "share of episodes", as_percent=True)
+
+
+def _fairness(config: Config, found: Evidence) -> str:
+    """What the seeds of the episodes say about the comparison."""
+    seeds_of = {one.agent: one.seeds for one in found.episodes}
+    by_levels: dict[int | None, list[Any]] = {}
+    for row in found.results:
+        by_levels.setdefault(row.get("levels"), []).append(seeds_of.get(row["agent"]))
+    fair = all(seeds == group[0] for group in by_levels.values() for seeds in group)
+    same = "All agents met the same games" if fair else "Agents met different games"
+    said = f"{same}, on seeds kept apart from those of training."
+    if config.nethack.levels is not None:
+        said += (
+            f" Training was confined to {config.nethack.levels} dungeons: the first rows meet their maps "
+            "again, with other monsters, items and dice; the rows “new levels” meet maps never seen."
+        )
+    return said
+
+
+def _limits(config: Config, found: Evidence) -> list[str]:
+    """What a careful reader would object, said first."""
+    main = main_row(found)
+    games = len({seeds for one in found.episodes for seeds in one.seeds})
+    limits = [
+        f"Each agent played {thousands(main['episodes'])} episodes of at most "
+        f"{thousands(config.evaluate.max_steps)} steps, {thousands(games)} different games in all. The "
+        "intervals tell how much luck is in these episodes, not how much is in training: there was one "
+        f"training run, with seed {config.run.seed}, and another seed may end elsewhere.",
+    ]
+    if found.curve:
+        steps = found.curve[-1]["env_step"]
+        limits.append(
+            f"Training saw {thousands(steps)} environment steps, {100 * steps / PUBLISHED_STEPS:.2g} % of "
+            f"the {thousands(PUBLISHED_STEPS)} for which the published MaestroMotif agents were trained."
+        )
+    if found.labels:
+        name = found.model.get("model", config.language.model)
+        limits.append(
+            f"The only judge of what a skill wants was {name}. Its preferences were not compared "
+            "with people’s: read its most and least wanted captions above and judge for yourself."
+        )
+    if found.rewards:
+        limits.append(
+            "Held-out accuracy is agreement with the same language model, on captions that the reward model "
+            "did not see. It says that the reward model learned the judge, not that the judge is right."
+        )
+    limits.append(
+        "The program over skills does a part of the work. What learning added is the difference between the "
+        "untrained agent, which runs the same program, and the trained one."
+    )
+    limits.append(
+        "The replay is one episode, chosen to be looked at: the first success, or without one the episode "
+        "that went deepest. The table says how often such episodes happen."
+    )
+    return limits

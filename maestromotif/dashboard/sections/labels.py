@@ -1,0 +1,146 @@
+"""What was collected, and what the language model made of it."""
+
+from typing import Any
+
+import numpy as np
+
+from maestromotif.dashboard import evidence, svg
+from maestromotif.dashboard.evidence import Evidence
+from maestromotif.dashboard.sections.evaluated import depths
+from maestromotif.dashboard.sections.writing import agent_colour, bars, listed, number, thousands
+from maestromotif.preferences import oracle
+from maestromotif.preferences.quality import words
+from maestromotif.settings import Config
+
+METHODS = {
+    "pointwise": "scoring each one alone and ordering pairs from the scores",
+    "pairwise": "comparing pairs in both orders",
+    "reasoned": "comparing pairs in both orders, with reasons written down first",
+}
+SHOWN = 6  # captions at each end of a ranking
+
+
+def values(config: Config, found: Evidence) -> dict[str, Any]:
+    columns = _quality_columns(found)
+    return {
+        "collected": _collected(found.collected),
+        "labels": [_label(config, one, columns) for one in found.labels],
+        "judged": max((len(one.captions) for one in found.labels), default=0),
+        "method": METHODS[config.annotate.method],
+        "quality_columns": ["pairs", "ties", *(name.replace("_", " ") for name in columns)],
+        "model": found.model,
+        "curation": _curation(config, found),
+    }
+
+
+def _collected(collected: evidence.Collected | None) -> dict[str, Any] | None:
+    if collected is None:
+        return None
+    return {
+        "steps": thousands(collected.steps),
+        "empty": thousands(collected.empty),
+        "distinct": thousands(collected.distinct),
+        "depths": depths([(play.source, play.deepest) for play in collected.plays]),
+        "swatches": [(play.source, agent_colour(play.source)) for play in collected.plays],
+        "recorded": any(play.source == "recordings" for play in collected.plays),
+        "plays": [
+            {
+                "source": play.source,
+                "steps": thousands(play.steps),
+                "episodes": len(play.deepest),
+                "mean": f"{np.mean(play.deepest):.2f}",
+                "most": max(play.deepest),
+                "ends": listed(play.ends),
+            }
+            for play in collected.plays
+        ],
+        "changed": ", ".join(f"{name} {thousands(count)}" for name, count in collected.changed.items()),
+        "frequent": [(text, thousands(count)) for text, count in collected.frequent],
+    }
+
+
+def _quality_columns(found: Evidence) -> list[str]:
+    """Names of the plain numbers of the quality files, beside pairs and ties, in their order there."""
+    return list(
+        dict.fromkeys(
+            name
+            for one in found.labels
+            for name, value in one.quality.items()
+            if isinstance(value, int | float) and name not in ("pairs", "ties")
+        )
+    )
+
+
+def _label(config: Config, one: evidence.Labels, columns: list[str]) -> dict[str, Any]:
+    scores = [score for _, score in one.captions]
+    low, high = (min(scores), max(scores)) if scores else (0.0, 0.0)
+    count, edges = np.histogram(scores, bins=20, range=(low, high if high > low else low + 1))
+    css = svg.colour(config.skills.index(one.skill))
+    series = svg.Series("", [], count.tolist(), css)
+    labels = [f"{edge:.2g}" for edge in (edges[:-1] + edges[1:]) / 2]
+    return {
+        "skill": one.skill,
+        "css": css,
+        "measure": one.measure,
+        "quality": [
+            thousands(one.pairs),
+            f"{thousands(one.ties)} ({svg.percent(one.ties / max(1, one.pairs))})",
+            *(number(one.quality.get(name)) for name in columns),
+        ],
+        "count": len(scores),
+        "events": bars([(f"{event} ({count})", score) for event, score, count in one.events], low, high),
+        "top": bars(one.captions[:SHOWN], low, high),
+        "bottom": bars(one.captions[SHOWN:][-SHOWN:], low, high),
+        "histogram": svg.columns(labels, [series], one.measure, "captions"),
+    }
+
+
+def _curation(config: Config, found: Evidence) -> dict[str, Any] | None:
+    """Tables of what was kept, by skill and by kind of event, and the curves of the margin."""
+    if found.curation is None:
+        return None
+    skills = found.curation["skills"]
+    colours = {name: svg.colour(index) for index, name in enumerate(config.skills)}
+    curves = {
+        of: [
+            svg.Series(
+                name,
+                [point["kept"] for point in row["curve"] if point[of]],
+                [point[of]["share"] for point in row["curve"] if point[of]],
+                colours[name],
+            )
+            for name, row in skills.items()
+            if any(point[of] for point in row["curve"])
+        ]
+        for of in ("reproduced", "oracle")
+    }
+    return {
+        "again": found.curation["again"],
+        "oracle": oracle.NAME,
+        "fates": list(next(iter(skills.values()))["fates"]),
+        "rows": [
+            {
+                "skill": name,
+                "css": colours[name],
+                "cells": [
+                    thousands(row["labelled"]),
+                    *(thousands(count) for count in row["fates"].values()),
+                    *(
+                        words(row[of]) or "–"
+                        for of in ("kept", "reproduced", "labelled_oracle", "kept_oracle")
+                    ),
+                ],
+                "kinds": [
+                    (kind, words(part["kept"]), words(part["labelled_oracle"]), words(part["kept_oracle"]))
+                    for kind, part in row["by_kind"].items()
+                ],
+            }
+            for name, row in skills.items()
+        ],
+        "curves": {
+            of: svg.lines(series, "share kept, by raising the least margin", "agreement", as_percent=True)
+            for of, series in curves.items()
+            if series
+        },
+        "swatches": list(colours.items()),
+    }

@@ -1,0 +1,382 @@
+"""Stage `curate`: which labels reward models learn from, and what becomes of those that others contradict.
+
+1. What the place decided (both orders disagree), or what is closer than `curate.keep_margin`, is left out.
+2. Every label is held against reward models that saw neither of its captions. The captions are parted in
+   quarters, all of a message in one; two quarters are one half, the other two the other, and there are three
+   ways to halve four quarters: any two captions are in the same half in at least one of them, so the model of
+   the other half can judge the pair.
+3. What such a model does not reproduce is doubted. The most doubted pairs, `curate.again_pairs` a skill, are
+   asked again in another way: where the second answer confirms the label it stays, where it says clearly
+   otherwise the label is replaced (two against one), where it is unclear the pair is dropped. What is doubted
+   beyond that bound stays as it was, and is counted.
+
+After Source2Synth (A. Lupidi et al., arXiv 2409.08239, 2024), whose curation trains on one slice and keeps of
+the other what that model can answer. There what it cannot is thrown away; here rare events would go first.
+
+    <skill>/preferences.npz    what is kept: first, second, label, margin
+    <skill>/fates.npz          of every labelled pair what became of it: first, second, fate (index of FATES)
+    curate.json, curate.md     how much was kept, by kind of event; what raising the margin would do
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from maestromotif.preferences import oracle, quality
+from maestromotif.preferences.answers import Judge
+from maestromotif.preferences.labels import Comparison
+from maestromotif.preferences.quality import words
+from maestromotif.preferences.questions import Method
+from maestromotif.progress import Progress
+from maestromotif.rewards.batches import Captions
+from maestromotif.rewards.fit import Learner, learn, start_of
+from maestromotif.rewards.judged import parts, read_captions, targets
+from maestromotif.settings import Config, DistilSettings
+from maestromotif.skill import Skill, load_all
+from maestromotif.store import Artefact, Work
+
+log = logging.getLogger("maestromotif")
+
+FATES = ("kept", "place decided", "too close", "confirmed", "replaced", "dropped", "not asked")
+KEPT, PLACE, CLOSE, CONFIRMED, REPLACED, DROPPED, NOT_ASKED = range(len(FATES))
+LEFT_OUT = (PLACE, CLOSE, DROPPED)
+# Of each way to halve four quarters, the half of each quarter.
+HALVINGS = np.array([[0, 0, 1, 1], [0, 1, 0, 1], [0, 1, 1, 0]], np.int8)
+# How the halves' models learn, whatever `distil` is told: a check need not be the product. Their epoch is the
+# one that reproduces the other half best, so what is doubted is doubted by the best of them.
+CHECK = DistilSettings(seeds=1)
+CHECKPOINT = "halves.msgpack"
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The P labelled pairs of one skill.
+
+    pairs: int32 [P, 2], captions. margin: float64 [P]. label: float32 [P]. consistent: bool [P].
+    """
+
+    pairs: np.ndarray
+    margin: np.ndarray
+    label: np.ndarray
+    consistent: np.ndarray
+
+    def usable(self, keep_margin: float, tie_margin: float) -> np.ndarray:
+        return quality.curate(self.margin, self.consistent, keep_margin, tie_margin)
+
+
+def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, Any]:
+    """The stage. Raises UserError as the language model does."""
+    settings, annotate = config.curate, config.annotate
+    skills, folder = load_all(config.skills_folder, config.skills), inputs["annotate"].path
+    captions = read_captions(folder)
+    messages = [row["message"] for row in captions]
+    read = [message.encode("latin-1") for message in messages]
+    changes = np.array([row["changes"] for row in captions], np.int8)
+    every = [_read(folder / skill.name / "preferences.npz") for skill in skills]
+    usable = [labels.usable(settings.keep_margin, annotate.tie_margin) for labels in every]
+    difference = contradictions(
+        Captions(CHECK.network, read, changes),
+        parts(read, 4, np.random.default_rng([config.run.seed, 7])),
+        {skill.name: (labels, kept) for skill, labels, kept in zip(skills, every, usable, strict=True)},
+        config.run.seed,
+        work.scratch / CHECKPOINT,
+    )
+    doubted = [
+        quality.ask_again(labels.margin, told, annotate.tie_margin) & kept
+        for labels, told, kept in zip(every, difference, usable, strict=True)
+    ]
+    chosen = [
+        most_doubted(doubts, labels.margin, told, settings.again_pairs)
+        for doubts, labels, told in zip(doubted, every, difference, strict=True)
+    ]
+    method = settings.again or ("pointwise" if annotate.method == "pairwise" else "pairwise")
+    second, questions = ask(config, skills, [row["caption"] for row in captions], every, chosen, method)
+
+    kinds = [oracle.kind(message, row) for message, row in zip(messages, changes.tolist(), strict=True)]
+    found: dict[str, Any] = {}
+    for k, skill in enumerate(skills):
+        fate, curated = decide(every[k], usable[k], doubted[k], chosen[k], second[k], config)
+        left = ~np.isin(fate, LEFT_OUT)
+        pairs = curated.pairs
+        work.write_arrays(
+            f"{skill.name}/preferences.npz",
+            first=pairs[left, 0],
+            second=pairs[left, 1],
+            label=curated.label[left],
+            margin=curated.margin[left].astype(np.float32),
+        )
+        work.write_arrays(f"{skill.name}/fates.npz", first=pairs[:, 0], second=pairs[:, 1], fate=fate)
+        truth = None
+        if skill.name in oracle.WORTH:
+            truth = oracle.labels(oracle.scores(skill.name, messages, changes), pairs)
+        found[skill.name] = figures(every[k], curated, fate, difference[k], truth, kinds, annotate.tie_margin)
+        _say(skill.name, found[skill.name])
+    work.write_json("curate.json", {"again": method, "settings": settings.model_dump(), "skills": found})
+    work.write_text("curate.md", markdown(found, method))
+    return {
+        "again": method,
+        "questions": questions,
+        "skills": {
+            name: {"share_kept": row["kept"]["share"], "fates": row["fates"]} for name, row in found.items()
+        },
+    }
+
+
+def _read(path: Path) -> Labels:
+    with np.load(path) as file:
+        pairs = np.column_stack([file["first"], file["second"]]).astype(np.int32)
+        return Labels(pairs, file["margin"].astype(np.float64), file["label"], file["consistent"])
+
+
+# ------------------------------------------------------------------------------------------- the halves
+
+
+def contradictions(
+    captions: Captions,
+    quarter: np.ndarray,
+    every: dict[str, tuple[Labels, np.ndarray]],
+    seed: int,
+    checkpoint: Path | None = None,
+) -> list[np.ndarray]:
+    """What models of other captions say of each label, of each skill float64 [P].
+
+    By how much the first is rewarded more than the second, a mean over the models that saw neither; NaN where
+    there is none. quarter: int8 [N]. every: of each skill its labels and which are usable, bool [P].
+    """
+    half = HALVINGS[:, quarter]  # [3, N]
+    learners, places = [], []
+    for k, (name, (labels, usable)) in enumerate(every.items()):
+        target = targets(labels.label, labels.margin, CHECK)
+        start = start_of(CHECK.network, name, seed, 0)
+        for way, side in np.ndindex(3, 2):
+            inside = half[way][labels.pairs] == side  # [P, 2]
+            own, other = np.flatnonzero(usable & inside.all(1)), np.flatnonzero(usable & ~inside.any(1))
+            if len(own):
+                learners.append(Learner(f"{name} {way}{side}", 0, start, labels.pairs, target, own, other))
+                places.append((k, way, side))
+    scores = np.full((len(every), 3, 2, captions.count), np.nan)
+    if learners:
+        for place, member in zip(
+            places, learn(captions, learners, CHECK, seed, checkpoint, "curate: halves"), strict=True
+        ):
+            scores[place] = member.scores
+    return [unseen(labels.pairs, half, scores[k]) for k, (labels, _) in enumerate(every.values())]
+
+
+def unseen(pairs: np.ndarray, half: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """Mean difference of rewards, float64 [P], by models of the halves in which neither caption is.
+
+    pairs: int [P, 2]. half: int [W, N], the half of each caption in each of W ways to halve. scores: float64
+    [W, 2, N], rewards by the models of both halves.
+    """
+    first, second = half[:, pairs[:, 0]], half[:, pairs[:, 1]]  # [W, P]
+    way = np.arange(len(half))[:, None]
+    told = scores[way, 1 - first, pairs[None, :, 0]] - scores[way, 1 - first, pairs[None, :, 1]]
+    knows = (first == second) & np.isfinite(told)
+    total: np.ndarray = np.where(knows, told, 0.0).sum(0)
+    return np.where(knows.any(0), total / np.maximum(knows.sum(0), 1), np.nan)
+
+
+def most_doubted(doubted: np.ndarray, margin: np.ndarray, difference: np.ndarray, most: int) -> np.ndarray:
+    """Rows int [<= most] of doubted pairs, the surest contradictions first: the model is most certain."""
+    rows = np.flatnonzero(doubted)
+    order = np.lexsort((rows, -np.abs(margin[rows]), -np.abs(difference[rows])))
+    return rows[order[:most]]
+
+
+# -------------------------------------------------------------------------------------------- asked again
+
+
+def ask(
+    config: Config,
+    skills: Sequence[Skill],
+    captions: Sequence[str],
+    every: Sequence[Labels],
+    chosen: Sequence[np.ndarray],
+    method: Method,
+) -> tuple[list[Labels], int]:
+    """A second annotation of the chosen rows of each skill, and how many questions that were."""
+    settings = config.annotate.model_copy(update={"method": method})
+    comparisons = []
+    for skill, labels, rows in zip(skills, every, chosen, strict=True):
+        own, place = np.unique(labels.pairs[rows], return_inverse=True)
+        told = [captions[caption] for caption in own.tolist()]
+        pairs = place.reshape(-1, 2).astype(np.int32)
+        comparisons.append(Comparison(skill.description, told, pairs, settings))
+    judge = Judge(config.language, settings)
+    asked = [question for comparison in comparisons for question in comparison.questions()]
+    if asked:
+        with Progress("curate", len(asked), "questions", done=sum(judge.known(asked))) as progress:
+            judge.ask(asked, progress)
+    second = []
+    for comparison, labels, rows in zip(comparisons, every, chosen, strict=True):
+        if not len(rows):
+            second.append(_empty())
+            continue
+        found = comparison.label(judge)
+        second.append(Labels(labels.pairs[rows], found.margin, found.label(settings), found.consistent))
+    return second, len(asked)
+
+
+def _empty() -> Labels:
+    return Labels(np.zeros((0, 2), np.int32), np.zeros(0), np.zeros(0, np.float32), np.zeros(0, bool))
+
+
+def decide(
+    labels: Labels,
+    usable: np.ndarray,
+    doubted: np.ndarray,
+    chosen: np.ndarray,
+    second: Labels,
+    config: Config,
+) -> tuple[np.ndarray, Labels]:
+    """What becomes of each pair, int8 [P], and the labels after replacement.
+
+    second: the second annotation of the rows `chosen`.
+    """
+    fate = np.full(len(labels.margin), KEPT, np.int8)
+    fate[~usable] = np.where(labels.consistent[~usable], CLOSE, PLACE)
+    fate[doubted] = NOT_ASKED
+    clear = second.usable(config.curate.keep_margin, config.annotate.tie_margin)
+    same = second.label == labels.label[chosen]
+    fate[chosen] = np.where(clear, np.where(same, CONFIRMED, REPLACED), DROPPED)
+    replaced = clear & ~same
+    label, margin = labels.label.copy(), labels.margin.copy()
+    label[chosen[replaced]] = second.label[replaced]
+    margin[chosen[replaced]] = second.margin[replaced]
+    return fate, Labels(labels.pairs, margin, label, labels.consistent)
+
+
+# ------------------------------------------------------------------------------------------------ figures
+
+
+def figures(
+    labels: Labels,
+    curated: Labels,
+    fate: np.ndarray,
+    difference: np.ndarray,
+    truth: np.ndarray | None,
+    kinds: Sequence[str],
+    tie_margin: float,
+) -> dict[str, Any]:
+    """All figures of one skill, for JSON.
+
+    difference: float64 [P], see `contradictions`. truth: float64 [P], the scripted oracle's labels, None for
+    a skill that it does not know. kinds: of each caption (maestromotif.preferences.oracle.kind).
+    """
+    kept = ~np.isin(fate, LEFT_OUT)
+    again = np.isin(fate, (CONFIRMED, REPLACED, DROPPED))
+    told = np.where(np.isfinite(difference), np.sign(difference), 0.0)
+
+    def agrees(of: np.ndarray, which: Labels) -> quality.Figure | None:
+        if truth is None:
+            return None
+        return quality.agreement(which.margin[of], truth[of], tie_margin)["decided"]
+
+    def part(of: np.ndarray) -> dict[str, Any]:
+        return {
+            "kept": quality.share(kept[of]),
+            "labelled_oracle": agrees(of, labels),
+            "kept_oracle": agrees(of & kept, curated),
+        }
+
+    decided = np.isfinite(difference) & (np.abs(labels.margin) >= tie_margin) & labels.consistent
+    everything = np.ones(len(fate), bool)
+    return {
+        "labelled": len(fate),
+        "fates": {name: int((fate == number).sum()) for number, name in enumerate(FATES)},
+        **part(everything),
+        "reproduced": quality.share(np.sign(labels.margin[decided]) == told[decided]),
+        "again_oracle": agrees(again, labels),
+        "replaced_oracle": agrees(fate == REPLACED, curated),
+        "curve": _curve(labels, told, decided, truth),
+        "by_kind": quality.by_kind([(kinds[a], kinds[b]) for a, b in labels.pairs.tolist()], part),
+    }
+
+
+def _curve(
+    labels: Labels, told: np.ndarray, decided: np.ndarray, truth: np.ndarray | None
+) -> list[dict[str, Any]]:
+    """What raising the least margin would do to labels that are no ties: kept fraction, and agreement.
+
+    At each threshold the share that models of other captions reproduce (their held-out accuracy), and the
+    agreement with the oracle where it decides.
+    """
+    margin = np.where(decided, labels.margin, np.nan)
+    points = quality.curve(margin, np.where(told == 0, 0.5, (told + 1) / 2))
+    for point in points:
+        kept = np.abs(margin) >= point["threshold"]
+        point["reproduced"] = point.pop("agreement")
+        point["oracle"] = (
+            None if truth is None else quality.agreement(margin[kept], truth[kept], 0.0)["decided"]
+        )
+    return points
+
+
+def vanishing(found: dict[str, Any]) -> list[str]:
+    """Kinds of event of which surely less than half as much is kept as of all pairs of the skill."""
+    bar = (found["kept"]["share"] or 0.0) / 2
+    return [kind for kind, row in found["by_kind"].items() if row["kept"]["high"] < bar]
+
+
+def _say(skill: str, found: dict[str, Any]) -> None:
+    fates = ", ".join(f"{name} {count}" for name, count in found["fates"].items() if count)
+    kinds = ", ".join(f"{kind} {row['kept']['share']:.0%}" for kind, row in found["by_kind"].items())
+    log.info("curate: %s: %s; kept by kind of event: %s", skill, fates, kinds)
+    for kind in vanishing(found):
+        log.warning(
+            "curate: %s: little is left of '%s', so the reward may not know it; lower curate.keep_margin, or "
+            "raise curate.again_pairs",
+            skill,
+            kind,
+        )
+
+
+# ------------------------------------------------------------------------------------------------ in words
+
+
+def markdown(found: dict[str, dict[str, Any]], method: Method) -> str:
+    """Tables of what was kept, by skill and by kind of event, and the curves of the margin."""
+    name = oracle.NAME
+    lines = [
+        "| skill | labelled | " + " | ".join(FATES) + " | kept in all | reproduced | "
+        f"{name}, labelled | {name}, kept |",
+        "|---|--:|" + "--:|" * len(FATES) + "---|---|---|---|",
+    ]
+    for skill, row in found.items():
+        fates = " | ".join(str(count) for count in row["fates"].values())
+        shares = (row[of] for of in ("kept", "reproduced", "labelled_oracle", "kept_oracle"))
+        told = " | ".join(words(figure) or "–" for figure in shares)
+        lines.append(f"| {skill} | {row['labelled']} | {fates} | {told} |")
+    lines += [
+        "",
+        "Left out: both orders disagree (place decided), closer than curate.keep_margin (too close), no "
+        f"clear answer when asked again, {method} (dropped). Confirmed and replaced were asked again too; "
+        "not asked: doubted beyond curate.again_pairs, and kept as it was. Reproduced: by reward models that "
+        "saw neither caption. Intervals take pairs for independent, though those that share a caption are "
+        "not.",
+        "",
+        f"| skill | asked again: first labels, {name} | replaced labels, {name} |",
+        "|---|---|---|",
+        *(
+            f"| {skill} | {words(row['again_oracle']) or '–'} | {words(row['replaced_oracle']) or '–'} |"
+            for skill, row in found.items()
+        ),
+        "",
+        f"| skill | kind of event | kept | {name}, labelled | {name}, kept |",
+        "|---|---|---|---|---|",
+    ]
+    for skill, row in found.items():
+        for kind, part in row["by_kind"].items():
+            told = " | ".join(words(part[of]) or "–" for of in ("kept", "labelled_oracle", "kept_oracle"))
+            lines.append(f"| {skill} | {kind} | {told} |")
+    lines += ["", f"| skill | least margin | kept | reproduced | {name} |", "|---|--:|--:|---|---|"]
+    for skill, row in found.items():
+        for point in row["curve"]:
+            told = " | ".join(words(point[of]) or "–" for of in ("reproduced", "oracle"))
+            lines.append(f"| {skill} | {point['threshold']:.2f} | {point['kept']:.0%} | {told} |")
+    return "\n".join(lines) + "\n"
