@@ -35,7 +35,8 @@ EVENTS: dict[str, str] = {
     "prayed_well": 'a prayer was heard: "You feel that X is well-pleased.", "pleased", "satisfied"',
     "gained_level": "the experience level is higher than on the step before (blstats)",
     "prayed": '"You begin praying to ..."',
-    "entered_shop": "a shopkeeper's greeting: \"Hello, Agent! Welcome to X's general store!\"",
+    "entered_shop": "a shopkeeper's greeting: \"Hello, Agent! Welcome to X's general store!\", or that he "
+    'mutters against shoplifters; not "So, Agent, you dare return to ...", with which he attacks',
 }
 COLUMN: dict[str, int] = {name: column for column, name in enumerate(EVENTS)}
 
@@ -61,8 +62,13 @@ _PATTERNS: tuple[tuple[str, str, str], ...] = (
     ("angered_god", "angry...", r"You have a strong feeling that [^.]* is angry\.\.\."),
     ("angered_god", "darest thou", r'"How darest thou '),
     ("angered_god", '"Thou', r'"Thou must relearn thy lessons!"|"Thou hast angered me\."|"Thou durst '),
-    # Monsters without a name, and the hero's own "you", begin with one of these words.
-    ("angered_shopkeeper", "gets angry!", r"(?<![\w-] )\b(?!The |It |Your? )[A-Z][\w'-]+ gets angry!"),
+    # Monsters without a name, and the hero's own "you", begin with one of the words left out. Names of
+    # shopkeepers have up to three words: Asidonhopo, Rath Luirc, Beinn a Ghlo, Sgurr na Ciche.
+    (
+        "angered_shopkeeper",
+        "gets angry!",
+        r"(?<![\w-] )\b(?!The |It |Your? )[A-Z][\w'-]+(?: (?:a|na|[A-Z][\w'-]+))* gets angry!",
+    ),
     ("angered_shopkeeper", "is furious!", r"\b[A-Z][\w'-]+ is furious!"),
     ("angered_shopkeeper", "You stole", r"You stole \d+ "),
     ("picked_up", " - ", r"(?:^| )[a-zA-Z$#] - (?=an? |the |\d|[A-Z])"),
@@ -75,7 +81,6 @@ _PATTERNS: tuple[tuple[str, str, str], ...] = (
         r"You feel that [^.]* is (?:well-pleased|pleased(?: as punch)?|satisfied|ticklish|full)\.",
     ),
     ("entered_shop", "Welcome", r'! Welcome(?: again)? to [^"]*!"'),
-    ("entered_shop", "dare return", r"you dare return to "),
     ("entered_shop", "shoplifters", r"mutters imprecations against shoplifters"),
 )
 _COUNTED = tuple((COLUMN[name], needle.encode(), re.compile(p.encode())) for name, needle, p in _PATTERNS)
@@ -95,6 +100,7 @@ _DROPPED = re.compile(rb"You drop (\d+) [^.]*\. [^.]*$")
 _QUOTE = re.compile(rb'"For you, ([^"]*?);(?: only)? (\d+) zorkmids? (?:per|for this) ([^"]*)\."')
 _COST = re.compile(rb"\bThe ([^.]*) will cost you (\d+) zorkmids?(?: each)?\.")
 _TAG = re.compile(rb"\((?:for sale|unpaid), (\d+) zorkmids?\)")
+_ANGRY_GREETING = b"you dare return to "
 _OWED = re.compile(rb'you pay for it!"|you bought it!|You owe |\(unpaid, ')
 _PAID = re.compile(rb"You (?:bought|paid for|stole|escaped the shop without paying)|debt is paid off")
 
@@ -135,6 +141,7 @@ class Said(NamedTuple):
 
     counts: np.ndarray  # int16 [len(EVENTS)], without the events that are told by numbers
     prices: tuple[Price, ...] = ()  # of unidentified items
+    greeted: bool = False  # a shopkeeper spoke to the hero who came in, kindly or not
     offer: int = 0  # gold pieces, where the text ends with the question whether to sell
     owes: bool = False  # something of the shop was taken or eaten
     paid: bool = False  # ... and is paid for, or carried away
@@ -200,10 +207,11 @@ def _read(text: bytes) -> Said:
     if b"zorkmid" in text:
         prices += _quotes(text, counts)
     owes, paid = bool(_OWED.search(text)), bool(_PAID.search(text))
-    if not counts.any() and not owes and not paid:
+    greeted = bool(counts[COLUMN["entered_shop"]]) or _ANGRY_GREETING in text
+    if not counts.any() and not owes and not paid and not greeted:
         return NOTHING
     counts.flags.writeable = False
-    return Said(counts, tuple(prices), offer, owes, paid)
+    return Said(counts, tuple(prices), greeted, offer, owes, paid)
 
 
 def _meals(text: bytes) -> int:

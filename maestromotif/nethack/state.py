@@ -371,7 +371,7 @@ class Tracker:
             self.state[game, at] += sum(told.item(event) for event in columns)
         if told[COLUMN["ate"]] and bl[DUNGEON] == _MINES:
             column["has_eaten_in_mines"][game] = 1
-        if told[COLUMN["entered_shop"]]:
+        if words.greeted:
             self._enter_shop(game, int(bl[X]), int(bl[Y]), arrived)
         if words.owes or words.paid:
             column["unpaid"][game] = not words.paid

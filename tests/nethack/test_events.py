@@ -64,7 +64,11 @@ SAID: list[tuple[bytes, dict[str, int]]] = [
     (b"The water nymph steals an apple from the jackal!", {}),
     (b"Asidonhopo gets angry!  You hit Asidonhopo.", {"angered_shopkeeper": 1}),
     (b"Asidonhopo is furious!", {"angered_shopkeeper": 1}),
+    (b"You miss Rath Luirc.  Rath Luirc gets angry!", {"angered_shopkeeper": 1}),
+    (b"Beinn a Ghlo gets angry!", {"angered_shopkeeper": 1}),
+    (b"Zum Loch is furious!", {"angered_shopkeeper": 1}),
     (b"The hill orc gets angry!", {}),
+    (b"The Keystone Kop gets angry!", {}),
     (b"You feel that Chih Sung-tzu is displeased.", {"angered_god": 1}),
     (
         b'The voice of Chih Sung-tzu rings out:   "Thou art arrogant, mortal." '
@@ -84,6 +88,8 @@ SAID: list[tuple[bytes, dict[str, int]]] = [
     (b"You drop 2 scrolls labeled THARR.", {"dropped": 1}),
     (b'"Hello, Agent!  Welcome to Possogroenoe\'s general store!"', {"entered_shop": 1}),
     (b'"Hello, Agent!  Welcome again to Tjiwidej\'s delicatessen!"', {"entered_shop": 1}),
+    (b"Hradec Kralove mutters imprecations against shoplifters.", {"entered_shop": 1}),
+    (b'"So, Agent, you dare return to Tjiwidej\'s delicatessen?!"', {}),
     (b"Hello Agent, welcome to NetHack!  You are a neutral male human Monk.", {}),
     (b"You feel more confident.  Welcome to experience level 2.", {}),
 ]  # fmt: skip
@@ -170,6 +176,14 @@ def test_an_offer_for_a_stack_is_for_all_of_it() -> None:
     # Without the number, or where the shopkeeper offers all that she has, nothing can be said.
     assert read(text[text.index(b"X offers") :]).prices == ()
     assert read(text.replace(b"offers 150", b"offers only 150")).prices == ()
+
+
+def test_an_angry_greeting_is_no_welcome_but_tells_that_one_is_in_the_shop() -> None:
+    angry = b'"So, Agent, you dare return to X\'s delicatessen?!"'
+    assert read(angry).greeted
+    assert not counts(angry)
+    assert read(b'"Hello, Agent!  Welcome to X\'s delicatessen!"').greeted
+    assert not read(b"You hear someone cursing shoplifters.").greeted
 
 
 # Real games.
