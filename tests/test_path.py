@@ -40,7 +40,8 @@ def test_a_sixth_skill_as_a_text_file_goes_through_the_whole_path(tmp_path: Path
     assert "collector" in report
     assert "collect gold" in report
     # Every stage says what it was made from.
-    for stage in ("collect", "annotate", "distil", "train", "compose", "evaluate", "report"):
+    stages = ("collect", "annotate", "curate", "distil", "soup", "gate", "train", "compose", "evaluate")
+    for stage in (*stages, "report"):
         manifest = json.loads((run / stage / "manifest.json").read_text())
         assert manifest["outputs"]
         assert manifest["key"]

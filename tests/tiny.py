@@ -8,7 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 
 CONFIG = """\
-run: {{name: tiny, root: "{root}"}}
+run: {{name: tiny, root: "{root}", further: [soup]}}
 skills: [{skills}]
 skills_folder: "{skills_folder}"
 task:
@@ -25,7 +25,9 @@ annotate:
   chunk: 4
   changes: [depth, explored, downstairs, upstairs]
   answers: "{root}/answers"
+curate: {{again_pairs: 2}}
 distil: {{epochs: 4, batch: 32}}
+soup: {{folds: 3, experts: 1, epochs: 1}}
 gate: {{enforce: false}}  # a model of 135 million parameters does not judge
 reward: {{quantile: 0.5}}
 learning:
