@@ -196,6 +196,7 @@ def _curate(work: Work) -> tuple[Work, dict[str, Any]]:
         "fates": {"kept": 270, "place decided": 0, "too close": 11, "confirmed": 4, "replaced": 5,
                   "dropped": 7, "not asked": 3},
         "kept": share(282, 300),
+        "checked": share(290, 300),
         "reproduced": share(270, 289),
         "labelled_oracle": share(150, 160),
         "kept_oracle": share(149, 150),

@@ -16,6 +16,7 @@ from maestromotif.preferences import oracle
 from maestromotif.preferences.answers import Judge
 from maestromotif.preferences.questions import about_pairs
 from maestromotif.rewards import curate, distil
+from maestromotif.rewards.batches import Captions
 from maestromotif.rewards.curate import (
     CLOSE,
     CONFIRMED,
@@ -36,7 +37,6 @@ from maestromotif.skill import load_all
 from maestromotif.store import Artefact, Work
 
 WRONG = 40  # labels of the descender that were turned round
-UNCLEAR = 0  # pairs with this caption are answered by the place
 
 
 def configured(folder: Path, **settings: Any) -> Config:
@@ -51,7 +51,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Arte
     """Artefacts of a judge who is wrong about some of the descender's clearest pairs; and which these are.
 
     What it would say when asked again is remembered already, as after an earlier run: the truth, except that
-    pairs with the caption UNCLEAR are answered "1" in both orders.
+    pairs with a caption of the first wrong pair are answered "1" in both orders.
     """
     folder = tmp_path_factory.mktemp("curate")
     inputs = test_rewards.write_inputs(folder)
@@ -75,7 +75,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Arte
         for number, question in enumerate(asked):
             a, b = pairs[number // 2]
             gap = (score[a] - score[b]) * (1 if number % 2 == 0 else -1)
-            gap = 3.0 if UNCLEAR in (a, b) else gap
+            gap = 3.0 if parts["first"][wrong[0]] in (a, b) else gap
             answers[question.key] = [-float(np.logaddexp(0, -gap)), -float(np.logaddexp(0, gap))]
     judge = Judge(config.language, config.annotate)
     (judge.folder / "earlier.jsonl").write_text(json.dumps({"seconds": 1.0, "answers": answers}) + "\n")
@@ -96,7 +96,7 @@ def test_wrong_labels_are_found_asked_again_and_replaced(
     wrong = made[2]
     with np.load(folder / "descender" / "fates.npz") as file:
         fate, pairs = file["fate"], np.column_stack([file["first"], file["second"]])
-    unclear = (pairs == UNCLEAR).any(1)
+    unclear = (pairs == pairs[wrong[0], 0]).any(1)
     assert np.isin(fate[wrong], (REPLACED, DROPPED)).mean() > 0.9
     assert set(np.flatnonzero(fate == REPLACED)) <= set(wrong[~unclear[wrong]].tolist())
     assert unclear[fate == DROPPED].all()
@@ -216,18 +216,43 @@ def test_any_two_quarters_share_a_half() -> None:
     assert same.tolist() == [[3 if a == b else 1 for b in range(4)] for a in range(4)]
 
 
-@given(
-    st.lists(st.sampled_from([b"", b"a", b"b", b"c", b"d"]), max_size=40),
-    st.integers(2, 5),
-    st.integers(0, 9),
-)
-def test_parts_share_no_message_and_are_even(messages: list[bytes], count: int, seed: int) -> None:
-    part = parts(messages, count, np.random.default_rng(seed))
+words = st.lists(st.sampled_from([b"", b"a", b"b", b"c", b"d"]), max_size=40)
+
+
+@given(words, st.integers(2, 5), st.integers(0, 9))
+def test_parts_share_no_message_and_each_has_every_kind(messages: list[bytes], count: int, seed: int) -> None:
+    random = np.random.default_rng(seed)
+    kinds = random.choice(["sold", "killed", "nothing"], len(messages)).tolist()
+    part = parts(messages, kinds, count, random)
     for message in set(messages) - {b""}:
         assert len({p for p, m in zip(part, messages, strict=True) if m == message}) == 1
-    largest = max((messages.count(m) for m in set(messages) - {b""}), default=1)
-    sizes = np.bincount(part, minlength=count)
-    assert sizes.max() - sizes.min() <= max(largest, 1)
+    alone = parts([b""] * len(messages), kinds, count, random)  # nothing holds captions together
+    for kind in set(kinds):
+        sizes = np.bincount(alone[np.array(kinds) == kind], minlength=count)
+        assert sizes.max() - sizes.min() <= 1
+
+
+def test_a_kind_of_event_that_a_model_has_not_met_is_not_doubted(
+    made: tuple[Path, dict[str, Artefact], np.ndarray],
+) -> None:
+    """All captions of going up in one quarter: nobody outside can judge them."""
+    _, inputs, _ = made
+    rows = read_captions(inputs["annotate"].path)
+    kinds = [oracle.kind(row["message"], row["changes"]) for row in rows]
+    up = np.array([kind == "depth: higher" for kind in kinds])
+    quarter = np.where(up, 0, np.arange(len(rows)) % 4).astype(np.int8)
+    labels = curate._read(inputs["annotate"].path / "discoverer" / "preferences.npz")
+    captions = Captions(
+        "words",
+        [row["message"].encode() for row in rows],
+        np.array([row["changes"] for row in rows], np.int8),
+    )
+    told = curate.contradictions(
+        captions, kinds, quarter, {"discoverer": (labels, np.ones(len(labels.margin), bool))}, 0
+    )[0]
+    about = up[labels.pairs].any(1)
+    assert np.isnan(told[about]).all()
+    assert np.isfinite(told[~about]).mean() > 0.9
 
 
 def test_asking_again_is_another_way() -> None:

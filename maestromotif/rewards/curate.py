@@ -4,7 +4,8 @@
 2. Every label is held against reward models that saw neither of its captions. The captions are parted in
    quarters, all of a message in one; two quarters are one half, the other two the other, and there are three
    ways to halve four quarters: any two captions are in the same half in at least one of them, so the model of
-   the other half can judge the pair.
+   the other half can judge the pair. It is not asked about kinds of event that it has never met: of those it
+   knows nothing, and rare events would be doubted first.
 3. What such a model does not reproduce is doubted. The most doubted pairs, `curate.again_pairs` a skill, are
    asked again in another way: where the second answer confirms the label it stays, where it says clearly
    otherwise the label is replaced (two against one), where it is unclear the pair is dropped. What is doubted
@@ -76,11 +77,13 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, An
     messages = [row["message"] for row in captions]
     read = [message.encode("latin-1") for message in messages]
     changes = np.array([row["changes"] for row in captions], np.int8)
+    kinds = [oracle.kind(message, row) for message, row in zip(messages, changes.tolist(), strict=True)]
     every = [_read(folder / skill.name / "preferences.npz") for skill in skills]
     usable = [labels.usable(settings.keep_margin, annotate.tie_margin) for labels in every]
     difference = contradictions(
         Captions(CHECK.network, read, changes),
-        parts(read, 4, np.random.default_rng([config.run.seed, 7])),
+        kinds,
+        parts(read, kinds, 4, np.random.default_rng([config.run.seed, 7])),
         {skill.name: (labels, kept) for skill, labels, kept in zip(skills, every, usable, strict=True)},
         config.run.seed,
         work.scratch / CHECKPOINT,
@@ -96,7 +99,6 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, An
     method = settings.again or ("pointwise" if annotate.method == "pairwise" else "pairwise")
     second, questions = ask(config, skills, [row["caption"] for row in captions], every, chosen, method)
 
-    kinds = [oracle.kind(message, row) for message, row in zip(messages, changes.tolist(), strict=True)]
     found: dict[str, Any] = {}
     for k, skill in enumerate(skills):
         fate, curated = decide(every[k], usable[k], doubted[k], chosen[k], second[k], config)
@@ -137,6 +139,7 @@ def _read(path: Path) -> Labels:
 
 def contradictions(
     captions: Captions,
+    kinds: Sequence[str],
     quarter: np.ndarray,
     every: dict[str, tuple[Labels, np.ndarray]],
     seed: int,
@@ -144,9 +147,11 @@ def contradictions(
 ) -> list[np.ndarray]:
     """What models of other captions say of each label, of each skill float64 [P].
 
-    By how much the first is rewarded more than the second, a mean over the models that saw neither; NaN where
-    there is none. quarter: int8 [N]. every: of each skill its labels and which are usable, bool [P].
+    By how much the first is rewarded more than the second, a mean over the models that saw neither but know
+    both kinds of event; NaN where there is none. kinds: [N]. quarter: int8 [N]. every: of each skill its
+    labels and which are usable, bool [P].
     """
+    kind = np.unique(np.array(kinds), return_inverse=True)[1].reshape(-1)
     half = HALVINGS[:, quarter]  # [3, N]
     learners, places = [], []
     for k, (name, (labels, usable)) in enumerate(every.items()):
@@ -158,12 +163,12 @@ def contradictions(
             if len(own):
                 learners.append(Learner(f"{name} {way}{side}", 0, start, labels.pairs, target, own, other))
                 places.append((k, way, side))
-    scores = np.full((len(every), 3, 2, captions.count), np.nan)
+    scores = np.full((len(every), 3, 2, captions.count), np.nan)  # stays where a model cannot judge
     if learners:
-        for place, member in zip(
-            places, learn(captions, learners, CHECK, seed, checkpoint, "curate: halves"), strict=True
-        ):
-            scores[place] = member.scores
+        members = learn(captions, learners, CHECK, seed, checkpoint, "curate: halves")
+        for place, learner, member in zip(places, learners, members, strict=True):
+            met = np.unique(kind[learner.pairs[learner.learned]])
+            scores[place] = np.where(np.isin(kind, met), member.scores, np.nan)
     return [unseen(labels.pairs, half, scores[k]) for k, (labels, _) in enumerate(every.values())]
 
 
@@ -171,7 +176,7 @@ def unseen(pairs: np.ndarray, half: np.ndarray, scores: np.ndarray) -> np.ndarra
     """Mean difference of rewards, float64 [P], by models of the halves in which neither caption is.
 
     pairs: int [P, 2]. half: int [W, N], the half of each caption in each of W ways to halve. scores: float64
-    [W, 2, N], rewards by the models of both halves.
+    [W, 2, N], rewards by the models of both halves, NaN where one cannot judge. NaN where none can.
     """
     first, second = half[:, pairs[:, 0]], half[:, pairs[:, 1]]  # [W, P]
     way = np.arange(len(half))[:, None]
@@ -290,6 +295,7 @@ def figures(
         "labelled": len(fate),
         "fates": {name: int((fate == number).sum()) for number, name in enumerate(FATES)},
         **part(everything),
+        "checked": quality.share(np.isfinite(difference)),
         "reproduced": quality.share(np.sign(labels.margin[decided]) == told[decided]),
         "again_oracle": agrees(again, labels),
         "replaced_oracle": agrees(fate == REPLACED, curated),
@@ -343,22 +349,22 @@ def markdown(found: dict[str, dict[str, Any]], method: Method) -> str:
     """Tables of what was kept, by skill and by kind of event, and the curves of the margin."""
     name = oracle.NAME
     lines = [
-        "| skill | labelled | " + " | ".join(FATES) + " | kept in all | reproduced | "
+        "| skill | labelled | " + " | ".join(FATES) + " | kept in all | checked | reproduced | "
         f"{name}, labelled | {name}, kept |",
-        "|---|--:|" + "--:|" * len(FATES) + "---|---|---|---|",
+        "|---|--:|" + "--:|" * len(FATES) + "---|---|---|---|---|",
     ]
     for skill, row in found.items():
         fates = " | ".join(str(count) for count in row["fates"].values())
-        shares = (row[of] for of in ("kept", "reproduced", "labelled_oracle", "kept_oracle"))
+        shares = (row[of] for of in ("kept", "checked", "reproduced", "labelled_oracle", "kept_oracle"))
         told = " | ".join(words(figure) or "–" for figure in shares)
         lines.append(f"| {skill} | {row['labelled']} | {fates} | {told} |")
     lines += [
         "",
         "Left out: both orders disagree (place decided), closer than curate.keep_margin (too close), no "
         f"clear answer when asked again, {method} (dropped). Confirmed and replaced were asked again too; "
-        "not asked: doubted beyond curate.again_pairs, and kept as it was. Reproduced: by reward models that "
-        "saw neither caption. Intervals take pairs for independent, though those that share a caption are "
-        "not.",
+        "not asked: doubted beyond curate.again_pairs, and kept as it was. Checked: by reward models that "
+        "saw neither caption but both kinds of event; reproduced: by these. Intervals take pairs for "
+        "independent, though those that share a caption are not.",
         "",
         f"| skill | asked again: first labels, {name} | replaced labels, {name} |",
         "|---|---|---|",

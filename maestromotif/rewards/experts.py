@@ -66,7 +66,7 @@ def experts(
 ) -> list[Pot]:
     """Pots of models that are fine-tuned for this, of every skill one a fold and at last that of WHOLE."""
     settings, own = config.soup, config.distil.model_copy(update={"seeds": 1, "patience": None})
-    part = parts(judged.messages, settings.folds, np.random.default_rng([config.run.seed, 9]))
+    part = parts(judged.messages, kinds, settings.folds, np.random.default_rng([config.run.seed, 9]))
     folds = [
         _fold(judged, k, skill, number, part, settings.folds)
         for k, skill in enumerate(config.skills)
@@ -120,12 +120,14 @@ def _about(judged: Judged, skill: int, kind: str, rows: np.ndarray, kinds: Seque
     return found
 
 
-def members(config: Config, judged: Judged, captions: Captions, distilled: Artefact) -> list[Pot]:
+def members(
+    config: Config, judged: Judged, captions: Captions, kinds: Sequence[str], distilled: Artefact
+) -> list[Pot]:
     """A pot a skill, of the models that `distil` learned; half of its held-out captions are chosen on."""
     held_out = np.flatnonzero(judged.held_out)
-    half = parts(
-        [judged.messages[row] for row in held_out.tolist()], 2, np.random.default_rng([config.run.seed, 9])
-    )
+    messages = [judged.messages[row] for row in held_out.tolist()]
+    told = [kinds[row] for row in held_out.tolist()]
+    half = parts(messages, told, 2, np.random.default_rng([config.run.seed, 9]))
     choose, report = np.zeros((2, captions.count), bool)
     choose[held_out[half == 0]], report[held_out[half == 1]] = True, True
     pots = []

@@ -76,17 +76,27 @@ def targets(label: np.ndarray, margin: np.ndarray, settings: DistilSettings) -> 
     return np.where(label == 0.5, 0.5, soft).astype(np.float32)
 
 
-def parts(messages: Sequence[bytes], count: int, random: np.random.Generator) -> np.ndarray:
-    """In which of `count` parts each caption is, int8 [N]: of about equal sizes, all of a message in one."""
+def parts(
+    messages: Sequence[bytes], kinds: Sequence[str], count: int, random: np.random.Generator
+) -> np.ndarray:
+    """In which of `count` parts each caption is, int8 [N]: all of a message in one, each kind in all.
+
+    As far as that goes: a kind of event (of the first caption of a message) with few messages is in as many
+    parts as it can be, and parts are of about equal sizes.
+    """
     groups: dict[tuple[bytes, int], list[int]] = {}
     for row, message in enumerate(messages):
         groups.setdefault((message, -1 if message else row), []).append(row)
     part, sizes = np.zeros(len(messages), np.int8), np.zeros(count, np.int64)
+    of_kind: dict[str, np.ndarray] = {}
     names = sorted(groups)
     for index in random.permutation(len(names)).tolist():
-        rows, smallest = groups[names[index]], int(sizes.argmin())
-        part[rows] = smallest
-        sizes[smallest] += len(rows)
+        rows = groups[names[index]]
+        own = of_kind.setdefault(kinds[rows[0]], np.zeros(count, np.int64))
+        least = int(np.lexsort((sizes, own))[0])
+        part[rows] = least
+        own[least] += len(rows)
+        sizes[least] += len(rows)
     return part
 
 

@@ -80,7 +80,7 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, An
     if config.soup.of == "experts":
         pots = experts(config, judged, captions, kinds, work)
     else:
-        pots = members(config, judged, captions, inputs["distil"])
+        pots = members(config, judged, captions, kinds, inputs["distil"])
     items = dataset.distinct(dataset.load(inputs["collect"].path / "observations.npz"), spoken)
     cooked = [(pot, cook(pot, judged, captions, kinds, config.soup.correlation)) for pot in pots]
     found: dict[str, Any] = {}

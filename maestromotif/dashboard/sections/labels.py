@@ -127,7 +127,7 @@ def _curation(config: Config, found: Evidence) -> dict[str, Any] | None:
                     *(thousands(count) for count in row["fates"].values()),
                     *(
                         words(row[of]) or "–"
-                        for of in ("kept", "reproduced", "labelled_oracle", "kept_oracle")
+                        for of in ("kept", "checked", "reproduced", "labelled_oracle", "kept_oracle")
                     ),
                 ],
                 "kinds": [
