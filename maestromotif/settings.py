@@ -197,14 +197,17 @@ class LanguageSettings(Section):
 
 
 class AnnotateSettings(Section):
-    method: Literal["pointwise", "pairwise", "reasoned"] = Field(
+    method: Literal["pointwise", "graded", "reworded", "pairwise", "reasoned"] = Field(
         "pointwise",
-        description="score each caption once and order pairs by score, compare pairs in both orders, or "
-        "compare with written reasons (for large models)",
+        description="captions are judged alone and pairs ordered by their scores: pointwise asks Yes or No, "
+        "graded Good, Bad or Neither, reworded both, so that it shows where they disagree. pairwise compares "
+        "pairs in both orders, reasoned with written reasons (for large models)",
     )
     captions: int = Field(96, ge=4, description="distinct captions to judge, drawn stratified by change")
     pairs: int = Field(
-        5_000, ge=1, description="most pairs a skill; each costs two questions unless 'pointwise'"
+        5_000,
+        ge=1,
+        description="most pairs a skill; each costs two questions where pairs are compared, none else",
     )
     tie_margin: float = Field(0.1, ge=0, description="log-odds closer than this are a tie")
     answer_mass: float = Field(

@@ -20,7 +20,7 @@ from maestromotif.preferences.answers import Judge, claimed
 from maestromotif.preferences.caption import COLUMNS, SENTENCES
 from maestromotif.preferences.dataset import Items
 from maestromotif.preferences.labels import Comparison, Labelled
-from maestromotif.preferences.questions import CHOICES, Question, prompt_hash
+from maestromotif.preferences.questions import CHOICES, KINDS, Question, prompt_hash
 from maestromotif.progress import Progress, duration
 from maestromotif.settings import AnnotateSettings, Config
 from maestromotif.skill import Skill, load_all
@@ -144,9 +144,10 @@ def dry_run(config: Config, collected: Artefact) -> str:
 def _nonsense(settings: AnnotateSettings) -> str:
     if settings.method == "reasoned":
         return "they do not end with 'Answer: 1', 'Answer: 2' or 'Answer: none'"
+    asked = " and for ".join(" or ".join(CHOICES[kind]) for kind in KINDS[settings.method])
     return (
-        f"asked for {' or '.join(CHOICES[settings.method])}, it gives both together less than "
-        f"{settings.answer_mass:.0%} probability (annotate.answer_mass)"
+        f"asked for {asked}, it gives all of these together less than {settings.answer_mass:.0%} probability "
+        "(annotate.answer_mass)"
     )
 
 
@@ -196,7 +197,8 @@ def draw_pairs(captions: int, count: int, random: np.random.Generator) -> np.nda
 def _write(skill: Skill, found: Labelled, task: Task, work: Work) -> dict[str, Any]:
     """Writes the preferences and scores of one skill; returns what quality.json tells of them.
 
-    Preferences are all pairs with a sensible answer; `consistent` says of each whether both orders agree.
+    Preferences are all pairs with a sensible answer; `consistent` says of each whether both orders, or both
+    wordings, agree.
     """
     settings, answered = task.settings, np.isfinite(found.margin)
     pairs, labels, consistent = (
@@ -223,7 +225,10 @@ def _write(skill: Skill, found: Labelled, task: Task, work: Work) -> dict[str, A
         "answer_mass": round(found.mass, 4),
         # the share of answers "1", one half if the position does not matter; one caption has no position
         "position_bias": None if odds is None else round(float((odds > 0).mean()), 4),
-        "consistent": None if odds is None else round(float(consistent.mean()), 4),
+        # of captions that were asked about once there is nothing that could disagree
+        "consistent": None
+        if odds is None and len(KINDS[settings.method]) == 1
+        else round(float(consistent.mean()), 4),
         **_extremes(task.captions, found.score),
         "events": _by_event(found.score, task.items.changes[task.drawn]),
     }

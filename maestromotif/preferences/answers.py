@@ -72,7 +72,7 @@ class Judge:
     ) -> None:
         """Have these answered that were not yet; with a share (i, n), of all chunks every n-th from the i-th.
 
-        All must be of one kind. Raises UserError as the model does; what was answered before is kept.
+        Raises UserError as the model does; what was answered before is kept.
         """
         size = self._settings.chunk
         for number, start in enumerate(range(0, len(questions), size)):
@@ -99,13 +99,17 @@ class Judge:
 
     def _think(self, questions: list[Question]) -> None:
         model, started = self._model, time.monotonic()
-        chats, choices = [question.chat for question in questions], questions[0].choices
-        answers: list[Answer]
-        if choices:
-            answers = model.answer_logprobs(chats, choices).tolist()
-        else:
-            answers = list(model.complete(chats, questions[0].most_tokens, 0.0, 0))
-        chunk = {question.key: answer for question, answer in zip(questions, answers, strict=True)}
+        chunk: dict[str, Answer] = {}
+        for kind in dict.fromkeys((question.choices, question.most_tokens) for question in questions):
+            choices, most_tokens = kind
+            asked = [question for question in questions if (question.choices, question.most_tokens) == kind]
+            chats = [question.chat for question in asked]
+            answers: list[Answer]
+            if choices:
+                answers = model.answer_logprobs(chats, choices).tolist()
+            else:
+                answers = list(model.complete(chats, most_tokens, 0.0, 0))
+            chunk |= {question.key: answer for question, answer in zip(asked, answers, strict=True)}
         seconds = time.monotonic() - started
         line = {
             "seconds": round(seconds, 3),

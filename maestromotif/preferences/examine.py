@@ -15,8 +15,8 @@ import numpy as np
 from maestromotif.preferences import counterfactual, dataset, gold, oracle, quality
 from maestromotif.preferences.annotate import Task, plan
 from maestromotif.preferences.answers import Judge
-from maestromotif.preferences.labels import Comparison
-from maestromotif.preferences.questions import Question
+from maestromotif.preferences.labels import Comparison, Labelled
+from maestromotif.preferences.questions import KINDS, Question
 from maestromotif.progress import Progress
 from maestromotif.settings import AnnotateSettings, Config
 from maestromotif.skill import Skill, load_all
@@ -58,7 +58,7 @@ def examine(config: Config, collected: Artefact | None, again: bool = False) -> 
             labelled = by_hand[skill.name].label(judge)
             figures["gold"] = quality.gold_figures(
                 pairs,
-                quality.Answers(labelled.margin, labelled.odds),
+                quality.Answers(labelled.margin, labelled.odds, alike=_alike(labelled, settings)),
                 tie_margin=settings.tie_margin,
                 keep_margin=config.curate.keep_margin,
                 left_out=left_out,
@@ -96,13 +96,20 @@ def _own_figures(skill: Skill, task: Task, judge: Judge, config: Config) -> dict
     known = skill.name in counterfactual.CLAUSES  # so does the oracle know it
     return quality.figures(
         quality.Answers(
-            labelled.margin, labelled.odds, [(kinds[a], kinds[b]) for a, b in labelled.pairs.tolist()]
+            labelled.margin,
+            labelled.odds,
+            [(kinds[a], kinds[b]) for a, b in labelled.pairs.tolist()],
+            _alike(labelled, settings),
         ),
         tie_margin=settings.tie_margin,
         keep_margin=config.curate.keep_margin,
         oracle=oracle.labels(oracle.scores(skill.name, messages, changes), labelled.pairs) if known else None,
         nonsense=(labelled.nonsense, labelled.questions),
     )
+
+
+def _alike(labelled: Labelled, settings: AnnotateSettings) -> np.ndarray | None:
+    return labelled.consistent if len(KINDS[settings.method]) > 1 else None
 
 
 def _probes(skill: Skill, task: Task | None, config: Config) -> Sequence[counterfactual.Probe]:

@@ -7,7 +7,7 @@ import numpy as np
 
 from maestromotif.preferences import quality
 from maestromotif.preferences.answers import Judge
-from maestromotif.preferences.questions import CHOICES, Question, about_captions, about_pairs, decision
+from maestromotif.preferences.questions import CHOICES, KINDS, Question, about_captions, about_pairs, decision
 from maestromotif.settings import AnnotateSettings
 
 CERTAIN = 3.0  # log-odds that a written decision counts as
@@ -17,13 +17,13 @@ CERTAIN = 3.0  # log-odds that a written decision counts as
 class Labelled:
     """P pairs with what the model makes of them.
 
-    pairs: int [P, 2], indices of captions. margin: float64 [P], log-odds of the first being the better; of
-    pairwise answers the mean of both orders, NaN where an answer was nonsense. consistent: bool [P], whether
-    both orders say the same (`quality.consistent`; pointwise scores do so by their nature).
-    odds: float64 [P, 2], log-odds of the one named first in either order, None for pointwise.
-    score: float64 [captions], pointwise log-odds of Yes, or else by how much a caption is better than those
-    it was compared with, on average; NaN where nothing is known. nonsense: how many questions were answered
-    with anything else. mass: the mean probability of all choices together.
+    pairs: int [P, 2], indices of captions. margin: float64 [P], log-odds of the first being the better; the
+    mean of both orders or both wordings, NaN where an answer was nonsense. consistent: bool [P], whether both
+    orders or wordings say the same (`quality.consistent`; a single score does so by its nature).
+    odds: float64 [P, 2], log-odds of the one named first in either order, None where captions were judged
+    alone. score: float64 [captions], what a caption was judged alone, or else by how much it is better than
+    those it was compared with, on average; NaN where nothing is known. nonsense: how many questions were
+    answered with anything else. mass: the mean probability of all choices together.
     """
 
     pairs: np.ndarray
@@ -51,32 +51,49 @@ class Comparison:
 
     def questions(self) -> list[Question]:
         """What must be asked to label the pairs."""
-        method = self.settings.method
-        if method == "pointwise":
-            return about_captions(self.goal, self.captions)
-        pairs = ([self.captions[a], self.captions[b]] for a, b in self.pairs.tolist())
-        return about_pairs(method, self.goal, pairs, 1 if CHOICES[method] else self.settings.thoughts)
+        return [question for asked in self._by_kind() for question in asked]
 
     def label(self, judge: Judge) -> Labelled:
         """Labels from the answers that the judge has given to `questions`."""
-        asked, pairs, settings = self.questions(), self.pairs, self.settings
-        if settings.method == "reasoned":
-            odds, good, mass = _decisions(judge.written(asked))
-        else:
-            logprobs = np.round(judge.logprobs(asked), 4)
-            probability = np.exp(logprobs).sum(1)
-            good = np.isfinite(logprobs).all(1) & (probability >= settings.answer_mass)
-            odds = np.full(len(asked), np.nan)
-            odds[good] = logprobs[good, 0] - logprobs[good, 1]
-            mass = float(probability[good].mean()) if good.any() else 0.0
-        nonsense = int(np.sum(~good))
-        if settings.method == "pointwise":
-            margin = np.round(odds[pairs[:, 0]] - odds[pairs[:, 1]], 4)
-            return Labelled(pairs, margin, np.isfinite(margin), None, odds, len(asked), nonsense, mass)
-        both = odds.reshape(-1, 2)
-        margin, consistent = (both[:, 0] - both[:, 1]) / 2, quality.consistent(both, settings.tie_margin)
-        score = _mean_margin(pairs, margin, len(self.captions))
-        return Labelled(pairs, margin, consistent, both, score, len(asked), nonsense, mass)
+        asked, pairs, tie_margin = self._by_kind(), self.pairs, self.settings.tie_margin
+        found = [self._odds(judge, of_kind) for of_kind in asked]
+        odds = np.array([one for one, _ in found])  # [kinds, questions]
+        nonsense = int(np.isnan(odds).sum())
+        mass = float(np.mean([mass for _, mass in found]))
+        if self.settings.method in ("pairwise", "reasoned"):
+            both = odds.reshape(-1, 2)
+            margin, alike = (both[:, 0] - both[:, 1]) / 2, quality.consistent(both, tie_margin)
+            score = _mean_margin(pairs, margin, len(self.captions))
+            return Labelled(pairs, margin, alike, both, score, odds.size, nonsense, mass)
+        score = odds.mean(0)
+        margin = np.round(score[pairs[:, 0]] - score[pairs[:, 1]], 4)
+        by_kind = odds[:, pairs[:, 0]] - odds[:, pairs[:, 1]]  # [kinds, P]
+        # The second wording has the pair the other way round, as the second order has.
+        alike = quality.consistent(np.column_stack([by_kind[0], -by_kind[-1]]), tie_margin)
+        return Labelled(pairs, margin, alike, None, score, odds.size, nonsense, mass)
+
+    def _by_kind(self) -> list[list[Question]]:
+        """The questions, a list for each kind that the method asks."""
+        asked = []
+        for kind in KINDS[self.settings.method]:
+            if kind == "pointwise" or kind == "graded":
+                asked.append(about_captions(kind, self.goal, self.captions))
+            else:
+                pairs = ([self.captions[a], self.captions[b]] for a, b in self.pairs.tolist())
+                most = 1 if CHOICES[kind] else self.settings.thoughts
+                asked.append(about_pairs(kind, self.goal, pairs, most))
+        return asked
+
+    def _odds(self, judge: Judge, asked: list[Question]) -> tuple[np.ndarray, float]:
+        """Log-odds float64 [questions] of the first choice against the second, NaN for nonsense; and mass."""
+        if self.settings.method == "reasoned":
+            return _decisions(judge.written(asked))
+        logprobs = np.round(judge.logprobs(asked), 4)
+        probability = np.exp(logprobs).sum(1)
+        good = np.isfinite(logprobs[:, :2]).all(1) & (probability >= self.settings.answer_mass)
+        odds = np.full(len(asked), np.nan)
+        odds[good] = logprobs[good, 0] - logprobs[good, 1]
+        return odds, float(probability[good].mean()) if good.any() else 0.0
 
 
 def _mean_margin(pairs: np.ndarray, margin: np.ndarray, captions: int) -> np.ndarray:
@@ -90,8 +107,7 @@ def _mean_margin(pairs: np.ndarray, margin: np.ndarray, captions: int) -> np.nda
     return np.where(seen > 0, total / np.maximum(seen, 1), np.nan)
 
 
-def _decisions(written: Sequence[str]) -> tuple[np.ndarray, np.ndarray, float]:
+def _decisions(written: Sequence[str]) -> tuple[np.ndarray, float]:
     found = [decision(text) for text in written]
-    odds = [{1: CERTAIN, 2: -CERTAIN, 0: 0.0, None: np.nan}[one] for one in found]
-    good = np.array([one is not None for one in found], bool)
-    return np.array(odds, np.float64), good, float(good.mean()) if len(good) else 0.0
+    odds = np.array([{1: CERTAIN, 2: -CERTAIN, 0: 0.0, None: np.nan}[one] for one in found], np.float64)
+    return odds, float(np.isfinite(odds).mean()) if len(odds) else 0.0

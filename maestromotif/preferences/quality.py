@@ -28,24 +28,33 @@ Figure = dict[str, float | int | None]
 class Answers:
     """What a judge says of P pairs of one skill.
 
-    margin: float64 [P], log-odds of the first being the better, of pairwise answers the mean of both orders;
-    NaN where an answer was nonsense. odds: float64 [P, 2], log-odds of the one named first in either order;
-    None for pointwise scores, which know no order. kinds: of each pair the kinds of its two observations
-    (maestromotif.preferences.oracle.kind); empty if figures by kind are not wanted.
+    margin: float64 [P], log-odds of the first being the better, the mean of both orders or wordings; NaN
+    where an answer was nonsense. odds: float64 [P, 2], log-odds of the one named first in either order; None
+    for scores of single captions, which know no order. kinds: of each pair the kinds of its two observations
+    (maestromotif.preferences.oracle.kind); empty if figures by kind are not wanted. alike: bool [P], whether
+    two wordings say the same; None where there is one, or where `odds` tells it of two orders.
     """
 
     margin: np.ndarray
     odds: np.ndarray | None = None
     kinds: Sequence[tuple[str, str]] = ()
+    alike: np.ndarray | None = None
 
     @property
     def answered(self) -> np.ndarray:
         answered: np.ndarray = np.isfinite(self.margin)
         return answered
 
+    @property
+    def twice(self) -> bool:
+        """Whether there is anything that could disagree."""
+        return self.odds is not None or self.alike is not None
+
     def consistent(self, tie_margin: float) -> np.ndarray:
-        """Whether both orders say the same, bool [P]; pointwise scores do so by their nature."""
-        return self.answered if self.odds is None else consistent(self.odds, tie_margin)
+        """Whether both orders or wordings say the same, bool [P]; a single score does so by its nature."""
+        if self.odds is not None:
+            return consistent(self.odds, tie_margin)
+        return self.answered if self.alike is None else self.alike
 
 
 def consistent(odds: np.ndarray, tie_margin: float) -> np.ndarray:
@@ -223,7 +232,7 @@ def figures(
         found: dict[str, Any] = {
             "unanswered": share(~answered[of]),
             "ties": share(labels(margin[told], tie_margin) == 0.5),
-            "same": None if answers.odds is None else share(answers.consistent(tie_margin)[told]),
+            "same": share(answers.consistent(tie_margin)[told]) if answers.twice else None,
             "kept": share(kept[of]),
         }
         if oracle is not None:
@@ -287,7 +296,7 @@ _ROWS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("questions answered with nonsense", ("nonsense",)),
     ("pairs without a sensible answer", ("unanswered",)),
     ("ties", ("ties",)),
-    ("same answer in both orders", ("order", "same")),
+    ("same answer in both orders or wordings", ("same",)),
     ("prefers what is named first", ("order", "first")),
     ("favour for the first place, log-odds", ("order", "bias")),
     ("same label when asked again", ("repeat",)),
@@ -327,7 +336,7 @@ def markdown(skills: dict[str, dict[str, Any]]) -> str:
     if kinds:
         lines += [
             "",
-            f"| skill | kind of event | kept | ties | same answer in both orders | {ORACLE} |",
+            f"| skill | kind of event | kept | ties | same answer in both orders or wordings | {ORACLE} |",
             "|---|---|---|---|---|---|",
         ]
         lines += [

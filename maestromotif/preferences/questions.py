@@ -1,12 +1,16 @@
 """What the language model is asked, in all the words that it is shown beside a skill's text and captions.
 
 pointwise  of each caption alone: is this what the skill wants? The odds of Yes against No are its score.
+graded     of each caption alone: is it good, bad or neither? The odds of Good against Bad are its score. So
+           what the skill's text calls bad comes below what it does not speak of; Yes and No mix these up.
+reworded   both of these questions. The mean of both odds is a caption's score, and pairs that the two put in
+           different orders are told from those on which they agree.
 pairwise   of two captions, in both orders: which is better? The odds of 1 against 2.
 reasoned   the same, but the model writes its thoughts down first and ends with its answer: for large models.
 
-Of the first two only the probabilities of the next token are read: small models' written-out judgements are
-worthless, their probabilities are not. The goal comes first, so that what the model has computed of it serves
-all questions of a skill.
+Of all but the last only the probabilities of the next token are read: small models' written-out judgements
+are worthless, their probabilities are not. The goal comes first, so that what the model has computed of it
+serves all questions of a skill.
 """
 
 import hashlib
@@ -19,13 +23,19 @@ from typing import Literal
 from maestromotif.language.model import Chat
 from maestromotif.preferences.caption import SENTENCES
 
-Method = Literal["pointwise", "pairwise", "reasoned"]
+Kind = Literal["pointwise", "graded", "pairwise", "reasoned"]  # of question
+Method = Literal["pointwise", "graded", "reworded", "pairwise", "reasoned"]
 
 _SYSTEM = "You are an expert NetHack player. You are told what an agent should do and what just happened. "
-_WORDS = {
+_WORDS: dict[Kind, tuple[str, str]] = {
     "pointwise": (
         "You answer Yes if what happened is what the agent should do, and No if it is bad or unimportant.",
         "{goal}\n\nWhat happened: {caption}\n\nIs this good? Answer Yes or No.",
+    ),
+    "graded": (
+        "You answer Good if what happened is what the agent should do, Bad if it is what the agent should "
+        "not do, and Neither if it is unimportant.",
+        "{goal}\n\nWhat happened: {caption}\n\nIs this good or bad? Answer Good, Bad or Neither.",
     ),
     "pairwise": (
         "You answer with the number of the event that is closer to what the agent should do.",
@@ -38,8 +48,22 @@ _WORDS = {
         "'Answer: 1', 'Answer: 2', or 'Answer: none' if neither is any better.",
     ),
 }
-# The answers whose probabilities are read; none where the model writes.
-CHOICES: dict[Method, tuple[str, ...]] = {"pointwise": ("Yes", "No"), "pairwise": ("1", "2"), "reasoned": ()}
+# The answers whose probabilities are read; none where the model writes. The odds are of the first against the
+# second.
+CHOICES: dict[Kind, tuple[str, ...]] = {
+    "pointwise": ("Yes", "No"),
+    "graded": ("Good", "Bad", "Neither"),
+    "pairwise": ("1", "2"),
+    "reasoned": (),
+}
+# The kinds of question that a method asks, in this order.
+KINDS: dict[Method, tuple[Kind, ...]] = {
+    "pointwise": ("pointwise",),
+    "graded": ("graded",),
+    "reworded": ("pointwise", "graded"),
+    "pairwise": ("pairwise",),
+    "reasoned": ("reasoned",),
+}
 _DECISION = re.compile(r"answer\W{0,5}(1|2|none)\b", re.IGNORECASE)
 
 
@@ -61,17 +85,19 @@ class Question:
         return hashlib.sha256(words.encode()).hexdigest()[:32]
 
 
-def about_captions(goal: str, captions: Iterable[str]) -> list[Question]:
-    """A pointwise question about each caption."""
-    return [_question("pointwise", goal, 1, caption=caption) for caption in captions]
+def about_captions(
+    kind: Literal["pointwise", "graded"], goal: str, captions: Iterable[str]
+) -> list[Question]:
+    """A question about each caption."""
+    return [_question(kind, goal, 1, caption=caption) for caption in captions]
 
 
 def about_pairs(
-    method: Literal["pairwise", "reasoned"], goal: str, pairs: Iterable[Sequence[str]], most_tokens: int = 1
+    kind: Literal["pairwise", "reasoned"], goal: str, pairs: Iterable[Sequence[str]], most_tokens: int = 1
 ) -> list[Question]:
     """Two questions about each pair of captions: in this order, and in the other."""
     both = ((first, second) for a, b in pairs for first, second in ((a, b), (b, a)))
-    return [_question(method, goal, most_tokens, first=first, second=second) for first, second in both]
+    return [_question(kind, goal, most_tokens, first=first, second=second) for first, second in both]
 
 
 def decision(written: str) -> int | None:
@@ -86,10 +112,10 @@ def prompt_hash() -> str:
     return hashlib.sha256(json.dumps(words, sort_keys=True).encode()).hexdigest()
 
 
-def _question(method: Method, goal: str, most_tokens: int, **told: str) -> Question:
-    system, asked = _WORDS[method]
+def _question(kind: Kind, goal: str, most_tokens: int, **told: str) -> Question:
+    system, asked = _WORDS[kind]
     chat: Chat = [
         {"role": "system", "content": _SYSTEM + system},
         {"role": "user", "content": asked.format(goal=" ".join(goal.split()), **told)},
     ]
-    return Question(chat, CHOICES[method], most_tokens)
+    return Question(chat, CHOICES[kind], most_tokens)

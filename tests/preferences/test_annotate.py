@@ -145,12 +145,11 @@ def remembered(folder: Path) -> list[dict[str, Any]]:
 
 
 def odds_of(config: Config, collected: Artefact, skill: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Log-odds of the first choice, and the probability of both, of every question about a skill."""
+    """Log-odds of the first choice, and the probability of all, of every question about a skill."""
     task = annotate.plan(config, collected)
-    logprobs = Judge(config.language, config.annotate).logprobs(
-        task.comparison(task.skills[skill]).questions()
-    )
-    return logprobs[:, 0] - logprobs[:, 1], np.exp(logprobs).sum(1)
+    judge = Judge(config.language, config.annotate)
+    logprobs = [judge.logprobs([asked])[0] for asked in task.comparison(task.skills[skill]).questions()]
+    return np.array([one[0] - one[1] for one in logprobs]), np.array([np.exp(one).sum() for one in logprobs])
 
 
 def test_killed_and_resumed_equals_unbroken(
@@ -284,6 +283,30 @@ def test_pairwise_asks_in_both_orders(collected: Artefact, answers: Path, tmp_pa
     assert quality["consistent"] == consistent.mean()
 
 
+def test_two_wordings_tell_where_they_disagree(collected: Artefact, answers: Path, tmp_path: Path) -> None:
+    settings = {"method": "reworded", "answer_mass": 0.001}
+    config = configured(answers, ("descender",), **settings)
+    facts = annotate.run(config, {"collect": collected}, Work(tmp_path))
+    assert facts["questions"] == 2 * facts["captions"]
+    odds, _ = odds_of(config, collected)
+    yes_no, graded = odds.reshape(2, -1)
+    told = np.flatnonzero(np.isfinite(graded))  # the small model does not always know the word "Bad"
+    assert len(told) > 3
+    score = {row["id"]: row["score"] for row in lines(tmp_path / "descender" / "scores.jsonl")}
+    assert list(score) == told.tolist()
+    np.testing.assert_allclose(list(score.values()), (yes_no + graded)[told] / 2, atol=1e-3)
+    with np.load(tmp_path / "descender" / "preferences.npz") as file:
+        first, second, consistent = file["first"], file["second"], file["consistent"]
+        by_wording = np.array([one[first] - one[second] for one in (yes_no, graded)])
+        np.testing.assert_allclose(file["margin"], by_wording.mean(0), atol=1e-3)
+    agree = by_wording[0] * by_wording[1] > 0
+    agree |= (np.abs(by_wording) < config.annotate.tie_margin).all(0)
+    assert consistent.tolist() == agree.tolist()
+    quality = json.loads((tmp_path / "descender" / "quality.json").read_text())
+    assert quality["position_bias"] is None
+    assert quality["consistent"] == round(agree.mean(), 4)
+
+
 def test_written_reasons_end_with_a_decision() -> None:
     assert decision("It fell.\nAnswer: 2") == 2
     assert decision("Answer: 1 at first sight, but no.\n**Answer: None**") == 0
@@ -292,7 +315,7 @@ def test_written_reasons_end_with_a_decision() -> None:
     assert decision("") is None
 
 
-@pytest.mark.parametrize("method", ["pointwise", "pairwise", "reasoned"])
+@pytest.mark.parametrize("method", ["pointwise", "graded", "reworded", "pairwise", "reasoned"])
 def test_pairs_from_outside_are_judged(answers: Path, tmp_path: Path, method: str) -> None:
     file = tmp_path / "pairs.jsonl"
     down, nothing = "The agent went down to a deeper level.", "Nothing changed."
