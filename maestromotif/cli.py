@@ -137,6 +137,26 @@ def _quality_instead(config_file: str, overrides: tuple[str, ...], again: bool) 
     return True
 
 
+def _train_instead(
+    config_file: str, overrides: tuple[str, ...], coordinator: str | None, process: int | None
+) -> bool:
+    """One of several processes: the first one runs the stage, the others take part in it."""
+    from maestromotif.config import load
+
+    config = load(config_file, overrides)
+    machines = config.learning.machines
+    if machines == 1 and (coordinator, process) != (None, None):
+        raise UserError("--coordinator and --process are for several processes; set learning.machines")
+    from maestromotif.learning.connect import connect
+    from maestromotif.pipeline import assist_stage, open_run
+
+    if connect(machines, coordinator, process) == 0:
+        return False
+    _log_to_stderr()
+    assist_stage(config, "train", open_run(config, shlex.join((config_file, *overrides))))
+    return True
+
+
 def _run_until(config_file: str, overrides: tuple[str, ...], until: str | None) -> bool:
     """Runs the path, and prints what its stages say in Markdown if no report follows that shows it."""
     from maestromotif.config import load
@@ -175,8 +195,35 @@ for _verb, _says in STAGE_VERBS.items():
             ["--again"], is_flag=True, help="Ask the gold set twice, to see whether answers stay the same."
         )
         cli.add_command(_takes_config(_verb, _says, (_again,), _quality_instead))
+    elif _verb == "train":
+        _coordinator = click.Option(
+            ["--coordinator"], metavar="HOST:PORT", help="Of process 0, if learning.machines is more than 1."
+        )
+        _process = click.Option(["--process"], type=int, help="Number of this process, from 0.")
+        cli.add_command(_takes_config(_verb, _says, (_coordinator, _process), _train_instead))
     else:
         cli.add_command(_takes_config(_verb, _says))
+
+
+@cli.command(context_settings={"ignore_unknown_options": True})
+@click.argument("verb", type=click.Choice(["run", *STAGE_VERBS]))
+@click.argument("config")
+@click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
+@click.option("--here", is_flag=True, help="As processes of this machine instead of a cluster's job; waits.")
+def slurm(verb: str, config: str, overrides: tuple[str, ...], here: bool) -> None:
+    """Queue a verb on a SLURM cluster, on learning.machines machines."""
+    from maestromotif.config import load
+
+    try:
+        from maestromotif.slurm import describe, submit
+    except ModuleNotFoundError as error:
+        raise UserError(
+            "slurm: submitit is not installed; install it with: pip install 'maestromotif[slurm]'"
+        ) from error
+    job = submit(load(config, overrides), verb, config, overrides, here)
+    click.echo(describe(job))
+    if here:
+        job.results()
 
 
 @cli.command()

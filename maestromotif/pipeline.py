@@ -10,7 +10,7 @@ import hashlib
 import importlib
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,8 @@ NOT_IN_KEYS = {
     "language.record",
     "annotate.answers",
     "annotate.price",
+    "learning.checkpoints",
+    "slurm",
 }
 
 StageFunction = Callable[[Config, dict[str, Artefact], Work], dict[str, Any]]
@@ -298,6 +300,19 @@ def run_stage(config: Config, name: str, run: Run, stages: Sequence[Stage] = STA
         return _ensure(config, stage, inputs, run, "", [])
 
 
+def assist_stage(config: Config, name: str, run: Run, stages: Sequence[Stage] = STAGES) -> None:
+    """Takes part in a stage that another process runs, which alone holds the run's lock and ends the stage.
+
+    Raises UserError as `run_stage` does.
+    """
+    by_name = {stage.name: stage for stage in stages}
+    stage = by_name[name]
+    inputs = {name: _current(config, by_name, name, run) for name in _inputs(config, stage)}
+    key = key_of(identity(config, stage, {name: artefact.digest for name, artefact in inputs.items()}))
+    if not run.is_done(name, key):
+        stage.load()(config, inputs, run.work(name, key))
+
+
 def input_of(config: Config, name: str, run: Run, stages: Sequence[Stage] = STAGES) -> Artefact:
     """A finished stage's artefact, for who wants to read it without running a stage.
 
@@ -414,11 +429,16 @@ def _picked(config: Config, settings: Sequence[str]) -> dict[str, Any]:
         if isinstance(value, dict) and value:
             for name, item in value.items():
                 flatten(item, f"{key}.{name}" if key else name)
-        elif key not in NOT_IN_KEYS and any(key == name or key.startswith(f"{name}.") for name in settings):
+        elif _below(key, settings) and not _below(key, NOT_IN_KEYS):
             flat[key] = value
 
     flatten(config.model_dump(mode="json"), "")
     return flat
+
+
+def _below(key: str, names: Iterable[str]) -> bool:
+    """Whether a dotted key is one of `names` or lies below one."""
+    return any(key == name or key.startswith(f"{name}.") for name in names)
 
 
 def _write_config(config: Config, run: Run) -> None:

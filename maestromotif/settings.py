@@ -322,7 +322,15 @@ class RewardSettings(Section):
 
 
 class NetworkSettings(Section):
-    hidden: int = Field(128, ge=8)
+    trunk: Literal["fovea", "published"] = Field(
+        "fovea",
+        description="fovea: three windows around the hero, each coarser than the one before; published: "
+        "convolutions over 12 x 12 squares and over the message's characters",
+    )
+    hidden: int = Field(128, ge=8, multiple_of=2, description="units of the memory and of the trunk")
+    precision: Literal["float32", "bfloat16"] = Field(
+        "float32", description="of the matmuls; parameters and memory stay float32. bfloat16 is for GPUs"
+    )
     heads: Literal["separate", "shared"] = Field(
         "separate",
         description="a policy and a value head for each skill, or one of each told the skill as a one-hot",
@@ -332,13 +340,35 @@ class NetworkSettings(Section):
 class LearningSettings(Section):
     steps: int = Field(1_000_000, ge=1, description="environment steps, all games together")
     rollout: int = Field(32, ge=2, description="steps a game between two updates")
+    lag: int = Field(
+        1,
+        ge=0,
+        le=8,
+        description="updates by which the acting policy is older than the newest; 0: acting and learning "
+        "take turns, more: they overlap",
+    )
+    parts: int = Field(
+        2,
+        ge=1,
+        description="groups of a machine's games that take turns, so that some move while the policy thinks "
+        "about others; as many on each device",
+    )
+    devices: int = Field(1, ge=1, description="accelerators of each machine that act and learn")
+    machines: int = Field(
+        1, ge=1, description="processes that learn one policy, each with nethack.games games of its own"
+    )
     epochs: int = Field(1, ge=1)
     minibatches: int = Field(4, ge=1)
     learning_rate: float = Field(1e-4, gt=0)
     adam_eps: float = Field(1e-6, gt=0)
     max_grad_norm: float = Field(4.0, gt=0)
     gamma: float = Field(0.99, ge=0, le=1)
-    gae_lambda: float = Field(0.95, ge=0, le=1, description="1: V-trace on policy, as published")
+    gae_lambda: float = Field(0.95, ge=0, le=1)
+    correction: Literal["clip", "vtrace"] = Field(
+        "clip",
+        description="of the policy's lag: clip: PPO's clipped ratio alone, vtrace: advantages by V-trace "
+        "too, with both its clips at 1; as published with gae_lambda 1",
+    )
     clip: float = Field(0.1, gt=0, description="PPO ratio clip: the ratio stays within [1/(1+clip), 1+clip]")
     value_clip: float | None = Field(1.0, gt=0)
     value_coef: float = Field(0.5, ge=0)
@@ -354,6 +384,7 @@ class LearningSettings(Section):
     )
     curve_steps: int = Field(20_000, ge=1, description="environment steps between rows of the learning curve")
     checkpoint_steps: int = Field(200_000, ge=1, description="environment steps between checkpoints")
+    checkpoints: int = Field(2, ge=1, description="newest checkpoints that are kept")
     network: NetworkSettings = NetworkSettings()
 
 
@@ -376,6 +407,19 @@ class EvaluateSettings(Section):
     episodes: int = Field(128, ge=1, description="episodes an agent")
     max_steps: int = Field(1_000, ge=1)
     confidence: float = Field(0.95, gt=0, lt=1)
+
+
+class SlurmSettings(Section):
+    """What a job of `maestromotif slurm` asks of the cluster, for each of its machines."""
+
+    partition: str | None = None
+    minutes: int = Field(24 * 60, ge=1, description="after which the job is queued again, and goes on")
+    cores: int = Field(16, ge=1)
+    gpus: int = Field(0, ge=0, description="at least learning.devices, unless those are the CPU")
+    memory_gb: int = Field(32, ge=1)
+    parameters: dict[str, str] = Field(
+        {}, description="further ones of sbatch, as in {account: lab, qos: low}"
+    )
 
 
 class DashboardSettings(Section):
@@ -402,6 +446,7 @@ class Config(Section):
     compose: ComposeSettings = ComposeSettings()
     task: TaskSettings
     evaluate: EvaluateSettings = EvaluateSettings()
+    slurm: SlurmSettings = SlurmSettings()
     dashboard: DashboardSettings = DashboardSettings()
 
     @field_validator("curate")

@@ -275,6 +275,11 @@ class Run:
             shutil.rmtree(aside)
         place.rename(aside)
 
+    def is_done(self, stage: str, key: str) -> bool:
+        """Whether the present artefact of a stage was made under this key; nothing is moved or checked."""
+        place = self.folder / stage
+        return place.exists() and _read_manifest(place, self._mend(stage))["key"] == key
+
     def find(self, stage: str, key: str) -> Artefact | None:
         """The artefact that was made under this key, even if newer settings had replaced it since."""
         place = self.folder / stage

@@ -48,7 +48,8 @@ class ProgramHost:
 
     program: source of the class Program; path: its file, for messages; skills: K skills in the order of their
     indexes; games: N; seed: of the sandbox's `random`, which is seeded anew for every game and step, so that
-    a game's choices do not depend on the games beside it; call_seconds: limit of one call.
+    a game's choices do not depend on the games beside it; call_seconds: limit of one call; first_game: number
+    of the first of these games among all.
     """
 
     def __init__(
@@ -59,8 +60,9 @@ class ProgramHost:
         seed: int,
         path: str = "program.py",
         call_seconds: float = CALL_SECONDS,
+        first_game: int = 0,
     ) -> None:
-        self._set_up(program, skills, games, seed, path, call_seconds)
+        self._set_up(program, skills, games, seed, path, call_seconds, first_game)
         try:
             session = self._session
             setup = {
@@ -78,7 +80,14 @@ class ProgramHost:
             raise failure from None
 
     def _set_up(
-        self, program: str, skills: Sequence[Skill], games: int, seed: int, path: str, call_seconds: float
+        self,
+        program: str,
+        skills: Sequence[Skill],
+        games: int,
+        seed: int,
+        path: str,
+        call_seconds: float,
+        first_game: int,
     ) -> None:
         """Everything but the code in the worker: sources and their lines, a fresh worker, counters."""
         self._names = [skill.name for skill in skills]
@@ -101,6 +110,7 @@ class ProgramHost:
         self._draws = any("random" in source for source in self._sources)
         self._seed = seed
         self._call_seconds = call_seconds
+        self._first_game = first_game
         self._episode = np.zeros(games, np.uint64)
         self._calls = np.zeros(games, np.uint64)
         self._pool: monty.Monty | None = monty.Monty(max_processes=1, turn_duration_limit_grace=5.0)
@@ -134,7 +144,7 @@ class ProgramHost:
             raise UserError(f"{self._paths[0]}: the program has failed before and is not run any more")
         self._episode += fresh
         self._calls = np.where(fresh, np.uint64(0), self._calls + np.uint64(1))
-        keys = _keys(self._seed, self._episode, self._calls).tolist() if self._draws else []
+        keys = _keys(self._seed, self._first_game, self._episode, self._calls).tolist() if self._draws else []
         acting = np.where(fresh, -1, running).tolist()
         values = [self._column(name, state, acting) for name in self._fields]
         try:
@@ -157,6 +167,7 @@ class ProgramHost:
             "programs": self._digest(),
             "seed": self._seed,
             "call_seconds": self._call_seconds,
+            "first_game": self._first_game,
             "episode": self._episode.tolist(),
             "calls": self._calls.tolist(),
         }
@@ -170,7 +181,8 @@ class ProgramHost:
         head_bytes, _, worker = data.partition(b"\n")
         head = json.loads(head_bytes)
         host = cls.__new__(cls)
-        host._set_up(program, skills, len(head["episode"]), head["seed"], path, head["call_seconds"])
+        games = len(head["episode"])
+        host._set_up(program, skills, games, head["seed"], path, head["call_seconds"], head["first_game"])
         try:
             if head["programs"] != host._digest():
                 raise UserError(
@@ -304,13 +316,14 @@ def _drop(stream: str, text: str) -> None:
     """What programs print goes nowhere: it could flood a log of a run of days."""
 
 
-def _keys(seed: int, episode: np.ndarray, calls: np.ndarray) -> np.ndarray:
+def _keys(seed: int, first_game: int, episode: np.ndarray, calls: np.ndarray) -> np.ndarray:
     """uint64 [N] seeds below 2**62, one for each (seed, game, episode, step), by splitmix64 over the four.
 
     Steele, Lea & Flood 2014, "Fast splittable pseudorandom number generators".
     """
     key = np.full(len(episode), seed % 2**64, np.uint64)
-    for part in (np.arange(len(episode), dtype=np.uint64), episode, calls):
+    games = np.arange(first_game, first_game + len(episode), dtype=np.uint64)
+    for part in (games, episode, calls):
         key = key + part + np.uint64(0x9E3779B97F4A7C15)
         key = (key ^ (key >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         key = (key ^ (key >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)

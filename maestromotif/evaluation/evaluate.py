@@ -25,9 +25,9 @@ from maestromotif.evaluation.play import (
     wandering_policy,
 )
 from maestromotif.evaluation.record import record
-from maestromotif.learning.network import build
+from maestromotif.learning.network import build, initial_params
 from maestromotif.learning.reward import RewardFunction
-from maestromotif.learning.train import initial_params, load_policy
+from maestromotif.learning.train import load_policy
 from maestromotif.nethack.pool import GamePool, open_pool
 from maestromotif.nethack.recording import Recording
 from maestromotif.nethack.seeds import EpisodeSeeds

@@ -8,8 +8,8 @@ import jax
 import numpy as np
 
 from maestromotif.composing.sandbox import ProgramHost
-from maestromotif.learning.actor import make_act, observe
-from maestromotif.learning.arrays import Array
+from maestromotif.learning.acting import Carry, fresh_carry, make_acting
+from maestromotif.learning.inputs import Block, fill
 from maestromotif.learning.messages import MessageTable
 from maestromotif.learning.network import ActorCritic, Params
 from maestromotif.learning.options import Options
@@ -20,7 +20,7 @@ from maestromotif.nethack.seeds import episode_seeds
 from maestromotif.preferences.collect import random_actions
 from maestromotif.tasks.progress import Success
 
-# (first float32 [N], skill int32 [N], step number) -> actions int32 [N], from the pool it was made for
+# (first bool [N], skill int32 [N], step number) -> actions int32 [N], from the pool it was made for
 Policy = Callable[[np.ndarray, np.ndarray, int], np.ndarray]
 
 
@@ -46,19 +46,18 @@ class Episode:
 
 def network_policy(pool: GamePool, network: ActorCritic, params: Params, key: jax.Array) -> Policy:
     """Samples from the policy, as in training."""
-    act, messages = make_act(network), MessageTable()
-    memory: Array = np.zeros((pool.games, network.hidden), np.float32)
-    last_action = np.full(pool.games, -1, np.int32)
+    choose, messages = make_acting(network, pool.games, 1).choose, MessageTable()
+    layout, form = Block(pool.games, network.message_form), network.message_form
+    carry: Carry = jax.device_put(fresh_carry(network, pool.games))
 
     def policy(first: np.ndarray, skill: np.ndarray, step: int) -> np.ndarray:
-        nonlocal memory, last_action
-        obs = pool.obs
-        words = messages.words[messages.numbers(obs["message"])]
-        last_action = np.where(first > 0, -1, last_action)
-        inputs = observe(obs["chars"], obs["colors"], obs["blstats"], pool.state, words, last_action)
-        memory, action, _, _ = act(params, inputs, first, memory, skill, key, step)
-        last_action = np.asarray(action)
-        return last_action
+        nonlocal carry
+        text = pool.obs["message"]
+        block, views = layout.allocate()
+        message = messages.read(form, messages.numbers(text), text)
+        fill(views, pool.obs, pool.state, message, first, skill, slice(None))
+        carry, action = choose(params, carry, block, key, step)
+        return np.asarray(action)
 
     return policy
 
@@ -88,7 +87,7 @@ def play_wave(
     games = pool.games
     pool.reset(wave)
     options, success = Options(host, games), Success(conditions)
-    first = np.ones(games, np.float32)
+    first = np.ones(games, bool)
     playing = np.ones(games, bool)
     options.advance(pool.state, np.ones(games, bool))
     actions: list[list[int]] = [[] for _ in range(games)]
@@ -101,7 +100,7 @@ def play_wave(
         action = np.where(playing, policy(first, skill, step), IDLE)
         pool.step(action)
         step += 1
-        first = np.zeros(games, np.float32)
+        first = np.zeros(games, bool)
         for game in np.flatnonzero(playing):
             actions[game].append(int(action[game]))
             skills[game].append(int(skill[game]))

@@ -4,8 +4,14 @@ import zlib
 
 import numpy as np
 
+from maestromotif.nethack.observation import MESSAGE_BYTES
+
 WORDS = 16  # of a message, as the policy network reads it
 VOCABULARY = 1024  # word hashes; 0 is padding
+
+_LANES = MESSAGE_BYTES // 8
+_ODD = np.random.default_rng(0x6D657373).integers(0, 2**63, _LANES, np.uint64) * np.uint64(2) + np.uint64(1)
+_MIX = np.uint64(0x9E3779B97F4A7C15)
 
 
 def hash_words(message: bytes) -> np.ndarray:
@@ -16,6 +22,18 @@ def hash_words(message: bytes) -> np.ndarray:
     return words
 
 
+def fingerprints(message: np.ndarray) -> np.ndarray:
+    """uint64 [n] hashes of NUL-padded messages uint8 [n, 256], of all of them at once.
+
+    Each eight bytes are folded and multiplied by an odd number of their place, twice, so that every bit
+    reaches every other; that any two of a million messages collide has a probability of about 3e-8.
+    """
+    lanes = np.ascontiguousarray(message).view(np.uint64)
+    lanes = (lanes ^ (lanes >> np.uint64(29))) * _ODD
+    total: np.ndarray = ((lanes ^ (lanes >> np.uint64(32))) * _MIX).sum(1)
+    return total
+
+
 class MessageTable:
     """Numbers messages in the order in which they appear.
 
@@ -23,7 +41,7 @@ class MessageTable:
     """
 
     def __init__(self) -> None:
-        self._number: dict[bytes, int] = {}
+        self._number: dict[int, int] = {}
         self.texts: list[bytes] = []
         self.words = np.zeros((1024, WORDS), np.uint16)
 
@@ -31,16 +49,31 @@ class MessageTable:
         return len(self.texts)
 
     def number(self, text: bytes) -> int:
-        known = self._number.get(text)
-        if known is not None:
-            return known
-        number = self._number[text] = len(self.texts)
+        """The number of one message."""
+        row = np.zeros((1, MESSAGE_BYTES), np.uint8)
+        row[0, : len(text)] = np.frombuffer(text, np.uint8)
+        return int(self.numbers(row)[0])
+
+    def numbers(self, message: np.ndarray) -> np.ndarray:
+        """message: uint8 [n, 256], NUL-padded -> int32 [n]."""
+        prints = fingerprints(message).tolist()
+        known = self._number
+        try:
+            return np.array([known[print_] for print_ in prints], np.int32)
+        except KeyError:
+            for print_, row in zip(prints, message, strict=True):
+                if print_ not in known:
+                    known[print_] = self._add(row.tobytes().rstrip(b"\0"))
+            return np.array([known[print_] for print_ in prints], np.int32)
+
+    def read(self, form: str, numbers: np.ndarray, message: np.ndarray) -> np.ndarray:
+        """Messages as a trunk reads them: "words" uint16 [n, WORDS] or "characters" uint8 [n, 256]."""
+        return self.words[numbers] if form == "words" else message
+
+    def _add(self, text: bytes) -> int:
+        number = len(self.texts)
         self.texts.append(text)
         if number == len(self.words):
             self.words = np.concatenate([self.words, np.zeros_like(self.words)])
         self.words[number] = hash_words(text)
         return number
-
-    def numbers(self, message: np.ndarray) -> np.ndarray:
-        """message: uint8 [N, 256], NUL-padded -> int32 [N]."""
-        return np.array([self.number(row.tobytes().rstrip(b"\0")) for row in message], np.int32)

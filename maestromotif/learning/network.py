@@ -1,83 +1,113 @@
 """The skill-conditioned recurrent policy and value network.
 
-B games, T time, K skills, A actions, H hidden units. The trunk does not see the skill; the heads give logits
-and values for every skill at every step, so the value of any skill at a switch costs no second forward pass.
+n games, T time, B games of a minibatch, K skills, A actions, H hidden units. The trunk does not see the
+skill; the heads give logits and values for every skill at every step, so the value of any skill at a switch
+costs no second forward pass.
 
-The default trunk, `fovea`, looks from the hero's place: single squares near by, coarser patches farther away,
-and what is remembered of the stairs. It has no convolution, because XLA has no fast gradient for small ones
-on a CPU; `_patches` and one matmul do the same.
+What a trunk takes from the inputs without any parameter is its *glance*: windows around the hero, cut once
+when the policy acts, and stored as small integers. The update begins there, so the maps themselves never are
+kept. A trunk turns a glance into H numbers.
 """
 
-from typing import Any, NamedTuple, cast
+from typing import Any, ClassVar, NamedTuple, cast
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Bool, Float, Int, UInt8, UInt16
+from nle import nethack
 
 from maestromotif.learning.arrays import Array
+from maestromotif.learning.inputs import Block, Inputs, MessageForm
 from maestromotif.learning.messages import VOCABULARY
 from maestromotif.nethack.keys import NUM_ACTIONS
-from maestromotif.nethack.observation import COLUMNS, ROWS, X, Y
-from maestromotif.nethack.state import SENSES
+from maestromotif.nethack.observation import X, Y
 from maestromotif.settings import NetworkSettings
 
 Params = dict[str, Any]
 
-
-class Inputs(NamedTuple):
-    """What the network sees of each game; leading axes [B] or [T, B]."""
-
-    chars: Array  # uint8 [21, 79]
-    colors: Array  # uint8 [21, 79]
-    blstats: Array  # float32 [27], raw
-    words: Array  # uint16 [WORDS], hashed words of the message
-    senses: Array  # float32 [9]: offsets of the remembered stairs, how long still, stairs seen, stood on
-    last_action: Array  # int32 [], -1 at the start of an episode
-
-
 # What is fed of blstats, brought to about unit size (facts of the published network; depth is ours).
-_SCALE = np.zeros(27, np.float32)
-for _index, _scale in {
+_SCALES = {
     0: 1 / 79, 1: 1 / 21, 10: 0.1, 11: 0.1, 12: 0.2,
     14: 0.1, 15: 0.1, 16: 0.1, 18: 0.1, 20: 0.001, 21: 1, 23: 1,
-}.items():  # fmt: skip
-    _SCALE[_index] = _scale
+}  # fmt: skip
+_FED = np.array([*_SCALES])
+_SCALE = np.array([*_SCALES.values()], np.float32)
+# One square (or step) gives 0.24, eight give 0.96: a direction is clear at any distance.
+_NEAR = 4.0
 
 _KINDS = (">", "<", "+", "#", ".", "|-", "@", "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ:;&'")
 _KIND_BITS = np.zeros(256, np.uint8)
 for _bit, _kind in enumerate(_KINDS):
     for _char in _kind:
         _KIND_BITS[ord(_char)] |= 1 << _bit
+_COLORS = 16  # of a square, whose number is character * _COLORS + colour
 
 
-def _cut(map_bhw: Array, x_b: Array, y_b: Array, height: int, width: int) -> Array:
-    """The window [B, height, width] of each map around its (x, y); outside is 0."""
-    padded = jnp.pad(map_bhw, ((0, 0), (height // 2,) * 2, (width // 2,) * 2))
-    return jax.vmap(lambda m, y, x: jax.lax.dynamic_slice(m, (y, x), (height, width)))(padded, y_b, x_b)
+class Own(NamedTuple):
+    """What the hero knows of herself."""
+
+    blstats: Array  # int32 [n, 12], raw, those of _SCALES
+    senses: Array  # int32 [n, 9]
+    inventory: Array  # uint8 [n, 18]: items of each class
+    last_action: Array  # int32 [n], -1 at the start of an episode
 
 
-def _patches(image_bhwc: Array, size: int, stride: int) -> Array:
-    """All size x size patches of [B, h, w, C] as [B, h', w', size * size * C].
+class FoveaGlance(NamedTuple):
+    """The map in three windows around the hero, each coarser than the one before; what is outside is 0."""
 
-    This is a VALID convolution but for the matmul.
-    """
-    rows = (image_bhwc.shape[1] - size) // stride + 1
-    columns = (image_bhwc.shape[2] - size) // stride + 1
-    shifted = [
-        image_bhwc[:, i : i + stride * (rows - 1) + 1 : stride, j : j + stride * (columns - 1) + 1 : stride]
-        for i in range(size)
-        for j in range(size)
-    ]
-    return jnp.concatenate(shifted, -1)
+    near: Array  # uint16 [n, 9, 9], squares
+    middle: Array  # uint8 [n, 9, 9], bits of _KINDS in cells of 3 x 3 squares
+    far: Array  # uint8 [n, 5, 17], the same in cells of 9 x 9
+    message: Array  # uint16 [n, WORDS]
+    own: Own
 
 
-def _coarse(bits_bhw: UInt8[Array, "b h w"], cell: int) -> UInt8[Array, "b h2 w2"]:
+class PublishedGlance(NamedTuple):
+    """The squares that the published network sees as a picture."""
+
+    crop: Array  # uint16 [n, 12, 12], squares
+    message: Array  # uint8 [n, 256]
+    own: Own
+
+
+Glance = FoveaGlance | PublishedGlance
+
+
+def _own(inputs: Inputs, last_action: Array) -> Own:
+    classes = jnp.arange(nethack.MAXOCLASSES, dtype=inputs.inventory.dtype)
+    inventory = (jnp.asarray(inputs.inventory)[..., None] == classes[None, None]).sum(1, dtype=jnp.uint8)
+    return Own(jnp.asarray(inputs.blstats)[:, _FED], inputs.senses, inventory, last_action)
+
+
+def _own_features(own: Own) -> Float[Array, "n f"]:
+    stats = jnp.clip(jnp.asarray(own.blstats).astype(jnp.float32) * _SCALE[None], -5, 5)
+    senses = jnp.tanh(jnp.asarray(own.senses).astype(jnp.float32) / _NEAR)
+    items = jnp.log1p(jnp.asarray(own.inventory).astype(jnp.float32))
+    return jnp.concatenate([stats, senses, items, jax.nn.one_hot(own.last_action, NUM_ACTIONS)], -1)
+
+
+def _hero(inputs: Inputs) -> tuple[Array, Array]:
+    return inputs.blstats[:, X], inputs.blstats[:, Y]
+
+
+def _squares(inputs: Inputs) -> UInt16[Array, "n h w"]:
+    chars, colors = jnp.asarray(inputs.chars), jnp.asarray(inputs.colors)
+    return chars.astype(jnp.uint16) * _COLORS + (colors.astype(jnp.uint16) & (_COLORS - 1))
+
+
+def _cut(map_nhw: Array, x_n: Array, y_n: Array, height: int, width: int) -> Array:
+    """The window [n, height, width] of each map whose middle is its (x, y); outside is 0."""
+    padded = jnp.pad(map_nhw, ((0, 0), (height // 2,) * 2, (width // 2,) * 2))
+    return jax.vmap(lambda m, y, x: jax.lax.dynamic_slice(m, (y, x), (height, width)))(padded, y_n, x_n)
+
+
+def _coarse(bits_nhw: UInt8[Array, "n h w"], cell: int) -> UInt8[Array, "n h2 w2"]:
     """Bitwise or over cells of cell x cell squares."""
-    b, h, w = bits_bhw.shape
-    padded = jnp.pad(bits_bhw, ((0, 0), (0, -h % cell), (0, -w % cell)))
-    grid = padded.reshape(b, padded.shape[1] // cell, cell, padded.shape[2] // cell, cell)
+    n, h, w = bits_nhw.shape
+    padded = jnp.pad(bits_nhw, ((0, 0), (0, -h % cell), (0, -w % cell)))
+    grid = padded.reshape(n, padded.shape[1] // cell, cell, padded.shape[2] // cell, cell)
     coarse: jax.Array = jax.lax.reduce(grid, np.uint8(0), jax.lax.bitwise_or, (2, 4))
     return coarse
 
@@ -87,128 +117,211 @@ def _unpack(bits: UInt8[Array, "..."]) -> Float[Array, "... 8"]:
     return ((bits[..., None] >> shifts) & 1).astype(jnp.float32)
 
 
+def _patches(image_nhwc: Array) -> Array:
+    """[n, 9, 9, C] as nine patches of 3 x 3: [n, 9, 9 * C]."""
+    n, c = image_nhwc.shape[0], image_nhwc.shape[-1]
+    return image_nhwc.reshape(n, 3, 3, 3, 3, c).transpose(0, 1, 3, 2, 4, 5).reshape(n, 9, 9 * c)
+
+
 class Fovea(nn.Module):
-    """Encodes B observations into [B, H]."""
+    """Single squares near by, cells of 3 x 3 squares around them, cells of 9 x 9 around those.
+
+    Windows of 9 x 9 are read in patches of 3 x 3 that do not overlap, each by one matmul: on a CPU that is an
+    order of magnitude cheaper than convolutions, and the patch in the middle is the hero and what she could
+    reach in one step.
+    """
 
     hidden: int
+    dtype: Any = jnp.float32
+
+    message_form: ClassVar[MessageForm] = "words"
+
+    @staticmethod
+    def glance(inputs: Inputs, last_action: Array) -> FoveaGlance:
+        x, y = _hero(inputs)
+        bits = jnp.asarray(_KIND_BITS)[inputs.chars]
+        return FoveaGlance(
+            near=_cut(_squares(inputs), x, y, 9, 9),
+            middle=_cut(_coarse(bits, 3), x // 3, y // 3, 9, 9),
+            far=_cut(_coarse(bits, 9), x // 9, y // 9, 5, 17),
+            message=inputs.message,
+            own=_own(inputs, last_action),
+        )
 
     @nn.compact
-    def __call__(self, obs: Inputs) -> Float[Array, "b h"]:
-        chars = obs.chars
-        games = chars.shape[0]
-        x, y = obs.blstats[:, X].astype(jnp.int32), obs.blstats[:, Y].astype(jnp.int32)
-        half = self.hidden // 2
+    def __call__(self, glance: FoveaGlance) -> Float[Array, "n h"]:
+        n, half = glance.near.shape[0], self.hidden // 2
 
         def dense(size: int, value: Array) -> Array:
-            return nn.relu(nn.Dense(size)(value))
+            return nn.relu(nn.Dense(size, dtype=self.dtype)(value))
 
-        squares = _cut(chars.astype(jnp.int32) * 16 + (obs.colors.astype(jnp.int32) & 15), x, y, 9, 9)
-        near = nn.Embed(256 * 16, 8, embedding_init=nn.initializers.normal(0.5))(squares)
-        near = jnp.concatenate([near, _unpack(jnp.asarray(_KIND_BITS)[squares // 16])], -1)
-        near = dense(16, _patches(dense(16, _patches(near, 3, 1)), 3, 1))
-        near = dense(half, near.reshape(games, -1))
+        squares = jnp.asarray(glance.near).astype(jnp.int32)
+        embed = nn.Embed(256 * _COLORS, 8, embedding_init=nn.initializers.normal(0.5), dtype=self.dtype)
+        kinds = _unpack(jnp.asarray(_KIND_BITS)[squares // _COLORS]).astype(self.dtype)
+        near = _patches(jnp.concatenate([embed(squares), kinds], -1))
+        near = dense(half, dense(32, near).reshape(n, -1))
 
-        bits = jnp.asarray(_KIND_BITS)[chars.astype(jnp.int32)]
-        middle = _unpack(_cut(_coarse(bits, 3), x // 3, y // 3, 9, 9))
-        middle = dense(16, _patches(dense(16, _patches(middle, 3, 1)), 3, 2))
-        far = _unpack(_cut(_coarse(bits, 9), x // 9, y // 9, 5, 17))
-        around = dense(half, jnp.concatenate([middle.reshape(games, -1), far.reshape(games, -1)], -1))
+        middle = dense(16, _patches(_unpack(jnp.asarray(glance.middle)).astype(self.dtype)))
+        far = _unpack(jnp.asarray(glance.far)).astype(self.dtype)
+        around = dense(half, jnp.concatenate([middle.reshape(n, -1), far.reshape(n, -1)], -1))
 
-        words = obs.words.astype(jnp.int32)
-        live = (words > 0).astype(jnp.float32)[..., None]
-        message = (nn.Embed(VOCABULARY, 32)(words) * live).sum(-2) / jnp.sqrt(1 + live.sum(-2))
+        words = jnp.asarray(glance.message).astype(jnp.int32)
+        live = (words > 0).astype(self.dtype)[..., None]
+        message = (nn.Embed(VOCABULARY, 32, dtype=self.dtype)(words) * live).sum(-2)
+        message = message / jnp.sqrt(1 + live.sum(-2))
 
-        stats = jnp.concatenate([jnp.clip(obs.blstats * _SCALE[None], -5, 5), obs.senses], -1)
-        last = jax.nn.one_hot(obs.last_action, NUM_ACTIONS)
-        own = dense(half, jnp.concatenate([stats, last], -1))
+        own = dense(half, _own_features(glance.own))
         return dense(self.hidden, jnp.concatenate([near, around, message, own], -1))
 
 
+class Published(nn.Module):
+    """The published network, but for the pictures: 12 x 12 squares are embedded, not drawn in 72 x 72 pixels.
+
+    Three convolutions of 32, 64 and 128 channels and 512 units; four layers of 128 for the statistics; six
+    convolutions of 64 channels over the message's characters (paper's code, as read in its configuration).
+    """
+
+    hidden: int
+    dtype: Any = jnp.float32
+
+    message_form: ClassVar[MessageForm] = "characters"
+
+    @staticmethod
+    def glance(inputs: Inputs, last_action: Array) -> PublishedGlance:
+        x, y = _hero(inputs)
+        return PublishedGlance(
+            _cut(_squares(inputs), x, y, 12, 12), inputs.message, _own(inputs, last_action)
+        )
+
+    @nn.compact
+    def __call__(self, glance: PublishedGlance) -> Float[Array, "n f"]:
+        n = glance.crop.shape[0]
+
+        def dense(size: int, value: Array) -> Array:
+            return nn.elu(nn.Dense(size, dtype=self.dtype, kernel_init=nn.initializers.orthogonal())(value))
+
+        def convolve(channels: int, size: tuple[int, ...], value: Array, stride: int = 1) -> Array:
+            return nn.Conv(channels, size, stride, padding="VALID", dtype=self.dtype)(value)
+
+        embed = nn.Embed(256 * _COLORS, 16, embedding_init=nn.initializers.normal(0.5), dtype=self.dtype)
+        image = embed(jnp.asarray(glance.crop).astype(jnp.int32))
+        for channels, stride in ((32, 1), (64, 2), (128, 1)):
+            image = nn.elu(convolve(channels, (3, 3), image, stride))
+        image = dense(512, image.reshape(n, -1))
+
+        stats = own = _own_features(glance.own)
+        for _ in range(4):
+            stats = dense(128, stats)
+
+        letters = jnp.asarray(glance.message).astype(jnp.int32)
+        live = (letters > 0).astype(self.dtype)[..., None]
+        text = nn.Embed(256, 32, dtype=self.dtype)(letters) * live
+        for size, pool in ((7, True), (7, True), (3, False), (3, False), (3, False), (3, True)):
+            text = nn.relu(convolve(64, (size,), text))
+            if pool:
+                text = nn.max_pool(text, (3,), (3,))
+        text = nn.relu(nn.Dense(128, dtype=self.dtype)(text.reshape(n, -1)))
+        return jnp.concatenate([image, stats, own.astype(self.dtype), text], -1)
+
+
+_TRUNKS: dict[str, type[Fovea] | type[Published]] = {"fovea": Fovea, "published": Published}
+
+
+class Memory(nn.Module):
+    """A gated recurrent unit (Cho et al. 2014; reset gate after the matmul, as in cuDNN).
+
+    What does not depend on the memory is computed for all T at once, so only one matmul a step is left.
+    """
+
+    hidden: int
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self, x_tbf: Float[Array, "t b f"], first_tb: Bool[Array, "t b"], h_bh: Float[Array, "b h"]
+    ) -> tuple[Float[Array, "b h"], Float[Array, "t b h"]]:
+        """The memory after the last step and after each; cleared where `first_tb`."""
+        h = self.hidden
+        x_tbg = nn.Dense(3 * h, dtype=self.dtype, name="input")(x_tbf).astype(jnp.float32)
+        kernel = self.param("kernel", nn.initializers.orthogonal(), (h, 3 * h))
+        bias = self.param("bias", nn.initializers.zeros, (h,))
+
+        def advance(h_bh: Array, x: tuple[Array, Array]) -> tuple[Array, Array]:
+            x_bg, first_b = x
+            h_bh = jnp.where(first_b[:, None], 0.0, h_bh)
+            m_bg = (h_bh.astype(self.dtype) @ kernel.astype(self.dtype)).astype(jnp.float32)
+            gates = nn.sigmoid(x_bg[:, : 2 * h] + m_bg[:, : 2 * h])
+            reset, keep = gates[:, :h], gates[:, h:]
+            new = jnp.tanh(x_bg[:, 2 * h :] + reset * (m_bg[:, 2 * h :] + bias[None]))
+            h_bh = (1 - keep) * new + keep * h_bh
+            return h_bh, h_bh
+
+        return jax.lax.scan(advance, jnp.asarray(h_bh), (x_tbg, jnp.asarray(first_tb)))
+
+
 class ActorCritic(nn.Module):
-    """Trunk, GRU and heads. `heads` "separate": a linear policy and value head a skill; "shared": one small
-    network for all that is told the skill as a one-hot vector.
+    """Trunk, memory and heads.
+
+    heads: "separate": a linear policy and value head a skill; "shared": one small network for all that is
+    told the skill as a one-hot vector.
     """
 
     skills: int
     hidden: int = 128
+    trunk: str = "fovea"
     heads: str = "separate"
+    dtype: Any = jnp.float32
 
-    def setup(self) -> None:
-        self.trunk = Fovea(self.hidden)
-        self.core = nn.GRUCell(self.hidden)
-        policy = nn.initializers.orthogonal(0.01)
-        if self.heads == "separate":
-            self.policy = nn.Dense(self.skills * NUM_ACTIONS, kernel_init=policy)
-            self.value = nn.Dense(self.skills, kernel_init=nn.initializers.orthogonal(1.0))
-        else:
-            self.condition = nn.Dense(self.hidden)
-            self.policy = nn.Dense(NUM_ACTIONS, kernel_init=policy)
-            self.value = nn.Dense(1, kernel_init=nn.initializers.orthogonal(1.0))
+    @property
+    def message_form(self) -> MessageForm:
+        return _TRUNKS[self.trunk].message_form
 
-    def _heads(self, h: Float[Array, "*n h"]) -> tuple[Float[Array, "*n k a"], Float[Array, "*n k"]]:
-        if self.heads == "separate":
-            return self.policy(h).reshape(*h.shape[:-1], self.skills, NUM_ACTIONS), self.value(h)
-        shape = (*h.shape[:-1], self.skills)
-        which = jnp.broadcast_to(jnp.eye(self.skills), (*shape, self.skills))
-        wide = jnp.broadcast_to(h[..., None, :], (*shape, h.shape[-1]))
-        h = nn.relu(self.condition(jnp.concatenate([wide, which], -1)))
-        return self.policy(h), self.value(h)[..., 0]
+    def glance(self, inputs: Inputs, last_action: Array) -> Glance:
+        """What the trunk takes from the inputs; needs no parameters."""
+        return _TRUNKS[self.trunk].glance(inputs, last_action)
 
-    def step(
-        self, obs: Inputs, first_b: Float[Array, " b"], h_bh: Float[Array, "b h"]
-    ) -> tuple[Float[Array, "b h"], Float[Array, "b k a"], Float[Array, "b k"]]:
-        """One step; `first_b` is 1 where the observation begins an episode and the memory is cleared."""
-        h_bh, _ = self.core(h_bh * (1 - first_b[:, None]), self.trunk(obs))
-        return h_bh, *self._heads(h_bh)
-
-    def unroll(
-        self, obs: Inputs, first_tb: Float[Array, "t b"], h_bh: Float[Array, "b h"]
-    ) -> tuple[Float[Array, "t b k a"], Float[Array, "t b k"]]:
-        """T steps from memory `h_bh`: the same as `step` T times."""
+    @nn.compact
+    def __call__(
+        self, glance: Glance, first_tb: Bool[Array, "t b"], h_bh: Float[Array, "b h"]
+    ) -> tuple[Float[Array, "b h"], Float[Array, "t b k a"], Float[Array, "t b k"]]:
+        """T steps from memory `h_bh`; leaves of `glance` are [T, B, ...]."""
         t, b = first_tb.shape
-        flat = jax.tree.map(lambda leaf: leaf.reshape(t * b, *leaf.shape[2:]), obs)
-        x_tbh = self.trunk(flat).reshape(t, b, -1)
+        flat = jax.tree.map(lambda leaf: leaf.reshape(t * b, *leaf.shape[2:]), glance)
+        x_tbf = _TRUNKS[self.trunk](self.hidden, self.dtype, name="trunk")(flat).reshape(t, b, -1)
+        h_bh, h_tbh = Memory(self.hidden, self.dtype, name="memory")(x_tbf, first_tb, h_bh)
+        policy = nn.initializers.orthogonal(0.01)
+        value = nn.initializers.orthogonal(1.0)
+        if self.heads == "separate":
+            logits = nn.Dense(self.skills * NUM_ACTIONS, kernel_init=policy, name="policy")(h_tbh)
+            values = nn.Dense(self.skills, kernel_init=value, name="value")(h_tbh)
+            return h_bh, logits.reshape(t, b, self.skills, NUM_ACTIONS), values
+        which = jnp.broadcast_to(jnp.eye(self.skills), (t, b, self.skills, self.skills))
+        wide = jnp.broadcast_to(h_tbh[:, :, None], (t, b, self.skills, self.hidden))
+        told = nn.relu(nn.Dense(self.hidden, name="condition")(jnp.concatenate([wide, which], -1)))
+        logits = nn.Dense(NUM_ACTIONS, kernel_init=policy, name="policy")(told)
+        return h_bh, logits, nn.Dense(1, kernel_init=value, name="value")(told)[..., 0]
 
-        def advance(core: nn.GRUCell, h: Array, x: tuple[Array, Array]) -> tuple[Array, Array]:
-            h, _ = core(h * (1 - x[1][:, None]), x[0])
-            return h, h
 
-        scan = nn.scan(advance, variable_broadcast="params", split_rngs={"params": False})
-        _, h_tbh = scan(self.core, h_bh, (x_tbh, first_tb))
-        return self._heads(h_tbh)
-
-
-def apply_step(
-    network: ActorCritic, params: Params, obs: Inputs, first_b: Array, h_bh: Array
+def unroll(
+    network: ActorCritic, params: Params, glance: Glance, first_tb: Array, h_bh: Array
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """`ActorCritic.step` under `params`: memory [B, H], logits [B, K, A] and values [B, K]."""
-    out = network.apply(params, obs, first_b, h_bh, method="step")
+    """The network under `params` over T steps: memory [B, H], logits [T, B, K, A], values [T, B, K]."""
+    out = network.apply(params, glance, first_tb, h_bh)
     return cast(tuple[jax.Array, jax.Array, jax.Array], out)
 
 
-def apply_unroll(
-    network: ActorCritic, params: Params, obs: Inputs, first_tb: Array, h_bh: Array
-) -> tuple[jax.Array, jax.Array]:
-    """`ActorCritic.unroll` under `params`: logits [T, B, K, A] and values [T, B, K]."""
-    out = network.apply(params, obs, first_tb, h_bh, method="unroll")
-    return cast(tuple[jax.Array, jax.Array], out)
+def step(
+    network: ActorCritic, params: Params, glance: Glance, first_n: Array, h_nh: Array
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """One step of n games: memory [n, H], logits [n, K, A], values [n, K]."""
+    glance = jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], glance)
+    h_nh, logits, values = unroll(network, params, glance, jnp.asarray(first_n)[None], h_nh)
+    return h_nh, logits[0], values[0]
 
 
 def build(settings: NetworkSettings, skills: int) -> ActorCritic:
-    return ActorCritic(skills, settings.hidden, settings.heads)
-
-
-def empty_inputs(games: int) -> Inputs:
-    """Zeros of the right shapes and dtypes, [games, ...]."""
-    from maestromotif.learning.messages import WORDS
-
-    return Inputs(
-        chars=np.zeros((games, ROWS, COLUMNS), np.uint8),
-        colors=np.zeros((games, ROWS, COLUMNS), np.uint8),
-        blstats=np.zeros((games, 27), np.float32),
-        words=np.zeros((games, WORDS), np.uint16),
-        senses=np.zeros((games, len(SENSES) + 4), np.float32),
-        last_action=np.full(games, -1, np.int32),
+    return ActorCritic(
+        skills, settings.hidden, settings.trunk, settings.heads, jnp.dtype(settings.precision).type
     )
 
 
@@ -216,3 +329,12 @@ def pick(values: Float[Array, "..."], skill: Int[Array, "*n"]) -> jax.Array:
     """The acting skill's part: values [*n, K, ...] and skill [*n] -> [*n, ...]."""
     index = skill.reshape(*skill.shape, *(1,) * (values.ndim - skill.ndim))
     return jnp.take_along_axis(values, index, axis=skill.ndim).squeeze(skill.ndim)
+
+
+def initial_params(network: ActorCritic, seed: int | Array) -> Params:
+    """An untrained policy's parameters: a function of the seed."""
+    layout = Block(1, network.message_form)
+    inputs = layout.unpack(jnp.zeros(layout.size, jnp.uint8))
+    glance = jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], network.glance(inputs, inputs.skill))
+    memory = jnp.zeros((1, network.hidden))
+    return dict(network.init(jax.random.key(seed), glance, jnp.ones((1, 1), bool), memory))

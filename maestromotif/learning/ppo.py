@@ -1,54 +1,113 @@
-"""Proximal policy optimisation (Schulman et al. 2017) of all skills at once. T time, B games, K skills."""
+"""Proximal policy optimisation (Schulman et al. 2017) of all skills at once: the formulas.
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+T time, B games, K skills. Every function runs inside `shard_map` over the mesh axis AXIS: each device has
+some of the games, and what concerns all of them is summed over that axis.
+"""
+
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 from jaxtyping import Float
 
+from maestromotif.learning.acting import Rollout
 from maestromotif.learning.arrays import Array
-from maestromotif.learning.network import ActorCritic, Inputs, Params, apply_unroll, pick
+from maestromotif.learning.network import ActorCritic, Params, pick, unroll
+from maestromotif.learning.return_scale import ReturnScale, rescale
 from maestromotif.learning.returns import advantages
 from maestromotif.settings import LearningSettings
 
+AXIS = "data"
+
 
 class Batch(NamedTuple):
-    """A rollout, time-major. At t the game is under skill k_t; reward is of the step from o_t to o_{t+1}."""
+    """A rollout and what came of it; the games' axis is the second one everywhere.
 
-    obs: Inputs  # [T, B, ...]
-    first: Array  # float32 [T, B]: o_t begins an episode
-    skill: Array  # int32 [T, B]
-    action: Array  # int32 [T, B]
-    log_prob: Array  # float32 [T, B], of the action when it was taken
-    value: Array  # float32 [T, B], of the acting skill at o_t
-    next_value: Array  # float32 [T, B], what stands for the value after step t
+    At t the game is under skill k_t; the reward is of the step from o_t to o_{t+1}.
+    """
+
+    rollout: Rollout
+    memory: Array  # float32 [1, B, H], before the first step
+    last_values: Array  # float32 [1, B, K], of all skills at o_T
+    last_skill: Array  # int32 [1, B], which acts at o_T
     reward: Array  # float32 [T, B]
-    cont: Array  # float32 [T, B]: 0 where the episode ended by death or leaving
-    same: Array  # float32 [T, B]: 0 where the next step is of another call of a skill, or another episode
-    memory: Array  # float32 [B, H], before the first step
+    switched: Array  # bool [T, B]: after the step another call of a skill begins
+    over: Array  # bool [T, B]: the step was the episode's last
+    terminal: Array  # bool [T, B]: ... and there is no future, as after a death
+    final_value: Array  # float32 [T, B]: of the acting skill at the last observation of an episode cut short
 
 
-def _minibatch(batch: Batch, games: Array) -> Batch:
-    """The given games' whole sequences."""
-    parts: Batch = jax.tree.map(lambda leaf: leaf[:, games], batch._replace(memory=batch.first[:1]))
-    return parts._replace(memory=batch.memory[games])
+class Targets(NamedTuple):
+    """What a rollout teaches."""
+
+    advantage: Array  # float32 [T, B], normalised
+    value: Array  # float32 [T, B], what the acting skill's value should be
 
 
-def normalise(advantage: Float[Array, "t b"], skill: Array, skills: int, by: str) -> Float[Array, "t b"]:
-    """Zero mean and unit deviation, by skill or over the whole batch.
+def next_values(batch: Batch, bootstrap: str) -> Float[Array, "t b"]:
+    """What stands for the value after each step.
+
+    bootstrap: at a switch of skills "acting" takes the value of the skill that acted, "next" that of the next
+    one, "none" zero. Where an episode was cut short it is the last observation's, before the games went on.
+    """
+    rollout = batch.rollout
+    following_tbk = jnp.concatenate([rollout.values[1:], batch.last_values])
+    acting_tb = jnp.asarray(rollout.skill)
+    next_tb = jnp.concatenate([acting_tb[1:], batch.last_skill])
+    value_tb = pick(following_tbk, next_tb if bootstrap == "next" else acting_tb)
+    if bootstrap == "none":
+        value_tb = jnp.where(batch.switched, 0.0, value_tb)
+    return jnp.where(batch.over, batch.final_value, value_tb)
+
+
+def targets(
+    network: ActorCritic, params: Params, scale: ReturnScale, batch: Batch, settings: LearningSettings
+) -> tuple[Targets, ReturnScale]:
+    """Advantages and value targets of a rollout.
+
+    With `correction: vtrace` the values are those of `params`, and steps are weighted by how much likelier
+    the actions are under `params` than when they were taken; else both are what the acting policy said.
+    """
+    rollout = batch.rollout
+    rho_tb: Array = jnp.ones_like(batch.reward)
+    if settings.correction == "vtrace":
+        _, logits, values = unroll(network, params, rollout.glance, rollout.first, batch.memory[0])
+        log_prob = pick(jax.nn.log_softmax(pick(logits, rollout.skill)), rollout.action)
+        rho_tb = jnp.minimum(1.0, jnp.exp(log_prob - rollout.log_prob))
+        batch = batch._replace(rollout=rollout._replace(values=values))
+    same_tb = ~(jnp.asarray(batch.switched) | batch.over)
+    reward_tb: Array = batch.reward
+    if settings.scale_returns:
+        scale, reward_tb = rescale(scale, reward_tb, rollout.skill, same_tb, settings.gamma, AXIS)
+    value_tb = pick(batch.rollout.values, rollout.skill)
+    advantage_tb = advantages(
+        reward_tb,
+        value_tb,
+        next_values(batch, settings.bootstrap),
+        1.0 - batch.terminal,
+        same_tb.astype(jnp.float32),
+        settings.gamma,
+        settings.gae_lambda,
+        rho_tb,
+        rho_tb,
+    )
+    which_tbk = jax.nn.one_hot(rollout.skill, network.skills)
+    if settings.normalise == "batch":
+        which_tbk = jnp.ones((*which_tbk.shape[:2], 1))
+    return Targets(normalise(advantage_tb, which_tbk), advantage_tb + value_tb), scale
+
+
+def normalise(advantage_tb: Float[Array, "t b"], which_tbg: Float[Array, "t b g"]) -> Float[Array, "t b"]:
+    """Zero mean and unit deviation within each group of steps, which `which_tbg` marks with 1.
 
     The deviation counts as at least 1e-3 (as published).
     """
-    if by == "batch":
-        return (advantage - advantage.mean()) / jnp.maximum(advantage.std(), 1e-3)
-    which = jax.nn.one_hot(skill, skills)
-    count = jnp.maximum(which.sum((0, 1)), 1)
-    mean = (advantage[..., None] * which).sum((0, 1)) / count
-    centred = advantage - which @ mean
-    deviation = jnp.sqrt((jnp.square(centred)[..., None] * which).sum((0, 1)) / count)
-    return centred / (which @ jnp.maximum(deviation, 1e-3))
+    count_g = jnp.maximum(jax.lax.psum(which_tbg.sum((0, 1)), AXIS), 1)
+    mean_g = jax.lax.psum((advantage_tb[..., None] * which_tbg).sum((0, 1)), AXIS) / count_g
+    centred_tb = jnp.asarray(advantage_tb - which_tbg @ mean_g)
+    square_g = jax.lax.psum((jnp.square(centred_tb)[..., None] * which_tbg).sum((0, 1)), AXIS) / count_g
+    return centred_tb / (which_tbg @ jnp.maximum(jnp.sqrt(square_g), 1e-3))
 
 
 def make_optimizer(settings: LearningSettings) -> optax.GradientTransformation:
@@ -61,22 +120,23 @@ def make_optimizer(settings: LearningSettings) -> optax.GradientTransformation:
 def loss(
     params: Params,
     network: ActorCritic,
-    batch: Batch,
-    advantage: Array,
-    target: Array,
+    rollout: Rollout,
+    memory_bh: Float[Array, "b h"],
+    target: Targets,
     settings: LearningSettings,
 ) -> tuple[Array, dict[str, Array]]:
-    """Clipped policy loss + value_coef * value loss - entropy_coef * entropy; advantages come normalised."""
-    logits, values = apply_unroll(network, params, batch.obs, batch.first, batch.memory)
-    log_probs = jax.nn.log_softmax(pick(logits, batch.skill))
-    value = pick(values, batch.skill)
-    ratio = jnp.exp(pick(log_probs, batch.action) - batch.log_prob)
+    """Clipped policy loss + value_coef * value loss - entropy_coef * entropy, of one device's games."""
+    _, logits, values = unroll(network, params, rollout.glance, rollout.first, memory_bh)
+    log_probs = jax.nn.log_softmax(pick(logits, rollout.skill))
+    value = pick(values, rollout.skill)
+    ratio = jnp.exp(pick(log_probs, rollout.action) - rollout.log_prob)
     clipped = jnp.clip(ratio, 1 / (1 + settings.clip), 1 + settings.clip)
-    policy_loss = -jnp.minimum(ratio * advantage, clipped * advantage).mean()
-    error = jnp.square(value - target)
+    policy_loss = -jnp.minimum(ratio * target.advantage, clipped * target.advantage).mean()
+    error = jnp.square(value - target.value)
     if settings.value_clip is not None:
-        near = batch.value + jnp.clip(value - batch.value, -settings.value_clip, settings.value_clip)
-        error = jnp.maximum(error, jnp.square(near - target))
+        before = pick(rollout.values, rollout.skill)
+        near = before + jnp.clip(value - before, -settings.value_clip, settings.value_clip)
+        error = jnp.maximum(error, jnp.square(near - target.value))
     value_loss = error.mean()
     entropy = -(jnp.exp(log_probs) * log_probs).sum(-1).mean()
     total = policy_loss + settings.value_coef * value_loss - settings.entropy_coef * entropy
@@ -88,47 +148,3 @@ def loss(
         "clipped": (jnp.abs(ratio - 1) > settings.clip).mean(),
     }
     return total, figures
-
-
-Update = Callable[[Params, optax.OptState, Batch, Array], tuple[Params, optax.OptState, dict[str, Array]]]
-
-
-def make_update(
-    network: ActorCritic, optimizer: optax.GradientTransformation, settings: LearningSettings
-) -> Update:
-    """One jitted update on a rollout: epochs x minibatches over games, whole sequences, stored memory."""
-
-    def update(
-        params: Params, opt_state: optax.OptState, batch: Batch, key: Array
-    ) -> tuple[Params, optax.OptState, dict[str, Array]]:
-        advantage = advantages(
-            batch.reward,
-            batch.value,
-            batch.next_value,
-            batch.cont,
-            batch.same,
-            settings.gamma,
-            settings.gae_lambda,
-        )
-        target = advantage + batch.value
-        advantage = normalise(advantage, batch.skill, network.skills, settings.normalise)
-        games = batch.first.shape[1]
-
-        def minibatch(carry: tuple[Params, optax.OptState], chosen: Array) -> tuple[Any, dict[str, Array]]:
-            params, opt_state = carry
-            grads, figures = jax.grad(loss, has_aux=True)(
-                params, network, _minibatch(batch, chosen), advantage[:, chosen], target[:, chosen], settings
-            )
-            updates, opt_state = optimizer.update(grads, opt_state, params)
-            return (optax.apply_updates(params, updates), opt_state), figures
-
-        chosen = jnp.concatenate(
-            [
-                jax.random.permutation(k, games).reshape(settings.minibatches, -1)
-                for k in jax.random.split(key, settings.epochs)
-            ]
-        )
-        (params, opt_state), figures = jax.lax.scan(minibatch, (params, opt_state), chosen)
-        return params, opt_state, jax.tree.map(jnp.mean, figures)
-
-    return jax.jit(update, donate_argnums=(0, 1))

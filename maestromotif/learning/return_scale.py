@@ -1,38 +1,59 @@
 """Rewards brought to a scale on which one learning rate serves every skill."""
 
-from typing import Any
+from typing import NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from maestromotif.learning.arrays import Array
 
 _LARGEST = 10.0
+_MEMORY = 1e7  # steps of a skill after which the mean begins to forget
 
 
-class ReturnScale:
-    """Divides each skill's rewards by the running root mean square of its discounted returns.
+class ReturnScale(NamedTuple):
+    """The running mean square of each skill's discounted returns.
 
     Reward models differ in how often they pay; without this the value loss of a rare skill vanishes beside
     the policy loss (the scaling is that of the usual vector-environment normalisation, but kept by skill).
     """
 
-    def __init__(self, skills: int, games: int, gamma: float) -> None:
-        self._gamma = gamma
-        self._running = np.zeros(games)
-        self._sum, self._count = np.zeros(skills), np.zeros(skills)
+    running: Array  # float32 [1, n], discounted return so far of each game's call
+    mean_square: Array  # float32 [K]
+    weight: Array  # float32 [K], steps that stand behind it, at most _MEMORY
 
-    def __call__(self, reward_tb: np.ndarray, skill_tb: np.ndarray, same_tb: np.ndarray) -> np.ndarray:
-        """Scaled rewards float32 [T, N]; returns start anew where `same_tb` is 0."""
-        for reward, skill, same in zip(reward_tb, skill_tb, same_tb, strict=True):
-            self._running = self._running * self._gamma + reward
-            np.add.at(self._sum, skill, np.square(self._running))
-            np.add.at(self._count, skill, 1)
-            self._running *= same
-        scale = np.sqrt(self._sum / np.maximum(self._count, 1))
-        scale[scale == 0] = 1
-        scaled: np.ndarray = np.clip(reward_tb / scale[skill_tb], -_LARGEST, _LARGEST)
-        return scaled.astype(np.float32)
 
-    def snapshot(self) -> dict[str, Any]:
-        return {"running": self._running, "sum": self._sum, "count": self._count}
+def fresh_scale(games: int, skills: int) -> ReturnScale:
+    zeros = np.zeros(skills, np.float32)
+    return ReturnScale(np.zeros((1, games), np.float32), zeros, zeros)
 
-    def restore(self, snapshot: dict[str, Any]) -> None:
-        self._running, self._sum, self._count = (np.array(snapshot[k]) for k in ("running", "sum", "count"))
+
+def rescale(
+    scale: ReturnScale,
+    reward_tb: Float[Array, "t b"],
+    skill_tb: Int[Array, "t b"],
+    same_tb: Bool[Array, "t b"],
+    gamma: float,
+    axis: str,
+) -> tuple[ReturnScale, Float[Array, "t b"]]:
+    """Rewards divided by the root of their skill's mean square, this rollout's returns included.
+
+    Returns start anew where `same_tb` is False. axis: of the mesh whose devices share the statistics.
+    """
+
+    def forwards(running_b: jax.Array, x: tuple[Array, Array]) -> tuple[jax.Array, jax.Array]:
+        reward_b, same_b = x
+        running_b = running_b * gamma + reward_b
+        return running_b * same_b, running_b
+
+    running_b, return_tb = jax.lax.scan(forwards, jnp.asarray(scale.running)[0], (reward_tb, same_tb))
+    which_tbk = jax.nn.one_hot(skill_tb, scale.weight.shape[0])
+    total_k = jax.lax.psum((jnp.square(return_tb)[..., None] * which_tbk).sum((0, 1)), axis)
+    steps_k = jax.lax.psum(which_tbk.sum((0, 1)), axis)
+    weight_k = scale.weight + steps_k
+    mean_square_k = (scale.mean_square * scale.weight + total_k) / jnp.maximum(weight_k, 1)
+    deviation_k = jnp.where(mean_square_k > 0, jnp.sqrt(mean_square_k), 1.0)
+    scaled_tb = jnp.clip(reward_tb / (which_tbk @ deviation_k), -_LARGEST, _LARGEST)
+    return ReturnScale(running_b[None], mean_square_k, jnp.minimum(weight_k, _MEMORY)), scaled_tb

@@ -6,7 +6,6 @@
 has been seen in the episode, among its last `count_window` distinct messages.
 """
 
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -19,6 +18,9 @@ from maestromotif.settings import RewardSettings
 _RADIX = np.cumprod([1, *list(CHANGES.values())[:-1]])
 _COMBINATIONS = int(np.prod(list(CHANGES.values())))
 
+
+# What is kept by game, as attributes and in snapshots.
+_BY_GAME = ("seen", "times", "last", "calls", "before")
 
 # (n messages, changes int8 [n, 4]) -> normalised rewards float32 [n, K]: `RewardModels.score`
 Score = Callable[[Sequence[bytes], np.ndarray], np.ndarray]
@@ -34,33 +36,35 @@ class RewardFunction:
     def __init__(self, score: Score, thresholds: np.ndarray, settings: RewardSettings, games: int) -> None:
         self._score_new, self._thresholds, self._settings = score, thresholds, settings
         self.messages = MessageTable()
+        self._empty = self.messages.number(b"")
         self._row: dict[int, int] = {}
         self._scores = np.zeros((1024, len(thresholds)), np.float32)
-        self._counts: list[OrderedDict[int, int]] = [OrderedDict() for _ in range(games)]
-        self._before = np.zeros((3, games))  # message, row and count of o_t, for the published timing
+        # What each game has seen: message, how often, and when last (by calls); -1 where there is nothing.
+        shape = (games, settings.count_window)
+        self._seen = np.full(shape, -1, np.int64)
+        self._times, self._last = np.zeros(shape, np.int64), np.full(shape, -1, np.int64)
+        self._calls = np.zeros(games, np.int64)
+        self._before = np.zeros((2, games), np.int64)  # row and count of o_t, for the published timing
 
     def __call__(
-        self, message: np.ndarray, changes: np.ndarray, skill: np.ndarray, ended: np.ndarray
+        self, games: slice, message: np.ndarray, changes: np.ndarray, skill: np.ndarray, ended: np.ndarray
     ) -> np.ndarray:
-        """Rewards float32 [N] of one step.
+        """Rewards float32 [n] of one step of the games `games`.
 
-        message int32 [N]: numbers of the messages after the step (of the final observation where `ended`);
-        changes int8 [N, 4], the depth column against where the skill began; skill int32 [N]: which acted;
-        ended bool [N].
+        message int32 [n]: numbers of the messages after the step (of the final observation where `ended`);
+        changes int8 [n, 4], the depth column against where the skill began; skill int32 [n]: which acted;
+        ended bool [n].
         """
         row = self._rows(message, changes)
-        count = self._count(message)
+        count = self._count(games, message)
         if self._settings.timing == "published":
-            after = np.stack([message, row, count])
-            _, row, count = self._before.astype(np.int64)
-            self._before = np.where(ended, 0, after)
-            known = count > 0
-        else:
-            known = np.ones(len(message), bool)
-        for game in np.flatnonzero(ended):
-            self._counts[game].clear()
+            after = np.where(ended, 0, np.stack([row, count]))
+            row, count = self._before[:, games].copy()
+            self._before[:, games] = after
+        self._seen[games][ended] = -1
+        self._last[games][ended] = -1
         z = self._scores[row, skill]
-        passed = known & (z > self._thresholds[skill])
+        passed = (count > 0) & (z > self._thresholds[skill])
         weight = np.maximum(count, 1).astype(np.float32) ** -self._settings.count_exponent
         return np.where(passed, self._settings.scale * z * weight, 0).astype(np.float32)
 
@@ -68,47 +72,57 @@ class RewardFunction:
         return {
             "texts": list(self.messages.texts),
             "keys": list(self._row),
-            "scores": self._scores[: len(self._row)],
-            "counts": [[list(item) for item in counts.items()] for counts in self._counts],
-            "before": self._before,
+            "scores": self._scores[: len(self._row)].copy(),
+            **{name: getattr(self, f"_{name}").copy() for name in _BY_GAME},
         }
 
     def restore(self, snapshot: dict[str, Any]) -> None:
         for text in snapshot["texts"]:
             self.messages.number(text)
         self._row = {key: row for row, key in enumerate(snapshot["keys"])}
-        while len(self._row) > len(self._scores):
-            self._scores = np.concatenate([self._scores, np.zeros_like(self._scores)])
+        self._reserve(0)
         self._scores[: len(self._row)] = snapshot["scores"]
-        self._counts = [
-            OrderedDict((number, seen) for number, seen in counts) for counts in snapshot["counts"]
-        ]
-        self._before = np.array(snapshot["before"])
+        for name in _BY_GAME:
+            setattr(self, f"_{name}", np.array(snapshot[name]))
 
     def _rows(self, message: np.ndarray, changes: np.ndarray) -> np.ndarray:
         keys = (message.astype(np.int64) * _COMBINATIONS + changes @ _RADIX).tolist()
-        new = [key for key in dict.fromkeys(keys) if key not in self._row]
-        if new:
-            self._score(new)
-        return np.array([self._row[key] for key in keys], np.int64)
+        try:
+            return np.array([self._row[key] for key in keys], np.int64)
+        except KeyError:
+            self._score([key for key in dict.fromkeys(keys) if key not in self._row])
+            return np.array([self._row[key] for key in keys], np.int64)
 
     def _score(self, keys: list[int]) -> None:
         texts = [self.messages.texts[key // _COMBINATIONS] for key in keys]
         codes = np.array([key % _COMBINATIONS for key in keys])[:, None] // _RADIX % list(CHANGES.values())
-        while len(self._row) + len(keys) > len(self._scores):
-            self._scores = np.concatenate([self._scores, np.zeros_like(self._scores)])
+        self._reserve(len(keys))
         first = len(self._row)
         self._scores[first : first + len(keys)] = self._score_new(texts, codes.astype(np.int8))
         for i, key in enumerate(keys):
             self._row[key] = first + i
 
-    def _count(self, message: np.ndarray) -> np.ndarray:
-        out = np.ones(len(message), np.int64)
-        for game, number in enumerate(message.tolist()):
-            if not (self._settings.count_empty or self.messages.texts[number]):
-                continue
-            counts = self._counts[game]
-            out[game] = counts[number] = counts.pop(number, 0) + 1
-            if len(counts) > self._settings.count_window:
-                counts.popitem(last=False)
-        return out
+    def _reserve(self, more: int) -> None:
+        """Room for so many more scores."""
+        while len(self._row) + more > len(self._scores):
+            self._scores = np.concatenate([self._scores, np.zeros_like(self._scores)])
+
+    def _count(self, games: slice, message: np.ndarray) -> np.ndarray:
+        """int64 [n]: how often the message was seen, this time included, among the last distinct ones."""
+        seen, times, last = self._seen[games], self._times[games], self._last[games]
+        self._calls[games] += 1
+        found_nw = seen == message[:, None]
+        found = found_nw.any(1)
+        # Where it was not seen it takes the place of what was seen longest ago.
+        slot = np.where(found, found_nw.argmax(1), last.argmin(1))
+        game = np.arange(len(message))
+        count: np.ndarray = np.where(found, times[game, slot], 0) + 1
+        counted = np.ones(len(message), bool)
+        if not self._settings.count_empty:
+            counted = message != self._empty
+            count = np.where(counted, count, 1)
+            game, slot = game[counted], slot[counted]
+        seen[game, slot] = message[counted]
+        times[game, slot] = count[counted]
+        last[game, slot] = self._calls[games][counted]
+        return count

@@ -1,137 +1,323 @@
 """The stage `train`: PPO on all skills at once, under the training program.
 
-Acting and learning alternate, so everything is a function of the config: a run that is killed goes on from
-its last checkpoint to the same parameters, bit for bit. Games cannot be saved; a checkpoint holds each game's
-seeds and its actions since its episode began, and playing them again brings the game back.
+An actor plays rollouts in a thread, and the learner learns from them in order. Rollout r is played by the
+parameters after max(0, r - lag) updates, whatever the machine's speed, so everything is a function of the
+config: a run that is killed goes on from its last checkpoint to the same parameters, bit for bit. Games
+cannot be saved; a checkpoint holds each game's seeds and its actions since its episode began, and playing
+them again brings the game back.
 """
 
 import json
 import logging
+import math
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from flax import serialization
+from jax.experimental import multihost_utils
 
 from maestromotif.composing.sandbox import ProgramHost
-from maestromotif.learning.actor import Actor
+from maestromotif.errors import UserError
+from maestromotif.learning.actor import Actor, Happened
+from maestromotif.learning.checkpoint import Checkpoints
 from maestromotif.learning.curve import Curve
-from maestromotif.learning.network import ActorCritic, Params, build, empty_inputs
-from maestromotif.learning.options import Options
-from maestromotif.learning.ppo import make_optimizer, make_update
+from maestromotif.learning.learner import Learner, Learnt, shards_of_this_process
+from maestromotif.learning.network import ActorCritic, Params, build, initial_params
+from maestromotif.learning.ppo import Batch
 from maestromotif.learning.return_scale import ReturnScale
 from maestromotif.learning.reward import RewardFunction
 from maestromotif.nethack.pool import open_pool
 from maestromotif.progress import Progress
 from maestromotif.rewards.model import load_rewards
-from maestromotif.settings import Config
+from maestromotif.settings import Config, LearningSettings
 from maestromotif.skill import load_all
 from maestromotif.store import Artefact, Work
 
 log = logging.getLogger("maestromotif")
-_CHECKPOINT = ".scratch/checkpoint.msgpack"
+
+POLICY, CURVE = "policy.msgpack", "curve.jsonl"
+_CHECKPOINTS = ".scratch/checkpoints"
+_OFFENDING = ".scratch/offending-batch"
 
 
-class _Resumable(Protocol):
-    """What a checkpoint holds beside the parameters; snapshots are of types that msgpack writes."""
+class _Played(NamedTuple):
+    """What the actor's thread hands over."""
 
-    def snapshot(self) -> dict[str, Any]: ...
+    batches: list[Batch]
+    happened: Happened
+    snapshot: dict[str, Any] | None  # of the actor after this rollout, where a checkpoint follows
 
-    def restore(self, snapshot: dict[str, Any]) -> None: ...
+
+class _Schedule(NamedTuple):
+    """Numbers of updates."""
+
+    steps: int  # environment steps an update learns from, all machines together
+    updates: int
+    a_row: int
+    a_checkpoint: int
+
+    def row_after(self, update: int) -> bool:
+        return update % self.a_row == 0 or update == self.updates
+
+    def checkpoint_after(self, update: int) -> bool:
+        return update % self.a_checkpoint == 0 and update < self.updates
 
 
-def initial_params(network: ActorCritic, seed: int) -> Params:
-    """An untrained policy's parameters: a function of the seed."""
-
-    @jax.jit
-    def init(key: jax.Array) -> Params:
-        memory = np.zeros((1, network.hidden), np.float32)
-        return dict(network.init(key, empty_inputs(1), np.ones(1, np.float32), memory, method="step"))
-
-    params: Params = init(jax.random.key(seed))
-    return params
+def schedule(settings: LearningSettings, games: int) -> _Schedule:
+    """games: of all machines together."""
+    steps = games * settings.rollout
+    a_row = max(1, settings.curve_steps // steps)
+    a_checkpoint = a_row * max(1, settings.checkpoint_steps // (steps * a_row))
+    return _Schedule(steps, -(-settings.steps // steps), a_row, a_checkpoint)
 
 
 def load_policy(path: Path, network: ActorCritic, seed: int) -> Params:
-    """Parameters from a file that `train` wrote."""
-    params: Params = serialization.from_bytes(initial_params(network, seed), path.read_bytes())
+    """Parameters from a file that `train` wrote. Raises UserError for those of another network."""
+    blank = jax.eval_shape(lambda: initial_params(network, seed))
+    params: Params = _fitting(path, blank, serialization.msgpack_restore(path.read_bytes()))
     return params
+
+
+def devices_of(settings: LearningSettings, games: int) -> list[jax.Device]:
+    """The devices of this process. Raises UserError for what is not there or cannot be divided as asked."""
+    here: list[jax.Device] = jax.local_devices()
+    if settings.devices > len(here):
+        raise UserError(f"learning.devices: is {settings.devices}, but JAX sees {len(here)} here ({here[0]})")
+    if jax.process_count() != settings.machines:
+        raise UserError(
+            f"learning.machines: is {settings.machines}, but {jax.process_count()} processes are connected; "
+            "see 'maestromotif train --help' for how to start them"
+        )
+    if settings.parts % settings.devices:
+        raise UserError(
+            f"learning.parts: {settings.parts} is no multiple of learning.devices, {settings.devices}"
+        )
+    for key, number in (("parts", settings.parts), ("devices", settings.devices * settings.minibatches)):
+        if games % number:
+            what = "learning.parts" if key == "parts" else "learning.devices x learning.minibatches"
+            raise UserError(f"nethack.games: {games} games cannot be divided evenly by {what}, {number}")
+    return here[: settings.devices]
+
+
+def together(happened: Happened) -> Happened:
+    """The sum over all processes."""
+    if jax.process_count() == 1:
+        return happened
+    flat = np.concatenate([np.ravel(array) for array in happened])
+    total = np.asarray(multihost_utils.process_allgather(flat)).sum(0)
+    cuts = np.cumsum([array.size for array in happened])[:-1]
+    parts = zip(np.split(total, cuts), happened, strict=True)
+    return Happened(*(part.reshape(array.shape) for part, array in parts))
 
 
 def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, Any]:
     settings, games = config.learning, config.nethack.games
+    devices, process = devices_of(settings, games), jax.process_index()
+    if settings.machines > 1:  # nobody writes before all have their work folder, whose opening tidies it up
+        multihost_utils.sync_global_devices("begin")
     folder = Path(config.reward.path) if config.reward.path else inputs["distil"].path
     models = load_rewards(folder, config.skills)
     thresholds = models.thresholds(config.reward)
-    skills = load_all(config.skills_folder, config.skills)
-    program = Path(config.compose.training)
-    source = program.read_text()
-
     network = build(settings.network, len(config.skills))
-    params = initial_params(network, config.run.seed)
-    optimizer = make_optimizer(settings)
-    opt_state = optimizer.init(params)
-    update = make_update(network, optimizer, settings)
-    curve, scale = Curve(config.skills), ReturnScale(len(config.skills), games, settings.gamma)
-    per_update = games * settings.rollout
-    updates = -(-settings.steps // per_update)
-    per_row = max(1, settings.curve_steps // per_update)
-    per_checkpoint = per_row * max(1, settings.checkpoint_steps // (per_update * per_row))
+    plan = schedule(settings, games * settings.machines)
+    learner = Learner(network, settings, games * settings.machines, _all_devices(settings))
+    learnt = learner.fresh(config.run.seed)
+    curve = Curve(config.skills, together)
+    acting_key, learning_key = (jax.random.key(config.run.seed + n) for n in (1, 2))
+    lost = 0
 
-    checkpoint = work.path / _CHECKPOINT
-    saved = serialization.msgpack_restore(checkpoint.read_bytes()) if checkpoint.exists() else None
-    with (
-        open_pool(config, "train", games, config.nethack.max_steps, config.nethack.levels) as pool,
-        ProgramHost.load(saved["program"], source, skills, str(program))
-        if saved
-        else ProgramHost(source, skills, games, config.run.seed, str(program)) as host,
-    ):
+    with ExitStack() as stack:
+        saver = stack.enter_context(
+            Checkpoints(work.path / _CHECKPOINTS, settings.checkpoints, process, settings.machines)
+        )
+        done = saver.latest() or 0
+        common, own = saver.load(done) if done else ({}, {})
+        pool = stack.enter_context(
+            open_pool(
+                config,
+                "train",
+                games,
+                config.nethack.max_steps,
+                config.nethack.levels,
+                parts=settings.parts,
+                first_game=process * games,
+            )
+        )
+        programs = [part["program"] for part in own["actor"]["parts"]] if done else None
+        hosts = [stack.enter_context(host) for host in _hosts(config, pool.rows, process * games, programs)]
         reward = RewardFunction(models.score, thresholds, config.reward, games)
         actor = Actor(
-            pool, Options(host, games), reward, network, settings, jax.random.key(config.run.seed + 1)
+            pool,
+            hosts,
+            reward,
+            network,
+            settings.rollout,
+            acting_key,
+            devices,
+            first_part=process * settings.parts,
         )
-        parts: dict[str, _Resumable] = {"actor": actor, "curve": curve, "scale": scale}
-        done = 0
-        if saved:
-            done = saved["updates"]
-            params = serialization.from_state_dict(params, saved["params"])
-            opt_state = serialization.from_state_dict(opt_state, saved["opt_state"])
-            log.info("train: going on from step %d; bringing the games back", done * per_update)
-            for name, part in parts.items():
-                part.restore(saved[name])
+        versions: deque[Params] = deque(maxlen=settings.lag + 1)  # after the last updates, oldest first
+        if done:
+            log.info("train: going on from step %d; bringing the games back", done * plan.steps)
+            learnt, older = _restore(learner, learnt, common, own, saver.file(done))
+            versions.extend(older)
+            curve.restore(common["curve"])
+            actor.restore(own["actor"])
         else:
             actor.begin()
-        key = jax.random.key(config.run.seed + 2)
-        with Progress("train", total=updates * per_update, unit="steps", done=done * per_update) as progress:
-            for number in range(done, updates):
-                batch, happened = actor.rollout(params)
-                if settings.scale_returns:
-                    played = (np.asarray(part) for part in (batch.reward, batch.skill, batch.same))
-                    batch = batch._replace(reward=scale(*played))
-                params, opt_state, figures = update(params, opt_state, batch, jax.random.fold_in(key, number))
-                curve.add(happened, {name: float(value) for name, value in figures.items()})
-                progress.advance(per_update)
-                last = number + 1 == updates
-                if (number + 1) % per_row == 0 or last:
-                    row = curve.row((number + 1) * per_update)
-                    log.debug("train: %s", row)
-                if (number + 1) % per_checkpoint == 0 and not last:
-                    state = {
-                        "updates": number + 1,
-                        "params": serialization.to_state_dict(params),
-                        "opt_state": serialization.to_state_dict(opt_state),
-                        "program": host.dump(),
-                        **{name: part.snapshot() for name, part in parts.items()},
-                    }
-                    work.write_bytes(_CHECKPOINT, serialization.msgpack_serialize(state))
+            versions.append(learnt.params)
+
+        def play(params: Sequence[Params], number: int) -> _Played:
+            batches, happened = actor.rollout(params)
+            return _Played(batches, happened, actor.snapshot() if plan.checkpoint_after(number + 1) else None)
+
+        actor.warm_up([learner.on_device(versions[-1], n) for n in range(settings.devices)])
+        thread = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="actor"))
+        played: deque[Future[_Played]] = deque()
+        submitted = done
+        began, waited = time.perf_counter(), 0.0
+        with Progress(
+            "train", total=plan.updates * plan.steps, unit="steps", done=done * plan.steps
+        ) as progress:
+            for number in range(done, plan.updates):
+                while submitted < min(number + settings.lag + 1, plan.updates):
+                    # By the parameters after max(0, submitted - lag) updates; `versions` ends with those
+                    # after `number` updates.
+                    newest = max(0, submitted - settings.lag) - number - 1
+                    params = versions[newest]
+                    copies = [learner.on_device(params, n) for n in range(settings.devices)]
+                    played.append(thread.submit(play, copies, submitted))
+                    submitted += 1
+                waiting = time.perf_counter()
+                batches, happened, snapshot = played.popleft().result()
+                waited += time.perf_counter() - waiting
+                key = jax.random.fold_in(learning_key, number)
+                learnt, figures, batch = learner.update(learnt, batches, key)
+                _check(figures, batch, number, plan, work, saver)
+                versions.append(learnt.params)
+                curve.add(happened, figures)
+                progress.advance(plan.steps)
+                if plan.row_after(number + 1):
+                    log.debug("train: %s", curve.row((number + 1) * plan.steps))
+                if snapshot is not None:
+                    saver.save(
+                        number + 1,
+                        {
+                            "params": [serialization.to_state_dict(_host(one)) for one in versions],
+                            "opt_state": serialization.to_state_dict(_host(learnt.opt_state)),
+                            "scale": [np.asarray(leaf) for leaf in learnt.scale[1:]],
+                            "curve": curve.snapshot(),
+                        },
+                        {"returns": shards_of_this_process(learnt.scale.running), "actor": snapshot},
+                    )
         lost = pool.lost
-    work.write_bytes("policy.msgpack", serialization.to_bytes(params))
-    work.write_text("curve.jsonl", "".join(json.dumps(row, sort_keys=True) + "\n" for row in curve.rows))
+        seconds = time.perf_counter() - began
+    if process == 0:
+        work.write_bytes(POLICY, serialization.to_bytes(_host(learnt.params)))
+        work.write_text(CURVE, "".join(json.dumps(row, sort_keys=True) + "\n" for row in curve.rows))
+    steps_here = (plan.updates - done) * games * settings.rollout
     return {
-        "steps": updates * per_update,
-        "parameters": int(sum(leaf.size for leaf in jax.tree.leaves(params))),
+        "steps": plan.updates * plan.steps,
+        "parameters": int(sum(leaf.size for leaf in jax.tree.leaves(learnt.params))),
         "thresholds": {name: round(float(t), 4) for name, t in zip(config.skills, thresholds, strict=True)},
         "lost_episodes": lost,
+        "speed": actor.seconds.summary(steps_here, seconds) | {"learner_waits": round(waited / seconds, 3)},
         "last": curve.rows[-1],
     }
+
+
+def _all_devices(settings: LearningSettings) -> list[jax.Device]:
+    """The devices of all processes, as many of each."""
+    by_process = [
+        [device for device in jax.devices() if device.process_index == process]
+        for process in range(jax.process_count())
+    ]
+    return [device for devices in by_process for device in devices[: settings.devices]]
+
+
+def _hosts(
+    config: Config, rows: Sequence[slice], first_game: int, dumps: Sequence[bytes] | None
+) -> Iterator[ProgramHost]:
+    """A host of the training program for each part of the games; from its dump, if there are any."""
+    skills = load_all(config.skills_folder, config.skills)
+    path = Path(config.compose.training)
+    source = path.read_text()
+    for number, part in enumerate(rows):
+        if dumps is not None:
+            yield ProgramHost.load(dumps[number], source, skills, str(path))
+        else:
+            yield ProgramHost(
+                source,
+                skills,
+                part.stop - part.start,
+                config.run.seed,
+                str(path),
+                first_game=first_game + part.start,
+            )
+
+
+def _host(tree: Any) -> Any:
+    """Copies in the host's memory: the device's arrays are used up by the next update."""
+    return jax.tree.map(np.array, tree)
+
+
+def _restore(
+    learner: Learner, fresh: Learnt, common: dict[str, Any], own: dict[str, Any], file: Path
+) -> tuple[Learnt, list[Params]]:
+    """What was learnt, and the last versions of the parameters, onto any number of devices."""
+    params = [_fitting(file, fresh.params, one) for one in common["params"]]
+    opt_state = _fitting(file, fresh.opt_state, common["opt_state"])
+    older = [learner.everywhere(one) for one in params]
+    scale = ReturnScale(
+        learner.by_game(own["returns"]), *(learner.everywhere(leaf) for leaf in common["scale"])
+    )
+    return Learnt(older[-1], learner.everywhere(opt_state), scale), older
+
+
+def _fitting(path: Path, blank: Any, state: Any) -> Any:
+    """`state` in the form of `blank`. Raises UserError where it is of another network or other skills."""
+    try:
+        found = serialization.from_state_dict(blank, state)
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        raise UserError(f"{path}: holds another network than learning.network describes: {error}") from error
+    for (place, wanted), leaf in zip(
+        jax.tree_util.tree_leaves_with_path(blank), jax.tree.leaves(found), strict=True
+    ):
+        if np.shape(leaf) != wanted.shape:
+            raise UserError(
+                f"{path}: holds another network than learning.network and skills describe: "
+                f"{jax.tree_util.keystr(place)} has the shape {np.shape(leaf)} and should have {wanted.shape}"
+            )
+    return found
+
+
+def _check(
+    figures: Mapping[str, float], batch: Batch, number: int, plan: _Schedule, work: Work, saver: Checkpoints
+) -> None:
+    """Raises UserError when learning has come to numbers that are none; the rollout is written for a look."""
+    wrong = [name for name, value in figures.items() if not math.isfinite(value)]
+    if not wrong:
+        return
+    name = f"{_OFFENDING}-{jax.process_index()}.npz"
+    leaves = jax.tree_util.tree_leaves_with_path(batch)
+    work.write_arrays(
+        name,
+        **{jax.tree_util.keystr(place).strip("."): shards_of_this_process(leaf) for place, leaf in leaves},
+    )
+    saver.wait()
+    last = saver.latest()
+    kept = (
+        f"the last good checkpoint is of step {last * plan.steps}" if last else "there is no checkpoint yet"
+    )
+    raise UserError(
+        f"train: {', '.join(wrong)} of the update at step {(number + 1) * plan.steps} is no finite number; "
+        f"the rollout that it learnt from is in {work.path / name}; {kept}. Lower learning.learning_rate or "
+        "learning.max_grad_norm; a changed config begins anew"
+    )

@@ -16,6 +16,7 @@ from maestromotif.errors import UserError
 
 ROWS, COLUMNS = 21, 79
 MESSAGE_BYTES = 256
+INVENTORY = 55  # items at most
 
 # Written by NetHack at every step. Inventory glyphs tell what an item is, whatever its appearance.
 ENGINE = (
@@ -34,7 +35,7 @@ ENGINE = (
 SCREEN = ("tty_chars", "tty_colors", "tty_cursor")
 
 # The part of an episode's last observation that is kept when the game goes on with the next episode.
-FINAL = ("chars", "colors", "blstats", "message")
+FINAL = ("chars", "colors", "blstats", "message", "inv_oclasses")
 
 # Indices of blstats (NLE 1.3.0, `nle.nethack.NLE_BL_*`).
 X, Y, HP, MAX_HP, DEPTH, GOLD, ENERGY, XP_LEVEL, TURN, HUNGER, DUNGEON, LEVEL = (

@@ -77,7 +77,8 @@ class GamePool:
     episode. workers: W, None for one a core that this process may use. observe: further NLE observations.
     levels: how many dungeons there are, None for a new one every episode. arena: name or path of an arena in
     which episodes begin. parts: how many groups the games are divided into; `rows[part]` is the slice of the
-    N games that belongs to each. loader: see `library`. character, options: see `options.write_options`.
+    N games that belongs to each. first_game: number of the first of these games among those of all processes,
+    which decides about seeds. loader: see `library`. character, options: see `options.write_options`.
     Raises UserError, before any game starts, for what does not exist or does not fit on this machine.
     """
 
@@ -93,6 +94,7 @@ class GamePool:
         levels: int | None = None,
         arena: str | None = None,
         parts: int = 1,
+        first_game: int = 0,
         loader: Loader = "auto",
         character: str = CHARACTER,
         options: Path | None = None,
@@ -134,7 +136,7 @@ class GamePool:
             if arena is not None:
                 built = arenas.build(arena, self._folder)
                 setup = replace(setup, hackdir=built.hackdir, opening=built.opening)
-            self._plan = Plan(games, purpose, seed, max_steps, observe, levels, setup)
+            self._plan = Plan(games, first_game, purpose, seed, max_steps, observe, levels, setup)
             bounds = [games * part // parts for part in range(parts + 1)]
             self.rows = [slice(first, last) for first, last in pairwise(bounds)]
             # By worker and part: first and last+1 game.
@@ -336,6 +338,8 @@ def open_pool(
     max_steps: int,
     levels: int | None = None,
     arena: str | None = None,
+    parts: int = 1,
+    first_game: int = 0,
 ) -> GamePool:
     """A pool of games as the config's section `nethack` describes them."""
     settings = config.nethack
@@ -347,6 +351,8 @@ def open_pool(
         settings.workers,
         levels=levels,
         arena=arena,
+        parts=parts,
+        first_game=first_game,
         loader=settings.loader,
         character=settings.character,
         options=Path(settings.options) if settings.options else None,

@@ -50,6 +50,7 @@ class Plan:
     """What a worker must know of the pool."""
 
     games: int
+    first_game: int  # its number among the games of all pools
     purpose: Purpose
     seed: int
     max_steps: int
@@ -79,7 +80,7 @@ class _Rows:
     """Games `first` to `last` of the block, which are stepped together."""
 
     def __init__(self, block: Block, first: int, last: int, plan: Plan) -> None:
-        self._plan, self._first = plan, first
+        self._plan, self._first = plan, plan.first_game + first
         arrays = self._arrays = {name: array[first:last] for name, array in block.arrays.items()}
         engine = ENGINE + plan.observe
         self._games = [

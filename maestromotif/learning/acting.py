@@ -1,0 +1,113 @@
+"""The policy on the device: one jitted step that acts, and that files what it saw in the rollout's arrays."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from maestromotif.learning.arrays import Array
+from maestromotif.learning.inputs import Block
+from maestromotif.learning.network import ActorCritic, Glance, Params, initial_params, pick, step
+
+FEW = 8  # observations whose value is asked for together
+
+
+class Carry(NamedTuple):
+    """What the policy takes from one step to the next."""
+
+    memory: Array  # float32 [n, H]
+    last_action: Array  # int32 [n]
+
+
+class Rollout(NamedTuple):
+    """T steps of n games as the policy saw and played them; never leaves the device."""
+
+    glance: Glance  # [T, n, ...]
+    first: Array  # bool [T, n]: o_t begins an episode
+    skill: Array  # int32 [T, n]
+    action: Array  # int32 [T, n]
+    log_prob: Array  # float32 [T, n], of the action when it was taken
+    values: Array  # float32 [T, n, K], of all skills at o_t
+
+
+class Acting(NamedTuple):
+    """Jitted functions of n games; a block holds their `Inputs`.
+
+    begin: (carry) -> empty rollout, and a copy of the memory, [1, n, H].
+    act: (params, carry, rollout, block, t, key, count) -> carry, rollout, action int32 [n]. The carry and the
+        rollout are donated. The key is folded with `count`, so a run that is taken up again draws the same.
+    choose: (params, carry, block, key, count) -> carry, action: the same without filing anything.
+    values: (params, carry, block) -> float32 [1, n, K] of observations that nobody acts on.
+    values_of_few: (params, carry, games int32 [FEW], block of FEW games) -> float32 [FEW, K].
+    """
+
+    begin: Callable[[Carry], tuple[Rollout, jax.Array]]
+    act: Callable[..., tuple[Carry, Rollout, jax.Array]]
+    choose: Callable[..., tuple[Carry, jax.Array]]
+    values: Callable[..., jax.Array]
+    values_of_few: Callable[..., jax.Array]
+
+
+def fresh_carry(network: ActorCritic, games: int) -> Carry:
+    return Carry(np.zeros((games, network.hidden), np.float32), np.full(games, -1, np.int32))
+
+
+def make_acting(network: ActorCritic, games: int, length: int) -> Acting:
+    """For rollouts of `length` steps of `games` games."""
+    layout, few = Block(games, network.message_form), Block(FEW, network.message_form)
+
+    def look(params: Params, carry: Carry, block: Array, layout: Block) -> tuple[Rollout, Array, Array]:
+        """What is known before an action is drawn: a row, the memory, the acting skill's logits."""
+        inputs = layout.unpack(block)
+        last_action = jnp.where(inputs.first, -1, carry.last_action)
+        glance = network.glance(inputs, last_action)
+        memory, logits, values = step(network, params, glance, inputs.first, carry.memory)
+        nothing = jnp.zeros_like(inputs.skill)
+        row = Rollout(glance, inputs.first, inputs.skill, nothing, nothing.astype(jnp.float32), values)
+        return row, memory, pick(logits, jnp.asarray(inputs.skill))
+
+    def decide(
+        params: Params, carry: Carry, block: Array, key: Array, count: Array
+    ) -> tuple[Rollout, Carry, Array]:
+        row, memory, logits = look(params, carry, block, layout)
+        action = jax.random.categorical(jax.random.fold_in(key, count), logits).astype(jnp.int32)
+        log_prob = pick(jax.nn.log_softmax(logits), action)
+        return row._replace(action=action, log_prob=log_prob), Carry(memory, action), action
+
+    def begin(carry: Carry) -> tuple[Rollout, Array]:
+        rollout = jax.tree.map(lambda leaf: jnp.zeros((length, *leaf.shape), leaf.dtype), row_shapes)
+        return rollout, jnp.asarray(carry.memory)[None]
+
+    def act(
+        params: Params, carry: Carry, rollout: Rollout, block: Array, t: Array, key: Array, count: Array
+    ) -> tuple[Carry, Rollout, Array]:
+        row, carry, action = decide(params, carry, block, key, count)
+        filed: Rollout = jax.tree.map(lambda whole, one: whole.at[t].set(one), rollout, row)
+        return carry, filed, action
+
+    def choose(params: Params, carry: Carry, block: Array, key: Array, count: Array) -> tuple[Carry, Array]:
+        _, carry, action = decide(params, carry, block, key, count)
+        return carry, action
+
+    def values(params: Params, carry: Carry, block: Array) -> Array:
+        return jnp.asarray(look(params, carry, block, layout)[0].values)[None]
+
+    def values_of_few(params: Params, carry: Carry, games: Array, block: Array) -> Array:
+        carry = jax.tree.map(lambda leaf: leaf[games], carry)
+        return look(params, carry, block, few)[0].values
+
+    def one_row() -> Rollout:
+        block = jnp.zeros(layout.size, jnp.uint8)
+        params, carry = initial_params(network, 0), fresh_carry(network, games)
+        return decide(params, carry, block, jax.random.key(0), jnp.zeros((), jnp.int32))[0]
+
+    row_shapes = jax.eval_shape(one_row)
+    return Acting(
+        jax.jit(begin),
+        jax.jit(act, donate_argnums=(1, 2)),
+        jax.jit(choose, donate_argnums=1),
+        jax.jit(values),
+        jax.jit(values_of_few),
+    )

@@ -1,0 +1,99 @@
+"""What crosses from the games to the device: integers as NetHack wrote them, in one block a step.
+
+Nothing is computed on the host that the device can compute: senses are squared up, maps cropped and
+statistics scaled inside the jitted step. One block is one transfer, and its length is the traffic.
+"""
+
+from collections.abc import Mapping
+from typing import Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from maestromotif.learning.arrays import Array
+from maestromotif.learning.messages import WORDS
+from maestromotif.nethack.observation import COLUMNS, INVENTORY, MESSAGE_BYTES, ROWS
+from maestromotif.nethack.state import SENSES
+
+BLSTATS = 27
+_FLAGS = ("downstairs_seen", "upstairs_seen", "on_downstairs", "on_upstairs")
+SENSED = (*SENSES, *_FLAGS)
+
+# How a trunk reads messages: as hashed words, or character by character.
+MessageForm = Literal["words", "characters"]
+_MESSAGE: dict[MessageForm, tuple[int, type]] = {
+    "words": (WORDS, np.uint16),
+    "characters": (MESSAGE_BYTES, np.uint8),
+}
+
+
+class Inputs(NamedTuple):
+    """What the network is told of n games, as integers."""
+
+    chars: Array  # uint8 [n, 21, 79]
+    colors: Array  # uint8 [n, 21, 79]
+    blstats: Array  # int32 [n, 27], raw
+    message: Array  # uint16 [n, WORDS] hashed words, or uint8 [n, 256] characters
+    senses: Array  # int32 [n, 9]: offsets of the remembered stairs, how long still, stairs seen, stood on
+    inventory: Array  # uint8 [n, 55]: class of each item
+    first: Array  # bool [n]: the observation begins an episode
+    skill: Array  # int32 [n]: which acts
+
+
+class Block:
+    """The layout of `Inputs` of n games in one array of `size` bytes."""
+
+    def __init__(self, games: int, message: MessageForm) -> None:
+        length, kind = _MESSAGE[message]
+        fields: list[tuple[tuple[int, ...], type]] = [
+            ((ROWS, COLUMNS), np.uint8),
+            ((ROWS, COLUMNS), np.uint8),
+            ((BLSTATS,), np.int32),
+            ((length,), kind),
+            ((len(SENSED),), np.int32),
+            ((INVENTORY,), np.uint8),
+            ((), np.bool_),
+            ((), np.int32),
+        ]
+        self._parts: list[tuple[slice, tuple[int, ...], np.dtype]] = []
+        self.size = 0
+        for shape, kind in fields:
+            start, dtype = self.size, np.dtype(kind)
+            self.size += games * int(np.prod(shape)) * dtype.itemsize
+            self._parts.append((slice(start, self.size), (games, *shape), dtype))
+
+    def allocate(self) -> tuple[np.ndarray, Inputs]:
+        """A new block uint8 [size], and views of its parts that are to be filled."""
+        block = np.empty(self.size, np.uint8)
+        return block, Inputs(*(block[part].view(dtype).reshape(shape) for part, shape, dtype in self._parts))
+
+    def unpack(self, block: Array) -> Inputs:
+        """The parts of a block, on the device."""
+        parts = []
+        for place, shape, dtype in self._parts:
+            part = jnp.asarray(block[place])
+            if dtype.itemsize > 1:
+                part = jax.lax.bitcast_convert_type(part.reshape(-1, dtype.itemsize), dtype)
+            parts.append(part.astype(dtype).reshape(shape))
+        return Inputs(*parts)
+
+
+def fill(
+    views: Inputs,
+    obs: Mapping[str, np.ndarray],
+    state: Mapping[str, np.ndarray],
+    message: np.ndarray,
+    first: np.ndarray,
+    skill: np.ndarray,
+    rows: slice | np.ndarray,
+) -> None:
+    """Write observations and state of the games `rows` into a block's views; the other arguments are [n]."""
+    for name in ("chars", "colors", "blstats"):
+        getattr(views, name)[...] = obs[name][rows]
+    views.inventory[...] = obs["inv_oclasses"][rows]
+    for column, name in enumerate(SENSED):
+        views.senses[:, column] = state[name][rows]
+    views.message[...] = message
+    views.first[...] = first
+    views.skill[...] = skill

@@ -1,0 +1,189 @@
+"""The learner: one state, and its jitted update on a rollout, over a mesh of devices.
+
+Devices may belong to one process or to several (`jax.distributed`); each has some of the games, and only
+gradients and sums are exchanged. An update is one call for the targets and one for each minibatch, so that on
+a GPU the policy's steps find their way in between.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.sharding import NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from maestromotif.learning import ppo
+from maestromotif.learning.arrays import Array, compilations
+from maestromotif.learning.network import ActorCritic, Params, initial_params
+from maestromotif.learning.ppo import AXIS, Batch, Targets
+from maestromotif.learning.return_scale import ReturnScale, fresh_scale
+from maestromotif.settings import LearningSettings
+
+Figures = dict[str, float]
+
+
+class Learnt(NamedTuple):
+    """Everything that learning changes."""
+
+    params: Params
+    opt_state: optax.OptState
+    scale: ReturnScale
+
+
+_EVERYWHERE = P()
+_BY_GAME = P(None, AXIS)
+_LEARNT = Learnt(_EVERYWHERE, _EVERYWHERE, ReturnScale(_BY_GAME, _EVERYWHERE, _EVERYWHERE))  # type: ignore[arg-type]
+
+
+class Learner:
+    """Updates of `network` under `settings`; `games` is how many all devices of the mesh have together."""
+
+    def __init__(
+        self, network: ActorCritic, settings: LearningSettings, games: int, devices: Sequence[jax.Device]
+    ) -> None:
+        self._network, self._settings, self._games = network, settings, games
+        self.mesh = jax.sharding.Mesh(np.array(devices), (AXIS,))
+        self._optimizer = ppo.make_optimizer(settings)
+        self._here = [device for device in devices if device.process_index == jax.process_index()]
+        over = partial(jax.shard_map, mesh=self.mesh, check_vma=False)
+        self._targets = jax.jit(
+            over(
+                self._prepare,
+                in_specs=(_EVERYWHERE, _LEARNT.scale, _BY_GAME),
+                out_specs=(_BY_GAME, _BY_GAME, _LEARNT.scale),
+            ),
+            donate_argnums=1,
+        )
+        self._minibatch = jax.jit(
+            over(
+                self._learn,
+                in_specs=(_EVERYWHERE, _EVERYWHERE, _BY_GAME, _BY_GAME, _EVERYWHERE, _EVERYWHERE),
+                out_specs=(_EVERYWHERE, _EVERYWHERE, _EVERYWHERE),
+            ),
+            donate_argnums=1,  # not the parameters: the actor may still play by them
+        )
+
+    def fresh(self, seed: int) -> Learnt:
+        """What an untrained learner knows: a function of the seed."""
+
+        def make() -> Learnt:
+            params = initial_params(self._network, seed)
+            return Learnt(
+                params, self._optimizer.init(params), fresh_scale(self._games, self._network.skills)
+            )
+
+        made: Learnt = jax.jit(make, out_shardings=self.shardings())()
+        return made
+
+    def shardings(self) -> Any:
+        """Where the parts of `Learnt` lie, as a prefix of its tree."""
+        return jax.tree.map(
+            lambda spec: NamedSharding(self.mesh, spec), _LEARNT, is_leaf=lambda x: isinstance(x, P)
+        )
+
+    def everywhere(self, tree: Any) -> Any:
+        """Host arrays, the same in all processes, as arrays of which every device has a copy."""
+        return self._spread(tree, _EVERYWHERE, 1)
+
+    def by_game(self, array: np.ndarray) -> jax.Array:
+        """The games [1, n, ...] of this process as a part of the array of all games."""
+        spread: jax.Array = self._spread(array, _BY_GAME, self.mesh.devices.size // len(self._here))
+        return spread
+
+    def _spread(self, tree: Any, spec: P, processes: int) -> Any:
+        def one(leaf: Any) -> jax.Array:
+            local = np.asarray(leaf)
+            shape = local.shape if processes == 1 else (1, local.shape[1] * processes, *local.shape[2:])
+            made: jax.Array = jax.make_array_from_process_local_data(
+                NamedSharding(self.mesh, spec), local, shape
+            )
+            return made
+
+        return jax.tree.map(one, tree)
+
+    def on_device(self, params: Params, number: int) -> Params:
+        """The copy of the parameters on this process's n-th device."""
+        copy: Params = jax.tree.map(lambda leaf: leaf.addressable_data(number), params)
+        return copy
+
+    def update(self, learnt: Learnt, parts: Sequence[Batch], key: Array) -> tuple[Learnt, Figures, Batch]:
+        """Learn from one rollout, and wait until it is done.
+
+        parts: the batches of this process's devices, an equal number each, device by device. key: of this
+        update, the same in all processes. Returns what is known then, means of the losses and their like over
+        the minibatches, and the rollout as it was learnt from. What `learnt` holds beside the parameters is
+        used up.
+        """
+        settings = self._settings
+        batch = self._gather(parts)
+        batch, target, scale = self._targets(learnt.params, learnt.scale, batch)
+        params, opt_state = learnt.params, learnt.opt_state
+        figures = []
+        for epoch in range(settings.epochs):
+            shuffle = jax.random.fold_in(key, epoch)
+            for number in range(settings.minibatches):
+                params, opt_state, one = self._minibatch(params, opt_state, batch, target, shuffle, number)
+                figures.append(one)
+        figures = jax.device_get(figures)
+        means = {name: float(np.mean([one[name] for one in figures])) for name in figures[0]}
+        return Learnt(params, opt_state, scale), means, batch
+
+    def compilations(self) -> int:
+        """How often anything was compiled for the update; it must not grow after the first updates."""
+        return compilations(self._targets) + compilations(self._minibatch)
+
+    def _gather(self, parts: Sequence[Batch]) -> tuple[Batch, ...]:
+        """The parts as arrays over the mesh: the n-th part of every device is one of them."""
+        each = len(parts) // len(self._here)
+        sharding = NamedSharding(self.mesh, _BY_GAME)
+        devices = self.mesh.devices.size
+
+        def join(*leaves: jax.Array) -> jax.Array:
+            rows, games, *rest = leaves[0].shape
+            return jax.make_array_from_single_device_arrays(
+                (rows, games * devices, *rest), sharding, list(leaves)
+            )
+
+        return tuple(jax.tree.map(join, *parts[n::each]) for n in range(each))
+
+    def _prepare(
+        self, params: Params, scale: ReturnScale, parts: tuple[Batch, ...]
+    ) -> tuple[Batch, Targets, ReturnScale]:
+        batch = jax.tree.map(lambda *leaves: jnp.concatenate(leaves, 1), *parts)
+        target, scale = ppo.targets(self._network, params, scale, batch, self._settings)
+        return batch, target, scale
+
+    def _learn(
+        self,
+        params: Params,
+        opt_state: optax.OptState,
+        batch: Batch,
+        target: Targets,
+        key: Array,
+        number: Array,
+    ) -> tuple[Params, optax.OptState, dict[str, Array]]:
+        """One minibatch: of every device's games some whole sequences, with their stored memory."""
+        games = batch.reward.shape[1]
+        size = games // self._settings.minibatches
+        order = jax.random.permutation(jax.random.fold_in(key, jax.lax.axis_index(AXIS)), games)
+        chosen = jax.lax.dynamic_slice(order, (number * size,), (size,))
+        rollout, memory, target = jax.tree.map(
+            lambda leaf: leaf[:, chosen], (batch.rollout, batch.memory, target)
+        )
+        grads, figures = jax.grad(ppo.loss, has_aux=True)(
+            params, self._network, rollout, memory[0], target, self._settings
+        )
+        grads, figures = jax.lax.pmean((grads, figures), AXIS)
+        updates, opt_state = self._optimizer.update(grads, opt_state, params)
+        return optax.apply_updates(params, updates), opt_state, figures
+
+
+def shards_of_this_process(array: Array) -> np.ndarray:
+    """A copy of what of [rows, games, ...] lies on this process's devices."""
+    assert isinstance(array, jax.Array)
+    shards = {shard.index[1].start or 0: shard.data for shard in array.addressable_shards}
+    return np.concatenate([np.array(shards[start]) for start in sorted(shards)], 1)

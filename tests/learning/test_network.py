@@ -1,0 +1,145 @@
+"""The network: one step and many, every corner of the map, skills apart."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from small_learning import SKILLS, Heads, Trunk, fresh, random_block, random_glance, unrolled
+
+from maestromotif.learning.acting import fresh_carry, make_acting
+from maestromotif.learning.arrays import Array
+from maestromotif.learning.inputs import Block
+from maestromotif.learning.network import build, pick, step
+from maestromotif.nethack.keys import NUM_ACTIONS
+from maestromotif.settings import NetworkSettings
+
+STEPS, GAMES = 5, 4
+
+
+@pytest.mark.parametrize(
+    ("trunk", "heads"), [("fovea", "separate"), ("fovea", "shared"), ("published", "shared")]
+)
+def test_unroll_is_step_repeated_with_the_memory_cleared_at_first(trunk: Trunk, heads: Heads) -> None:
+    rng = np.random.default_rng(0)
+    network, params = fresh(trunk, heads)
+    glance = random_glance(rng, network, STEPS, GAMES)
+    first = rng.random((STEPS, GAMES)) < 0.3
+    memory = rng.normal(size=(GAMES, 16)).astype(np.float32)
+    last, logits, values = unrolled(network, params, glance, first, memory)
+    assert logits.shape == (STEPS, GAMES, SKILLS, NUM_ACTIONS)
+    h: Array = memory
+    once = jax.jit(partial(step, network))
+    for t in range(STEPS):
+        now = jax.tree.map(lambda x, t=t: x[t], glance)
+        h, step_logits, step_values = once(params, now, first[t], h)
+        np.testing.assert_allclose(logits[t], step_logits, atol=1e-5)
+        np.testing.assert_allclose(values[t], step_values, atol=1e-5)
+    np.testing.assert_allclose(last, h, atol=1e-5)
+    # What came before an episode's first observation must not matter.
+    all_first = np.ones((1, GAMES), bool)
+    one = jax.tree.map(lambda x: x[:1], glance)
+    _, a, _ = unrolled(network, params, one, all_first, memory)
+    _, b, _ = unrolled(network, params, one, all_first, memory + 1)
+    np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("trunk", ["fovea", "published"])
+def test_windows_lie_around_the_hero_wherever_she_stands(trunk: Trunk) -> None:
+    network = build(NetworkSettings(hidden=16, trunk=trunk), SKILLS)
+    layout = Block(1, network.message_form)
+    for x, y in ((0, 0), (78, 20), (0, 20), (78, 0), (40, 10)):
+        block, views = layout.allocate()
+        for view in views:
+            view[...] = 0
+        views.chars[...] = ord(".")
+        views.colors[...] = 7
+        views.chars[0, y, x], views.colors[0, y, x] = ord("@"), 15
+        views.blstats[0, :2] = x, y
+        glance = network.glance(layout.unpack(block), np.zeros(1, np.int32))
+        window = np.asarray(glance.near if trunk == "fovea" else glance.crop)[0]  # type: ignore[union-attr]
+        middle = len(window) // 2
+        assert window[middle, middle] == ord("@") * 16 + 15
+        inside = np.count_nonzero(window)
+        wide = range(-middle, len(window) - middle)
+        assert inside == sum(0 <= x + i < 79 and 0 <= y + j < 21 for i in wide for j in wide)
+
+
+def test_coarse_windows_tell_what_kinds_of_things_lie_in_which_direction() -> None:
+    network = build(NetworkSettings(hidden=16), SKILLS)
+    layout = Block(1, network.message_form)
+    block, views = layout.allocate()
+    for view in views:
+        view[...] = 0
+    views.blstats[0, :2] = 40, 10
+    views.chars[0, 10, 50] = ord(">")  # ten squares to the east: three cells of 3, one of 9
+    glance = network.glance(layout.unpack(block), np.zeros(1, np.int32))
+    middle, far = np.asarray(glance.middle)[0], np.asarray(glance.far)[0]  # type: ignore[union-attr]
+    assert np.argwhere(middle & 1).tolist() == [[4, 4 + 50 // 3 - 40 // 3]]
+    assert np.argwhere(far & 1).tolist() == [[2, 8 + 50 // 9 - 40 // 9]]
+
+
+def test_the_inventory_is_counted_by_class() -> None:
+    network = build(NetworkSettings(hidden=16), SKILLS)
+    layout = Block(1, network.message_form)
+    block, views = layout.allocate()
+    views.inventory[...] = 18  # an empty place
+    views.inventory[0, :3] = 2, 2, 7
+    counts = np.asarray(network.glance(layout.unpack(block), np.zeros(1, np.int32)).own.inventory)[0]
+    assert counts.tolist() == [0, 0, 2, 0, 0, 0, 0, 1] + [0] * 10
+
+
+def test_pick_takes_the_acting_skill() -> None:
+    values = np.arange(2 * 3 * 4, dtype=np.float32).reshape(2, 3, 4)
+    got = pick(jnp.asarray(values), jnp.asarray([2, 0]))
+    np.testing.assert_array_equal(got, [values[0, 2], values[1, 0]])
+
+
+def test_what_is_filed_is_what_was_seen_and_done() -> None:
+    rng = np.random.default_rng(1)
+    network, params = fresh()
+    acting = make_acting(network, GAMES, STEPS)
+    carry, key = fresh_carry(network, GAMES), jax.random.key(3)
+    rollout, memory = acting.begin(jax.device_put(carry))
+    blocks, actions = [random_block(rng, network, GAMES) for _ in range(STEPS)], []
+    carry = jax.device_put(carry)
+    for t, block in enumerate(blocks):
+        carry, rollout, action = acting.act(params, carry, rollout, block, t, key, t)
+        actions.append(np.array(action))
+    np.testing.assert_array_equal(rollout.action, actions)
+    inputs = [Block(GAMES, "words").unpack(block) for block in blocks]
+    np.testing.assert_array_equal(rollout.skill, [each.skill for each in inputs])
+    np.testing.assert_array_equal(rollout.first, [each.first for each in inputs])
+    before = np.concatenate([np.full((1, GAMES), -1), actions[:-1]])
+    np.testing.assert_array_equal(
+        rollout.glance.own.last_action, np.where(np.asarray(rollout.first), -1, before)
+    )
+    # The update must see the same logits and values as the policy did.
+    _, logits, values = unrolled(network, params, rollout.glance, rollout.first, memory[0])
+    log_prob = pick(jax.nn.log_softmax(pick(logits, rollout.skill)), rollout.action)
+    np.testing.assert_allclose(log_prob, rollout.log_prob, atol=1e-5)
+    np.testing.assert_allclose(values, rollout.values, atol=1e-5)
+    # A few games' values are those of all games.
+    games = np.resize(np.arange(GAMES), 8)
+    few_block, few = Block(8, "words").allocate()
+    for view, whole in zip(few, inputs[0], strict=True):
+        view[...] = np.asarray(whole)[games]
+    some = acting.values_of_few(params, carry, games, few_block)
+    everyone = acting.values(params, carry, blocks[0])[0]
+    np.testing.assert_allclose(some[:GAMES], everyone, atol=1e-5)
+
+
+def test_bfloat16_is_close_to_float32() -> None:
+    rng = np.random.default_rng(2)
+    full, half = (build(NetworkSettings(hidden=16, precision=p), SKILLS) for p in ("float32", "bfloat16"))
+    _, params = fresh()
+    glance = random_glance(rng, full, STEPS, GAMES)
+    first, memory = np.zeros((STEPS, GAMES), bool), np.zeros((GAMES, 16), np.float32)
+    for a, b in zip(
+        unrolled(full, params, glance, first, memory),
+        unrolled(half, params, glance, first, memory),
+        strict=True,
+    ):
+        assert b.dtype == np.float32
+        np.testing.assert_allclose(a, b, atol=0.05)

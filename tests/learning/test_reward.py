@@ -1,0 +1,133 @@
+"""Rewards of steps: messages as numbers, thresholds, counts, timing."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from maestromotif.learning.messages import MessageTable, fingerprints, hash_words
+from maestromotif.learning.reward import RewardFunction
+from maestromotif.settings import RewardSettings
+
+
+def test_messages_are_numbered_once_and_hashed_alike() -> None:
+    table = MessageTable()
+    rows = np.zeros((3, 256), np.uint8)
+    for row, text in zip(rows, (b"You kill the newt!", b"", b"You kill the newt!"), strict=True):
+        row[: len(text)] = np.frombuffer(text, np.uint8)
+    np.testing.assert_array_equal(table.numbers(rows), [0, 1, 0])
+    np.testing.assert_array_equal(table.words[0], hash_words(b"You kill the newt!"))
+    assert (table.words[1] == 0).all()
+    for i in range(3000):
+        table.number(b"message %d" % i)
+    np.testing.assert_array_equal(table.words[3001], hash_words(b"message 2999"))
+
+
+@given(st.lists(st.binary(max_size=256).map(lambda b: b.rstrip(b"\0")), min_size=2, max_size=8, unique=True))
+def test_different_messages_have_different_fingerprints(texts: list[bytes]) -> None:
+    rows = np.zeros((len(texts), 256), np.uint8)
+    for row, text in zip(rows, texts, strict=True):
+        row[: len(text)] = np.frombuffer(text, np.uint8)
+    assert len(set(fingerprints(rows).tolist())) == len(texts)
+
+
+def test_messages_that_differ_in_single_letters_have_different_fingerprints() -> None:
+    rows = np.frombuffer(b"You have a little trouble lifting".ljust(256, b"\0"), np.uint8)
+    rows = np.tile(rows, (40_000, 1))
+    pairs = np.arange(40_000)
+    for place in (7, 15, 23, 255):  # the highest byte of a lane is the hardest to spread
+        rows[:, place] = pairs % 200
+        pairs = pairs // 200 if place == 7 else pairs
+    assert len(np.unique(rows, axis=0)) == len(np.unique(fingerprints(rows)))
+
+
+def ruler(messages: Sequence[bytes], changes: np.ndarray) -> np.ndarray:
+    """A reward model known by heart: a message is worth its length, to skill k k + 1 times as much."""
+    return np.array([[len(m) * (k + 1.0) for k in range(2)] for m in messages], np.float32)
+
+
+def reward_function(**settings: Any) -> RewardFunction:
+    thresholds = np.array([2.0, 5.0], np.float32)
+    return RewardFunction(ruler, thresholds, RewardSettings(scale=0.1, **settings), games=2)
+
+
+def rewards_of(
+    function: RewardFunction,
+    texts: Sequence[bytes],
+    skills: Sequence[int],
+    ended: Sequence[bool] = (False, False),
+) -> np.ndarray:
+    numbers = np.array([function.messages.number(text) for text in texts], np.int32)
+    return function(slice(0, 2), numbers, np.zeros((2, 4), np.int8), np.array(skills), np.array(ended))
+
+
+def test_reward_is_thresholded_scaled_and_divided_by_the_count() -> None:
+    function = reward_function(count_exponent=3)
+    # Skill 1 values "ab" at 4, which does not exceed 5.
+    np.testing.assert_allclose(rewards_of(function, [b"abc", b"ab"], [0, 1]), [0.3, 0.0])
+    # The second sight of "abc" by game 0 is worth an eighth; game 1 has not seen it.
+    np.testing.assert_allclose(rewards_of(function, [b"abc", b"abc"], [0, 1]), [0.3 / 8, 0.6], rtol=1e-6)
+    # A new episode of game 0 begins to count anew.
+    rewards_of(function, [b"x", b"x"], [0, 0], ended=(True, False))
+    np.testing.assert_allclose(rewards_of(function, [b"abc", b"abc"], [0, 0]), [0.3, 0.3 / 8], rtol=1e-6)
+
+
+def test_only_the_last_distinct_messages_are_counted() -> None:
+    function = reward_function(count_exponent=1, count_window=2)
+    for text in (b"abc", b"y", b"z"):
+        rewards_of(function, [text, text], [0, 0])
+    np.testing.assert_allclose(rewards_of(function, [b"abc", b"z"], [0, 0])[0], 0.3, rtol=1e-6)
+
+
+def test_what_was_seen_longest_ago_is_forgotten_first() -> None:
+    function = reward_function(count_exponent=1, count_window=2)
+    for text in (b"abc", b"yyyy", b"abc", b"zzzz"):  # yyyy is the oldest, though abc came first
+        rewards_of(function, [text, text], [0, 0])
+    np.testing.assert_allclose(rewards_of(function, [b"abc", b"abc"], [0, 0])[0], 0.3 / 3, rtol=1e-6)
+    np.testing.assert_allclose(rewards_of(function, [b"yyyy", b"yyyy"], [0, 0])[0], 0.4, rtol=1e-6)
+
+
+def test_games_may_be_rewarded_in_parts() -> None:
+    together, apart = reward_function(count_exponent=3), reward_function(count_exponent=3)
+    for text in (b"abc", b"abc", b"defg", b"abc"):
+        whole = rewards_of(together, [text, b"abc"], [0, 1])
+        halves = [
+            apart(
+                slice(game, game + 1),
+                np.array([apart.messages.number(one)], np.int32),
+                np.zeros((1, 4), np.int8),
+                np.array([game]),
+                np.array([False]),
+            )[0]
+            for game, one in enumerate((text, b"abc"))
+        ]
+        np.testing.assert_array_equal(whole, halves)
+
+
+def test_the_empty_message_is_not_counted_where_it_should_not() -> None:
+    function = reward_function(count_exponent=3, count_empty=False)
+    function._thresholds[:] = -1
+    for text in (b"abc", b"", b"", b"abc"):
+        last = rewards_of(function, [text, text], [0, 0])
+    np.testing.assert_allclose(last[0], 0.3 / 8, rtol=1e-6)
+
+
+def test_published_timing_scores_what_was_seen_before_the_action() -> None:
+    function = reward_function(count_exponent=0, timing="published")
+    np.testing.assert_allclose(rewards_of(function, [b"abc", b"abcd"], [0, 0]), [0, 0])
+    # Game 1's skill has changed meanwhile: the new one's model scores the old observation.
+    np.testing.assert_allclose(rewards_of(function, [b"", b""], [0, 1]), [0.3, 0.8], rtol=1e-6)
+
+
+def test_a_restored_reward_function_goes_on_alike() -> None:
+    function = reward_function(count_exponent=3)
+    for text in (b"abc", b"defg", b"abc"):
+        rewards_of(function, [text, b"abc"], [0, 1])
+    other = reward_function(count_exponent=3)
+    other.restore(function.snapshot())
+    for text in (b"defg", b"new one"):
+        np.testing.assert_array_equal(
+            rewards_of(function, [text, text], [0, 1]), rewards_of(other, [text, text], [0, 1])
+        )

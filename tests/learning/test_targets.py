@@ -1,0 +1,121 @@
+"""What a rollout teaches, against loops in plain NumPy: switches, truncations, deaths, scales, V-trace."""
+
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import Mesh
+from jax.sharding import PartitionSpec as P
+from small_learning import SKILLS, fresh, random_batch, unrolled
+
+from maestromotif.learning.network import ActorCritic, Params
+from maestromotif.learning.ppo import AXIS, Batch, Targets, normalise, targets
+from maestromotif.learning.return_scale import ReturnScale, fresh_scale, rescale
+from maestromotif.settings import LearningSettings
+
+T, N = 7, 6
+
+
+def on_one_device(function: Any) -> Any:
+    mesh = Mesh(np.array(jax.devices()[:1]), (AXIS,))
+    inside = jax.shard_map(function, mesh=mesh, in_specs=P(), out_specs=P(), check_vma=False)
+    return jax.jit(inside)
+
+
+def by_loops(batch: Batch, values: np.ndarray, rho: np.ndarray, settings: LearningSettings) -> np.ndarray:
+    """Advantages [T, N] before they are normalised, game by game and step by step, from the end."""
+    skill = np.asarray(batch.rollout.skill)
+    out = np.zeros((T, N))
+    for n in range(N):
+        later = 0.0
+        for t in reversed(range(T)):
+            acting = skill[t, n]
+            if batch.over[t, n]:
+                following = 0.0 if batch.terminal[t, n] else float(batch.final_value[t, n])
+            else:
+                row = values[t + 1] if t + 1 < T else batch.last_values[0]
+                next_skill = skill[t + 1, n] if t + 1 < T else batch.last_skill[0, n]
+                following = float(row[n, next_skill if settings.bootstrap == "next" else acting])
+                if batch.switched[t, n] and settings.bootstrap == "none":
+                    following = 0.0
+            delta = rho[t, n] * (
+                float(batch.reward[t, n]) + settings.gamma * following - float(values[t, n, acting])
+            )
+            cut = batch.switched[t, n] or batch.over[t, n]
+            later = delta + (0.0 if cut else settings.gamma * settings.gae_lambda * rho[t, n] * later)
+            out[t, n] = later
+    return out
+
+
+@pytest.mark.parametrize(
+    ("bootstrap", "correction"), [("acting", "clip"), ("next", "clip"), ("none", "clip"), ("next", "vtrace")]
+)
+def test_targets_are_those_of_the_loops(
+    bootstrap: Literal["acting", "next", "none"], correction: Literal["clip", "vtrace"]
+) -> None:
+    settings = LearningSettings(
+        gamma=0.9, gae_lambda=0.8, bootstrap=bootstrap, correction=correction, scale_returns=False
+    )
+    network, params = fresh(hidden=8)
+    compute = on_one_device(lambda p, s, b: targets(network, p, s, b, settings))
+    for seed in range(4):
+        batch = random_batch(np.random.default_rng(seed), network, T, N)
+        got, _ = compute(params, fresh_scale(N, SKILLS), batch)
+        compare(got, network, params, batch, settings)
+
+
+def compare(
+    got: Targets, network: ActorCritic, params: Params, batch: Batch, settings: LearningSettings
+) -> None:
+    rollout, values, rho = batch.rollout, np.asarray(batch.rollout.values), np.ones((T, N))
+    if settings.correction == "vtrace":
+        _, logits, values = unrolled(network, params, rollout.glance, rollout.first, batch.memory[0])
+        chances = np.asarray(jax.nn.softmax(logits))
+        t, n = np.indices((T, N))
+        rho = np.minimum(1, chances[t, n, rollout.skill, rollout.action] / np.exp(rollout.log_prob))
+    expected = by_loops(batch, values, rho, settings)
+    value = np.take_along_axis(values, np.asarray(rollout.skill)[..., None], 2)[..., 0]
+    np.testing.assert_allclose(got.value, expected + value, rtol=1e-3, atol=1e-4)
+    for k in range(SKILLS):
+        mine = expected[rollout.skill == k]
+        np.testing.assert_allclose(
+            np.asarray(got.advantage)[rollout.skill == k],
+            (mine - mine.mean()) / mine.std(),
+            rtol=1e-2,
+            atol=1e-3,
+        )
+
+
+def test_normalised_over_the_whole_batch_or_within_groups() -> None:
+    rng = np.random.default_rng(2)
+    advantage = rng.normal(3, 5, (8, 6)).astype(np.float32)
+    skill = rng.integers(0, 2, (8, 6))  # the third skill never acts
+    got = np.asarray(on_one_device(normalise)(jnp.asarray(advantage), jax.nn.one_hot(skill, SKILLS)))
+    whole = np.asarray(on_one_device(normalise)(jnp.asarray(advantage), jnp.ones((8, 6, 1))))
+    for group in (got[skill == 0], got[skill == 1], whole):
+        assert group.mean() == pytest.approx(0, abs=1e-4)
+        assert group.std() == pytest.approx(1, abs=1e-3)
+
+
+def test_scales_are_the_root_mean_square_of_each_skills_returns() -> None:
+    """Over two rollouts; in the second a game goes on with the return of the first."""
+    rng = np.random.default_rng(4)
+    gamma, state = 0.9, fresh_scale(N, SKILLS)
+    running, squares, steps = np.zeros(N), np.zeros(SKILLS), np.zeros(SKILLS)
+    compute = on_one_device(lambda s, r, k, c: rescale(s, r, k, c, gamma, AXIS))
+    for _ in range(2):
+        skill = rng.integers(0, 2, (T, N))
+        reward = (rng.normal(size=(T, N)) * np.where(skill == 0, 1, 100)).astype(np.float32)
+        same = rng.random((T, N)) < 0.7
+        state, scaled = compute(ReturnScale(*state), reward, skill, same)
+        for t in range(T):
+            running = running * gamma + reward[t]
+            np.add.at(squares, skill[t], running**2)
+            np.add.at(steps, skill[t], 1)
+            running = running * same[t]
+        deviation = np.sqrt(squares / np.maximum(steps, 1))
+        np.testing.assert_allclose(scaled, np.clip(reward / deviation[skill], -10, 10), rtol=1e-3)
+        np.testing.assert_allclose(state.running[0], running, rtol=1e-3)
+    assert np.asarray(state.weight)[2] == 0

@@ -1,0 +1,188 @@
+"""Training runs of the real game: killed, spread over devices and processes, and with mistakes in them."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+from small_learning import CONFIG, ROOT, config
+
+from maestromotif.errors import UserError
+from maestromotif.learning import ppo, train
+from maestromotif.learning.actor import Actor
+from maestromotif.learning.learner import Learner
+from maestromotif.learning.network import build
+from maestromotif.nethack.seeds import episode_seeds
+from maestromotif.settings import NetworkSettings
+from maestromotif.store import Work
+
+
+def start(
+    folder: Path, *overrides: str, devices: int = 1, options: tuple[str, ...] = ()
+) -> subprocess.Popen[str]:
+    """`maestromotif train` as a user starts it."""
+    (folder / "small.yaml").write_text(CONFIG)
+    environment = {
+        "JAX_NUM_CPU_DEVICES": str(devices),
+        "JAX_NUMPY_RANK_PROMOTION": "allow",
+        # What one of these runs has compiled the others need not compile again.
+        "JAX_COMPILATION_CACHE_DIR": str(folder.parent / "compiled"),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "PYTHONPATH": str(ROOT),
+    }
+    return subprocess.Popen(
+        [sys.executable, "-m", "maestromotif", "train", "small.yaml", *overrides, *options],
+        cwd=folder,
+        env=os.environ | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def finish(process: subprocess.Popen[str]) -> str:
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, output
+    return output
+
+
+def policy(folder: Path) -> bytes:
+    return (folder / "runs/quickstart/train/policy.msgpack").read_bytes()
+
+
+@pytest.mark.parametrize("lag", [0, 2])
+def test_killed_and_taken_up_again_it_comes_to_the_same_parameters(lag: int, tmp_path: Path) -> None:
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    whole.mkdir()
+    broken.mkdir()
+    setting = f"learning.lag={lag}"
+    finish(start(whole, setting))
+    process = start(broken, setting)
+    while process.poll() is None and not list(
+        broken.glob("runs/*/.work/*/.scratch/checkpoints/*/0-of-1.msgpack")
+    ):
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    output = finish(start(broken, setting))
+    assert "going on from step" in output, output
+    assert policy(broken) == policy(whole)
+    for folder in (whole, broken):
+        assert len((folder / "runs/quickstart/train/curve.jsonl").read_text().splitlines()) == 4
+
+
+def test_two_processes_learn_what_two_devices_of_one_learn(tmp_path: Path) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    one.mkdir()
+    two.mkdir()
+    finish(start(one, "learning.devices=2", devices=2))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    halves = ("learning.machines=2", "nethack.games=4", "learning.parts=1")
+    processes = [
+        start(two, *halves, options=("--coordinator", f"127.0.0.1:{port}", "--process", str(number)))
+        for number in range(2)
+    ]
+    for process in processes:
+        finish(process)
+    network = build(NetworkSettings(hidden=16), 3)
+    a, b = (
+        train.load_policy(folder / "runs/quickstart/train/policy.msgpack", network, 0)
+        for folder in (one, two)
+    )
+    for left, right in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
+        np.testing.assert_allclose(left, right, rtol=1e-5, atol=1e-7)
+    curves = [(folder / "runs/quickstart/train/curve.jsonl").read_text() for folder in (one, two)]
+    steps = [re.findall(r'"skill/\w+/time_share": [\d.]+', curve) for curve in curves]
+    assert steps[0] == steps[1]
+
+
+def test_nothing_is_compiled_after_the_first_updates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    update = Learner.update
+
+    def counting(self: Learner, *arguments: Any) -> Any:
+        out = update(self, *arguments)
+        seen.append(self.compilations())
+        return out
+
+    monkeypatch.setattr(Learner, "update", counting)
+    actors = []
+    rollout = Actor.rollout
+
+    def playing(self: Actor, params: Any) -> Any:
+        out = rollout(self, params)
+        actors.append(self.compilations())
+        return out
+
+    monkeypatch.setattr(Actor, "rollout", playing)
+    facts = train.run(config(tmp_path), {}, Work(tmp_path / "work"))
+    assert len(seen) == len(actors) == 8
+    assert len(set(seen[1:])) == 1, seen
+    assert len(set(actors[1:])) == 1, actors
+    # The full maps, 21 x 79 characters and colours a step, and little else.
+    assert 2 * 21 * 79 < facts["speed"]["bytes_per_step"] < 3800
+
+
+def test_what_is_no_number_stops_the_run_and_leaves_what_was_good(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    targets = ppo.targets
+    monkeypatch.setattr(
+        ppo,
+        "targets",
+        lambda network, params, scale, batch, settings: targets(
+            network, params, scale, batch._replace(reward=batch.reward / (batch.last_skill < 0)), settings
+        ),
+    )
+    with pytest.raises(UserError, match=r"no finite number; .*offending-batch.*there is no checkpoint yet"):
+        train.run(config(tmp_path), {}, Work(tmp_path / "work"))
+    (written,) = (tmp_path / "work").glob(".scratch/offending-batch-0.npz")
+    with np.load(written) as batch:
+        assert batch["reward"].shape == (16, 8)
+        assert batch["rollout.glance.near"].shape == (16, 8, 9, 9)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["learning.devices=3"], "learning.devices: is 3, but JAX sees"),
+        (["learning.machines=2"], "learning.machines: is 2, but 1 processes are connected"),
+        (["learning.parts=3"], "8 games cannot be divided evenly by learning.parts, 3"),
+        (["learning.minibatches=3"], "8 games cannot be divided evenly by learning.devices x learning.minib"),
+        (["skills=[discoverer, merchant]"], "no reward model for the skill 'merchant'"),
+    ],
+)
+def test_what_cannot_be_is_said_before_a_game_starts(
+    overrides: list[str], message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match=re.escape(message)):
+        train.run(config(tmp_path, *overrides), {}, Work(tmp_path / "work"))
+
+
+def test_a_policy_of_another_network_or_other_skills_is_refused(tmp_path: Path) -> None:
+    from flax import serialization
+
+    from maestromotif.learning.network import initial_params
+
+    path = tmp_path / "policy.msgpack"
+    path.write_bytes(serialization.to_bytes(initial_params(build(NetworkSettings(hidden=16), 2), 0)))
+    with pytest.raises(UserError, match=r"policy.msgpack: holds another network.*shape.*should have"):
+        train.load_policy(path, build(NetworkSettings(hidden=16), 3), 0)
+    with pytest.raises(UserError, match=r"policy.msgpack: holds another network"):
+        train.load_policy(path, build(NetworkSettings(hidden=16, heads="shared"), 2), 0)
+
+
+def test_processes_play_games_of_their_own() -> None:
+    seeds = {episode_seeds("train", 0, game, 0) for game in range(16)}
+    assert len(seeds) == 16
