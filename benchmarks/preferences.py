@@ -124,7 +124,8 @@ def main() -> None:
     config = load(given.config, given.overrides)
     collected = run_stage(config, "collect", open_run(config, given.config))
     observations = dataset.load(collected.path / "observations.npz")
-    items = dataset.distinct(observations, config.annotate.changes)
+    settings = config.annotate
+    items = dataset.distinct(observations, settings.changes, settings.statistics, settings.horizon)
     judge = Judge(config.language, config.annotate)
 
     once, ours = ask_once(config, items, judge, given.pairs), ask_ours(config, collected, items, judge)

@@ -59,6 +59,7 @@ class NethackSettings(Section):
 
 
 Change = Literal["depth", "explored", "downstairs", "upstairs"]
+Statistic = Literal["gold", "hp", "experience", "hunger"]
 
 
 class CollectSettings(Section):
@@ -216,7 +217,15 @@ class AnnotateSettings(Section):
         le=1,
         description="an answer is nonsense if all possible answers together are less probable",
     )
-    changes: tuple[Change, ...] = Field(("depth",), description="what a caption tells beside the message")
+    changes: tuple[Change, ...] = Field(
+        ("depth",), description="what a caption tells beside the message, and the reward model sees too"
+    )
+    statistics: tuple[Statistic, ...] = Field(
+        (), description="what a caption tells the judge in addition, and the reward model does not see"
+    )
+    horizon: int = Field(
+        1, ge=1, description="steps of the episode over which changes of the statistics are told"
+    )
     chunk: int = Field(16, ge=1, description="questions asked together and remembered together")
     thoughts: int = Field(400, ge=16, description="most tokens of a written answer ('reasoned')")
     answers: str | None = Field(

@@ -7,9 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from maestromotif.errors import UserError
 from maestromotif.nethack.state import CHANGES
-from maestromotif.preferences.caption import COLUMNS, SENTENCES, caption
+from maestromotif.preferences.caption import COLUMNS, SENTENCES, STATISTICS, caption
 from maestromotif.preferences.dataset import Observations, canonical, distinct
+from maestromotif.preferences.statistic import NUMBERS, UNKNOWN, codes
+from maestromotif.preferences.statistic import before as step_before
 
 CODES = [len(SENTENCES[name]) for name in COLUMNS]
 changes = st.tuples(*[st.integers(0, codes - 1) for codes in CODES])
@@ -104,3 +107,68 @@ def test_distinct_items_are_counted() -> None:
     assert items.changes.tolist() == [[0, 0, 0, 0], [0, 1, 0, 0], [1, 0, 0, 0]]
     assert items.count.tolist() == [3, 1, 2]
     assert items.message(2) == b"Ouch!"
+
+
+# Statistics.
+
+
+def test_statistics_are_told_with_their_horizon() -> None:
+    told = caption("", (0, 0, 0, 0), COLUMNS, {"gold": 1, "hp": 0, "hunger": 1}, 100)
+    assert told == ("Over the last 100 steps the agent's gold became more and the agent became hungrier.")
+    told = caption("Ouch!", (1, 0, 0, 0), COLUMNS, {"experience": 2}, 1)
+    assert told.endswith("a deeper dungeon level. The agent rose to a higher experience level.")
+    assert caption("", (0, 0, 0, 0), COLUMNS, {"hp": 0}, 100) == "Nothing changed."
+
+
+@given(st.lists(st.integers(0, 3), max_size=30), st.integers(1, 5))
+def test_the_step_before_is_one_of_the_same_episode(episode: list[int], horizon: int) -> None:
+    earlier = step_before(np.array(episode, np.int32), horizon)
+    for step, number in enumerate(episode):
+        past = [other for other in range(step + 1) if episode[other] == number]
+        assert earlier[step] == past[max(len(past) - 1 - horizon, 0)]
+
+
+def test_codes_of_statistics() -> None:
+    #                 gold hp level points hunger; two games by turns, then a recording
+    status = np.array(
+        [
+            [0, 14, 1, 0, 1],
+            [5, 9, 2, 20, 2],
+            [8, 10, 1, 6, 1],
+            [0, 9, 1, 19, 1],
+            [8, 12, 2, 20, 2],
+            [UNKNOWN] * len(NUMBERS),
+            [3, 3, 3, 3, 3],
+        ],
+        np.int32,
+    )
+    episode = np.array([0, 1, 0, 1, 0, 2, 2], np.int32)
+    named = list(STATISTICS)
+    assert named == ["gold", "hp", "experience", "hunger"]
+    one, two = (codes(status, episode, named, horizon) for horizon in (1, 2))
+    nothing = [0, 0, 0, 0]
+    assert one.tolist() == [nothing, nothing, [1, 2, 1, 0], [2, 0, 3, 2], [0, 1, 2, 1], nothing, nothing]
+    assert two[4].tolist() == [1, 2, 2, 1]
+    assert codes(status, episode, ["hunger"], 1)[:, 0].tolist() == one[:, 3].tolist()
+    for column, name in enumerate(named):
+        assert one[:, column].max() < len(STATISTICS[name])
+
+
+def test_items_are_told_apart_by_statistics_that_are_told() -> None:
+    parts = {
+        "messages": np.array([b"Ouch!"], "S256"),
+        "message_id": np.zeros(3, np.int32),
+        "changes": np.zeros((3, 4), np.int8),
+        "source": np.zeros(3, np.int8),
+    }
+    hp = np.array([14, 10, 10])
+    status = np.zeros((3, len(NUMBERS)), np.int32)
+    status[:, list(NUMBERS).index("hp")] = hp
+    observations = Observations(**parts, status=status, episode=np.zeros(3, np.int32))
+    assert len(distinct(observations, ("depth",))) == 1
+    items = distinct(observations, ("depth",), ("hp",), 1)
+    assert items.count.tolist() == [2, 1]
+    assert items.caption(1, ("depth",)) == 'The game says: "Ouch!" The agent lost hit points.'
+    assert distinct(observations, ("depth",), ("hp",), 2).count.tolist() == [1, 2]
+    with pytest.raises(UserError, match=r"annotate\.statistics: hp: .* earlier version.*run `collect` again"):
+        distinct(Observations(**parts), ("depth",), ("hp",), 1)

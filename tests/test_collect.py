@@ -18,6 +18,7 @@ from maestromotif.nethack.events import COLUMN, EVENTS
 from maestromotif.nethack.keys import INDEX, NUM_ACTIONS
 from maestromotif.nethack.pool import GamePool
 from maestromotif.preferences import collect, dataset
+from maestromotif.preferences.statistic import NUMBERS
 from maestromotif.settings import CollectSettings, Config, NethackSettings, RunSettings, TaskSettings
 from maestromotif.store import Work
 
@@ -73,6 +74,15 @@ def test_the_collection_holds_what_was_asked_for(tmp_path: Path) -> None:
     episodes = json.loads((work.path / "episodes.json").read_text())
     assert {episode["source"] for episode in episodes} == {"explorer", "random"}
     assert max(episode["steps"] for episode in episodes) == 30
+    # Every episode's statistics: as many as it has steps, and monks begin without gold or experience.
+    assert observations.status is not None
+    assert observations.episode is not None
+    assert np.bincount(observations.episode).max() == 30
+    assert len(np.unique(observations.episode)) >= 240 / 30
+    status = dict(zip(NUMBERS, observations.status.T, strict=True))
+    assert (status["hp"].max(), status["xp_level"].min(), status["hunger"].max()) >= (10, 1, 1)
+    named = dataset.distinct(observations, ("depth",), ("gold", "hp", "experience", "hunger"), 10)
+    assert len(named) > len(dataset.distinct(observations, ("depth",)))
     # 150 steps of 4 games are 38 each: a segment of 30 and one of 8.
     assert sum(e["steps"] for e in episodes if e["source"] == "explorer") == 38 * 4
     json.dumps(facts)

@@ -52,7 +52,8 @@ class Task:
 def plan(config: Config, collected: Artefact) -> Task:
     """What the config asks to judge of what was collected. Raises UserError if there is too little."""
     settings = config.annotate
-    items = dataset.distinct(dataset.load(collected.path / "observations.npz"), settings.changes)
+    observations = dataset.load(collected.path / "observations.npz")
+    items = dataset.distinct(observations, settings.changes, settings.statistics, settings.horizon)
     drawn = draw(items, settings.captions, np.random.default_rng([config.run.seed, 0]))
     if len(drawn) < 2:
         raise UserError(
@@ -157,15 +158,16 @@ def _nonsense(settings: AnnotateSettings) -> str:
 def draw(items: Items, count: int, random: np.random.Generator) -> np.ndarray:
     """Indices int64 [<= count] of the items to judge, ascending.
 
-    One item after the other from each combination of changes in turn, and within a combination from each kind
-    of event, so that rare ones are in; of a kind by turns the most frequent item left and any other.
+    One item after the other from each combination of changes and statistics in turn, and within a combination
+    from each kind of event, so that rare ones are in; of a kind by turns the most frequent item left and any
+    other.
     """
     kinds = dataset.event_kinds(items)
     by_kind: dict[tuple[int, ...], dict[int, list[int]]] = {}
     for item in np.lexsort((np.arange(len(items)), -items.count)).tolist():  # most frequent first
-        by_kind.setdefault(tuple(items.changes[item].tolist()), {}).setdefault(int(kinds[item]), []).append(
-            item
-        )
+        statistics = (int(codes[item]) for codes in items.statistics.values())
+        combination = (*items.changes[item].tolist(), *statistics)
+        by_kind.setdefault(combination, {}).setdefault(int(kinds[item]), []).append(item)
     # Of each combination of changes its kinds in the order in which it is their turn, and whether next comes
     # the most frequent item.
     strata = [

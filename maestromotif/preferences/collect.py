@@ -27,7 +27,7 @@ from maestromotif.nethack.keys import INDEX, NAMES, NUM_ACTIONS
 from maestromotif.nethack.observation import MESSAGE_BYTES
 from maestromotif.nethack.pool import GamePool, open_pool
 from maestromotif.nethack.state import CHANGES, depth_codes
-from maestromotif.preferences import card, recordings
+from maestromotif.preferences import card, recordings, statistic
 from maestromotif.preferences.dataset import ARENA, EXPLORER, RANDOM, RECORDINGS, SOURCES
 from maestromotif.preferences.explorer import Explorer
 from maestromotif.progress import Progress
@@ -90,7 +90,13 @@ class _Notes:
         self.causes.append(cause)
 
     def arrays(
-        self, message_id: np.ndarray, changes: np.ndarray, counts: np.ndarray, depth: np.ndarray
+        self,
+        message_id: np.ndarray,
+        changes: np.ndarray,
+        counts: np.ndarray,
+        depth: np.ndarray,
+        status: np.ndarray,
+        episode: np.ndarray,
     ) -> dict[str, np.ndarray]:
         """Everything for the segment's file: the notes, and arrays with any leading axes in order of play."""
         return {
@@ -99,6 +105,8 @@ class _Notes:
             "changes": changes.reshape(-1, len(CHANGES)).astype(np.int8),
             "events": np.minimum(counts, _MOST).reshape(-1, len(EVENTS)).astype(np.int8),
             "depth": np.minimum(depth, _MOST).reshape(-1).astype(np.int8),
+            "status": status.reshape(-1, len(statistic.NUMBERS)).astype(np.int32),
+            "episode": episode.reshape(-1).astype(np.int32),
             "episodes": np.array(self.episodes, np.int64).reshape(-1, 3),
             "causes": np.array(self.causes, _CAUSE),
         }
@@ -212,6 +220,9 @@ def _play_once(
     changes = np.zeros((length, games, len(CHANGES)), np.int8)
     counts = np.zeros((length, games, len(EVENTS)), np.int16)
     depth = np.zeros((length, games), np.int32)
+    status = np.zeros((length, games, len(statistic.NUMBERS)), np.int32)
+    episode = np.zeros((length, games), np.int32)
+    numbers, running = list(statistic.NUMBERS.values()), np.arange(games)
     for t in range(length):
         pool.step(drawn[t] if segment.stretch.source == RANDOM else explorer.act(pool))
         ended = pool.ended != End.NOT
@@ -221,6 +232,9 @@ def _play_once(
             message_id[t, game] = notes.number(message)
         changes[t], counts[t] = pool.changes, pool.events
         depth[t] = np.where(ended, pool.final_state["depth"], pool.state["depth"])
+        last = np.where(ended[:, None], pool.final["blstats"], pool.obs["blstats"])
+        status[t], episode[t] = last[:, numbers], running
+        running[ended] += games  # so that each episode has a number of its own
         for game in np.flatnonzero(ended).tolist():
             end, state = int(pool.ended[game]), pool.final_state
             cause = bytes(pool.cause[game]) if end == End.DEATH else b""
@@ -229,7 +243,7 @@ def _play_once(
     for game in np.flatnonzero(pool.state["step"]).tolist():  # cut off by the end of the segment
         state = pool.state
         notes.episode(int(state["step"][game]), int(state["deepest"][game]), int(End.TRUNCATED), b"")
-    return notes.arrays(message_id, changes, counts, depth)
+    return notes.arrays(message_id, changes, counts, depth, status, episode)
 
 
 # ---------------------------------------------------------------------------------------- recordings
@@ -245,6 +259,7 @@ def _read(segment: _Segment, config: Config, progress: Progress) -> dict[str, np
     order = np.random.default_rng([config.run.seed, segment.number]).permutation(len(paths))
     notes, broken, read = _Notes(), 0, 0
     parts: list[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]] = []
+    lengths: list[int] = []
     left = segment.length
     for path in (paths[i] for i in order):
         if not left:
@@ -257,6 +272,7 @@ def _read(segment: _Segment, config: Config, progress: Progress) -> dict[str, np
             continue
         parts.append(_recorded(game, left, path, notes))
         steps = len(parts[-1][0])
+        lengths.append(steps)
         read, left = read + 1, left - steps
         progress.advance(steps)
     if not parts:
@@ -272,7 +288,10 @@ def _read(segment: _Segment, config: Config, progress: Progress) -> dict[str, np
             segment.length,
         )
         progress.advance(left)
-    return notes.arrays(*(np.concatenate(column) for column in zip(*parts, strict=True))) | {
+    message_id, changes, counts, depth = (np.concatenate(column) for column in zip(*parts, strict=True))
+    status = np.full((len(depth), len(statistic.NUMBERS)), statistic.UNKNOWN)
+    episode = np.repeat(np.arange(len(lengths)), lengths)
+    return notes.arrays(message_id, changes, counts, depth, status, episode) | {
         "recordings": np.array([read, broken, len(paths)], np.int64)
     }
 
@@ -306,10 +325,11 @@ def _join(segments: list[_Segment], config: Config, work: Work) -> dict[str, Any
     """Write the artefact from all segments; as many steps of each stretch as were asked for."""
     numbers: dict[bytes, int] = {}
     columns: dict[str, list[np.ndarray]] = {
-        name: [] for name in ("message_id", "changes", "events", "depth", "source")
+        name: [] for name in ("message_id", "changes", "events", "depth", "status", "episode", "source")
     }
     episodes: list[dict[str, Any]] = []
     recorded: list[int] | None = None
+    episodes_before = 0
     left = {segment.stretch: segment.stretch.steps for segment in segments}
     for segment in segments:
         source = segment.stretch.source
@@ -323,8 +343,10 @@ def _join(segments: list[_Segment], config: Config, work: Work) -> dict[str, Any
         for i in local[np.argsort(first)]:
             translate[i] = numbers.setdefault(bytes(part["messages"][i]), len(numbers))
         columns["message_id"].append(translate[kept])
-        for name in ("changes", "events", "depth"):
+        for name in ("changes", "events", "depth", "status"):
             columns[name].append(part[name][: len(kept)])
+        columns["episode"].append(part["episode"][: len(kept)] + episodes_before)
+        episodes_before += int(part["episode"].max(initial=-1)) + 1
         columns["source"].append(np.full(len(kept), source, np.int8))
         for (steps, deepest, end), cause in zip(part["episodes"].tolist(), part["causes"], strict=True):
             episode = {"source": SOURCES[source], "steps": steps, "deepest": deepest}

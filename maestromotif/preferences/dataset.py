@@ -2,11 +2,12 @@
 
 An observation is what a reward model sees of a step: the message and the codes of what changed. The file
 `observations.npz` tells more of each step, for whoever chooses among them: `events` int8 [S, E], how often
-each of `event_names` [E] happened, and `depth` int8 [S], -1 where a recording does not show it.
+each of `event_names` [E] happened, and `depth` int8 [S], -1 where a recording does not show it. The columns of
+`statistic` are for captions alone: the judge may be told more than a reward model sees.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ import numpy as np
 from maestromotif.errors import UserError
 from maestromotif.nethack import events
 from maestromotif.nethack.events import EVENTS
+from maestromotif.preferences import statistic
 from maestromotif.preferences.caption import COLUMNS, caption
 
 DEPTH = COLUMNS.index("depth")
@@ -29,16 +31,20 @@ class Observations:
     message_id: np.ndarray  # int32 [S]
     changes: np.ndarray  # int8 [S, 4], columns as in caption.COLUMNS
     source: np.ndarray  # int8 [S]: index of SOURCES
+    status: np.ndarray | None = None  # int32 [S, 5], see `statistic`; None in files of earlier versions
+    episode: np.ndarray | None = None  # int32 [S]; likewise
 
 
 @dataclass(frozen=True)
 class Items:
-    """I distinct pairs of message and changes, ordered by message, then by changes."""
+    """I distinct observations as captions tell them, ordered by message, changes and statistics."""
 
     messages: np.ndarray  # S256 [M]
     message_id: np.ndarray  # int32 [I]
     changes: np.ndarray  # int8 [I, 4], canonical
     count: np.ndarray  # int64 [I]: steps on which the item was seen
+    statistics: dict[str, np.ndarray] = field(default_factory=dict)  # int8 [I], codes of each one told
+    horizon: int = 1  # steps over which these changed
 
     def __len__(self) -> int:
         return len(self.message_id)
@@ -48,7 +54,9 @@ class Items:
 
     def caption(self, item: int, spoken: Sequence[str]) -> str:
         """The item in English; the message as `text`."""
-        return caption(text(self.message(item)), self.changes[item].tolist(), spoken)
+        statistics = {name: int(codes[item]) for name, codes in self.statistics.items()}
+        message, changes = text(self.message(item)), self.changes[item].tolist()
+        return caption(message, changes, spoken, statistics, self.horizon)
 
     def message_list(self) -> list[bytes]:
         """The message of every item."""
@@ -74,6 +82,7 @@ def load(path: Path) -> Observations:
     try:
         with np.load(path) as file:
             parts = {name: file[name] for name in ("messages", "message_id", "changes", "source")}
+            parts |= {name: file[name] for name in ("status", "episode") if name in file}
     except (OSError, ValueError, KeyError) as error:
         raise UserError(f"{path}: not a file of observations: {error}; run `collect` again") from error
     observations = Observations(**parts)
@@ -83,6 +92,9 @@ def load(path: Path) -> Observations:
             f"{path}: message_id has {steps} steps, changes {observations.changes.shape}, "
             f"source {observations.source.shape}; run `collect` again"
         )
+    status, episode = observations.status, observations.episode
+    if status is not None and (status.shape != (steps, len(statistic.NUMBERS)) or episode is None):
+        raise UserError(f"{path}: message_id has {steps} steps, status {status.shape}; run `collect` again")
     return observations
 
 
@@ -103,14 +115,30 @@ def canonical(changes: np.ndarray, spoken: Sequence[str]) -> np.ndarray:
     return kept
 
 
-def distinct(observations: Observations, spoken: Sequence[str]) -> Items:
-    """The distinct items among the observations, with changes made canonical for `spoken`."""
-    changes = canonical(observations.changes, spoken)
-    rows = np.column_stack([observations.message_id, changes.astype(np.int32)])
+def distinct(
+    observations: Observations, spoken: Sequence[str], statistics: Sequence[str] = (), horizon: int = 1
+) -> Items:
+    """The distinct items among the observations, with changes made canonical for `spoken`.
+
+    statistics: names of those that captions tell, over `horizon` steps. Raises UserError where the
+    observations were collected by a version that did not keep them.
+    """
+    columns = [observations.message_id[:, None], canonical(observations.changes, spoken)]
+    if statistics:
+        if observations.status is None or observations.episode is None:
+            raise UserError(
+                f"annotate.statistics: {', '.join(statistics)}: the collected observations are of an earlier "
+                "version, which kept no statistics; run `collect` again, or leave annotate.statistics empty"
+            )
+        columns.append(statistic.codes(observations.status, observations.episode, statistics, horizon))
+    rows = np.concatenate(columns, axis=1, dtype=np.int32)
     items, count = np.unique(rows, axis=0, return_counts=True)
+    told = items[:, 1 + len(COLUMNS) :].astype(np.int8)
     return Items(
         messages=observations.messages,
         message_id=items[:, 0].astype(np.int32),
-        changes=items[:, 1:].astype(np.int8),
+        changes=items[:, 1 : 1 + len(COLUMNS)].astype(np.int8),
         count=count,
+        statistics={name: told[:, column] for column, name in enumerate(statistics)},
+        horizon=horizon,
     )

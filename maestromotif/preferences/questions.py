@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from maestromotif.language.model import Chat
-from maestromotif.preferences.caption import SENTENCES
+from maestromotif.preferences.caption import SENTENCES, STATISTICS
 
 Kind = Literal["pointwise", "graded", "pairwise", "reasoned"]  # of question
 Method = Literal["pointwise", "graded", "reworded", "pairwise", "reasoned"]
@@ -108,7 +108,7 @@ def decision(written: str) -> int | None:
 
 def prompt_hash() -> str:
     """SHA-256 over all that the language model is shown, apart from the skill texts and the messages."""
-    words = [_SYSTEM, _WORDS, list(CHOICES.values()), SENTENCES]
+    words = [_SYSTEM, _WORDS, list(CHOICES.values()), SENTENCES, STATISTICS]
     return hashlib.sha256(json.dumps(words, sort_keys=True).encode()).hexdigest()
 
 
