@@ -2,8 +2,8 @@
 
 An observation is what a reward model sees of a step: the message and the codes of what changed. The file
 `observations.npz` tells more of each step, for whoever chooses among them: `events` int8 [S, E], how often
-each of `event_names` [E] happened, `depth` int8 [S], -1 where a recording does not show it, and the columns of
-`statistic`, which captions may tell a judge beside what a reward model sees.
+each of `event_names` [E] happened, `depth` int8 [S], -1 where a recording does not show it, and `status` and
+`episode`, from which captions may tell a judge of statistics (`statistic`).
 """
 
 from collections.abc import Sequence
