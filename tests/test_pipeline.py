@@ -296,4 +296,4 @@ def test_finished_rewards_stand_in_for_the_stages_that_make_them() -> None:
     assert pipeline._inputs(config, by_name["train"]) == ["distil"]
     assert pipeline._inputs(other, by_name["train"]) == []
     assert pipeline._inputs(other, by_name["report"]) == ["train", "compose", "evaluate"]
-    assert pipeline._inputs(other, by_name["distil"]) == ["collect", "annotate"]  # the verb still works
+    assert pipeline._inputs(other, by_name["distil"]) == ["collect", "annotate", "curate"]  # the verb works

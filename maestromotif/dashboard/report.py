@@ -78,5 +78,5 @@ def _config_text(config: Config) -> str:
     values = config.model_dump(mode="json")
     for key in NOT_IN_KEYS - {"run.name"}:
         section, _, field = key.partition(".")
-        values[section].pop(field)
+        (values[section] if field else values).pop(field or section)
     return yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=100)
