@@ -240,7 +240,7 @@ class CurateSettings(Section):
     """Which labels reward models learn from."""
 
     keep_margin: float = Field(0.0, ge=0, description="pairs that are no ties and closer are left out")
-    again: Literal["pointwise", "pairwise", "reasoned"] | None = Field(
+    again: Literal["pointwise", "graded", "reworded", "pairwise", "reasoned"] | None = Field(
         None,
         description="how labels are asked again that a model of the other half does not reproduce, another "
         "way than annotate.method; null: pairwise, or pointwise where they were asked pairwise",

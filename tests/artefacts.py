@@ -193,7 +193,7 @@ def _curate(work: Work) -> tuple[Work, dict[str, Any]]:
 
     skill = {
         "labelled": 300,
-        "fates": {"kept": 270, "place decided": 0, "too close": 11, "confirmed": 4, "replaced": 5,
+        "fates": {"kept": 270, "inconsistent": 0, "too close": 11, "confirmed": 4, "replaced": 5,
                   "dropped": 7, "not asked": 3},
         "kept": share(282, 300),
         "checked": share(290, 300),

@@ -22,9 +22,9 @@ from maestromotif.rewards.curate import (
     CONFIRMED,
     DROPPED,
     HALVINGS,
+    INCONSISTENT,
     KEPT,
     NOT_ASKED,
-    PLACE,
     REPLACED,
     Labels,
     decide,
@@ -100,7 +100,7 @@ def test_wrong_labels_are_found_asked_again_and_replaced(
     assert np.isin(fate[wrong], (REPLACED, DROPPED)).mean() > 0.9
     assert set(np.flatnonzero(fate == REPLACED)) <= set(wrong[~unclear[wrong]].tolist())
     assert unclear[fate == DROPPED].all()
-    assert not np.isin(fate, (PLACE, CLOSE)).any()
+    assert not np.isin(fate, (INCONSISTENT, CLOSE)).any()
     assert facts["skills"]["descender"]["fates"]["replaced"] == (fate == REPLACED).sum()
     assert facts["skills"]["discoverer"]["fates"]["replaced"] == 0
     assert facts["again"] == "pairwise"
@@ -184,7 +184,7 @@ def test_what_becomes_of_a_pair() -> None:
         np.ones(3, bool),
     )
     fate, curated = decide(labels, usable, doubted, chosen, second, config)
-    assert fate.tolist() == [KEPT, PLACE, CLOSE, CONFIRMED, REPLACED, DROPPED, NOT_ASKED]
+    assert fate.tolist() == [KEPT, INCONSISTENT, CLOSE, CONFIRMED, REPLACED, DROPPED, NOT_ASKED]
     assert curated.label.tolist() == [1, 1, 1, 1, 0, 1, 1]
     assert curated.margin.tolist() == [2.0, 0.5, 0.3, 2.0, -1.5, 2.0, 2.0]
 

@@ -1,6 +1,7 @@
 """Stage `curate`: which labels reward models learn from, and what becomes of those that others contradict.
 
-1. What the place decided (both orders disagree), or what is closer than `curate.keep_margin`, is left out.
+1. Where both orders, or both wordings, disagree (inconsistent), and where the margin is below
+   `curate.keep_margin` (too close), a pair is left out.
 2. Every label is held against reward models that saw neither of its captions. The captions are parted in
    quarters, all of a message in one; two quarters are one half, the other two the other, and there are three
    ways to halve four quarters: any two captions are in the same half in at least one of them, so the model of
@@ -42,9 +43,9 @@ from maestromotif.store import Artefact, Work
 
 log = logging.getLogger("maestromotif")
 
-FATES = ("kept", "place decided", "too close", "confirmed", "replaced", "dropped", "not asked")
-KEPT, PLACE, CLOSE, CONFIRMED, REPLACED, DROPPED, NOT_ASKED = range(len(FATES))
-LEFT_OUT = (PLACE, CLOSE, DROPPED)
+FATES = ("kept", "inconsistent", "too close", "confirmed", "replaced", "dropped", "not asked")
+KEPT, INCONSISTENT, CLOSE, CONFIRMED, REPLACED, DROPPED, NOT_ASKED = range(len(FATES))
+LEFT_OUT = (INCONSISTENT, CLOSE, DROPPED)
 # Of each way to halve four quarters, the half of each quarter.
 HALVINGS = np.array([[0, 0, 1, 1], [0, 1, 0, 1], [0, 1, 1, 0]], np.int8)
 # How the halves' models learn, whatever `distil` is told: a check need not be the product. Their epoch is the
@@ -244,7 +245,7 @@ def decide(
     second: the second annotation of the rows `chosen`.
     """
     fate = np.full(len(labels.margin), KEPT, np.int8)
-    fate[~usable] = np.where(labels.consistent[~usable], CLOSE, PLACE)
+    fate[~usable] = np.where(labels.consistent[~usable], CLOSE, INCONSISTENT)
     fate[doubted] = NOT_ASKED
     clear = second.usable(config.curate.keep_margin, config.annotate.tie_margin)
     same = second.label == labels.label[chosen]
@@ -360,11 +361,11 @@ def markdown(found: dict[str, dict[str, Any]], method: Method) -> str:
         lines.append(f"| {skill} | {row['labelled']} | {fates} | {told} |")
     lines += [
         "",
-        "Left out: both orders disagree (place decided), closer than curate.keep_margin (too close), no "
-        f"clear answer when asked again, {method} (dropped). Confirmed and replaced were asked again too; "
-        "not asked: doubted beyond curate.again_pairs, and kept as it was. Checked: by reward models that "
-        "saw neither caption but both kinds of event; reproduced: by these. Intervals take pairs for "
-        "independent, though those that share a caption are not.",
+        "Left out: both orders or wordings disagree (inconsistent), closer than curate.keep_margin (too "
+        f"close), no clear answer when asked again, {method} (dropped). Confirmed and replaced were asked "
+        "again too; not asked: doubted beyond curate.again_pairs, and kept as it was. Checked: by reward "
+        "models that saw neither caption but both kinds of event; reproduced: by these. Intervals take pairs "
+        "for independent, though those that share a caption are not.",
         "",
         f"| skill | asked again: first labels, {name} | replaced labels, {name} |",
         "|---|---|---|",

@@ -14,6 +14,8 @@ from maestromotif.settings import Config
 
 METHODS = {
     "pointwise": "scoring each one alone and ordering pairs from the scores",
+    "graded": "grading each one alone and ordering pairs from the grades",
+    "reworded": "judging each one alone in two wordings and ordering pairs from both",
     "pairwise": "comparing pairs in both orders",
     "reasoned": "comparing pairs in both orders, with reasons written down first",
 }
