@@ -1,8 +1,6 @@
 """What both peers have in common besides the game: their arguments, the measured window, and a clean end."""
 
 import argparse
-import ctypes
-import multiprocessing
 import signal
 import sys
 import time
@@ -82,11 +80,16 @@ class Meter:
 
 @contextmanager
 def nothing_left_behind() -> Iterator[None]:
-    """Ends like Ctrl-C when told to terminate, and at the end kills every descendant that is still there."""
+    """Ends alike when interrupted and when terminated; at the end kills every descendant still there.
+
+    A peer that is itself killed (SIGKILL) can do none of this: Sample Factory's processes then stay for ever.
+    """
 
     def interrupt(number: int, frame: Any) -> None:
         raise KeyboardInterrupt
 
+    # Both explicitly: a process that a shell puts into the background is born deaf to the first.
+    signal.signal(signal.SIGINT, interrupt)
     signal.signal(signal.SIGTERM, interrupt)
     try:
         yield
@@ -104,9 +107,3 @@ def nothing_left_behind() -> Iterator[None]:
         for process in left:
             process.kill()
         psutil.wait_procs(left, timeout=10)
-
-
-def end_with_parent() -> None:
-    """Called in a child process: the kernel kills it when its parent is gone, however that ended."""
-    if multiprocessing.parent_process() and sys.platform == "linux":
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG

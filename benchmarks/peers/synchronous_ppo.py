@@ -12,8 +12,11 @@ It runs in our own Python environment. Progress goes to stderr; the last line of
 
 import json
 import math
+import multiprocessing
+import os
 import sys
 import tempfile
+import threading
 import time
 import warnings
 from functools import partial
@@ -30,7 +33,7 @@ import optax
 from flax.linen.initializers import constant, orthogonal
 from game import CLASSES, COLORS, FED, KIND_BITS, KINDS, NUM_ACTIONS, VOCABULARY, Obs, PeerGame, prepare
 from gymnasium.vector import AutoresetMode
-from meter import Meter, arguments, end_with_parent, nothing_left_behind
+from meter import Meter, arguments, nothing_left_behind
 
 Losses = dict[str, Any]
 
@@ -190,7 +193,9 @@ def update(
 
 
 def make_game(folder: Path, max_steps: int) -> PeerGame:
-    end_with_parent()
+    """Called in each game's process, which ends with its parent, however that ended."""
+    parent: Any = multiprocessing.parent_process()
+    threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
     return PeerGame(folder, max_steps)
 
 
