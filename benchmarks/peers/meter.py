@@ -1,11 +1,14 @@
 """What both peers have in common besides the game: their arguments, the measured window, and a clean end."""
 
 import argparse
+import os
+import shutil
 import signal
-import sys
+import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import psutil  # type: ignore[import-untyped]
@@ -79,31 +82,35 @@ class Meter:
 
 
 @contextmanager
-def nothing_left_behind() -> Iterator[None]:
-    """Ends alike when interrupted and when terminated; at the end kills every descendant still there.
+def workplace() -> Iterator[Path]:
+    """A folder for all that is written.
 
-    A peer that is itself killed (SIGKILL) can do none of this: Sample Factory's processes then stay for ever.
+    At the end, also when interrupted or terminated, it is gone, and so are all descendants of this process.
+
+    Nothing waits for the descendants, which may be stuck. After a SIGKILL of this process itself, though,
+    processes of Sample Factory stay for ever.
     """
+    folder = Path(tempfile.mkdtemp())
 
-    def interrupt(number: int, frame: Any) -> None:
-        raise KeyboardInterrupt
+    def tidy() -> None:
+        killed = []
+        for process in psutil.Process().children(recursive=True):
+            with suppress(psutil.NoSuchProcess):  # it may end meanwhile
+                # Python's resource tracker releases what the others leave, and then ends by itself.
+                if "resource_tracker" not in " ".join(process.cmdline()):
+                    process.kill()
+                    killed.append(process)
+        psutil.wait_procs(killed, timeout=10)
+        shutil.rmtree(folder, ignore_errors=True)
+
+    def end(number: int, frame: Any) -> None:
+        tidy()
+        os._exit(128 + number)
 
     # Both explicitly: a process that a shell puts into the background is born deaf to the first.
-    signal.signal(signal.SIGINT, interrupt)
-    signal.signal(signal.SIGTERM, interrupt)
+    signal.signal(signal.SIGINT, end)
+    signal.signal(signal.SIGTERM, end)
     try:
-        yield
-    except KeyboardInterrupt:
-        sys.exit(130)
+        yield folder
     finally:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        # Python's resource tracker ends by itself, when it has released what the others have left.
-        left = [
-            process
-            for process in psutil.Process().children(recursive=True)
-            if "resource_tracker" not in " ".join(process.cmdline())
-        ]
-        for process in left:
-            process.kill()
-        psutil.wait_procs(left, timeout=10)
+        tidy()

@@ -31,14 +31,13 @@ import logging
 import math
 import multiprocessing
 import signal
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from game import CLASSES, COLORS, FED, KIND_BITS, KINDS, NUM_ACTIONS, VOCABULARY, PeerGame, prepare
-from meter import Meter, arguments, nothing_left_behind
+from meter import Meter, arguments, workplace
 from sample_factory.algo.learning import learner
 from sample_factory.algo.runners.runner import AlgoObserver, Runner
 from sample_factory.algo.utils.context import global_model_factory
@@ -171,6 +170,10 @@ def make_game(name: str, cfg: Any, env_config: Any, render_mode: str | None = No
     return PeerGame(Path(cfg.train_dir), cfg.max_steps)
 
 
+class Measured(BaseException):
+    """Ends the training at once: Sample Factory's own end waits for all its processes, at times for ever."""
+
+
 class Observer(AlgoObserver):
     """Follows the training, and ends it when the measurement is over."""
 
@@ -193,9 +196,9 @@ class Observer(AlgoObserver):
 
     def on_training_step(self, runner: Runner, training_iteration_since_resume: int) -> None:
         signal.alarm(STUCK)
-        if runner.env_steps and not runner.stopped and self.meter.over(runner.env_steps[0]):
+        if runner.env_steps and self.meter.over(runner.env_steps[0]):
             self.processes = {child.pid or 0: child.name for child in multiprocessing.active_children()}
-            runner.cfg.train_for_env_steps = 0
+            raise Measured
 
     def cpu_by_process(self) -> dict[str, float]:
         """Microseconds a step of each kind of process."""
@@ -246,15 +249,13 @@ def train(folder: Path, options: Any) -> Observer:
     runner.register_observer(observer)
     signal.signal(signal.SIGALRM, stuck)
     signal.alarm(STUCK)
-    status = runner.init()
-    if status == ExperimentStatus.SUCCESS:
-        status = runner.run()
-    signal.alarm(0)
-    if status == ExperimentStatus.INTERRUPTED:
-        raise KeyboardInterrupt
-    if status != ExperimentStatus.SUCCESS:
-        raise RuntimeError("Sample Factory failed; what it said is above")
-    return observer
+    try:
+        if runner.init() == ExperimentStatus.SUCCESS:
+            runner.run()
+    except Measured:
+        signal.alarm(0)
+        return observer
+    raise RuntimeError("Sample Factory failed; what it said is above")
 
 
 def main() -> None:
@@ -268,8 +269,8 @@ def main() -> None:
     if options.games % (options.workers * options.splits):
         parser.error("--games must be a multiple of --workers times --splits")
     logging.getLogger("rl").setLevel(logging.INFO)
-    with tempfile.TemporaryDirectory() as folder, nothing_left_behind():
-        observer = train(Path(folder), options)
+    with workplace() as folder:
+        observer = train(folder, options)
     figures = {
         "name": "Sample Factory 2.1.1",
         "games": options.games,

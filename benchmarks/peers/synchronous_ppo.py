@@ -15,7 +15,6 @@ import math
 import multiprocessing
 import os
 import sys
-import tempfile
 import threading
 import time
 import warnings
@@ -33,7 +32,7 @@ import optax
 from flax.linen.initializers import constant, orthogonal
 from game import CLASSES, COLORS, FED, KIND_BITS, KINDS, NUM_ACTIONS, VOCABULARY, Obs, PeerGame, prepare
 from gymnasium.vector import AutoresetMode
-from meter import Meter, arguments, nothing_left_behind
+from meter import Meter, arguments, workplace
 
 Losses = dict[str, Any]
 
@@ -194,8 +193,9 @@ def update(
 
 def make_game(folder: Path, max_steps: int) -> PeerGame:
     """Called in each game's process, which ends with its parent, however that ended."""
-    parent: Any = multiprocessing.parent_process()
-    threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
+    if parent := multiprocessing.parent_process():
+        wait: Any = parent.join
+        threading.Thread(target=lambda: (wait(), os._exit(1)), daemon=True).start()
     return PeerGame(folder, max_steps)
 
 
@@ -269,10 +269,10 @@ def main() -> None:
         parser.error("--games must be a multiple of --minibatches")
     # The games are forked, as is the default, before JAX has any thread.
     warnings.filterwarnings("ignore", r"os\.fork\(\) was called", RuntimeWarning)
-    with tempfile.TemporaryDirectory() as folder, nothing_left_behind():
-        prepare(Path(folder))
+    with workplace() as folder:
+        prepare(folder)
         envs = gymnasium.vector.AsyncVectorEnv(
-            [partial(make_game, Path(folder), options.max_steps)] * options.games,
+            [partial(make_game, folder, options.max_steps)] * options.games,
             autoreset_mode=AutoresetMode.SAME_STEP,
         )
         meter = Meter(options.warm_up, options.seconds, options.steps)
