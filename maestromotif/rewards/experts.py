@@ -123,7 +123,10 @@ def _about(judged: Judged, skill: int, kind: str, rows: np.ndarray, kinds: Seque
 def members(
     config: Config, judged: Judged, captions: Captions, kinds: Sequence[str], distilled: Artefact
 ) -> list[Pot]:
-    """A pot a skill, of the models that `distil` learned; half of its held-out captions are chosen on."""
+    """A pot a skill, of the models that `distil` learned; half of its held-out captions are chosen on.
+
+    All of them have chosen the epoch of each model, which flatters every method alike.
+    """
     held_out = np.flatnonzero(judged.held_out)
     messages = [judged.messages[row] for row in held_out.tolist()]
     told = [kinds[row] for row in held_out.tolist()]
