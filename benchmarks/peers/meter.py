@@ -87,7 +87,7 @@ def workplace() -> Iterator[Path]:
 
     At the end, also when interrupted or terminated, it is gone, and so are all descendants of this process.
 
-    Nothing waits for the descendants, which may be stuck. After a SIGKILL of this process itself, though,
+    After a SIGKILL of this process itself, though,
     processes of Sample Factory stay for ever.
     """
     folder = Path(tempfile.mkdtemp())

@@ -171,7 +171,7 @@ def make_game(name: str, cfg: Any, env_config: Any, render_mode: str | None = No
 
 
 class Measured(BaseException):
-    """Ends the training at once: Sample Factory's own end waits for all its processes, at times for ever."""
+    """Ends the training at once; Sample Factory's own end would save checkpoints and wait for everyone."""
 
 
 class Observer(AlgoObserver):
