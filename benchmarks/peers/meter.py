@@ -86,9 +86,7 @@ def workplace() -> Iterator[Path]:
     """A folder for all that is written.
 
     At the end, also when interrupted or terminated, it is gone, and so are all descendants of this process.
-
-    After a SIGKILL of this process itself, though,
-    processes of Sample Factory stay for ever.
+    A SIGKILL of this process itself leaves both behind.
     """
     folder = Path(tempfile.mkdtemp())
 
