@@ -356,11 +356,11 @@ class LearningSettings(Section):
         description="updates by which the acting policy is older than the newest; 0: acting and learning "
         "take turns, more: they overlap",
     )
-    parts: int = Field(
-        2,
+    actors: int = Field(
+        1,
         ge=1,
-        description="groups of a machine's games that take turns, so that some move while the policy thinks "
-        "about others; as many on each device",
+        description="threads of each machine that play, each with an equal share of the games, so that some "
+        "games move while the policy thinks about others; as many on each device. 2 for a GPU",
     )
     devices: int = Field(1, ge=1, description="accelerators of each machine that act and learn")
     machines: int = Field(

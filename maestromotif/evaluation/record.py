@@ -45,7 +45,7 @@ def record(
             tracker.update(seen, [frame.game.text], np.ones(1, bool))
             tracker.changes[:, 0] = depth_codes(start_depth, seen["blstats"][:, DEPTH])
         numbers = reward.messages.numbers(message)
-        earned = reward(slice(0, 1), numbers, tracker.changes, np.array([skill]), np.array([over]))
+        earned = reward(numbers, tracker.changes, np.array([skill]), np.array([over]))
         rows["reward"].append(earned[0])
     frames.close()
     arrays = {name: np.stack(values) for name, values in rows.items()}

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from maestromotif.learning.arrays import Array
+from maestromotif.learning.arrays import Array, compilations
 from maestromotif.learning.inputs import Block
 from maestromotif.learning.network import ActorCritic, Glance, Params, initial_params, pick, step
 
@@ -48,6 +48,10 @@ class Acting(NamedTuple):
     choose: Callable[..., tuple[Carry, jax.Array]]
     values: Callable[..., jax.Array]
     values_of_few: Callable[..., jax.Array]
+
+    def compilations(self) -> int:
+        """How often anything was compiled; it must not grow after the first rollouts."""
+        return sum(compilations(function) for function in self)
 
 
 def fresh_carry(network: ActorCritic, games: int) -> Carry:

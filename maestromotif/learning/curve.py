@@ -5,14 +5,14 @@ from typing import Any
 
 import numpy as np
 
-from maestromotif.learning.actor import EPISODE_COUNTS, Happened, nothing_happened
+from maestromotif.learning.happened import EPISODE_COUNTS, Happened, nothing_happened
 from maestromotif.nethack.events import EVENTS
 
 Row = dict[str, int | float]
 
 
 class Curve:
-    """Collects what `Actor.rollout` says happened; `row` closes a window and returns plain JSON.
+    """Collects what actors say happened; `row` closes a window and returns plain JSON.
 
     together: sums what happened over all processes.
     """
@@ -23,8 +23,11 @@ class Curve:
         self._happened = nothing_happened(len(skills))
         self._figures: list[dict[str, float]] = []
 
-    def add(self, happened: Happened, figures: dict[str, float]) -> None:
+    def add(self, happened: Happened) -> None:
         self._happened = self._happened + happened
+
+    def learnt(self, figures: dict[str, float]) -> None:
+        """Means of one update's losses and their like."""
         self._figures.append(figures)
 
     def row(self, env_step: int) -> Row:

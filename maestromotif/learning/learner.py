@@ -107,8 +107,14 @@ class Learner:
 
     def on_device(self, params: Params, number: int) -> Params:
         """The copy of the parameters on this process's n-th device."""
-        copy: Params = jax.tree.map(lambda leaf: leaf.addressable_data(number), params)
-        return copy
+        device = self._here[number]
+
+        def copy(leaf: jax.Array) -> jax.Array:
+            found: jax.Array = next(s.data for s in leaf.addressable_shards if s.device == device)
+            return found
+
+        there: Params = jax.tree.map(copy, params)
+        return there
 
     def update(self, learnt: Learnt, parts: Sequence[Batch], key: Array) -> tuple[Learnt, Figures, Batch]:
         """Learn from one rollout, and wait until it is done.

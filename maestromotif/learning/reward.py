@@ -20,7 +20,7 @@ _COMBINATIONS = int(np.prod(list(CHANGES.values())))
 
 
 # What is kept by game, as attributes and in snapshots.
-_BY_GAME = ("seen", "times", "last", "calls", "before")
+_BY_GAME = ("seen", "times", "last", "before")
 
 # (n messages, changes int8 [n, 4]) -> normalised rewards float32 [n, K]: `RewardModels.score`
 Score = Callable[[Sequence[bytes], np.ndarray], np.ndarray]
@@ -43,26 +43,26 @@ class RewardFunction:
         shape = (games, settings.count_window)
         self._seen = np.full(shape, -1, np.int64)
         self._times, self._last = np.zeros(shape, np.int64), np.full(shape, -1, np.int64)
-        self._calls = np.zeros(games, np.int64)
+        self._calls = 0
         self._before = np.zeros((2, games), np.int64)  # row and count of o_t, for the published timing
 
     def __call__(
-        self, games: slice, message: np.ndarray, changes: np.ndarray, skill: np.ndarray, ended: np.ndarray
+        self, message: np.ndarray, changes: np.ndarray, skill: np.ndarray, ended: np.ndarray
     ) -> np.ndarray:
-        """Rewards float32 [n] of one step of the games `games`.
+        """Rewards float32 [N] of one step.
 
-        message int32 [n]: numbers of the messages after the step (of the final observation where `ended`);
-        changes int8 [n, 4], the depth column against where the skill began; skill int32 [n]: which acted;
-        ended bool [n].
+        message int32 [N]: numbers of the messages after the step (of the final observation where `ended`);
+        changes int8 [N, 4], the depth column against where the skill began; skill int32 [N]: which acted;
+        ended bool [N].
         """
         row = self._rows(message, changes)
-        count = self._count(games, message)
+        count = self._count(message)
         if self._settings.timing == "published":
             after = np.where(ended, 0, np.stack([row, count]))
-            row, count = self._before[:, games].copy()
-            self._before[:, games] = after
-        self._seen[games][ended] = -1
-        self._last[games][ended] = -1
+            row, count = self._before
+            self._before = after
+        self._seen[ended] = -1
+        self._last[ended] = -1
         z = self._scores[row, skill]
         passed = (count > 0) & (z > self._thresholds[skill])
         weight = np.maximum(count, 1).astype(np.float32) ** -self._settings.count_exponent
@@ -73,6 +73,7 @@ class RewardFunction:
             "texts": list(self.messages.texts),
             "keys": list(self._row),
             "scores": self._scores[: len(self._row)].copy(),
+            "calls": self._calls,
             **{name: getattr(self, f"_{name}").copy() for name in _BY_GAME},
         }
 
@@ -82,6 +83,7 @@ class RewardFunction:
         self._row = {key: row for row, key in enumerate(snapshot["keys"])}
         self._reserve(0)
         self._scores[: len(self._row)] = snapshot["scores"]
+        self._calls = int(snapshot["calls"])
         for name in _BY_GAME:
             setattr(self, f"_{name}", np.array(snapshot[name]))
 
@@ -107,10 +109,10 @@ class RewardFunction:
         while len(self._row) + more > len(self._scores):
             self._scores = np.concatenate([self._scores, np.zeros_like(self._scores)])
 
-    def _count(self, games: slice, message: np.ndarray) -> np.ndarray:
-        """int64 [n]: how often the message was seen, this time included, among the last distinct ones."""
-        seen, times, last = self._seen[games], self._times[games], self._last[games]
-        self._calls[games] += 1
+    def _count(self, message: np.ndarray) -> np.ndarray:
+        """int64 [N]: how often the message was seen, this time included, among the last distinct ones."""
+        seen, times, last = self._seen, self._times, self._last
+        self._calls += 1
         found_nw = seen == message[:, None]
         found = found_nw.any(1)
         # Where it was not seen it takes the place of what was seen longest ago.
@@ -124,5 +126,5 @@ class RewardFunction:
             game, slot = game[counted], slot[counted]
         seen[game, slot] = message[counted]
         times[game, slot] = count[counted]
-        last[game, slot] = self._calls[games][counted]
+        last[game, slot] = self._calls
         return count

@@ -1,8 +1,8 @@
 """The stage `train`: PPO on all skills at once, under the training program.
 
-An actor plays rollouts in a thread, and the learner learns from them in order. Rollout r is played by the
-parameters after max(0, r - lag) updates, whatever the machine's speed, so everything is a function of the
-config: a run that is killed goes on from its last checkpoint to the same parameters, bit for bit. Games
+Actors play rollouts in threads of their own, and the learner learns from them in order. Rollout r is played
+by the parameters after max(0, r - lag) updates, whatever the machine's speed, so everything is a function of
+the config: a run that is killed goes on from its last checkpoint to the same parameters, bit for bit. Games
 cannot be saved; a checkpoint holds each game's seeds and its actions since its episode began, and playing
 them again brings the game back.
 """
@@ -12,8 +12,8 @@ import logging
 import math
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Mapping
+from concurrent.futures import Future
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,9 +25,11 @@ from jax.experimental import multihost_utils
 
 from maestromotif.composing.sandbox import ProgramHost
 from maestromotif.errors import UserError
-from maestromotif.learning.actor import Actor, Happened
+from maestromotif.learning.acting import make_acting
+from maestromotif.learning.actor import Actor, Played
 from maestromotif.learning.checkpoint import Checkpoints
 from maestromotif.learning.curve import Curve
+from maestromotif.learning.happened import Happened, summary
 from maestromotif.learning.learner import Learner, Learnt, shards_of_this_process
 from maestromotif.learning.network import ActorCritic, Params, build, initial_params
 from maestromotif.learning.ppo import Batch
@@ -45,14 +47,6 @@ log = logging.getLogger("maestromotif")
 POLICY, CURVE = "policy.msgpack", "curve.jsonl"
 _CHECKPOINTS = ".scratch/checkpoints"
 _OFFENDING = ".scratch/offending-batch"
-
-
-class _Played(NamedTuple):
-    """What the actor's thread hands over."""
-
-    batches: list[Batch]
-    happened: Happened
-    snapshot: dict[str, Any] | None  # of the actor after this rollout, where a checkpoint follows
 
 
 class _Schedule(NamedTuple):
@@ -95,13 +89,13 @@ def devices_of(settings: LearningSettings, games: int) -> list[jax.Device]:
             f"learning.machines: is {settings.machines}, but {jax.process_count()} processes are connected; "
             "see 'maestromotif train --help' for how to start them"
         )
-    if settings.parts % settings.devices:
+    if settings.actors % settings.devices:
         raise UserError(
-            f"learning.parts: {settings.parts} is no multiple of learning.devices, {settings.devices}"
+            f"learning.actors: {settings.actors} is no multiple of learning.devices, {settings.devices}"
         )
-    for key, number in (("parts", settings.parts), ("devices", settings.devices * settings.minibatches)):
+    for key, number in (("actors", settings.actors), ("devices", settings.devices * settings.minibatches)):
         if games % number:
-            what = "learning.parts" if key == "parts" else "learning.devices x learning.minibatches"
+            what = "learning.actors" if key == "actors" else "learning.devices x learning.minibatches"
             raise UserError(f"nethack.games: {games} games cannot be divided evenly by {what}, {number}")
     return here[: settings.devices]
 
@@ -130,8 +124,9 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, An
     learner = Learner(network, settings, games * settings.machines, _all_devices(settings))
     learnt = learner.fresh(config.run.seed)
     curve = Curve(config.skills, together)
+    size = games // settings.actors  # of an actor
+    acting = make_acting(network, size, settings.rollout)
     acting_key, learning_key = (jax.random.key(config.run.seed + n) for n in (1, 2))
-    lost = 0
 
     with ExitStack() as stack:
         saver = stack.enter_context(
@@ -139,74 +134,66 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, An
         )
         done = saver.latest() or 0
         common, own = saver.load(done) if done else ({}, {})
-        pool = stack.enter_context(
-            open_pool(
-                config,
-                "train",
-                games,
-                config.nethack.max_steps,
-                config.nethack.levels,
-                parts=settings.parts,
-                first_game=process * games,
+        pools, actors = [], []
+        places = [n * settings.devices // settings.actors for n in range(settings.actors)]  # actors' devices
+        for part, place in enumerate(places):
+            first = process * games + part * size
+            pool = stack.enter_context(
+                open_pool(
+                    config, "train", size, config.nethack.max_steps, config.nethack.levels, first_game=first
+                )
             )
-        )
-        programs = [part["program"] for part in own["actor"]["parts"]] if done else None
-        hosts = [stack.enter_context(host) for host in _hosts(config, pool.rows, process * games, programs)]
-        reward = RewardFunction(models.score, thresholds, config.reward, games)
-        actor = Actor(
-            pool,
-            hosts,
-            reward,
-            network,
-            settings.rollout,
-            acting_key,
-            devices,
-            first_part=process * settings.parts,
-        )
+            dump = own["actors"][part]["program"] if done else None
+            host = stack.enter_context(_host_of(config, size, first, dump))
+            reward = RewardFunction(models.score, thresholds, config.reward, size)
+            key = jax.random.fold_in(acting_key, process * settings.actors + part)
+            actor = Actor(pool, host, reward, network, acting, settings.rollout, devices[place], key)
+            actors.append(stack.enter_context(actor))
+            pools.append(pool)
         versions: deque[Params] = deque(maxlen=settings.lag + 1)  # after the last updates, oldest first
         if done:
             log.info("train: going on from step %d; bringing the games back", done * plan.steps)
             learnt, older = _restore(learner, learnt, common, own, saver.file(done))
             versions.extend(older)
             curve.restore(common["curve"])
-            actor.restore(own["actor"])
         else:
-            actor.begin()
             versions.append(learnt.params)
-
-        def play(params: Sequence[Params], number: int) -> _Played:
-            batches, happened = actor.rollout(params)
-            return _Played(batches, happened, actor.snapshot() if plan.checkpoint_after(number + 1) else None)
-
-        actor.warm_up([learner.on_device(versions[-1], n) for n in range(settings.devices)])
-        thread = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="actor"))
-        played: deque[Future[_Played]] = deque()
-        submitted = done
+        for part, actor in enumerate(actors):
+            actor.restore(own["actors"][part]) if done else actor.begin()
+            actor.warm_up(learner.on_device(versions[-1], places[part]))
+        ordered: deque[list[Future[Played]]] = deque()  # rollouts, each of all actors
         began, waited = time.perf_counter(), 0.0
         with Progress(
             "train", total=plan.updates * plan.steps, unit="steps", done=done * plan.steps
         ) as progress:
             for number in range(done, plan.updates):
-                while submitted < min(number + settings.lag + 1, plan.updates):
-                    # By the parameters after max(0, submitted - lag) updates; `versions` ends with those
+                while number + len(ordered) < min(number + settings.lag + 1, plan.updates):
+                    rollout = number + len(ordered)
+                    # By the parameters after max(0, rollout - lag) updates; the last of `versions` are those
                     # after `number` updates.
-                    newest = max(0, submitted - settings.lag) - number - 1
-                    params = versions[newest]
+                    params = versions[max(0, rollout - settings.lag) - number - 1]
                     copies = [learner.on_device(params, n) for n in range(settings.devices)]
-                    played.append(thread.submit(play, copies, submitted))
-                    submitted += 1
+                    snapshot = plan.checkpoint_after(rollout + 1)
+                    ordered.append(
+                        [
+                            actor.play(copies[place], snapshot)
+                            for actor, place in zip(actors, places, strict=True)
+                        ]
+                    )
                 waiting = time.perf_counter()
-                batches, happened, snapshot = played.popleft().result()
+                played = [future.result() for future in ordered.popleft()]
                 waited += time.perf_counter() - waiting
                 key = jax.random.fold_in(learning_key, number)
-                learnt, figures, batch = learner.update(learnt, batches, key)
+                learnt, figures, batch = learner.update(learnt, [one.batch for one in played], key)
                 _check(figures, batch, number, plan, work, saver)
                 versions.append(learnt.params)
-                curve.add(happened, figures)
+                for one in played:
+                    curve.add(one.happened)
+                curve.learnt(figures)
                 progress.advance(plan.steps)
                 if plan.row_after(number + 1):
                     log.debug("train: %s", curve.row((number + 1) * plan.steps))
-                if snapshot is not None:
+                if plan.checkpoint_after(number + 1):
                     saver.save(
                         number + 1,
                         {
@@ -215,9 +202,12 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, An
                             "scale": [np.asarray(leaf) for leaf in learnt.scale[1:]],
                             "curve": curve.snapshot(),
                         },
-                        {"returns": shards_of_this_process(learnt.scale.running), "actor": snapshot},
+                        {
+                            "returns": shards_of_this_process(learnt.scale.running),
+                            "actors": [one.snapshot for one in played],
+                        },
                     )
-        lost = pool.lost
+        lost = sum(pool.lost for pool in pools)
         seconds = time.perf_counter() - began
     if process == 0:
         work.write_bytes(POLICY, serialization.to_bytes(_host(learnt.params)))
@@ -228,7 +218,11 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, An
         "parameters": int(sum(leaf.size for leaf in jax.tree.leaves(learnt.params))),
         "thresholds": {name: round(float(t), 4) for name, t in zip(config.skills, thresholds, strict=True)},
         "lost_episodes": lost,
-        "speed": actor.seconds.summary(steps_here, seconds) | {"learner_waits": round(waited / seconds, 3)},
+        "speed": {
+            "steps_per_second": round(steps_here / seconds, 1),
+            "learner_waits": round(waited / seconds, 3),
+            **summary([actor.seconds for actor in actors], steps_here),
+        },
         "last": curve.rows[-1],
     }
 
@@ -242,25 +236,14 @@ def _all_devices(settings: LearningSettings) -> list[jax.Device]:
     return [device for devices in by_process for device in devices[: settings.devices]]
 
 
-def _hosts(
-    config: Config, rows: Sequence[slice], first_game: int, dumps: Sequence[bytes] | None
-) -> Iterator[ProgramHost]:
-    """A host of the training program for each part of the games; from its dump, if there are any."""
+def _host_of(config: Config, games: int, first_game: int, dump: bytes | None) -> ProgramHost:
+    """A host of the training program for some of the games; as it was dumped, if it was."""
     skills = load_all(config.skills_folder, config.skills)
     path = Path(config.compose.training)
     source = path.read_text()
-    for number, part in enumerate(rows):
-        if dumps is not None:
-            yield ProgramHost.load(dumps[number], source, skills, str(path))
-        else:
-            yield ProgramHost(
-                source,
-                skills,
-                part.stop - part.start,
-                config.run.seed,
-                str(path),
-                first_game=first_game + part.start,
-            )
+    if dump is not None:
+        return ProgramHost.load(dump, source, skills, str(path))
+    return ProgramHost(source, skills, games, config.run.seed, str(path), first_game=first_game)
 
 
 def _host(tree: Any) -> Any:

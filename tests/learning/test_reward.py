@@ -60,7 +60,7 @@ def rewards_of(
     ended: Sequence[bool] = (False, False),
 ) -> np.ndarray:
     numbers = np.array([function.messages.number(text) for text in texts], np.int32)
-    return function(slice(0, 2), numbers, np.zeros((2, 4), np.int8), np.array(skills), np.array(ended))
+    return function(numbers, np.zeros((2, 4), np.int8), np.array(skills), np.array(ended))
 
 
 def test_reward_is_thresholded_scaled_and_divided_by_the_count() -> None:
@@ -87,23 +87,6 @@ def test_what_was_seen_longest_ago_is_forgotten_first() -> None:
         rewards_of(function, [text, text], [0, 0])
     np.testing.assert_allclose(rewards_of(function, [b"abc", b"abc"], [0, 0])[0], 0.3 / 3, rtol=1e-6)
     np.testing.assert_allclose(rewards_of(function, [b"yyyy", b"yyyy"], [0, 0])[0], 0.4, rtol=1e-6)
-
-
-def test_games_may_be_rewarded_in_parts() -> None:
-    together, apart = reward_function(count_exponent=3), reward_function(count_exponent=3)
-    for text in (b"abc", b"abc", b"defg", b"abc"):
-        whole = rewards_of(together, [text, b"abc"], [0, 1])
-        halves = [
-            apart(
-                slice(game, game + 1),
-                np.array([apart.messages.number(one)], np.int32),
-                np.zeros((1, 4), np.int8),
-                np.array([game]),
-                np.array([False]),
-            )[0]
-            for game, one in enumerate((text, b"abc"))
-        ]
-        np.testing.assert_array_equal(whole, halves)
 
 
 def test_the_empty_message_is_not_counted_where_it_should_not() -> None:

@@ -84,11 +84,11 @@ def test_two_processes_learn_what_two_devices_of_one_learn(tmp_path: Path) -> No
     one, two = tmp_path / "one", tmp_path / "two"
     one.mkdir()
     two.mkdir()
-    finish(start(one, "learning.devices=2", devices=2))
+    finish(start(one, "learning.devices=2", "learning.actors=2", devices=2))
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    halves = ("learning.machines=2", "nethack.games=4", "learning.parts=1")
+    halves = ("learning.machines=2", "nethack.games=4")
     processes = [
         start(two, *halves, options=("--coordinator", f"127.0.0.1:{port}", "--process", str(number)))
         for number in range(2)
@@ -118,20 +118,22 @@ def test_nothing_is_compiled_after_the_first_updates(tmp_path: Path, monkeypatch
 
     monkeypatch.setattr(Learner, "update", counting)
     actors = []
-    rollout = Actor.rollout
+    play = Actor._play
 
-    def playing(self: Actor, params: Any) -> Any:
-        out = rollout(self, params)
-        actors.append(self.compilations())
+    def playing(self: Actor, params: Any, snapshot: bool) -> Any:
+        out = play(self, params, snapshot)
+        actors.append(self._acting.compilations())
         return out
 
-    monkeypatch.setattr(Actor, "rollout", playing)
-    facts = train.run(config(tmp_path), {}, Work(tmp_path / "work"))
-    assert len(seen) == len(actors) == 8
-    assert len(set(seen[1:])) == 1, seen
-    assert len(set(actors[1:])) == 1, actors
-    # The full maps, 21 x 79 characters and colours a step, and little else.
-    assert 2 * 21 * 79 < facts["speed"]["bytes_per_step"] < 3800
+    monkeypatch.setattr(Actor, "_play", playing)
+    facts = train.run(config(tmp_path, "learning.actors=2"), {}, Work(tmp_path / "work"))
+    assert len(seen) == 8
+    assert len(actors) == 16  # two actors
+    assert len(set(seen[2:])) == 1, seen
+    assert len(set(actors[6:])) == 1, actors
+    # The full maps, 21 x 79 characters and colours a step, and little else; at an episode's end, here after
+    # 40 steps, once more.
+    assert 2 * 21 * 79 < facts["speed"]["bytes_per_step"] < 4200
 
 
 def test_what_is_no_number_stops_the_run_and_leaves_what_was_good(
@@ -156,10 +158,9 @@ def test_what_is_no_number_stops_the_run_and_leaves_what_was_good(
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["learning.devices=3"], "learning.devices: is 3, but JAX sees"),
+        (["learning.devices=3", "learning.actors=3"], "learning.devices: is 3, but JAX sees"),
         (["learning.machines=2"], "learning.machines: is 2, but 1 processes are connected"),
-        (["learning.parts=3"], "8 games cannot be divided evenly by learning.parts, 3"),
-        (["learning.minibatches=3"], "8 games cannot be divided evenly by learning.devices x learning.minib"),
+        (["learning.actors=3"], "8 games cannot be divided evenly by learning.actors, 3"),
         (["skills=[discoverer, merchant]"], "no reward model for the skill 'merchant'"),
     ],
 )

@@ -1,0 +1,58 @@
+"""What happened in rollouts, and where the time of those who played them went."""
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import numpy as np
+
+from maestromotif.nethack.events import EVENTS
+
+# What is counted of the episodes that end: how many, by death, sum of their deepest levels, how many reached
+# level 2 or deeper.
+EPISODE_COUNTS = ("episodes", "deaths", "deepest", "at_least_2")
+
+
+class Happened(NamedTuple):
+    """What happened in a rollout, summed over steps and games."""
+
+    steps: np.ndarray  # float64 [K], environment steps of each skill
+    calls: np.ndarray  # float64 [K], how many calls of it ended
+    reward: np.ndarray  # float64 [K]
+    events: np.ndarray  # float64 [K, E], how often each event happened while the skill acted
+    episodes: np.ndarray  # float64 [4], EPISODE_COUNTS
+
+    def __add__(self, other: "Happened") -> "Happened":  # type: ignore[override]
+        return Happened(*(mine + theirs for mine, theirs in zip(self, other, strict=True)))
+
+
+def nothing_happened(skills: int) -> Happened:
+    steps, calls, reward = np.zeros((3, skills))
+    return Happened(steps, calls, reward, np.zeros((skills, len(EVENTS))), np.zeros(len(EPISODE_COUNTS)))
+
+
+class Seconds:
+    """Where an actor's time went, in seconds, and how many bytes it moved to and from the device."""
+
+    def __init__(self) -> None:
+        self.games = 0.0  # waiting for games
+        self.policy = 0.0  # from what is seen to the actions
+        self.program = 0.0  # the program over skills
+        self.host = 0.0  # everything else: rewards and what is counted
+        self.bytes = 0
+
+    @contextmanager
+    def of(self, what: str) -> Iterator[None]:
+        """Counts what is done inside towards `what`."""
+        began = time.perf_counter()
+        yield
+        setattr(self, what, getattr(self, what) + time.perf_counter() - began)
+
+
+def summary(all_seconds: Sequence[Seconds], steps: int) -> dict[str, float]:
+    """By environment step: microseconds of one actor, were it to play all, by `Seconds`' names; and bytes."""
+    total = {name: sum(getattr(one, name) for one in all_seconds) for name in vars(Seconds())}
+    each = 1e6 / max(steps, 1)
+    times = {f"{name}_us": round(value * each, 2) for name, value in total.items() if name != "bytes"}
+    return times | {"bytes_per_step": round(total["bytes"] / max(steps, 1), 1)}
