@@ -49,8 +49,9 @@ class Options:
             start[self.switched] = state[name][self.switched]
 
     def snapshot(self) -> dict[str, Any]:
-        """Everything but the program's host, which has a `dump` of its own."""
-        return {"running": self.running, "switched": self.switched, "start": self._start}
+        """A copy of everything but the program's host, which has a `dump` of its own."""
+        start = {name: value.copy() for name, value in self._start.items()}
+        return {"running": self.running.copy(), "switched": self.switched.copy(), "start": start}
 
     def restore(self, snapshot: dict[str, Any]) -> None:
         self.running, self.switched = np.array(snapshot["running"]), np.array(snapshot["switched"])
