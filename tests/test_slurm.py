@@ -1,4 +1,4 @@
-"""Jobs of a cluster, on submitit's stand-in for one: real processes of this machine."""
+"""Jobs of a cluster that cannot be; one that can is in `learning/test_train.py`."""
 
 import shlex
 from pathlib import Path
@@ -8,16 +8,6 @@ from small_learning import CONFIG, config
 
 from maestromotif.errors import UserError
 from maestromotif.slurm import submit
-
-
-def test_two_tasks_of_a_job_train_one_policy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("JAX_NUMPY_RANK_PROMOTION", "allow")
-    overrides = ("learning.machines=2", "nethack.games=4", "learning.steps=256", "run.name=queued")
-    job = submit(config(tmp_path, *overrides), "train", "small.yaml", overrides, here=True)
-    job.results()
-    assert (tmp_path / "runs/queued/train/policy.msgpack").exists()
-    assert (tmp_path / "runs/queued/.slurm").is_dir()
 
 
 def test_only_training_runs_on_several_machines(tmp_path: Path) -> None:

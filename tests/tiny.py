@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -53,12 +54,24 @@ def write_config(
     return path
 
 
+def environment(**further: str) -> dict[str, str]:
+    """Of processes that tests start: what one of them has compiled the others need not compile again."""
+    compiled = Path(tempfile.gettempdir()) / f"maestromotif-tests-{os.getuid()}" / "compiled"
+    return {
+        **os.environ,
+        "JAX_COMPILATION_CACHE_DIR": str(compiled),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_NUMPY_RANK_PROMOTION": "allow",
+        **further,
+    }
+
+
 def start(verb: str, config: Path, *overrides: str) -> subprocess.Popen[str]:
     """The command line as a user starts it, in a process group of its own."""
     return subprocess.Popen(
         [sys.executable, "-m", "maestromotif", verb, str(config), *overrides],
         cwd=ROOT,
-        env=os.environ | {"JAX_NUMPY_RANK_PROMOTION": "allow"},
+        env=environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

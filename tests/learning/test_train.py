@@ -3,7 +3,6 @@
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -13,6 +12,7 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
+import tiny
 from small_learning import CONFIG, ROOT, config
 
 from maestromotif.errors import UserError
@@ -22,26 +22,17 @@ from maestromotif.learning.learner import Learner
 from maestromotif.learning.network import build
 from maestromotif.nethack.seeds import episode_seeds
 from maestromotif.settings import NetworkSettings
+from maestromotif.slurm import submit
 from maestromotif.store import Work
 
 
-def start(
-    folder: Path, *overrides: str, devices: int = 1, options: tuple[str, ...] = ()
-) -> subprocess.Popen[str]:
+def start(folder: Path, *overrides: str, devices: int = 1) -> subprocess.Popen[str]:
     """`maestromotif train` as a user starts it."""
     (folder / "small.yaml").write_text(CONFIG)
-    environment = {
-        "JAX_NUM_CPU_DEVICES": str(devices),
-        "JAX_NUMPY_RANK_PROMOTION": "allow",
-        # What one of these runs has compiled the others need not compile again.
-        "JAX_COMPILATION_CACHE_DIR": str(folder.parent / "compiled"),
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-        "PYTHONPATH": str(ROOT),
-    }
     return subprocess.Popen(
-        [sys.executable, "-m", "maestromotif", "train", "small.yaml", *overrides, *options],
+        [sys.executable, "-m", "maestromotif", "train", "small.yaml", *overrides],
         cwd=folder,
-        env=os.environ | environment,
+        env=tiny.environment(JAX_NUM_CPU_DEVICES=str(devices), PYTHONPATH=str(ROOT)),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -59,42 +50,40 @@ def policy(folder: Path) -> bytes:
     return (folder / "runs/quickstart/train/policy.msgpack").read_bytes()
 
 
-@pytest.mark.parametrize("lag", [0, 2])
-def test_killed_and_taken_up_again_it_comes_to_the_same_parameters(lag: int, tmp_path: Path) -> None:
+def test_killed_and_taken_up_again_it_comes_to_the_same_parameters(tmp_path: Path) -> None:
+    """With older versions of the parameters in the checkpoint, and two actors."""
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     whole.mkdir()
     broken.mkdir()
-    setting = f"learning.lag={lag}"
-    finish(start(whole, setting))
-    process = start(broken, setting)
+    settings = ("learning.lag=2", "learning.actors=2")
+    finish(start(whole, *settings))
+    process = start(broken, *settings)
     while process.poll() is None and not list(
         broken.glob("runs/*/.work/*/.scratch/checkpoints/*/0-of-1.msgpack")
     ):
         time.sleep(0.01)
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
-    output = finish(start(broken, setting))
+    output = finish(start(broken, *settings))
     assert "going on from step" in output, output
     assert policy(broken) == policy(whole)
     for folder in (whole, broken):
         assert len((folder / "runs/quickstart/train/curve.jsonl").read_text().splitlines()) == 4
 
 
-def test_two_processes_learn_what_two_devices_of_one_learn(tmp_path: Path) -> None:
+def test_two_processes_of_a_job_learn_what_two_devices_of_one_process_learn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A job of submitit's stand-in for a cluster: real processes of this machine."""
     one, two = tmp_path / "one", tmp_path / "two"
     one.mkdir()
     two.mkdir()
     finish(start(one, "learning.devices=2", "learning.actors=2", devices=2))
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    monkeypatch.chdir(two)
+    for name, value in tiny.environment().items():
+        monkeypatch.setenv(name, value)
     halves = ("learning.machines=2", "nethack.games=4")
-    processes = [
-        start(two, *halves, options=("--coordinator", f"127.0.0.1:{port}", "--process", str(number)))
-        for number in range(2)
-    ]
-    for process in processes:
-        finish(process)
+    submit(config(two, *halves), "train", "small.yaml", halves, here=True).results()
     network = build(NetworkSettings(hidden=16), 3)
     a, b = (
         train.load_policy(folder / "runs/quickstart/train/policy.msgpack", network, 0)
