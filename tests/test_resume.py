@@ -81,7 +81,7 @@ def test_training_goes_on_from_its_checkpoint(unbroken: Path, tmp_path: Path) ->
     process = tiny.start("train", config)
     checkpoint = None
     while checkpoint is None and process.poll() is None:
-        checkpoint = next((run / ".work").glob("train-*/.scratch/checkpoint.msgpack"), None)
+        checkpoint = next((run / ".work").glob("train-*/.scratch/checkpoints/*/0-of-1.msgpack"), None)
         time.sleep(0.02)
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()

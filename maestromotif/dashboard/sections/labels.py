@@ -103,19 +103,15 @@ def _curation(config: Config, found: Evidence) -> dict[str, Any] | None:
         return None
     skills = found.curation["skills"]
     colours = {name: svg.colour(index) for index, name in enumerate(config.skills)}
-    curves = {
-        of: [
-            svg.Series(
-                name,
-                [point["kept"] for point in row["curve"] if point[of]],
-                [point[of]["share"] for point in row["curve"] if point[of]],
-                colours[name],
-            )
-            for name, row in skills.items()
-            if any(point[of] for point in row["curve"])
-        ]
-        for of in ("reproduced", "oracle")
-    }
+    curves = {}
+    for of in ("reproduced", "oracle"):
+        curves[of] = []
+        for name, row in skills.items():
+            # Of few labels none may be left that could be compared.
+            told = [point for point in row["curve"] if point[of] and point[of]["share"] is not None]
+            if told:
+                kept, shares = [point["kept"] for point in told], [point[of]["share"] for point in told]
+                curves[of].append(svg.Series(name, kept, shares, colours[name]))
     return {
         "again": found.curation["again"],
         "oracle": oracle.NAME,
