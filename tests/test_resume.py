@@ -54,10 +54,9 @@ def test_killed_in_every_stage_and_started_again_it_ends_with_the_same_artefacts
     killed = []
     for stage in NAMES:
         lasted = manifest(unbroken, stage)["seconds"]
-        # The first kill comes early, because a machine that was busy before may be quick now.
-        for latest in (0.1, 0.6):
-            if kill_in(stage, config, run, dice.uniform(0, latest * lasted)):
-                killed.append(stage)
+        # Rather early, because a machine that was busy before may be quick now.
+        if kill_in(stage, config, run, dice.uniform(0, 0.3 * lasted)):
+            killed.append(stage)
     tiny.run("run", config)
     assert {"collect", "annotate", "train", "evaluate"} <= set(killed), killed
     for stage in NAMES:
@@ -71,21 +70,3 @@ def test_what_is_done_is_not_done_again(unbroken: Path) -> None:
     output = tiny.run("run", config)
     assert output.count("done already") == len(NAMES)
     assert before == {stage: (unbroken / stage / "manifest.json").stat().st_mtime_ns for stage in NAMES}
-
-
-def test_training_goes_on_from_its_checkpoint(unbroken: Path, tmp_path: Path) -> None:
-    """Not from the beginning: what is trained after the kill is less than the whole."""
-    config, run = tiny.write_config(tmp_path), tmp_path / "runs" / "tiny"
-    for stage in ("collect", "annotate", "curate", "distil"):
-        tiny.run(stage, config)
-    process = tiny.start("train", config)
-    checkpoint = None
-    while checkpoint is None and process.poll() is None:
-        checkpoint = next((run / ".work").glob("train-*/.scratch/checkpoints/*/0-of-1.msgpack"), None)
-        time.sleep(0.02)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
-    assert checkpoint is not None
-    output = tiny.run("train", config)
-    assert "going on from step" in output, output
-    assert manifest(run, "train")["outputs"] == manifest(unbroken, "train")["outputs"]

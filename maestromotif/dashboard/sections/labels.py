@@ -103,7 +103,7 @@ def _curation(config: Config, found: Evidence) -> dict[str, Any] | None:
         return None
     skills = found.curation["skills"]
     colours = {name: svg.colour(index) for index, name in enumerate(config.skills)}
-    curves = {}
+    curves: dict[str, list[svg.Series]] = {}
     for of in ("reproduced", "oracle"):
         curves[of] = []
         for name, row in skills.items():
