@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from maestromotif import pipeline
-from maestromotif.pipeline import Stage, file_contents
 from maestromotif.settings import Config
+from maestromotif.stages import Stage, file_contents
 from maestromotif.store import Artefact, Work
 
 CHUNKS = 12

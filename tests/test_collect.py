@@ -20,6 +20,7 @@ from maestromotif.nethack.pool import GamePool
 from maestromotif.preferences import collect, dataset
 from maestromotif.preferences.statistic import NUMBERS
 from maestromotif.settings import CollectSettings, Config, NethackSettings, RunSettings, TaskSettings
+from maestromotif.stages import STAGES
 from maestromotif.store import Work
 
 SHIPPED = Path(nle.__file__).parent / "tests"  # recordings that come with the nle wheel
@@ -193,7 +194,7 @@ def test_what_does_not_exist_is_said_before_anything_is_played(tmp_path: Path) -
 
 def test_other_recordings_are_another_collection(recorded: Path) -> None:
     """The key of the stage depends on what is in the folder, not on where it lies."""
-    (stage,) = (stage for stage in pipeline.STAGES if stage.name == "collect")
+    (stage,) = (stage for stage in STAGES if stage.name == "collect")
 
     def key(folder: Path) -> str:
         return pipeline.key_of(pipeline.identity(config(recordings=str(folder)), stage, {}))

@@ -15,6 +15,7 @@ import small_stages
 from test_store import on_small_disk
 
 from maestromotif import cli, pipeline
+from maestromotif import stages as ours
 from maestromotif.config import load
 from maestromotif.errors import UserError
 from maestromotif.settings import Config
@@ -119,10 +120,8 @@ def test_how_fast_and_where_is_no_change(run: Callable[..., list[str]], setting:
 def test_a_stage_beside_the_path_is_run_if_the_config_asks_for_it(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    beside = pipeline.Stage(
-        "soup", "small_stages:total", ("draw",), ("distil",), lambda config: {}, beside=True
-    )
-    page = pipeline.Stage("page", "small_stages:page", ("draw", "total", "soup"), (), lambda config: {})
+    beside = ours.Stage("soup", "small_stages:total", ("draw",), ("distil",), lambda config: {}, beside=True)
+    page = ours.Stage("page", "small_stages:page", ("draw", "total", "soup"), (), lambda config: {})
     stages = (*STAGES[:2], beside, page)
 
     def run(*overrides: str, until: str | None = None) -> list[str]:
@@ -267,12 +266,12 @@ def test_a_full_disk_ends_a_run_with_words_and_more_space_lets_it_go_on(tmp_path
 
 
 def test_the_verbs_are_the_stages() -> None:
-    assert list(cli.STAGE_VERBS) == [stage.name for stage in pipeline.STAGES]
+    assert list(cli.STAGE_VERBS) == [stage.name for stage in ours.STAGES]
 
 
-@pytest.mark.parametrize("stage", pipeline.STAGES, ids=lambda stage: stage.name)
-def test_every_stage_is_there_and_comes_after_its_inputs(stage: pipeline.Stage) -> None:
-    names = [other.name for other in pipeline.STAGES]
+@pytest.mark.parametrize("stage", ours.STAGES, ids=lambda stage: stage.name)
+def test_every_stage_is_there_and_comes_after_its_inputs(stage: ours.Stage) -> None:
+    names = [other.name for other in ours.STAGES]
     assert all(names.index(name) < names.index(stage.name) for name in stage.inputs)
     assert callable(stage.load())
 
@@ -281,9 +280,7 @@ def test_every_setting_is_in_the_key_of_a_stage_or_is_known_not_to_matter() -> N
     os.chdir(Path(__file__).parent.parent)
     config = load("configs/quickstart.yaml")
     everywhere = set(pipeline._picked(config, tuple(Config.model_fields)))
-    before_report = {
-        key for stage in pipeline.STAGES[:-1] for key in pipeline._picked(config, stage.settings)
-    }
+    before_report = {key for stage in ours.STAGES[:-1] for key in pipeline._picked(config, stage.settings)}
     only_shown = {key for key in everywhere - before_report if not key.startswith("dashboard.")}
     assert only_shown == {"skills_folder"}  # the texts in it count by their content
 
@@ -292,7 +289,7 @@ def test_finished_rewards_stand_in_for_the_stages_that_make_them() -> None:
     os.chdir(Path(__file__).parent.parent)
     config = load("configs/quickstart.yaml")
     other = load("configs/quickstart.yaml", ["reward.path=rewards"])
-    by_name = {stage.name: stage for stage in pipeline.STAGES}
+    by_name = {stage.name: stage for stage in ours.STAGES}
     assert pipeline._inputs(config, by_name["train"]) == ["distil"]
     assert pipeline._inputs(other, by_name["train"]) == []
     assert pipeline._inputs(other, by_name["report"]) == ["train", "compose", "evaluate"]

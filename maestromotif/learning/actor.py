@@ -72,6 +72,11 @@ class Actor:
     def __exit__(self, *_: object) -> None:
         self._thread.shutdown(cancel_futures=True)
 
+    @property
+    def lost(self) -> int:
+        """Episodes lost with a dead worker."""
+        return self._pool.lost
+
     def begin(self) -> None:
         """Start all games' first episodes."""
         self._pool.reset()

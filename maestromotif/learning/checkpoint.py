@@ -17,8 +17,6 @@ from flax import serialization
 from maestromotif.errors import UserError
 from maestromotif.store import writing
 
-FORMAT = 1
-
 
 class Checkpoints:
     """Those of one process; a context manager, which waits for what is being written.
@@ -33,18 +31,8 @@ class Checkpoints:
         self._writing: Future[None] | None = None
 
     def latest(self) -> int | None:
-        """Updates after which the newest checkpoint was written; None where there is none.
-
-        Raises UserError for checkpoints of another number of processes.
-        """
+        """Updates after which the newest checkpoint was written; None where there is none."""
         found = self._whole()
-        if not found and (others := sorted(self._folder.glob("*/0-of-*.msgpack"))):
-            made_by = others[-1].stem.rpartition("-")[2]
-            if made_by != str(self._processes):
-                raise UserError(
-                    f"{others[-1]}: was made by {made_by} processes, this is a run of {self._processes}; set "
-                    f"learning.machines={made_by}, or remove {self._folder} to begin anew"
-                )
         return found[-1] if found else None
 
     def file(self, updates: int) -> Path:
@@ -78,7 +66,7 @@ class Checkpoints:
         self._writer.shutdown()
 
     def _write(self, updates: int, common: dict[str, Any], own: dict[str, Any]) -> None:
-        state = {"format": FORMAT, "own": own, "common": common if self._process == 0 else {}}
+        state = {"own": own, "common": common if self._process == 0 else {}}
         with writing(self._path(updates, self._process)) as file:
             file.write(serialization.msgpack_serialize(state))
         if self._process == 0:
@@ -100,11 +88,9 @@ class Checkpoints:
 def _read(path: Path) -> dict[str, Any]:
     try:
         state: dict[str, Any] = serialization.msgpack_restore(path.read_bytes())
-        if state["format"] != FORMAT:
-            raise ValueError
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, TypeError) as error:
         raise UserError(
-            f"{path}: is no checkpoint that this version can read ({error or 'another format'}); remove "
-            f"{path.parent} to go on from the one before"
+            f"{path}: cannot be read as a checkpoint: {error}; remove {path.parent} to go on from the one "
+            "before"
         ) from error
     return state

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from maestromotif.learning.happened import EPISODE_COUNTS, Happened, nothing_happened
+from maestromotif.learning.happened import EPISODE_COUNTS, Happened, nothing_happened, total
 from maestromotif.nethack.events import EVENTS
 
 Row = dict[str, int | float]
@@ -24,7 +24,7 @@ class Curve:
         self._figures: list[dict[str, float]] = []
 
     def add(self, happened: Happened) -> None:
-        self._happened = self._happened + happened
+        self._happened = total([self._happened, happened])
 
     def learnt(self, figures: dict[str, float]) -> None:
         """Means of one update's losses and their like."""
@@ -38,12 +38,12 @@ class Curve:
             "episodes": int(counts["episodes"]),
             "deaths": int(counts["deaths"]),
         }
-        total = max(happened.steps.sum(), 1)
+        all_steps = max(happened.steps.sum(), 1)
         for k, name in enumerate(self._skills):
             calls, steps = max(happened.calls[k], 1), happened.steps[k]
             row[f"skill/{name}/reward_per_call"] = happened.reward[k] / calls
             row[f"skill/{name}/reward_per_1k_steps"] = 1000 * happened.reward[k] / max(steps, 1)
-            row[f"skill/{name}/time_share"] = steps / total
+            row[f"skill/{name}/time_share"] = steps / all_steps
             row[f"skill/{name}/mean_duration"] = steps / calls
             for event, times in zip(EVENTS, happened.events[k], strict=True):
                 if times:
@@ -53,9 +53,7 @@ class Curve:
             row["depth/at_least_2"] = counts["at_least_2"] / counts["episodes"]
         for name in self._figures[0]:
             row[f"loss/{name}"] = float(np.mean([figures[name] for figures in self._figures]))
-        row = {
-            name: round(float(value), 6) if name != "env_step" else env_step for name, value in row.items()
-        }
+        row = {name: one if isinstance(one, int) else round(float(one), 6) for name, one in row.items()}
         self.rows.append(row)
         self._happened, self._figures = nothing_happened(len(self._skills)), []
         return row

@@ -1,7 +1,7 @@
 """What happened in rollouts, and where the time of those who played them went."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -15,7 +15,7 @@ EPISODE_COUNTS = ("episodes", "deaths", "deepest", "at_least_2")
 
 
 class Happened(NamedTuple):
-    """What happened in a rollout, summed over steps and games."""
+    """What happened in rollouts, summed over steps and games."""
 
     steps: np.ndarray  # float64 [K], environment steps of each skill
     calls: np.ndarray  # float64 [K], how many calls of it ended
@@ -23,13 +23,15 @@ class Happened(NamedTuple):
     events: np.ndarray  # float64 [K, E], how often each event happened while the skill acted
     episodes: np.ndarray  # float64 [4], EPISODE_COUNTS
 
-    def __add__(self, other: "Happened") -> "Happened":  # type: ignore[override]
-        return Happened(*(mine + theirs for mine, theirs in zip(self, other, strict=True)))
-
 
 def nothing_happened(skills: int) -> Happened:
     steps, calls, reward = np.zeros((3, skills))
     return Happened(steps, calls, reward, np.zeros((skills, len(EVENTS))), np.zeros(len(EPISODE_COUNTS)))
+
+
+def total(parts: Iterable[Happened]) -> Happened:
+    """The sum of at least one."""
+    return Happened(*(np.sum(arrays, axis=0) for arrays in zip(*parts, strict=True)))
 
 
 class Seconds:
@@ -52,7 +54,6 @@ class Seconds:
 
 def summary(all_seconds: Sequence[Seconds], steps: int) -> dict[str, float]:
     """By environment step: microseconds of one actor, were it to play all, by `Seconds`' names; and bytes."""
-    total = {name: sum(getattr(one, name) for one in all_seconds) for name in vars(Seconds())}
-    each = 1e6 / max(steps, 1)
-    times = {f"{name}_us": round(value * each, 2) for name, value in total.items() if name != "bytes"}
-    return times | {"bytes_per_step": round(total["bytes"] / max(steps, 1), 1)}
+    each = {name: sum(vars(one)[name] for one in all_seconds) / max(steps, 1) for name in vars(Seconds())}
+    times = {f"{name}_us": round(1e6 * value, 2) for name, value in each.items() if name != "bytes"}
+    return times | {"bytes_per_step": round(each["bytes"], 1)}

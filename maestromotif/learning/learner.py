@@ -34,9 +34,10 @@ class Learnt(NamedTuple):
     scale: ReturnScale
 
 
-_EVERYWHERE = P()
-_BY_GAME = P(None, AXIS)
-_LEARNT = Learnt(_EVERYWHERE, _EVERYWHERE, ReturnScale(_BY_GAME, _EVERYWHERE, _EVERYWHERE))  # type: ignore[arg-type]
+# Where arrays lie on the mesh, and the parts of `Learnt`.
+_EVERYWHERE: Any = P()
+_BY_GAME: Any = P(None, AXIS)
+_LEARNT = Learnt(_EVERYWHERE, _EVERYWHERE, ReturnScale(_BY_GAME, _EVERYWHERE, _EVERYWHERE))
 
 
 class Learner:
@@ -46,10 +47,10 @@ class Learner:
         self, network: ActorCritic, settings: LearningSettings, games: int, devices: Sequence[jax.Device]
     ) -> None:
         self._network, self._settings, self._games = network, settings, games
-        self.mesh = jax.sharding.Mesh(np.array(devices), (AXIS,))
+        self._mesh = jax.sharding.Mesh(np.array(devices), (AXIS,))
         self._optimizer = ppo.make_optimizer(settings)
         self._here = [device for device in devices if device.process_index == jax.process_index()]
-        over = partial(jax.shard_map, mesh=self.mesh, check_vma=False)
+        over = partial(jax.shard_map, mesh=self._mesh, check_vma=False)
         self._targets = jax.jit(
             over(
                 self._prepare,
@@ -76,14 +77,11 @@ class Learner:
                 params, self._optimizer.init(params), fresh_scale(self._games, self._network.skills)
             )
 
-        made: Learnt = jax.jit(make, out_shardings=self.shardings())()
-        return made
-
-    def shardings(self) -> Any:
-        """Where the parts of `Learnt` lie, as a prefix of its tree."""
-        return jax.tree.map(
-            lambda spec: NamedSharding(self.mesh, spec), _LEARNT, is_leaf=lambda x: isinstance(x, P)
+        places = jax.tree.map(
+            lambda spec: NamedSharding(self._mesh, spec), _LEARNT, is_leaf=lambda x: isinstance(x, P)
         )
+        made: Learnt = jax.jit(make, out_shardings=places)()
+        return made
 
     def everywhere(self, tree: Any) -> Any:
         """Host arrays, the same in all processes, as arrays of which every device has a copy."""
@@ -91,7 +89,7 @@ class Learner:
 
     def by_game(self, array: np.ndarray) -> jax.Array:
         """The games [1, n, ...] of this process as a part of the array of all games."""
-        spread: jax.Array = self._spread(array, _BY_GAME, self.mesh.devices.size // len(self._here))
+        spread: jax.Array = self._spread(array, _BY_GAME, self._mesh.devices.size // len(self._here))
         return spread
 
     def _spread(self, tree: Any, spec: P, processes: int) -> Any:
@@ -99,7 +97,7 @@ class Learner:
             local = np.asarray(leaf)
             shape = local.shape if processes == 1 else (1, local.shape[1] * processes, *local.shape[2:])
             made: jax.Array = jax.make_array_from_process_local_data(
-                NamedSharding(self.mesh, spec), local, shape
+                NamedSharding(self._mesh, spec), local, shape
             )
             return made
 
@@ -145,8 +143,8 @@ class Learner:
     def _gather(self, parts: Sequence[Batch]) -> tuple[Batch, ...]:
         """The parts as arrays over the mesh: the n-th part of every device is one of them."""
         each = len(parts) // len(self._here)
-        sharding = NamedSharding(self.mesh, _BY_GAME)
-        devices = self.mesh.devices.size
+        sharding = NamedSharding(self._mesh, _BY_GAME)
+        devices = self._mesh.devices.size
 
         def join(*leaves: jax.Array) -> jax.Array:
             rows, games, *rest = leaves[0].shape

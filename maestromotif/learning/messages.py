@@ -45,9 +45,6 @@ class MessageTable:
         self.texts: list[bytes] = []
         self.words = np.zeros((1024, WORDS), np.uint16)
 
-    def __len__(self) -> int:
-        return len(self.texts)
-
     def number(self, text: bytes) -> int:
         """The number of one message."""
         row = np.zeros((1, MESSAGE_BYTES), np.uint8)

@@ -126,9 +126,9 @@ def _patches(image_nhwc: Array) -> Array:
 class Fovea(nn.Module):
     """Single squares near by, cells of 3 x 3 squares around them, cells of 9 x 9 around those.
 
-    Windows of 9 x 9 are read in patches of 3 x 3 that do not overlap, each by one matmul: on a CPU that is an
-    order of magnitude cheaper than convolutions, and the patch in the middle is the hero and what she could
-    reach in one step.
+    Windows of 9 x 9 are read in patches of 3 x 3 that do not overlap, by one matmul for all: XLA has no fast
+    gradient of small convolutions on a CPU. The patch in the middle is the hero and what she could reach in
+    one step.
     """
 
     hidden: int
@@ -178,7 +178,7 @@ class Published(nn.Module):
     """The published network, but for the pictures: 12 x 12 squares are embedded, not drawn in 72 x 72 pixels.
 
     Three convolutions of 32, 64 and 128 channels and 512 units; four layers of 128 for the statistics; six
-    convolutions of 64 channels over the message's characters (paper's code, as read in its configuration).
+    convolutions of 64 channels over the message's characters (sizes of the published code).
     """
 
     hidden: int

@@ -12,9 +12,9 @@ import logging
 import math
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,7 +25,7 @@ from jax.experimental import multihost_utils
 
 from maestromotif.composing.sandbox import ProgramHost
 from maestromotif.errors import UserError
-from maestromotif.learning.acting import make_acting
+from maestromotif.learning.acting import Acting, make_acting
 from maestromotif.learning.actor import Actor, Played
 from maestromotif.learning.checkpoint import Checkpoints
 from maestromotif.learning.curve import Curve
@@ -37,19 +37,18 @@ from maestromotif.learning.return_scale import ReturnScale
 from maestromotif.learning.reward import RewardFunction
 from maestromotif.nethack.pool import open_pool
 from maestromotif.progress import Progress
-from maestromotif.rewards.model import load_rewards
+from maestromotif.rewards.model import RewardModels, load_rewards
 from maestromotif.settings import Config, LearningSettings
 from maestromotif.skill import load_all
 from maestromotif.store import Artefact, Work
 
 log = logging.getLogger("maestromotif")
 
-POLICY, CURVE = "policy.msgpack", "curve.jsonl"
 _CHECKPOINTS = ".scratch/checkpoints"
 _OFFENDING = ".scratch/offending-batch"
 
 
-class _Schedule(NamedTuple):
+class Schedule(NamedTuple):
     """Numbers of updates."""
 
     steps: int  # environment steps an update learns from, all machines together
@@ -64,12 +63,12 @@ class _Schedule(NamedTuple):
         return update % self.a_checkpoint == 0 and update < self.updates
 
 
-def schedule(settings: LearningSettings, games: int) -> _Schedule:
+def schedule(settings: LearningSettings, games: int) -> Schedule:
     """games: of all machines together."""
     steps = games * settings.rollout
     a_row = max(1, settings.curve_steps // steps)
     a_checkpoint = a_row * max(1, settings.checkpoint_steps // (steps * a_row))
-    return _Schedule(steps, -(-settings.steps // steps), a_row, a_checkpoint)
+    return Schedule(steps, -(-settings.steps // steps), a_row, a_checkpoint)
 
 
 def load_policy(path: Path, network: ActorCritic, seed: int) -> Params:
@@ -93,9 +92,11 @@ def devices_of(settings: LearningSettings, games: int) -> list[jax.Device]:
         raise UserError(
             f"learning.actors: {settings.actors} is no multiple of learning.devices, {settings.devices}"
         )
-    for key, number in (("actors", settings.actors), ("devices", settings.devices * settings.minibatches)):
+    for what, number in (
+        ("learning.actors", settings.actors),
+        ("learning.devices x learning.minibatches", settings.devices * settings.minibatches),
+    ):
         if games % number:
-            what = "learning.actors" if key == "actors" else "learning.devices x learning.minibatches"
             raise UserError(f"nethack.games: {games} games cannot be divided evenly by {what}, {number}")
     return here[: settings.devices]
 
@@ -124,9 +125,8 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, An
     learner = Learner(network, settings, games * settings.machines, _all_devices(settings))
     learnt = learner.fresh(config.run.seed)
     curve = Curve(config.skills, together)
-    size = games // settings.actors  # of an actor
-    acting = make_acting(network, size, settings.rollout)
-    acting_key, learning_key = (jax.random.key(config.run.seed + n) for n in (1, 2))
+    acting = make_acting(network, games // settings.actors, settings.rollout)
+    learning_key = jax.random.key(config.run.seed + 2)
 
     with ExitStack() as stack:
         saver = stack.enter_context(
@@ -134,22 +134,11 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, An
         )
         done = saver.latest() or 0
         common, own = saver.load(done) if done else ({}, {})
-        pools, actors = [], []
         places = [n * settings.devices // settings.actors for n in range(settings.actors)]  # actors' devices
-        for part, place in enumerate(places):
-            first = process * games + part * size
-            pool = stack.enter_context(
-                open_pool(
-                    config, "train", size, config.nethack.max_steps, config.nethack.levels, first_game=first
-                )
-            )
-            dump = own["actors"][part]["program"] if done else None
-            host = stack.enter_context(_host_of(config, size, first, dump))
-            reward = RewardFunction(models.score, thresholds, config.reward, size)
-            key = jax.random.fold_in(acting_key, process * settings.actors + part)
-            actor = Actor(pool, host, reward, network, acting, settings.rollout, devices[place], key)
-            actors.append(stack.enter_context(actor))
-            pools.append(pool)
+        actors = [
+            stack.enter_context(_actor(config, number, devices[place], network, acting, models, dump))
+            for number, (place, dump) in enumerate(zip(places, _programs(own, settings), strict=True))
+        ]
         versions: deque[Params] = deque(maxlen=settings.lag + 1)  # after the last updates, oldest first
         if done:
             log.info("train: going on from step %d; bringing the games back", done * plan.steps)
@@ -207,11 +196,11 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, An
                             "actors": [one.snapshot for one in played],
                         },
                     )
-        lost = sum(pool.lost for pool in pools)
+        lost = sum(actor.lost for actor in actors)
         seconds = time.perf_counter() - began
     if process == 0:
-        work.write_bytes(POLICY, serialization.to_bytes(_host(learnt.params)))
-        work.write_text(CURVE, "".join(json.dumps(row, sort_keys=True) + "\n" for row in curve.rows))
+        work.write_bytes("policy.msgpack", serialization.to_bytes(_host(learnt.params)))
+        work.write_text("curve.jsonl", "".join(json.dumps(row, sort_keys=True) + "\n" for row in curve.rows))
     steps_here = (plan.updates - done) * games * settings.rollout
     return {
         "steps": plan.updates * plan.steps,
@@ -236,14 +225,39 @@ def _all_devices(settings: LearningSettings) -> list[jax.Device]:
     return [device for devices in by_process for device in devices[: settings.devices]]
 
 
-def _host_of(config: Config, games: int, first_game: int, dump: bytes | None) -> ProgramHost:
-    """A host of the training program for some of the games; as it was dumped, if it was."""
-    skills = load_all(config.skills_folder, config.skills)
-    path = Path(config.compose.training)
-    source = path.read_text()
-    if dump is not None:
-        return ProgramHost.load(dump, source, skills, str(path))
-    return ProgramHost(source, skills, games, config.run.seed, str(path), first_game=first_game)
+def _programs(own: dict[str, Any], settings: LearningSettings) -> list[bytes | None]:
+    """The actors' programs as they were saved; None where there is no checkpoint."""
+    return [one["program"] for one in own["actors"]] if own else [None] * settings.actors
+
+
+@contextmanager
+def _actor(
+    config: Config,
+    number: int,
+    device: jax.Device,
+    network: ActorCritic,
+    acting: Acting,
+    models: RewardModels,
+    dump: bytes | None,
+) -> Iterator[Actor]:
+    """The n-th actor of this process, with games of its own and their program, as it was dumped if it was."""
+    settings, process = config.learning, jax.process_index()
+    games = config.nethack.games // settings.actors
+    first = process * config.nethack.games + number * games
+    path, skills = Path(config.compose.training), load_all(config.skills_folder, config.skills)
+    source, seed = path.read_text(), config.run.seed
+    reward = RewardFunction(models.score, models.thresholds(config.reward), config.reward, games)
+    key = jax.random.fold_in(jax.random.key(seed + 1), process * settings.actors + number)
+    with (
+        open_pool(
+            config, "train", games, config.nethack.max_steps, config.nethack.levels, first_game=first
+        ) as pool,
+        ProgramHost.load(dump, source, skills, str(path))
+        if dump is not None
+        else ProgramHost(source, skills, games, seed, str(path), first_game=first) as host,
+        Actor(pool, host, reward, network, acting, settings.rollout, device, key) as actor,
+    ):
+        yield actor
 
 
 def _host(tree: Any) -> Any:
@@ -282,7 +296,7 @@ def _fitting(path: Path, blank: Any, state: Any) -> Any:
 
 
 def _check(
-    figures: Mapping[str, float], batch: Batch, number: int, plan: _Schedule, work: Work, saver: Checkpoints
+    figures: Mapping[str, float], batch: Batch, number: int, plan: Schedule, work: Work, saver: Checkpoints
 ) -> None:
     """Raises UserError when learning has come to numbers that are none; the rollout is written for a look."""
     wrong = [name for name, value in figures.items() if not math.isfinite(value)]

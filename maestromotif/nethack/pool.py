@@ -338,7 +338,6 @@ def open_pool(
     max_steps: int,
     levels: int | None = None,
     arena: str | None = None,
-    parts: int = 1,
     first_game: int = 0,
 ) -> GamePool:
     """A pool of games as the config's section `nethack` describes them."""
@@ -351,7 +350,6 @@ def open_pool(
         settings.workers,
         levels=levels,
         arena=arena,
-        parts=parts,
         first_game=first_game,
         loader=settings.loader,
         character=settings.character,

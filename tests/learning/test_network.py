@@ -11,7 +11,7 @@ from small_learning import SKILLS, Heads, Trunk, fresh, random_block, random_gla
 from maestromotif.learning.acting import fresh_carry, make_acting
 from maestromotif.learning.arrays import Array
 from maestromotif.learning.inputs import Block
-from maestromotif.learning.network import build, pick, step
+from maestromotif.learning.network import FoveaGlance, build, pick, step
 from maestromotif.nethack.keys import NUM_ACTIONS
 from maestromotif.settings import NetworkSettings
 
@@ -58,7 +58,7 @@ def test_windows_lie_around_the_hero_wherever_she_stands(trunk: Trunk) -> None:
         views.chars[0, y, x], views.colors[0, y, x] = ord("@"), 15
         views.blstats[0, :2] = x, y
         glance = network.glance(layout.unpack(block), np.zeros(1, np.int32))
-        window = np.asarray(glance.near if trunk == "fovea" else glance.crop)[0]  # type: ignore[union-attr]
+        window = np.asarray(glance.near if isinstance(glance, FoveaGlance) else glance.crop)[0]
         middle = len(window) // 2
         assert window[middle, middle] == ord("@") * 16 + 15
         inside = np.count_nonzero(window)
@@ -75,7 +75,8 @@ def test_coarse_windows_tell_what_kinds_of_things_lie_in_which_direction() -> No
     views.blstats[0, :2] = 40, 10
     views.chars[0, 10, 50] = ord(">")  # ten squares to the east: three cells of 3, one of 9
     glance = network.glance(layout.unpack(block), np.zeros(1, np.int32))
-    middle, far = np.asarray(glance.middle)[0], np.asarray(glance.far)[0]  # type: ignore[union-attr]
+    assert isinstance(glance, FoveaGlance)
+    middle, far = np.asarray(glance.middle)[0], np.asarray(glance.far)[0]
     assert np.argwhere(middle & 1).tolist() == [[4, 4 + 50 // 3 - 40 // 3]]
     assert np.argwhere(far & 1).tolist() == [[2, 8 + 50 // 9 - 40 // 9]]
 

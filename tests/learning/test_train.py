@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,14 +14,14 @@ import jax
 import numpy as np
 import pytest
 import tiny
-from small_learning import CONFIG, ROOT, config
+from flax import serialization
+from small_learning import CONFIG, ROOT, config, fresh
 
 from maestromotif.errors import UserError
 from maestromotif.learning import ppo, train
 from maestromotif.learning.actor import Actor
 from maestromotif.learning.learner import Learner
 from maestromotif.learning.network import build
-from maestromotif.nethack.seeds import episode_seeds
 from maestromotif.settings import NetworkSettings
 from maestromotif.slurm import submit
 from maestromotif.store import Work
@@ -51,8 +52,8 @@ def policy(folder: Path) -> bytes:
 
 
 def test_killed_and_taken_up_again_it_comes_to_the_same_parameters(tmp_path: Path) -> None:
-    """With older versions of the parameters in the checkpoint, and two actors."""
-    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    """With older versions of the parameters in the checkpoint, and two actors; also on more devices."""
+    whole, broken, moved = tmp_path / "whole", tmp_path / "broken", tmp_path / "moved"
     whole.mkdir()
     broken.mkdir()
     settings = ("learning.lag=2", "learning.actors=2")
@@ -64,10 +65,14 @@ def test_killed_and_taken_up_again_it_comes_to_the_same_parameters(tmp_path: Pat
         time.sleep(0.01)
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
-    output = finish(start(broken, *settings))
-    assert "going on from step" in output, output
+    shutil.copytree(broken, moved)
+    for output in (
+        finish(start(broken, *settings)),
+        finish(start(moved, *settings, "learning.devices=2", devices=2)),
+    ):
+        assert "going on from step" in output, output
     assert policy(broken) == policy(whole)
-    for folder in (whole, broken):
+    for folder in (whole, broken, moved):
         assert len((folder / "runs/quickstart/train/curve.jsonl").read_text().splitlines()) == 4
 
 
@@ -161,18 +166,9 @@ def test_what_cannot_be_is_said_before_a_game_starts(
 
 
 def test_a_policy_of_another_network_or_other_skills_is_refused(tmp_path: Path) -> None:
-    from flax import serialization
-
-    from maestromotif.learning.network import initial_params
-
     path = tmp_path / "policy.msgpack"
-    path.write_bytes(serialization.to_bytes(initial_params(build(NetworkSettings(hidden=16), 2), 0)))
+    path.write_bytes(serialization.to_bytes(fresh()[1]))
     with pytest.raises(UserError, match=r"policy.msgpack: holds another network.*shape.*should have"):
-        train.load_policy(path, build(NetworkSettings(hidden=16), 3), 0)
+        train.load_policy(path, build(NetworkSettings(hidden=16), 2), 0)
     with pytest.raises(UserError, match=r"policy.msgpack: holds another network"):
-        train.load_policy(path, build(NetworkSettings(hidden=16, heads="shared"), 2), 0)
-
-
-def test_processes_play_games_of_their_own() -> None:
-    seeds = {episode_seeds("train", 0, game, 0) for game in range(16)}
-    assert len(seeds) == 16
+        train.load_policy(path, build(NetworkSettings(hidden=16, heads="shared"), 3), 0)

@@ -1,0 +1,220 @@
+"""The stages from words to behaviour: what each reads, and on what its output depends."""
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from maestromotif import skill, store
+from maestromotif.errors import UserError
+from maestromotif.settings import Config
+from maestromotif.store import Artefact, Work
+
+StageFunction = Callable[[Config, dict[str, Artefact], Work], dict[str, Any]]
+Contents = dict[str, str]  # what is read, in words -> SHA-256
+
+
+def game_contents(config: Config) -> Contents:
+    """The file of NetHack's options, if the config names one."""
+    return file_contents("nethack.options", config.nethack.options) if config.nethack.options else {}
+
+
+def collect_contents(config: Config) -> Contents:
+    """The game, and what else is played or read: arenas of one's own, recorded games."""
+    contents = game_contents(config)
+    for name in config.collect.arenas:
+        if name.endswith(".des"):
+            contents |= file_contents("collect.arenas", name)
+    if config.collect.recordings is not None:
+        from maestromotif.preferences import recordings
+
+        contents["recordings"] = recordings.identity(Path(config.collect.recordings))
+    return contents
+
+
+def skill_contents(config: Config) -> Contents:
+    """The skill texts and the programs beside them."""
+    contents = {}
+    for one in skill.load_all(config.skills_folder, config.skills):
+        contents[str(one.path)] = one.digest
+        if one.program is not None:
+            contents[str(one.program_path)] = store.sha256(one.program_path)
+    return contents
+
+
+def model_contents(config: Config) -> Contents:
+    """The skill texts, the language model that judges by them, and the words it is asked in."""
+    from maestromotif.language import backends
+    from maestromotif.preferences import questions
+
+    digest, _ = backends.identity(config.language)
+    model = {f"weights of {config.language.model}": digest, "prompts": questions.prompt_hash()}
+    return skill_contents(config) | model
+
+
+def gold_contents(config: Config) -> Contents:
+    """What `model_contents` names, and the gold sets of the skills that have one."""
+    from maestromotif.preferences import gold
+
+    files = [gold.path_of(config.skills_folder, name) for name in config.skills]
+    return model_contents(config) | {str(path): store.sha256(path) for path in files if path.is_file()}
+
+
+def training_contents(config: Config) -> Contents:
+    """The game, the skills, the training program, and the reward models if the config names some."""
+    contents = (
+        game_contents(config)
+        | skill_contents(config)
+        | file_contents("compose.training", config.compose.training)
+    )
+    if config.reward.path is not None:
+        for name in config.skills:
+            for file in ("params.msgpack", "card.json"):
+                contents |= file_contents("reward.path", str(Path(config.reward.path) / name / file))
+    return contents
+
+
+def program_contents(config: Config) -> Contents:
+    """The skills and both programs over skills."""
+    return (
+        skill_contents(config)
+        | file_contents("compose.training", config.compose.training)
+        | file_contents("task.program", config.task.program)
+    )
+
+
+def file_contents(setting: str, path: str) -> Contents:
+    """One file that a setting names."""
+    try:
+        return {path: store.sha256(Path(path))}
+    except OSError as error:
+        raise UserError(
+            f"{path}: cannot be read: {error.strerror}; {setting} must name a readable file"
+        ) from error
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step of the path. Whatever its output depends on must be named here."""
+
+    name: str
+    function: str  # "package.module:function", imported when the stage runs and not before
+    inputs: tuple[str, ...]
+    settings: tuple[str, ...]  # dotted keys of sections or fields
+    contents: Callable[[Config], Contents]
+    beside: bool = False  # no part of the path: `run` does it if `run.further` names it
+
+    def load(self) -> StageFunction:
+        module, _, name = self.function.partition(":")
+        function: StageFunction = getattr(importlib.import_module(module), name)
+        return function
+
+
+# Stages whose work is done already if the config names a folder of reward models.
+MAKE_REWARDS = ("collect", "annotate", "quality", "curate", "distil", "soup", "gate")
+
+STAGES = (
+    Stage(
+        "collect",
+        "maestromotif.preferences.collect:run",
+        inputs=(),
+        settings=("run", "nethack.games", "nethack.character", "nethack.options", "collect"),
+        contents=collect_contents,
+    ),
+    Stage(
+        "annotate",
+        "maestromotif.preferences.annotate:run",
+        inputs=("collect",),
+        settings=("run", "skills", "language", "annotate"),
+        contents=model_contents,
+    ),
+    Stage(
+        "quality",
+        "maestromotif.preferences.examine:run",
+        inputs=("collect",),
+        settings=("run", "skills", "language", "annotate", "curate.keep_margin"),
+        contents=gold_contents,
+        beside=True,
+    ),
+    Stage(
+        "curate",
+        "maestromotif.rewards.curate:run",
+        inputs=("annotate",),
+        settings=("run", "skills", "language", "annotate", "curate"),
+        contents=model_contents,
+    ),
+    Stage(
+        "distil",
+        "maestromotif.rewards.distil:run",
+        inputs=("collect", "annotate", "curate"),
+        settings=("run", "skills", "annotate", "distil"),
+        contents=skill_contents,
+    ),
+    Stage(
+        "soup",
+        "maestromotif.rewards.soup:run",
+        inputs=("collect", "annotate", "curate", "distil"),
+        settings=("run", "skills", "annotate", "distil", "soup"),
+        contents=skill_contents,
+        beside=True,
+    ),
+    Stage(
+        "gate",  # no input of those behind it: what it lets pass is not trained anew for other thresholds
+        "maestromotif.rewards.gate:run",
+        inputs=("collect", "distil"),
+        settings=("run", "skills", "annotate.changes", "reward", "gate"),
+        contents=skill_contents,
+    ),
+    Stage(
+        "train",
+        "maestromotif.learning.train:run",
+        inputs=("distil",),
+        settings=("run", "skills", "nethack", "annotate.changes", "reward", "learning"),
+        contents=training_contents,
+    ),
+    Stage(
+        "compose",
+        "maestromotif.composing.compose:run",
+        inputs=(),
+        settings=("run", "skills", "compose", "task"),
+        contents=program_contents,
+    ),
+    Stage(
+        "evaluate",
+        "maestromotif.evaluation.evaluate:run",
+        inputs=("distil", "train", "compose"),  # distil: the replay shows the rewards
+        settings=(
+            "run",
+            "skills",
+            "nethack",
+            "annotate.changes",
+            "reward",
+            "learning.network",
+            "task",
+            "evaluate",
+        ),
+        contents=training_contents,
+    ),
+    Stage(
+        "report",
+        "maestromotif.dashboard.report:run",
+        inputs=(
+            "collect",
+            "annotate",
+            "quality",
+            "curate",
+            "distil",
+            "soup",
+            "gate",
+            "train",
+            "compose",
+            "evaluate",
+        ),
+        settings=tuple(Config.model_fields),
+        contents=program_contents,
+    ),
+)
+
+
+BESIDE = tuple(stage.name for stage in STAGES if stage.beside)
