@@ -27,9 +27,10 @@ import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import jax
 import numpy as np
@@ -110,14 +111,14 @@ def measure_ours(config: Config, warm_up: int, seconds: float) -> tuple[dict[str
         played.setdefault(self, []).append(np.array(actions, np.int8))
         step(self, actions)
 
-    train.Learner, train.Actor, GamePool.step = Measured, Watched, noting  # type: ignore[misc, method-assign]
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            train.run(config, {}, Work(Path(folder)))
-    except _OverError:
-        pass
-    finally:
-        train.Learner, train.Actor, GamePool.step = Learner, Actor, step  # type: ignore[misc, method-assign]
+    with (
+        patch.object(train, "Learner", Measured),
+        patch.object(train, "Actor", Watched),
+        patch.object(GamePool, "step", noting),
+        tempfile.TemporaryDirectory() as folder,
+        suppress(_OverError),
+    ):
+        train.run(config, {}, Work(Path(folder)))
     wall, cpu = kept["speed"]
     figures = {"steps_per_second": 1 / wall, "cpu": cpu, "where": kept["where"]}
     return figures, list(played.values()), kept

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from maestromotif.errors import UserError
+from maestromotif.learning.arrays import compilations
 from maestromotif.preferences.annotate import draw_pairs
 from maestromotif.preferences.caption import caption
 from maestromotif.rewards import distil, fit, quality
@@ -344,10 +345,10 @@ def test_scores_do_not_depend_on_the_batch(distilled: tuple[Path, dict[str, Any]
 
 def test_only_powers_of_two_are_compiled(distilled: tuple[Path, dict[str, Any]]) -> None:
     models = load_rewards(distilled[0], SKILLS)
-    before = _score._cache_size()  # type: ignore[attr-defined]
+    before = compilations(_score)
     for size in range(1, 200, 7):
         models.score([b""] * size, np.zeros((size, 4), np.int8))
-    assert _score._cache_size() - before <= 3  # type: ignore[attr-defined]  # 64, 128, 256
+    assert compilations(_score) - before <= 3  # 64, 128, 256
 
 
 def test_changes_that_no_caption_told_do_not_count(distilled: tuple[Path, dict[str, Any]]) -> None:
