@@ -313,7 +313,7 @@ def profile(games: int, steps: int, loader: Any, folder: Path) -> dict[str, floa
         return call
 
     setup = Setup(loader, write_options(folder), folder)
-    plan = worker.Plan(games, "train", 0, CAP, (), None, setup)
+    plan = worker.Plan(games, "train", 0, CAP, (), None, (setup,) * games)
     block = Block(worker.layout(()), games)
     rows = worker._Rows(block, 0, games, plan)
     rows._begin = timed("resets", rows._begin)  # type: ignore[method-assign]

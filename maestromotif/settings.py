@@ -349,6 +349,18 @@ class NetworkSettings(Section):
 class LearningSettings(Section):
     steps: int = Field(1_000_000, ge=1, description="environment steps, all games together")
     rollout: int = Field(32, ge=2, description="steps a game between two updates")
+    arenas: dict[str, Annotated[float, Field(gt=0, le=1)]] = Field(
+        {},
+        description="share of the games whose episodes begin in an arena, by its name or .des file, so that "
+        "rare skills get something to do; as published: none",
+    )
+    balance: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="probability that a call goes to the skill that has acted least of those that may start, "
+        "instead of the training program's choice; as published: 0",
+    )
     lag: int = Field(
         1,
         ge=0,
@@ -395,6 +407,13 @@ class LearningSettings(Section):
     checkpoint_steps: int = Field(200_000, ge=1, description="environment steps between checkpoints")
     checkpoints: int = Field(2, ge=1, description="newest checkpoints that are kept")
     network: NetworkSettings = NetworkSettings()
+
+    @field_validator("arenas")
+    @classmethod
+    def _are_shares(cls, value: dict[str, float]) -> dict[str, float]:
+        if sum(value.values()) > 1 + 1e-9:
+            raise ValueError(f"shares should add up to 1 at most, not to {sum(value.values()):g}")
+        return value
 
 
 class ComposeSettings(Section):

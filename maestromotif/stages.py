@@ -1,7 +1,7 @@
 """The stages from words to behaviour: what each reads, and on what its output depends."""
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,12 +20,25 @@ def game_contents(config: Config) -> Contents:
     return file_contents("nethack.options", config.nethack.options) if config.nethack.options else {}
 
 
+def arena_contents(setting: str, arenas: Iterable[str]) -> Contents:
+    """The files of arenas of one's own."""
+    from maestromotif.nethack import arena
+
+    contents: Contents = {}
+    for name in arenas:
+        try:
+            arena.check(name)
+        except UserError as error:
+            raise UserError(f"{setting}: {error}") from None
+        if name.endswith(".des"):
+            contents |= file_contents(setting, name)
+    return contents
+
+
 def collect_contents(config: Config) -> Contents:
     """The game, and what else is played or read: arenas of one's own, recorded games."""
     contents = game_contents(config)
-    for name in config.collect.arenas:
-        if name.endswith(".des"):
-            contents |= file_contents("collect.arenas", name)
+    contents |= arena_contents("collect.arenas", config.collect.arenas)
     if config.collect.recordings is not None:
         from maestromotif.preferences import recordings
 
@@ -67,6 +80,7 @@ def training_contents(config: Config) -> Contents:
         game_contents(config)
         | skill_contents(config)
         | file_contents("compose.training", config.compose.training)
+        | arena_contents("learning.arenas", config.learning.arenas)
     )
     if config.reward.path is not None:
         for name in config.skills:

@@ -23,7 +23,7 @@ class Play:
         layout = engine_layout((*ENGINE, *SCREEN))
         self.obs = {key: np.zeros((1, *shape), dtype) for key, (shape, dtype) in layout.items()}
         built = arena.build(name, folder / "dungeon")
-        setup = Setup(choose("auto"), write_options(folder), folder, built.hackdir, built.opening)
+        setup = Setup(choose("auto"), write_options(folder), folder, built)
         self.game = setup.open({key: array[0] for key, array in self.obs.items()})
         self.tracker = Tracker(
             np.zeros((1, len(TRACKED)), np.int32),

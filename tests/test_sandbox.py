@@ -282,6 +282,25 @@ def test_snapshot_goes_on_exactly() -> None:
         ProgramHost.load(saved, source + "\n", SKILLS, PATH)
 
 
+def test_balance_gives_calls_to_the_skill_that_acted_least() -> None:
+    always_the_first = PROGRAM.replace("{line}", "return available[0]")
+    steps = []
+    for balance in (0.0, 0.5, 1.0):
+        with ProgramHost(always_the_first, SKILLS, 8, seed=5, balance=balance) as host:
+            played = list(play(host, Dice(8, seed=3), np.full(8, -1, np.int32), 150))
+            chosen = np.concatenate([running for _, (running, _) in played])
+            steps.append(np.bincount(chosen, minlength=3) / len(chosen))
+            saved, last = host.dump(), played[-1][1][0]
+            expected = [choice for _, choice in play(host, Dice(8, seed=4), last, 40)]
+        with ProgramHost.load(saved, always_the_first, SKILLS) as again:
+            for one, other in zip(expected, play(again, Dice(8, seed=4), last, 40), strict=True):
+                np.testing.assert_array_equal(one, other[1])
+    never, half, always = (share.min() for share in steps)
+    assert never == 0
+    assert 0.05 < half < always
+    assert always > 0.25
+
+
 def test_limits_hold_after_loading() -> None:
     late = PROGRAM.replace("{line}", "if self.calls > 1: x = [0] * 10**9")
     with begin(late) as host:

@@ -101,11 +101,13 @@ def shim(fields: Sequence[str], names: Sequence[str]) -> str:
     """The code around the programs inside the sandbox.
 
     It expects `_sources` (one program over skills, then one source a skill, each already shifted to its own
-    lines), `_games`, `_draws` (whether a source uses `random`) and `_draws_every_step`. `_serve()` never
-    returns: each turn it hands its answer to the host function `_exchange` and gets the next columns from it.
+    lines), `_games`, `_balance`, `_draws` (whether a source or `_balance` needs `random`) and
+    `_draws_every_step`. `_serve()` never returns: each turn it hands its answer to the host function
+    `_exchange` and gets the next columns from it.
 
-    Columns in: `fresh` and `running`, one entry a game, `keys` (seeds of `random`), then `values`, one list a
-    field. Out: the pair (skill index a game, switched a game), or (what, game, skill index, text) on a fault.
+    Columns in: `fresh` and `running`, one entry a game, `rarest` (skill indexes, the one that acted least
+    first), `keys` (seeds of `random`), then `values`, one list a field. Out: the pair (skill index a game,
+    switched a game), or (what, game, skill index, text) on a fault.
     """
     annotated = "\n".join(f"    {name}: {FIELDS[name].__name__}" for name in fields) or "    pass"
     return f"""
@@ -131,7 +133,7 @@ _interrupts = hasattr(_program, "should_end")
 _players = [None] * _games
 _at = [-1, -1]
 
-def _step(fresh, running, keys, values):
+def _step(fresh, running, rarest, keys, values):
     skills, switched = [], []
     game = 0
     for row in zip(*values) if values else [()] * len(fresh):
@@ -165,7 +167,9 @@ def _step(fresh, running, keys, values):
                 elif may is not False:
                     return ("may_start", game, j, repr(may)[:80])
             _at[1] = -1
-            if available:
+            if available and _balance and _random.random() < _balance:
+                k = [j for j in rarest if _names[j] in available][0]
+            elif available:
                 chosen = _players[game].select(state, available[:])
                 if not isinstance(chosen, str) or chosen not in available:
                     return ("select", game, -1, repr(chosen)[:80])
@@ -182,6 +186,6 @@ def _step(fresh, running, keys, values):
 def _serve():
     answer = None
     while True:
-        fresh, running, keys, values = _exchange(answer)
-        answer = _step(fresh, running, keys, values)
+        fresh, running, rarest, keys, values = _exchange(answer)
+        answer = _step(fresh, running, rarest, keys, values)
 """

@@ -49,7 +49,8 @@ class ProgramHost:
     program: source of the class Program; path: its file, for messages; skills: K skills in the order of their
     indexes; games: N; seed: of the sandbox's `random`, which is seeded anew for every game and step, so that
     a game's choices do not depend on the games beside it; call_seconds: limit of one call; first_game: number
-    of the first of these games among all.
+    of the first of these games among all; balance: probability that a call goes, instead of where the program
+    says, to the skill that has acted least in all these games, of those that may start.
     """
 
     def __init__(
@@ -61,14 +62,16 @@ class ProgramHost:
         path: str = "program.py",
         call_seconds: float = CALL_SECONDS,
         first_game: int = 0,
+        balance: float = 0.0,
     ) -> None:
-        self._set_up(program, skills, games, seed, path, call_seconds, first_game)
+        self._set_up(program, skills, games, seed, path, call_seconds, first_game, balance)
         try:
             session = self._session
             setup = {
                 "_sources": self._shifted,
                 "_games": games,
                 "_draws": self._draws,
+                "_balance": balance,
                 "_draws_every_step": interface.draws_every_step(program, self._sources[1:]),
             }
             shim = interface.shim(self._fields, self._names)
@@ -88,6 +91,7 @@ class ProgramHost:
         path: str,
         call_seconds: float,
         first_game: int,
+        balance: float,
     ) -> None:
         """Everything but the code in the worker: sources and their lines, a fresh worker, counters."""
         self._names = [skill.name for skill in skills]
@@ -107,10 +111,12 @@ class ProgramHost:
             self._shifted.append("\n" * lines + source)
             lines += source.count("\n") + 1
         self._fields = interface.used_fields(self._sources)
-        self._draws = any("random" in source for source in self._sources)
+        self._draws = balance > 0 or any("random" in source for source in self._sources)
         self._seed = seed
         self._call_seconds = call_seconds
         self._first_game = first_game
+        self._balance = balance
+        self._acted = np.zeros(len(self._names), np.int64)  # steps of each skill
         self._episode = np.zeros(games, np.uint64)
         self._calls = np.zeros(games, np.uint64)
         self._pool: monty.Monty | None = monty.Monty(max_processes=1, turn_duration_limit_grace=5.0)
@@ -146,9 +152,13 @@ class ProgramHost:
         self._calls = np.where(fresh, np.uint64(0), self._calls + np.uint64(1))
         keys = _keys(self._seed, self._first_game, self._episode, self._calls).tolist() if self._draws else []
         acting = np.where(fresh, -1, running).tolist()
+        self._acted += np.bincount(running[running >= 0], minlength=len(self._names))
+        rarest = np.argsort(self._acted, kind="stable").tolist()
         values = [self._column(name, state, acting) for name in self._fields]
         try:
-            self._advance(self._waiting.resume({"return_value": (fresh.tolist(), acting, keys, values)}))
+            self._advance(
+                self._waiting.resume({"return_value": (fresh.tolist(), acting, rarest, keys, values)})
+            )
             answer = self._waiting.args[0]
             if len(answer) != 2:
                 raise self._fault(*answer)
@@ -168,6 +178,8 @@ class ProgramHost:
             "seed": self._seed,
             "call_seconds": self._call_seconds,
             "first_game": self._first_game,
+            "balance": self._balance,
+            "acted": self._acted.tolist(),
             "episode": self._episode.tolist(),
             "calls": self._calls.tolist(),
         }
@@ -182,7 +194,16 @@ class ProgramHost:
         head = json.loads(head_bytes)
         host = cls.__new__(cls)
         games = len(head["episode"])
-        host._set_up(program, skills, games, head["seed"], path, head["call_seconds"], head["first_game"])
+        host._set_up(
+            program,
+            skills,
+            games,
+            head["seed"],
+            path,
+            head["call_seconds"],
+            head["first_game"],
+            head["balance"],
+        )
         try:
             if head["programs"] != host._digest():
                 raise UserError(
@@ -191,6 +212,7 @@ class ProgramHost:
                 )
             host._episode = np.array(head["episode"], np.uint64)
             host._calls = np.array(head["calls"], np.uint64)
+            host._acted = np.array(head["acted"], np.int64)
             host._advance(host._session.load_snapshot(worker, print_callback=_drop, external_lookup={}))
         except BaseException:
             host.close()

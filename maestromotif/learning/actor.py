@@ -57,6 +57,7 @@ class Actor:
         self._pool, self._host, self._reward, self._acting = pool, host, reward, acting
         self._network, self._length, self._device = network, length, device
         n = pool.games
+        self._in_dungeon = np.array([start is None for start in pool.starts])
         self._layout, self._few = Block(n, network.message_form), Block(FEW, network.message_form)
         self._options = Options(host, n)
         self._key = jax.device_put(key, device)
@@ -216,7 +217,8 @@ class Actor:
         happened.calls[:] += acted @ (switched | over)
         happened.reward[:] += acted @ reward
         happened.events[:] += acted @ self._pool.events
-        if over.any():
-            deepest = self._pool.final_state["deepest"][over]
-            died = (ended == End.DEATH).sum()
-            happened.episodes[:] += (over.sum(), died, deepest.sum(), (deepest >= 2).sum())
+        counted = over & self._in_dungeon
+        if counted.any():
+            deepest = self._pool.final_state["deepest"][counted]
+            died = (ended[counted] == End.DEATH).sum()
+            happened.episodes[:] += (counted.sum(), died, deepest.sum(), (deepest >= 2).sum())

@@ -230,6 +230,23 @@ def _programs(own: dict[str, Any], settings: LearningSettings) -> list[bytes | N
     return [one["program"] for one in own["actors"]] if own else [None] * settings.actors
 
 
+def places_to_start(shares: Mapping[str, float], games: int) -> list[str | None]:
+    """The arena in which each game's episodes begin, None for the dungeon; spread evenly over the games.
+
+    Raises UserError for a share of less than a game.
+    """
+    starts: list[str | None] = [None] * games
+    # Multiples of the golden ratio lie apart from each other wherever one stops counting.
+    order = sorted(range(games), key=lambda game: game * 0.618033988749895 % 1)
+    bounds = [round(games * share) for share in np.cumsum([0.0, *shares.values()])]
+    for arena, first, last in zip(shares, bounds, bounds[1:], strict=False):
+        if first == last:
+            raise UserError(f"learning.arenas: {shares[arena]:g} of {games} games is no game in {arena!r}")
+        for game in order[first:last]:
+            starts[game] = arena
+    return starts
+
+
 @contextmanager
 def _actor(
     config: Config,
@@ -244,17 +261,20 @@ def _actor(
     settings, process = config.learning, jax.process_index()
     games = config.nethack.games // settings.actors
     first = process * config.nethack.games + number * games
+    starts = places_to_start(settings.arenas, games)
     path, skills = Path(config.compose.training), load_all(config.skills_folder, config.skills)
     source, seed = path.read_text(), config.run.seed
     reward = RewardFunction(models.score, models.thresholds(config.reward), config.reward, games)
     key = jax.random.fold_in(jax.random.key(seed + 1), process * settings.actors + number)
     with (
         open_pool(
-            config, "train", games, config.nethack.max_steps, config.nethack.levels, first_game=first
+            config, "train", games, config.nethack.max_steps, config.nethack.levels, starts, first
         ) as pool,
         ProgramHost.load(dump, source, skills, str(path))
         if dump is not None
-        else ProgramHost(source, skills, games, seed, str(path), first_game=first) as host,
+        else ProgramHost(
+            source, skills, games, seed, str(path), first_game=first, balance=settings.balance
+        ) as host,
         Actor(pool, host, reward, network, acting, settings.rollout, device, key) as actor,
     ):
         yield actor

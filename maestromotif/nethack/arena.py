@@ -43,6 +43,16 @@ def names() -> tuple[str, ...]:
     return tuple(sorted(entry.name[:-4] for entry in folder.iterdir() if entry.name.endswith(".des")))
 
 
+def check(arena: str) -> None:
+    """Raises UserError for a name that no arena has."""
+    if not arena.endswith(".des") and arena not in names():
+        close = get_close_matches(arena, names(), 1)
+        hint = f"did you mean {close[0]!r}? " if close else ""
+        raise UserError(
+            f"there is no arena {arena!r}; {hint}known: {', '.join(names())}, or the path of a .des file"
+        )
+
+
 def build(arena: str, folder: Path) -> Arena:
     """Compile the arena of that name, or the one described by the file `arena` (`*.des`), into `folder`.
 
@@ -68,15 +78,10 @@ def build(arena: str, folder: Path) -> Arena:
 
 def _read(arena: str) -> tuple[str, str]:
     """Path, as the user will read it in messages, and text of an arena's description."""
+    check(arena)
     try:
         if arena.endswith(".des"):
             return arena, Path(arena).read_text()
-        if arena not in names():
-            close = get_close_matches(arena, names(), 1)
-            hint = f"did you mean {close[0]!r}? " if close else ""
-            raise UserError(
-                f"there is no arena {arena!r}; {hint}known: {', '.join(names())}, or the path of a .des file"
-            )
         with as_file(files("maestromotif.nethack").joinpath("arenas", f"{arena}.des")) as path:
             return str(path), path.read_text()
     except (OSError, UnicodeDecodeError) as error:

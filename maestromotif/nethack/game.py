@@ -15,6 +15,7 @@ import numpy as np
 from nle import nethack
 
 from maestromotif.nethack import keys
+from maestromotif.nethack.arena import Arena
 from maestromotif.nethack.library import Engine, open_engine
 from maestromotif.nethack.observation import FINAL, MESSAGE_BYTES
 from maestromotif.nethack.seeds import EpisodeSeeds
@@ -42,20 +43,18 @@ class Setup:
     """How games are made.
 
     options: what `options.write_options` returns. folder: an existing one for the games' temporary files.
-    hackdir: holds NetHack's data file `nhdat`, None for NLE's own. opening: actions played before the
-    episode's first observation.
+    arena: where episodes begin, None for the dungeon.
     """
 
     loader: Literal["shared", "stock"]
     options: str
     folder: Path
-    hackdir: Path | None = None
-    opening: tuple[int, ...] = ()
+    arena: Arena | None = None
 
     def open(self, arrays: Mapping[str, np.ndarray]) -> "Game":
         """A game that writes its observations into the given arrays (rows of a `Block`, one game)."""
-        engine = open_engine(self.loader, arrays, self.options, self.hackdir, self.folder)
-        return Game(arrays, engine, self.opening)
+        hackdir, opening = (self.arena.hackdir, self.arena.opening) if self.arena else (None, ())
+        return Game(arrays, open_engine(self.loader, arrays, self.options, hackdir, self.folder), opening)
 
 
 def _healing_glyph() -> int:

@@ -17,7 +17,7 @@ import os
 import shutil
 import tempfile
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -45,6 +45,8 @@ from maestromotif.settings import Config
 __all__ = ["IDLE", "GamePool", "Snapshot", "open_pool"]
 
 log = logging.getLogger("maestromotif")
+
+Arenas = str | Sequence[str | None] | None
 
 _PREFIX = "maestromotif-"
 _LOCK = "in-use"
@@ -75,11 +77,12 @@ class GamePool:
 
     games: N. purpose, seed: decide about the episodes' seeds (`seeds.episode_seeds`). max_steps: cap of an
     episode. workers: W, None for one a core that this process may use. observe: further NLE observations.
-    levels: how many dungeons there are, None for a new one every episode. arena: name or path of an arena in
-    which episodes begin. parts: how many groups the games are divided into; `rows[part]` is the slice of the
-    N games that belongs to each. first_game: number of the first of these games among those of all processes,
-    which decides about seeds. loader: see `library`. character, options: see `options.write_options`.
-    Raises UserError, before any game starts, for what does not exist or does not fit on this machine.
+    levels: how many dungeons there are, None for a new one every episode. arena: name or path of an arena
+    in which episodes begin, of all games or (`starts`) one entry a game, None for the dungeon. parts: how
+    many groups the games are divided into; `rows[part]` is the slice of the N games that belongs to each.
+    first_game: number of the first of these games among those of all processes, which decides about seeds.
+    loader: see `library`. character, options: see `options.write_options`. Raises UserError, before any
+    game starts, for what does not exist or does not fit on this machine.
     """
 
     def __init__(
@@ -92,13 +95,16 @@ class GamePool:
         *,
         observe: tuple[str, ...] = (),
         levels: int | None = None,
-        arena: str | None = None,
+        arena: Arenas = None,
         parts: int = 1,
         first_game: int = 0,
         loader: Loader = "auto",
         character: str = CHARACTER,
         options: Path | None = None,
     ) -> None:
+        self.starts = [arena] * games if arena is None or isinstance(arena, str) else list(arena)
+        if len(self.starts) != games:
+            raise UserError(f"{games} games cannot begin in {len(self.starts)} places, one a game")
         if not 1 <= parts <= games:
             raise UserError(f"{games} games cannot be divided into {parts} parts")
         observe = tuple(name for name in observe if name not in ENGINE)
@@ -133,10 +139,12 @@ class GamePool:
             self.ended, self.cause, self.episode = arrays["ended"], arrays["cause"], arrays["episode"]
 
             setup = Setup(chosen, write_options(self._folder, character, options), self._folder)
-            if arena is not None:
-                built = arenas.build(arena, self._folder)
-                setup = replace(setup, hackdir=built.hackdir, opening=built.opening)
-            self._plan = Plan(games, first_game, purpose, seed, max_steps, observe, levels, setup)
+            built = {
+                start: None if start is None else arenas.build(start, self._folder / f"arena-{number}")
+                for number, start in enumerate(dict.fromkeys(self.starts))
+            }
+            setups = tuple(replace(setup, arena=built[start]) for start in self.starts)
+            self._plan = Plan(games, first_game, purpose, seed, max_steps, observe, levels, setups)
             bounds = [games * part // parts for part in range(parts + 1)]
             self.rows = [slice(first, last) for first, last in pairwise(bounds)]
             # By worker and part: first and last+1 game.
@@ -267,7 +275,7 @@ class GamePool:
     def _start(self, w: int) -> None:
         ours, theirs = self._context.Pipe()
         folder = Path(tempfile.mkdtemp(prefix=f"worker-{w}-", dir=self._folder))
-        plan = replace(self._plan, setup=replace(self._plan.setup, folder=folder))
+        plan = replace(self._plan, setups=tuple(replace(one, folder=folder) for one in self._plan.setups))
         process = self._context.Process(
             target=work,
             args=(theirs, DupFd(self._block.file), self._ranges[w], plan),
@@ -337,7 +345,7 @@ def open_pool(
     games: int,
     max_steps: int,
     levels: int | None = None,
-    arena: str | None = None,
+    arena: Arenas = None,
     first_game: int = 0,
 ) -> GamePool:
     """A pool of games as the config's section `nethack` describes them."""

@@ -62,11 +62,10 @@ class Recording:
         with tempfile.TemporaryDirectory(prefix="recording-", dir=short_temporary_folder()) as folder:
             path = Path(folder)
             options = write_options(path, self.character, Path(self.options) if self.options else None)
-            setup = Setup(choose(loader), options, path)
-            if self.arena is not None:
-                built = arenas.build(self.arena, path)
-                setup = replace(setup, hackdir=built.hackdir, opening=built.opening)
-            game = setup.open({name: array[0] for name, array in arrays.items()})
+            arena = None if self.arena is None else arenas.build(self.arena, path)
+            game = Setup(choose(loader), options, path, arena).open(
+                {name: array[0] for name, array in arrays.items()}
+            )
             try:
                 game.reset(self.seeds)
                 yield Frame(arrays, End.NOT, game)

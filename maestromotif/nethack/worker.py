@@ -56,7 +56,7 @@ class Plan:
     max_steps: int
     observe: tuple[str, ...]  # NLE observations beside ENGINE
     levels: int | None
-    setup: Setup
+    setups: tuple[Setup, ...]  # by game
 
 
 def layout(observe: tuple[str, ...]) -> Layout:
@@ -84,7 +84,8 @@ class _Rows:
         arrays = self._arrays = {name: array[first:last] for name, array in block.arrays.items()}
         engine = ENGINE + plan.observe
         self._games = [
-            plan.setup.open({name: arrays[name][i] for name in engine}) for i in range(last - first)
+            plan.setups[first + i].open({name: arrays[name][i] for name in engine})
+            for i in range(last - first)
         ]
         self._tracker = Tracker(arrays["state"], arrays["changes"], arrays["events"])
         self._steps = arrays["state"][:, TRACKED.index("step")]
@@ -145,7 +146,7 @@ def work(connection: Connection, memory: SharedFile, parts: list[tuple[int, int]
     block; an answer says that it is there, or is a traceback.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process; workers end when told to
-    folder = plan.setup.folder
+    folder = plan.setups[0].folder
     # NLE makes a folder a game with `tempfile`; in ours they vanish with the worker.
     os.environ["TMPDIR"] = tempfile.tempdir = str(folder)
     rows: list[_Rows] = []

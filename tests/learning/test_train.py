@@ -149,11 +149,22 @@ def test_what_is_no_number_stops_the_run_and_leaves_what_was_good(
         assert batch["rollout.glance.near"].shape == (16, 8, 9, 9)
 
 
+def test_arenas_get_their_shares_of_the_games_all_over_them() -> None:
+    starts = train.places_to_start({"shop": 0.25, "altar": 0.5}, 32)
+    assert [starts.count(place) for place in ("shop", "altar", None)] == [8, 16, 8]
+    for half in (starts[:16], starts[16:]):
+        assert all(half.count(place) > 2 for place in ("shop", "altar", None))
+    assert train.places_to_start({"a": 0.5, "b": 0.5}, 3).count(None) == 0
+    with pytest.raises(UserError, match=r"learning.arenas: 0.01 of 8 games is no game in 'shop'"):
+        train.places_to_start({"shop": 0.01}, 8)
+
+
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
         (["learning.devices=3", "learning.actors=3"], "learning.devices: is 3, but JAX sees"),
         (["learning.machines=2"], "learning.machines: is 2, but 1 processes are connected"),
+        (["learning.arenas={shop: 0.01}"], "0.01 of 8 games is no game"),
         (["learning.actors=3"], "8 games cannot be divided evenly by learning.actors, 3"),
         (["skills=[discoverer, merchant]"], "no reward model for the skill 'merchant'"),
     ],

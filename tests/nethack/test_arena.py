@@ -95,6 +95,19 @@ def test_a_pool_plays_in_an_arena_and_workers_change_nothing() -> None:
     assert seen(1) == seen(2)
 
 
+def test_games_of_one_pool_in_different_places() -> None:
+    starts = ["shop", None, "altar", None]
+    with GamePool(4, "train", 5, 1000, workers=2, arena=starts, parts=2) as pool:
+        pool.reset()
+        assert pool.obs["blstats"][:, DEPTH].tolist() == [2, 1, 2, 1]
+        assert pool.state["shopkeeper_in_view"].tolist() == [1, 0, 0, 0]
+        assert pool.state["altar_in_view"].tolist() == [0, 0, 1, 0]
+        mixed = pool.obs["glyphs"].copy()
+    with GamePool(4, "train", 5, 1000, workers=1) as pool:
+        pool.reset()
+        np.testing.assert_array_equal(mixed[1::2], pool.obs["glyphs"][1::2])
+
+
 def test_an_arena_of_ones_own(tmp_path: Path) -> None:
     text = Path(arena.__file__).with_name("arenas").joinpath("stairs.des").read_text()
     own = tmp_path / "own.des"
