@@ -4,10 +4,11 @@
 
 In turn, in every round, with the same games, network, observations and settings of the update:
 
-ours              `maestromotif train` as it is: rewards of distilled models, the program over skills, PPO
-engine            the games alone, playing again what the policy had played
-inference         the policy alone
-update            the learner alone
+ours              `maestromotif train` as it is: rewards of distilled models, the program over skills, PPO;
+                  by turns with its parts, of which each is measured alone while training waits:
+  engine            the games, playing again what the policy had played
+  inference         the policy
+  update            the learner
 Sample Factory    its asynchronous PPO (`peers/sample_factory_nethack.py` says how to install it)
 synchronous PPO   in the style of CleanRL on AsyncVectorEnv (`peers/synchronous_ppo.py`)
 
@@ -15,7 +16,8 @@ A CPU's bound is its cores divided by the CPU-seconds that engine, inference and
 measured with nothing beside it but on all cores at once: two logical cores are often one physical one, which
 makes a CPU-second worth less when both are busy, as they are in training. On a GPU the bound is the slower of
 the engine alone and of inference and update together. Rewards, the program and all moving of data are not in
-the bound. Ratios are medians over the rounds. The last line is one JSON object.
+the bound. Figures are medians over turns and rounds, as are ratios within them. The last line is one JSON
+object.
 """
 
 import argparse
@@ -25,7 +27,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -43,15 +45,20 @@ from maestromotif.learning import train
 from maestromotif.learning.acting import fresh_carry, make_acting
 from maestromotif.learning.actor import Actor
 from maestromotif.learning.inputs import Block, fill
-from maestromotif.learning.learner import Learner
+from maestromotif.learning.learner import Learner, Learnt
 from maestromotif.learning.network import build
+from maestromotif.learning.ppo import Batch
 from maestromotif.machine import available_cores
 from maestromotif.nethack.pool import GamePool, open_pool
 from maestromotif.settings import Config
 from maestromotif.store import Work
 
+PARTS = ("engine", "inference", "update")
 PEERS = Path(__file__).parent / "peers"
 CONFIG = "configs/quickstart.yaml"
+
+
+_STEP = GamePool.step  # as it is; `measure` takes notes of it
 
 
 class _OverError(Exception):
@@ -70,30 +77,163 @@ class Watch:
         return wall / steps, sum(used - self._cpu.get(pid, 0.0) for pid, used in now.items()) / steps
 
 
-def measure_ours(config: Config, warm_up: int, seconds: float) -> tuple[dict[str, Any], list[Any], Any]:
-    """A training run, measured from update `warm_up` on; what its games played, and a rollout."""
+class Parts:
+    """Engine, inference and update, each alone: a call measures one for so many seconds.
+
+    played: what the games of ours play, by pool and step; the engine's games play it again, from the start.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        played: Mapping[GamePool, list[np.ndarray]],
+        learner: Learner,
+        learnt: Learnt,
+        batches: Sequence[Batch],
+    ) -> None:
+        self._config, self._played, self._learner, self._batches = config, played, learner, batches
+        self._learnt = jax.tree.map(lambda leaf: leaf + 0, learnt)  # a copy, for it is used up
+        self._each = config.nethack.games // config.learning.actors
+        self._next = 0  # step of the engine's games
+        self._stack = ExitStack()
+        self._works: dict[str, list[Callable[[], int]]] = {}
+
+    def __enter__(self) -> "Parts":
+        nethack = self._config.nethack
+        self._pools = [
+            self._stack.enter_context(
+                open_pool(
+                    self._config,
+                    "train",
+                    self._each,
+                    nethack.max_steps,
+                    nethack.levels,
+                    first_game=part * self._each,
+                )
+            )
+            for part in range(self._config.learning.actors)
+        ]
+        self._threads = self._stack.enter_context(
+            ThreadPoolExecutor(max(len(self._pools), available_cores()))
+        )
+        for pool in self._pools:
+            pool.reset()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def engine(self, seconds: float) -> tuple[float, float]:
+        watch, until, steps = Watch(), time.perf_counter() + seconds, 0
+        while time.perf_counter() < until and self._next < min(map(len, self._played.values())):
+            rows = [actions[self._next] for actions in self._played.values()]
+            list(self._threads.map(_STEP, self._pools, rows))
+            self._next += 1
+            steps += self._config.nethack.games
+        return watch.per(steps)
+
+    def inference(self, seconds: float) -> tuple[float, float]:
+        each, length = self._each, self._config.learning.rollout
+        network = build(self._config.learning.network, len(self._config.skills))
+        acting = make_acting(network, each, length)
+        params = self._learner.on_device(self._learnt.params, 0)
+        block, views = Block(each, network.message_form).allocate()
+        message = np.zeros(views.message.shape, views.message.dtype)
+        nothing, pool, key = np.zeros(each, np.int32), self._pools[0], jax.random.key(0)
+        fill(views, pool.obs, pool.state, message, nothing.astype(bool), nothing, slice(None))
+
+        def make() -> Callable[[], int]:
+            carry = jax.device_put(fresh_carry(network, each))
+            rollout, _ = acting.begin(carry)
+
+            def act() -> int:
+                nonlocal carry, rollout
+                for t in range(length):
+                    carry, rollout, action = acting.act(params, carry, rollout, block, t, key, t)
+                    np.asarray(action)
+                return each * length
+
+            return act
+
+        return self._repeat("inference", make, seconds)
+
+    def update(self, seconds: float) -> tuple[float, float]:
+        key = jax.random.key(0)
+
+        def make() -> Callable[[], int]:
+            own = jax.tree.map(lambda leaf: leaf + 0, self._learnt)
+
+            def update() -> int:
+                nonlocal own
+                own, _, _ = Learner.update(self._learner, own, self._batches, key)
+                return self._config.nethack.games * self._config.learning.rollout
+
+            return update
+
+        return self._repeat("update", make, seconds)
+
+    def _repeat(
+        self, name: str, make: Callable[[], Callable[[], int]], seconds: float
+    ) -> tuple[float, float]:
+        """Of one such work on a GPU, of one a core on a CPU."""
+        if name not in self._works:
+            count = available_cores() if jax.default_backend() == "cpu" else 1
+            self._works[name] = [make() for _ in range(count)]
+            for work in self._works[name]:
+                work()
+        watch, until = Watch(), time.perf_counter() + seconds
+
+        def go_on(work: Callable[[], int]) -> int:
+            steps = 0
+            while time.perf_counter() < until:
+                steps += work()
+            return steps
+
+        return watch.per(sum(self._threads.map(go_on, self._works[name])))
+
+
+def measure(config: Config, warm_up: int, seconds: float, turns: int) -> dict[str, Any]:
+    """A training run and its parts by turns, for what else the machine does changes from minute to minute.
+
+    Each turn has half of its time for ours, the rest for the parts.
+    """
     played: dict[GamePool, list[np.ndarray]] = {}
-    kept: dict[str, Any] = {}
-    watch: Watch | None = None
-    updates = 0
+    actors: list[Actor] = []
+    measured: list[dict[str, tuple[float, float]]] = []
+    where: list[dict[str, float]] = []
+    slice_ = seconds / turns / 2
+    stack = ExitStack()
 
     class Measured(Learner):
+        updates = 0  # since training went on
+        watch: Watch | None = None
+        parts: Parts | None = None
+
         def update(self, learnt: Any, parts: Any, key: Any) -> Any:
-            nonlocal watch, updates
-            kept.update(learner=self, parts=parts, key=key)
-            out = kept["out"] = super().update(learnt, parts, key)
-            updates += 1
-            if updates == warm_up:
-                watch = Watch()
-                kept["began"] = time.perf_counter()
-                kept["before"] = where()
-            elif watch is not None and time.perf_counter() - kept["began"] > seconds:
-                steps = (updates - warm_up) * config.nethack.games * config.learning.rollout
-                kept["speed"] = watch.per(steps)
-                kept["where"] = {
-                    name: (value - kept["before"][name]) / steps for name, value in where().items()
-                }
-                raise _OverError
+            out = super().update(learnt, parts, key)
+            self.updates += 1
+            if self.updates == warm_up:
+                self.watch, self.began, self.before = Watch(), time.perf_counter(), spent()
+            elif self.updates > warm_up and time.perf_counter() - self.began > slice_:
+                steps = (self.updates - warm_up) * config.nethack.games * config.learning.rollout
+                assert self.watch is not None
+                ours, now = self.watch.per(steps), spent()
+                where.append({name: (now[name] - self.before[name]) / steps for name in now})
+                for actor in actors:
+                    actor._thread.submit(lambda: None).result()  # until it has played what was ordered
+                if self.parts is None:
+                    self.parts = stack.enter_context(Parts(config, played, self, out[0], parts))
+                measured.append(
+                    {
+                        "ours": ours,
+                        "engine": self.parts.engine(slice_ / 3),
+                        "inference": self.parts.inference(slice_ / 3),
+                        "update": self.parts.update(slice_ / 3),
+                    }
+                )
+                self.updates = warm_up - 3
+                if len(measured) == turns:
+                    raise _OverError
             return out
 
     class Watched(Actor):
@@ -101,17 +241,15 @@ def measure_ours(config: Config, warm_up: int, seconds: float) -> tuple[dict[str
             super().__init__(*arguments, **further)
             actors.append(self)
 
-    def where() -> dict[str, float]:
+    def spent() -> dict[str, float]:
         return {name: sum(vars(one.seconds)[name] for one in actors) for name in vars(actors[0].seconds)}
-
-    actors: list[Actor] = []
-    step = GamePool.step
 
     def noting(self: GamePool, actions: np.ndarray) -> None:
         played.setdefault(self, []).append(np.array(actions, np.int8))
-        step(self, actions)
+        _STEP(self, actions)
 
     with (
+        stack,
         patch.object(train, "Learner", Measured),
         patch.object(train, "Actor", Watched),
         patch.object(GamePool, "step", noting),
@@ -119,104 +257,37 @@ def measure_ours(config: Config, warm_up: int, seconds: float) -> tuple[dict[str
         suppress(_OverError),
     ):
         train.run(config, {}, Work(Path(folder)))
-    wall, cpu = kept["speed"]
-    figures = {"steps_per_second": 1 / wall, "cpu": cpu, "where": kept["where"]}
-    return figures, list(played.values()), kept
-
-
-def measure_parts(
-    config: Config, played: list[list[np.ndarray]], kept: dict[str, Any], seconds: float
-) -> dict[str, Any]:
-    """Engine, inference and update, each alone: (wall, CPU) seconds a step."""
-    games, settings = config.nethack.games, config.learning
-    each = games // settings.actors
-    half = len(played[0]) // 2
-    nethack = config.nethack
-    with ExitStack() as stack:
-        pools = [
-            stack.enter_context(
-                open_pool(config, "train", each, nethack.max_steps, nethack.levels, first_game=part * each)
-            )
-            for part in range(settings.actors)
-        ]
-        threads = stack.enter_context(ThreadPoolExecutor(settings.actors))
-
-        def play(pool: GamePool, actions: list[np.ndarray]) -> None:
-            for row in actions:
-                pool.step(row)
-
-        for pool in pools:
-            pool.reset()
-        # First to where the measurement of ours was under way.
-        list(threads.map(play, pools, [actions[:half] for actions in played]))
-        watch = Watch()
-        list(threads.map(play, pools, [actions[half:] for actions in played]))
-        engine = watch.per(sum(len(actions) - half for actions in played) * each)
-
-        network = build(settings.network, len(config.skills))
-        acting = make_acting(network, each, settings.rollout)
-        block, views = Block(each, network.message_form).allocate()
-        message = np.zeros(views.message.shape, views.message.dtype)
-        nothing = np.zeros(each, np.int32)
-        fill(views, pool.obs, pool.state, message, nothing.astype(bool), nothing, slice(None))
-    learner, learnt = kept["learner"], kept["out"][0]
-    params, key = learner.on_device(learnt.params, 0), jax.random.key(0)
-
-    class Acts:
-        def __init__(self) -> None:
-            self._carry = jax.device_put(fresh_carry(network, each))
-            self._rollout, _ = acting.begin(self._carry)
-
-        def __call__(self) -> int:
-            for t in range(settings.rollout):
-                self._carry, self._rollout, action = acting.act(
-                    params, self._carry, self._rollout, block, t, key, t
-                )
-                np.asarray(action)
-            return each * settings.rollout
-
-    class Updates:
-        def __init__(self) -> None:
-            self._learnt = jax.tree.map(lambda leaf: leaf + 0, learnt)  # a copy, for it is used up
-
-        def __call__(self) -> int:
-            self._learnt, _, _ = Learner.update(learner, self._learnt, kept["parts"], key)
-            return games * settings.rollout
-
-    return {"engine": engine, "inference": repeat(Acts, seconds), "update": repeat(Updates, seconds)}
-
-
-def repeat(make: Callable[[], Callable[[], int]], seconds: float) -> tuple[float, float]:
-    """Seconds of wall and CPU a step, of work that says how many steps it was.
-
-    Of one such work on a GPU, of one a core on a CPU.
-    """
-    works = [make() for _ in range(available_cores() if jax.default_backend() == "cpu" else 1)]
-    for work in works:
-        work()
-    watch, until = Watch(), time.perf_counter() + seconds
-
-    def go_on(work: Callable[[], int]) -> int:
-        steps = 0
-        while time.perf_counter() < until:
-            steps += work()
-        return steps
-
-    with ThreadPoolExecutor(len(works)) as threads:
-        steps = sum(threads.map(go_on, works))
-    return watch.per(steps)
+    return {
+        "turns": measured,
+        "where": {name: statistics.median(one[name] for one in where) for name in where[0]},
+    }
 
 
 def one_round(arguments: argparse.Namespace) -> dict[str, Any]:
-    """All that is ours, in this process."""
-    config = configured(arguments)
-    figures, played, kept = measure_ours(config, arguments.warm_up, arguments.seconds)
-    parts = measure_parts(config, played, kept, arguments.seconds / 6)
-    if jax.default_backend() == "cpu":
-        bound = available_cores() / sum(cpu for _, cpu in parts.values())
-    else:
-        bound = 1 / max(parts["engine"][0], parts["inference"][0] + parts["update"][0])
-    return figures | {"parts": parts, "bound": bound, "device": jax.devices()[0].device_kind}
+    """All that is ours, in this process: medians over its turns."""
+    figures = measure(configured(arguments), arguments.warm_up, arguments.seconds, arguments.turns)
+    turns = figures["turns"]
+
+    def bound(turn: dict[str, tuple[float, float]]) -> float:
+        """Steps a second."""
+        if jax.default_backend() == "cpu":
+            return available_cores() / sum(turn[part][1] for part in PARTS)
+        return 1 / max(turn["engine"][0], turn["inference"][0] + turn["update"][0])
+
+    def medians(name: str) -> list[float]:
+        """Of wall and CPU."""
+        return [statistics.median(turn[name][which] for turn in turns) for which in (0, 1)]
+
+    wall, cpu = medians("ours")
+    return {
+        "steps_per_second": 1 / wall,
+        "cpu": cpu,
+        "where": figures["where"],
+        "parts": {name: medians(name) for name in PARTS},
+        "bound": statistics.median(map(bound, turns)),
+        "fraction": statistics.median(1 / turn["ours"][0] / bound(turn) for turn in turns),
+        "device": jax.devices()[0].device_kind,
+    }
 
 
 def configured(arguments: argparse.Namespace) -> Config:
@@ -246,7 +317,8 @@ def main() -> None:
     )
     parser.add_argument("--sample-factory", metavar="PYTHON", help="of the environment that has it")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=40, help="of each measurement")
+    parser.add_argument("--seconds", type=float, default=40, help="of ours and of each peer, a round")
+    parser.add_argument("--turns", type=int, default=5, help="of ours and its parts, a round")
     parser.add_argument("--warm-up", type=int, default=10, help="updates before ours")
     parser.add_argument("--games", type=int, default=64)
     parser.add_argument("--epochs", type=int, default=2)
@@ -290,10 +362,7 @@ def show(number: int, measured: dict[str, Any]) -> None:
     )
     for name, (wall, cpu) in ours["parts"].items():
         print(f"    {name + ' alone':16} {1 / wall:9,.0f} steps/s {cpu * 1e6:8.1f} us of CPU a step")
-    print(
-        f"    {'bound':16} {ours['bound']:9,.0f} steps/s; reached: "
-        f"{ours['steps_per_second'] / ours['bound']:.0%}"
-    )
+    print(f"    {'bound':16} {ours['bound']:9,.0f} steps/s; reached: {ours['fraction']:.0%}")
     for name in ("sample_factory", "sync_ppo"):
         if name in measured:
             peer = measured[name]
@@ -315,7 +384,7 @@ def summary(rounds: list[dict[str, Any]], arguments: argparse.Namespace) -> dict
         return statistics.median(of(one["ours"]) for one in rounds)
 
     return {
-        "fraction_of_bound": round(median(lambda ours: ours["steps_per_second"] / ours["bound"]), 3),
+        "fraction_of_bound": round(median(lambda ours: ours["fraction"]), 3),
         "vs_sample_factory": against("sample_factory"),
         "vs_sync_ppo": against("sync_ppo"),
         "steps_per_second": round(median(lambda ours: ours["steps_per_second"])),
@@ -323,8 +392,7 @@ def summary(rounds: list[dict[str, Any]], arguments: argparse.Namespace) -> dict
         "cpu_us_per_step": {
             "ours": round(median(lambda ours: ours["cpu"]) * 1e6, 1),
             **{
-                name: round(median(lambda ours, name=name: ours["parts"][name][1]) * 1e6, 1)
-                for name in ("engine", "inference", "update")
+                name: round(median(lambda ours, name=name: ours["parts"][name][1]) * 1e6, 1) for name in PARTS
             },
         },
         "games": arguments.games,

@@ -21,6 +21,7 @@ from nle import nethack
 from maestromotif.learning.arrays import Array
 from maestromotif.learning.inputs import Block, Inputs, MessageForm
 from maestromotif.learning.messages import VOCABULARY
+from maestromotif.learning.recurrence import gated
 from maestromotif.nethack.keys import NUM_ACTIONS
 from maestromotif.nethack.observation import X, Y
 from maestromotif.settings import NetworkSettings
@@ -245,18 +246,9 @@ class Memory(nn.Module):
         x_tbg = nn.Dense(3 * h, dtype=self.dtype, name="input")(x_tbf).astype(jnp.float32)
         kernel = self.param("kernel", nn.initializers.orthogonal(), (h, 3 * h))
         bias = self.param("bias", nn.initializers.zeros, (h,))
-
-        def advance(h_bh: Array, x: tuple[Array, Array]) -> tuple[Array, Array]:
-            x_bg, first_b = x
-            h_bh = jnp.where(first_b[:, None], 0.0, h_bh)
-            m_bg = (h_bh.astype(self.dtype) @ kernel.astype(self.dtype)).astype(jnp.float32)
-            gates = nn.sigmoid(x_bg[:, : 2 * h] + m_bg[:, : 2 * h])
-            reset, keep = gates[:, :h], gates[:, h:]
-            new = jnp.tanh(x_bg[:, 2 * h :] + reset * (m_bg[:, 2 * h :] + bias[None]))
-            h_bh = (1 - keep) * new + keep * h_bh
-            return h_bh, h_bh
-
-        return jax.lax.scan(advance, jnp.asarray(h_bh), (x_tbg, jnp.asarray(first_tb)))
+        live_tb = 1.0 - jnp.asarray(first_tb).astype(jnp.float32)
+        h_tbh = gated(kernel, bias, x_tbg, live_tb, jnp.asarray(h_bh), self.dtype)
+        return h_tbh[-1], h_tbh
 
 
 class ActorCritic(nn.Module):
