@@ -209,8 +209,8 @@ def _is_run(config: Config, stage: Stage) -> bool:
 
 
 def _replaced(config: Config, name: str) -> bool:
-    """Whether the config's own reward models stand in for a stage."""
-    return config.reward.path is not None and name in MAKE_REWARDS
+    """Whether finished reward models, or those that training learns, stand in for a stage."""
+    return not config.reward.distilled and name in MAKE_REWARDS
 
 
 def _picked(config: Config, settings: Sequence[str]) -> dict[str, Any]:

@@ -319,6 +319,13 @@ class RewardSettings(Section):
     """From a reward model's output to the reward of a step (maestromotif paper, section 3.2 and appendix)."""
 
     path: str | None = Field(None, description="folder of distilled rewards to use instead of this run's own")
+    online_steps: int | None = Field(
+        None,
+        ge=1,
+        description="environment steps after which reward models are learned anew from what training met and "
+        "the language model judged of it (by annotate and distil), without a dataset in advance; null: not",
+    )
+    online_captions: int = Field(32, ge=4, description="observations that are judged each time, at most")
     scale: float = Field(0.1, gt=0)
     quantile: float = Field(0.85, ge=0, lt=1, description="normalised rewards below this quantile become 0")
     quantile_of: dict[str, float] = Field({}, description="the same for single skills, by name")
@@ -328,6 +335,18 @@ class RewardSettings(Section):
     timing: Literal["acting", "published"] = Field(
         "acting", description="score the next observation for the skill that acted, or this one as published"
     )
+
+    @property
+    def distilled(self) -> bool:
+        """Whether the run's own stages make the reward models in advance."""
+        return self.path is None and self.online_steps is None
+
+    @field_validator("online_steps")
+    @classmethod
+    def _in_place_of_the_others(cls, value: int | None, info: Any) -> int | None:
+        if value is not None and info.data.get("path") is not None:
+            raise ValueError("should be null where reward.path names finished reward models")
+        return value
 
 
 class NetworkSettings(Section):

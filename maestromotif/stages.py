@@ -1,5 +1,6 @@
 """The stages from words to behaviour: what each reads, and on what its output depends."""
 
+import hashlib
 import importlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -82,6 +83,10 @@ def training_contents(config: Config) -> Contents:
         | file_contents("compose.training", config.compose.training)
         | arena_contents("learning.arenas", config.learning.arenas)
     )
+    if config.reward.online_steps is not None:
+        annotate = config.annotate.model_dump(mode="json", exclude={"answers", "price"})
+        ways = store.canonical([annotate, config.distil.model_dump(mode="json")])
+        contents |= model_contents(config) | {"annotate and distil": hashlib.sha256(ways).hexdigest()}
     if config.reward.path is not None:
         for name in config.skills:
             for file in ("params.msgpack", "card.json"):
@@ -125,7 +130,7 @@ class Stage:
         return function
 
 
-# Stages whose work is done already if the config names a folder of reward models.
+# Stages without which the config can do if it names finished reward models, or has training learn them.
 MAKE_REWARDS = ("collect", "annotate", "quality", "curate", "distil", "soup", "gate")
 
 STAGES = (

@@ -25,8 +25,9 @@ from maestromotif.evaluation.play import (
     wandering_policy,
 )
 from maestromotif.evaluation.record import record
+from maestromotif.learning import online
 from maestromotif.learning.network import build, initial_params
-from maestromotif.learning.reward import RewardFunction
+from maestromotif.learning.reward import Pays, RewardFunction
 from maestromotif.learning.train import load_policy
 from maestromotif.nethack.pool import GamePool, open_pool
 from maestromotif.nethack.recording import Recording
@@ -143,9 +144,12 @@ def _to_show(episodes: Sequence[Episode]) -> Episode:
 
 
 def _write_replay(config: Config, inputs: dict[str, Artefact], work: Work, episode: Episode) -> None:
-    folder = Path(config.reward.path) if config.reward.path else inputs["distil"].path
+    if config.reward.distilled:
+        folder = inputs["distil"].path
+    else:
+        folder = Path(config.reward.path or inputs["train"].path / online.FOLDER)
     models = load_rewards(folder, config.skills)
-    reward = RewardFunction(models.score, models.thresholds(config.reward), config.reward, games=1)
+    reward = RewardFunction(Pays(models.score, models.thresholds(config.reward)), config.reward, games=1)
     recording = Recording(
         EpisodeSeeds(*episode.seeds),
         tuple(episode.actions),

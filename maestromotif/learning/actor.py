@@ -22,7 +22,7 @@ from maestromotif.learning.inputs import Block, fill
 from maestromotif.learning.network import ActorCritic, Params
 from maestromotif.learning.options import Options
 from maestromotif.learning.ppo import Batch
-from maestromotif.learning.reward import RewardFunction
+from maestromotif.learning.reward import Met, Pays, RewardFunction
 from maestromotif.nethack.game import End
 from maestromotif.nethack.pool import GamePool, Snapshot
 from maestromotif.nethack.state import depth_codes
@@ -33,6 +33,7 @@ class Played(NamedTuple):
 
     batch: Batch
     happened: Happened
+    met: list[Met]  # what was seen, where it was asked for
     snapshot: dict[str, Any] | None  # of the actor after this rollout, where it was asked for
 
 
@@ -84,12 +85,12 @@ class Actor:
         self._message = self._numbers(self._pool.obs["message"])
         self._options.advance(self._pool.state, np.ones(self._pool.games, bool))
 
-    def play(self, params: Params, snapshot: bool) -> Future[Played]:
-        """Order a rollout under these parameters, after those that were ordered before.
+    def play(self, params: Params, pays: Pays, snapshot: bool, met: bool) -> Future[Played]:
+        """Order a rollout under these parameters and rewards, after those that were ordered before.
 
-        snapshot: whether to say where everything is after it.
+        snapshot: whether to say where everything is after it; met: whether to say what was seen.
         """
-        return self._thread.submit(self._play, params, snapshot)
+        return self._thread.submit(self._play, params, pays, snapshot, met)
 
     def warm_up(self, params: Params) -> None:
         """Compile what may not be needed before long."""
@@ -98,7 +99,8 @@ class Actor:
             view[...] = 0
         self._acting.values_of_few(params, self._carry, np.zeros(FEW, np.int64), block)
 
-    def _play(self, params: Params, snapshot: bool) -> Played:
+    def _play(self, params: Params, pays: Pays, snapshot: bool, met: bool) -> Played:
+        self._reward.pay_by(pays)
         began = time.perf_counter()
         elsewhere = self.seconds.games + self.seconds.policy + self.seconds.program
         rollout, memory = self._acting.begin(self._carry)
@@ -122,7 +124,9 @@ class Actor:
         elsewhere = self.seconds.games + self.seconds.policy + self.seconds.program - elsewhere
         self.seconds.host += time.perf_counter() - began - elsewhere
         batch = Batch(rollout, memory, last_values, *came)
-        return Played(batch, self._happened, self.snapshot() if snapshot else None)
+        return Played(
+            batch, self._happened, self._reward.met() if met else [], self.snapshot() if snapshot else None
+        )
 
     def _observe(self, params: Params) -> None:
         """The games have moved: what that was worth, and which skill acts next."""

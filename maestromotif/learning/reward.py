@@ -7,7 +7,7 @@ has been seen in the episode, among its last `count_window` distinct messages.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -26,19 +26,30 @@ _BY_GAME = ("seen", "times", "last", "before")
 Score = Callable[[Sequence[bytes], np.ndarray], np.ndarray]
 
 
+# An observation, and how often it was met.
+Met = tuple[bytes, tuple[int, ...], int]
+
+
+class Pays(NamedTuple):
+    """What rewards come from."""
+
+    score: Score
+    thresholds: np.ndarray  # float32 [K], in units of normalised reward
+
+
 class RewardFunction:
     """Rewards of N games.
 
     Each distinct (message, changes) is scored once for all skills and looked up after that.
-    thresholds: float32 [K], in units of normalised reward.
     """
 
-    def __init__(self, score: Score, thresholds: np.ndarray, settings: RewardSettings, games: int) -> None:
-        self._score_new, self._thresholds, self._settings = score, thresholds, settings
+    def __init__(self, pays: Pays, settings: RewardSettings, games: int) -> None:
+        self._pays, self._settings = pays, settings
         self.messages = MessageTable()
         self._empty = self.messages.number(b"")
         self._row: dict[int, int] = {}
-        self._scores = np.zeros((1024, len(thresholds)), np.float32)
+        self._scores = np.zeros((1024, len(pays.thresholds)), np.float32)
+        self._met = np.zeros(1024, np.int64)  # how often each row was, since `met` was asked
         # What each game has seen: message, how often, and when last (by calls); -1 where there is nothing.
         shape = (games, settings.count_window)
         self._seen = np.full(shape, -1, np.int64)
@@ -56,6 +67,7 @@ class RewardFunction:
         ended bool [N].
         """
         row = self._rows(message, changes)
+        np.add.at(self._met, row, 1)
         count = self._count(message)
         if self._settings.timing == "published":
             after = np.where(ended, 0, np.stack([row, count]))
@@ -64,9 +76,29 @@ class RewardFunction:
         self._seen[ended] = -1
         self._last[ended] = -1
         z = self._scores[row, skill]
-        passed = (count > 0) & (z > self._thresholds[skill])
+        passed = (count > 0) & (z > self._pays.thresholds[skill])
         weight = np.maximum(count, 1).astype(np.float32) ** -self._settings.count_exponent
         return np.where(passed, self._settings.scale * z * weight, 0).astype(np.float32)
+
+    def pay_by(self, pays: Pays) -> None:
+        """Rewards come from this from now on."""
+        if pays is self._pays:
+            return
+        self._pays = pays
+        if known := list(self._row):
+            self._scores[: len(known)] = self._score(known)
+
+    def met(self) -> list[Met]:
+        """What was met since this was asked last, in the order in which it was met first."""
+        keys = list(self._row)
+        rows = np.flatnonzero(self._met).tolist()
+        texts, codes = self._observations([keys[row] for row in rows])
+        found = [
+            (text, tuple(code), int(self._met[row]))
+            for text, code, row in zip(texts, codes.tolist(), rows, strict=True)
+        ]
+        self._met[:] = 0
+        return found
 
     def snapshot(self) -> dict[str, Any]:
         return {
@@ -92,22 +124,30 @@ class RewardFunction:
         try:
             return np.array([self._row[key] for key in keys], np.int64)
         except KeyError:
-            self._score([key for key in dict.fromkeys(keys) if key not in self._row])
+            self._add([key for key in dict.fromkeys(keys) if key not in self._row])
             return np.array([self._row[key] for key in keys], np.int64)
 
-    def _score(self, keys: list[int]) -> None:
-        texts = [self.messages.texts[key // _COMBINATIONS] for key in keys]
-        codes = np.array([key % _COMBINATIONS for key in keys])[:, None] // _RADIX % list(CHANGES.values())
+    def _add(self, keys: list[int]) -> None:
         self._reserve(len(keys))
         first = len(self._row)
-        self._scores[first : first + len(keys)] = self._score_new(texts, codes.astype(np.int8))
+        self._scores[first : first + len(keys)] = self._score(keys)
         for i, key in enumerate(keys):
             self._row[key] = first + i
+
+    def _score(self, keys: list[int]) -> np.ndarray:
+        return self._pays.score(*self._observations(keys))
+
+    def _observations(self, keys: list[int]) -> tuple[list[bytes], np.ndarray]:
+        """Messages [n] and changes int8 [n, 4]."""
+        texts = [self.messages.texts[key // _COMBINATIONS] for key in keys]
+        codes = np.array([key % _COMBINATIONS for key in keys])[:, None] // _RADIX % list(CHANGES.values())
+        return texts, codes.astype(np.int8)
 
     def _reserve(self, more: int) -> None:
         """Room for so many more scores."""
         while len(self._row) + more > len(self._scores):
             self._scores = np.concatenate([self._scores, np.zeros_like(self._scores)])
+            self._met = np.concatenate([self._met, np.zeros_like(self._met)])
 
     def _count(self, message: np.ndarray) -> np.ndarray:
         """int64 [N]: how often the message was seen, this time included, among the last distinct ones."""

@@ -29,15 +29,16 @@ from maestromotif.learning.acting import Acting, make_acting
 from maestromotif.learning.actor import Actor, Played
 from maestromotif.learning.checkpoint import Checkpoints
 from maestromotif.learning.curve import Curve
+from maestromotif.learning.distilled import DistilledRewards
 from maestromotif.learning.happened import Happened, summary
 from maestromotif.learning.learner import Learner, Learnt, shards_of_this_process
 from maestromotif.learning.network import ActorCritic, Params, build, initial_params
+from maestromotif.learning.online import OnlineRewards
 from maestromotif.learning.ppo import Batch
 from maestromotif.learning.return_scale import ReturnScale
-from maestromotif.learning.reward import RewardFunction
+from maestromotif.learning.reward import Pays, RewardFunction
 from maestromotif.nethack.pool import open_pool
 from maestromotif.progress import Progress
-from maestromotif.rewards.model import RewardModels, load_rewards
 from maestromotif.settings import Config, LearningSettings
 from maestromotif.skill import load_all
 from maestromotif.store import Artefact, Work
@@ -117,9 +118,6 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, An
     devices, process = devices_of(settings, games), jax.process_index()
     if settings.machines > 1:  # nobody writes before all have their work folder, whose opening tidies it up
         multihost_utils.sync_global_devices("begin")
-    folder = Path(config.reward.path) if config.reward.path else inputs["distil"].path
-    models = load_rewards(folder, config.skills)
-    thresholds = models.thresholds(config.reward)
     network = build(settings.network, len(config.skills))
     plan = schedule(settings, games * settings.machines)
     learner = Learner(network, settings, games * settings.machines, _all_devices(settings))
@@ -134,9 +132,14 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, An
         )
         done = saver.latest() or 0
         common, own = saver.load(done) if done else ({}, {})
+        rewards = _rewards(config, inputs, plan)
+        stack.enter_context(rewards)
+        if done:
+            rewards.restore(common["rewards"])
+        pays = rewards.pays(max(done - 1, 0))
         places = [n * settings.devices // settings.actors for n in range(settings.actors)]  # actors' devices
         actors = [
-            stack.enter_context(_actor(config, number, devices[place], network, acting, models, dump))
+            stack.enter_context(_actor(config, number, devices[place], network, acting, pays, dump))
             for number, (place, dump) in enumerate(zip(places, _programs(own, settings), strict=True))
         ]
         versions: deque[Params] = deque(maxlen=settings.lag + 1)  # after the last updates, oldest first
@@ -165,7 +168,7 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, An
                     snapshot = plan.checkpoint_after(rollout + 1)
                     ordered.append(
                         [
-                            actor.play(copies[place], snapshot)
+                            actor.play(copies[place], rewards.pays(rollout), snapshot, rewards.learns)
                             for actor, place in zip(actors, places, strict=True)
                         ]
                     )
@@ -178,6 +181,7 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, An
                 versions.append(learnt.params)
                 for one in played:
                     curve.add(one.happened)
+                rewards.after(number + 1, [met for one in played for met in one.met])
                 curve.learnt(figures)
                 progress.advance(plan.steps)
                 if plan.row_after(number + 1):
@@ -190,6 +194,7 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, An
                             "opt_state": serialization.to_state_dict(_host(learnt.opt_state)),
                             "scale": [np.asarray(leaf) for leaf in learnt.scale[1:]],
                             "curve": curve.snapshot(),
+                            "rewards": rewards.snapshot(),
                         },
                         {
                             "returns": shards_of_this_process(learnt.scale.running),
@@ -198,6 +203,8 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, An
                     )
         lost = sum(actor.lost for actor in actors)
         seconds = time.perf_counter() - began
+        rewards.write(work)
+        thresholds = rewards.pays(plan.updates).thresholds
     if process == 0:
         work.write_bytes("policy.msgpack", serialization.to_bytes(_host(learnt.params)))
         work.write_text("curve.jsonl", "".join(json.dumps(row, sort_keys=True) + "\n" for row in curve.rows))
@@ -214,6 +221,13 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, An
         },
         "last": curve.rows[-1],
     }
+
+
+def _rewards(config: Config, inputs: dict[str, Artefact], plan: Schedule) -> DistilledRewards | OnlineRewards:
+    settings = config.reward
+    if settings.online_steps is not None:
+        return OnlineRewards(config, settings.online_steps // plan.steps, plan.updates)
+    return DistilledRewards(config, Path(settings.path) if settings.path else inputs["distil"].path)
 
 
 def _all_devices(settings: LearningSettings) -> list[jax.Device]:
@@ -254,7 +268,7 @@ def _actor(
     device: jax.Device,
     network: ActorCritic,
     acting: Acting,
-    models: RewardModels,
+    pays: Pays,
     dump: bytes | None,
 ) -> Iterator[Actor]:
     """The n-th actor of this process, with games of its own and their program, as it was dumped if it was."""
@@ -264,7 +278,7 @@ def _actor(
     starts = places_to_start(settings.arenas, games)
     path, skills = Path(config.compose.training), load_all(config.skills_folder, config.skills)
     source, seed = path.read_text(), config.run.seed
-    reward = RewardFunction(models.score, models.thresholds(config.reward), config.reward, games)
+    reward = RewardFunction(pays, config.reward, games)
     key = jax.random.fold_in(jax.random.key(seed + 1), process * settings.actors + number)
     with (
         open_pool(

@@ -114,8 +114,8 @@ def test_nothing_is_compiled_after_the_first_updates(tmp_path: Path, monkeypatch
     actors = []
     play = Actor._play
 
-    def playing(self: Actor, params: Any, snapshot: bool) -> Any:
-        out = play(self, params, snapshot)
+    def playing(self: Actor, *arguments: Any) -> Any:
+        out = play(self, *arguments)
         actors.append(self._acting.compilations())
         return out
 

@@ -19,6 +19,7 @@ def values(config: Config, found: Evidence) -> dict[str, Any]:
     return {
         "rewards": [_reward(config, one) for one in found.rewards],
         "rewards_from": config.reward.path,
+        "rewards_online": config.reward.online_steps,
         "accuracy": _accuracy(config, found),
         "accuracy_note": sentence(found.rewards[0].note) if found.rewards else "",
         "quantiles": _quantiles(config, found),

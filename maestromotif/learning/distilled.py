@@ -1,0 +1,41 @@
+"""Reward models that were distilled before training."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from maestromotif.learning.reward import Met, Pays
+from maestromotif.rewards.model import load_rewards
+from maestromotif.settings import Config
+from maestromotif.store import Work
+
+
+class DistilledRewards:
+    """The same pay for every rollout; in the form of `online.OnlineRewards`."""
+
+    learns = False
+
+    def __init__(self, config: Config, folder: Path) -> None:
+        models = load_rewards(folder, config.skills)
+        self._pays = Pays(models.score, models.thresholds(config.reward))
+
+    def __enter__(self) -> "DistilledRewards":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def pays(self, rollout: int) -> Pays:
+        return self._pays
+
+    def after(self, update: int, met: Iterable[Met]) -> None:
+        pass
+
+    def snapshot(self) -> dict[str, Any]:
+        return {}
+
+    def restore(self, snapshot: Mapping[str, Any]) -> None:
+        pass
+
+    def write(self, work: Work) -> None:
+        pass
