@@ -183,9 +183,13 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, An
                     curve.add(one.happened)
                 rewards.after(number + 1, [met for one in played for met in one.met])
                 curve.learnt(figures)
-                progress.advance(plan.steps)
+                note = ""
                 if plan.row_after(number + 1):
-                    log.debug("train: %s", curve.row((number + 1) * plan.steps))
+                    row = curve.row((number + 1) * plan.steps)
+                    log.debug("train: %s", row)
+                    if row["episodes"]:
+                        note = f"level {row['depth/deepest_mean']:.2f} reached on average"
+                progress.advance(plan.steps, note)
                 if plan.checkpoint_after(number + 1):
                     saver.save(
                         number + 1,

@@ -15,9 +15,10 @@ from maestromotif.store import Work
 
 # Of 8 updates of 128 steps: models are learned after every second one, and pay from the fourth on.
 SETTINGS = (
+    "skills=[descender]",
     "reward.path=null",
     "reward.online_steps=256",
-    "reward.online_captions=8",
+    "reward.online_captions=6",
     "reward.quantile=0.3",
     "language.model=smollm2-135m-instruct",
     "annotate.pairs=40",
@@ -46,7 +47,7 @@ def test_what_training_meets_is_judged_and_pays_and_a_stop_changes_nothing(
     assert paid[:4] == [0, 0, 0, 0]
     assert all(one > 0 for one in paid[4:])
     models = load_rewards(tmp_path / "whole" / online.FOLDER, wanted.skills)
-    assert [card["captions"] for card in models.cards] == [16] * 3  # the last models are of two times
+    assert [card["captions"] for card in models.cards] == [12]  # the last models are of two times
 
     # Elsewhere, with nothing known of the model's answers, stopped once models wait to pay.
     other = config(tmp_path, *SETTINGS, f"annotate.answers={tmp_path / 'others'}")
