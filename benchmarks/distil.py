@@ -98,7 +98,8 @@ class SameNetwork:
         self.judged, self.batches = judged, batches
         self.captions, self.sizes = Captions("published", judged.messages, judged.changes), Sizes()
         self.table = jnp.asarray(self.captions.features, jnp.uint16)
-        self.params = fit._start("published", list(PAIRS), self.settings, 0)
+        starts = [fit.start_of("published", skill, 0, 0) for skill in PAIRS]
+        self.params = dict(jax.tree.map(lambda *leaves: jnp.stack(leaves), *starts))
         self.optimiser = optax.adamw(self.settings.learning_rate, weight_decay=0)
         self.state = jax.vmap(self.optimiser.init)(self.params)
         started = time.perf_counter()

@@ -7,6 +7,7 @@ import os
 import signal
 import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -16,10 +17,10 @@ for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1")
 os.environ["JAX_PLATFORMS"] = os.environ.get("MAESTROMOTIF_TEST_PLATFORMS", "cpu")
 os.environ["JAX_NUMPY_RANK_PROMOTION"] = "raise"
-# What one test has compiled the next need not compile again. Processes that run side by side do not share it: a
-# file that another one is still writing would be read.
+# What one test has compiled the next need not compile again. Processes that run side by side do not share it:
+# one would read files that another is still writing.
 _compiled = f"maestromotif-tests-{os.getuid()}/compiled-{os.environ.get('PYTEST_XDIST_WORKER', 'alone')}"
-os.environ["JAX_COMPILATION_CACHE_DIR"] = os.path.join(tempfile.gettempdir(), _compiled)
+os.environ["JAX_COMPILATION_CACHE_DIR"] = str(Path(tempfile.gettempdir(), _compiled))
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
 os.environ["WANDB_MODE"] = "offline"
 os.environ["WANDB_ERROR_REPORTING"] = "false"
