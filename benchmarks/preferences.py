@@ -31,7 +31,7 @@ from maestromotif.preferences.examine import examine
 from maestromotif.preferences.quality import agreement, curate, words
 from maestromotif.preferences.questions import about_pairs
 from maestromotif.progress import Progress
-from maestromotif.rewards.fit import train
+from maestromotif.rewards.fit import best, train
 from maestromotif.rewards.judged import Judged, hold_out
 from maestromotif.rewards.model import RewardModels
 from maestromotif.settings import Config
@@ -57,8 +57,8 @@ def rewards_on_gold(config: Config, judged: Judged) -> dict[str, dict[str, Any]]
     members = train(judged, config.skills, config.distil, config.run.seed)
     spoken = config.annotate.changes
     card = {"network": config.distil.network, "changes": list(spoken), "mean": 0.0, "std": 1.0}
-    best = [min(of_skill, key=lambda m: (m.loss is None, m.loss or 0.0)) for of_skill in members]
-    models = RewardModels(config.skills, [card] * len(best), [member.params for member in best])
+    params = [best(of_skill).params for of_skill in members]
+    models = RewardModels(config.skills, [card] * len(params), params)
     found = {}
     for k, (skill, pairs) in enumerate(gold.load_all(config.skills_folder, config.skills).items()):
         asked = [pair for pair in gold.decidable(pairs, spoken)[0] if pair.part == "report"]

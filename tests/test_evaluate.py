@@ -9,7 +9,7 @@ from maestromotif.composing.sandbox import ProgramHost
 from maestromotif.evaluation.evaluate import entries
 from maestromotif.evaluation.play import Episode, play_wave, random_policy, wandering_policy
 from maestromotif.evaluation.record import record
-from maestromotif.learning.reward import Pays, RewardFunction
+from maestromotif.learning.reward import RewardFunction, Scorer
 from maestromotif.nethack.pool import GamePool
 from maestromotif.nethack.recording import Recording
 from maestromotif.nethack.seeds import EpisodeSeeds, episode_seeds
@@ -59,7 +59,7 @@ def test_an_episode_that_is_recorded_is_the_one_that_was_played(skills: list[Ski
         return np.array([[float(len(message) > 0)] for message in messages], np.float32)
 
     settings = RewardSettings(scale=1.0, count_exponent=0.0)
-    reward = RewardFunction(Pays(score, np.zeros(1, np.float32)), settings, games=1)
+    reward = RewardFunction(Scorer(score, np.zeros(1, np.float32)), settings, games=1)
     recording = Recording(EpisodeSeeds(*episode.seeds), tuple(episode.actions))
     arrays = record(recording, episode.skills, episode.switched, reward)
     assert all(len(array) == episode.steps for array in arrays.values())

@@ -106,8 +106,8 @@ def shim(fields: Sequence[str], names: Sequence[str]) -> str:
     `_exchange` and gets the next columns from it.
 
     Columns in: `fresh` and `running`, one entry a game, `rarest` (skill indexes, the one that acted least
-    first), `keys` (seeds of `random`), then `values`, one list a field. Out: the pair (skill index a game,
-    switched a game), or (what, game, skill index, text) on a fault.
+    first; empty without `_balance`), `keys` (seeds of `random`), then `values`, one list a field. Out: the
+    pair (skill index a game, switched a game), or (what, game, skill index, text) on a fault.
     """
     annotated = "\n".join(f"    {name}: {FIELDS[name].__name__}" for name in fields) or "    pass"
     return f"""

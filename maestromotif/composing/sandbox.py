@@ -116,7 +116,7 @@ class ProgramHost:
         self._call_seconds = call_seconds
         self._first_game = first_game
         self._balance = balance
-        self._acted = np.zeros(len(self._names), np.int64)  # steps of each skill
+        self._acted = np.zeros(len(self._names), np.int64)  # steps of each skill, where they are balanced
         self._episode = np.zeros(games, np.uint64)
         self._calls = np.zeros(games, np.uint64)
         self._pool: monty.Monty | None = monty.Monty(max_processes=1, turn_duration_limit_grace=5.0)
@@ -152,8 +152,10 @@ class ProgramHost:
         self._calls = np.where(fresh, np.uint64(0), self._calls + np.uint64(1))
         keys = _keys(self._seed, self._first_game, self._episode, self._calls).tolist() if self._draws else []
         acting = np.where(fresh, -1, running).tolist()
-        self._acted += np.bincount(running[running >= 0], minlength=len(self._names))
-        rarest = np.argsort(self._acted, kind="stable").tolist()
+        rarest: list[int] = []
+        if self._balance > 0:
+            self._acted += np.bincount(running[running >= 0], minlength=len(self._names))
+            rarest = np.argsort(self._acted, kind="stable").tolist()
         values = [self._column(name, state, acting) for name in self._fields]
         try:
             self._advance(

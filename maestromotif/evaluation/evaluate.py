@@ -26,14 +26,14 @@ from maestromotif.evaluation.play import (
 )
 from maestromotif.evaluation.record import record
 from maestromotif.learning import online
+from maestromotif.learning.distilled import DistilledRewards
 from maestromotif.learning.network import build, initial_params
-from maestromotif.learning.reward import Pays, RewardFunction
+from maestromotif.learning.reward import RewardFunction
 from maestromotif.learning.train import load_policy
 from maestromotif.nethack.pool import GamePool, open_pool
 from maestromotif.nethack.recording import Recording
 from maestromotif.nethack.seeds import EpisodeSeeds
 from maestromotif.progress import Progress
-from maestromotif.rewards.model import load_rewards
 from maestromotif.settings import Config
 from maestromotif.skill import load_all
 from maestromotif.statistics import bootstrap_mean, wilson
@@ -148,8 +148,7 @@ def _write_replay(config: Config, inputs: dict[str, Artefact], work: Work, episo
         folder = inputs["distil"].path
     else:
         folder = Path(config.reward.path or inputs["train"].path / online.FOLDER)
-    models = load_rewards(folder, config.skills)
-    reward = RewardFunction(Pays(models.score, models.thresholds(config.reward)), config.reward, games=1)
+    reward = RewardFunction(DistilledRewards(config, folder).scorer(0), config.reward, games=1)
     recording = Recording(
         EpisodeSeeds(*episode.seeds),
         tuple(episode.actions),

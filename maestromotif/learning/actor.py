@@ -22,7 +22,7 @@ from maestromotif.learning.inputs import Block, fill
 from maestromotif.learning.network import ActorCritic, Params
 from maestromotif.learning.options import Options
 from maestromotif.learning.ppo import Batch
-from maestromotif.learning.reward import Met, Pays, RewardFunction
+from maestromotif.learning.reward import Met, RewardFunction, Scorer
 from maestromotif.nethack.game import End
 from maestromotif.nethack.pool import GamePool, Snapshot
 from maestromotif.nethack.state import depth_codes
@@ -85,12 +85,12 @@ class Actor:
         self._message = self._numbers(self._pool.obs["message"])
         self._options.advance(self._pool.state, np.ones(self._pool.games, bool))
 
-    def play(self, params: Params, pays: Pays, snapshot: bool, met: bool) -> Future[Played]:
+    def play(self, params: Params, scorer: Scorer, snapshot: bool, met: bool) -> Future[Played]:
         """Order a rollout under these parameters and rewards, after those that were ordered before.
 
         snapshot: whether to say where everything is after it; met: whether to say what was seen.
         """
-        return self._thread.submit(self._play, params, pays, snapshot, met)
+        return self._thread.submit(self._play, params, scorer, snapshot, met)
 
     def warm_up(self, params: Params) -> None:
         """Compile what may not be needed before long."""
@@ -99,8 +99,8 @@ class Actor:
             view[...] = 0
         self._acting.values_of_few(params, self._carry, np.zeros(FEW, np.int64), block)
 
-    def _play(self, params: Params, pays: Pays, snapshot: bool, met: bool) -> Played:
-        self._reward.pay_by(pays)
+    def _play(self, params: Params, scorer: Scorer, snapshot: bool, met: bool) -> Played:
+        self._reward.score_by(scorer)
         began = time.perf_counter()
         elsewhere = self.seconds.games + self.seconds.policy + self.seconds.program
         rollout, memory = self._acting.begin(self._carry)

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from maestromotif.learning.reward import Met, Pays
+from maestromotif.learning.reward import Met, Scorer
 from maestromotif.rewards.model import load_rewards
 from maestromotif.settings import Config
 from maestromotif.store import Work
@@ -17,7 +17,7 @@ class DistilledRewards:
 
     def __init__(self, config: Config, folder: Path) -> None:
         models = load_rewards(folder, config.skills)
-        self._pays = Pays(models.score, models.thresholds(config.reward))
+        self._scorer = Scorer(models.score, models.thresholds(config.reward))
 
     def __enter__(self) -> "DistilledRewards":
         return self
@@ -25,8 +25,8 @@ class DistilledRewards:
     def __exit__(self, *_: object) -> None:
         pass
 
-    def pays(self, rollout: int) -> Pays:
-        return self._pays
+    def scorer(self, rollout: int) -> Scorer:
+        return self._scorer
 
     def after(self, update: int, met: Iterable[Met]) -> None:
         pass

@@ -21,7 +21,7 @@ from nle import nethack
 from maestromotif.learning.arrays import Array
 from maestromotif.learning.inputs import Block, Inputs, MessageForm
 from maestromotif.learning.messages import VOCABULARY
-from maestromotif.learning.recurrence import gated
+from maestromotif.learning.recurrence import gru
 from maestromotif.nethack.keys import NUM_ACTIONS
 from maestromotif.nethack.observation import X, Y
 from maestromotif.settings import NetworkSettings
@@ -247,7 +247,7 @@ class Memory(nn.Module):
         kernel = self.param("kernel", nn.initializers.orthogonal(), (h, 3 * h))
         bias = self.param("bias", nn.initializers.zeros, (h,))
         live_tb = 1.0 - jnp.asarray(first_tb).astype(jnp.float32)
-        h_tbh = gated(kernel, bias, x_tbg, live_tb, jnp.asarray(h_bh), self.dtype)
+        h_tbh = gru(kernel, bias, x_tbg, live_tb, jnp.asarray(h_bh), self.dtype)
         return h_tbh[-1], h_tbh
 
 

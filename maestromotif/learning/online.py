@@ -18,14 +18,14 @@ import flax.serialization
 import numpy as np
 
 from maestromotif.errors import UserError
-from maestromotif.learning.reward import Met, Pays
+from maestromotif.learning.reward import Met, Scorer
 from maestromotif.preferences import dataset
 from maestromotif.preferences.annotate import draw, draw_pairs
 from maestromotif.preferences.answers import Judge
 from maestromotif.preferences.dataset import Items
 from maestromotif.preferences.labels import Comparison
 from maestromotif.rewards.card import over_items, raw_rewards
-from maestromotif.rewards.fit import train
+from maestromotif.rewards.fit import best, train
 from maestromotif.rewards.judged import Judged, hold_out, targets
 from maestromotif.rewards.model import Params, RewardModels
 from maestromotif.settings import Config
@@ -45,11 +45,11 @@ class Version(NamedTuple):
     rollout: int
     cards: list[dict[str, Any]]
     params: list[Params]
-    pays: Pays
+    scorer: Scorer
 
 
 class OnlineRewards:
-    """Counts what is met, has it judged, and says what pays for a rollout. A context manager.
+    """Counts what is met, has it judged, and says which models score a rollout. A context manager.
 
     every: updates between two times of learning reward models; more than `learning.lag`. Raises UserError for
     settings that do not go together with this.
@@ -60,7 +60,7 @@ class OnlineRewards:
     def __init__(self, config: Config, every: int, updates: int) -> None:
         settings = config.learning
         for wrong, why in (
-            (every <= settings.lag, "must be more than the steps of learning.lag + 1 updates"),
+            (every <= settings.lag, "must be at least the steps of learning.lag + 1 updates"),
             (2 * every >= updates, "must be less than half of learning.steps, or nothing is ever paid"),
             (settings.machines > 1, "is for one machine only: learning.machines must be 1"),
             (bool(config.annotate.statistics), "judges no statistics: annotate.statistics must be empty"),
@@ -83,11 +83,11 @@ class OnlineRewards:
     def __exit__(self, *_: object) -> None:
         self._thread.shutdown(cancel_futures=True)
 
-    def pays(self, rollout: int) -> Pays:
-        """What pays for the steps of a rollout. Raises UserError where the models could not be learned."""
+    def scorer(self, rollout: int) -> Scorer:
+        """What scores the steps of a rollout. Raises UserError where the models could not be learned."""
         if rollout >= self._ready:
             self._settle()
-        return [version.pays for version in self._versions if version.rollout <= rollout][-1]
+        return [version.scorer for version in self._versions if version.rollout <= rollout][-1]
 
     def after(self, update: int, met: Iterable[Met]) -> None:
         """So many updates are done; `met` is what the last one's rollout met. Told in order."""
@@ -174,30 +174,29 @@ class OnlineRewards:
         everything = _items(sorted(count), count)
         cards, chosen = [], []
         for skill, members in zip(self._skills, learned, strict=True):
-            best = min(members, key=lambda one: (one.loss is None, one.loss or 0.0, one.seed))
-            (raw,) = raw_rewards([best.params], config.distil.network, everything, spoken)
+            one = best(members)
+            (raw,) = raw_rewards([one.params], config.distil.network, everything, spoken)
             about = {
                 "skill": skill.name,
                 "description": skill.description,
                 "network": config.distil.network,
                 "changes": list(spoken),
                 "captions": len(captions),
-                "loss_held_out": best.loss,
+                "loss_held_out": one.loss,
             }
             cards.append(about | over_items(raw, everything, spoken))
-            chosen.append(best.params)
+            chosen.append(one.params)
         log.info("train: reward models of %d captions, from rollout %d on", len(captions), ready)
         return judged, self._version(ready, cards, chosen)
 
     def _version(self, rollout: int, cards: list[dict[str, Any]], params: list[Params]) -> Version:
         models = RewardModels(self._config.skills, cards, params)
-        flat = np.array([card["std"] < 1e-6 for card in cards])  # what tells nothing apart pays nothing
-        thresholds = np.where(flat, np.inf, models.thresholds(self._config.reward)).astype(np.float32)
-        return Version(rollout, cards, params, Pays(models.score, thresholds))
+        thresholds = models.thresholds(self._config.reward)
+        return Version(rollout, cards, params, Scorer(models.score, thresholds))
 
 
-def _nothing(skills: int) -> Pays:
-    return Pays(
+def _nothing(skills: int) -> Scorer:
+    return Scorer(
         lambda messages, changes: np.zeros((len(messages), skills), np.float32),
         np.full(skills, np.inf, np.float32),
     )

@@ -29,7 +29,7 @@ class _Steps(NamedTuple):
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(5,))
-def gated(
+def gru(
     kernel: Float[Array, "h g"],
     bias: Float[Array, " h"],
     x_tbg: Float[Array, "t b g"],
@@ -96,4 +96,4 @@ def _backward(
     return d_kernel.astype(jnp.float32), d_bias, dx_tbg, jnp.zeros_like(live_tb), dh_bh
 
 
-gated.defvjp(_forward, _backward)
+gru.defvjp(_forward, _backward)

@@ -30,8 +30,8 @@ Score = Callable[[Sequence[bytes], np.ndarray], np.ndarray]
 Met = tuple[bytes, tuple[int, ...], int]
 
 
-class Pays(NamedTuple):
-    """What rewards come from."""
+class Scorer(NamedTuple):
+    """The skills' reward models and what their rewards must exceed."""
 
     score: Score
     thresholds: np.ndarray  # float32 [K], in units of normalised reward
@@ -43,12 +43,12 @@ class RewardFunction:
     Each distinct (message, changes) is scored once for all skills and looked up after that.
     """
 
-    def __init__(self, pays: Pays, settings: RewardSettings, games: int) -> None:
-        self._pays, self._settings = pays, settings
+    def __init__(self, scorer: Scorer, settings: RewardSettings, games: int) -> None:
+        self._scorer, self._settings = scorer, settings
         self.messages = MessageTable()
         self._empty = self.messages.number(b"")
         self._row: dict[int, int] = {}
-        self._scores = np.zeros((1024, len(pays.thresholds)), np.float32)
+        self._scores = np.zeros((1024, len(scorer.thresholds)), np.float32)
         self._met = np.zeros(1024, np.int64)  # how often each row was, since `met` was asked
         # What each game has seen: message, how often, and when last (by calls); -1 where there is nothing.
         shape = (games, settings.count_window)
@@ -76,15 +76,15 @@ class RewardFunction:
         self._seen[ended] = -1
         self._last[ended] = -1
         z = self._scores[row, skill]
-        passed = (count > 0) & (z > self._pays.thresholds[skill])
+        passed = (count > 0) & (z > self._scorer.thresholds[skill])
         weight = np.maximum(count, 1).astype(np.float32) ** -self._settings.count_exponent
         return np.where(passed, self._settings.scale * z * weight, 0).astype(np.float32)
 
-    def pay_by(self, pays: Pays) -> None:
-        """Rewards come from this from now on."""
-        if pays is self._pays:
+    def score_by(self, scorer: Scorer) -> None:
+        """Rewards come from this one from now on; what is known already is scored anew."""
+        if scorer is self._scorer:
             return
-        self._pays = pays
+        self._scorer = scorer
         if known := list(self._row):
             self._scores[: len(known)] = self._score(known)
 
@@ -135,7 +135,7 @@ class RewardFunction:
             self._row[key] = first + i
 
     def _score(self, keys: list[int]) -> np.ndarray:
-        return self._pays.score(*self._observations(keys))
+        return self._scorer.score(*self._observations(keys))
 
     def _observations(self, keys: list[int]) -> tuple[list[bytes], np.ndarray]:
         """Messages [n] and changes int8 [n, 4]."""

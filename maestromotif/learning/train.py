@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -36,7 +37,7 @@ from maestromotif.learning.network import ActorCritic, Params, build, initial_pa
 from maestromotif.learning.online import OnlineRewards
 from maestromotif.learning.ppo import Batch
 from maestromotif.learning.return_scale import ReturnScale
-from maestromotif.learning.reward import Pays, RewardFunction
+from maestromotif.learning.reward import RewardFunction, Scorer
 from maestromotif.nethack.pool import open_pool
 from maestromotif.progress import Progress
 from maestromotif.settings import Config, LearningSettings
@@ -136,10 +137,10 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, An
         stack.enter_context(rewards)
         if done:
             rewards.restore(common["rewards"])
-        pays = rewards.pays(max(done - 1, 0))
+        scorer = rewards.scorer(max(done - 1, 0))
         places = [n * settings.devices // settings.actors for n in range(settings.actors)]  # actors' devices
         actors = [
-            stack.enter_context(_actor(config, number, devices[place], network, acting, pays, dump))
+            stack.enter_context(_actor(config, number, devices[place], network, acting, scorer, dump))
             for number, (place, dump) in enumerate(zip(places, _programs(own, settings), strict=True))
         ]
         versions: deque[Params] = deque(maxlen=settings.lag + 1)  # after the last updates, oldest first
@@ -168,7 +169,7 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, An
                     snapshot = plan.checkpoint_after(rollout + 1)
                     ordered.append(
                         [
-                            actor.play(copies[place], rewards.pays(rollout), snapshot, rewards.learns)
+                            actor.play(copies[place], rewards.scorer(rollout), snapshot, rewards.learns)
                             for actor, place in zip(actors, places, strict=True)
                         ]
                     )
@@ -208,7 +209,7 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, An
         lost = sum(actor.lost for actor in actors)
         seconds = time.perf_counter() - began
         rewards.write(work)
-        thresholds = rewards.pays(plan.updates).thresholds
+        thresholds = rewards.scorer(plan.updates).thresholds
     if process == 0:
         work.write_bytes("policy.msgpack", serialization.to_bytes(_host(learnt.params)))
         work.write_text("curve.jsonl", "".join(json.dumps(row, sort_keys=True) + "\n" for row in curve.rows))
@@ -216,7 +217,10 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, An
     return {
         "steps": plan.updates * plan.steps,
         "parameters": int(sum(leaf.size for leaf in jax.tree.leaves(learnt.params))),
-        "thresholds": {name: round(float(t), 4) for name, t in zip(config.skills, thresholds, strict=True)},
+        "thresholds": {  # none where a model tells nothing apart
+            name: round(float(t), 4) if np.isfinite(t) else None
+            for name, t in zip(config.skills, thresholds, strict=True)
+        },
         "lost_episodes": lost,
         "speed": {
             "steps_per_second": round(steps_here / seconds, 1),
@@ -257,7 +261,7 @@ def places_to_start(shares: Mapping[str, float], games: int) -> list[str | None]
     # Multiples of the golden ratio lie apart from each other wherever one stops counting.
     order = sorted(range(games), key=lambda game: game * 0.618033988749895 % 1)
     bounds = [round(games * share) for share in np.cumsum([0.0, *shares.values()])]
-    for arena, first, last in zip(shares, bounds, bounds[1:], strict=False):
+    for arena, (first, last) in zip(shares, pairwise(bounds), strict=True):
         if first == last:
             raise UserError(f"learning.arenas: {shares[arena]:g} of {games} games is no game in {arena!r}")
         for game in order[first:last]:
@@ -272,7 +276,7 @@ def _actor(
     device: jax.Device,
     network: ActorCritic,
     acting: Acting,
-    pays: Pays,
+    scorer: Scorer,
     dump: bytes | None,
 ) -> Iterator[Actor]:
     """The n-th actor of this process, with games of its own and their program, as it was dumped if it was."""
@@ -282,7 +286,7 @@ def _actor(
     starts = places_to_start(settings.arenas, games)
     path, skills = Path(config.compose.training), load_all(config.skills_folder, config.skills)
     source, seed = path.read_text(), config.run.seed
-    reward = RewardFunction(pays, config.reward, games)
+    reward = RewardFunction(scorer, config.reward, games)
     key = jax.random.fold_in(jax.random.key(seed + 1), process * settings.actors + number)
     with (
         open_pool(

@@ -19,8 +19,9 @@ from maestromotif.preferences import dataset
 from maestromotif.preferences.dataset import Items
 from maestromotif.rewards import quality
 from maestromotif.rewards.card import normalised, over_items, raw_rewards
-from maestromotif.rewards.fit import Member, train
+from maestromotif.rewards.fit import Member, best, train
 from maestromotif.rewards.judged import Judged, read_judged
+from maestromotif.rewards.model import FLAT
 from maestromotif.settings import Config
 from maestromotif.skill import Skill, load_all
 from maestromotif.store import Artefact, Work
@@ -45,16 +46,16 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, An
     }
     facts: dict[str, Any] = {"network": settings.network, "judge": judge, "items": len(items), "skills": {}}
     for k, skill in enumerate(skills):
-        best = min(members[k], key=lambda member: (member.loss is None, member.loss or 0.0, member.seed))
-        card = _card(config, skill, k, judged, members[k], best, items)
-        if judged.ties[k].all() or card["std"] < 1e-6:
+        chosen = best(members[k])
+        card = _card(config, skill, k, judged, members[k], chosen, items)
+        if judged.ties[k].all() or card["std"] < FLAT:
             raise UserError(
                 f"skill '{skill.name}': its labels do not tell captions apart: nothing can be learned; see "
                 f"{annotated.path / skill.name / 'quality.json'}. Describe the skill in other words, or "
                 "lower annotate.tie_margin."
             )
         work.write_json(f"{skill.name}/card.json", card | {"judge": judge})
-        work.write_bytes(f"{skill.name}/params.msgpack", flax.serialization.to_bytes(best.params))
+        work.write_bytes(f"{skill.name}/params.msgpack", flax.serialization.to_bytes(chosen.params))
         if len(members[k]) > 1:
             for member in members[k]:
                 content = flax.serialization.to_bytes(member.params)
@@ -64,19 +65,19 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, An
 
 
 def _card(
-    config: Config, skill: Skill, k: int, judged: Judged, members: list[Member], best: Member, items: Items
+    config: Config, skill: Skill, k: int, judged: Judged, members: list[Member], chosen: Member, items: Items
 ) -> dict[str, Any]:
     """What is to be known of a skill's model; `k` is the skill's number."""
     spoken = config.annotate.changes
-    chosen = {"held_out": judged.held_out, "train": ~judged.held_out}
+    sides = {"held_out": judged.held_out, "train": ~judged.held_out}
     accuracy = {
         side: quality.accuracy(
-            best.scores, judged, k, which, np.random.default_rng([config.run.seed, 3, k, number])
+            chosen.scores, judged, k, which, np.random.default_rng([config.run.seed, 3, k, number])
         )
-        for number, (side, which) in enumerate(chosen.items())
+        for number, (side, which) in enumerate(sides.items())
     }
     raw = raw_rewards([member.params for member in members], config.distil.network, items, spoken)
-    number = members.index(best)
+    number = members.index(chosen)
     return {
         "skill": skill.name,
         "description": skill.description,
@@ -86,15 +87,15 @@ def _card(
         "accuracy_train": accuracy["train"],
         "accuracy_note": "share of pairs ordered as labelled, ties left out; interval by bootstrap over "
         "captions; epoch and model were chosen by the held-out loss",
-        "calibration_held_out": quality.calibration(best.scores, judged, k, judged.held_out),
+        "calibration_held_out": quality.calibration(chosen.scores, judged, k, judged.held_out),
         "disagreement": quality.disagreement(
             normalised(raw), [member.scores for member in members], judged, k, judged.held_out
         ),
         "baseline": CHANCE,
         "pairs": len(judged.pairs[k]),
-        "epoch": best.epoch,
-        "seed": best.seed,
-        "ancestry": best.ancestry,
+        "epoch": chosen.epoch,
+        "seed": chosen.seed,
+        "ancestry": chosen.ancestry,
         "members": [
             {
                 "seed": member.seed,

@@ -72,6 +72,11 @@ class Member:
     scores: np.ndarray  # float32 [N]: R of the judged captions
 
 
+def best(members: Sequence[Member]) -> Member:
+    """The one with the lowest held-out loss; of equals, and where nothing was held out, the first seed's."""
+    return min(members, key=lambda member: (member.loss is None, member.loss or 0.0, member.seed))
+
+
 def bradley_terry(
     first: Float[Array, " b"],
     second: Float[Array, " b"],

@@ -33,6 +33,7 @@ CODES = tuple(len(SENTENCES[name]) for name in COLUMNS)  # number of codes of ea
 MESSAGE_BYTES = 256
 BUCKETS = 4096  # of hashed words; 0 is padding
 WORDS = 24  # words of a message that are read; with the pairs of neighbours 47 features
+FLAT = 1e-6  # deviation of R below which a model tells nothing apart
 QUANTILES = tuple(round(0.05 * step, 2) for step in range(21))
 SMALLEST_BATCH, LARGEST_BATCH = 64, 1024  # scored at once; padded to powers of two between them
 
@@ -235,7 +236,7 @@ class RewardModels:
         self.skills = tuple(skills)
         self.cards = tuple(cards)
         self._mean = np.array([card["mean"] for card in cards], np.float32)
-        self._std = np.array([card["std"] for card in cards], np.float32)
+        self._std = np.array([max(card["std"], FLAT) for card in cards], np.float32)
         self._groups = []
         for network in dict.fromkeys(card["network"] for card in cards):
             columns = [k for k, card in enumerate(cards) if card["network"] == network]
@@ -273,6 +274,7 @@ class RewardModels:
     def thresholds(self, settings: RewardSettings) -> Float32[np.ndarray, " K"]:
         """Of each skill, the quantile of its normalised rewards below which a step is not rewarded.
 
+        Infinite for a model that tells nothing apart.
         Raises UserError if `reward.quantile_of` names a skill that is not here.
         """
         for name in settings.quantile_of:
@@ -284,7 +286,8 @@ class RewardModels:
         for skill, card in zip(self.skills, self.cards, strict=True):
             known = sorted((float(quantile), reward) for quantile, reward in card["quantiles"].items())
             wanted = settings.quantile_of.get(skill, settings.quantile)
-            thresholds.append(np.interp(wanted, [q for q, _ in known], [reward for _, reward in known]))
+            found = np.interp(wanted, [q for q, _ in known], [reward for _, reward in known])
+            thresholds.append(np.inf if card["std"] < FLAT else found)
         return np.array(thresholds, np.float32)
 
 

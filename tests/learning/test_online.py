@@ -71,7 +71,7 @@ def test_what_training_meets_is_judged_and_pays_and_a_stop_changes_nothing(
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["reward.online_steps=128"], r"more than the steps of learning.lag \+ 1 updates"),
+        (["reward.online_steps=128"], r"at least the steps of learning.lag \+ 1 updates"),
         (["reward.online_steps=512"], "must be less than half of learning.steps"),
         (["annotate.statistics=[gold]"], "annotate.statistics must be empty"),
     ],

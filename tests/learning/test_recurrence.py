@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from maestromotif.learning.recurrence import gated
+from maestromotif.learning.recurrence import gru
 
 T, B, H = 7, 3, 5
 
@@ -40,13 +40,13 @@ def loop(xp: Any, kernel: Any, bias: Any, x: Any, live: Any, h: Any) -> Any:
 def test_it_is_the_loop_and_so_is_its_gradient(seed: int) -> None:
     given = arguments(seed)
     weight = np.random.default_rng(9).normal(size=(T, B, H)).astype(np.float32)
-    np.testing.assert_allclose(gated(*given, jnp.float32), loop(np, *given), atol=1e-6)
+    np.testing.assert_allclose(gru(*given, jnp.float32), loop(np, *given), atol=1e-6)
 
     def of(function: Any) -> Any:
         return jax.jit(jax.grad(lambda *each: (function(*each) * weight).sum(), (0, 1, 2, 4)))(*given)
 
     ours, theirs = (
-        of(lambda *each: gated(*each, jnp.float32)),
+        of(lambda *each: gru(*each, jnp.float32)),
         of(lambda *each: loop(jnp, *each)),
     )
     for one, other in zip(ours, theirs, strict=True):

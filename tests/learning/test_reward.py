@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from maestromotif.learning.messages import MessageTable, fingerprints, hash_words
-from maestromotif.learning.reward import Pays, RewardFunction
+from maestromotif.learning.reward import RewardFunction, Scorer
 from maestromotif.settings import RewardSettings
 
 
@@ -50,7 +50,7 @@ def ruler(messages: Sequence[bytes], changes: np.ndarray) -> np.ndarray:
 
 def reward_function(**settings: Any) -> RewardFunction:
     thresholds = np.array([2.0, 5.0], np.float32)
-    return RewardFunction(Pays(ruler, thresholds), RewardSettings(scale=0.1, **settings), games=2)
+    return RewardFunction(Scorer(ruler, thresholds), RewardSettings(scale=0.1, **settings), games=2)
 
 
 def rewards_of(
@@ -91,7 +91,7 @@ def test_what_was_seen_longest_ago_is_forgotten_first() -> None:
 
 def test_the_empty_message_is_not_counted_where_it_should_not() -> None:
     function = reward_function(count_exponent=3, count_empty=False)
-    function.pay_by(Pays(ruler, np.array([-1, -1], np.float32)))
+    function.score_by(Scorer(ruler, np.array([-1, -1], np.float32)))
     for text in (b"abc", b"", b"", b"abc"):
         last = rewards_of(function, [text, text], [0, 0])
     np.testing.assert_allclose(last[0], 0.3 / 8, rtol=1e-6)
