@@ -2,11 +2,11 @@
 
     python benchmarks/skills.py configs/five_skills.yaml reward.path=runs/five_skills/distil [--seeds 0 1 2]
 
-For each seed the config's training is done twice: as it is, and for a fifth of the steps with a learning rate
-of almost nothing. Counted are the events that the skills' texts name as `wanted`, over the last quarter of
-the learning curve (all of it where nothing is learned), in 1,000 steps of the skill; with 95 % Poisson intervals (Garwood 1936), which tell of
-chance within a run, while the seeds tell of chance between runs. Changes of what is seen (`explored`) are no
-events and are left out. The last line is one JSON object.
+For each seed the config's training is done twice: as it is, and for a fifth of the steps with a learning
+rate of almost nothing. Counted are the events that the skills' texts name as `wanted`, over the last
+quarter of the learning curve (all of it where nothing is learned), in 1,000 steps of the skill; with 95 %
+Poisson intervals (Garwood 1936), which tell of chance within a run, while the seeds tell of chance between
+runs. Changes of what is seen (`explored`) are no events and are left out. The last line is one JSON object.
 """
 
 import argparse
@@ -37,7 +37,7 @@ def curve_of(config: Config) -> list[dict[str, Any]]:
 def rates(
     curve: list[dict[str, Any]], skills: list[Skill], share: float
 ) -> dict[str, tuple[float, float, float]]:
-    """By 'skill event': how often in 1,000 steps of the skill in the last `share` of the curve; its interval."""
+    """By 'skill event': times in 1,000 steps of the skill in the last `share` of the curve, and interval."""
     begins = [0, *(row["env_step"] for row in curve)]
     last = list(zip(begins, curve, strict=False))[-max(1, round(share * len(curve))) :]
     found = {}
