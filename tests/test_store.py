@@ -169,9 +169,9 @@ from pathlib import Path
 from maestromotif.store import Run
 
 with Run(Path(sys.argv[1])):
-    worker = os.fork() if sys.argv[2] == "fork" else 1
-    if worker:
-        print(worker, flush=True)
+    worker = os.fork() if sys.argv[2] == "fork" else 0
+    if not worker:  # a worker says so itself: only then has it let go of what it was born with
+        print(os.getpid(), flush=True)
     time.sleep(60)
 """
 
