@@ -101,13 +101,14 @@ def shim(fields: Sequence[str], names: Sequence[str]) -> str:
     """The code around the programs inside the sandbox.
 
     It expects `_sources` (one program over skills, then one source a skill, each already shifted to its own
-    lines), `_games`, `_balance`, `_draws` (whether a source or `_balance` needs `random`) and
-    `_draws_every_step`. `_serve()` never returns: each turn it hands its answer to the host function
-    `_exchange` and gets the next columns from it.
+    lines), `_games`, `_balance`, `_seed`, `_first_game`, `_draws` (whether a source or `_balance` needs
+    `random`) and `_draws_every_step`. `_serve()` never returns: each turn it hands its answer to the host
+    function `_exchange` and gets from it what has changed since the turn before.
 
-    Columns in: `fresh` and `running`, one entry a game, `rarest` (skill indexes, the one that acted least
-    first; empty without `_balance`), `keys` (seeds of `random`), then `values`, one list a field. Out: the
-    pair (skill index a game, switched a game), or (what, game, skill index, text) on a fault.
+    In: `fresh` (games whose episode begins), `rarest` (skill indexes, the one that acted least first; empty
+    without `_balance`), then `running` and `values`, one a field: each (games, what stands there now), where
+    None stands for all games. Out: (games where a call begins, skill indexes), or (what, game, skill index,
+    text) on a fault.
     """
     annotated = "\n".join(f"    {name}: {FIELDS[name].__name__}" for name in fields) or "    pass"
     return f"""
@@ -133,16 +134,62 @@ _interrupts = hasattr(_program, "should_end")
 _players = [None] * _games
 _at = [-1, -1]
 
-def _step(fresh, running, rarest, keys, values):
-    skills, switched = [], []
+_every_game = list(range(_games))
+_running = [-1] * _games
+_table = [[None] * _games for _ in range({len(fields)})]
+_skill_column = {fields.index("skill") if "skill" in fields else -1}
+_fresh = [False] * _games
+_steps = [0]
+_began = [0] * _games
+_episode = [0] * _games
+_64_bits = 2**64 - 1
+
+def _key(game):
+    # splitmix64 over (seed, game, episode, step): Steele, Lea & Flood 2014, "Fast splittable pseudorandom
+    # number generators"
+    key = _seed & _64_bits
+    for part in (_first_game + game, _episode[game], _steps[0] - _began[game]):
+        key = (key + part + 0x9E3779B97F4A7C15) & _64_bits
+        key = ((key ^ (key >> 30)) * 0xBF58476D1CE4E5B9) & _64_bits
+        key = ((key ^ (key >> 27)) * 0x94D049BB133111EB) & _64_bits
+        key ^= key >> 31
+    return key >> 2
+
+def _write(column, change):
+    games, values = change
+    if games is None:
+        column[:] = values
+    else:
+        for i, game in enumerate(games):
+            column[game] = values[i]
+
+def _take_in(fresh, running, values):
+    _steps[0] += 1
+    _write(_running, running)
+    for column, change in enumerate(values):
+        _write(_table[column], change)
+    if _skill_column >= 0:
+        names = _table[_skill_column]
+        for game in _every_game if running[0] is None else running[0]:
+            k = _running[game]
+            names[game] = _names[k] if k >= 0 else ""
+    for game in fresh:
+        _fresh[game] = True
+        _began[game] = _steps[0]
+        _episode[game] += 1
+        _players[game] = None
+
+def _step(rarest):
+    began, skills = [], []
     game = 0
-    for row in zip(*values) if values else [()] * len(fresh):
+    for row in zip(*_table) if _table else [()] * _games:
         state = GameState(*row)
-        k = running[game]
+        k = _running[game]
         _at[0] = game
-        if _draws_every_step or (_draws and fresh[game]):
-            _random.seed(keys[game])
-        if fresh[game]:
+        fresh = _fresh[game]
+        if _draws_every_step or (_draws and fresh):
+            _random.seed(_key(game))
+        if fresh:
             _at[1] = -1
             _players[game] = _program()
             k = -1
@@ -156,8 +203,8 @@ def _step(fresh, running, rarest, keys, values):
             if end is not True and end is not False:
                 return ("should_end", game, _at[1], repr(end)[:80])
         if end:
-            if _draws and not fresh[game]:
-                _random.seed(keys[game])
+            if _draws and not fresh:
+                _random.seed(_key(game))
             available = []
             for j in range(len(_names)):
                 _at[1] = j
@@ -178,14 +225,18 @@ def _step(fresh, running, rarest, keys, values):
                 return ("nothing", game, -1, "")
             else:
                 end = False
-        skills.append(k)
-        switched.append(end)
+        if end:
+            began.append(game)
+            skills.append(k)
         game += 1
-    return (skills, switched)
+    return (began, skills)
 
 def _serve():
     answer = None
     while True:
-        fresh, running, rarest, keys, values = _exchange(answer)
-        answer = _step(fresh, running, rarest, keys, values)
+        fresh, rarest, running, values = _exchange(answer)
+        _take_in(fresh, running, values)
+        answer = _step(rarest)
+        for game in fresh:
+            _fresh[game] = False
 """

@@ -2,7 +2,8 @@
 
 Programs are untrusted. They are run by an interpreter of its own (Monty) in a worker process, without
 files, network, environment or imports of packages, under limits of time, memory and recursion. One call
-serves all games of a pool step: columns of plain numbers go in, skill indexes come out.
+serves all games of a pool step: of columns of plain numbers what has changed goes in, and out come the games
+where a call of a skill begins.
 
 The worker sits in an endless loop that is suspended at each exchange with the host. (Feeding it a new
 snippet each step would be simpler, but Monty keeps every snippet it was ever fed.) A failure is a
@@ -64,14 +65,16 @@ class ProgramHost:
         first_game: int = 0,
         balance: float = 0.0,
     ) -> None:
-        self._set_up(program, skills, games, seed, path, call_seconds, first_game, balance)
+        self._set_up(program, skills, games, seed, path, call_seconds, balance)
         try:
             session = self._session
             setup = {
                 "_sources": self._shifted,
                 "_games": games,
-                "_draws": self._draws,
                 "_balance": balance,
+                "_seed": seed,
+                "_first_game": first_game,
+                "_draws": balance > 0 or any("random" in source for source in self._sources),
                 "_draws_every_step": interface.draws_every_step(program, self._sources[1:]),
             }
             shim = interface.shim(self._fields, self._names)
@@ -90,7 +93,6 @@ class ProgramHost:
         seed: int,
         path: str,
         call_seconds: float,
-        first_game: int,
         balance: float,
     ) -> None:
         """Everything but the code in the worker: sources and their lines, a fresh worker, counters."""
@@ -111,14 +113,9 @@ class ProgramHost:
             self._shifted.append("\n" * lines + source)
             lines += source.count("\n") + 1
         self._fields = interface.used_fields(self._sources)
-        self._draws = balance > 0 or any("random" in source for source in self._sources)
-        self._seed = seed
-        self._call_seconds = call_seconds
-        self._first_game = first_game
-        self._balance = balance
+        self.games, self._seed, self._call_seconds, self._balance = games, seed, call_seconds, balance
         self._acted = np.zeros(len(self._names), np.int64)  # steps of each skill, where they are balanced
-        self._episode = np.zeros(games, np.uint64)
-        self._calls = np.zeros(games, np.uint64)
+        self._sent: dict[str, np.ndarray] = {}  # columns as the worker has them
         self._pool: monty.Monty | None = monty.Monty(max_processes=1, turn_duration_limit_grace=5.0)
         self._pool.__enter__()
         self._session = self._pool.checkout(
@@ -127,10 +124,6 @@ class ProgramHost:
         )
         self._session.__enter__()
         self._waiting: monty.FunctionSnapshot | None = None
-
-    @property
-    def games(self) -> int:
-        return len(self._episode)
 
     def step(
         self,
@@ -148,19 +141,23 @@ class ProgramHost:
         """
         if self._waiting is None:
             raise UserError(f"{self._paths[0]}: the program has failed before and is not run any more")
-        self._episode += fresh
-        self._calls = np.where(fresh, np.uint64(0), self._calls + np.uint64(1))
-        keys = _keys(self._seed, self._first_game, self._episode, self._calls).tolist() if self._draws else []
-        acting = np.where(fresh, -1, running).tolist()
+        acting = np.where(fresh, -1, running).astype(np.int32)
         rarest: list[int] = []
         if self._balance > 0:
             self._acted += np.bincount(running[running >= 0], minlength=len(self._names))
             rarest = np.argsort(self._acted, kind="stable").tolist()
-        values = [self._column(name, state, acting) for name in self._fields]
+        given = (
+            fresh.nonzero()[0].tolist(),
+            rarest,
+            self._changed("running", acting, int),
+            # The worker knows the skill's name from what is running.
+            [
+                ([], []) if name == "skill" else self._changed(name, state[name], FIELDS[name])
+                for name in self._fields
+            ],
+        )
         try:
-            self._advance(
-                self._waiting.resume({"return_value": (fresh.tolist(), acting, rarest, keys, values)})
-            )
+            self._advance(self._waiting.resume({"return_value": given}))
             answer = self._waiting.args[0]
             if len(answer) != 2:
                 raise self._fault(*answer)
@@ -168,8 +165,11 @@ class ProgramHost:
             failure = self._failure(error) if isinstance(error, monty.MontyError) else error
             self.close()
             raise failure from None
-        skills, switched = answer
-        return np.array(skills, np.int32), np.array(switched, bool)
+        games, skills = answer
+        switched = np.zeros(self.games, bool)
+        switched[games] = True
+        acting[games] = skills
+        return acting, switched
 
     def dump(self) -> bytes:
         """Everything needed to go on exactly from here: memories, random state, counters."""
@@ -178,12 +178,10 @@ class ProgramHost:
         head = {
             "programs": self._digest(),
             "seed": self._seed,
+            "games": self.games,
             "call_seconds": self._call_seconds,
-            "first_game": self._first_game,
             "balance": self._balance,
             "acted": self._acted.tolist(),
-            "episode": self._episode.tolist(),
-            "calls": self._calls.tolist(),
         }
         return json.dumps(head).encode() + b"\n" + self._waiting.dump()
 
@@ -195,16 +193,8 @@ class ProgramHost:
         head_bytes, _, worker = data.partition(b"\n")
         head = json.loads(head_bytes)
         host = cls.__new__(cls)
-        games = len(head["episode"])
         host._set_up(
-            program,
-            skills,
-            games,
-            head["seed"],
-            path,
-            head["call_seconds"],
-            head["first_game"],
-            head["balance"],
+            program, skills, head["games"], head["seed"], path, head["call_seconds"], head["balance"]
         )
         try:
             if head["programs"] != host._digest():
@@ -212,8 +202,6 @@ class ProgramHost:
                     f"{path}: the program or a skill's program was changed since the checkpoint was written; "
                     "put the old text back, or start the stage anew"
                 )
-            host._episode = np.array(head["episode"], np.uint64)
-            host._calls = np.array(head["calls"], np.uint64)
             host._acted = np.array(head["acted"], np.int64)
             host._advance(host._session.load_snapshot(worker, print_callback=_drop, external_lookup={}))
         except BaseException:
@@ -240,11 +228,15 @@ class ProgramHost:
     def _digest(self) -> str:
         return hashlib.sha256(json.dumps([self._names, self._sources]).encode()).hexdigest()
 
-    def _column(self, name: str, state: dict[str, np.ndarray], acting: list[int]) -> list[Any]:
-        if name == "skill":
-            return [self._names[k] if k >= 0 else "" for k in acting]
-        column: list[Any] = state[name].astype(FIELDS[name], copy=False).tolist()
-        return column
+    def _changed(self, name: str, column: np.ndarray, kind: type) -> tuple[list[int] | None, list[Any]]:
+        """The games where a column is not what the worker has, None for all, and what stands there now."""
+        before = self._sent.get(name)
+        self._sent[name] = column.copy()
+        if before is not None:
+            games = (column != before).nonzero()[0]
+            if 2 * len(games) <= self.games:
+                return games.tolist(), column[games].astype(kind).tolist()
+        return None, column.astype(kind).tolist()
 
     def _advance(self, snapshot: monty.SyncSnapshot) -> None:
         """Goes on until the worker asks for the next columns; anything else that it asks for is refused."""
@@ -338,18 +330,3 @@ def type_check(source: str, stubs: str) -> list[dict[str, Any]]:
 
 def _drop(stream: str, text: str) -> None:
     """What programs print goes nowhere: it could flood a log of a run of days."""
-
-
-def _keys(seed: int, first_game: int, episode: np.ndarray, calls: np.ndarray) -> np.ndarray:
-    """uint64 [N] seeds below 2**62, one for each (seed, game, episode, step), by splitmix64 over the four.
-
-    Steele, Lea & Flood 2014, "Fast splittable pseudorandom number generators".
-    """
-    key = np.full(len(episode), seed % 2**64, np.uint64)
-    games = np.arange(first_game, first_game + len(episode), dtype=np.uint64)
-    for part in (games, episode, calls):
-        key = key + part + np.uint64(0x9E3779B97F4A7C15)
-        key = (key ^ (key >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        key = (key ^ (key >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        key ^= key >> np.uint64(31)
-    return key >> np.uint64(2)

@@ -118,7 +118,9 @@ class Actor:
                 self._pool.step(action)
             self._observe(params)
         last_values = self._acting.values(params, self._carry, self._block())
-        columns = [np.stack(column) for column in zip(*self._steps, strict=True)]
+        *columns, skill, events = [np.stack(column) for column in zip(*self._steps, strict=True)]
+        reward, switched, over, *_ = columns
+        self._happened.add(skill, reward, switched | over, events)
         came = jax.device_put((self._options.running[None], *columns), self._device)
         self.seconds.bytes += sum(leaf.nbytes for leaf in came)
         elsewhere = self.seconds.games + self.seconds.policy + self.seconds.program - elsewhere
@@ -148,8 +150,9 @@ class Actor:
             options.advance(pool.state, over)
         switched = options.switched
         terminal = (ended == End.DEATH) | (ended == End.LEFT)
-        self._steps.append((reward, switched, over, terminal, final_value))
-        self._count_what_happened(skill, reward, switched, ended)
+        self._steps.append((reward, switched, over, terminal, final_value, skill, pool.events.copy()))
+        if over.any():
+            self._count_episodes(ended)
 
     def snapshot(self) -> dict[str, Any]:
         """Where everything is between two rollouts; of types that msgpack writes."""
@@ -211,18 +214,8 @@ class Actor:
             value[some] = np.asarray(values)[np.arange(len(some)), skill[some]]
         return value
 
-    def _count_what_happened(
-        self, skill: np.ndarray, reward: np.ndarray, switched: np.ndarray, ended: np.ndarray
-    ) -> None:
-        acted = (skill == np.arange(self._network.skills)[:, None]).astype(np.float64)
-        over = ended != End.NOT
-        happened = self._happened
-        happened.steps[:] += acted.sum(1)
-        happened.calls[:] += acted @ (switched | over)
-        happened.reward[:] += acted @ reward
-        happened.events[:] += acted @ self._pool.events
-        counted = over & self._in_dungeon
-        if counted.any():
-            deepest = self._pool.final_state["deepest"][counted]
-            died = (ended[counted] == End.DEATH).sum()
-            happened.episodes[:] += (counted.sum(), died, deepest.sum(), (deepest >= 2).sum())
+    def _count_episodes(self, ended: np.ndarray) -> None:
+        counted = (ended != End.NOT) & self._in_dungeon
+        deepest = self._pool.final_state["deepest"][counted]
+        died = (ended[counted] == End.DEATH).sum()
+        self._happened.episodes[:] += (counted.sum(), died, deepest.sum(), (deepest >= 2).sum())

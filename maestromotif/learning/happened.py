@@ -23,6 +23,18 @@ class Happened(NamedTuple):
     events: np.ndarray  # float64 [K, E], how often each event happened while the skill acted
     episodes: np.ndarray  # float64 [4], EPISODE_COUNTS
 
+    def add(self, skill: np.ndarray, reward: np.ndarray, ended: np.ndarray, events: np.ndarray) -> None:
+        """Count steps of play, but not the episodes.
+
+        skill int32 [T, n]: which acted; reward float32 [T, n]; ended bool [T, n]: the skill's call was over
+        after the step; events int16 [T, n, E].
+        """
+        acted = (skill.ravel() == np.arange(len(self.steps))[:, None]).astype(np.float64)
+        self.steps[:] += acted.sum(1)
+        self.calls[:] += acted @ ended.ravel()
+        self.reward[:] += acted @ reward.ravel()
+        self.events[:] += acted @ events.reshape(-1, events.shape[-1])
+
 
 def nothing_happened(skills: int) -> Happened:
     steps, calls, reward = np.zeros((3, skills))

@@ -156,10 +156,12 @@ class Fovea(nn.Module):
         def dense(size: int, value: Array) -> Array:
             return nn.relu(nn.Dense(size, dtype=self.dtype)(value))
 
+        # All lookups are in float32: their gradients add up many rows of one number, which GPUs do at once in
+        # float32, but one after the other in bfloat16.
         squares = jnp.asarray(glance.near).astype(jnp.int32)
-        embed = nn.Embed(256 * _COLORS, 8, embedding_init=nn.initializers.normal(0.5), dtype=self.dtype)
+        embed = nn.Embed(256 * _COLORS, 8, embedding_init=nn.initializers.normal(0.5))
         kinds = _unpack(jnp.asarray(_KIND_BITS)[squares // _COLORS]).astype(self.dtype)
-        near = _patches(jnp.concatenate([embed(squares), kinds], -1))
+        near = _patches(jnp.concatenate([embed(squares).astype(self.dtype), kinds], -1))
         near = dense(half, dense(32, near).reshape(n, -1))
 
         middle = dense(16, _patches(_unpack(jnp.asarray(glance.middle)).astype(self.dtype)))
@@ -167,9 +169,9 @@ class Fovea(nn.Module):
         around = dense(half, jnp.concatenate([middle.reshape(n, -1), far.reshape(n, -1)], -1))
 
         words = jnp.asarray(glance.message).astype(jnp.int32)
-        live = (words > 0).astype(self.dtype)[..., None]
-        message = (nn.Embed(VOCABULARY, 32, dtype=self.dtype)(words) * live).sum(-2)
-        message = message / jnp.sqrt(1 + live.sum(-2))
+        live = (words > 0).astype(jnp.float32)[..., None]
+        message = (nn.Embed(VOCABULARY, 32)(words) * live).sum(-2)
+        message = (message / jnp.sqrt(1 + live.sum(-2))).astype(self.dtype)
 
         own = dense(half, _own_features(glance.own))
         return dense(self.hidden, jnp.concatenate([near, around, message, own], -1))
@@ -204,8 +206,8 @@ class Published(nn.Module):
         def convolve(channels: int, size: tuple[int, ...], value: Array, stride: int = 1) -> Array:
             return nn.Conv(channels, size, stride, padding="VALID", dtype=self.dtype)(value)
 
-        embed = nn.Embed(256 * _COLORS, 16, embedding_init=nn.initializers.normal(0.5), dtype=self.dtype)
-        image = embed(jnp.asarray(glance.crop).astype(jnp.int32))
+        embed = nn.Embed(256 * _COLORS, 16, embedding_init=nn.initializers.normal(0.5))
+        image = embed(jnp.asarray(glance.crop).astype(jnp.int32)).astype(self.dtype)
         for channels, stride in ((32, 1), (64, 2), (128, 1)):
             image = nn.elu(convolve(channels, (3, 3), image, stride))
         image = dense(512, image.reshape(n, -1))
@@ -216,7 +218,7 @@ class Published(nn.Module):
 
         letters = jnp.asarray(glance.message).astype(jnp.int32)
         live = (letters > 0).astype(self.dtype)[..., None]
-        text = nn.Embed(256, 32, dtype=self.dtype)(letters) * live
+        text = nn.Embed(256, 32)(letters).astype(self.dtype) * live
         for size, pool in ((7, True), (7, True), (3, False), (3, False), (3, False), (3, True)):
             text = nn.relu(convolve(64, (size,), text))
             if pool:

@@ -61,6 +61,30 @@ class Snapshot:
     actions: list[bytes]  # a byte a step, for each game
 
 
+class ActionLog:
+    """The actions that each of N games has played since its episode began."""
+
+    def __init__(self, games: int) -> None:
+        self._length = np.zeros(games, np.int64)
+        self._actions = np.zeros((games, 256), np.uint8)
+
+    def add(self, games: np.ndarray, actions: np.ndarray) -> None:
+        """An action each (int [n]) of the games int [n]."""
+        place = self._length[games]
+        if place.max(initial=0) == self._actions.shape[1]:
+            self._actions = np.concatenate([self._actions, np.zeros_like(self._actions)], 1)
+        self._actions[games, place] = actions
+        self._length[games] = place + 1
+
+    def clear(self, games: np.ndarray) -> None:
+        """Another episode has begun in the games int [n]."""
+        self._length[games] = 0
+
+    def actions(self) -> list[bytes]:
+        """A byte an action, for each game."""
+        return [row[:length].tobytes() for row, length in zip(self._actions, self._length, strict=True)]
+
+
 class GamePool:
     """N games in W processes.
 
@@ -114,7 +138,7 @@ class GamePool:
         check_room(games, workers, games * sum(bytes_of(*array) for array in arrays_of.values()), chosen)
         self.games = games
         self.lost = 0  # episodes lost with a dead worker
-        self._log: list[bytearray] = [bytearray() for _ in range(games)]
+        self._played = ActionLog(games)
         self._unreported = np.zeros(games, bool)  # lost games of which `ended` has not told yet
         # Spawned by a server, not forked from here: the learner's threads must not be copied into a game, and
         # the server has everything imported, so that a worker is there in a moment.
@@ -171,8 +195,7 @@ class GamePool:
 
         Raises RuntimeError when workers die again and again.
         """
-        for actions in self._log:
-            actions.clear()
+        self._played.clear(np.arange(self.games))
         for _ in range(_TRIES):
             self._unreported[:] = False
             self.episode[:] = episode
@@ -209,9 +232,8 @@ class GamePool:
         # What a game that was lost in the meantime shows is not what its action was chosen for.
         played = np.where(self._unreported[rows], IDLE, actions)
         self._block["action"][rows] = played
-        for log_of_game, action in zip(self._log[rows], played.tolist(), strict=True):
-            if action != IDLE:
-                log_of_game.append(action)
+        moved = np.flatnonzero(played != IDLE)
+        self._played.add(rows.start + moved, played[moved])
         self._order(STEP, part)
 
     def finish(self, part: int) -> None:
@@ -222,12 +244,11 @@ class GamePool:
         if unreported.any():
             self.ended[rows][unreported] = End.LOST
             unreported[:] = False
-        for game in np.flatnonzero(self.ended[rows]).tolist():
-            self._log[rows.start + game].clear()
+        self._played.clear(rows.start + np.flatnonzero(self.ended[rows]))
 
     def snapshot(self) -> Snapshot:
         """Where all games are, for `restore`; not while a part is under way."""
-        return Snapshot(self.episode.copy(), [bytes(actions) for actions in self._log])
+        return Snapshot(self.episode.copy(), self._played.actions())
 
     def restore(self, snapshot: Snapshot) -> None:
         """Bring all games back to where they were; takes as long as their episodes took to play."""
@@ -335,8 +356,7 @@ class GamePool:
         self.changes[games] = 0
         self.events[games] = 0
         self._unreported[games] = True
-        for game in games.tolist():
-            self._log[game].clear()
+        self._played.clear(games)
 
 
 def open_pool(

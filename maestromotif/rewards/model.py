@@ -10,6 +10,7 @@ import re
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -43,11 +44,13 @@ _WORD = re.compile(rb"[a-z]+(?:'[a-z]+)?|\d+")
 # -------------------------------------------------------------------------------------------- features
 
 
+@lru_cache(maxsize=1 << 16)
 def word_features(message: bytes) -> np.ndarray:
     """int32 [2 * WORDS - 1]: buckets of the words and of the pairs of neighbouring words, 0 where there are
     none.
 
     Letters' case and the value of numbers do not count. CRC-32 is the hash, so that buckets never change.
+    Kept, since one message is met with many changes; not to be written to.
     """
     words = [b"#" if word.isdigit() else word for word in _WORD.findall(message.lower())][:WORDS]
     terms = words + [left + b" " + right for left, right in itertools.pairwise(words)]
@@ -238,10 +241,12 @@ class RewardModels:
         self._mean = np.array([card["mean"] for card in cards], np.float32)
         self._std = np.array([max(card["std"], FLAT) for card in cards], np.float32)
         self._groups = []
+        # A few new observations a step are no work, but on a GPU they would wait for its updates.
+        processor = jax.local_devices(backend="cpu")[0]
         for network in dict.fromkeys(card["network"] for card in cards):
             columns = [k for k, card in enumerate(cards) if card["network"] == network]
-            stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *[params[k] for k in columns])
-            self._groups.append(Group(network, np.array(columns), stacked))
+            stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *[params[k] for k in columns])
+            self._groups.append(Group(network, np.array(columns), jax.device_put(stacked, processor)))
 
     def score(
         self, messages: Sequence[bytes], changes: Int8[np.ndarray, "n 4"]
