@@ -97,8 +97,10 @@ def draws_every_step(program: str, skill_programs: Sequence[str]) -> bool:
     return False
 
 
-def shim(fields: Sequence[str], names: Sequence[str]) -> str:
+def shim(fields: Sequence[str], names_skill: bool, names: Sequence[str]) -> str:
     """The code around the programs inside the sandbox.
+
+    fields: of GameState, without `skill`, which is there too if `names_skill`; names: of the skills.
 
     It expects `_sources` (one program over skills, then one source a skill, each already shifted to its own
     lines), `_games`, `_balance`, `_seed`, `_first_game`, `_draws` (whether a source or `_balance` needs
@@ -110,7 +112,8 @@ def shim(fields: Sequence[str], names: Sequence[str]) -> str:
     None stands for all games. Out: (games where a call begins, skill indexes), or (what, game, skill index,
     text) on a fault.
     """
-    annotated = "\n".join(f"    {name}: {FIELDS[name].__name__}" for name in fields) or "    pass"
+    known = [*fields, "skill"] if names_skill else fields
+    annotated = "\n".join(f"    {name}: {FIELDS[name].__name__}" for name in known) or "    pass"
     return f"""
 import random as _random
 from dataclasses import dataclass as _dataclass
@@ -136,8 +139,7 @@ _at = [-1, -1]
 
 _every_game = list(range(_games))
 _running = [-1] * _games
-_table = [[None] * _games for _ in range({len(fields)})]
-_skill_column = {fields.index("skill") if "skill" in fields else -1}
+_table = [[None] * _games for _ in range({len(known)})]
 _fresh = [False] * _games
 _steps = [0]
 _began = [0] * _games
@@ -168,8 +170,8 @@ def _take_in(fresh, running, values):
     _write(_running, running)
     for column, change in enumerate(values):
         _write(_table[column], change)
-    if _skill_column >= 0:
-        names = _table[_skill_column]
+    if {names_skill}:
+        names = _table[-1]
         for game in _every_game if running[0] is None else running[0]:
             k = _running[game]
             names[game] = _names[k] if k >= 0 else ""

@@ -34,6 +34,9 @@ CALL_SECONDS = 10.0
 MEMORY_BYTES = 64 << 20
 RECURSION = 150
 
+# Games, None for all of them, and what stands there now.
+Change = tuple[list[int] | None, list[Any]]
+
 
 def _limits(call_seconds: float) -> monty.ResourceLimits:
     return {
@@ -77,7 +80,7 @@ class ProgramHost:
                 "_draws": balance > 0 or any("random" in source for source in self._sources),
                 "_draws_every_step": interface.draws_every_step(program, self._sources[1:]),
             }
-            shim = interface.shim(self._fields, self._names)
+            shim = interface.shim(self._fields, self._names_skill, self._names)
             session.feed_run(shim, inputs=setup, print_callback=_drop, external_lookup={})
             self._advance(session.feed_start("_serve()", print_callback=_drop, external_lookup={}))
         except (monty.MontyError, UserError) as error:
@@ -112,10 +115,12 @@ class ProgramHost:
             self._first_line.append(lines)
             self._shifted.append("\n" * lines + source)
             lines += source.count("\n") + 1
-        self._fields = interface.used_fields(self._sources)
+        used = interface.used_fields(self._sources)
+        self._fields = [name for name in used if name != "skill"]  # its name follows from what runs
+        self._names_skill = "skill" in used
         self.games, self._seed, self._call_seconds, self._balance = games, seed, call_seconds, balance
         self._acted = np.zeros(len(self._names), np.int64)  # steps of each skill, where they are balanced
-        self._sent: dict[str, np.ndarray] = {}  # columns as the worker has them
+        self._sent: np.ndarray | None = None  # what the worker has: a row for what runs, then one a field
         self._pool: monty.Monty | None = monty.Monty(max_processes=1, turn_duration_limit_grace=5.0)
         self._pool.__enter__()
         self._session = self._pool.checkout(
@@ -146,16 +151,8 @@ class ProgramHost:
         if self._balance > 0:
             self._acted += np.bincount(running[running >= 0], minlength=len(self._names))
             rarest = np.argsort(self._acted, kind="stable").tolist()
-        given = (
-            fresh.nonzero()[0].tolist(),
-            rarest,
-            self._changed("running", acting, int),
-            # The worker knows the skill's name from what is running.
-            [
-                ([], []) if name == "skill" else self._changed(name, state[name], FIELDS[name])
-                for name in self._fields
-            ],
-        )
+        running_change, *values = self._changes(acting, state)
+        given = (fresh.nonzero()[0].tolist(), rarest, running_change, values)
         try:
             self._advance(self._waiting.resume({"return_value": given}))
             answer = self._waiting.args[0]
@@ -228,15 +225,22 @@ class ProgramHost:
     def _digest(self) -> str:
         return hashlib.sha256(json.dumps([self._names, self._sources]).encode()).hexdigest()
 
-    def _changed(self, name: str, column: np.ndarray, kind: type) -> tuple[list[int] | None, list[Any]]:
-        """The games where a column is not what the worker has, None for all, and what stands there now."""
-        before = self._sent.get(name)
-        self._sent[name] = column.copy()
-        if before is not None:
-            games = (column != before).nonzero()[0]
-            if 2 * len(games) <= self.games:
-                return games.tolist(), column[games].astype(kind).tolist()
-        return None, column.astype(kind).tolist()
+    def _changes(self, acting: np.ndarray, state: dict[str, np.ndarray]) -> list[Change]:
+        """Of what runs, and of each field: what is not as the worker has it."""
+        now = np.stack([acting, *(state[name] for name in self._fields)]).astype(np.int32)
+        moved = np.ones_like(now, bool) if self._sent is None else now != self._sent
+        self._sent = now
+        changes: list[Change] = []
+        for kind, row, where, count in zip(
+            [int, *map(FIELDS.__getitem__, self._fields)], now, moved, moved.sum(1).tolist(), strict=True
+        ):
+            if count:
+                whole = 2 * count > self.games
+                values = (row if whole else row[where]).astype(kind)
+                changes.append((None if whole else where.nonzero()[0].tolist(), values.tolist()))
+            else:
+                changes.append(([], []))
+        return changes
 
     def _advance(self, snapshot: monty.SyncSnapshot) -> None:
         """Goes on until the worker asks for the next columns; anything else that it asks for is refused."""
