@@ -39,7 +39,8 @@ from maestromotif.nethack.options import CHARACTER, write_options
 from maestromotif.nethack.room import check_room, short_temporary_folder
 from maestromotif.nethack.seeds import Purpose
 from maestromotif.nethack.state import TRACKED
-from maestromotif.nethack.worker import DONE, IDLE, QUIT, RESET, STEP, Plan, layout, receive, send, work
+from maestromotif.nethack.wire import receive, send
+from maestromotif.nethack.worker import DONE, IDLE, QUIT, RESET, STEP, Plan, layout, work
 from maestromotif.settings import Config
 
 __all__ = ["IDLE", "GamePool", "Snapshot", "open_pool"]

@@ -16,26 +16,15 @@ from maestromotif.nethack.game import End, Setup
 from maestromotif.nethack.observation import ENGINE, FINAL, Block, Layout, engine_layout
 from maestromotif.nethack.seeds import Purpose, episode_seeds
 from maestromotif.nethack.state import CHANGES, TRACKED, Tracker
+from maestromotif.nethack.wire import receive, send
 
 IDLE = -1  # the action that leaves a game untouched
 CAUSE_BYTES = 128
 
-# Orders to a worker, a byte each and the number of a part; and its answers, a byte each. They pass through a
-# connection's file, because its own messages take several system calls; only a traceback is such a message.
+# Orders to a worker, a byte each and the number of a part; and its answers, a byte each (`wire`). Only a
+# traceback is a message of the connection's own.
 RESET, STEP, QUIT = b"r", b"s", b"q\0"
 DONE, FAILED = b"k", b"e"
-
-
-def receive(connection: Connection, size: int) -> bytes:
-    """The next so many bytes. Raises EOFError when the other end is gone."""
-    if not (data := os.read(connection.fileno(), size)):
-        raise EOFError
-    return data
-
-
-def send(connection: Connection, data: bytes) -> None:
-    """Raises ConnectionError when the other end is gone."""
-    os.write(connection.fileno(), data)
 
 
 @runtime_checkable

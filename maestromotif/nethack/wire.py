@@ -1,0 +1,33 @@
+"""Single bytes between a pool and its workers: what is waited for at every step.
+
+They pass through a connection's socket, because the connection's own messages take several system calls; and
+in calls that keep the interpreter's lock. A learner has several threads, and whoever lets go of the lock gets
+it back only when another of them does: once a worker and step, that takes longer than the games.
+"""
+
+import ctypes
+import os
+import socket
+from multiprocessing.connection import Connection
+
+_LIBC = ctypes.PyDLL(None, use_errno=True)
+for _name in ("send", "recv"):
+    _function = getattr(_LIBC, _name)
+    _function.argtypes = [ctypes.c_int, ctypes.c_char_p, ctypes.c_size_t, ctypes.c_int]
+    _function.restype = ctypes.c_ssize_t
+
+
+def send(connection: Connection, data: bytes) -> None:
+    """Raises ConnectionError when the other end is gone."""
+    if _LIBC.send(connection.fileno(), data, len(data), 0) < 0:
+        raise ConnectionError(os.strerror(ctypes.get_errno()))
+
+
+def receive(connection: Connection, size: int) -> bytes:
+    """The next so many bytes, once they are there. Raises EOFError when the other end is gone."""
+    there = ctypes.create_string_buffer(size)
+    if (length := _LIBC.recv(connection.fileno(), there, size, socket.MSG_DONTWAIT)) > 0:
+        return there.raw[:length]
+    if not (data := os.read(connection.fileno(), size)):
+        raise EOFError
+    return data
