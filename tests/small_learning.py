@@ -10,7 +10,7 @@ import numpy as np
 from maestromotif.config import load
 from maestromotif.learning.acting import Rollout
 from maestromotif.learning.inputs import Block
-from maestromotif.learning.network import ActorCritic, Glance, Params, build, initial_params, unroll
+from maestromotif.learning.network import ActorCritic, Glance, Params, build, initial_params, unpack, unroll
 from maestromotif.learning.ppo import Batch
 from maestromotif.nethack.keys import NUM_ACTIONS
 from maestromotif.settings import Config, NetworkSettings
@@ -72,7 +72,7 @@ def random_glance(rng: np.random.Generator, network: ActorCritic, steps: int, ga
 @cache
 def _look(network: ActorCritic, games: int) -> Any:
     layout = Block(games, network.message_form)
-    return jax.jit(lambda block, last_action: network.glance(layout.unpack(block), last_action))
+    return jax.jit(lambda block, last_action: network.glance(unpack(layout, block), last_action))
 
 
 def random_batch(rng: np.random.Generator, network: ActorCritic, steps: int, games: int) -> Batch:

@@ -8,10 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from maestromotif.learning.arrays import Array, compilations
+from maestromotif.learning.environment import FEW
 from maestromotif.learning.inputs import Block
-from maestromotif.learning.network import ActorCritic, Glance, Params, initial_params, pick, step
-
-FEW = 8  # observations whose value is asked for together
+from maestromotif.learning.network import ActorCritic, Glance, Params, initial_params, pick, step, unpack
 
 
 class Carry(NamedTuple):
@@ -64,7 +63,7 @@ def make_acting(network: ActorCritic, games: int, length: int) -> Acting:
 
     def look(params: Params, carry: Carry, block: Array, layout: Block) -> tuple[Rollout, Array, Array]:
         """What is known before an action is drawn: a row, the memory, the acting skill's logits."""
-        inputs = layout.unpack(block)
+        inputs = unpack(layout, block)
         last_action = jnp.where(inputs.first, -1, carry.last_action)
         glance = network.glance(inputs, last_action)
         memory, logits, values = step(network, params, glance, inputs.first, carry.memory)

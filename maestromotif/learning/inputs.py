@@ -1,17 +1,15 @@
 """What crosses from the games to the device: integers as NetHack wrote them, in one block a step.
 
 Nothing is computed on the host that the device can compute: senses are squared up, maps cropped and
-statistics scaled inside the jitted step. One block is one transfer, and its length is the traffic.
+statistics scaled inside the jitted step. One block is one transfer, and its length is the traffic. The
+processes of the games pack it; they do without JAX.
 """
 
 from collections.abc import Mapping
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
-from maestromotif.learning.arrays import Array
 from maestromotif.learning.messages import WORDS
 from maestromotif.nethack.observation import COLUMNS, INVENTORY, MESSAGE_BYTES, ROWS
 from maestromotif.nethack.state import SENSES
@@ -26,6 +24,9 @@ _MESSAGE: dict[MessageForm, tuple[int, type]] = {
     "words": (WORDS, np.uint16),
     "characters": (MESSAGE_BYTES, np.uint8),
 }
+
+
+Array = Any  # of the host or of the device
 
 
 class Inputs(NamedTuple):
@@ -56,27 +57,21 @@ class Block:
             ((), np.bool_),
             ((), np.int32),
         ]
-        self._parts: list[tuple[slice, tuple[int, ...], np.dtype]] = []
+        self.parts: list[tuple[slice, tuple[int, ...], np.dtype]] = []  # place, shape and dtype of each field
         self.size = 0
         for shape, kind in fields:
             start, dtype = self.size, np.dtype(kind)
             self.size += games * int(np.prod(shape)) * dtype.itemsize
-            self._parts.append((slice(start, self.size), (games, *shape), dtype))
+            self.parts.append((slice(start, self.size), (games, *shape), dtype))
 
     def allocate(self) -> tuple[np.ndarray, Inputs]:
         """A new block uint8 [size], and views of its parts that are to be filled."""
         block = np.empty(self.size, np.uint8)
-        return block, Inputs(*(block[part].view(dtype).reshape(shape) for part, shape, dtype in self._parts))
+        return block, self.views(block)
 
-    def unpack(self, block: Array) -> Inputs:
-        """The parts of a block, on the device."""
-        parts = []
-        for place, shape, dtype in self._parts:
-            part = jnp.asarray(block[place])
-            if dtype.itemsize > 1:
-                part = jax.lax.bitcast_convert_type(part.reshape(-1, dtype.itemsize), dtype)
-            parts.append(part.astype(dtype).reshape(shape))
-        return Inputs(*parts)
+    def views(self, block: np.ndarray) -> Inputs:
+        """The parts of a block, as arrays that share its memory."""
+        return Inputs(*(block[place].view(dtype).reshape(shape) for place, shape, dtype in self.parts))
 
 
 def fill(

@@ -131,7 +131,7 @@ class Learner:
             shuffle = jax.random.fold_in(key, epoch)
             for number in range(settings.minibatches):
                 params, opt_state, one = self._minibatch(params, opt_state, batch, target, shuffle, number)
-                figures.append(one)
+                figures.append(jax.block_until_ready(one))  # else all are queued before the policy's steps
         figures = jax.device_get(figures)
         means = {name: float(np.mean([one[name] for one in figures])) for name in figures[0]}
         return Learnt(params, opt_state, scale), means, batch

@@ -76,6 +76,17 @@ class PublishedGlance(NamedTuple):
 Glance = FoveaGlance | PublishedGlance
 
 
+def unpack(layout: Block, block: Array) -> Inputs:
+    """The parts of a block uint8 [size], on the device."""
+    parts = []
+    for place, shape, dtype in layout.parts:
+        part = jnp.asarray(block[place])
+        if dtype.itemsize > 1:
+            part = jax.lax.bitcast_convert_type(part.reshape(-1, dtype.itemsize), dtype)
+        parts.append(part.astype(dtype).reshape(shape))
+    return Inputs(*parts)
+
+
 def _own(inputs: Inputs, last_action: Array) -> Own:
     classes = jnp.arange(nethack.MAXOCLASSES, dtype=inputs.inventory.dtype)
     inventory = (jnp.asarray(inputs.inventory)[..., None] == classes[None, None]).sum(1, dtype=jnp.uint8)
@@ -328,7 +339,7 @@ def pick(values: Float[Array, "..."], skill: Int[Array, "*n"]) -> jax.Array:
 def initial_params(network: ActorCritic, seed: int | Array) -> Params:
     """An untrained policy's parameters: a function of the seed."""
     layout = Block(1, network.message_form)
-    inputs = layout.unpack(jnp.zeros(layout.size, jnp.uint8))
+    inputs = unpack(layout, jnp.zeros(layout.size, jnp.uint8))
     glance = jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], network.glance(inputs, inputs.skill))
     memory = jnp.zeros((1, network.hidden))
     return dict(network.init(jax.random.key(seed), glance, jnp.ones((1, 1), bool), memory))

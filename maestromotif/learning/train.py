@@ -24,24 +24,23 @@ import numpy as np
 from flax import serialization
 from jax.experimental import multihost_utils
 
-from maestromotif.composing.sandbox import ProgramHost
 from maestromotif.errors import UserError
 from maestromotif.learning.acting import Acting, make_acting
 from maestromotif.learning.actor import Actor, Played
 from maestromotif.learning.checkpoint import Checkpoints
 from maestromotif.learning.curve import Curve
 from maestromotif.learning.distilled import DistilledRewards
+from maestromotif.learning.environment import Plan
+from maestromotif.learning.environment_process import EnvironmentProcess
 from maestromotif.learning.happened import Happened, summary
 from maestromotif.learning.learner import Learner, Learnt, shards_of_this_process
 from maestromotif.learning.network import ActorCritic, Params, build, initial_params
 from maestromotif.learning.online import OnlineRewards
 from maestromotif.learning.ppo import Batch
 from maestromotif.learning.return_scale import ReturnScale
-from maestromotif.learning.reward import RewardFunction, Scorer
-from maestromotif.nethack.pool import open_pool
+from maestromotif.learning.reward import Scorer
 from maestromotif.progress import Progress
 from maestromotif.settings import Config, LearningSettings
-from maestromotif.skill import load_all
 from maestromotif.store import Artefact, Work
 
 log = logging.getLogger("maestromotif")
@@ -283,21 +282,11 @@ def _actor(
     settings, process = config.learning, jax.process_index()
     games = config.nethack.games // settings.actors
     first = process * config.nethack.games + number * games
-    starts = places_to_start(settings.arenas, games)
-    path, skills = Path(config.compose.training), load_all(config.skills_folder, config.skills)
-    source, seed = path.read_text(), config.run.seed
-    reward = RewardFunction(scorer, config.reward, games)
-    key = jax.random.fold_in(jax.random.key(seed + 1), process * settings.actors + number)
+    plan = Plan(config, games, first, places_to_start(settings.arenas, games), network.message_form, dump)
+    key = jax.random.fold_in(jax.random.key(config.run.seed + 1), process * settings.actors + number)
     with (
-        open_pool(
-            config, "train", games, config.nethack.max_steps, config.nethack.levels, starts, first
-        ) as pool,
-        ProgramHost.load(dump, source, skills, str(path))
-        if dump is not None
-        else ProgramHost(
-            source, skills, games, seed, str(path), first_game=first, balance=settings.balance
-        ) as host,
-        Actor(pool, host, reward, network, acting, settings.rollout, device, key) as actor,
+        EnvironmentProcess(plan, scorer) as environment,
+        Actor(environment, games, network, acting, settings.rollout, device, key) as actor,
     ):
         yield actor
 

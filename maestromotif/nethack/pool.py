@@ -23,6 +23,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection
+from multiprocessing.context import ForkServerContext
 from multiprocessing.reduction import DupFd
 from pathlib import Path
 
@@ -43,7 +44,7 @@ from maestromotif.nethack.wire import receive, send
 from maestromotif.nethack.worker import DONE, IDLE, QUIT, RESET, STEP, Plan, layout, work
 from maestromotif.settings import Config
 
-__all__ = ["IDLE", "GamePool", "Snapshot", "open_pool"]
+__all__ = ["IDLE", "GamePool", "Snapshot", "open_pool", "server_context"]
 
 log = logging.getLogger("maestromotif")
 
@@ -141,11 +142,7 @@ class GamePool:
         self.lost = 0  # episodes lost with a dead worker
         self._played = ActionLog(games)
         self._unreported = np.zeros(games, bool)  # lost games of which `ended` has not told yet
-        # Spawned by a server, not forked from here: the learner's threads must not be copied into a game, and
-        # the server has everything imported, so that a worker is there in a moment.
-        self._context = mp.get_context("forkserver")
-        self._context.set_forkserver_preload(["maestromotif.nethack.preload"])
-        _start_server()
+        self._context = server_context()
         self._processes: list[mp.process.BaseProcess] = []
         self._connections: list[Connection] = []
         self._pending: list[deque[int]] = []  # parts that a worker has yet to answer for
@@ -391,14 +388,21 @@ def _check(actions: np.ndarray) -> None:
         raise ValueError(f"actions must be {IDLE} or lie in 0..{NUM_ACTIONS - 1}: {actions}")
 
 
-def _start_server() -> None:
-    """Start the server, if it does not run yet; it listens on a socket in the folder for temporary files."""
+def server_context() -> ForkServerContext:
+    """Processes that a server forks, which is started if it does not run yet.
+
+    They are not forked from here, for threads must not be copied into a game; and the server has everything
+    imported, so that a worker is there in a moment. It listens on a socket in the folder for temporary files.
+    """
+    context = mp.get_context("forkserver")
+    context.set_forkserver_preload(["maestromotif.nethack.preload"])
     usual = tempfile.gettempdir()
     try:
         tempfile.tempdir = short_temporary_folder()
         forkserver.ensure_running()
     finally:
         tempfile.tempdir = usual
+    return context
 
 
 def _temporary_folder() -> tuple[Path, int | None]:

@@ -11,7 +11,7 @@ from small_learning import SKILLS, Heads, Trunk, fresh, random_block, random_gla
 from maestromotif.learning.acting import fresh_carry, make_acting
 from maestromotif.learning.arrays import Array
 from maestromotif.learning.inputs import Block
-from maestromotif.learning.network import FoveaGlance, build, pick, step
+from maestromotif.learning.network import FoveaGlance, build, pick, step, unpack
 from maestromotif.nethack.keys import NUM_ACTIONS
 from maestromotif.settings import NetworkSettings
 
@@ -57,7 +57,7 @@ def test_windows_lie_around_the_hero_wherever_she_stands(trunk: Trunk) -> None:
         views.colors[...] = 7
         views.chars[0, y, x], views.colors[0, y, x] = ord("@"), 15
         views.blstats[0, :2] = x, y
-        glance = network.glance(layout.unpack(block), np.zeros(1, np.int32))
+        glance = network.glance(unpack(layout, block), np.zeros(1, np.int32))
         window = np.asarray(glance.near if isinstance(glance, FoveaGlance) else glance.crop)[0]
         middle = len(window) // 2
         assert window[middle, middle] == ord("@") * 16 + 15
@@ -74,7 +74,7 @@ def test_coarse_windows_tell_what_kinds_of_things_lie_in_which_direction() -> No
         view[...] = 0
     views.blstats[0, :2] = 40, 10
     views.chars[0, 10, 50] = ord(">")  # ten squares to the east: three cells of 3, one of 9
-    glance = network.glance(layout.unpack(block), np.zeros(1, np.int32))
+    glance = network.glance(unpack(layout, block), np.zeros(1, np.int32))
     assert isinstance(glance, FoveaGlance)
     middle, far = np.asarray(glance.middle)[0], np.asarray(glance.far)[0]
     assert np.argwhere(middle & 1).tolist() == [[4, 4 + 50 // 3 - 40 // 3]]
@@ -87,7 +87,7 @@ def test_the_inventory_is_counted_by_class() -> None:
     block, views = layout.allocate()
     views.inventory[...] = 18  # an empty place
     views.inventory[0, :3] = 2, 2, 7
-    counts = np.asarray(network.glance(layout.unpack(block), np.zeros(1, np.int32)).own.inventory)[0]
+    counts = np.asarray(network.glance(unpack(layout, block), np.zeros(1, np.int32)).own.inventory)[0]
     assert counts.tolist() == [0, 0, 2, 0, 0, 0, 0, 1] + [0] * 10
 
 
@@ -109,7 +109,7 @@ def test_what_is_filed_is_what_was_seen_and_done() -> None:
         carry, rollout, action = acting.act(params, carry, rollout, block, t, key, t)
         actions.append(np.array(action))
     np.testing.assert_array_equal(rollout.action, actions)
-    inputs = [Block(GAMES, "words").unpack(block) for block in blocks]
+    inputs = [unpack(Block(GAMES, "words"), block) for block in blocks]
     np.testing.assert_array_equal(rollout.skill, [each.skill for each in inputs])
     np.testing.assert_array_equal(rollout.first, [each.first for each in inputs])
     before = np.concatenate([np.full((1, GAMES), -1), actions[:-1]])

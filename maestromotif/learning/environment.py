@@ -1,0 +1,270 @@
+"""What the policy meets: games, a program that says which skill acts, and rewards of that skill's model.
+
+The order of things in one step: the games move on; the step is rewarded by the model of the skill that acted,
+on what is seen after it; then the program says which skill acts next, and what is seen is packed for the
+device. All of that is done without JAX, in a process of its own (`environment_process.py`).
+"""
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from maestromotif.composing.sandbox import ProgramHost
+from maestromotif.learning.happened import Happened, Seconds, nothing_happened
+from maestromotif.learning.inputs import Block, MessageForm, fill
+from maestromotif.learning.options import Options
+from maestromotif.learning.reward import Met, RewardFunction, Scorer
+from maestromotif.nethack import observation
+from maestromotif.nethack.game import End
+from maestromotif.nethack.observation import Layout
+from maestromotif.nethack.pool import Snapshot, open_pool
+from maestromotif.nethack.state import depth_codes
+from maestromotif.settings import Config
+from maestromotif.skill import load_all
+
+FEW = 8  # last observations of episodes cut short whose values are asked for together
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Which games of a run an environment has, and how they are told to the policy."""
+
+    config: Config
+    games: int
+    first_game: int  # number of the first of them among all
+    starts: list[str | None]  # by game: the arena in which its episodes begin, None for the dungeon
+    message_form: MessageForm
+    program: bytes | None  # as it was dumped, if it goes on from there
+
+
+class Arrays:
+    """What an environment and the policy tell each other at every step, in memory that processes share.
+
+    n games, T steps of a rollout:
+
+    action           int32 [n], that is to be played
+    inputs           uint8 [size], the `inputs.Block` of the present observation
+    running          int32 [n], the skill that acts next
+    acted            int32 [n], the skill that acted
+    reward           float32 [n, T]
+    switched, over, terminal   bool [n, T], see `ppo.Batch`
+    cut              bool [n], whether the step was the last one of an episode that had a future
+    final_inputs     uint8 [m, size of a block of FEW], the last observations of those, in their order
+
+    files: of the arrays of another process; without them new ones are made.
+    """
+
+    def __init__(self, plan: Plan, files: tuple[int, int] | None = None) -> None:
+        length, form = plan.config.learning.rollout, plan.message_form
+        self.inputs_block, self.final_block = Block(plan.games, form), Block(FEW, form)
+        number, flag = np.dtype(np.int32), np.dtype(np.bool_)
+        steps = (length,)
+        layout: Layout = {
+            "inputs": ((self.inputs_block.size // plan.games,), np.dtype(np.uint8)),
+            **dict.fromkeys(("action", "running", "acted"), ((), number)),
+            "reward": (steps, np.dtype(np.float32)),
+            **dict.fromkeys(("switched", "over", "terminal"), (steps, flag)),
+            "cut": ((), flag),
+        }
+        final: Layout = {"final_inputs": ((self.final_block.size,), np.dtype(np.uint8))}
+        made, finals = files or (None, None)
+        self._memory = observation.Block(layout, plan.games, made)
+        self._finals = observation.Block(final, -(-plan.games // FEW), finals)
+        self.files = self._memory.file, self._finals.file
+        arrays = self._memory.arrays
+        self.inputs = arrays["inputs"].reshape(-1)
+        self.action, self.running, self.acted = arrays["action"], arrays["running"], arrays["acted"]
+        self.reward, self.switched, self.over = arrays["reward"], arrays["switched"], arrays["over"]
+        self.terminal, self.cut = arrays["terminal"], arrays["cut"]
+        self.final_inputs = self._finals["final_inputs"]
+
+    def close(self) -> None:
+        self._memory.close()
+        self._finals.close()
+
+
+class Finished(NamedTuple):
+    """What is told of a rollout when it is over."""
+
+    happened: Happened
+    seconds: Seconds  # since the beginning
+    lost: int  # episodes, since the beginning
+    met: list[Met]  # what was seen, where it was asked for
+    snapshot: dict[str, Any] | None  # of the environment, where it was asked for
+
+
+class Environment:
+    """The games of a plan; a context manager. Its state after each step stands in `arrays`.
+
+    Raises UserError for what does not exist or fails.
+    """
+
+    def __init__(self, plan: Plan, arrays: Arrays, scorer: Scorer) -> None:
+        config, self._arrays, self._form = plan.config, arrays, plan.message_form
+        path, skills = Path(config.compose.training), load_all(config.skills_folder, config.skills)
+        source, balance = path.read_text(), config.learning.balance
+        self._stack = ExitStack()
+        with self._stack:
+            # The pool first: it starts processes, which is best done before there are threads.
+            self._pool = self._stack.enter_context(
+                open_pool(
+                    config,
+                    "train",
+                    plan.games,
+                    config.nethack.max_steps,
+                    config.nethack.levels,
+                    plan.starts,
+                    plan.first_game,
+                )
+            )
+            self._host = self._stack.enter_context(
+                ProgramHost(
+                    source,
+                    skills,
+                    plan.games,
+                    config.run.seed,
+                    str(path),
+                    first_game=plan.first_game,
+                    balance=balance,
+                )
+                if plan.program is None
+                else ProgramHost.load(plan.program, source, skills, str(path))
+            )
+            self._stack = self._stack.pop_all()
+        self._in_dungeon = np.array([start is None for start in plan.starts])
+        self._reward = RewardFunction(scorer, config.reward, plan.games)
+        self._options = Options(self._host, plan.games)
+        self._skills, self._length = len(skills), config.learning.rollout
+        self._first = np.ones(plan.games, bool)
+        self._inputs = arrays.inputs_block.views(arrays.inputs)
+        self._finals = [arrays.final_block.views(block) for block in arrays.final_inputs]
+        self.seconds = Seconds()
+        self._begin_rollout()
+
+    def __enter__(self) -> "Environment":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def begin(self) -> None:
+        """Start all games' first episodes."""
+        self._pool.reset()
+        self._options.advance(self._pool.state, np.ones(self._pool.games, bool))
+        self._message = self._numbers(self._pool.obs["message"])
+        self._show()
+
+    def pay_by(self, scorer: Scorer) -> None:
+        """Rewards come from this one from now on."""
+        self._reward.score_by(scorer)
+
+    def step(self) -> None:
+        """Play the actions that stand in the arrays, and write there what came of them."""
+        pool, options, arrays, t = self._pool, self._options, self._arrays, self._step
+        with self.seconds.of("games"):
+            pool.step(arrays.action)
+        with self.seconds.of("host"):
+            skill, ended = options.running, pool.ended.copy()
+            over = ended != End.NOT
+            reward = self._reward_of(skill, ended, over)
+            arrays.acted[:] = skill
+            np.equal(ended, End.TRUNCATED, out=arrays.cut)
+            if over.any():
+                self._show_final(skill)
+                self._count_episodes(ended)
+        with self.seconds.of("program"):
+            options.advance(pool.state, over)
+        with self.seconds.of("host"):
+            self._first = over
+            arrays.reward[:, t], arrays.switched[:, t], arrays.over[:, t] = reward, options.switched, over
+            arrays.terminal[:, t] = (ended == End.DEATH) | (ended == End.LEFT)
+            self._acted[:, t], self._events[:, t] = skill, pool.events
+            self._step += 1
+            self._show()
+
+    def finish_rollout(self, met: bool, snapshot: bool) -> Finished:
+        """What happened in the steps of a rollout; another one begins.
+
+        met: whether to say what was seen; snapshot: whether to say where everything is.
+        """
+        arrays, happened = self._arrays, self._happened
+        happened.add(self._acted, arrays.reward, arrays.switched | arrays.over, self._events)
+        self._begin_rollout()
+        return Finished(
+            happened,
+            self.seconds,
+            self._pool.lost,
+            self._reward.met() if met else [],
+            self.snapshot() if snapshot else None,
+        )
+
+    def snapshot(self) -> dict[str, Any]:
+        """Where everything is between two rollouts; of types that msgpack writes."""
+        games = self._pool.snapshot()
+        return {
+            "episode": games.episode,
+            "actions": games.actions,
+            "reward": self._reward.snapshot(),
+            "options": self._options.snapshot(),
+            "program": self._host.dump(),
+            "first": self._first,
+        }
+
+    def restore(self, snapshot: dict[str, Any]) -> None:
+        """Bring everything back; the plan must have had the snapshot's program."""
+        self._pool.restore(Snapshot(np.array(snapshot["episode"]), list(snapshot["actions"])))
+        self._reward.restore(snapshot["reward"])
+        self._options.restore(snapshot["options"])
+        self._first = np.array(snapshot["first"])
+        self._message = self._numbers(self._pool.obs["message"])
+        self._show()
+
+    def _begin_rollout(self) -> None:
+        self._step = 0
+        self._happened = nothing_happened(self._skills)
+        self._acted = np.zeros((self._pool.games, self._length), np.int32)
+        self._events = np.zeros((*self._acted.shape, self._pool.events.shape[1]), np.int16)
+
+    def _reward_of(self, skill: np.ndarray, ended: np.ndarray, over: np.ndarray) -> np.ndarray:
+        """Of the step that was played, float32 [n]."""
+        pool = self._pool
+        self._message = self._shown = self._numbers(pool.obs["message"])
+        if over.any():
+            self._shown = self._message.copy()
+            self._shown[over] = self._numbers(pool.final["message"][over])
+        changes = pool.changes.copy()
+        depth = np.where(over, pool.final_state["depth"], pool.state["depth"])
+        changes[:, 0] = depth_codes(self._options.start_depth, depth)
+        reward = self._reward(self._shown, changes, skill, over)
+        reward[ended == End.LOST] = 0  # nobody saw what it came to
+        return reward
+
+    def _numbers(self, message: np.ndarray) -> np.ndarray:
+        return self._reward.messages.numbers(message)
+
+    def _show(self) -> None:
+        """Pack the present observations."""
+        pool, running = self._pool, self._options.running
+        message = self._reward.messages.read(self._form, self._message, pool.obs["message"])
+        self._arrays.running[:] = running
+        fill(self._inputs, pool.obs, pool.state, message, self._first, np.maximum(running, 0), slice(None))
+
+    def _show_final(self, skill: np.ndarray) -> None:
+        """Pack the last observations of the episodes that were cut short."""
+        pool, nothing = self._pool, np.zeros(FEW, bool)
+        cut = np.flatnonzero(self._arrays.cut)
+        for start, views in zip(range(0, len(cut), FEW), self._finals, strict=False):
+            games = np.resize(cut[start : start + FEW], FEW)  # as often as there is room
+            text = pool.final["message"][games]
+            message = self._reward.messages.read(self._form, self._shown[games], text)
+            acting = np.maximum(skill[games], 0)
+            fill(views, pool.final, pool.final_state, message, nothing, acting, games)
+
+    def _count_episodes(self, ended: np.ndarray) -> None:
+        counted = (ended != End.NOT) & self._in_dungeon
+        deepest = self._pool.final_state["deepest"][counted]
+        died = (ended[counted] == End.DEATH).sum()
+        self._happened.episodes[:] += (counted.sum(), died, deepest.sum(), (deepest >= 2).sum())

@@ -1,0 +1,138 @@
+"""An environment in a process of its own, so that many of them do not share one interpreter's lock.
+
+What is told at every step stands in shared memory; a byte each way says that it is there. Only the scores of
+observations that were never met before are asked for: the reward models are the learner's.
+"""
+
+import signal
+import traceback
+from collections.abc import Sequence
+from contextlib import suppress
+from multiprocessing.connection import Connection
+from multiprocessing.reduction import DupFd
+from typing import Any
+
+import numpy as np
+
+from maestromotif.errors import UserError
+from maestromotif.learning.environment import Arrays, Environment, Finished, Plan
+from maestromotif.learning.reward import Scorer
+from maestromotif.nethack.pool import server_context
+from maestromotif.nethack.wire import receive, send
+from maestromotif.nethack.worker import SharedFile
+
+# Orders: play a step; a message follows, with a method of the environment and its arguments; end.
+_STEP, _CALL, _QUIT = b"s", b"c", b"q"
+# Answers: it is done, and after a call its result follows; scores are wanted of the observations that follow;
+# it failed, and the exception follows.
+_DONE, _ASK, _FAILED = b"k", b"a", b"e"
+
+
+class EnvironmentProcess:
+    """The environment of a plan, as `Environment`. A context manager.
+
+    scorer: by which steps are rewarded. Raises UserError as `Environment` does, RuntimeError when the process
+    is gone.
+    """
+
+    def __init__(self, plan: Plan, scorer: Scorer) -> None:
+        self._scorer = scorer
+        self.arrays = Arrays(plan)
+        context = server_context()
+        self._connection, theirs = context.Pipe()
+        # Not a daemon: it has processes of its own. It ends when told to, or when this process is gone.
+        self._process = context.Process(
+            target=_work,
+            args=(theirs, tuple(map(DupFd, self.arrays.files)), plan, scorer.thresholds),
+            name=f"environment-{plan.first_game}",
+        )
+        self._process.start()
+        theirs.close()
+
+    def __enter__(self) -> "EnvironmentProcess":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with suppress(ConnectionError):  # it is gone already
+            send(self._connection, _QUIT)
+        self._connection.close()
+        self._process.join()
+        self.arrays.close()
+
+    def begin(self) -> None:
+        self._wait()  # until the games are there, and the program over skills is loaded
+        self._call("begin")
+
+    def pay_by(self, scorer: Scorer) -> None:
+        if scorer is not self._scorer:
+            self._scorer = scorer
+            self._call("pay_by", scorer.thresholds)
+
+    def step(self, action: np.ndarray) -> None:
+        """Play one action (int [n]) in every game; what came of it stands in `arrays`."""
+        self.arrays.action[:] = action
+        send(self._connection, _STEP)
+        self._wait()
+
+    def finish_rollout(self, met: bool, snapshot: bool) -> Finished:
+        finished: Finished = self._call("finish_rollout", met, snapshot)
+        return finished
+
+    def restore(self, snapshot: dict[str, Any]) -> None:
+        self._wait()
+        self._call("restore", snapshot)
+
+    def _call(self, method: str, *arguments: Any) -> Any:
+        send(self._connection, _CALL)
+        self._connection.send((method, arguments))
+        self._wait()
+        return self._connection.recv()
+
+    def _wait(self) -> None:
+        """Until what was ordered is done; meanwhile score what it asks for."""
+        try:
+            while (answer := receive(self._connection, 1)) == _ASK:
+                self._connection.send(self._scorer.score(*self._connection.recv()))
+            if answer == _FAILED:
+                raise self._connection.recv()
+        except (EOFError, ConnectionError) as error:
+            raise RuntimeError(f"the process {self._process.name} is gone; out of memory?") from error
+
+
+def _work(connection: Connection, files: Sequence[SharedFile], plan: Plan, thresholds: np.ndarray) -> None:
+    """Obey orders until told to quit or the learner is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process; this one ends when told to
+
+    def ask(messages: Sequence[bytes], changes: np.ndarray) -> np.ndarray:
+        send(connection, _ASK)
+        connection.send((messages, changes))
+        scores: np.ndarray = connection.recv()
+        return scores
+
+    memory, finals = (file.detach() for file in files)
+    arrays = Arrays(plan, (memory, finals))
+    try:
+        with Environment(plan, arrays, Scorer(ask, thresholds)) as environment:
+            send(connection, _DONE)
+            while (order := receive(connection, 1)) != _QUIT:
+                if order == _STEP:
+                    environment.step()
+                    send(connection, _DONE)
+                else:
+                    method, arguments = connection.recv()
+                    if method == "pay_by":
+                        arguments = (Scorer(ask, *arguments),)
+                    result = getattr(environment, method)(*arguments)
+                    send(connection, _DONE)
+                    connection.send(result)
+    except (EOFError, ConnectionError):
+        pass  # the learner is gone
+    except UserError as error:
+        _fail(connection, error)
+    except Exception:
+        _fail(connection, RuntimeError(f"an environment failed:\n{traceback.format_exc()}"))
+
+
+def _fail(connection: Connection, error: Exception) -> None:
+    send(connection, _FAILED)
+    connection.send(error)
