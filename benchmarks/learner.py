@@ -1,6 +1,7 @@
 """Speed of learning: where its time goes, how near it comes to what its parts allow, and its peers.
 
     python benchmarks/learner.py [--sample-factory ENV/bin/python] [--rounds 3] [--seconds 40]
+    python benchmarks/learner.py --config configs/five_skills_gpu.yaml --no-peers reward.path=FOLDER
 
 In turn, in every round, with the same games, network, observations and settings of the update:
 
@@ -44,6 +45,7 @@ from maestromotif.config import load
 from maestromotif.learning import train
 from maestromotif.learning.acting import fresh_carry, make_acting
 from maestromotif.learning.actor import Actor
+from maestromotif.learning.environment_process import EnvironmentProcess
 from maestromotif.learning.inputs import Block, fill
 from maestromotif.learning.learner import Learner, Learnt
 from maestromotif.learning.network import build
@@ -55,10 +57,9 @@ from maestromotif.store import Work
 
 PARTS = ("engine", "inference", "update")
 PEERS = Path(__file__).parent / "peers"
-CONFIG = "configs/quickstart.yaml"
 
 
-_STEP = GamePool.step  # as it is; `measure` takes notes of it
+_STEP = EnvironmentProcess.step  # as it is; `measure` takes notes of it
 
 
 class _OverError(Exception):
@@ -80,13 +81,13 @@ class Watch:
 class Parts:
     """Engine, inference and update, each alone: a call measures one for so many seconds.
 
-    played: what the games of ours play, by pool and step; the engine's games play it again, from the start.
+    played: what the games of ours play, by actor and step; the engine's games play it again, from the start.
     """
 
     def __init__(
         self,
         config: Config,
-        played: Mapping[GamePool, list[np.ndarray]],
+        played: Mapping[EnvironmentProcess, list[np.ndarray]],
         learner: Learner,
         learnt: Learnt,
         batches: Sequence[Batch],
@@ -108,7 +109,8 @@ class Parts:
                     self._each,
                     nethack.max_steps,
                     nethack.levels,
-                    first_game=part * self._each,
+                    train.places_to_start(self._config.learning.arenas, self._each),
+                    part * self._each,
                 )
             )
             for part in range(self._config.learning.actors)
@@ -127,7 +129,7 @@ class Parts:
         watch, until, steps = Watch(), time.perf_counter() + seconds, 0
         while time.perf_counter() < until and self._next < min(map(len, self._played.values())):
             rows = [actions[self._next] for actions in self._played.values()]
-            list(self._threads.map(_STEP, self._pools, rows))
+            list(self._threads.map(GamePool.step, self._pools, rows))
             self._next += 1
             steps += self._config.nethack.games
         return watch.per(steps)
@@ -197,7 +199,7 @@ def measure(config: Config, warm_up: int, seconds: float, turns: int) -> dict[st
 
     Each turn has half of its time for ours, the rest for the parts.
     """
-    played: dict[GamePool, list[np.ndarray]] = {}
+    played: dict[EnvironmentProcess, list[np.ndarray]] = {}
     actors: list[Actor] = []
     measured: list[dict[str, tuple[float, float]]] = []
     where: list[dict[str, float]] = []
@@ -244,7 +246,7 @@ def measure(config: Config, warm_up: int, seconds: float, turns: int) -> dict[st
     def spent() -> dict[str, float]:
         return {name: sum(vars(one.seconds)[name] for one in actors) for name in vars(actors[0].seconds)}
 
-    def noting(self: GamePool, actions: np.ndarray) -> None:
+    def noting(self: EnvironmentProcess, actions: np.ndarray) -> None:
         played.setdefault(self, []).append(np.array(actions, np.int8))
         _STEP(self, actions)
 
@@ -252,7 +254,7 @@ def measure(config: Config, warm_up: int, seconds: float, turns: int) -> dict[st
         stack,
         patch.object(train, "Learner", Measured),
         patch.object(train, "Actor", Watched),
-        patch.object(GamePool, "step", noting),
+        patch.object(EnvironmentProcess, "step", noting),
         tempfile.TemporaryDirectory() as folder,
         suppress(_OverError),
     ):
@@ -292,13 +294,13 @@ def one_round(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def configured(arguments: argparse.Namespace) -> Config:
     return load(
-        CONFIG,
+        arguments.config,
         [
             "reward.path=rewards",
-            "learning.steps=1000000000",
-            "learning.checkpoint_steps=1000000000",
-            f"nethack.games={arguments.games}",
-            f"learning.epochs={arguments.epochs}",
+            "learning.steps=1000000000000",
+            "learning.checkpoint_steps=1000000000000",
+            *([] if arguments.games is None else [f"nethack.games={arguments.games}"]),
+            *([] if arguments.epochs is None else [f"learning.epochs={arguments.epochs}"]),
             *arguments.overrides,
         ],
     )
@@ -320,8 +322,9 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=40, help="of ours and of each peer, a round")
     parser.add_argument("--turns", type=int, default=5, help="of ours and its parts, a round")
     parser.add_argument("--warm-up", type=int, default=10, help="updates before ours")
-    parser.add_argument("--games", type=int, default=64)
-    parser.add_argument("--epochs", type=int, default=2)
+    parser.add_argument("--config", default="configs/quickstart.yaml")
+    parser.add_argument("--games", type=int, help="instead of the config's")
+    parser.add_argument("--epochs", type=int, help="instead of the config's")
     parser.add_argument("--no-peers", action="store_true")
     parser.add_argument("--one-round", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="of our config")
@@ -332,7 +335,7 @@ def main() -> None:
     config = configured(arguments)
     ours_options = [word for word in sys.argv[1:] if not word.startswith("--no-peers")]
     peer_options = [
-        *("--games", str(arguments.games), "--epochs", str(arguments.epochs)),
+        *("--games", str(config.nethack.games), "--epochs", str(config.learning.epochs)),
         *("--minibatches", str(config.learning.minibatches), "--rollout", str(config.learning.rollout)),
         *("--hidden", str(config.learning.network.hidden), "--seconds", str(arguments.seconds)),
     ]
@@ -347,7 +350,7 @@ def main() -> None:
             measured["sync_ppo"] = in_a_process(sys.executable, PEERS / "synchronous_ppo.py", *peer_options)
         rounds.append(measured)
         show(number, measured)
-    print(json.dumps(summary(rounds, arguments)))
+    print(json.dumps(summary(rounds, config)))
 
 
 def show(number: int, measured: dict[str, Any]) -> None:
@@ -371,7 +374,7 @@ def show(number: int, measured: dict[str, Any]) -> None:
     sys.stdout.flush()
 
 
-def summary(rounds: list[dict[str, Any]], arguments: argparse.Namespace) -> dict[str, Any]:
+def summary(rounds: list[dict[str, Any]], config: Config) -> dict[str, Any]:
     """Medians over the rounds; null for a peer that was not measured."""
 
     def against(peer: str) -> float | None:
@@ -395,8 +398,9 @@ def summary(rounds: list[dict[str, Any]], arguments: argparse.Namespace) -> dict
                 name: round(median(lambda ours, name=name: ours["parts"][name][1]) * 1e6, 1) for name in PARTS
             },
         },
-        "games": arguments.games,
-        "epochs": arguments.epochs,
+        "games": config.nethack.games,
+        "actors": config.learning.actors,
+        "epochs": config.learning.epochs,
         "rounds": len(rounds),
         "cores": available_cores(),
         "device": rounds[0]["ours"]["device"],
