@@ -94,7 +94,8 @@ class Game:
         for _ in range(MAX_KEYS):
             if self._program[3] and not any(self._misc):
                 break
-            self._send(keys.SPACE)
+            # A line of text is wanted by one hero in ten thousand, who begins on a scroll that turns to dust.
+            self._send(keys.ESC if self._misc[_GETLIN] else keys.SPACE)
         else:
             raise RuntimeError(f"NetHack asked {MAX_KEYS} questions before the first move: {self._page()!r}")
         self.starting_letters = frozenset(self._obs["inv_letters"].tolist())

@@ -75,6 +75,14 @@ def test_a_game_is_a_lone_monk_with_her_things(played: Played) -> None:
     assert len(played.letters(nethack.SPBOOK_CLASS)) == 1
 
 
+def test_a_question_before_the_first_move_is_left_open(played: Played) -> None:
+    """This hero begins on a scroll of scare monster, picks it up, and is asked what to call it."""
+    played.reset(EpisodeSeeds(953213422, 942187211, 863702581))
+    assert not any(played.obs["misc"])
+    played.step("search")
+    assert played.turn == 2
+
+
 def test_equal_seeds_make_equal_games_and_each_seed_matters(played: Played) -> None:
     def first_map(seeds: EpisodeSeeds) -> bytes:
         played.reset(seeds)
