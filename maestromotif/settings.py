@@ -410,6 +410,12 @@ class LearningSettings(Section):
         "too, with both its clips at 1; as published with gae_lambda 1",
     )
     clip: float = Field(0.1, gt=0, description="PPO ratio clip: the ratio stays within [1/(1+clip), 1+clip]")
+    target_kl: float | None = Field(
+        None,
+        gt=0,
+        description="an update ends early when the policy has moved farther than this from the one that acted "
+        "(KL divergence); as published: null, never",
+    )
     value_clip: float | None = Field(1.0, gt=0)
     value_coef: float = Field(0.5, ge=0)
     entropy_coef: float = Field(0.003, ge=0)

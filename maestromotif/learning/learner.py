@@ -7,6 +7,7 @@ a GPU the policy's steps find their way in between.
 
 from collections.abc import Sequence
 from functools import partial
+from itertools import product
 from typing import Any, NamedTuple
 
 import jax
@@ -119,22 +120,22 @@ class Learner:
 
         parts: the batches of this process's devices, an equal number each, device by device. key: of this
         update, the same in all processes. Returns what is known then, means of the losses and their like over
-        the minibatches, and the rollout as it was learnt from. What `learnt` holds beside the parameters is
-        used up.
+        the minibatches and how many those were, and the rollout as it was learnt from. What `learnt` holds
+        beside the parameters is used up.
         """
         settings = self._settings
         batch = self._gather(parts)
         batch, target, scale = self._targets(learnt.params, learnt.scale, batch)
         params, opt_state = learnt.params, learnt.opt_state
-        figures = []
-        for epoch in range(settings.epochs):
+        figures: list[Figures] = []
+        for epoch, number in product(range(settings.epochs), range(settings.minibatches)):
             shuffle = jax.random.fold_in(key, epoch)
-            for number in range(settings.minibatches):
-                params, opt_state, one = self._minibatch(params, opt_state, batch, target, shuffle, number)
-                figures.append(jax.block_until_ready(one))  # else all are queued before the policy's steps
-        figures = jax.device_get(figures)
+            params, opt_state, one = self._minibatch(params, opt_state, batch, target, shuffle, number)
+            figures.append(jax.device_get(one))  # waited for: else all are queued before the policy's steps
+            if settings.target_kl is not None and figures[-1]["kl"] > settings.target_kl:
+                break
         means = {name: float(np.mean([one[name] for one in figures])) for name in figures[0]}
-        return Learnt(params, opt_state, scale), means, batch
+        return Learnt(params, opt_state, scale), means | {"minibatches": len(figures)}, batch
 
     def compilations(self) -> int:
         """How often anything was compiled for the update; it must not grow after the first updates."""

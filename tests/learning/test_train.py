@@ -130,6 +130,16 @@ def test_nothing_is_compiled_after_the_first_updates(tmp_path: Path, monkeypatch
     assert 2 * 21 * 79 < facts["speed"]["bytes_per_step"] < 4200
 
 
+def test_an_update_ends_when_the_policy_has_moved_far_enough(tmp_path: Path) -> None:
+    minibatches = []
+    for target in ("null", "1e-6"):
+        settings = ("learning.epochs=4", "learning.learning_rate=0.01", f"learning.target_kl={target}")
+        facts = train.run(config(tmp_path, *settings), {}, Work(tmp_path / target))
+        minibatches.append(facts["last"]["loss/minibatches"])
+    assert minibatches[0] == 8
+    assert minibatches[1] < 4
+
+
 def test_what_is_no_number_stops_the_run_and_leaves_what_was_good(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
