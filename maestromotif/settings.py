@@ -413,8 +413,8 @@ class LearningSettings(Section):
     target_kl: float | None = Field(
         None,
         gt=0,
-        description="an update ends early when the policy has moved farther than this from the one that acted "
-        "(KL divergence); as published: null, never",
+        description="an update ends when the policy has moved farther than this from the one that acted (KL "
+        "divergence); as published: null, never",
     )
     value_clip: float | None = Field(1.0, gt=0)
     value_coef: float = Field(0.5, ge=0)

@@ -76,7 +76,7 @@ def test_a_game_is_a_lone_monk_with_her_things(played: Played) -> None:
 
 
 def test_a_question_before_the_first_move_is_left_open(played: Played) -> None:
-    """This hero begins on a scroll of scare monster, picks it up, and is asked what to call it."""
+    """The hero begins on a scroll of scare monster, picks it up, and is asked what to call it."""
     played.reset(EpisodeSeeds(953213422, 942187211, 863702581))
     assert not any(played.obs["misc"])
     played.step("search")
