@@ -95,7 +95,7 @@ class Parts:
         self._config, self._played, self._learner, self._batches = config, played, learner, batches
         self._learnt = jax.tree.map(lambda leaf: leaf + 0, learnt)  # a copy, for it is used up
         self._each = config.nethack.games // config.learning.actors
-        self._next = 0  # step of the engine's games
+        self._next = [0] * config.learning.actors  # step of the engine's games, by actor
         self._stack = ExitStack()
         self._works: dict[str, list[Callable[[], int]]] = {}
 
@@ -126,13 +126,17 @@ class Parts:
         self._stack.close()
 
     def engine(self, seconds: float) -> tuple[float, float]:
-        watch, until, steps = Watch(), time.perf_counter() + seconds, 0
-        while time.perf_counter() < until and self._next < min(map(len, self._played.values())):
-            rows = [actions[self._next] for actions in self._played.values()]
-            list(self._threads.map(GamePool.step, self._pools, rows))
-            self._next += 1
-            steps += self._config.nethack.games
-        return watch.per(steps)
+        watch, until = Watch(), time.perf_counter() + seconds
+
+        def go_on(part: int, pool: GamePool, rows: list[np.ndarray]) -> int:
+            first = self._next[part]
+            while time.perf_counter() < until and self._next[part] < len(rows):
+                pool.step(rows[self._next[part]])
+                self._next[part] += 1
+            return (self._next[part] - first) * pool.games
+
+        each = self._threads.map(go_on, range(len(self._pools)), self._pools, self._played.values())
+        return watch.per(sum(each))
 
     def inference(self, seconds: float) -> tuple[float, float]:
         each, length = self._each, self._config.learning.rollout
