@@ -359,6 +359,11 @@ class NetworkSettings(Section):
     precision: Literal["float32", "bfloat16"] = Field(
         "float32", description="of the matmuls; parameters and memory stay float32. bfloat16 is for GPUs"
     )
+    actions: Literal["published", "travel"] = Field(
+        "published",
+        description="the 28 published ones; travel: four more, which walk to what is in view (stairs, altar, "
+        "nearest monster) by NetHack's own travel command",
+    )
     heads: Literal["separate", "shared"] = Field(
         "separate",
         description="a policy and a value head for each skill, or one of each told the skill as a one-hot",

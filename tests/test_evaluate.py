@@ -10,6 +10,7 @@ from maestromotif.evaluation.evaluate import entries
 from maestromotif.evaluation.play import Episode, play_wave, random_policy, wandering_policy
 from maestromotif.evaluation.record import record
 from maestromotif.learning.reward import RewardFunction, Scorer
+from maestromotif.nethack.keys import NUM_ACTIONS
 from maestromotif.nethack.pool import GamePool
 from maestromotif.nethack.recording import Recording
 from maestromotif.nethack.seeds import EpisodeSeeds, episode_seeds
@@ -34,7 +35,7 @@ def play(skills: list[Skill], wave: int, condition: str, uniform: bool = False) 
         GamePool(GAMES, "evaluate", 0, 80, workers=2) as pool,
         ProgramHost(PROGRAM, skills, GAMES, 0) as host,
     ):
-        policy = random_policy(pool, wave) if uniform else wandering_policy(pool, wave)
+        policy = random_policy(pool, NUM_ACTIONS, wave) if uniform else wandering_policy(pool, wave)
         return play_wave(pool, policy, host, [condition], 0, wave, None)
 
 

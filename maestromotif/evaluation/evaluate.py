@@ -109,7 +109,7 @@ def _wave(
     elif entry.agent == "untrained":
         policy = network_policy(pool, network, initial_params(network, seed), key)
     elif entry.agent == "random":
-        policy = random_policy(pool, seed + wave)
+        policy = random_policy(pool, network.actions, seed + wave)
     else:
         policy = wandering_policy(pool, seed + wave)
     program = inputs["compose"].path / "program.py"

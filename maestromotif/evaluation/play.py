@@ -14,7 +14,6 @@ from maestromotif.learning.messages import MessageTable
 from maestromotif.learning.network import ActorCritic, Params
 from maestromotif.learning.options import Options
 from maestromotif.nethack.game import End
-from maestromotif.nethack.keys import NUM_ACTIONS
 from maestromotif.nethack.pool import IDLE, GamePool
 from maestromotif.nethack.seeds import episode_seeds
 from maestromotif.preferences.collect import random_actions
@@ -62,10 +61,10 @@ def network_policy(pool: GamePool, network: ActorCritic, params: Params, key: ja
     return policy
 
 
-def random_policy(pool: GamePool, seed: int) -> Policy:
-    """Every action with the same probability."""
+def random_policy(pool: GamePool, actions: int, seed: int) -> Policy:
+    """Each of so many actions with the same probability."""
     rng = np.random.default_rng(seed)
-    return lambda first, skill, step: rng.integers(0, NUM_ACTIONS, pool.games, np.int32)
+    return lambda first, skill, step: rng.integers(0, actions, pool.games, np.int32)
 
 
 def wandering_policy(pool: GamePool, seed: int) -> Policy:

@@ -22,7 +22,7 @@ from maestromotif.learning.arrays import Array
 from maestromotif.learning.inputs import Block, Inputs, MessageForm
 from maestromotif.learning.messages import VOCABULARY
 from maestromotif.learning.recurrence import gru
-from maestromotif.nethack.keys import NUM_ACTIONS
+from maestromotif.nethack.keys import NUM_ACTIONS, SETS
 from maestromotif.nethack.observation import X, Y
 from maestromotif.settings import NetworkSettings
 
@@ -93,11 +93,11 @@ def _own(inputs: Inputs, last_action: Array) -> Own:
     return Own(jnp.asarray(inputs.blstats)[:, _FED], inputs.senses, inventory, last_action)
 
 
-def _own_features(own: Own) -> Float[Array, "n f"]:
+def _own_features(own: Own, actions: int) -> Float[Array, "n f"]:
     stats = jnp.clip(jnp.asarray(own.blstats).astype(jnp.float32) * _SCALE[None], -5, 5)
     senses = jnp.tanh(jnp.asarray(own.senses).astype(jnp.float32) / _NEAR)
     items = jnp.log1p(jnp.asarray(own.inventory).astype(jnp.float32))
-    return jnp.concatenate([stats, senses, items, jax.nn.one_hot(own.last_action, NUM_ACTIONS)], -1)
+    return jnp.concatenate([stats, senses, items, jax.nn.one_hot(own.last_action, actions)], -1)
 
 
 def _hero(inputs: Inputs) -> tuple[Array, Array]:
@@ -144,6 +144,7 @@ class Fovea(nn.Module):
     """
 
     hidden: int
+    actions: int = NUM_ACTIONS
     dtype: Any = jnp.float32
 
     message_form: ClassVar[MessageForm] = "words"
@@ -184,7 +185,7 @@ class Fovea(nn.Module):
         message = (nn.Embed(VOCABULARY, 32)(words) * live).sum(-2)
         message = (message / jnp.sqrt(1 + live.sum(-2))).astype(self.dtype)
 
-        own = dense(half, _own_features(glance.own))
+        own = dense(half, _own_features(glance.own, self.actions))
         return dense(self.hidden, jnp.concatenate([near, around, message, own], -1))
 
 
@@ -196,6 +197,7 @@ class Published(nn.Module):
     """
 
     hidden: int
+    actions: int = NUM_ACTIONS
     dtype: Any = jnp.float32
 
     message_form: ClassVar[MessageForm] = "characters"
@@ -223,7 +225,7 @@ class Published(nn.Module):
             image = nn.elu(convolve(channels, (3, 3), image, stride))
         image = dense(512, image.reshape(n, -1))
 
-        stats = own = _own_features(glance.own)
+        stats = own = _own_features(glance.own, self.actions)
         for _ in range(4):
             stats = dense(128, stats)
 
@@ -273,6 +275,7 @@ class ActorCritic(nn.Module):
 
     skills: int
     hidden: int = 128
+    actions: int = NUM_ACTIONS
     trunk: str = "fovea"
     heads: str = "separate"
     dtype: Any = jnp.float32
@@ -292,18 +295,19 @@ class ActorCritic(nn.Module):
         """T steps from memory `h_bh`; leaves of `glance` are [T, B, ...]."""
         t, b = first_tb.shape
         flat = jax.tree.map(lambda leaf: leaf.reshape(t * b, *leaf.shape[2:]), glance)
-        x_tbf = _TRUNKS[self.trunk](self.hidden, self.dtype, name="trunk")(flat).reshape(t, b, -1)
+        trunk = _TRUNKS[self.trunk](self.hidden, self.actions, self.dtype, name="trunk")
+        x_tbf = trunk(flat).reshape(t, b, -1)
         h_bh, h_tbh = Memory(self.hidden, self.dtype, name="memory")(x_tbf, first_tb, h_bh)
         policy = nn.initializers.orthogonal(0.01)
         value = nn.initializers.orthogonal(1.0)
         if self.heads == "separate":
-            logits = nn.Dense(self.skills * NUM_ACTIONS, kernel_init=policy, name="policy")(h_tbh)
+            logits = nn.Dense(self.skills * self.actions, kernel_init=policy, name="policy")(h_tbh)
             values = nn.Dense(self.skills, kernel_init=value, name="value")(h_tbh)
-            return h_bh, logits.reshape(t, b, self.skills, NUM_ACTIONS), values
+            return h_bh, logits.reshape(t, b, self.skills, self.actions), values
         which = jnp.broadcast_to(jnp.eye(self.skills), (t, b, self.skills, self.skills))
         wide = jnp.broadcast_to(h_tbh[:, :, None], (t, b, self.skills, self.hidden))
         told = nn.relu(nn.Dense(self.hidden, name="condition")(jnp.concatenate([wide, which], -1)))
-        logits = nn.Dense(NUM_ACTIONS, kernel_init=policy, name="policy")(told)
+        logits = nn.Dense(self.actions, kernel_init=policy, name="policy")(told)
         return h_bh, logits, nn.Dense(1, kernel_init=value, name="value")(told)[..., 0]
 
 
@@ -326,7 +330,12 @@ def step(
 
 def build(settings: NetworkSettings, skills: int) -> ActorCritic:
     return ActorCritic(
-        skills, settings.hidden, settings.trunk, settings.heads, jnp.dtype(settings.precision).type
+        skills,
+        settings.hidden,
+        SETS[settings.actions],
+        settings.trunk,
+        settings.heads,
+        jnp.dtype(settings.precision).type,
     )
 
 

@@ -25,6 +25,7 @@ MAX_KEYS = 100
 _NOT_FOR_SALE = (nethack.FOOD_CLASS, nethack.COIN_CLASS)
 _YN, _GETLIN, _MORE = 0, 1, 2  # misc: waits for one key, for a line of text, for a space
 _MACROS = frozenset(keys.ACTIONS[name] for name in ("wait", "cast", "drop", "enhance"))
+_TRAVEL = tuple(keys.TRAVEL.values())
 _OFFERED = re.compile(rb"\[([a-zA-Z])")
 
 
@@ -110,6 +111,9 @@ class Game:
         key, misc = keys.KEYS[action], self._misc
         if misc[_YN]:
             self._answer(key)
+        elif action >= keys.NUM_ACTIONS:
+            for key in _TRAVEL[action - keys.NUM_ACTIONS]:
+                self._send(key)
         elif key in _MACROS:
             self._play_macro(key)
         else:

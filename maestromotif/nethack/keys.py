@@ -1,4 +1,4 @@
-"""The 28 actions of the published agent, in its order, and the keys they send."""
+"""The 28 actions of the published agent, in its order, and the keys they send; and some more to travel by."""
 
 from difflib import get_close_matches
 
@@ -45,9 +45,19 @@ ACTIONS: dict[str, int] = {
     "quaff": ord("q"),
     "drop": ord("d"),
 }
-NAMES: tuple[str, ...] = tuple(ACTIONS)
-KEYS: tuple[int, ...] = tuple(ACTIONS.values())
-NUM_ACTIONS = len(KEYS)
+NUM_ACTIONS = len(ACTIONS)
+
+# NetHack's own command to walk somewhere: what is displayed is chosen by its symbol, from the hero's square
+# on, and if there is nothing of the kind a turn passes. To a monster means next to it, and a shopkeeper is
+# often the nearest one. The published agent has none of these.
+TRAVEL: dict[str, bytes] = {
+    "travel_down": b"_@>.",
+    "travel_up": b"_@<.",
+    "travel_altar": b"_@_.",
+    "travel_monster": b"_@m.",
+}
+NAMES: tuple[str, ...] = (*ACTIONS, *TRAVEL)
+KEYS: tuple[int, ...] = (*ACTIONS.values(), *(sent[0] for sent in TRAVEL.values()))
 INDEX: dict[str, int] = {name: index for index, name in enumerate(NAMES)}
 
 
@@ -70,3 +80,6 @@ AGENT_QUESTIONS = (b"eat", b"attack", b"direction?", b"pray", b"drop", b"drink",
 KEPT_PAGES = (b"descend the stairs", b"climb up the stairs", b"You are frozen")
 
 WAIT_TURNS = b"25"
+
+# How many of NAMES an agent has that knows the published ones only, or all.
+SETS = {"published": NUM_ACTIONS, "travel": len(NAMES)}

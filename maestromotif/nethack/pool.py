@@ -33,7 +33,7 @@ from maestromotif.errors import UserError
 from maestromotif.machine import available_cores
 from maestromotif.nethack import arena as arenas
 from maestromotif.nethack.game import End, Setup
-from maestromotif.nethack.keys import NUM_ACTIONS
+from maestromotif.nethack.keys import NAMES
 from maestromotif.nethack.library import Loader, choose
 from maestromotif.nethack.observation import ENGINE, FINAL, Block, bytes_of
 from maestromotif.nethack.options import CHARACTER, write_options
@@ -384,8 +384,8 @@ def open_pool(
 
 
 def _check(actions: np.ndarray) -> None:
-    if actions.min() < IDLE or actions.max() >= NUM_ACTIONS:
-        raise ValueError(f"actions must be {IDLE} or lie in 0..{NUM_ACTIONS - 1}: {actions}")
+    if actions.min() < IDLE or actions.max() >= len(NAMES):
+        raise ValueError(f"actions must be {IDLE} or lie in 0..{len(NAMES) - 1}: {actions}")
 
 
 def server_context() -> ForkServerContext:

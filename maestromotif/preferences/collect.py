@@ -189,7 +189,7 @@ def _segments(stretches: list[_Stretch], config: Config) -> Iterator[_Segment]:
 
 def random_actions(length: int, games: int, rng: np.random.Generator) -> np.ndarray:
     """Actions of random play, int32 [length, games]."""
-    weights = np.array([RANDOM_WEIGHTS.get(name, 1.0) for name in NAMES])
+    weights = np.array([RANDOM_WEIGHTS.get(name, 1.0) for name in NAMES[:NUM_ACTIONS]])
     return rng.choice(NUM_ACTIONS, (length, games), p=weights / weights.sum()).astype(np.int32)
 
 

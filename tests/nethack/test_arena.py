@@ -52,6 +52,22 @@ def test_the_hero_carries_things_to_sell(plays: dict[str, Play]) -> None:
     assert plays["shop"].now("gold") == 800
 
 
+def test_travelling_leads_to_what_is_in_view(plays: dict[str, Play]) -> None:
+    for seed in range(5):  # in which no monster comes between
+        altar = plays["altar"]
+        altar.reset(seed)
+        altar("travel_altar")
+        assert altar.now("on_altar") == 1
+        altar("travel_down")
+        assert altar.now("on_downstairs") == 1
+        altar("travel_up")
+        assert altar.now("on_upstairs") == 1
+        place = (altar.now("upstairs_dx"), altar.now("depth"))
+        plays["shop"].reset(seed)
+        plays["shop"]("travel_altar")  # there is none
+        assert (plays["shop"].now("upstairs_dx"), plays["shop"].now("depth")) == place
+
+
 def test_the_rest_of_the_dungeon_is_there(plays: dict[str, Play]) -> None:
     play = plays["stairs"]
     play.reset(1)

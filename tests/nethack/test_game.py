@@ -175,7 +175,7 @@ def test_random_play_is_never_stuck(played: Played, core: int) -> None:
     rng = np.random.default_rng(core)
     played.reset(SEEDS._replace(core=core))
     still, longest, before, turns, questions = 0, 0, played.turn, 0, 0
-    for action in rng.integers(NUM_ACTIONS, size=1500).tolist():
+    for action in rng.integers(len(keys.NAMES), size=1500).tolist():
         if played.game.step(action) is not End.NOT:
             played.reset(SEEDS._replace(core=int(rng.integers(1 << 20))))
             before = played.turn

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from maestromotif.errors import UserError
 from maestromotif.nethack import room
 from maestromotif.nethack.game import End
-from maestromotif.nethack.keys import INDEX, NUM_ACTIONS
+from maestromotif.nethack.keys import INDEX, NAMES, NUM_ACTIONS
 from maestromotif.nethack.observation import ENGINE, SCREEN, TURN
 from maestromotif.nethack.pool import IDLE, GamePool
 from maestromotif.nethack.seeds import Purpose, episode_seeds
@@ -174,7 +174,7 @@ def test_idle_games_stay_as_they_are(shared: GamePool) -> None:
     assert not shared.changes[others].any()
 
 
-@pytest.mark.parametrize("bad", [NUM_ACTIONS, -2, 1000])
+@pytest.mark.parametrize("bad", [len(NAMES), -2, 1000])
 def test_an_action_that_does_not_exist_is_refused(shared: GamePool, bad: int) -> None:
     shared.reset()
     before = digest(shared)
