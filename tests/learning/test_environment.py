@@ -1,0 +1,109 @@
+"""An environment plays in a process of its own as it would in this one, and its failures come home."""
+
+import os
+import signal
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+from small_learning import config
+
+from maestromotif.errors import UserError
+from maestromotif.learning.environment import FEW, Arrays, Environment, Plan
+from maestromotif.learning.environment_process import EnvironmentProcess
+from maestromotif.learning.reward import Scorer
+from maestromotif.nethack.keys import NUM_ACTIONS
+
+GAMES, STEPS = 8, 16  # of a rollout
+TOLD = ("inputs", "running", "acted", "cut", "reward", "switched", "over", "terminal")
+
+
+def lengths(messages: Sequence[bytes], changes: np.ndarray) -> np.ndarray:
+    """Scores [n, 3] that differ between messages, changes and skills."""
+    told = [len(message) + change.sum() for message, change in zip(messages, changes, strict=True)]
+    return np.add.outer(np.array(told, np.float32), np.arange(3, dtype=np.float32))
+
+
+SCORER = Scorer(lengths, np.zeros(3, np.float32))
+STRICTER = Scorer(lengths, np.full(3, 30, np.float32))
+
+
+def plan(folder: Path, *overrides: str, starts: Sequence[str | None] = (None,) * GAMES) -> Plan:
+    return Plan(config(folder, *overrides), GAMES, 0, list(starts), "words", None)
+
+
+def test_a_process_plays_what_this_one_plays(tmp_path: Path) -> None:
+    """Through ends of episodes, other rewards, and a snapshot from which another process goes on."""
+    rng = np.random.default_rng(0)
+    actions = rng.integers(0, NUM_ACTIONS, (5 * STEPS, GAMES), np.int32)
+    whole = plan(tmp_path, starts=[*["shop", "altar"] * 2, *[None] * 4])
+    arrays = Arrays(whole)
+    cut = 0
+    with (
+        Environment(whole, arrays, SCORER) as here,
+        EnvironmentProcess(whole, SCORER) as there,
+    ):
+        here.begin()
+        there.begin()
+        for t, row in enumerate(actions):
+            arrays.action[:] = row
+            here.step()
+            there.step(row)
+            for name in TOLD:
+                assert np.array_equal(getattr(arrays, name), getattr(there.arrays, name)), name
+            if count := int(arrays.cut.sum()):
+                cut += count
+                some = -(-count // FEW)
+                assert np.array_equal(arrays.final_inputs[:some], there.arrays.final_inputs[:some])
+            if (t + 1) % STEPS == 0:
+                one, other = here.finish_rollout(True, True), there.finish_rollout(True, True)
+                assert one.met == other.met
+                for mine, theirs in zip(one.happened, other.happened, strict=True):
+                    np.testing.assert_array_equal(mine, theirs)
+                here.pay_by(STRICTER)
+                there.pay_by(STRICTER)
+    assert cut >= GAMES  # each game has had an episode of 40 steps
+    assert arrays.reward.any()
+    assert other.snapshot is not None
+    with EnvironmentProcess(replace(whole, program=other.snapshot["program"]), STRICTER) as again:
+        again.restore(other.snapshot)
+        assert np.array_equal(again.arrays.inputs, arrays.inputs)
+        assert np.array_equal(again.arrays.running, arrays.running)
+    arrays.close()
+
+
+def test_a_failing_program_is_named(tmp_path: Path) -> None:
+    program = tmp_path / "failing.py"
+    program.write_text(
+        "class Program:\n"
+        "    def select(self, state: GameState, available: list[Skill]) -> Skill:\n"
+        "        return available[0]\n\n"
+        "    def should_end(self, state: GameState) -> bool:\n"
+        "        return 1 // (2 - state.step) > 5\n"
+    )
+    with EnvironmentProcess(plan(tmp_path, f"compose.training={program}"), SCORER) as environment:
+        environment.begin()
+        environment.step(np.zeros(GAMES, np.int32))
+        with pytest.raises(UserError, match=r"failing.py:6: ZeroDivisionError"):
+            environment.step(np.zeros(GAMES, np.int32))
+    with (
+        EnvironmentProcess(plan(tmp_path, "nethack.character=elf-bar-cha-mal"), SCORER) as environment,
+        pytest.raises(UserError, match=r"nethack.character"),
+    ):
+        environment.begin()
+
+
+def test_a_process_that_was_killed_is_missed_and_its_games_end(tmp_path: Path) -> None:
+    with EnvironmentProcess(plan(tmp_path), SCORER) as environment:
+        environment.begin()
+        process = psutil.Process(environment._process.pid)
+        games = process.children(recursive=True)
+        assert games
+        os.kill(process.pid, signal.SIGKILL)
+        with pytest.raises(RuntimeError, match=r"environment-0 is gone"):
+            environment.step(np.zeros(GAMES, np.int32))
+    _, alive = psutil.wait_procs(games, timeout=20)
+    assert not alive
