@@ -396,7 +396,7 @@ class LearningSettings(Section):
         1,
         ge=1,
         description="threads of each machine that play, each with an equal share of the games, so that some "
-        "games move while the policy thinks about others; as many on each device. 2 for a GPU",
+        "games move while the policy thinks about others; as many on each device. 8 for a GPU and 16 cores",
     )
     devices: int = Field(1, ge=1, description="accelerators of each machine that act and learn")
     machines: int = Field(
