@@ -40,7 +40,9 @@ class NethackSettings(Section):
         ge=1,
         description="games stepped together; auto: 32 a core of this machine. What is learned depends on it",
     )
-    workers: int | None = Field(None, ge=1, description="worker processes; null: one a core")
+    workers: int | None = Field(
+        None, ge=1, description="worker processes of the games, in training of each actor's; null: one a core"
+    )
     loader: Literal["auto", "shared", "stock"] = Field(
         "auto",
         description="shared: all games of a worker on one copy of NetHack's code; stock: as NLE loads it; "
