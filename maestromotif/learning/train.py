@@ -39,6 +39,7 @@ from maestromotif.learning.online import OnlineRewards
 from maestromotif.learning.ppo import Batch
 from maestromotif.learning.return_scale import ReturnScale
 from maestromotif.learning.reward import Scorer
+from maestromotif.nethack.pool import check_pools
 from maestromotif.progress import Progress
 from maestromotif.settings import Config, LearningSettings
 from maestromotif.store import Artefact, Work
@@ -116,6 +117,7 @@ def together(happened: Happened) -> Happened:
 def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, Any]:
     settings, games = config.learning, config.nethack.games
     devices, process = devices_of(settings, games), jax.process_index()
+    check_pools(config, settings.actors)
     if settings.machines > 1:  # nobody writes before all have their work folder, whose opening tidies it up
         multihost_utils.sync_global_devices("begin")
     network = build(settings.network, len(config.skills))

@@ -44,7 +44,7 @@ from maestromotif.nethack.wire import receive, send
 from maestromotif.nethack.worker import DONE, IDLE, QUIT, RESET, STEP, Plan, layout, work
 from maestromotif.settings import Config
 
-__all__ = ["IDLE", "GamePool", "Snapshot", "open_pool", "server_context"]
+__all__ = ["IDLE", "GamePool", "Snapshot", "check_pools", "open_pool", "server_context"]
 
 log = logging.getLogger("maestromotif")
 
@@ -137,7 +137,7 @@ class GamePool:
         arrays_of = layout(observe)
         chosen = choose(loader)
         workers = min(games // parts, workers or available_cores())
-        check_room(games, workers, games * sum(bytes_of(*array) for array in arrays_of.values()), chosen)
+        check_room(games, workers, games * _bytes_a_game(observe), chosen)
         self.games = games
         self.lost = 0  # episodes lost with a dead worker
         self._played = ActionLog(games)
@@ -381,6 +381,18 @@ def open_pool(
         character=settings.character,
         options=Path(settings.options) if settings.options else None,
     )
+
+
+def check_pools(config: Config, pools: int) -> None:
+    """Raises UserError where the config's games have no room on this machine, in so many pools at once."""
+    settings = config.nethack
+    workers = pools * min(settings.games // pools, settings.workers or available_cores())
+    check_room(settings.games, workers, settings.games * _bytes_a_game(()), choose(settings.loader))
+
+
+def _bytes_a_game(observe: tuple[str, ...]) -> int:
+    """Of shared memory."""
+    return sum(bytes_of(*array) for array in layout(observe).values())
 
 
 def _check(actions: np.ndarray) -> None:

@@ -176,6 +176,7 @@ def test_arenas_get_their_shares_of_the_games_all_over_them() -> None:
         (["learning.machines=2"], "learning.machines: is 2, but 1 processes are connected"),
         (["learning.arenas={shop: 0.01}"], "0.01 of 8 games is no game"),
         (["learning.actors=3"], "8 games cannot be divided evenly by learning.actors, 3"),
+        (["nethack.games=8000000", "learning.actors=8"], "8000000 games in 16 worker processes need about"),
         (["skills=[discoverer, merchant]"], "no reward model for the skill 'merchant'"),
     ],
 )
