@@ -246,12 +246,13 @@ def measure(config: Config, warm_up: int, seconds: float, turns: int) -> dict[st
         def __init__(self, *arguments: Any, **further: Any) -> None:
             super().__init__(*arguments, **further)
             actors.append(self)
+            played[self._environment] = []
 
     def spent() -> dict[str, float]:
         return {name: sum(vars(one.seconds)[name] for one in actors) for name in vars(actors[0].seconds)}
 
     def noting(self: EnvironmentProcess, actions: np.ndarray) -> None:
-        played.setdefault(self, []).append(np.array(actions, np.int8))
+        played[self].append(np.array(actions, np.int8))
         _STEP(self, actions)
 
     with (

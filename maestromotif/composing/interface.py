@@ -179,7 +179,6 @@ def _take_in(fresh, running, values):
         _fresh[game] = True
         _began[game] = _steps[0]
         _episode[game] += 1
-        _players[game] = None
 
 def _step(rarest):
     began, skills = [], []

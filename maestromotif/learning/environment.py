@@ -18,9 +18,10 @@ from maestromotif.learning.inputs import Block, MessageForm, fill
 from maestromotif.learning.options import Options
 from maestromotif.learning.reward import Met, RewardFunction, Scorer
 from maestromotif.nethack import observation
+from maestromotif.nethack.action_log import Snapshot
 from maestromotif.nethack.game import End
 from maestromotif.nethack.observation import Layout
-from maestromotif.nethack.pool import Snapshot, open_pool
+from maestromotif.nethack.pool import open_pool
 from maestromotif.nethack.state import depth_codes
 from maestromotif.settings import Config
 from maestromotif.skill import load_all

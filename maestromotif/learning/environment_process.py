@@ -17,7 +17,7 @@ import numpy as np
 from maestromotif.errors import UserError
 from maestromotif.learning.environment import Arrays, Environment, Finished, Plan
 from maestromotif.learning.reward import Scorer
-from maestromotif.nethack.pool import server_context
+from maestromotif.nethack.processes import server_context
 from maestromotif.nethack.wire import receive, send
 from maestromotif.nethack.worker import SharedFile
 
@@ -60,10 +60,12 @@ class EnvironmentProcess:
         self.arrays.close()
 
     def begin(self) -> None:
+        """Start all games' first episodes."""
         self._wait()  # until the games are there, and the program over skills is loaded
         self._call("begin")
 
     def pay_by(self, scorer: Scorer) -> None:
+        """Rewards come from this one from now on; nothing is done where they do already."""
         if scorer is not self._scorer:
             self._scorer = scorer
             self._call("pay_by", scorer.thresholds)
@@ -75,10 +77,12 @@ class EnvironmentProcess:
         self._wait()
 
     def finish_rollout(self, met: bool, snapshot: bool) -> Finished:
+        """What happened in the steps of a rollout; see `Environment.finish_rollout`."""
         finished: Finished = self._call("finish_rollout", met, snapshot)
         return finished
 
     def restore(self, snapshot: dict[str, Any]) -> None:
+        """Bring everything back, instead of `begin`; the plan must have had the snapshot's program."""
         self._wait()
         self._call("restore", snapshot)
 

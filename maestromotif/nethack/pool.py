@@ -10,7 +10,6 @@ The games may be divided into parts that are stepped in turn: every worker has g
 them play one part while the policy thinks about another.
 """
 
-import fcntl
 import logging
 import multiprocessing as mp
 import os
@@ -19,11 +18,9 @@ import tempfile
 from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import pairwise
-from multiprocessing import forkserver
 from multiprocessing.connection import Connection
-from multiprocessing.context import ForkServerContext
 from multiprocessing.reduction import DupFd
 from pathlib import Path
 
@@ -32,59 +29,27 @@ import numpy as np
 from maestromotif.errors import UserError
 from maestromotif.machine import available_cores
 from maestromotif.nethack import arena as arenas
+from maestromotif.nethack.action_log import ActionLog, Snapshot
 from maestromotif.nethack.game import End, Setup
 from maestromotif.nethack.keys import NAMES
 from maestromotif.nethack.library import Loader, choose
 from maestromotif.nethack.observation import ENGINE, FINAL, Block, bytes_of
 from maestromotif.nethack.options import CHARACTER, write_options
-from maestromotif.nethack.room import check_room, short_temporary_folder
+from maestromotif.nethack.processes import server_context, temporary_folder
+from maestromotif.nethack.room import check_room
 from maestromotif.nethack.seeds import Purpose
 from maestromotif.nethack.state import TRACKED
 from maestromotif.nethack.wire import receive, send
 from maestromotif.nethack.worker import DONE, IDLE, QUIT, RESET, STEP, Plan, layout, work
 from maestromotif.settings import Config
 
-__all__ = ["IDLE", "GamePool", "Snapshot", "check_pools", "open_pool", "server_context"]
+__all__ = ["IDLE", "GamePool", "check_pools", "open_pool"]
 
 log = logging.getLogger("maestromotif")
 
 Arenas = str | Sequence[str | None] | None
 
-_PREFIX = "maestromotif-"
-_LOCK = "in-use"
 _TRIES = 3
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """Enough to bring every game back: the episode each is in, and its actions since that began."""
-
-    episode: np.ndarray  # int64 [N]
-    actions: list[bytes]  # a byte a step, for each game
-
-
-class ActionLog:
-    """The actions that each of N games has played since its episode began."""
-
-    def __init__(self, games: int) -> None:
-        self._length = np.zeros(games, np.int64)
-        self._actions = np.zeros((games, 256), np.uint8)
-
-    def add(self, games: np.ndarray, actions: np.ndarray) -> None:
-        """An action each (int [n]) of the games int [n]."""
-        place = self._length[games]
-        if place.max(initial=0) == self._actions.shape[1]:
-            self._actions = np.concatenate([self._actions, np.zeros_like(self._actions)], 1)
-        self._actions[games, place] = actions
-        self._length[games] = place + 1
-
-    def clear(self, games: np.ndarray) -> None:
-        """Another episode has begun in the games int [n]."""
-        self._length[games] = 0
-
-    def actions(self) -> list[bytes]:
-        """A byte an action, for each game."""
-        return [row[:length].tobytes() for row, length in zip(self._actions, self._length, strict=True)]
 
 
 class GamePool:
@@ -146,7 +111,7 @@ class GamePool:
         self._processes: list[mp.process.BaseProcess] = []
         self._connections: list[Connection] = []
         self._pending: list[deque[int]] = []  # parts that a worker has yet to answer for
-        self._folder, self._lock = _temporary_folder()
+        self._folder, self._lock = temporary_folder()
         try:
             try:
                 self._block = Block(arrays_of, games)
@@ -398,39 +363,3 @@ def _bytes_a_game(observe: tuple[str, ...]) -> int:
 def _check(actions: np.ndarray) -> None:
     if actions.min() < IDLE or actions.max() >= len(NAMES):
         raise ValueError(f"actions must be {IDLE} or lie in 0..{len(NAMES) - 1}: {actions}")
-
-
-def server_context() -> ForkServerContext:
-    """Processes that a server forks, which is started if it does not run yet.
-
-    They are not forked from here, for threads must not be copied into a game; and the server has everything
-    imported, so that a worker is there in a moment. It listens on a socket in the folder for temporary files.
-    """
-    context = mp.get_context("forkserver")
-    context.set_forkserver_preload(["maestromotif.nethack.preload"])
-    usual = tempfile.gettempdir()
-    try:
-        tempfile.tempdir = short_temporary_folder()
-        forkserver.ensure_running()
-    finally:
-        tempfile.tempdir = usual
-    return context
-
-
-def _temporary_folder() -> tuple[Path, int | None]:
-    """A new folder and its lock, which ends with this process; folders of ended processes are removed."""
-    parent = Path(short_temporary_folder())
-    for left in parent.glob(f"{_PREFIX}*"):
-        with suppress(OSError):  # another user's, or removed meanwhile
-            held = os.open(left / _LOCK, os.O_RDWR | os.O_CLOEXEC)
-            try:
-                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(left, ignore_errors=True)
-            finally:
-                os.close(held)
-    folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
-    # Locked before it has the name that others look for: they must never find it free.
-    lock = os.open(folder / "new", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    fcntl.flock(lock, fcntl.LOCK_EX)
-    (folder / "new").rename(folder / _LOCK)
-    return folder, lock

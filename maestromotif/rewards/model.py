@@ -50,12 +50,14 @@ def word_features(message: bytes) -> np.ndarray:
     none.
 
     Letters' case and the value of numbers do not count. CRC-32 is the hash, so that buckets never change.
-    Kept, since one message is met with many changes; not to be written to.
+    Kept, since one message is met with many changes; read-only.
     """
     words = [b"#" if word.isdigit() else word for word in _WORD.findall(message.lower())][:WORDS]
     terms = words + [left + b" " + right for left, right in itertools.pairwise(words)]
     buckets = [zlib.crc32(term) % (BUCKETS - 1) + 1 for term in terms]
-    return np.array(buckets + [0] * (2 * WORDS - 1 - len(buckets)), np.int32)
+    features = np.array(buckets + [0] * (2 * WORDS - 1 - len(buckets)), np.int32)
+    features.flags.writeable = False
+    return features
 
 
 def byte_features(message: bytes) -> np.ndarray:
