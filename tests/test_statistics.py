@@ -6,7 +6,7 @@ import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
-from maestromotif.statistics import Interval, bootstrap_mean, intervals_overlap, wilson
+from maestromotif.intervals import Interval, bootstrap_mean, intervals_overlap, wilson
 
 
 @st.composite
@@ -78,7 +78,7 @@ def test_bootstrap_is_seeded_and_blocks_do_not_change_its_size(monkeypatch: pyte
     assert bootstrap_mean(values, seed=5) == bootstrap_mean(values, seed=5)
     assert bootstrap_mean(values, seed=5) != bootstrap_mean(values, seed=6)
     whole = bootstrap_mean(values, resamples=2_000)
-    monkeypatch.setattr("maestromotif.statistics._BLOCK", 350)
+    monkeypatch.setattr("maestromotif.intervals._BLOCK", 350)
     assert bootstrap_mean(values, resamples=2_000) == pytest.approx(whole)
 
 

@@ -14,9 +14,9 @@ import numpy as np
 
 from maestromotif.dashboard import replay as replays
 from maestromotif.errors import UserError
+from maestromotif.intervals import Interval
 from maestromotif.preferences.dataset import SOURCES
 from maestromotif.settings import Config
-from maestromotif.statistics import Interval
 from maestromotif.store import Artefact
 
 CHANGES = ("depth", "explored", "downstairs", "upstairs")  # columns of its changes

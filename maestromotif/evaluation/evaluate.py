@@ -25,6 +25,7 @@ from maestromotif.evaluation.play import (
     wandering_policy,
 )
 from maestromotif.evaluation.record import record
+from maestromotif.intervals import bootstrap_mean, wilson
 from maestromotif.learning import online
 from maestromotif.learning.distilled import DistilledRewards
 from maestromotif.learning.network import build, initial_params
@@ -36,7 +37,6 @@ from maestromotif.nethack.seeds import EpisodeSeeds
 from maestromotif.progress import Progress
 from maestromotif.settings import Config
 from maestromotif.skill import load_all
-from maestromotif.statistics import bootstrap_mean, wilson
 from maestromotif.store import Artefact, Work
 
 

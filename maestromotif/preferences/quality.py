@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
+from maestromotif.intervals import bootstrap_mean, wilson
 from maestromotif.preferences.gold import KINDS, PARTS, Pair
 from maestromotif.preferences.oracle import NAME as ORACLE
-from maestromotif.statistics import bootstrap_mean, wilson
 
 STEPS = 10  # points of a margin curve
 _BOOTSTRAP_MOST = 2_000  # of more values the mean's distribution is normal for all that matters here

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from maestromotif.intervals import wilson
 from maestromotif.preferences import counterfactual, gold, oracle, quality
 from maestromotif.preferences.caption import SENTENCES
 from maestromotif.preferences.quality import Answers
-from maestromotif.statistics import wilson
 
 SKILLS = Path(__file__).parents[2] / "skills"
 ALL = tuple(SENTENCES)

@@ -8,8 +8,8 @@ from markupsafe import Markup
 from maestromotif.dashboard import svg
 from maestromotif.dashboard.evidence import Evidence
 from maestromotif.dashboard.sections.writing import agent_colour, and_, interval, listed, thousands
+from maestromotif.intervals import intervals_overlap
 from maestromotif.settings import Config
-from maestromotif.statistics import intervals_overlap
 
 PUBLISHED_STEPS = 4_000_000_000  # MaestroMotif paper, appendix, table of hyper-parameters
 
