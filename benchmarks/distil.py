@@ -37,10 +37,10 @@ import numpy as np
 import optax
 from nle import nethack
 
+from maestromotif.config.schema import DistilSettings
 from maestromotif.rewards import fit
 from maestromotif.rewards.batches import Captions, Sizes
 from maestromotif.rewards.judged import Judged, hold_out
-from maestromotif.settings import DistilSettings
 
 PAIRS = {
     "ascender": 80_000,

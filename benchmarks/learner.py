@@ -41,7 +41,8 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parent / "peers"))
 from meter import cpu_seconds
 
-from maestromotif.config import load
+from maestromotif.config.load import load
+from maestromotif.config.schema import Config
 from maestromotif.learning import train
 from maestromotif.learning.acting import fresh_carry, make_acting
 from maestromotif.learning.actor import Actor
@@ -52,7 +53,6 @@ from maestromotif.learning.network import build
 from maestromotif.learning.ppo import Batch
 from maestromotif.machine import available_cores
 from maestromotif.nethack.pool import GamePool, open_pool
-from maestromotif.settings import Config
 from maestromotif.store import Work
 
 PARTS = ("engine", "inference", "update")

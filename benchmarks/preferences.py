@@ -22,7 +22,8 @@ from typing import Any
 
 import numpy as np
 
-from maestromotif.config import load
+from maestromotif.config.load import load
+from maestromotif.config.schema import Config
 from maestromotif.pipeline import open_run, run_stage
 from maestromotif.preferences import dataset, gold
 from maestromotif.preferences.annotate import plan
@@ -34,7 +35,6 @@ from maestromotif.progress import Progress
 from maestromotif.rewards.fit import best, train
 from maestromotif.rewards.judged import Judged, hold_out
 from maestromotif.rewards.model import RewardModels
-from maestromotif.settings import Config
 from maestromotif.skill import load_all
 
 

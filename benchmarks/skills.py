@@ -17,10 +17,10 @@ from typing import Any
 
 from scipy.stats import chi2
 
-from maestromotif.config import load
+from maestromotif.config.load import load
+from maestromotif.config.schema import Config
 from maestromotif.learning import train
 from maestromotif.nethack.events import EVENTS
-from maestromotif.settings import Config
 from maestromotif.skill import Skill, load_all
 from maestromotif.store import Work
 

@@ -63,7 +63,7 @@ def _takes_config(
 
     def command(config: str, overrides: tuple[str, ...], print_config: bool, **further: Any) -> None:
         if print_config:
-            from maestromotif.config import dump, load
+            from maestromotif.config.load import dump, load
 
             click.echo(dump(load(config, overrides)), nl=False)
         elif instead is None or not instead(config, overrides, **further):
@@ -103,7 +103,7 @@ def _annotate_instead(
 ) -> bool:
     if shard is None and not dry_run:
         return False
-    from maestromotif.config import load
+    from maestromotif.config.load import load
     from maestromotif.pipeline import input_of, open_run
     from maestromotif.preferences import annotate
 
@@ -119,7 +119,7 @@ def _annotate_instead(
 
 def _quality_instead(config_file: str, overrides: tuple[str, ...], again: bool) -> bool:
     """Without collected pairs, or asking twice, only prints."""
-    from maestromotif.config import load
+    from maestromotif.config.load import load
     from maestromotif.pipeline import input_of, open_run
 
     config = load(config_file, overrides)
@@ -141,7 +141,7 @@ def _train_instead(
     config_file: str, overrides: tuple[str, ...], coordinator: str | None, process: int | None
 ) -> bool:
     """One of several processes: the first one runs the stage, the others take part in it."""
-    from maestromotif.config import load
+    from maestromotif.config.load import load
 
     config = load(config_file, overrides)
     machines = config.learning.machines
@@ -159,7 +159,7 @@ def _train_instead(
 
 def _run_until(config_file: str, overrides: tuple[str, ...], until: str | None) -> bool:
     """Runs the path, and prints what its stages say in Markdown if no report follows that shows it."""
-    from maestromotif.config import load
+    from maestromotif.config.load import load
     from maestromotif.pipeline import open_run, run_all
 
     config = load(config_file, overrides)
@@ -212,7 +212,7 @@ for _verb, _says in STAGE_VERBS.items():
 @click.option("--here", is_flag=True, help="As processes of this machine instead of a cluster's job; waits.")
 def slurm(verb: str, config: str, overrides: tuple[str, ...], here: bool) -> None:
     """Queue a verb on a SLURM cluster, on learning.machines machines."""
-    from maestromotif.config import load
+    from maestromotif.config.load import load
 
     try:
         from maestromotif.slurm import describe, submit
@@ -234,7 +234,7 @@ def slurm(verb: str, config: str, overrides: tuple[str, ...], here: bool) -> Non
 )
 def judge(config: str, overrides: tuple[str, ...], pairs: Path) -> None:
     """Judge pairs of captions from a file, as the stage annotate judges its own."""
-    from maestromotif.config import load
+    from maestromotif.config.load import load
     from maestromotif.preferences.judge import judge_file
 
     loaded = load(config, overrides)
@@ -255,7 +255,7 @@ def doctor(config: str | None, overrides: tuple[str, ...]) -> None:
 
 def _run(verb: str, config_file: str, overrides: tuple[str, ...]) -> None:
     """Runs one stage."""
-    from maestromotif.config import load
+    from maestromotif.config.load import load
     from maestromotif.pipeline import open_run, run_stage
 
     config = load(config_file, overrides)

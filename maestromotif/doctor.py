@@ -22,9 +22,9 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from maestromotif import __version__
+from maestromotif.config.schema import Config, LanguageSettings, RunSettings
 from maestromotif.errors import UserError
 from maestromotif.machine import available_cores, memory
-from maestromotif.settings import Config, LanguageSettings, RunSettings
 
 SOURCE = Path(__file__).resolve().parent.parent  # the checkout, if the package is installed from one
 GIBIBYTE = 1024**3
@@ -99,7 +99,7 @@ def read_config(config_file: str | None, overrides: Sequence[str]) -> tuple[Conf
     """The config, None if there is none or it has mistakes, and what there is to say about it."""
     if config_file is None:
         return None, []
-    from maestromotif.config import load
+    from maestromotif.config.load import load
 
     try:
         config = load(config_file, overrides)

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from maestromotif import __version__, store
-from maestromotif.config import dump
+from maestromotif.config.load import dump
+from maestromotif.config.schema import Config
 from maestromotif.errors import UserError
 from maestromotif.progress import duration
-from maestromotif.settings import Config
 from maestromotif.stages import BESIDE, MAKE_REWARDS, STAGES, Stage
 from maestromotif.store import Artefact, Run
 

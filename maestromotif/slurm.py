@@ -6,8 +6,8 @@ from pathlib import Path
 
 import submitit
 
+from maestromotif.config.schema import Config
 from maestromotif.errors import UserError
-from maestromotif.settings import Config
 
 _FIRST_PORT, _PORTS = 20_000, 10_000
 

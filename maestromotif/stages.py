@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from maestromotif import skill, store
+from maestromotif.config.schema import Config
 from maestromotif.errors import UserError
-from maestromotif.settings import Config
 from maestromotif.store import Artefact, Work
 
 StageFunction = Callable[[Config, dict[str, Artefact], Work], dict[str, Any]]

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from maestromotif.settings import Config, EvaluateSettings, RunSettings, TaskSettings
+from maestromotif.config.schema import Config, EvaluateSettings, RunSettings, TaskSettings
 from maestromotif.store import Artefact, Work
 
 SKILLS = ("discoverer", "descender", "ascender")

@@ -7,13 +7,13 @@ from typing import Any, Literal
 import jax
 import numpy as np
 
-from maestromotif.config import load
+from maestromotif.config.load import load
+from maestromotif.config.schema import Config, NetworkSettings
 from maestromotif.learning.acting import Rollout
 from maestromotif.learning.inputs import Block
 from maestromotif.learning.network import ActorCritic, Glance, Params, build, initial_params, unpack, unroll
 from maestromotif.learning.ppo import Batch
 from maestromotif.nethack.keys import NUM_ACTIONS
-from maestromotif.settings import Config, NetworkSettings
 
 SKILLS = 3
 Trunk = Literal["fovea", "published"]

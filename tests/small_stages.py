@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from maestromotif import pipeline
-from maestromotif.settings import Config
+from maestromotif.config.schema import Config
 from maestromotif.stages import Stage, file_contents
 from maestromotif.store import Artefact, Work
 

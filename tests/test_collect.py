@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 
 from maestromotif import pipeline
+from maestromotif.config.schema import CollectSettings, Config, NethackSettings, RunSettings, TaskSettings
 from maestromotif.errors import UserError
 from maestromotif.nethack.events import COLUMN, EVENTS
 from maestromotif.nethack.keys import INDEX, NUM_ACTIONS
 from maestromotif.nethack.pool import GamePool
 from maestromotif.preferences import collect, dataset
 from maestromotif.preferences.statistic import NUMBERS
-from maestromotif.settings import CollectSettings, Config, NethackSettings, RunSettings, TaskSettings
 from maestromotif.stages import STAGES
 from maestromotif.store import Work
 

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from maestromotif.config import dump, load
+from maestromotif.config.load import dump, load
+from maestromotif.config.schema import Config
 from maestromotif.errors import UserError
 from maestromotif.machine import available_cores
-from maestromotif.settings import Config
 
 SMALLEST = """
     skills: [descender, ascender]

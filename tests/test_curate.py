@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_rewards import SKILLS
 
+from maestromotif.config.schema import AnnotateSettings, Config, CurateSettings
 from maestromotif.preferences import oracle
 from maestromotif.preferences.answers import Judge
 from maestromotif.preferences.questions import about_pairs
@@ -32,7 +33,6 @@ from maestromotif.rewards.curate import (
     unseen,
 )
 from maestromotif.rewards.judged import parts, read_captions
-from maestromotif.settings import AnnotateSettings, Config, CurateSettings
 from maestromotif.skill import load_all
 from maestromotif.store import Artefact, Work
 

@@ -8,7 +8,7 @@ import pytest
 from packaging.utils import canonicalize_name
 
 from maestromotif import doctor
-from maestromotif.settings import LanguageSettings
+from maestromotif.config.schema import LanguageSettings
 
 
 def test_a_complete_installation_is_ready() -> None:

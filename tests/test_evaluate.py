@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from maestromotif.composing.sandbox import ProgramHost
+from maestromotif.config.schema import RewardSettings
 from maestromotif.evaluation.evaluate import entries
 from maestromotif.evaluation.play import Episode, play_wave, random_policy, wandering_policy
 from maestromotif.evaluation.record import record
@@ -14,7 +15,6 @@ from maestromotif.nethack.keys import NUM_ACTIONS
 from maestromotif.nethack.pool import GamePool
 from maestromotif.nethack.recording import Recording
 from maestromotif.nethack.seeds import EpisodeSeeds, episode_seeds
-from maestromotif.settings import RewardSettings
 from maestromotif.skill import Skill, load
 
 GAMES = 6

@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from maestromotif import skill
+from maestromotif.config.schema import Config, GateSettings
 from maestromotif.errors import UserError
 from maestromotif.nethack.events import COLUMN, EVENTS, read
 from maestromotif.rewards import distil, gate
-from maestromotif.settings import Config, GateSettings
 from maestromotif.store import Artefact, Work
 
 TEXT = """---

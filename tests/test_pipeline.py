@@ -16,9 +16,9 @@ from test_store import on_small_disk
 
 from maestromotif import cli, pipeline
 from maestromotif import stages as ours
-from maestromotif.config import load
+from maestromotif.config.load import load
+from maestromotif.config.schema import Config
 from maestromotif.errors import UserError
-from maestromotif.settings import Config
 from maestromotif.store import Artefact
 
 STAGES = small_stages.STAGES

@@ -15,9 +15,9 @@ from maestromotif import skill
 from maestromotif.composing import check, compose, interface, provenance
 from maestromotif.composing.sandbox import ProgramHost
 from maestromotif.composing.scenarios import Dice
+from maestromotif.config.schema import ComposeSettings, Config, RunSettings, TaskSettings
 from maestromotif.errors import UserError
 from maestromotif.nethack.state import FIELDS
-from maestromotif.settings import ComposeSettings, Config, RunSettings, TaskSettings
 from maestromotif.skill import Skill
 from maestromotif.store import Work
 

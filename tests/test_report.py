@@ -14,10 +14,10 @@ from browser import CHROMIUM, Browser
 from hypothesis import given
 from hypothesis import strategies as st
 
+from maestromotif.config.schema import Config, DashboardSettings
 from maestromotif.dashboard import evidence, report, svg
 from maestromotif.dashboard.sections.programs import highlight
 from maestromotif.errors import UserError
-from maestromotif.settings import Config, DashboardSettings
 from maestromotif.store import Artefact, Work
 
 

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from maestromotif.config.schema import AnnotateSettings, Config, DistilSettings, RewardSettings, TaskSettings
 from maestromotif.errors import UserError
 from maestromotif.learning.arrays import compilations
 from maestromotif.preferences.annotate import draw_pairs
@@ -28,7 +29,6 @@ from maestromotif.rewards.model import (
     rewards,
     word_features,
 )
-from maestromotif.settings import AnnotateSettings, Config, DistilSettings, RewardSettings, TaskSettings
 from maestromotif.store import Artefact, Work
 
 SKILLS = ("descender", "discoverer")

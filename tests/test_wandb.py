@@ -10,8 +10,8 @@ from typing import Any
 import artefacts
 import pytest
 
+from maestromotif.config.schema import DashboardSettings
 from maestromotif.dashboard import report, wandb_run
-from maestromotif.settings import DashboardSettings
 from maestromotif.store import Work
 
 

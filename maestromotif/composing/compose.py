@@ -13,8 +13,8 @@ from typing import Any
 
 from maestromotif import skill
 from maestromotif.composing import check, interface, provenance
+from maestromotif.config.schema import Config
 from maestromotif.errors import UserError
-from maestromotif.settings import Config
 from maestromotif.skill import Skill
 from maestromotif.store import Artefact, Work
 

@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from maestromotif.config.schema import Config
 from maestromotif.dashboard import replay as replays
 from maestromotif.errors import UserError
 from maestromotif.intervals import Interval
 from maestromotif.preferences.dataset import SOURCES
-from maestromotif.settings import Config
 from maestromotif.store import Artefact
 
 CHANGES = ("depth", "explored", "downstairs", "upstairs")  # columns of its changes

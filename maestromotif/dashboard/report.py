@@ -12,12 +12,12 @@ import jinja2
 import yaml
 
 import maestromotif
+from maestromotif.config.schema import Config
 from maestromotif.dashboard import evidence, replay, svg, wandb_run
 from maestromotif.dashboard.evidence import Evidence
 from maestromotif.dashboard.sections import asked, evaluated, labels, programs, rewards, trained
 from maestromotif.dashboard.sections.writing import sentence
 from maestromotif.pipeline import NOT_IN_KEYS
-from maestromotif.settings import Config
 from maestromotif.store import Artefact, Work
 
 HERE = Path(__file__).parent

@@ -14,9 +14,9 @@ from typing import Any
 
 import wandb
 
+from maestromotif.config.schema import Config
 from maestromotif.dashboard import evidence, replay
 from maestromotif.dashboard.evidence import Evidence
-from maestromotif.settings import Config
 from maestromotif.store import Artefact
 
 log = logging.getLogger("maestromotif")

@@ -17,6 +17,7 @@ import jax
 import numpy as np
 
 from maestromotif.composing.sandbox import ProgramHost
+from maestromotif.config.schema import Config
 from maestromotif.evaluation.play import (
     Episode,
     network_policy,
@@ -35,7 +36,6 @@ from maestromotif.nethack.pool import GamePool, open_pool
 from maestromotif.nethack.recording import Recording
 from maestromotif.nethack.seeds import EpisodeSeeds
 from maestromotif.progress import Progress
-from maestromotif.settings import Config
 from maestromotif.skill import load_all
 from maestromotif.store import Artefact, Work
 

@@ -5,10 +5,10 @@ import json
 import logging
 from pathlib import Path
 
+from maestromotif.config.schema import LanguageSettings
 from maestromotif.errors import UserError
 from maestromotif.language import presets, recorded, weights
 from maestromotif.language.model import LanguageModel
-from maestromotif.settings import LanguageSettings
 
 log = logging.getLogger("maestromotif")
 

@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float64
 
+from maestromotif.config.schema import LanguageSettings
 from maestromotif.errors import UserError
 from maestromotif.language import presets, weights
 from maestromotif.language.model import Chat, match
 from maestromotif.machine import available_cores
-from maestromotif.settings import LanguageSettings
 
 CANDIDATES = 64  # continuations whose probability is looked at
 LARGEST_SEED = 2**31 - 1  # llama.cpp takes 32 bits, and all of them set means a seed of its own choice

@@ -25,9 +25,9 @@ import numpy as np
 from jaxtyping import Float64
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from maestromotif.config.schema import LanguageSettings
 from maestromotif.errors import UserError
 from maestromotif.language.model import Chat, LanguageModel
-from maestromotif.settings import LanguageSettings
 
 log = logging.getLogger("maestromotif")
 

@@ -26,11 +26,11 @@ import httpx
 import numpy as np
 from jaxtyping import Float64
 
+from maestromotif.config.schema import LanguageSettings
 from maestromotif.errors import UserError
 from maestromotif.language import presets
 from maestromotif.language.model import Chat, match
 from maestromotif.language.templates import ARGUMENTS
-from maestromotif.settings import LanguageSettings
 
 log = logging.getLogger("maestromotif")
 

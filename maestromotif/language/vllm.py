@@ -24,11 +24,11 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float64
 
+from maestromotif.config.schema import LanguageSettings
 from maestromotif.errors import UserError
 from maestromotif.language import backends, presets, templates
 from maestromotif.language.model import Chat, match
 from maestromotif.machine import available_cores
-from maestromotif.settings import LanguageSettings
 
 CPU_CACHE = 1 << 30  # bytes for keys and values: 20,000 tokens or more of the models that a CPU runs
 

@@ -27,9 +27,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from maestromotif.config.schema import LanguageSettings
 from maestromotif.errors import UserError
 from maestromotif.progress import Progress
-from maestromotif.settings import LanguageSettings
 
 log = logging.getLogger("maestromotif")
 

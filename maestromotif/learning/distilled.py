@@ -4,9 +4,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from maestromotif.config.schema import Config
 from maestromotif.learning.reward import Met, Scorer
 from maestromotif.rewards.model import load_rewards
-from maestromotif.settings import Config
 from maestromotif.store import Work
 
 

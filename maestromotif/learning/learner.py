@@ -17,12 +17,12 @@ import optax
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
+from maestromotif.config.schema import LearningSettings
 from maestromotif.learning import ppo
 from maestromotif.learning.arrays import Array, compilations
 from maestromotif.learning.network import ActorCritic, Params, initial_params
 from maestromotif.learning.ppo import AXIS, Batch, Targets
 from maestromotif.learning.return_scale import ReturnScale, fresh_scale
-from maestromotif.settings import LearningSettings
 
 Figures = dict[str, float]
 

@@ -18,13 +18,13 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8, UInt16
 from nle import nethack
 
+from maestromotif.config.schema import NetworkSettings
 from maestromotif.learning.arrays import Array
 from maestromotif.learning.inputs import Block, Inputs, MessageForm
 from maestromotif.learning.messages import VOCABULARY
 from maestromotif.learning.recurrence import gru
 from maestromotif.nethack.keys import NUM_ACTIONS, SETS
 from maestromotif.nethack.observation import X, Y
-from maestromotif.settings import NetworkSettings
 
 Params = dict[str, Any]
 

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import flax.serialization
 import numpy as np
 
+from maestromotif.config.schema import Config
 from maestromotif.errors import UserError
 from maestromotif.learning.reward import Met, Scorer
 from maestromotif.preferences import dataset
@@ -28,7 +29,6 @@ from maestromotif.rewards.card import over_items, raw_rewards
 from maestromotif.rewards.fit import best, train
 from maestromotif.rewards.judged import Judged, hold_out, targets
 from maestromotif.rewards.model import Params, RewardModels
-from maestromotif.settings import Config
 from maestromotif.skill import load_all
 from maestromotif.store import Work
 

@@ -11,12 +11,12 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Float
 
+from maestromotif.config.schema import LearningSettings
 from maestromotif.learning.acting import Rollout
 from maestromotif.learning.arrays import Array
 from maestromotif.learning.network import ActorCritic, Params, pick, unroll
 from maestromotif.learning.return_scale import ReturnScale, rescale
 from maestromotif.learning.returns import advantages
-from maestromotif.settings import LearningSettings
 
 AXIS = "data"
 

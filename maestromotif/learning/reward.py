@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from maestromotif.config.schema import RewardSettings
 from maestromotif.learning.messages import MessageTable
 from maestromotif.nethack.state import CHANGES
-from maestromotif.settings import RewardSettings
 
 _RADIX = np.cumprod([1, *list(CHANGES.values())[:-1]])
 _COMBINATIONS = int(np.prod(list(CHANGES.values())))

@@ -24,6 +24,7 @@ import numpy as np
 from flax import serialization
 from jax.experimental import multihost_utils
 
+from maestromotif.config.schema import Config, LearningSettings
 from maestromotif.errors import UserError
 from maestromotif.learning.acting import Acting, make_acting
 from maestromotif.learning.actor import Actor, Played
@@ -41,7 +42,6 @@ from maestromotif.learning.return_scale import ReturnScale
 from maestromotif.learning.reward import Scorer
 from maestromotif.nethack.pool import check_pools
 from maestromotif.progress import Progress
-from maestromotif.settings import Config, LearningSettings
 from maestromotif.store import Artefact, Work
 
 log = logging.getLogger("maestromotif")

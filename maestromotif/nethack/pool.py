@@ -26,6 +26,7 @@ from pathlib import Path
 
 import numpy as np
 
+from maestromotif.config.schema import Config
 from maestromotif.errors import UserError
 from maestromotif.machine import available_cores
 from maestromotif.nethack import arena as arenas
@@ -41,7 +42,6 @@ from maestromotif.nethack.seeds import Purpose
 from maestromotif.nethack.state import TRACKED
 from maestromotif.nethack.wire import receive, send
 from maestromotif.nethack.worker import DONE, IDLE, QUIT, RESET, STEP, Plan, layout, work
-from maestromotif.settings import Config
 
 __all__ = ["IDLE", "GamePool", "check_pools", "open_pool"]
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from maestromotif.config.schema import AnnotateSettings, Config
 from maestromotif.errors import UserError
 from maestromotif.preferences import dataset
 from maestromotif.preferences.answers import Judge, claimed
@@ -22,7 +23,6 @@ from maestromotif.preferences.dataset import Items
 from maestromotif.preferences.labels import Comparison, Labelled
 from maestromotif.preferences.questions import CHOICES, KINDS, Question, prompt_hash
 from maestromotif.progress import Progress, duration
-from maestromotif.settings import AnnotateSettings, Config
 from maestromotif.skill import Skill, load_all
 from maestromotif.store import Artefact, Work
 

@@ -23,13 +23,13 @@ from pathlib import Path
 
 import numpy as np
 
+from maestromotif.config.schema import AnnotateSettings, LanguageSettings
 from maestromotif.errors import UserError
 from maestromotif.language import backends
 from maestromotif.language.model import LanguageModel
 from maestromotif.language.weights import cache_folder
 from maestromotif.preferences.questions import Question
 from maestromotif.progress import Progress
-from maestromotif.settings import AnnotateSettings, LanguageSettings
 
 log = logging.getLogger("maestromotif")
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from maestromotif.config.schema import CollectSettings
 from maestromotif.nethack.events import EVENTS
 from maestromotif.preferences import recordings
 from maestromotif.preferences.dataset import RECORDINGS, SOURCES
-from maestromotif.settings import CollectSettings
 
 CAUSES = 10  # causes of death that are named
 MESSAGES = 20  # messages that are named

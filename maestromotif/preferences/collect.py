@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from maestromotif.config.schema import Config
 from maestromotif.errors import UserError
 from maestromotif.nethack import arena, events
 from maestromotif.nethack.events import EVENTS
@@ -31,7 +32,6 @@ from maestromotif.preferences import card, recordings, statistic
 from maestromotif.preferences.dataset import ARENA, EXPLORER, RANDOM, RECORDINGS, SOURCES
 from maestromotif.preferences.explorer import Explorer
 from maestromotif.progress import Progress
-from maestromotif.settings import Config
 from maestromotif.store import Artefact, Work
 
 log = logging.getLogger("maestromotif")

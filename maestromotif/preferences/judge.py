@@ -14,11 +14,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from maestromotif.config.schema import Config
 from maestromotif.errors import UserError
 from maestromotif.preferences.answers import Judge
 from maestromotif.preferences.labels import Comparison
 from maestromotif.progress import Progress
-from maestromotif.settings import Config
 from maestromotif.skill import load
 
 

@@ -28,6 +28,7 @@ from typing import Any
 
 import numpy as np
 
+from maestromotif.config.schema import Config, DistilSettings
 from maestromotif.preferences import oracle, quality
 from maestromotif.preferences.answers import Judge
 from maestromotif.preferences.labels import Comparison
@@ -37,7 +38,6 @@ from maestromotif.progress import Progress
 from maestromotif.rewards.batches import Captions
 from maestromotif.rewards.fit import Learner, learn, start_of
 from maestromotif.rewards.judged import parts, read_captions, targets
-from maestromotif.settings import Config, DistilSettings
 from maestromotif.skill import Skill, load_all
 from maestromotif.store import Artefact, Work
 

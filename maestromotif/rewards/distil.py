@@ -14,6 +14,7 @@ from typing import Any
 import flax.serialization
 import numpy as np
 
+from maestromotif.config.schema import Config
 from maestromotif.errors import UserError
 from maestromotif.preferences import dataset
 from maestromotif.preferences.dataset import Items
@@ -22,7 +23,6 @@ from maestromotif.rewards.card import normalised, over_items, raw_rewards
 from maestromotif.rewards.fit import Member, best, train
 from maestromotif.rewards.judged import Judged, read_judged
 from maestromotif.rewards.model import FLAT
-from maestromotif.settings import Config
 from maestromotif.skill import Skill, load_all
 from maestromotif.store import Artefact, Work
 

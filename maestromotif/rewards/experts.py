@@ -10,12 +10,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from maestromotif.config.schema import Config
 from maestromotif.errors import UserError
 from maestromotif.rewards.batches import Captions
 from maestromotif.rewards.fit import Learner, Member, learn, score, start_of
 from maestromotif.rewards.judged import Judged, parts
 from maestromotif.rewards.model import Params, load_members
-from maestromotif.settings import Config
 from maestromotif.store import Artefact, Work
 
 ALL = "all pairs"  # the model that is no expert

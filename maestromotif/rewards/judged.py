@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from maestromotif.config.schema import DistilSettings
 from maestromotif.errors import UserError
-from maestromotif.settings import DistilSettings
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ import flax.serialization
 import jax
 import numpy as np
 
+from maestromotif.config.schema import Config
 from maestromotif.errors import UserError
 from maestromotif.preferences import dataset, oracle
 from maestromotif.rewards.batches import Captions
@@ -37,7 +38,6 @@ from maestromotif.rewards.fit import Member, score
 from maestromotif.rewards.judged import Judged, read_judged
 from maestromotif.rewards.model import Params
 from maestromotif.rewards.quality import over_captions
-from maestromotif.settings import Config
 from maestromotif.skill import load_all
 from maestromotif.store import Artefact, Work
 

@@ -7,13 +7,13 @@ import pytest
 from pydantic import ValidationError
 
 from maestromotif import pipeline
+from maestromotif.config.schema import LanguageSettings
 from maestromotif.errors import UserError
 from maestromotif.language import backends, weights
 from maestromotif.language.gguf import GgufModel
 from maestromotif.language.model import LanguageModel, match
 from maestromotif.language.presets import PRESETS, hub_name, top_p
 from maestromotif.language.server import ServerModel
-from maestromotif.settings import LanguageSettings
 
 
 def settings(**fields: object) -> LanguageSettings:

@@ -14,10 +14,10 @@ import httpx
 import numpy as np
 import pytest
 
+from maestromotif.config.schema import LanguageSettings
 from maestromotif.errors import UserError
 from maestromotif.language import backends, gguf, server
 from maestromotif.language.model import Chat, LanguageModel
-from maestromotif.settings import LanguageSettings
 
 MODEL = "some/model"
 KEY = "a-key-that-nobody-should-see"

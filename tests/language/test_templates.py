@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
+from maestromotif.config.schema import LanguageSettings
 from maestromotif.language import gguf
 from maestromotif.language.gguf import GgufModel
 from maestromotif.language.model import Chat
 from maestromotif.language.presets import PRESETS, Family
 from maestromotif.language.templates import render
-from maestromotif.settings import LanguageSettings
 
 SMALL = "smollm2-135m-instruct"
 SYSTEM: Chat = [{"role": "system", "content": "Be brief. "}]

@@ -21,11 +21,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from maestromotif.config.schema import LanguageSettings
 from maestromotif.errors import UserError
 from maestromotif.language import hub_folder, presets, vllm, weights
 from maestromotif.language.model import Chat
 from maestromotif.language.vllm import VllmModel
-from maestromotif.settings import LanguageSettings
 
 NAME = "smollm2-135m-instruct"
 CONTEXT = 512

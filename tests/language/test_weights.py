@@ -16,10 +16,10 @@ from pathlib import Path
 
 import pytest
 
+from maestromotif.config.schema import LanguageSettings
 from maestromotif.errors import UserError
 from maestromotif.language import weights
 from maestromotif.language.weights import MODELS, Weights
-from maestromotif.settings import LanguageSettings
 
 CONTENT = random.Random(0).randbytes(300_000)
 REVISION = "0123456789abcdef0123456789abcdef01234567"
@@ -40,7 +40,7 @@ ENSURE = """
 import json, sys
 from maestromotif.errors import UserError
 from maestromotif.language import weights
-from maestromotif.settings import LanguageSettings
+from maestromotif.config.schema import LanguageSettings
 tiny = json.loads(sys.argv[1])
 weights.MODELS["tiny"] = weights.Weights(**tiny)
 try:

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from small_learning import SKILLS, Heads, Trunk, fresh, random_block, random_glance, unrolled
 
+from maestromotif.config.schema import NetworkSettings
 from maestromotif.learning.acting import fresh_carry, make_acting
 from maestromotif.learning.arrays import Array
 from maestromotif.learning.inputs import Block
 from maestromotif.learning.network import FoveaGlance, build, pick, step, unpack
 from maestromotif.nethack.keys import NUM_ACTIONS
-from maestromotif.settings import NetworkSettings
 
 STEPS, GAMES = 5, 4
 

@@ -10,10 +10,10 @@ from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 from small_learning import SKILLS, fresh, random_batch, unrolled
 
+from maestromotif.config.schema import LearningSettings
 from maestromotif.learning.network import ActorCritic, Params
 from maestromotif.learning.ppo import AXIS, Batch, Targets, normalise, targets
 from maestromotif.learning.return_scale import ReturnScale, fresh_scale, rescale
-from maestromotif.settings import LearningSettings
 
 T, N = 7, 6
 

@@ -17,12 +17,12 @@ import tiny
 from flax import serialization
 from small_learning import CONFIG, ROOT, config, fresh
 
+from maestromotif.config.schema import NetworkSettings
 from maestromotif.errors import UserError
 from maestromotif.learning import ppo, train
 from maestromotif.learning.actor import Actor
 from maestromotif.learning.learner import Learner
 from maestromotif.learning.network import build
-from maestromotif.settings import NetworkSettings
 from maestromotif.slurm import submit
 from maestromotif.store import Work
 

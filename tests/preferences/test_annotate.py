@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from maestromotif.config.schema import AnnotateSettings, Config, LanguageSettings, TaskSettings
 from maestromotif.errors import UserError
 from maestromotif.preferences import annotate
 from maestromotif.preferences.annotate import draw, draw_pairs
@@ -23,7 +24,6 @@ from maestromotif.preferences.examine import examine
 from maestromotif.preferences.judge import judge_file
 from maestromotif.preferences.quality import markdown
 from maestromotif.preferences.questions import decision, prompt_hash
-from maestromotif.settings import AnnotateSettings, Config, LanguageSettings, TaskSettings
 from maestromotif.store import Artefact, Work
 
 SKILLS = ("descender", "ascender")
@@ -33,7 +33,7 @@ RUN = """
 import sys
 from pathlib import Path
 from maestromotif.preferences import annotate
-from maestromotif.settings import Config
+from maestromotif.config.schema import Config
 from maestromotif.store import Artefact, Work
 config = Config.model_validate_json(sys.argv[1])
 annotate.run(config, {"collect": Artefact(Path(sys.argv[2]), {})}, Work(Path(sys.argv[3])))
@@ -43,7 +43,7 @@ SHARD = """
 import sys
 from pathlib import Path
 from maestromotif.preferences import annotate
-from maestromotif.settings import Config
+from maestromotif.config.schema import Config
 from maestromotif.store import Artefact
 config = Config.model_validate_json(sys.argv[1])
 print(annotate.answer_shard(config, Artefact(Path(sys.argv[2]), {}), (int(sys.argv[3]), 2)))

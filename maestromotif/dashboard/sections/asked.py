@@ -6,11 +6,11 @@ from typing import Any
 from markupsafe import Markup
 
 from maestromotif import skill as skills
+from maestromotif.config.schema import Config
 from maestromotif.dashboard import svg
 from maestromotif.dashboard.evidence import Evidence
 from maestromotif.dashboard.sections.evaluated import main_row
 from maestromotif.dashboard.sections.writing import thousands
-from maestromotif.settings import Config
 
 
 def values(config: Config, found: Evidence) -> dict[str, Any]:

@@ -5,11 +5,11 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
+from maestromotif.config.schema import Config
 from maestromotif.dashboard import svg
 from maestromotif.dashboard.evidence import Evidence
 from maestromotif.dashboard.sections.writing import agent_colour, and_, interval, listed, thousands
 from maestromotif.intervals import intervals_overlap
-from maestromotif.settings import Config
 
 PUBLISHED_STEPS = 4_000_000_000  # MaestroMotif paper, appendix, table of hyper-parameters
 

@@ -4,13 +4,13 @@ from typing import Any
 
 import numpy as np
 
+from maestromotif.config.schema import Config
 from maestromotif.dashboard import evidence, svg
 from maestromotif.dashboard.evidence import Evidence
 from maestromotif.dashboard.sections.evaluated import depths
 from maestromotif.dashboard.sections.writing import agent_colour, bars, listed, number, thousands
 from maestromotif.preferences import oracle
 from maestromotif.preferences.quality import words
-from maestromotif.settings import Config
 
 METHODS = {
     "pointwise": "scoring each one alone and ordering pairs from the scores",

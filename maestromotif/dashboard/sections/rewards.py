@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
+from maestromotif.config.schema import Config
 from maestromotif.dashboard import evidence, svg
 from maestromotif.dashboard.evidence import Evidence
 from maestromotif.dashboard.sections.writing import bars, interval, number, sentence, thousands
 from maestromotif.rewards.soup import SAYS
-from maestromotif.settings import Config
 
 SHOWN = 6  # captions at each end of a ranking
 

@@ -2,10 +2,10 @@
 
 from typing import Any
 
+from maestromotif.config.schema import Config
 from maestromotif.dashboard import svg
 from maestromotif.dashboard.evidence import Evidence
 from maestromotif.dashboard.sections.writing import thousands
-from maestromotif.settings import Config
 
 # Titles of the curves whose keys say too little, by the part of the key that is not a skill's name.
 CURVE_TITLES = {

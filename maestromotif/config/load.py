@@ -25,8 +25,8 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
+from maestromotif.config.schema import Config
 from maestromotif.errors import UserError
-from maestromotif.settings import Config
 
 COMMAND_LINE = "command line"
 Key = tuple[str | int, ...]  # ("annotate", "changes", 0) is written annotate.changes[0]
