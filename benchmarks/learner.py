@@ -53,7 +53,7 @@ from maestromotif.learning.network import build
 from maestromotif.learning.ppo import Batch
 from maestromotif.machine import available_cores
 from maestromotif.nethack.pool import GamePool, open_pool
-from maestromotif.store import Work
+from maestromotif.pipeline.store import Work
 
 PARTS = ("engine", "inference", "update")
 PEERS = Path(__file__).parent / "peers"

@@ -24,14 +24,14 @@ import numpy as np
 
 from maestromotif.config.load import load
 from maestromotif.config.schema import Config
-from maestromotif.pipeline import open_run, run_stage
+from maestromotif.pipeline.progress import Progress
+from maestromotif.pipeline.runner import open_run, run_stage
 from maestromotif.preferences import dataset, gold
 from maestromotif.preferences.annotate import plan
 from maestromotif.preferences.answers import Judge
 from maestromotif.preferences.examine import examine
 from maestromotif.preferences.quality import agreement, curate, words
 from maestromotif.preferences.questions import about_pairs
-from maestromotif.progress import Progress
 from maestromotif.rewards.fit import best, train
 from maestromotif.rewards.judged import Judged, hold_out
 from maestromotif.rewards.model import RewardModels

@@ -19,7 +19,7 @@ from maestromotif import __version__
 from maestromotif.errors import UserError
 
 if TYPE_CHECKING:
-    from maestromotif.store import Artefact
+    from maestromotif.pipeline.store import Artefact
 
 STAGE_VERBS = {
     "collect": "Play NetHack and keep what is seen.",
@@ -104,7 +104,7 @@ def _annotate_instead(
     if shard is None and not dry_run:
         return False
     from maestromotif.config.load import load
-    from maestromotif.pipeline import input_of, open_run
+    from maestromotif.pipeline.runner import input_of, open_run
     from maestromotif.preferences import annotate
 
     config = load(config_file, overrides)
@@ -120,7 +120,7 @@ def _annotate_instead(
 def _quality_instead(config_file: str, overrides: tuple[str, ...], again: bool) -> bool:
     """Without collected pairs, or asking twice, only prints."""
     from maestromotif.config.load import load
-    from maestromotif.pipeline import input_of, open_run
+    from maestromotif.pipeline.runner import input_of, open_run
 
     config = load(config_file, overrides)
     run = open_run(config, shlex.join((config_file, *overrides)))
@@ -148,7 +148,7 @@ def _train_instead(
     if machines == 1 and (coordinator, process) != (None, None):
         raise UserError("--coordinator and --process are for several processes; set learning.machines")
     from maestromotif.learning.connect import connect
-    from maestromotif.pipeline import assist_stage, open_run
+    from maestromotif.pipeline.runner import assist_stage, open_run
 
     if connect(machines, coordinator, process) == 0:
         return False
@@ -160,7 +160,7 @@ def _train_instead(
 def _run_until(config_file: str, overrides: tuple[str, ...], until: str | None) -> bool:
     """Runs the path, and prints what its stages say in Markdown if no report follows that shows it."""
     from maestromotif.config.load import load
-    from maestromotif.pipeline import open_run, run_all
+    from maestromotif.pipeline.runner import open_run, run_all
 
     config = load(config_file, overrides)
     _log_to_stderr()
@@ -256,7 +256,7 @@ def doctor(config: str | None, overrides: tuple[str, ...]) -> None:
 def _run(verb: str, config_file: str, overrides: tuple[str, ...]) -> None:
     """Runs one stage."""
     from maestromotif.config.load import load
-    from maestromotif.pipeline import open_run, run_stage
+    from maestromotif.pipeline.runner import open_run, run_stage
 
     config = load(config_file, overrides)
     _log_to_stderr()

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from maestromotif.config.schema import Config, EvaluateSettings, RunSettings, TaskSettings
-from maestromotif.store import Artefact, Work
+from maestromotif.pipeline.store import Artefact, Work
 
 SKILLS = ("discoverer", "descender", "ascender")
 DESCRIPTIONS = {

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from maestromotif import pipeline
 from maestromotif.config.schema import Config
-from maestromotif.stages import Stage, file_contents
-from maestromotif.store import Artefact, Work
+from maestromotif.pipeline import runner
+from maestromotif.pipeline.stages import Stage, file_contents
+from maestromotif.pipeline.store import Artefact, Work
 
 CHUNKS = 12
 
@@ -76,6 +76,6 @@ if __name__ == "__main__":
 
     from maestromotif.cli import main
 
-    pipeline.run_all = partial(pipeline.run_all, stages=STAGES)
+    runner.run_all = partial(runner.run_all, stages=STAGES)
     sys.modules["small_stages"] = sys.modules["__main__"]
     main()

@@ -9,7 +9,7 @@ import small_stages
 
 from maestromotif import __version__
 from maestromotif.cli import STAGE_VERBS, _print_result
-from maestromotif.store import Artefact
+from maestromotif.pipeline.store import Artefact
 
 
 def maestromotif(*arguments: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:

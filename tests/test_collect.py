@@ -12,16 +12,16 @@ import nle
 import numpy as np
 import pytest
 
-from maestromotif import pipeline
 from maestromotif.config.schema import CollectSettings, Config, NethackSettings, RunSettings, TaskSettings
 from maestromotif.errors import UserError
 from maestromotif.nethack.events import COLUMN, EVENTS
 from maestromotif.nethack.keys import INDEX, NUM_ACTIONS
 from maestromotif.nethack.pool import GamePool
+from maestromotif.pipeline import runner
+from maestromotif.pipeline.stages import STAGES
+from maestromotif.pipeline.store import Work
 from maestromotif.preferences import collect, dataset
 from maestromotif.preferences.statistic import NUMBERS
-from maestromotif.stages import STAGES
-from maestromotif.store import Work
 
 SHIPPED = Path(nle.__file__).parent / "tests"  # recordings that come with the nle wheel
 OUTPUTS = {"observations.npz", "episodes.json", "card.md"}
@@ -197,7 +197,7 @@ def test_other_recordings_are_another_collection(recorded: Path) -> None:
     (stage,) = (stage for stage in STAGES if stage.name == "collect")
 
     def key(folder: Path) -> str:
-        return pipeline.key_of(pipeline.identity(config(recordings=str(folder)), stage, {}))
+        return runner.key_of(runner.identity(config(recordings=str(folder)), stage, {}))
 
     moved = recorded.parent / "moved"
     shutil.copytree(recorded, moved)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from test_rewards import SKILLS
 
 from maestromotif.config.schema import AnnotateSettings, Config, CurateSettings
+from maestromotif.pipeline.store import Artefact, Work
 from maestromotif.preferences import oracle
 from maestromotif.preferences.answers import Judge
 from maestromotif.preferences.questions import about_pairs
@@ -34,7 +35,6 @@ from maestromotif.rewards.curate import (
 )
 from maestromotif.rewards.judged import parts, read_captions
 from maestromotif.skill import load_all
-from maestromotif.store import Artefact, Work
 
 WRONG = 40  # labels of the descender that were turned round
 

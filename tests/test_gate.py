@@ -15,8 +15,8 @@ from maestromotif import skill
 from maestromotif.config.schema import Config, GateSettings
 from maestromotif.errors import UserError
 from maestromotif.nethack.events import COLUMN, EVENTS, read
+from maestromotif.pipeline.store import Artefact, Work
 from maestromotif.rewards import distil, gate
-from maestromotif.store import Artefact, Work
 
 TEXT = """---
 name: {name}

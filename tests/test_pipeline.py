@@ -14,12 +14,13 @@ import pytest
 import small_stages
 from test_store import on_small_disk
 
-from maestromotif import cli, pipeline
-from maestromotif import stages as ours
+from maestromotif import cli
 from maestromotif.config.load import load
 from maestromotif.config.schema import Config
 from maestromotif.errors import UserError
-from maestromotif.store import Artefact
+from maestromotif.pipeline import runner
+from maestromotif.pipeline import stages as ours
+from maestromotif.pipeline.store import Artefact
 
 STAGES = small_stages.STAGES
 
@@ -39,7 +40,7 @@ def run(caplog: pytest.LogCaptureFixture) -> Callable[..., list[str]]:
         config = load("mine.yaml", overrides)
         caplog.clear()
         with caplog.at_level(logging.INFO, logger="maestromotif"):
-            pipeline.run_all(config, pipeline.open_run(config, "mine.yaml"), STAGES)
+            runner.run_all(config, runner.open_run(config, "mine.yaml"), STAGES)
         return [stage.name for stage in STAGES if f"] {stage.name}: done in" in caplog.text]
 
     return run_all
@@ -47,7 +48,7 @@ def run(caplog: pytest.LogCaptureFixture) -> Callable[..., list[str]]:
 
 def run_one(stage: str, *overrides: str) -> Artefact:
     config = load("mine.yaml", overrides)
-    return pipeline.run_stage(config, stage, pipeline.open_run(config, "mine.yaml"), STAGES)
+    return runner.run_stage(config, stage, runner.open_run(config, "mine.yaml"), STAGES)
 
 
 def everything(folder: Path) -> dict[str, bytes]:
@@ -126,7 +127,7 @@ def test_a_stage_beside_the_path_is_run_if_the_config_asks_for_it(
 
     def run(*overrides: str, until: str | None = None) -> list[str]:
         config = load("mine.yaml", overrides)
-        made = pipeline.run_all(config, pipeline.open_run(config, "mine.yaml"), stages, until)
+        made = runner.run_all(config, runner.open_run(config, "mine.yaml"), stages, until)
         return [artefact.path.name for artefact in made]
 
     assert run(until="total") == ["draw", "total"]
@@ -279,8 +280,8 @@ def test_every_stage_is_there_and_comes_after_its_inputs(stage: ours.Stage) -> N
 def test_every_setting_is_in_the_key_of_a_stage_or_is_known_not_to_matter() -> None:
     os.chdir(Path(__file__).parent.parent)
     config = load("configs/quickstart.yaml")
-    everywhere = set(pipeline._picked(config, tuple(Config.model_fields)))
-    before_report = {key for stage in ours.STAGES[:-1] for key in pipeline._picked(config, stage.settings)}
+    everywhere = set(runner._picked(config, tuple(Config.model_fields)))
+    before_report = {key for stage in ours.STAGES[:-1] for key in runner._picked(config, stage.settings)}
     only_shown = {key for key in everywhere - before_report if not key.startswith("dashboard.")}
     assert only_shown == {"skills_folder"}  # the texts in it count by their content
 
@@ -290,7 +291,7 @@ def test_finished_rewards_stand_in_for_the_stages_that_make_them() -> None:
     config = load("configs/quickstart.yaml")
     other = load("configs/quickstart.yaml", ["reward.path=rewards"])
     by_name = {stage.name: stage for stage in ours.STAGES}
-    assert pipeline._inputs(config, by_name["train"]) == ["distil"]
-    assert pipeline._inputs(other, by_name["train"]) == []
-    assert pipeline._inputs(other, by_name["report"]) == ["train", "compose", "evaluate"]
-    assert pipeline._inputs(other, by_name["distil"]) == ["collect", "annotate", "curate"]  # the verb works
+    assert runner._inputs(config, by_name["train"]) == ["distil"]
+    assert runner._inputs(other, by_name["train"]) == []
+    assert runner._inputs(other, by_name["report"]) == ["train", "compose", "evaluate"]
+    assert runner._inputs(other, by_name["distil"]) == ["collect", "annotate", "curate"]  # the verb works

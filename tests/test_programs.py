@@ -18,8 +18,8 @@ from maestromotif.composing.scenarios import Dice
 from maestromotif.config.schema import ComposeSettings, Config, RunSettings, TaskSettings
 from maestromotif.errors import UserError
 from maestromotif.nethack.state import FIELDS
+from maestromotif.pipeline.store import Work
 from maestromotif.skill import Skill
-from maestromotif.store import Work
 
 ROOT = Path(__file__).parent.parent
 FIVE = skill.load_all(ROOT / "skills", ["discoverer", "descender", "ascender", "merchant", "worshipper"])

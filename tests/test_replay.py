@@ -12,7 +12,7 @@ import pytest
 from maestromotif.dashboard import replay
 from maestromotif.dashboard.replay import Call, Replay
 from maestromotif.errors import UserError
-from maestromotif.store import Work
+from maestromotif.pipeline.store import Work
 
 STEPS = 40
 _SEQUENCE = re.compile(r"\x1b\[([\d;]*)([A-Za-z])|([^\x1b])", re.DOTALL)

@@ -18,7 +18,7 @@ from maestromotif.config.schema import Config, DashboardSettings
 from maestromotif.dashboard import evidence, report, svg
 from maestromotif.dashboard.sections.programs import highlight
 from maestromotif.errors import UserError
-from maestromotif.store import Artefact, Work
+from maestromotif.pipeline.store import Artefact, Work
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import tiny
 
-from maestromotif.stages import STAGES
+from maestromotif.pipeline.stages import STAGES
 
 NAMES = [stage.name for stage in STAGES if stage.name != "quality"]  # which asks as annotate does
 

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from maestromotif.config.schema import AnnotateSettings, Config, DistilSettings, RewardSettings, TaskSettings
 from maestromotif.errors import UserError
 from maestromotif.learning.arrays import compilations
+from maestromotif.pipeline.store import Artefact, Work
 from maestromotif.preferences.annotate import draw_pairs
 from maestromotif.preferences.caption import caption
 from maestromotif.rewards import distil, fit, quality
@@ -29,7 +30,6 @@ from maestromotif.rewards.model import (
     rewards,
     word_features,
 )
-from maestromotif.store import Artefact, Work
 
 SKILLS = ("descender", "discoverer")
 SPOKEN = ("depth", "explored", "downstairs")

@@ -17,9 +17,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from maestromotif import store
 from maestromotif.errors import UserError
-from maestromotif.store import Artefact, Run
+from maestromotif.pipeline import store
+from maestromotif.pipeline.store import Artefact, Run
 
 KEY, OTHER_KEY = "a" * 64, "b" * 64
 
@@ -130,7 +130,7 @@ def test_what_json_cannot_say_is_refused(folder: Path) -> None:
 WRITES_FOREVER = """
 import sys
 from pathlib import Path
-from maestromotif.store import Work
+from maestromotif.pipeline.store import Work
 
 work = Work(Path(sys.argv[1]))
 print("ready", flush=True)
@@ -166,7 +166,7 @@ def test_a_failing_writer_leaves_what_was_there(tmp_path: Path) -> None:
 HOLDS = """
 import os, sys, time
 from pathlib import Path
-from maestromotif.store import Run
+from maestromotif.pipeline.store import Run
 
 with Run(Path(sys.argv[1])):
     worker = os.fork() if sys.argv[2] == "fork" else 0
@@ -272,7 +272,7 @@ def test_newer_settings_lose_nothing_and_older_ones_find_theirs_again(folder: Pa
 KILLED_AT_RENAME = """
 import os, signal, sys
 from pathlib import Path
-from maestromotif.store import Run
+from maestromotif.pipeline.store import Run
 import test_store
 
 renames = 0
@@ -335,7 +335,7 @@ from pathlib import Path
 import numpy as np
 import test_store
 from maestromotif.errors import UserError
-from maestromotif.store import Run
+from maestromotif.pipeline.store import Run
 
 with Run(Path(sys.argv[1])) as run:
     first = test_store.make(run, stage="collect")

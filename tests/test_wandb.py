@@ -12,7 +12,7 @@ import pytest
 
 from maestromotif.config.schema import DashboardSettings
 from maestromotif.dashboard import report, wandb_run
-from maestromotif.store import Work
+from maestromotif.pipeline.store import Work
 
 
 @pytest.fixture

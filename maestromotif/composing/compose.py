@@ -15,8 +15,8 @@ from maestromotif import skill
 from maestromotif.composing import check, interface, provenance
 from maestromotif.config.schema import Config
 from maestromotif.errors import UserError
+from maestromotif.pipeline.store import Artefact, Work
 from maestromotif.skill import Skill
-from maestromotif.store import Artefact, Work
 
 log = logging.getLogger(__name__)
 

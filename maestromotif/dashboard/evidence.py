@@ -16,8 +16,8 @@ from maestromotif.config.schema import Config
 from maestromotif.dashboard import replay as replays
 from maestromotif.errors import UserError
 from maestromotif.intervals import Interval
+from maestromotif.pipeline.store import Artefact
 from maestromotif.preferences.dataset import SOURCES
-from maestromotif.store import Artefact
 
 CHANGES = ("depth", "explored", "downstairs", "upstairs")  # columns of its changes
 

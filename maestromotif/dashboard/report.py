@@ -17,8 +17,8 @@ from maestromotif.dashboard import evidence, replay, svg, wandb_run
 from maestromotif.dashboard.evidence import Evidence
 from maestromotif.dashboard.sections import asked, evaluated, labels, programs, rewards, trained
 from maestromotif.dashboard.sections.writing import sentence
-from maestromotif.pipeline import NOT_IN_KEYS
-from maestromotif.store import Artefact, Work
+from maestromotif.pipeline.runner import NOT_IN_KEYS
+from maestromotif.pipeline.store import Artefact, Work
 
 HERE = Path(__file__).parent
 

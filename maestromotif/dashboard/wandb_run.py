@@ -17,7 +17,7 @@ import wandb
 from maestromotif.config.schema import Config
 from maestromotif.dashboard import evidence, replay
 from maestromotif.dashboard.evidence import Evidence
-from maestromotif.store import Artefact
+from maestromotif.pipeline.store import Artefact
 
 log = logging.getLogger("maestromotif")
 

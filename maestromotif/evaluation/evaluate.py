@@ -35,9 +35,9 @@ from maestromotif.learning.train import load_policy
 from maestromotif.nethack.pool import GamePool, open_pool
 from maestromotif.nethack.recording import Recording
 from maestromotif.nethack.seeds import EpisodeSeeds
-from maestromotif.progress import Progress
+from maestromotif.pipeline.progress import Progress
+from maestromotif.pipeline.store import Artefact, Work
 from maestromotif.skill import load_all
-from maestromotif.store import Artefact, Work
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ from typing import BinaryIO
 
 from maestromotif.config.schema import LanguageSettings
 from maestromotif.errors import UserError
-from maestromotif.progress import Progress
+from maestromotif.pipeline.progress import Progress
 
 log = logging.getLogger("maestromotif")
 

@@ -15,7 +15,7 @@ from typing import Any
 from flax import serialization
 
 from maestromotif.errors import UserError
-from maestromotif.store import writing
+from maestromotif.pipeline.store import writing
 
 
 class Checkpoints:

@@ -6,8 +6,8 @@ from typing import Any
 
 from maestromotif.config.schema import Config
 from maestromotif.learning.reward import Met, Scorer
+from maestromotif.pipeline.store import Work
 from maestromotif.rewards.model import load_rewards
-from maestromotif.store import Work
 
 
 class DistilledRewards:

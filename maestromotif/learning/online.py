@@ -20,6 +20,7 @@ import numpy as np
 from maestromotif.config.schema import Config
 from maestromotif.errors import UserError
 from maestromotif.learning.reward import Met, Scorer
+from maestromotif.pipeline.store import Work
 from maestromotif.preferences import dataset
 from maestromotif.preferences.annotate import draw, draw_pairs
 from maestromotif.preferences.answers import Judge
@@ -30,7 +31,6 @@ from maestromotif.rewards.fit import best, train
 from maestromotif.rewards.judged import Judged, hold_out, targets
 from maestromotif.rewards.model import Params, RewardModels
 from maestromotif.skill import load_all
-from maestromotif.store import Work
 
 log = logging.getLogger("maestromotif")
 

@@ -41,8 +41,8 @@ from maestromotif.learning.ppo import Batch
 from maestromotif.learning.return_scale import ReturnScale
 from maestromotif.learning.reward import Scorer
 from maestromotif.nethack.pool import check_pools
-from maestromotif.progress import Progress
-from maestromotif.store import Artefact, Work
+from maestromotif.pipeline.progress import Progress
+from maestromotif.pipeline.store import Artefact, Work
 
 log = logging.getLogger("maestromotif")
 

@@ -16,15 +16,15 @@ import numpy as np
 
 from maestromotif.config.schema import AnnotateSettings, Config
 from maestromotif.errors import UserError
+from maestromotif.pipeline.progress import Progress, duration
+from maestromotif.pipeline.store import Artefact, Work
 from maestromotif.preferences import dataset
 from maestromotif.preferences.answers import Judge, claimed
 from maestromotif.preferences.caption import COLUMNS, SENTENCES
 from maestromotif.preferences.dataset import Items
 from maestromotif.preferences.labels import Comparison, Labelled
 from maestromotif.preferences.questions import CHOICES, KINDS, Question, prompt_hash
-from maestromotif.progress import Progress, duration
 from maestromotif.skill import Skill, load_all
-from maestromotif.store import Artefact, Work
 
 SHOWN = 10  # best and worst captions in quality.json
 CHARACTERS_A_TOKEN = 4  # of English, about

@@ -28,8 +28,8 @@ from maestromotif.errors import UserError
 from maestromotif.language import backends
 from maestromotif.language.model import LanguageModel
 from maestromotif.language.weights import cache_folder
+from maestromotif.pipeline.progress import Progress
 from maestromotif.preferences.questions import Question
-from maestromotif.progress import Progress
 
 log = logging.getLogger("maestromotif")
 

@@ -28,11 +28,11 @@ from maestromotif.nethack.keys import INDEX, NAMES, NUM_ACTIONS
 from maestromotif.nethack.observation import MESSAGE_BYTES
 from maestromotif.nethack.pool import GamePool, open_pool
 from maestromotif.nethack.state import CHANGES, depth_codes
+from maestromotif.pipeline.progress import Progress
+from maestromotif.pipeline.store import Artefact, Work
 from maestromotif.preferences import card, recordings, statistic
 from maestromotif.preferences.dataset import ARENA, EXPLORER, RANDOM, RECORDINGS, SOURCES
 from maestromotif.preferences.explorer import Explorer
-from maestromotif.progress import Progress
-from maestromotif.store import Artefact, Work
 
 log = logging.getLogger("maestromotif")
 

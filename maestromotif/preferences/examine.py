@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 
 from maestromotif.config.schema import AnnotateSettings, Config
+from maestromotif.pipeline.progress import Progress
+from maestromotif.pipeline.store import Artefact, Work
 from maestromotif.preferences import counterfactual, dataset, gold, oracle, quality
 from maestromotif.preferences.annotate import Task, plan
 from maestromotif.preferences.answers import Judge
 from maestromotif.preferences.labels import Comparison, Labelled
 from maestromotif.preferences.questions import KINDS, Question
-from maestromotif.progress import Progress
 from maestromotif.skill import Skill, load_all
-from maestromotif.store import Artefact, Work
 
 PROBES = 5  # counterfactual pairs a clause
 

@@ -16,9 +16,9 @@ import numpy as np
 
 from maestromotif.config.schema import Config
 from maestromotif.errors import UserError
+from maestromotif.pipeline.progress import Progress
 from maestromotif.preferences.answers import Judge
 from maestromotif.preferences.labels import Comparison
-from maestromotif.progress import Progress
 from maestromotif.skill import load
 
 

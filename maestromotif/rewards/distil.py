@@ -16,6 +16,7 @@ import numpy as np
 
 from maestromotif.config.schema import Config
 from maestromotif.errors import UserError
+from maestromotif.pipeline.store import Artefact, Work
 from maestromotif.preferences import dataset
 from maestromotif.preferences.dataset import Items
 from maestromotif.rewards import quality
@@ -24,7 +25,6 @@ from maestromotif.rewards.fit import Member, best, train
 from maestromotif.rewards.judged import Judged, read_judged
 from maestromotif.rewards.model import FLAT
 from maestromotif.skill import Skill, load_all
-from maestromotif.store import Artefact, Work
 
 CHANCE = 0.5  # accuracy of a coin, the baseline
 CHECKPOINT = "members.msgpack"

@@ -32,11 +32,11 @@ from jaxtyping import Array, Float, Float32, Int, UInt
 
 from maestromotif.config.schema import DistilSettings
 from maestromotif.errors import UserError
-from maestromotif.progress import Progress
+from maestromotif.pipeline.progress import Progress
+from maestromotif.pipeline.store import writing
 from maestromotif.rewards.batches import WIDTHS, Batch, Captions, Shown, Sizes
 from maestromotif.rewards.judged import Judged
 from maestromotif.rewards.model import Network, Params, initial, rewards
-from maestromotif.store import writing
 
 SCORED = 512  # captions scored at once
 SECONDS_BETWEEN_CHECKPOINTS = 30.0

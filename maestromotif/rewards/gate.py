@@ -24,11 +24,11 @@ from scipy.stats import rankdata
 from maestromotif.config.schema import Config, GateSettings
 from maestromotif.errors import UserError
 from maestromotif.nethack.state import CHANGES
+from maestromotif.pipeline.store import Artefact, Work
 from maestromotif.preferences import dataset
 from maestromotif.preferences.caption import COLUMNS
 from maestromotif.rewards.model import RewardModels, load_rewards
 from maestromotif.skill import Skill, load_all
-from maestromotif.store import Artefact, Work
 
 log = logging.getLogger("maestromotif")
 

@@ -30,6 +30,7 @@ import numpy as np
 
 from maestromotif.config.schema import Config
 from maestromotif.errors import UserError
+from maestromotif.pipeline.store import Artefact, Work
 from maestromotif.preferences import dataset, oracle
 from maestromotif.rewards.batches import Captions
 from maestromotif.rewards.card import over_items, raw_rewards
@@ -39,7 +40,6 @@ from maestromotif.rewards.judged import Judged, read_judged
 from maestromotif.rewards.model import Params
 from maestromotif.rewards.quality import over_captions
 from maestromotif.skill import load_all
-from maestromotif.store import Artefact, Work
 
 STEPS = 10  # weights are multiples of a tenth
 MOST = 3  # models in a soup, so that all weights can be tried

@@ -10,8 +10,8 @@ from small_learning import config
 from maestromotif.errors import UserError
 from maestromotif.learning import online, train
 from maestromotif.learning.learner import Learner
+from maestromotif.pipeline.store import Work
 from maestromotif.rewards.model import load_rewards
-from maestromotif.store import Work
 
 # Of 8 updates of 128 steps: models are learned after every second one, and pay from the fourth on.
 SETTINGS = (

@@ -23,8 +23,8 @@ from maestromotif.learning import ppo, train
 from maestromotif.learning.actor import Actor
 from maestromotif.learning.learner import Learner
 from maestromotif.learning.network import build
+from maestromotif.pipeline.store import Work
 from maestromotif.slurm import submit
-from maestromotif.store import Work
 
 
 def start(folder: Path, *overrides: str, devices: int = 1) -> subprocess.Popen[str]:

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from maestromotif.config.schema import AnnotateSettings, Config, LanguageSettings, TaskSettings
 from maestromotif.errors import UserError
+from maestromotif.pipeline.store import Artefact, Work
 from maestromotif.preferences import annotate
 from maestromotif.preferences.annotate import draw, draw_pairs
 from maestromotif.preferences.answers import Judge, claimed
@@ -24,7 +25,6 @@ from maestromotif.preferences.examine import examine
 from maestromotif.preferences.judge import judge_file
 from maestromotif.preferences.quality import markdown
 from maestromotif.preferences.questions import decision, prompt_hash
-from maestromotif.store import Artefact, Work
 
 SKILLS = ("descender", "ascender")
 MESSAGES = [b"", b"You kill the newt!", b"The door opens.", b"You hit the jackal.", b"Ouch!  That hurts!"]
@@ -34,7 +34,7 @@ import sys
 from pathlib import Path
 from maestromotif.preferences import annotate
 from maestromotif.config.schema import Config
-from maestromotif.store import Artefact, Work
+from maestromotif.pipeline.store import Artefact, Work
 config = Config.model_validate_json(sys.argv[1])
 annotate.run(config, {"collect": Artefact(Path(sys.argv[2]), {})}, Work(Path(sys.argv[3])))
 """
@@ -44,7 +44,7 @@ import sys
 from pathlib import Path
 from maestromotif.preferences import annotate
 from maestromotif.config.schema import Config
-from maestromotif.store import Artefact
+from maestromotif.pipeline.store import Artefact
 config = Config.model_validate_json(sys.argv[1])
 print(annotate.answer_shard(config, Artefact(Path(sys.argv[2]), {}), (int(sys.argv[3]), 2)))
 """

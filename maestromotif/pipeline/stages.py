@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from maestromotif import skill, store
+from maestromotif import skill
 from maestromotif.config.schema import Config
 from maestromotif.errors import UserError
-from maestromotif.store import Artefact, Work
+from maestromotif.pipeline import store
+from maestromotif.pipeline.store import Artefact, Work
 
 StageFunction = Callable[[Config, dict[str, Artefact], Work], dict[str, Any]]
 Contents = dict[str, str]  # what is read, in words -> SHA-256

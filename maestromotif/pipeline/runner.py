@@ -13,13 +13,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from maestromotif import __version__, store
+from maestromotif import __version__
 from maestromotif.config.load import dump
 from maestromotif.config.schema import Config
 from maestromotif.errors import UserError
-from maestromotif.progress import duration
-from maestromotif.stages import BESIDE, MAKE_REWARDS, STAGES, Stage
-from maestromotif.store import Artefact, Run
+from maestromotif.pipeline import store
+from maestromotif.pipeline.progress import duration
+from maestromotif.pipeline.stages import BESIDE, MAKE_REWARDS, STAGES, Stage
+from maestromotif.pipeline.store import Artefact, Run
 
 log = logging.getLogger("maestromotif")
 
