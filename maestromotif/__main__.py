@@ -1,5 +1,5 @@
 """`python -m maestromotif`."""
 
-from maestromotif.cli import main
+from maestromotif.cli.main import main
 
 main()

@@ -74,7 +74,7 @@ if __name__ == "__main__":
     # `python small_stages.py run CONFIG [KEY=VALUE]...`: the real command line, with these stages
     from functools import partial
 
-    from maestromotif.cli import main
+    from maestromotif.cli.main import main
 
     runner.run_all = partial(runner.run_all, stages=STAGES)
     sys.modules["small_stages"] = sys.modules["__main__"]

@@ -8,7 +8,7 @@ import pytest
 import small_stages
 
 from maestromotif import __version__
-from maestromotif.cli import STAGE_VERBS, _print_result
+from maestromotif.cli.main import STAGE_VERBS, _print_result
 from maestromotif.pipeline.store import Artefact
 
 
@@ -32,7 +32,7 @@ def test_help_names_every_verb_in_order() -> None:
 
 def test_help_waits_for_no_heavy_import() -> None:
     code = (
-        "import sys; from maestromotif.cli import cli; cli(['run', '--help'], standalone_mode=False);"
+        "import sys; from maestromotif.cli.main import cli; cli(['run', '--help'], standalone_mode=False);"
         "print([m for m in ('jax', 'numpy', 'yaml', 'pydantic', 'wandb', 'nle') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from packaging.utils import canonicalize_name
 
-from maestromotif import doctor
+from maestromotif.cli import doctor
 from maestromotif.config.schema import LanguageSettings
 
 

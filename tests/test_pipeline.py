@@ -14,7 +14,7 @@ import pytest
 import small_stages
 from test_store import on_small_disk
 
-from maestromotif import cli
+from maestromotif.cli import main
 from maestromotif.config.load import load
 from maestromotif.config.schema import Config
 from maestromotif.errors import UserError
@@ -267,7 +267,7 @@ def test_a_full_disk_ends_a_run_with_words_and_more_space_lets_it_go_on(tmp_path
 
 
 def test_the_verbs_are_the_stages() -> None:
-    assert list(cli.STAGE_VERBS) == [stage.name for stage in ours.STAGES]
+    assert list(main.STAGE_VERBS) == [stage.name for stage in ours.STAGES]
 
 
 @pytest.mark.parametrize("stage", ours.STAGES, ids=lambda stage: stage.name)

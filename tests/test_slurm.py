@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from small_learning import CONFIG, config
 
+from maestromotif.cli.cluster import submit
 from maestromotif.errors import UserError
-from maestromotif.slurm import submit
 
 
 def test_only_training_runs_on_several_machines(tmp_path: Path) -> None:

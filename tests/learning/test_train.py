@@ -17,6 +17,7 @@ import tiny
 from flax import serialization
 from small_learning import CONFIG, ROOT, config, fresh
 
+from maestromotif.cli.cluster import submit
 from maestromotif.config.schema import NetworkSettings
 from maestromotif.errors import UserError
 from maestromotif.learning import ppo, train
@@ -24,7 +25,6 @@ from maestromotif.learning.actor import Actor
 from maestromotif.learning.learner import Learner
 from maestromotif.learning.network import build
 from maestromotif.pipeline.store import Work
-from maestromotif.slurm import submit
 
 
 def start(folder: Path, *overrides: str, devices: int = 1) -> subprocess.Popen[str]:

@@ -26,7 +26,7 @@ from maestromotif.config.schema import Config, LanguageSettings, RunSettings
 from maestromotif.errors import UserError
 from maestromotif.machine import available_cores, memory
 
-SOURCE = Path(__file__).resolve().parent.parent  # the checkout, if the package is installed from one
+SOURCE = Path(__file__).resolve().parents[2]  # the checkout, if the package is installed from one
 GIBIBYTE = 1024**3
 MEMORY_WANTED = 6 * GIBIBYTE  # the quickstart's peak with the 1.5B model and its games, rounded up
 TRIAL_SECONDS = 60

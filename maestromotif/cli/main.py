@@ -215,7 +215,7 @@ def slurm(verb: str, config: str, overrides: tuple[str, ...], here: bool) -> Non
     from maestromotif.config.load import load
 
     try:
-        from maestromotif.slurm import describe, submit
+        from maestromotif.cli.cluster import describe, submit
     except ModuleNotFoundError as error:
         raise UserError(
             "slurm: submitit is not installed; install it with: pip install 'maestromotif[slurm]'"
@@ -248,7 +248,7 @@ def judge(config: str, overrides: tuple[str, ...], pairs: Path) -> None:
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 def doctor(config: str | None, overrides: tuple[str, ...]) -> None:
     """Say what is installed, what is missing and what mends it."""
-    from maestromotif.doctor import examine
+    from maestromotif.cli.doctor import examine
 
     sys.exit(examine(config, overrides))
 

@@ -19,7 +19,7 @@ class Job:
         self._verb, self._arguments, self._machines = verb, list(arguments), machines
 
     def __call__(self) -> None:
-        from maestromotif.cli import cli
+        from maestromotif.cli.main import cli
 
         words = [self._verb, *self._arguments]
         if self._machines > 1:

@@ -1,0 +1,1 @@
+"""The command line: the verbs, the doctor, jobs on a cluster."""
