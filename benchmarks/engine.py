@@ -41,12 +41,13 @@ import numpy as np
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode
 
 from maestromotif.machine import available_cores
-from maestromotif.nethack import keys, worker
+from maestromotif.nethack import actions as keys
+from maestromotif.nethack.engine.loader import choose
 from maestromotif.nethack.game import End, Game, Setup
-from maestromotif.nethack.library import choose
 from maestromotif.nethack.observation import ENGINE, TURN, Block, engine_layout
-from maestromotif.nethack.options import CHARACTER, write_options
-from maestromotif.nethack.pool import GamePool
+from maestromotif.nethack.pool import worker
+from maestromotif.nethack.pool.pool import GamePool
+from maestromotif.nethack.rcfile import CHARACTER, write_options
 from maestromotif.nethack.seeds import EpisodeSeeds, episode_seeds
 
 CAP = 10_000  # steps of an episode

@@ -52,7 +52,7 @@ from maestromotif.learning.learner import Learner, Learnt
 from maestromotif.learning.network import build
 from maestromotif.learning.ppo import Batch
 from maestromotif.machine import available_cores
-from maestromotif.nethack.pool import GamePool, open_pool
+from maestromotif.nethack.pool.pool import GamePool, open_pool
 from maestromotif.pipeline.store import Work
 
 PARTS = ("engine", "inference", "update")

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from engine import policy_like_actions
 
-from maestromotif.nethack.pool import GamePool
+from maestromotif.nethack.pool.pool import GamePool
 
 
 def megabytes(pool: GamePool) -> float:

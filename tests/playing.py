@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 
 from maestromotif.nethack import arena
+from maestromotif.nethack.actions import INDEX
+from maestromotif.nethack.engine.loader import choose
 from maestromotif.nethack.events import EVENTS
 from maestromotif.nethack.game import End, Setup
-from maestromotif.nethack.keys import INDEX
-from maestromotif.nethack.library import choose
 from maestromotif.nethack.observation import DEPTH, ENGINE, SCREEN, engine_layout
-from maestromotif.nethack.options import write_options
+from maestromotif.nethack.rcfile import write_options
 from maestromotif.nethack.seeds import EpisodeSeeds
 from maestromotif.nethack.state import CHANGES, TRACKED, Tracker
 

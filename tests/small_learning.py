@@ -13,7 +13,7 @@ from maestromotif.learning.acting import Rollout
 from maestromotif.learning.inputs import Block
 from maestromotif.learning.network import ActorCritic, Glance, Params, build, initial_params, unpack, unroll
 from maestromotif.learning.ppo import Batch
-from maestromotif.nethack.keys import NUM_ACTIONS
+from maestromotif.nethack.actions import NUM_ACTIONS
 
 SKILLS = 3
 Trunk = Literal["fovea", "published"]

@@ -14,9 +14,9 @@ import pytest
 
 from maestromotif.config.schema import CollectSettings, Config, NethackSettings, RunSettings, TaskSettings
 from maestromotif.errors import UserError
+from maestromotif.nethack.actions import INDEX, NUM_ACTIONS
 from maestromotif.nethack.events import COLUMN, EVENTS
-from maestromotif.nethack.keys import INDEX, NUM_ACTIONS
-from maestromotif.nethack.pool import GamePool
+from maestromotif.nethack.pool.pool import GamePool
 from maestromotif.pipeline import runner
 from maestromotif.pipeline.stages import STAGES
 from maestromotif.pipeline.store import Work

@@ -11,8 +11,8 @@ from maestromotif.evaluation.evaluate import entries
 from maestromotif.evaluation.play import Episode, play_wave, random_policy, wandering_policy
 from maestromotif.evaluation.record import record
 from maestromotif.learning.reward import RewardFunction, Scorer
-from maestromotif.nethack.keys import NUM_ACTIONS
-from maestromotif.nethack.pool import GamePool
+from maestromotif.nethack.actions import NUM_ACTIONS
+from maestromotif.nethack.pool.pool import GamePool
 from maestromotif.nethack.recording import Recording
 from maestromotif.nethack.seeds import EpisodeSeeds, episode_seeds
 from maestromotif.skill import Skill, load

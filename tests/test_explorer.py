@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from nle import nethack
 
+from maestromotif.nethack.actions import INDEX, NUM_ACTIONS
 from maestromotif.nethack.events import EVENTS
 from maestromotif.nethack.game import End
-from maestromotif.nethack.keys import INDEX, NUM_ACTIONS
-from maestromotif.nethack.pool import GamePool
+from maestromotif.nethack.pool.pool import GamePool
 from maestromotif.preferences import maps
 from maestromotif.preferences.explorer import Explorer
 

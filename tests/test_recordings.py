@@ -11,7 +11,7 @@ import pytest
 from nle.env import NLE
 
 from maestromotif.errors import UserError
-from maestromotif.nethack.keys import KEPT_PAGES
+from maestromotif.nethack.actions import KEPT_PAGES
 from maestromotif.nethack.observation import DEPTH, TURN
 from maestromotif.preferences import recordings
 

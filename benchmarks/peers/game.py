@@ -18,8 +18,8 @@ from nle.env.tasks import NetHackScore
 
 # A peer may run in a Python environment without our package; these two modules need no more than NLE does.
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-from maestromotif.nethack.keys import KEYS
-from maestromotif.nethack.options import CHARACTER, write_options
+from maestromotif.nethack.actions import KEYS
+from maestromotif.nethack.rcfile import CHARACTER, write_options
 
 NUM_ACTIONS = len(KEYS)
 ROWS, COLUMNS = 21, 79

@@ -41,8 +41,8 @@ EXTRAS = {
 
 TRIAL = """
 import numpy as np
-from maestromotif.nethack.library import why_not_shared
-from maestromotif.nethack.pool import GamePool
+from maestromotif.nethack.engine.loader import why_not_shared
+from maestromotif.nethack.pool.pool import GamePool
 with GamePool(2, "collect", 0, 100, workers=1) as pool:
     pool.reset()
     for action in range(10):

@@ -32,7 +32,7 @@ from maestromotif.learning.distilled import DistilledRewards
 from maestromotif.learning.network import build, initial_params
 from maestromotif.learning.reward import RewardFunction
 from maestromotif.learning.train import load_policy
-from maestromotif.nethack.pool import GamePool, open_pool
+from maestromotif.nethack.pool.pool import GamePool, open_pool
 from maestromotif.nethack.recording import Recording
 from maestromotif.nethack.seeds import EpisodeSeeds
 from maestromotif.pipeline.progress import Progress

@@ -14,7 +14,7 @@ from maestromotif.learning.messages import MessageTable
 from maestromotif.learning.network import ActorCritic, Params
 from maestromotif.learning.options import Options
 from maestromotif.nethack.game import End
-from maestromotif.nethack.pool import IDLE, GamePool
+from maestromotif.nethack.pool.pool import IDLE, GamePool
 from maestromotif.nethack.seeds import episode_seeds
 from maestromotif.preferences.collect import random_actions
 from maestromotif.tasks.progress import Success

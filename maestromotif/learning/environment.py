@@ -22,7 +22,7 @@ from maestromotif.nethack import observation
 from maestromotif.nethack.action_log import Snapshot
 from maestromotif.nethack.game import End
 from maestromotif.nethack.observation import Layout
-from maestromotif.nethack.pool import open_pool
+from maestromotif.nethack.pool.pool import open_pool
 from maestromotif.nethack.state import depth_codes
 from maestromotif.skill import load_all
 

@@ -17,9 +17,9 @@ import numpy as np
 from maestromotif.errors import UserError
 from maestromotif.learning.environment import Arrays, Environment, Finished, Plan
 from maestromotif.learning.reward import Scorer
-from maestromotif.nethack.processes import server_context
-from maestromotif.nethack.wire import receive, send
-from maestromotif.nethack.worker import SharedFile
+from maestromotif.nethack.pool.pipe import receive, send
+from maestromotif.nethack.pool.processes import server_context
+from maestromotif.nethack.pool.worker import SharedFile
 
 # Orders: play a step; a message follows, with a method of the environment and its arguments; end.
 _STEP, _CALL, _QUIT = b"s", b"c", b"q"

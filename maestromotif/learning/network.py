@@ -23,7 +23,7 @@ from maestromotif.learning.arrays import Array
 from maestromotif.learning.inputs import Block, Inputs, MessageForm
 from maestromotif.learning.messages import VOCABULARY
 from maestromotif.learning.recurrence import gru
-from maestromotif.nethack.keys import NUM_ACTIONS, SETS
+from maestromotif.nethack.actions import NUM_ACTIONS, SETS
 from maestromotif.nethack.observation import X, Y
 
 Params = dict[str, Any]

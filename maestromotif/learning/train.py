@@ -40,7 +40,7 @@ from maestromotif.learning.online import OnlineRewards
 from maestromotif.learning.ppo import Batch
 from maestromotif.learning.return_scale import ReturnScale
 from maestromotif.learning.reward import Scorer
-from maestromotif.nethack.pool import check_pools
+from maestromotif.nethack.pool.pool import check_pools
 from maestromotif.pipeline.progress import Progress
 from maestromotif.pipeline.store import Artefact, Work
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from nle.nethack.nethack import HACKDIR
 
 from maestromotif.errors import UserError
-from maestromotif.nethack import keys
+from maestromotif.nethack import actions
 
 LEVELS = ("before", "arena")
 _MINES = re.compile(r'^BRANCH:\s*"The Gnomish Mines".*$', re.MULTILINE)
@@ -102,7 +102,7 @@ def _opening(file: str, text: str) -> tuple[int, ...]:
         )
     line = text[: found.start()].count("\n") + 1
     try:
-        return tuple(keys.action(name) for name in found[1].split())
+        return tuple(actions.action(name) for name in found[1].split())
     except UserError as error:
         raise UserError(f"{file}:{line}: {error}") from error
 

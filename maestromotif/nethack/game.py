@@ -14,9 +14,9 @@ from typing import Literal
 import numpy as np
 from nle import nethack
 
-from maestromotif.nethack import keys
+from maestromotif.nethack import actions
 from maestromotif.nethack.arena import Arena
-from maestromotif.nethack.library import Engine, open_engine
+from maestromotif.nethack.engine.loader import Engine, open_engine
 from maestromotif.nethack.observation import FINAL, MESSAGE_BYTES
 from maestromotif.nethack.seeds import EpisodeSeeds
 
@@ -24,8 +24,8 @@ from maestromotif.nethack.seeds import EpisodeSeeds
 MAX_KEYS = 100
 _NOT_FOR_SALE = (nethack.FOOD_CLASS, nethack.COIN_CLASS)
 _YN, _GETLIN, _MORE = 0, 1, 2  # misc: waits for one key, for a line of text, for a space
-_MACROS = frozenset(keys.ACTIONS[name] for name in ("wait", "cast", "drop", "enhance"))
-_TRAVEL = tuple(keys.TRAVEL.values())
+_MACROS = frozenset(actions.ACTIONS[name] for name in ("wait", "cast", "drop", "enhance"))
+_TRAVEL = tuple(actions.TRAVEL.values())
 _OFFERED = re.compile(rb"\[([a-zA-Z])")
 
 
@@ -96,7 +96,7 @@ class Game:
             if self._program[3] and not any(self._misc):
                 break
             # A line of text is wanted by one hero in ten thousand, who begins on a scroll that turns to dust.
-            self._send(keys.ESC if self._misc[_GETLIN] else keys.SPACE)
+            self._send(actions.ESC if self._misc[_GETLIN] else actions.SPACE)
         else:
             raise RuntimeError(f"NetHack asked {MAX_KEYS} questions before the first move: {self._page()!r}")
         self.starting_letters = frozenset(self._obs["inv_letters"].tolist())
@@ -108,11 +108,11 @@ class Game:
 
     def step(self, action: int) -> End:
         """Play action number `action` (`keys.NAMES`) and the keys that belong to it."""
-        key, misc = keys.KEYS[action], self._misc
+        key, misc = actions.KEYS[action], self._misc
         if misc[_YN]:
             self._answer(key)
-        elif action >= keys.NUM_ACTIONS:
-            for key in _TRAVEL[action - keys.NUM_ACTIONS]:
+        elif action >= actions.NUM_ACTIONS:
+            for key in _TRAVEL[action - actions.NUM_ACTIONS]:
                 self._send(key)
         elif key in _MACROS:
             self._play_macro(key)
@@ -151,26 +151,26 @@ class Game:
         question = self._page()
         if question.startswith((b"What do you want to eat?", b"What do you want to drink?")):
             offered = _OFFERED.search(question)
-            key = offered[1][0] if offered and key == keys.YES else keys.SPACE
+            key = offered[1][0] if offered and key == actions.YES else actions.SPACE
         self._send(key)
 
     def _play_macro(self, key: int) -> None:
         send, misc = self._send, self._misc
-        if key == keys.ACTIONS["wait"]:
-            for digit in keys.WAIT_TURNS:
+        if key == actions.ACTIONS["wait"]:
+            for digit in actions.WAIT_TURNS:
                 send(digit)
             send(key)
-        elif key == keys.ACTIONS["cast"]:
+        elif key == actions.ACTIONS["cast"]:
             send(key)
             if not self._over() and misc[_MORE]:  # the menu of spells
                 send(ord("a"))
                 if self._heals and misc[_YN]:
                     send(ord("."))
-        elif key == keys.ACTIONS["drop"]:
+        elif key == actions.ACTIONS["drop"]:
             send(key)
             if misc[_YN]:
                 send(self._letter_to_drop())
-        elif key == keys.ACTIONS["enhance"]:
+        elif key == actions.ACTIONS["enhance"]:
             self._enhance()
 
     def _answer_prompts(self) -> None:
@@ -185,20 +185,20 @@ class Game:
             if misc[_MORE]:
                 page = self._page()
                 self._pages.append(page)
-                if any(words in page for words in keys.KEPT_PAGES):
+                if any(words in page for words in actions.KEPT_PAGES):
                     kept = page
                 if self._program[0] and not self._snapped:  # game over, but the map still stands
                     self._snapped = True
                     self.keep_final()
-                send(keys.SPACE)
+                send(actions.SPACE)
             elif misc[_GETLIN]:
-                send(keys.ESC)
+                send(actions.ESC)
             elif misc[_YN]:
                 page = self._page()
-                if any(words in page for words in keys.AGENT_QUESTIONS):
+                if any(words in page for words in actions.AGENT_QUESTIONS):
                     break
                 self._pages.append(page)
-                send(keys.ESC)
+                send(actions.ESC)
             else:
                 break
         last = b"" if over() else self._page()
@@ -208,7 +208,7 @@ class Game:
         self.text = b" ".join([*self._pages, last]) if self._pages else last
 
     def _enhance(self) -> None:
-        self._send(keys.ACTIONS["enhance"])
+        self._send(actions.ACTIONS["enhance"])
         if not self._over() and self._misc[_MORE]:
             self._send(ord("a"))
 
@@ -218,7 +218,7 @@ class Game:
         for letter, kind in zip(letters, classes, strict=True):
             if letter and letter not in self.starting_letters and kind not in _NOT_FOR_SALE:
                 return int(letter)
-        return keys.ESC
+        return actions.ESC
 
     def _end(self) -> End:
         """The game is over: "You die..." or else the last page with words becomes the final message."""

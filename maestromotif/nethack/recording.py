@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 
 from maestromotif.errors import UserError
+from maestromotif.nethack import actions as keys
 from maestromotif.nethack import arena as arenas
-from maestromotif.nethack import keys
+from maestromotif.nethack.engine.loader import NLE_VERSION, Loader, choose
 from maestromotif.nethack.game import End, Game, Setup
-from maestromotif.nethack.library import NLE_VERSION, Loader, choose
 from maestromotif.nethack.observation import ENGINE, engine_layout
-from maestromotif.nethack.options import CHARACTER, write_options
-from maestromotif.nethack.room import short_temporary_folder
+from maestromotif.nethack.pool.capacity import short_temporary_folder
+from maestromotif.nethack.rcfile import CHARACTER, write_options
 from maestromotif.nethack.seeds import EpisodeSeeds
 
 

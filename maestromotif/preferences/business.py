@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from maestromotif.nethack.keys import INDEX
+from maestromotif.nethack.actions import INDEX
 from maestromotif.preferences import maps
 from maestromotif.preferences.level import FOOD, SAFE, SHOPKEEPER, TRADER, Level, framed
 from maestromotif.preferences.maps import HEIGHT, OFFSETS, SQUARES, WIDTH

@@ -22,11 +22,11 @@ import numpy as np
 from maestromotif.config.schema import Config
 from maestromotif.errors import UserError
 from maestromotif.nethack import arena, events
+from maestromotif.nethack.actions import INDEX, NAMES, NUM_ACTIONS
 from maestromotif.nethack.events import EVENTS
 from maestromotif.nethack.game import End
-from maestromotif.nethack.keys import INDEX, NAMES, NUM_ACTIONS
 from maestromotif.nethack.observation import MESSAGE_BYTES
-from maestromotif.nethack.pool import GamePool, open_pool
+from maestromotif.nethack.pool.pool import GamePool, open_pool
 from maestromotif.nethack.state import CHANGES, depth_codes
 from maestromotif.pipeline.progress import Progress
 from maestromotif.pipeline.store import Artefact, Work

@@ -15,7 +15,7 @@ import random
 import numpy as np
 from nle import nethack
 
-from maestromotif.nethack.keys import INDEX
+from maestromotif.nethack.actions import INDEX
 from maestromotif.nethack.observation import (
     COLUMNS,
     DEPTH,
@@ -30,7 +30,7 @@ from maestromotif.nethack.observation import (
     X,
     Y,
 )
-from maestromotif.nethack.pool import GamePool
+from maestromotif.nethack.pool.pool import GamePool
 from maestromotif.preferences import business, maps
 from maestromotif.preferences.level import (
     AVOID,

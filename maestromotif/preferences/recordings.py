@@ -26,7 +26,7 @@ import numpy as np
 from nle.dataset import Converter
 
 from maestromotif.errors import UserError
-from maestromotif.nethack.keys import AGENT_QUESTIONS, KEPT_PAGES
+from maestromotif.nethack.actions import AGENT_QUESTIONS, KEPT_PAGES
 from maestromotif.nethack.observation import MESSAGE_BYTES
 
 ROWS, COLUMNS = 24, 80

@@ -15,7 +15,7 @@ from maestromotif.errors import UserError
 from maestromotif.learning.environment import FEW, Arrays, Environment, Plan
 from maestromotif.learning.environment_process import EnvironmentProcess
 from maestromotif.learning.reward import Scorer
-from maestromotif.nethack.keys import NUM_ACTIONS
+from maestromotif.nethack.actions import NUM_ACTIONS
 
 GAMES, STEPS = 8, 16  # of a rollout
 TOLD = ("inputs", "running", "acted", "cut", "reward", "switched", "over", "terminal")

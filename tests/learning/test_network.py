@@ -13,7 +13,7 @@ from maestromotif.learning.acting import fresh_carry, make_acting
 from maestromotif.learning.arrays import Array
 from maestromotif.learning.inputs import Block
 from maestromotif.learning.network import FoveaGlance, build, pick, step, unpack
-from maestromotif.nethack.keys import NUM_ACTIONS
+from maestromotif.nethack.actions import NUM_ACTIONS
 
 STEPS, GAMES = 5, 4
 

@@ -4,11 +4,11 @@ import mmap
 
 import pytest
 
-from maestromotif.nethack import addresses
-from maestromotif.nethack.addresses import SPAN
-from maestromotif.nethack.library import choose
-from maestromotif.nethack.mapping import map_if_free, map_over, reserve, unmap
-from maestromotif.nethack.shared import image
+from maestromotif.nethack.engine import branch_predictor
+from maestromotif.nethack.engine.branch_predictor import SPAN
+from maestromotif.nethack.engine.loader import choose
+from maestromotif.nethack.engine.memory import map_if_free, map_over, reserve, unmap
+from maestromotif.nethack.engine.shared import image
 
 pytestmark = pytest.mark.skipif(
     choose("auto") == "stock", reason="the shared loader is for Linux on x86-64 only"
@@ -19,7 +19,7 @@ ZEN_3 = tuple(1 << low | 1 << low + 12 for low in (23, 24, 25, 28))
 
 def test_bits_that_are_found_can_be_combined() -> None:
     """Whatever this processor is: the lowest bits differ, so no two combinations are the same address."""
-    flips = addresses.unseen_flips()
+    flips = branch_predictor.unseen_flips()
     lowest = [flip & -flip for flip in flips]
     assert len(set(lowest)) == len(lowest)
     assert all(flip.bit_count() <= 2 and flip >= SPAN for flip in flips)
@@ -29,9 +29,9 @@ def test_bits_that_are_found_can_be_combined() -> None:
 def test_every_game_has_a_place_of_its_own(
     flips: tuple[int, ...], count: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(addresses, "unseen_flips", lambda: flips)
-    places = [addresses.place(number) for number in range(count)]
-    assert addresses.place(count) is None
+    monkeypatch.setattr(branch_predictor, "unseen_flips", lambda: flips)
+    places = [branch_predictor.place(number) for number in range(count)]
+    assert branch_predictor.place(count) is None
     assert len(set(places)) == count
     assert all(place is not None and place % SPAN == 0 for place in places)
 
@@ -51,7 +51,7 @@ def test_nothing_is_mapped_over_what_is_there() -> None:
 
 
 def test_a_place_is_free_again_when_its_game_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(addresses, "unseen_flips", lambda: ZEN_3)
+    monkeypatch.setattr(branch_predictor, "unseen_flips", lambda: ZEN_3)
     library = image()
     (first, one), (second, two) = library.map(), library.map()
     assert first != second

@@ -10,10 +10,10 @@ from playing import Play
 
 from maestromotif.errors import UserError
 from maestromotif.nethack import arena
+from maestromotif.nethack.actions import INDEX
 from maestromotif.nethack.game import End
-from maestromotif.nethack.keys import INDEX
 from maestromotif.nethack.observation import DEPTH
-from maestromotif.nethack.pool import GamePool
+from maestromotif.nethack.pool.pool import GamePool
 
 NAMES = ("altar", "mines_branch", "nymph", "shop", "stairs", "theft")
 SEEDS = range(12)

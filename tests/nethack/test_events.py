@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from playing import Play
 
 from maestromotif.nethack import arena, events
+from maestromotif.nethack.actions import INDEX
 from maestromotif.nethack.events import BASE_PRICES, EVENTS, Price, base_prices, read
 from maestromotif.nethack.game import End
-from maestromotif.nethack.keys import INDEX
 from maestromotif.nethack.observation import X, Y
-from maestromotif.nethack.pool import GamePool
+from maestromotif.nethack.pool.pool import GamePool
 
 # Texts that NetHack 3.6.7 was seen to write, and what they tell.
 SAID: list[tuple[bytes, dict[str, int]]] = [

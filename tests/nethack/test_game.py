@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from nle import nethack
 
-from maestromotif.nethack import keys
+from maestromotif.nethack import actions
+from maestromotif.nethack.actions import AGENT_QUESTIONS, INDEX, NUM_ACTIONS
+from maestromotif.nethack.engine.loader import choose
 from maestromotif.nethack.game import End, Setup
-from maestromotif.nethack.keys import AGENT_QUESTIONS, INDEX, NUM_ACTIONS
-from maestromotif.nethack.library import choose
 from maestromotif.nethack.observation import ENGINE, HUNGER, MAX_HP, TURN, X, Y, engine_layout
-from maestromotif.nethack.options import write_options
+from maestromotif.nethack.rcfile import write_options
 from maestromotif.nethack.seeds import EpisodeSeeds
 
 SEEDS = EpisodeSeeds(11, 22, 33)
@@ -175,7 +175,7 @@ def test_random_play_is_never_stuck(played: Played, core: int) -> None:
     rng = np.random.default_rng(core)
     played.reset(SEEDS._replace(core=core))
     still, longest, before, turns, questions = 0, 0, played.turn, 0, 0
-    for action in rng.integers(len(keys.NAMES), size=1500).tolist():
+    for action in rng.integers(len(actions.NAMES), size=1500).tolist():
         if played.game.step(action) is not End.NOT:
             played.reset(SEEDS._replace(core=int(rng.integers(1 << 20))))
             before = played.turn
@@ -217,12 +217,12 @@ def test_death_keeps_the_last_map_and_what_was_said(played: Played, core: int) -
 def test_keys_are_those_of_the_published_agent() -> None:
     """Facts: 28 actions in this order; northwest is also yes, southeast no."""
     assert NUM_ACTIONS == 28
-    assert bytes(keys.KEYS[1:9]) == b"kljhunby"
-    assert bytes(keys.KEYS[9:17]) == b"KLJHUNBY"
-    assert bytes(keys.KEYS[17:20]) == b"<>."
-    assert keys.KEYS[YES] == ord("y")
-    assert keys.KEYS[NO] == ord("n")
-    assert [keys.NAMES[i] for i in (0, 20, 21, 22, 25, 27)] == [
+    assert bytes(actions.KEYS[1:9]) == b"kljhunby"
+    assert bytes(actions.KEYS[9:17]) == b"KLJHUNBY"
+    assert bytes(actions.KEYS[17:20]) == b"<>."
+    assert actions.KEYS[YES] == ord("y")
+    assert actions.KEYS[NO] == ord("n")
+    assert [actions.NAMES[i] for i in (0, 20, 21, 22, 25, 27)] == [
         "more",
         "kick",
         "eat",

@@ -15,13 +15,14 @@ from nle.nethack import OBSERVATION_DESC
 from nle.nethack.nethack import DLPATH
 
 from maestromotif.errors import UserError
-from maestromotif.nethack import keys, shared
+from maestromotif.nethack import actions
+from maestromotif.nethack.engine import shared
+from maestromotif.nethack.engine.elf import _RELA as RELA
+from maestromotif.nethack.engine.elf import Image, UnsuitableError
+from maestromotif.nethack.engine.loader import choose
 from maestromotif.nethack.game import End, Setup
-from maestromotif.nethack.image import _RELA as RELA
-from maestromotif.nethack.image import Image, UnsuitableError
-from maestromotif.nethack.library import choose
 from maestromotif.nethack.observation import engine_layout
-from maestromotif.nethack.options import write_options
+from maestromotif.nethack.rcfile import write_options
 from maestromotif.nethack.seeds import episode_seeds
 
 EPISODES = 24
@@ -56,9 +57,9 @@ class Player:
 
     def step(self) -> None:
         # Prayer ends most episodes soon; the macros (wait, cast, drop, enhance) are among the others.
-        weights = np.ones(keys.NUM_ACTIONS)
-        weights[1:9], weights[keys.INDEX["pray"]] = 6, 0.3
-        action = int(self.rng.choice(keys.NUM_ACTIONS, p=weights / weights.sum()))
+        weights = np.ones(actions.NUM_ACTIONS)
+        weights[1:9], weights[actions.INDEX["pray"]] = 6, 0.3
+        action = int(self.rng.choice(actions.NUM_ACTIONS, p=weights / weights.sum()))
         end = self.game.step(action)
         self.steps += 1
         self.digest()

@@ -21,11 +21,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from maestromotif.errors import UserError
-from maestromotif.nethack import room
+from maestromotif.nethack.actions import INDEX, NAMES, NUM_ACTIONS
 from maestromotif.nethack.game import End
-from maestromotif.nethack.keys import INDEX, NAMES, NUM_ACTIONS
 from maestromotif.nethack.observation import ENGINE, SCREEN, TURN
-from maestromotif.nethack.pool import IDLE, GamePool
+from maestromotif.nethack.pool import capacity
+from maestromotif.nethack.pool.pool import IDLE, GamePool
 from maestromotif.nethack.seeds import Purpose, episode_seeds
 
 GAMES, LIMIT = 5, 40
@@ -305,7 +305,7 @@ def test_a_killed_main_process_leaves_nothing(tmp_path: Path, temporary: Path, h
     """Ctrl-C goes to the whole group of processes, as a terminal does it; SIGKILL to the main one alone."""
     file = tmp_path / "main.py"
     file.write_text(
-        "from maestromotif.nethack.pool import GamePool\n"
+        "from maestromotif.nethack.pool.pool import GamePool\n"
         "import numpy as np\n"
         "if __name__ == '__main__':\n"
         "    with GamePool(4, 'train', 0, 100, workers=2) as pool:\n"
@@ -428,10 +428,10 @@ def test_too_many_open_files_are_foreseen(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr("resource.getrlimit", lambda _: (256, 512))
     limits = []
     monkeypatch.setattr("resource.setrlimit", lambda _, limit: limits.append(limit))
-    room.check_room(100, 1, 0, "shared")
+    capacity.check_room(100, 1, 0, "shared")
     assert limits == [(364, 512)]
     with pytest.raises(UserError, match="200 games in each of 1 worker processes need about 664 open files"):
-        room.check_room(200, 1, 0, "shared")
+        capacity.check_room(200, 1, 0, "shared")
 
 
 def test_a_bad_line_of_an_options_file_is_named(tmp_path: Path) -> None:

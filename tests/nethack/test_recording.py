@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from maestromotif.errors import UserError
+from maestromotif.nethack.actions import INDEX, NUM_ACTIONS
+from maestromotif.nethack.engine.loader import Loader, choose
 from maestromotif.nethack.game import End
-from maestromotif.nethack.keys import INDEX, NUM_ACTIONS
-from maestromotif.nethack.library import Loader, choose
 from maestromotif.nethack.observation import SCREEN
 from maestromotif.nethack.recording import Recording
 from maestromotif.nethack.seeds import EpisodeSeeds

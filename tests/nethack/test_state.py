@@ -9,11 +9,11 @@ from nle import nethack
 from playing import Play
 
 from maestromotif.nethack import state
+from maestromotif.nethack.actions import INDEX, NAMES, NUM_ACTIONS
 from maestromotif.nethack.events import EVENTS
 from maestromotif.nethack.game import End
-from maestromotif.nethack.keys import INDEX, NAMES, NUM_ACTIONS
 from maestromotif.nethack.observation import COLUMNS, DEPTH, DUNGEON, LEVEL, ROWS, TURN, X, Y
-from maestromotif.nethack.pool import GamePool
+from maestromotif.nethack.pool.pool import GamePool
 from maestromotif.nethack.squares import Maps
 from maestromotif.nethack.state import CHANGES, FIELDS, SKILL_FIELDS, TRACKED, Tracker
 from maestromotif.preferences.explorer import Explorer

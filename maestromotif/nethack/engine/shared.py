@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from maestromotif.nethack.image import Image, UnsuitableError
+from maestromotif.nethack.engine.elf import Image, UnsuitableError
 from maestromotif.nethack.seeds import BIRTHDAY, EpisodeSeeds
 
 # NLE 1.3.0's C structures (its header nletypes.h, on x86-64). The wheel exports its settings, so their size

@@ -31,17 +31,17 @@ from maestromotif.errors import UserError
 from maestromotif.machine import available_cores
 from maestromotif.nethack import arena as arenas
 from maestromotif.nethack.action_log import ActionLog, Snapshot
+from maestromotif.nethack.actions import NAMES
+from maestromotif.nethack.engine.loader import Loader, choose
 from maestromotif.nethack.game import End, Setup
-from maestromotif.nethack.keys import NAMES
-from maestromotif.nethack.library import Loader, choose
 from maestromotif.nethack.observation import ENGINE, FINAL, Block, bytes_of
-from maestromotif.nethack.options import CHARACTER, write_options
-from maestromotif.nethack.processes import server_context, temporary_folder
-from maestromotif.nethack.room import check_room
+from maestromotif.nethack.pool.capacity import check_room
+from maestromotif.nethack.pool.pipe import receive, send
+from maestromotif.nethack.pool.processes import server_context, temporary_folder
+from maestromotif.nethack.pool.worker import DONE, IDLE, QUIT, RESET, STEP, Plan, layout, work
+from maestromotif.nethack.rcfile import CHARACTER, write_options
 from maestromotif.nethack.seeds import Purpose
 from maestromotif.nethack.state import TRACKED
-from maestromotif.nethack.wire import receive, send
-from maestromotif.nethack.worker import DONE, IDLE, QUIT, RESET, STEP, Plan, layout, work
 
 __all__ = ["IDLE", "GamePool", "check_pools", "open_pool"]
 

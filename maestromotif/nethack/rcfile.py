@@ -14,7 +14,7 @@ import numpy as np
 from nle import nethack
 
 from maestromotif.errors import UserError
-from maestromotif.nethack.library import open_engine
+from maestromotif.nethack.engine.loader import open_engine
 from maestromotif.nethack.seeds import EpisodeSeeds
 
 _PLAYER = "Agent"

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from maestromotif.nethack import addresses
-from maestromotif.nethack.mapping import HUGE_PAGE, map_over, on_huge_pages, reserve, unmap, words
+from maestromotif.nethack.engine import branch_predictor
+from maestromotif.nethack.engine.memory import HUGE_PAGE, map_over, on_huge_pages, reserve, unmap, words
 
 
 class UnsuitableError(Exception):
@@ -111,7 +111,7 @@ class Image:
         self._high = -(-int(self._data["address"] + self._data["size"]) // _PAGE) * _PAGE
         if self._high - self._low > HUGE_PAGE:
             raise UnsuitableError(f"the data of {self._name} does not fit on a page of 2 MiB")
-        if -(-self._low // HUGE_PAGE) * HUGE_PAGE + 2 * HUGE_PAGE > addresses.SPAN:
+        if -(-self._low // HUGE_PAGE) * HUGE_PAGE + 2 * HUGE_PAGE > branch_predictor.SPAN:
             raise UnsuitableError(f"the code of {self._name} has {self._low} bytes, too many")
         dynamic = headers[headers["type"] == _DYNAMIC][0]
         entries = self._table(np.dtype("<i8"), int(dynamic["offset"]), int(dynamic["file_size"])).reshape(
@@ -230,7 +230,7 @@ class Image:
         Raises OSError when there is no room.
         """
         number = next(number for number in count() if number not in self._rooms.values())
-        room = reserve(addresses.SPAN, addresses.place(number))
+        room = reserve(branch_predictor.SPAN, branch_predictor.place(number))
         self._rooms[room] = number
         base = -(-room // HUGE_PAGE) * HUGE_PAGE + -self._low % HUGE_PAGE  # the data begins on a huge page
         for segment in self._code:
@@ -242,7 +242,7 @@ class Image:
         return base, room
 
     def unmap(self, room: int) -> None:
-        unmap(room, addresses.SPAN)
+        unmap(room, branch_predictor.SPAN)
         del self._rooms[room]
 
     def construct(self, base: int) -> None:

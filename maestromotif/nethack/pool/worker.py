@@ -14,9 +14,9 @@ import numpy as np
 from maestromotif.nethack.events import EVENTS
 from maestromotif.nethack.game import End, Setup
 from maestromotif.nethack.observation import ENGINE, FINAL, Block, Layout, engine_layout
+from maestromotif.nethack.pool.pipe import receive, send
 from maestromotif.nethack.seeds import Purpose, episode_seeds
 from maestromotif.nethack.state import CHANGES, TRACKED, Tracker
-from maestromotif.nethack.wire import receive, send
 
 IDLE = -1  # the action that leaves a game untouched
 CAUSE_BYTES = 128

@@ -10,7 +10,7 @@ from multiprocessing import forkserver
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
 
-from maestromotif.nethack.room import short_temporary_folder
+from maestromotif.nethack.pool.capacity import short_temporary_folder
 
 _PREFIX = "maestromotif-"
 _LOCK = "in-use"
@@ -23,7 +23,7 @@ def server_context() -> ForkServerContext:
     imported, so that a worker is there in a moment. It listens on a socket in the folder for temporary files.
     """
     context = mp.get_context("forkserver")
-    context.set_forkserver_preload(["maestromotif.nethack.preload"])
+    context.set_forkserver_preload(["maestromotif.nethack.pool.preload"])
     usual = tempfile.gettempdir()
     try:
         tempfile.tempdir = short_temporary_folder()

@@ -15,9 +15,9 @@ from typing import Literal, Protocol, runtime_checkable
 import numpy as np
 
 from maestromotif.errors import UserError
-from maestromotif.nethack.image import UnsuitableError
+from maestromotif.nethack.engine.elf import UnsuitableError
+from maestromotif.nethack.engine.shared import SharedEngine, image
 from maestromotif.nethack.seeds import BIRTHDAY, EpisodeSeeds
-from maestromotif.nethack.shared import SharedEngine, image
 
 log = logging.getLogger("maestromotif")
 

@@ -22,7 +22,7 @@ from functools import cache, reduce
 from itertools import combinations
 from operator import xor
 
-from maestromotif.nethack.mapping import map_if_free, unmap
+from maestromotif.nethack.engine.memory import map_if_free, unmap
 
 SPAN = 1 << 23  # bytes between two games at least
 _BITS = range(23, 46)  # that may be flipped
