@@ -22,11 +22,12 @@ from typing import Any
 
 import numpy as np
 
+from maestromotif.collect import observations as dataset
 from maestromotif.config.load import load
 from maestromotif.config.schema import Config
 from maestromotif.pipeline.progress import Progress
 from maestromotif.pipeline.runner import open_run, run_stage
-from maestromotif.preferences import dataset, gold
+from maestromotif.preferences import gold
 from maestromotif.preferences.annotate import plan
 from maestromotif.preferences.answers import Judge
 from maestromotif.preferences.examine import examine

@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from maestromotif.collect.captions import COLUMNS, SENTENCES, STATISTICS, caption
+from maestromotif.collect.observations import Observations, canonical, distinct
+from maestromotif.collect.statistics import NUMBERS, UNKNOWN, codes
+from maestromotif.collect.statistics import before as step_before
 from maestromotif.errors import UserError
 from maestromotif.nethack.state import CHANGES
-from maestromotif.preferences.caption import COLUMNS, SENTENCES, STATISTICS, caption
-from maestromotif.preferences.dataset import Observations, canonical, distinct
-from maestromotif.preferences.statistic import NUMBERS, UNKNOWN, codes
-from maestromotif.preferences.statistic import before as step_before
 
 CODES = [len(SENTENCES[name]) for name in COLUMNS]
 changes = st.tuples(*[st.integers(0, codes - 1) for codes in CODES])

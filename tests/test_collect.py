@@ -12,6 +12,9 @@ import nle
 import numpy as np
 import pytest
 
+from maestromotif.collect import collect
+from maestromotif.collect import observations as dataset
+from maestromotif.collect.statistics import NUMBERS
 from maestromotif.config.schema import CollectSettings, Config, NethackSettings, RunSettings, TaskSettings
 from maestromotif.errors import UserError
 from maestromotif.nethack.actions import INDEX, NUM_ACTIONS
@@ -20,8 +23,6 @@ from maestromotif.nethack.pool.pool import GamePool
 from maestromotif.pipeline import runner
 from maestromotif.pipeline.stages import STAGES
 from maestromotif.pipeline.store import Work
-from maestromotif.preferences import collect, dataset
-from maestromotif.preferences.statistic import NUMBERS
 
 SHIPPED = Path(nle.__file__).parent / "tests"  # recordings that come with the nle wheel
 OUTPUTS = {"observations.npz", "episodes.json", "card.md"}

@@ -7,37 +7,37 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from nle import nethack
 
+from maestromotif.collect.explorer import paths
+from maestromotif.collect.explorer.explorer import Explorer
 from maestromotif.nethack.actions import INDEX, NUM_ACTIONS
 from maestromotif.nethack.events import EVENTS
 from maestromotif.nethack.game import End
 from maestromotif.nethack.pool.pool import GamePool
-from maestromotif.preferences import maps
-from maestromotif.preferences.explorer import Explorer
 
 # Paths.
 
 
 def drawn(*rows: str) -> tuple[np.ndarray, dict[str, int]]:
     """Passable squares of a map in characters (# rock, | door, others free) and where its letters are."""
-    passable = np.zeros((maps.HEIGHT, maps.WIDTH), np.uint8)
+    passable = np.zeros((paths.HEIGHT, paths.WIDTH), np.uint8)
     where = {}
     for y, row in enumerate(rows):
         for x, symbol in enumerate(row):
             passable[y + 1, x + 1] = {"#": 0, "|": 2}.get(symbol, 1)
             if symbol.isalpha():
-                where[symbol] = maps.square(x, y)
+                where[symbol] = paths.square(x, y)
     return passable, where
 
 
 def walk(passable: np.ndarray, start: int, goal: int, blocked: Any = frozenset()) -> list[str] | None:
     """Names of the steps from start to goal."""
-    goals = np.zeros(maps.SQUARES, bool)
+    goals = np.zeros(paths.SQUARES, bool)
     goals[goal] = True
-    found, _, came = maps.reach(passable.tobytes(), start, goals.tobytes(), blocked)
+    found, _, came = paths.reach(passable.tobytes(), start, goals.tobytes(), blocked)
     if found is None:
         return None
     names = ["N", "E", "S", "W", "NE", "SE", "SW", "NW"]
-    return [names[direction] for direction in reversed(maps.way(came, goal))]
+    return [names[direction] for direction in reversed(paths.way(came, goal))]
 
 
 def test_the_shortest_way_cuts_corners() -> None:
@@ -63,17 +63,17 @@ def test_a_blocked_step_is_gone_around() -> None:
 @given(st.integers(0, 2**32 - 1))
 def test_ways_are_as_short_as_by_brute_force(seed: int) -> None:
     rng = np.random.default_rng(seed)
-    passable = np.zeros((maps.HEIGHT, maps.WIDTH), np.uint8)
+    passable = np.zeros((paths.HEIGHT, paths.WIDTH), np.uint8)
     passable[1:7, 1:9] = rng.choice([0, 1, 1, 2], (6, 8))
-    start, goal = (maps.square(int(rng.integers(8)), int(rng.integers(6))) for _ in range(2))
+    start, goal = (paths.square(int(rng.integers(8)), int(rng.integers(6))) for _ in range(2))
     passable.reshape(-1)[[start, goal]] = 1
     # Distances relaxed until nothing changes.
     flat, far = passable.reshape(-1), 10_000
-    distance = np.full(maps.SQUARES, far)
+    distance = np.full(paths.SQUARES, far)
     distance[start] = 0
     for _ in range(60):
         for here in np.flatnonzero(distance < far):
-            for direction, offset in enumerate(maps.OFFSETS):
+            for direction, offset in enumerate(paths.OFFSETS):
                 upright = flat[here] == 2 or flat[here + offset] == 2
                 if flat[here + offset] and not (direction >= 4 and upright):
                     distance[here + offset] = min(distance[here + offset], distance[here] + 1)
@@ -84,15 +84,15 @@ def test_ways_are_as_short_as_by_brute_force(seed: int) -> None:
 def test_terrain_is_remembered_under_what_covers_it() -> None:
     glyphs = np.full((21, 79), nethack.GLYPH_CMAP_OFF, np.int16)
     glyphs[3, 4] = nethack.GLYPH_CMAP_OFF + 24  # a staircase down
-    terrain = np.zeros((maps.HEIGHT, maps.WIDTH), np.uint8)
-    assert maps.remember(terrain, glyphs)
-    assert not maps.remember(terrain, glyphs)
+    terrain = np.zeros((paths.HEIGHT, paths.WIDTH), np.uint8)
+    assert paths.remember(terrain, glyphs)
+    assert not paths.remember(terrain, glyphs)
     glyphs[3, 4] = nethack.GLYPH_MON_OFF + 5  # somebody stands on it, and somebody on a square never seen
     glyphs[3, 5] = nethack.GLYPH_MON_OFF + 5
-    assert maps.remember(terrain, glyphs)
-    assert terrain.reshape(-1)[maps.square(4, 3)] == maps.DOWN
-    assert terrain.reshape(-1)[maps.square(5, 3)] == maps.FLOOR
-    assert (terrain != maps.UNKNOWN).sum() == 2
+    assert paths.remember(terrain, glyphs)
+    assert terrain.reshape(-1)[paths.square(4, 3)] == paths.DOWN
+    assert terrain.reshape(-1)[paths.square(5, 3)] == paths.FLOOR
+    assert (terrain != paths.UNKNOWN).sum() == 2
 
 
 # The explorer.

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from nle.env import NLE
 
+from maestromotif.collect import ttyrec
 from maestromotif.errors import UserError
 from maestromotif.nethack.actions import KEPT_PAGES
 from maestromotif.nethack.observation import DEPTH, TURN
-from maestromotif.preferences import recordings
 
 SHIPPED = Path(nle.__file__).parent / "tests"  # recordings of human players among them
 WALK = [ord(key) for key in "hjklyubnHJKLYUBN>s,"]
@@ -72,10 +72,10 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[list[
 def test_what_is_read_is_what_was_shown(recorded: tuple[Path, list[list[Seen]]]) -> None:
     """Messages, depths and turns, step by step; apart from the screen on which a game ends."""
     folder, games = recorded
-    paths = recordings.find(folder)
+    paths = ttyrec.find(folder)
     assert len(paths) == 3
     for path, shown in zip(paths, games, strict=True):
-        game = recordings.read(path)
+        game = ttyrec.read(path)
         rows = zip(game.messages, game.depth.tolist(), game.turn.tolist(), game.question, strict=True)
         read = [Seen(message, depth, turn) for message, depth, turn, question in rows if not question]
         assert len(shown) > 150
@@ -92,7 +92,7 @@ def test_what_is_read_is_what_was_shown(recorded: tuple[Path, list[list[Seen]]])
 
 def test_the_end_of_a_game_is_read_from_its_log(recorded: tuple[Path, list[list[Seen]]]) -> None:
     folder, _ = recorded
-    found = recordings.endings(folder / "one")
+    found = ttyrec.endings(folder / "one")
     assert [name.split(".")[2] for name in sorted(found)] == ["0", "2"]
     for ending in found.values():
         assert not ending.left
@@ -106,15 +106,15 @@ def test_reading_leaves_nothing_behind(
     before = sorted(folder.rglob("*"))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sqlite3, "connect", None)
-    for path in recordings.find(folder):
-        recordings.read(path)
+    for path in ttyrec.find(folder):
+        ttyrec.read(path)
     assert sorted(folder.rglob("*")) == before
     assert not list(tmp_path.iterdir())
 
 
 def test_games_of_people_are_read() -> None:
     """A server's recordings have no keys and begin in the midst of a game."""
-    game = recordings.read(SHIPPED / "2020-10-03.17_27_10.ttyrec.bz2")
+    game = ttyrec.read(SHIPPED / "2020-10-03.17_27_10.ttyrec.bz2")
     assert len(game) > 1_200
     # A meal of many turns was drawn turn by turn, but it was one action.
     assert sum(message == b"This ettin corpse tastes okay." for message in game.messages) <= 1
@@ -127,7 +127,7 @@ def test_games_of_people_are_read() -> None:
 def test_broken_recordings_are_told_apart(
     recorded: tuple[Path, list[list[Seen]]], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    whole = recordings.find(recorded[0])[0].read_bytes()
+    whole = ttyrec.find(recorded[0])[0].read_bytes()
     for content, words in (
         (whole[: len(whole) // 2], "breaks off"),
         (b"", "breaks off"),
@@ -137,16 +137,16 @@ def test_broken_recordings_are_told_apart(
     ):
         path = tmp_path / "nle.1.0.ttyrec3.bz2"
         path.write_bytes(content)
-        with pytest.raises(recordings.BrokenError, match=words):
-            recordings.read(path)
+        with pytest.raises(ttyrec.BrokenError, match=words):
+            ttyrec.read(path)
     capfd.readouterr()
 
 
 def test_a_directory_without_recordings_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="does not exist"):
-        recordings.find(tmp_path / "nowhere")
+        ttyrec.find(tmp_path / "nowhere")
     (tmp_path / "notes.txt").write_text("nothing here")
     with pytest.raises(UserError, match="no recordings"):
-        recordings.find(tmp_path)
+        ttyrec.find(tmp_path)
     with pytest.raises(UserError, match="is no directory"):
-        recordings.find(tmp_path / "notes.txt")
+        ttyrec.find(tmp_path / "notes.txt")

@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
+from maestromotif.collect.observations import SOURCES
 from maestromotif.config.schema import Config
 from maestromotif.dashboard import replay as replays
 from maestromotif.errors import UserError
 from maestromotif.intervals import Interval
 from maestromotif.pipeline.store import Artefact
-from maestromotif.preferences.dataset import SOURCES
 
 CHANGES = ("depth", "explored", "downstairs", "upstairs")  # columns of its changes
 

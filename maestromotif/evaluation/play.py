@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from maestromotif.collect.collect import random_actions
 from maestromotif.composing.sandbox import ProgramHost
 from maestromotif.learning.acting import Carry, fresh_carry, make_acting
 from maestromotif.learning.inputs import Block, fill
@@ -16,7 +17,6 @@ from maestromotif.learning.options import Options
 from maestromotif.nethack.game import End
 from maestromotif.nethack.pool.pool import IDLE, GamePool
 from maestromotif.nethack.seeds import episode_seeds
-from maestromotif.preferences.collect import random_actions
 from maestromotif.tasks.progress import Success
 
 # (first bool [N], skill int32 [N], step number) -> actions int32 [N], from the pool it was made for

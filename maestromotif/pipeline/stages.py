@@ -42,9 +42,9 @@ def collect_contents(config: Config) -> Contents:
     contents = game_contents(config)
     contents |= arena_contents("collect.arenas", config.collect.arenas)
     if config.collect.recordings is not None:
-        from maestromotif.preferences import recordings
+        from maestromotif.collect import ttyrec
 
-        contents["recordings"] = recordings.identity(Path(config.collect.recordings))
+        contents["recordings"] = ttyrec.identity(Path(config.collect.recordings))
     return contents
 
 
@@ -137,7 +137,7 @@ MAKE_REWARDS = ("collect", "annotate", "quality", "curate", "distil", "soup", "g
 STAGES = (
     Stage(
         "collect",
-        "maestromotif.preferences.collect:run",
+        "maestromotif.collect.collect:run",
         inputs=(),
         settings=("run", "nethack.games", "nethack.character", "nethack.options", "collect"),
         contents=collect_contents,

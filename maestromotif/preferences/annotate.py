@@ -14,14 +14,14 @@ from typing import Any
 
 import numpy as np
 
+from maestromotif.collect import observations as dataset
+from maestromotif.collect.captions import COLUMNS, SENTENCES
+from maestromotif.collect.observations import Items
 from maestromotif.config.schema import AnnotateSettings, Config
 from maestromotif.errors import UserError
 from maestromotif.pipeline.progress import Progress, duration
 from maestromotif.pipeline.store import Artefact, Work
-from maestromotif.preferences import dataset
 from maestromotif.preferences.answers import Judge, claimed
-from maestromotif.preferences.caption import COLUMNS, SENTENCES
-from maestromotif.preferences.dataset import Items
 from maestromotif.preferences.labels import Comparison, Labelled
 from maestromotif.preferences.questions import CHOICES, KINDS, Question, prompt_hash
 from maestromotif.skill import Skill, load_all

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from maestromotif.preferences.caption import COLUMNS
+from maestromotif.collect.captions import COLUMNS
 from maestromotif.preferences.gold import CODES, MOST_BYTES, Side
 from maestromotif.preferences.oracle import score
 from maestromotif.preferences.quality import Figure, share

@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from maestromotif.collect import observations as dataset
 from maestromotif.config.schema import AnnotateSettings, Config
 from maestromotif.pipeline.progress import Progress
 from maestromotif.pipeline.store import Artefact, Work
-from maestromotif.preferences import counterfactual, dataset, gold, oracle, quality
+from maestromotif.preferences import counterfactual, gold, oracle, quality
 from maestromotif.preferences.annotate import Task, plan
 from maestromotif.preferences.answers import Judge
 from maestromotif.preferences.labels import Comparison, Labelled

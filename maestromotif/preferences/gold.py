@@ -22,9 +22,9 @@ from typing import Any
 
 import numpy as np
 
+from maestromotif.collect.captions import COLUMNS, caption
+from maestromotif.collect.observations import DEPTH, canonical
 from maestromotif.errors import UserError
-from maestromotif.preferences.caption import COLUMNS, caption
-from maestromotif.preferences.dataset import DEPTH, canonical
 from maestromotif.skill import suggest
 
 FOLDER = "gold"

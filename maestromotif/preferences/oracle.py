@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from maestromotif.collect.captions import COLUMNS
 from maestromotif.nethack.events import EVENTS, read
-from maestromotif.preferences.caption import COLUMNS
 from maestromotif.preferences.gold import CODES
 
 NAME = "oracle (scripted)"

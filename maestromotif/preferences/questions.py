@@ -20,8 +20,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from maestromotif.collect.captions import SENTENCES, STATISTICS
 from maestromotif.language.model import Chat
-from maestromotif.preferences.caption import SENTENCES, STATISTICS
 
 Kind = Literal["pointwise", "graded", "pairwise", "reasoned"]  # of question
 Method = Literal["pointwise", "graded", "reworded", "pairwise", "reasoned"]

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from maestromotif.preferences.dataset import Items
+from maestromotif.collect.observations import Items
 from maestromotif.rewards.model import QUANTILES, Network, Params, RewardModels
 
 SHOWN = 15  # best and worst items

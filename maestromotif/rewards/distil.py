@@ -14,11 +14,11 @@ from typing import Any
 import flax.serialization
 import numpy as np
 
+from maestromotif.collect import observations
+from maestromotif.collect.observations import Items
 from maestromotif.config.schema import Config
 from maestromotif.errors import UserError
 from maestromotif.pipeline.store import Artefact, Work
-from maestromotif.preferences import dataset
-from maestromotif.preferences.dataset import Items
 from maestromotif.rewards import quality
 from maestromotif.rewards.card import normalised, over_items, raw_rewards
 from maestromotif.rewards.fit import Member, best, train
@@ -39,7 +39,7 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, An
     judged = read_judged(annotated.path, inputs["curate"].path, config.skills, settings, random)
     members = train(judged, config.skills, settings, config.run.seed, work.scratch / CHECKPOINT)
 
-    items = dataset.distinct(dataset.load(inputs["collect"].path / "observations.npz"), spoken)
+    items = observations.distinct(observations.load(inputs["collect"].path / "observations.npz"), spoken)
     judge = {
         name: annotated.manifest["facts"][name]
         for name in ("model", "model_sha256", "licence", "prompt_sha256")

@@ -21,12 +21,12 @@ from typing import Any
 import numpy as np
 from scipy.stats import rankdata
 
+from maestromotif.collect import observations as dataset
+from maestromotif.collect.captions import COLUMNS
 from maestromotif.config.schema import Config, GateSettings
 from maestromotif.errors import UserError
 from maestromotif.nethack.state import CHANGES
 from maestromotif.pipeline.store import Artefact, Work
-from maestromotif.preferences import dataset
-from maestromotif.preferences.caption import COLUMNS
 from maestromotif.rewards.model import RewardModels, load_rewards
 from maestromotif.skill import Skill, load_all
 

@@ -22,10 +22,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Float32, Int, Int8
 
+from maestromotif.collect.captions import COLUMNS, SENTENCES
+from maestromotif.collect.observations import DEPTH, canonical
 from maestromotif.config.schema import RewardSettings
 from maestromotif.errors import UserError
-from maestromotif.preferences.caption import COLUMNS, SENTENCES
-from maestromotif.preferences.dataset import DEPTH, canonical
 
 Network = Literal["words", "published"]
 Params = dict[str, Any]

@@ -28,10 +28,11 @@ import flax.serialization
 import jax
 import numpy as np
 
+from maestromotif.collect import observations
 from maestromotif.config.schema import Config
 from maestromotif.errors import UserError
 from maestromotif.pipeline.store import Artefact, Work
-from maestromotif.preferences import dataset, oracle
+from maestromotif.preferences import oracle
 from maestromotif.rewards.batches import Captions
 from maestromotif.rewards.card import over_items, raw_rewards
 from maestromotif.rewards.experts import ALL, Pot, experts, members
@@ -74,14 +75,14 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, An
     judged = read_judged(inputs["annotate"].path, inputs["curate"].path, config.skills, settings, random)
     captions = Captions(settings.network, judged.messages, judged.changes)
     kinds = [
-        oracle.kind(dataset.text(message), row)
+        oracle.kind(observations.text(message), row)
         for message, row in zip(judged.messages, judged.changes.tolist(), strict=True)
     ]
     if config.soup.of == "experts":
         pots = experts(config, judged, captions, kinds, work)
     else:
         pots = members(config, judged, captions, kinds, inputs["distil"])
-    items = dataset.distinct(dataset.load(inputs["collect"].path / "observations.npz"), spoken)
+    items = observations.distinct(observations.load(inputs["collect"].path / "observations.npz"), spoken)
     cooked = [(pot, cook(pot, judged, captions, kinds, config.soup.correlation)) for pot in pots]
     found: dict[str, Any] = {}
     for k, skill in enumerate(skills):

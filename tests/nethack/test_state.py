@@ -8,6 +8,7 @@ import pytest
 from nle import nethack
 from playing import Play
 
+from maestromotif.collect.explorer.explorer import Explorer
 from maestromotif.nethack import state
 from maestromotif.nethack.actions import INDEX, NAMES, NUM_ACTIONS
 from maestromotif.nethack.events import EVENTS
@@ -16,7 +17,6 @@ from maestromotif.nethack.observation import COLUMNS, DEPTH, DUNGEON, LEVEL, ROW
 from maestromotif.nethack.pool.pool import GamePool
 from maestromotif.nethack.squares import Maps
 from maestromotif.nethack.state import CHANGES, FIELDS, SKILL_FIELDS, TRACKED, Tracker
-from maestromotif.preferences.explorer import Explorer
 
 DEPTH_CHANGE, EXPLORED, DOWN, UP = range(4)
 SCROLL, FOOD = nethack.SCROLL_CLASS, nethack.FOOD_CLASS

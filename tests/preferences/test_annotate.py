@@ -14,13 +14,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from maestromotif.collect.observations import Items
 from maestromotif.config.schema import AnnotateSettings, Config, LanguageSettings, TaskSettings
 from maestromotif.errors import UserError
 from maestromotif.pipeline.store import Artefact, Work
 from maestromotif.preferences import annotate
 from maestromotif.preferences.annotate import draw, draw_pairs
 from maestromotif.preferences.answers import Judge, claimed
-from maestromotif.preferences.dataset import Items
 from maestromotif.preferences.examine import examine
 from maestromotif.preferences.judge import judge_file
 from maestromotif.preferences.quality import markdown

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from maestromotif.collect.captions import SENTENCES
 from maestromotif.errors import UserError
 from maestromotif.preferences import gold
-from maestromotif.preferences.caption import SENTENCES
 from maestromotif.preferences.gold import CODES, KINDS, PARTS, Side
 from maestromotif.skill import load_all as load_skills
 

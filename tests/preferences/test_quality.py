@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from maestromotif.collect.captions import SENTENCES
 from maestromotif.intervals import wilson
 from maestromotif.preferences import counterfactual, gold, oracle, quality
-from maestromotif.preferences.caption import SENTENCES
 from maestromotif.preferences.quality import Answers
 
 SKILLS = Path(__file__).parents[2] / "skills"

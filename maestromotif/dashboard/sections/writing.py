@@ -3,8 +3,8 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from maestromotif.collect.observations import SOURCES
 from maestromotif.dashboard import svg
-from maestromotif.preferences.dataset import SOURCES
 
 AGENTS = ("trained", "untrained", "random")  # agents with a colour of their own
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from nle import nethack
 
-from maestromotif.preferences import maps
-from maestromotif.preferences.maps import HEIGHT, SQUARES, WIDTH
+from maestromotif.collect.explorer import paths
+from maestromotif.collect.explorer.paths import HEIGHT, SQUARES, WIDTH
 
 RETRY = 2  # moves that may fail before a way counts as blocked
 
@@ -83,12 +83,12 @@ SHOPKEEPER, BOULDER = _monster("shopkeeper"), _object("boulder")
 def _passable(*kinds: int) -> np.ndarray:
     """uint8 [10] for `maps.reach`: what may be walked on, by kind of terrain."""
     table = np.zeros(10, np.uint8)
-    table[[maps.FLOOR, maps.DOWN, maps.UP, maps.ALTAR, *kinds]] = 1
-    table[[maps.DOOR, maps.CLOSED_DOOR]] = 2
+    table[[paths.FLOOR, paths.DOWN, paths.UP, paths.ALTAR, *kinds]] = 1
+    table[[paths.DOOR, paths.CLOSED_DOOR]] = 2
     return table
 
 
-SAFE, RISKY = _passable(), _passable(maps.TRAP)
+SAFE, RISKY = _passable(), _passable(paths.TRAP)
 _NOWHERE = bytes(SQUARES)
 
 
@@ -101,8 +101,8 @@ def framed(inner: np.ndarray) -> np.ndarray:
 
 def _blank() -> np.ndarray:
     """uint8 [23, 81]: nothing known but the frame."""
-    terrain = np.full((HEIGHT, WIDTH), maps.ROCK, np.uint8)
-    terrain[1:-1, 1:-1] = maps.UNKNOWN
+    terrain = np.full((HEIGHT, WIDTH), paths.ROCK, np.uint8)
+    terrain[1:-1, 1:-1] = paths.UNKNOWN
     return terrain
 
 
@@ -133,7 +133,7 @@ class Level:
     def look(self, glyphs: np.ndarray, here: int, stairs: int | None) -> bool:
         """Enter what is displayed and where the hero stands (on `stairs`: UP or DOWN); True if it is new."""
         self.steps += 1
-        changed = maps.remember(self.terrain, glyphs)
+        changed = paths.remember(self.terrain, glyphs)
         if stairs is not None:
             self.terrain.reshape(-1)[here] = stairs
         row, column = divmod(here, WIDTH)
@@ -172,13 +172,13 @@ class Level:
 
     def way(self, goals: np.ndarray, passable: np.ndarray, here: int) -> list[int] | None:
         """The shortest way to one of the goals, the last direction first; None if there is none."""
-        goal, _, came = maps.reach(passable.tobytes(), here, goals.tobytes(), self.blocked)
-        return None if goal is None else maps.way(came, goal)
+        goal, _, came = paths.reach(passable.tobytes(), here, goals.tobytes(), self.blocked)
+        return None if goal is None else paths.way(came, goal)
 
     def frontier(self, passable: np.ndarray) -> np.ndarray:
         """Mask of the squares from which something new may be seen."""
-        hidden = (self.terrain == maps.UNKNOWN) & ~self.near
-        new: np.ndarray = (passable != 0) & ~self.visited & maps.around(hidden)
+        hidden = (self.terrain == paths.UNKNOWN) & ~self.near
+        new: np.ndarray = (passable != 0) & ~self.visited & paths.around(hidden)
         return new
 
     def place_to_search(self, passable: np.ndarray, here: int) -> list[int]:
@@ -187,18 +187,18 @@ class Level:
         Likely are dead ends and walls with much that is unknown behind them; near ones are preferred, and
         those that have been searched already come last.
         """
-        _, met, came = maps.reach(passable.tobytes(), here, _NOWHERE, self.blocked)
+        _, met, came = paths.reach(passable.tobytes(), here, _NOWHERE, self.blocked)
         squares = np.array(met)
         row, column = np.divmod(squares, WIDTH)
         distance = np.maximum(abs(row - row[0]), abs(column - column[0]))
         dead_end = _sum_around(passable != 0, 1)[row, column] <= 2  # itself and the way it was reached by
-        unknown = _sum_around(self.terrain == maps.UNKNOWN, 5)[row, column] / 121
-        walls = maps.around((self.terrain == maps.ROCK) | (self.terrain == maps.UNKNOWN))[row, column]
+        unknown = _sum_around(self.terrain == paths.UNKNOWN, 5)[row, column] / 121
+        walls = paths.around((self.terrain == paths.ROCK) | (self.terrain == paths.UNKNOWN))[row, column]
         score = 8 * unknown + 6 * dead_end - 0.15 * distance - 4 * self.searched[row, column]
         best = int(np.where(walls, score, -np.inf).argmax())
         if best == 0:
             self.searched[row[0] - 1 : row[0] + 2, column[0] - 1 : column[0] + 2] += 1
-        return maps.way(came, met[best])
+        return paths.way(came, met[best])
 
 
 def _sum_around(mask: np.ndarray, radius: int) -> np.ndarray:

@@ -31,7 +31,7 @@ SENTENCES: dict[str, tuple[str, ...]] = {
 }
 COLUMNS = tuple(SENTENCES)  # the order of the codes in an observation
 
-# What is said of each code of each statistic (maestromotif.preferences.statistic); of code 0 nothing.
+# What is said of each code of each statistic (maestromotif.collect.statistics); of code 0 nothing.
 STATISTICS: dict[str, tuple[str, ...]] = {
     "gold": ("", "the agent's gold became more", "the agent's gold became less"),
     "hp": ("", "the agent regained hit points", "the agent lost hit points"),

@@ -15,6 +15,19 @@ import random
 import numpy as np
 from nle import nethack
 
+from maestromotif.collect.explorer import errands, paths
+from maestromotif.collect.explorer.memory import (
+    AVOID,
+    LOOT,
+    MONSTER,
+    RISKY,
+    SAFE,
+    SWALLOWED,
+    TRADER,
+    Level,
+    framed,
+)
+from maestromotif.collect.explorer.paths import OFFSETS, WIDTH
 from maestromotif.nethack.actions import INDEX
 from maestromotif.nethack.observation import (
     COLUMNS,
@@ -31,19 +44,6 @@ from maestromotif.nethack.observation import (
     Y,
 )
 from maestromotif.nethack.pool.pool import GamePool
-from maestromotif.preferences import business, maps
-from maestromotif.preferences.level import (
-    AVOID,
-    LOOT,
-    MONSTER,
-    RISKY,
-    SAFE,
-    SWALLOWED,
-    TRADER,
-    Level,
-    framed,
-)
-from maestromotif.preferences.maps import OFFSETS, WIDTH
 
 # How often, out of all arrivals on a level or of all steps.
 RETURN_UP = 0.3  # arrivals by stairs from above after which it goes up again at once
@@ -99,7 +99,7 @@ class _Player:
         glyphs, bl = obs["glyphs"][game], obs["blstats"][game].tolist()
         if SWALLOWED[glyphs[bl[Y], max(bl[X] - 1, 0)]]:
             return self._rng.choice(_STEPS)  # any blow meets the stomach
-        here = maps.square(bl[X], bl[Y])
+        here = paths.square(bl[X], bl[Y])
         changed = self._look(glyphs, bl, here, pool, game)
         self._learn(message, here, changed)
         self._still = 0 if bl[TURN] != self._turn else self._still + 1
@@ -147,12 +147,12 @@ class _Player:
         if arrived:
             self._arrived(where, bl[DEPTH], bool(pool.state["on_upstairs"][game]))
         if pool.state["shopkeeper_in_view"][game]:
-            business.remember_keeper(self._level, glyphs)
+            errands.remember_keeper(self._level, glyphs)
         stairs = None
         if pool.state["on_upstairs"][game]:
-            stairs = maps.UP
+            stairs = paths.UP
         elif pool.state["on_downstairs"][game]:
-            stairs = maps.DOWN
+            stairs = paths.DOWN
         return self._level.look(glyphs, here, stairs)
 
     def _arrived(self, where: tuple[int, int], depth: int, by_stairs: bool) -> None:
@@ -174,12 +174,12 @@ class _Player:
         if self._exploring and changed:
             self._plan = []
         terrain = level.terrain.reshape(-1)
-        if self._kick is not None and terrain[here + OFFSETS[self._kick]] != maps.CLOSED_DOOR:
+        if self._kick is not None and terrain[here + OFFSETS[self._kick]] != paths.CLOSED_DOOR:
             self._kick = None
         if b"have anything to eat" in message:
             self._starved = True
         if b"can't go down here" in message:
-            terrain[here] = maps.FLOOR
+            terrain[here] = paths.FLOOR
         if self._moved is None:
             return
         square, direction = self._moved
@@ -199,7 +199,7 @@ class _Player:
         if weak and not self._prayed and bl[TURN] > 300:
             self._prayed = True
             return INDEX["pray"]
-        if weak and bl[DEPTH] > 1 and self._level.terrain.reshape(-1)[here] == maps.UP:
+        if weak and bl[DEPTH] > 1 and self._level.terrain.reshape(-1)[here] == paths.UP:
             return INDEX["up"]
         if bl[HUNGER] >= _HUNGRY and not self._starved and (kinds == nethack.FOOD_CLASS).any():
             return INDEX["eat"]
@@ -220,7 +220,7 @@ class _Player:
         x, y = bl[X], bl[Y]
         if MONSTER[glyphs[max(y - 1, 0) : y + 2, max(x - 1, 0) : x + 2]].sum() <= 1:
             return None
-        for direction, (dx, dy) in enumerate(maps.COMPASS):
+        for direction, (dx, dy) in enumerate(paths.COMPASS):
             if 0 <= x + dx < COLUMNS and 0 <= y + dy < ROWS:
                 glyph = int(glyphs[y + dy, x + dx])
                 spared = AVOID[glyph] or TRADER[glyph] or glyph in self._level.peaceful
@@ -265,7 +265,7 @@ class _Player:
         level = self._level
         if level.return_up:
             level.return_up = False
-            if level.terrain.reshape(-1)[here] == maps.UP:
+            if level.terrain.reshape(-1)[here] == paths.UP:
                 return INDEX["up"]
         if self._searches:
             self._searches -= 1
@@ -281,7 +281,7 @@ class _Player:
         self._target = int(glyphs[row - 1, column - 1])
         if TRADER[self._target]:  # let them make way
             level.patience += 1
-            if level.patience % business.PATIENCE == 0:
+            if level.patience % errands.PATIENCE == 0:
                 self._plan = []
             return _SEARCH
         self._plan.pop()
@@ -292,15 +292,15 @@ class _Player:
     def _make_plan(self, glyphs: np.ndarray, here: int, wares: int) -> int | None:
         """Fill the plan, or return an action to take where it stands."""
         level, terrain = self._level, self._level.terrain
-        errand = business.errand(level, glyphs, here, wares)
+        errand = errands.errand(level, glyphs, here, wares)
         if errand is not None:
             self._plan, self._exploring = errand.way, False
             return errand.action
         safe = level.walkable(glyphs, SAFE, boulders=False)
-        loot = framed(LOOT[glyphs]) & ~level.visited & ~business.shop(level)
+        loot = framed(LOOT[glyphs]) & ~level.visited & ~errands.shop(level)
         if loot.any() and self._head_for(loot, safe, here):
             return None
-        down = (terrain == maps.DOWN) | (terrain == maps.HOLE)
+        down = (terrain == paths.DOWN) | (terrain == paths.HOLE)
         looking = level.look_around and level.steps < LOOK_AROUND_STEPS and not level.exhausted
         if looking and self._explore(safe, here):
             return None

@@ -9,10 +9,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from maestromotif.collect.explorer import paths
+from maestromotif.collect.explorer.memory import FOOD, SAFE, SHOPKEEPER, TRADER, Level, framed
+from maestromotif.collect.explorer.paths import HEIGHT, OFFSETS, SQUARES, WIDTH
 from maestromotif.nethack.actions import INDEX
-from maestromotif.preferences import maps
-from maestromotif.preferences.level import FOOD, SAFE, SHOPKEEPER, TRADER, Level, framed
-from maestromotif.preferences.maps import HEIGHT, OFFSETS, SQUARES, WIDTH
 
 OFFERINGS = 12  # things dropped on the altars of one level
 SALES = 16  # things dropped in the shops of one level
@@ -21,7 +21,7 @@ _SIZE = 12  # squares from its keeper beyond which nothing belongs to a shop
 
 _DROP, _EAT = INDEX["drop"], INDEX["eat"]
 _FLOOR_ALONE = np.zeros(10, np.uint8)
-_FLOOR_ALONE[maps.FLOOR] = 1
+_FLOOR_ALONE[paths.FLOOR] = 1
 _NOWHERE = bytes(SQUARES)
 
 
@@ -35,7 +35,7 @@ class Errand(NamedTuple):
 def remember_keeper(level: Level, glyphs: np.ndarray) -> None:
     """Note where a shopkeeper stands who is displayed."""
     y, x = divmod(int((glyphs == SHOPKEEPER).argmax()), glyphs.shape[1])
-    level.keeper = maps.square(x, y)
+    level.keeper = paths.square(x, y)
 
 
 def shop(level: Level) -> np.ndarray:
@@ -46,7 +46,7 @@ def shop(level: Level) -> np.ndarray:
         box = slice(max(row - _SIZE, 0), row + _SIZE + 1), slice(max(column - _SIZE, 0), column + _SIZE + 1)
         floor = np.zeros((HEIGHT, WIDTH), np.uint8)
         floor[box] = _FLOOR_ALONE[level.terrain[box]]
-        _, met, _ = maps.reach(floor.tobytes(), level.keeper, _NOWHERE, frozenset())
+        _, met, _ = paths.reach(floor.tobytes(), level.keeper, _NOWHERE, frozenset())
         inside.reshape(-1)[met] = True
     return inside
 
@@ -54,7 +54,7 @@ def shop(level: Level) -> np.ndarray:
 def errand(level: Level, glyphs: np.ndarray, here: int, wares: int) -> Errand | None:
     """What is to be done on this level with `wares` stacks that can be dropped; None: nothing."""
     passable = level.walkable(glyphs, SAFE, boulders=False)
-    altars = level.terrain == maps.ALTAR
+    altars = level.terrain == paths.ALTAR
     if wares and level.offerings < OFFERINGS and altars.any():
         way = level.way(altars, passable, here)
         if way is not None:
@@ -98,7 +98,7 @@ def _into_shop(level: Level, goals: np.ndarray, passable: np.ndarray, here: int)
 
 def _counters(level: Level, glyphs: np.ndarray) -> np.ndarray:
     """Mask of the squares where something can be sold: not at the door, where the keeper stands."""
-    doors = (level.terrain == maps.DOOR) | (level.terrain == maps.CLOSED_DOOR)
+    doors = (level.terrain == paths.DOOR) | (level.terrain == paths.CLOSED_DOOR)
     at_door = np.zeros((HEIGHT, WIDTH), bool)
     at_door[1:] |= doors[:-1]
     at_door[:-1] |= doors[1:]

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
+from maestromotif.collect import statistics as statistic
+from maestromotif.collect.captions import COLUMNS, caption
 from maestromotif.errors import UserError
 from maestromotif.nethack import events
 from maestromotif.nethack.events import EVENTS
-from maestromotif.preferences import statistic
-from maestromotif.preferences.caption import COLUMNS, caption
 
 DEPTH = COLUMNS.index("depth")
 SOURCES = ("explorer", "random", "arena", "recordings")

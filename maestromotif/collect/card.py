@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from maestromotif.collect import ttyrec
+from maestromotif.collect.observations import RECORDINGS, SOURCES
 from maestromotif.config.schema import CollectSettings
 from maestromotif.nethack.events import EVENTS
-from maestromotif.preferences import recordings
-from maestromotif.preferences.dataset import RECORDINGS, SOURCES
 
 CAUSES = 10  # causes of death that are named
 MESSAGES = 20  # messages that are named
@@ -113,7 +113,7 @@ def text(figures: Mapping[str, Any], settings: CollectSettings) -> str:
     words = {"arenas": ", ".join(settings.arenas)} | figures.get("recordings", {})
     lines += ["", *(f"- **{name}**: {_TOLD[name].format(**words)}." for name in sources)]
     if "recordings" in sources:
-        lines += ["", f"What recordings lack: {'; '.join(recordings.LACKS)}."]
+        lines += ["", f"What recordings lack: {'; '.join(ttyrec.LACKS)}."]
     lines += ["", "## Events", ""]
     lines += _table(
         ["event", *sources, "all", "what counts"],
@@ -128,7 +128,7 @@ def text(figures: Mapping[str, Any], settings: CollectSettings) -> str:
         ["depth", *sources, "all"],
         [
             [
-                "not shown" if int(depth) == recordings.UNKNOWN else depth,
+                "not shown" if int(depth) == ttyrec.UNKNOWN else depth,
                 *_with_sum([figures["depths"][name].get(depth, 0) for name in sources]),
             ]
             for depth in depths

@@ -19,6 +19,9 @@ from typing import Any
 
 import numpy as np
 
+from maestromotif.collect import card, statistics, ttyrec
+from maestromotif.collect.explorer.explorer import Explorer
+from maestromotif.collect.observations import ARENA, EXPLORER, RANDOM, RECORDINGS, SOURCES
 from maestromotif.config.schema import Config
 from maestromotif.errors import UserError
 from maestromotif.nethack import arena, events
@@ -30,9 +33,6 @@ from maestromotif.nethack.pool.pool import GamePool, open_pool
 from maestromotif.nethack.state import CHANGES, depth_codes
 from maestromotif.pipeline.progress import Progress
 from maestromotif.pipeline.store import Artefact, Work
-from maestromotif.preferences import card, recordings, statistic
-from maestromotif.preferences.dataset import ARENA, EXPLORER, RANDOM, RECORDINGS, SOURCES
-from maestromotif.preferences.explorer import Explorer
 
 log = logging.getLogger("maestromotif")
 
@@ -105,7 +105,7 @@ class _Notes:
             "changes": changes.reshape(-1, len(CHANGES)).astype(np.int8),
             "events": np.minimum(counts, _MOST).reshape(-1, len(EVENTS)).astype(np.int8),
             "depth": np.minimum(depth, _MOST).reshape(-1).astype(np.int8),
-            "status": status.reshape(-1, len(statistic.NUMBERS)).astype(np.int32),
+            "status": status.reshape(-1, len(statistics.NUMBERS)).astype(np.int32),
             "episode": episode.reshape(-1).astype(np.int32),
             "episodes": np.array(self.episodes, np.int64).reshape(-1, 3),
             "causes": np.array(self.causes, _CAUSE),
@@ -167,7 +167,7 @@ def _check(stretches: list[_Stretch], config: Config) -> None:
             with tempfile.TemporaryDirectory(prefix="maestromotif-") as folder:
                 arena.build(stretch.arena, Path(folder))
     if config.collect.recordings is not None:
-        recordings.find(Path(config.collect.recordings))
+        ttyrec.find(Path(config.collect.recordings))
 
 
 def _segments(stretches: list[_Stretch], config: Config) -> Iterator[_Segment]:
@@ -220,9 +220,9 @@ def _play_once(
     changes = np.zeros((length, games, len(CHANGES)), np.int8)
     counts = np.zeros((length, games, len(EVENTS)), np.int16)
     depth = np.zeros((length, games), np.int32)
-    status = np.zeros((length, games, len(statistic.NUMBERS)), np.int32)
+    status = np.zeros((length, games, len(statistics.NUMBERS)), np.int32)
     episode = np.zeros((length, games), np.int32)
-    numbers, running = list(statistic.NUMBERS.values()), np.arange(games)
+    numbers, running = list(statistics.NUMBERS.values()), np.arange(games)
     for t in range(length):
         pool.step(drawn[t] if segment.stretch.source == RANDOM else explorer.act(pool))
         ended = pool.ended != End.NOT
@@ -255,7 +255,7 @@ def _read(segment: _Segment, config: Config, progress: Progress) -> dict[str, np
     A recording that cannot be read is left out, with a warning, and counted.
     """
     assert config.collect.recordings is not None
-    paths = recordings.find(Path(config.collect.recordings))
+    paths = ttyrec.find(Path(config.collect.recordings))
     order = np.random.default_rng([config.run.seed, segment.number]).permutation(len(paths))
     notes, broken, read = _Notes(), 0, 0
     parts: list[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]] = []
@@ -265,8 +265,8 @@ def _read(segment: _Segment, config: Config, progress: Progress) -> dict[str, np
         if not left:
             break
         try:
-            game = recordings.read(path)
-        except recordings.BrokenError as error:
+            game = ttyrec.read(path)
+        except ttyrec.BrokenError as error:
             broken += 1
             log.warning("%s: left out: %s", path, error)
             continue
@@ -289,7 +289,7 @@ def _read(segment: _Segment, config: Config, progress: Progress) -> dict[str, np
         )
         progress.advance(left)
     message_id, changes, counts, depth = (np.concatenate(column) for column in zip(*parts, strict=True))
-    status = np.full((len(depth), len(statistic.NUMBERS)), statistic.UNKNOWN)
+    status = np.full((len(depth), len(statistics.NUMBERS)), statistics.UNKNOWN)
     episode = np.repeat(np.arange(len(lengths)), lengths)
     return notes.arrays(message_id, changes, counts, depth, status, episode) | {
         "recordings": np.array([read, broken, len(paths)], np.int64)
@@ -297,7 +297,7 @@ def _read(segment: _Segment, config: Config, progress: Progress) -> dict[str, np
 
 
 def _recorded(
-    game: recordings.TerminalRecording, most: int, path: Path, notes: _Notes
+    game: ttyrec.TerminalRecording, most: int, path: Path, notes: _Notes
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Message numbers, changes, events and depth of at most `most` steps of a recorded game."""
     whole = len(game) <= most
@@ -306,12 +306,12 @@ def _recorded(
     counts = np.array([events.read(text).counts for text in game.texts[:steps]], np.int16)
     depth = game.depth[:steps].astype(np.int32)
     before = np.concatenate([depth[:1], depth[:-1]])
-    known = (before != recordings.UNKNOWN) & (depth != recordings.UNKNOWN)
+    known = (before != ttyrec.UNKNOWN) & (depth != ttyrec.UNKNOWN)
     changes = np.zeros((steps, len(CHANGES)), np.int8)
     changes[:, list(CHANGES).index("depth")] = np.where(known, depth_codes(before, depth), 0)
     counts[:, events.COLUMN["descended"]] = known & (depth > before)
     counts[:, events.COLUMN["ascended"]] = known & (depth < before)
-    ending = recordings.endings(path.parent).get(path.name) if whole else None
+    ending = ttyrec.endings(path.parent).get(path.name) if whole else None
     end = End.TRUNCATED if ending is None else End.LEFT if ending.left else End.DEATH
     cause = ending.cause.encode() if ending is not None and end == End.DEATH else b""
     notes.episode(steps, int(depth.max(initial=0)), int(end), cause)

@@ -1,0 +1,1 @@
+"""A scripted explorer, so that observations need no trained agent."""
