@@ -22,17 +22,17 @@ from typing import Any
 
 import numpy as np
 
+from maestromotif.annotate.annotate import plan
+from maestromotif.annotate.answers import Judge
+from maestromotif.annotate.questions import about_pairs
 from maestromotif.collect import observations as dataset
 from maestromotif.config.load import load
 from maestromotif.config.schema import Config
 from maestromotif.pipeline.progress import Progress
 from maestromotif.pipeline.runner import open_run, run_stage
 from maestromotif.preferences import gold
-from maestromotif.preferences.annotate import plan
-from maestromotif.preferences.answers import Judge
 from maestromotif.preferences.examine import examine
 from maestromotif.preferences.quality import agreement, curate, words
-from maestromotif.preferences.questions import about_pairs
 from maestromotif.rewards.fit import best, train
 from maestromotif.rewards.judged import Judged, hold_out
 from maestromotif.rewards.model import RewardModels

@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_rewards import SKILLS
 
+from maestromotif.annotate.answers import Judge
+from maestromotif.annotate.questions import about_pairs
 from maestromotif.config.schema import AnnotateSettings, Config, CurateSettings
 from maestromotif.pipeline.store import Artefact, Work
 from maestromotif.preferences import oracle
-from maestromotif.preferences.answers import Judge
-from maestromotif.preferences.questions import about_pairs
 from maestromotif.rewards import curate, distil
 from maestromotif.rewards.batches import Captions
 from maestromotif.rewards.curate import (

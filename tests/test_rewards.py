@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from maestromotif.annotate.annotate import draw_pairs
 from maestromotif.collect.captions import caption
 from maestromotif.config.schema import AnnotateSettings, Config, DistilSettings, RewardSettings, TaskSettings
 from maestromotif.errors import UserError
 from maestromotif.learning.arrays import compilations
 from maestromotif.pipeline.store import Artefact, Work
-from maestromotif.preferences.annotate import draw_pairs
 from maestromotif.rewards import distil, fit, quality
 from maestromotif.rewards.fit import bradley_terry
 from maestromotif.rewards.judged import Judged, hold_out, read_judged

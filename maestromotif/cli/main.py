@@ -103,9 +103,9 @@ def _annotate_instead(
 ) -> bool:
     if shard is None and not dry_run:
         return False
+    from maestromotif.annotate import annotate
     from maestromotif.config.load import load
     from maestromotif.pipeline.runner import input_of, open_run
-    from maestromotif.preferences import annotate
 
     config = load(config_file, overrides)
     _log_to_stderr()
@@ -234,8 +234,8 @@ def slurm(verb: str, config: str, overrides: tuple[str, ...], here: bool) -> Non
 )
 def judge(config: str, overrides: tuple[str, ...], pairs: Path) -> None:
     """Judge pairs of captions from a file, as the stage annotate judges its own."""
+    from maestromotif.annotate.judge import judge_file
     from maestromotif.config.load import load
-    from maestromotif.preferences.judge import judge_file
 
     loaded = load(config, overrides)
     _log_to_stderr()

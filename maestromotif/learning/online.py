@@ -17,15 +17,15 @@ from typing import Any, NamedTuple
 import flax.serialization
 import numpy as np
 
+from maestromotif.annotate.annotate import draw, draw_pairs
+from maestromotif.annotate.answers import Judge
+from maestromotif.annotate.labels import Comparison
 from maestromotif.collect import observations as dataset
 from maestromotif.collect.observations import Items
 from maestromotif.config.schema import Config
 from maestromotif.errors import UserError
 from maestromotif.learning.reward import Met, Scorer
 from maestromotif.pipeline.store import Work
-from maestromotif.preferences.annotate import draw, draw_pairs
-from maestromotif.preferences.answers import Judge
-from maestromotif.preferences.labels import Comparison
 from maestromotif.rewards.card import over_items, raw_rewards
 from maestromotif.rewards.fit import best, train
 from maestromotif.rewards.judged import Judged, hold_out, targets

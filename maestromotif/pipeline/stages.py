@@ -60,8 +60,8 @@ def skill_contents(config: Config) -> Contents:
 
 def model_contents(config: Config) -> Contents:
     """The skill texts, the language model that judges by them, and the words it is asked in."""
+    from maestromotif.annotate import questions
     from maestromotif.language import backends
-    from maestromotif.preferences import questions
 
     digest, _ = backends.identity(config.language)
     model = {f"weights of {config.language.model}": digest, "prompts": questions.prompt_hash()}
@@ -144,7 +144,7 @@ STAGES = (
     ),
     Stage(
         "annotate",
-        "maestromotif.preferences.annotate:run",
+        "maestromotif.annotate.annotate:run",
         inputs=("collect",),
         settings=("run", "skills", "language", "annotate"),
         contents=model_contents,

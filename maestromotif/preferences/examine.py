@@ -12,15 +12,15 @@ from typing import Any
 
 import numpy as np
 
+from maestromotif.annotate.annotate import Task, plan
+from maestromotif.annotate.answers import Judge
+from maestromotif.annotate.labels import Comparison, Labelled
+from maestromotif.annotate.questions import KINDS, Question
 from maestromotif.collect import observations as dataset
 from maestromotif.config.schema import AnnotateSettings, Config
 from maestromotif.pipeline.progress import Progress
 from maestromotif.pipeline.store import Artefact, Work
 from maestromotif.preferences import counterfactual, gold, oracle, quality
-from maestromotif.preferences.annotate import Task, plan
-from maestromotif.preferences.answers import Judge
-from maestromotif.preferences.labels import Comparison, Labelled
-from maestromotif.preferences.questions import KINDS, Question
 from maestromotif.skill import Skill, load_all
 
 PROBES = 5  # counterfactual pairs a clause

@@ -28,14 +28,14 @@ from typing import Any
 
 import numpy as np
 
+from maestromotif.annotate.answers import Judge
+from maestromotif.annotate.labels import Comparison
+from maestromotif.annotate.questions import Method
 from maestromotif.config.schema import Config, DistilSettings
 from maestromotif.pipeline.progress import Progress
 from maestromotif.pipeline.store import Artefact, Work
 from maestromotif.preferences import oracle, quality
-from maestromotif.preferences.answers import Judge
-from maestromotif.preferences.labels import Comparison
 from maestromotif.preferences.quality import words
-from maestromotif.preferences.questions import Method
 from maestromotif.rewards.batches import Captions
 from maestromotif.rewards.fit import Learner, learn, start_of
 from maestromotif.rewards.judged import parts, read_captions, targets

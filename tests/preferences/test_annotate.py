@@ -14,17 +14,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from maestromotif.annotate import annotate
+from maestromotif.annotate.annotate import draw, draw_pairs
+from maestromotif.annotate.answers import Judge, claimed
+from maestromotif.annotate.judge import judge_file
+from maestromotif.annotate.questions import decision, prompt_hash
 from maestromotif.collect.observations import Items
 from maestromotif.config.schema import AnnotateSettings, Config, LanguageSettings, TaskSettings
 from maestromotif.errors import UserError
 from maestromotif.pipeline.store import Artefact, Work
-from maestromotif.preferences import annotate
-from maestromotif.preferences.annotate import draw, draw_pairs
-from maestromotif.preferences.answers import Judge, claimed
 from maestromotif.preferences.examine import examine
-from maestromotif.preferences.judge import judge_file
 from maestromotif.preferences.quality import markdown
-from maestromotif.preferences.questions import decision, prompt_hash
 
 SKILLS = ("descender", "ascender")
 MESSAGES = [b"", b"You kill the newt!", b"The door opens.", b"You hit the jackal.", b"Ouch!  That hurts!"]

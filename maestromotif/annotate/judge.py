@@ -14,11 +14,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from maestromotif.annotate.answers import Judge
+from maestromotif.annotate.labels import Comparison
 from maestromotif.config.schema import Config
 from maestromotif.errors import UserError
 from maestromotif.pipeline.progress import Progress
-from maestromotif.preferences.answers import Judge
-from maestromotif.preferences.labels import Comparison
 from maestromotif.skill import load
 
 

@@ -23,13 +23,13 @@ from pathlib import Path
 
 import numpy as np
 
+from maestromotif.annotate.questions import Question
 from maestromotif.config.schema import AnnotateSettings, LanguageSettings
 from maestromotif.errors import UserError
 from maestromotif.language import backends
 from maestromotif.language.model import LanguageModel
 from maestromotif.language.weights import cache_folder
 from maestromotif.pipeline.progress import Progress
-from maestromotif.preferences.questions import Question
 
 log = logging.getLogger("maestromotif")
 

@@ -14,6 +14,9 @@ from typing import Any
 
 import numpy as np
 
+from maestromotif.annotate.answers import Judge, claimed
+from maestromotif.annotate.labels import Comparison, Labelled
+from maestromotif.annotate.questions import CHOICES, KINDS, Question, prompt_hash
 from maestromotif.collect import observations as dataset
 from maestromotif.collect.captions import COLUMNS, SENTENCES
 from maestromotif.collect.observations import Items
@@ -21,9 +24,6 @@ from maestromotif.config.schema import AnnotateSettings, Config
 from maestromotif.errors import UserError
 from maestromotif.pipeline.progress import Progress, duration
 from maestromotif.pipeline.store import Artefact, Work
-from maestromotif.preferences.answers import Judge, claimed
-from maestromotif.preferences.labels import Comparison, Labelled
-from maestromotif.preferences.questions import CHOICES, KINDS, Question, prompt_hash
 from maestromotif.skill import Skill, load_all
 
 SHOWN = 10  # best and worst captions in quality.json

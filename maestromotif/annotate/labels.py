@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from maestromotif.annotate.answers import Judge
+from maestromotif.annotate.questions import CHOICES, KINDS, Question, about_captions, about_pairs, decision
 from maestromotif.config.schema import AnnotateSettings
 from maestromotif.preferences import quality
-from maestromotif.preferences.answers import Judge
-from maestromotif.preferences.questions import CHOICES, KINDS, Question, about_captions, about_pairs, decision
 
 CERTAIN = 3.0  # log-odds that a written decision counts as
 
