@@ -30,9 +30,9 @@ from maestromotif.config.load import load
 from maestromotif.config.schema import Config
 from maestromotif.pipeline.progress import Progress
 from maestromotif.pipeline.runner import open_run, run_stage
-from maestromotif.preferences import gold
-from maestromotif.preferences.examine import examine
-from maestromotif.preferences.quality import agreement, curate, words
+from maestromotif.quality import gold
+from maestromotif.quality.figures import agreement, curate, words
+from maestromotif.quality.quality import examine
 from maestromotif.rewards.fit import best, train
 from maestromotif.rewards.judged import Judged, hold_out
 from maestromotif.rewards.model import RewardModels

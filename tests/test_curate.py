@@ -16,7 +16,7 @@ from maestromotif.annotate.answers import Judge
 from maestromotif.annotate.questions import about_pairs
 from maestromotif.config.schema import AnnotateSettings, Config, CurateSettings
 from maestromotif.pipeline.store import Artefact, Work
-from maestromotif.preferences import oracle
+from maestromotif.quality import oracle
 from maestromotif.rewards import curate, distil
 from maestromotif.rewards.batches import Captions
 from maestromotif.rewards.curate import (

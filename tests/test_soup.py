@@ -14,7 +14,7 @@ from test_rewards import MESSAGES, SKILLS
 from maestromotif.config.schema import Config, SoupSettings
 from maestromotif.errors import UserError
 from maestromotif.pipeline.store import Artefact, Work
-from maestromotif.preferences import oracle
+from maestromotif.quality import oracle
 from maestromotif.rewards import distil, experts, fit, soup
 from maestromotif.rewards.batches import Captions
 from maestromotif.rewards.judged import Judged, read_judged

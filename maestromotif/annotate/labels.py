@@ -8,7 +8,7 @@ import numpy as np
 from maestromotif.annotate.answers import Judge
 from maestromotif.annotate.questions import CHOICES, KINDS, Question, about_captions, about_pairs, decision
 from maestromotif.config.schema import AnnotateSettings
-from maestromotif.preferences import quality
+from maestromotif.quality import figures
 
 CERTAIN = 3.0  # log-odds that a written decision counts as
 
@@ -37,7 +37,7 @@ class Labelled:
 
     def label(self, settings: AnnotateSettings) -> np.ndarray:
         """float32 [P]: 1 where the first is the better, 0 where the second is, one half for a tie."""
-        return quality.labels(self.margin, settings.tie_margin).astype(np.float32)
+        return figures.labels(self.margin, settings.tie_margin).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -62,14 +62,14 @@ class Comparison:
         mass = float(np.mean([mass for _, mass in found]))
         if self.settings.method in ("pairwise", "reasoned"):
             both = odds.reshape(-1, 2)
-            margin, alike = (both[:, 0] - both[:, 1]) / 2, quality.consistent(both, tie_margin)
+            margin, alike = (both[:, 0] - both[:, 1]) / 2, figures.consistent(both, tie_margin)
             score = _mean_margin(pairs, margin, len(self.captions))
             return Labelled(pairs, margin, alike, both, score, odds.size, nonsense, mass)
         score = odds.mean(0)
         margin = np.round(score[pairs[:, 0]] - score[pairs[:, 1]], 4)
         by_kind = odds[:, pairs[:, 0]] - odds[:, pairs[:, 1]]  # [kinds, P]
         # The second wording has the pair the other way round, as the second order has.
-        alike = quality.consistent(np.column_stack([by_kind[0], -by_kind[-1]]), tie_margin)
+        alike = figures.consistent(np.column_stack([by_kind[0], -by_kind[-1]]), tie_margin)
         return Labelled(pairs, margin, alike, None, score, odds.size, nonsense, mass)
 
     def _by_kind(self) -> list[list[Question]]:

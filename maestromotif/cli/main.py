@@ -127,8 +127,8 @@ def _quality_instead(config_file: str, overrides: tuple[str, ...], again: bool) 
     collected = (run.folder / "collect").is_dir()
     if collected and not again:
         return False
-    from maestromotif.preferences.examine import examine
-    from maestromotif.preferences.quality import markdown
+    from maestromotif.quality.figures import markdown
+    from maestromotif.quality.quality import examine
 
     _log_to_stderr()
     click.echo(

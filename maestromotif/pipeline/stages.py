@@ -70,7 +70,7 @@ def model_contents(config: Config) -> Contents:
 
 def gold_contents(config: Config) -> Contents:
     """What `model_contents` names, and the gold sets of the skills that have one."""
-    from maestromotif.preferences import gold
+    from maestromotif.quality import gold
 
     files = [gold.path_of(config.skills_folder, name) for name in config.skills]
     return model_contents(config) | {str(path): store.sha256(path) for path in files if path.is_file()}
@@ -151,7 +151,7 @@ STAGES = (
     ),
     Stage(
         "quality",
-        "maestromotif.preferences.examine:run",
+        "maestromotif.quality.quality:run",
         inputs=("collect",),
         settings=("run", "skills", "language", "annotate", "curate.keep_margin"),
         contents=gold_contents,

@@ -34,8 +34,9 @@ from maestromotif.annotate.questions import Method
 from maestromotif.config.schema import Config, DistilSettings
 from maestromotif.pipeline.progress import Progress
 from maestromotif.pipeline.store import Artefact, Work
-from maestromotif.preferences import oracle, quality
-from maestromotif.preferences.quality import words
+from maestromotif.quality import figures as quality
+from maestromotif.quality import oracle
+from maestromotif.quality.figures import words
 from maestromotif.rewards.batches import Captions
 from maestromotif.rewards.fit import Learner, learn, start_of
 from maestromotif.rewards.judged import parts, read_captions, targets
@@ -272,7 +273,7 @@ def figures(
     """All figures of one skill, for JSON.
 
     difference: float64 [P], see `contradictions`. truth: float64 [P], the scripted oracle's labels, None for
-    a skill that it does not know. kinds: of each caption (maestromotif.preferences.oracle.kind).
+    a skill that it does not know. kinds: of each caption (maestromotif.quality.oracle.kind).
     """
     kept = ~np.isin(fate, LEFT_OUT)
     again = np.isin(fate, (CONFIRMED, REPLACED, DROPPED))

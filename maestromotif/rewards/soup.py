@@ -32,7 +32,7 @@ from maestromotif.collect import observations
 from maestromotif.config.schema import Config
 from maestromotif.errors import UserError
 from maestromotif.pipeline.store import Artefact, Work
-from maestromotif.preferences import oracle
+from maestromotif.quality import oracle
 from maestromotif.rewards.batches import Captions
 from maestromotif.rewards.card import over_items, raw_rewards
 from maestromotif.rewards.experts import ALL, Pot, experts, members

@@ -23,8 +23,8 @@ from maestromotif.collect.observations import Items
 from maestromotif.config.schema import AnnotateSettings, Config, LanguageSettings, TaskSettings
 from maestromotif.errors import UserError
 from maestromotif.pipeline.store import Artefact, Work
-from maestromotif.preferences.examine import examine
-from maestromotif.preferences.quality import markdown
+from maestromotif.quality.figures import markdown
+from maestromotif.quality.quality import examine
 
 SKILLS = ("descender", "ascender")
 MESSAGES = [b"", b"You kill the newt!", b"The door opens.", b"You hit the jackal.", b"Ouch!  That hurts!"]

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from maestromotif.collect.captions import SENTENCES
 from maestromotif.errors import UserError
-from maestromotif.preferences import gold
-from maestromotif.preferences.gold import CODES, KINDS, PARTS, Side
+from maestromotif.quality import gold
+from maestromotif.quality.gold import CODES, KINDS, PARTS, Side
 from maestromotif.skill import load_all as load_skills
 
 SKILLS = Path(__file__).parents[2] / "skills"

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from maestromotif.nethack.events import EVENTS
-from maestromotif.preferences import gold, oracle
-from maestromotif.preferences.gold import CODES
-from maestromotif.preferences.oracle import WORTH, facts, kind, labels, score, scores
+from maestromotif.quality import gold, oracle
+from maestromotif.quality.gold import CODES
+from maestromotif.quality.oracle import WORTH, facts, kind, labels, score, scores
 
 SKILLS = Path(__file__).parents[2] / "skills"
 SAME, DEEPER, HIGHER = (0, 0, 0, 0), (1, 0, 0, 0), (2, 0, 0, 0)

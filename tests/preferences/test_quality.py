@@ -12,8 +12,8 @@ from hypothesis.extra import numpy as hnp
 
 from maestromotif.collect.captions import SENTENCES
 from maestromotif.intervals import wilson
-from maestromotif.preferences import counterfactual, gold, oracle, quality
-from maestromotif.preferences.quality import Answers
+from maestromotif.quality import clauses, figures, gold, oracle
+from maestromotif.quality.figures import Answers
 
 SKILLS = Path(__file__).parents[2] / "skills"
 ALL = tuple(SENTENCES)
@@ -24,7 +24,7 @@ MARGIN = (ODDS[:, 0] - ODDS[:, 1]) / 2  # 1.5, 1, -0.4, 1.5, NaN
 TARGET = np.array([1.0, 0.0, 0.0, 0.5, 1.0])
 
 
-def near(figure: quality.Figure, value: float, n: int) -> bool:
+def near(figure: figures.Figure, value: float, n: int) -> bool:
     centre = figure.get("share", figure.get("mean"))
     low, high = figure["low"], figure["high"]
     assert centre is not None
@@ -34,37 +34,37 @@ def near(figure: quality.Figure, value: float, n: int) -> bool:
 
 
 def test_a_share_has_wilsons_interval() -> None:
-    figure = quality.share(np.array([True, False, True, True]))
+    figure = figures.share(np.array([True, False, True, True]))
     assert near(figure, 0.75, 4)
     assert (figure["low"], figure["high"]) == tuple(round(bound, 4) for bound in wilson(3, 4))
-    assert quality.share_of(0, 0) == {"share": None, "low": None, "high": None, "n": 0}
+    assert figures.share_of(0, 0) == {"share": None, "low": None, "high": None, "n": 0}
 
 
 def test_a_mean_of_many_values_needs_no_resampling() -> None:
     values = np.random.default_rng(0).normal(3, 1, 2_000)
-    few, many = quality.mean(values), quality.mean(np.append(values, 3.0))
+    few, many = figures.mean(values), figures.mean(np.append(values, 3.0))
     assert all(abs(float(few[name] or 0) - float(many[name] or 0)) < 0.01 for name in ("mean", "low", "high"))
-    assert quality.mean(values[:0])["mean"] is None
+    assert figures.mean(values[:0])["mean"] is None
 
 
 def test_order() -> None:
-    found = quality.order(Answers(MARGIN, ODDS), 0.0)
+    found = figures.order(Answers(MARGIN, ODDS), 0.0)
     assert found is not None
     assert near(found["same"], 2 / 4, 4)
     assert near(found["first"], (1 + 0 + 1 + 2) / 8, 4)  # answers for the one named first
     assert near(found["bias"], (0.5 - 2 - 0.1 + 2.5) / 4, 4)
-    assert quality.order(Answers(MARGIN), 0.0) is None
+    assert figures.order(Answers(MARGIN), 0.0) is None
 
 
 def test_labels_and_repeats() -> None:
-    labels = quality.labels(MARGIN, 0.5)
+    labels = figures.labels(MARGIN, 0.5)
     np.testing.assert_array_equal(labels, [1, 1, 0.5, 1, NAN])
-    np.testing.assert_array_equal(quality.labels(np.array([0.0]), 0.0), [0.5])
-    assert near(quality.repeat(MARGIN, np.array([9.0, -1.0, 0.0, NAN, 1.0]), 0.5), 2 / 3, 3)
+    np.testing.assert_array_equal(figures.labels(np.array([0.0]), 0.0), [0.5])
+    assert near(figures.repeat(MARGIN, np.array([9.0, -1.0, 0.0, NAN, 1.0]), 0.5), 2 / 3, 3)
 
 
 def test_agreement() -> None:
-    found = quality.agreement(MARGIN, TARGET, 0.5)
+    found = figures.agreement(MARGIN, TARGET, 0.5)
     assert near(found["decided"], 2 / 3, 3)  # the third is right in sign
     assert near(found["ties"], 0.0, 1)
     assert near(found["labels"], 1 / 4, 4)  # but a tie by its margin
@@ -72,7 +72,7 @@ def test_agreement() -> None:
 
 def test_the_margin_curve() -> None:
     margin, target = np.array([0.1, -0.2, 0.3, 0.4, 5.0]), np.array([0.0, 0.0, 1.0, 1.0, 0.5])
-    points = quality.curve(margin, target, steps=4)
+    points = figures.curve(margin, target, steps=4)
     assert [(point["kept"], point["agreement"]["share"]) for point in points] == [
         (1.0, 0.75),
         (0.75, 1.0),
@@ -80,27 +80,27 @@ def test_the_margin_curve() -> None:
         (0.25, 1.0),
     ]
     assert points[0]["threshold"] == 0.1
-    assert quality.curve(margin[:0], target[:0]) == []
+    assert figures.curve(margin[:0], target[:0]) == []
 
 
 def test_curation() -> None:
-    kept = quality.curate(MARGIN, Answers(MARGIN, ODDS).consistent(0.5), least=1.0, tie_margin=0.5)
+    kept = figures.curate(MARGIN, Answers(MARGIN, ODDS).consistent(0.5), least=1.0, tie_margin=0.5)
     np.testing.assert_array_equal(kept, [True, False, True, False, False])  # alike; bias; tie; bias; nonsense
-    np.testing.assert_array_equal(quality.curate(MARGIN, None, least=1.2), [True, False, False, True, False])
+    np.testing.assert_array_equal(figures.curate(MARGIN, None, least=1.2), [True, False, False, True, False])
 
 
 def test_a_place_that_decides_is_no_tie() -> None:
     """Twice "the first" has the mean margin of a tie; only twice "hardly any difference" is one."""
     odds = np.array([[3.0, 3.0], [0.04, 0.03], [0.0, 0.0], [2.0, -1.0], [NAN, 1.0]])
-    assert quality.consistent(odds, 0.1).tolist() == [False, True, True, True, False]
-    kept = quality.curate((odds[:, 0] - odds[:, 1]) / 2, quality.consistent(odds, 0.1), 0.5, 0.1)
+    assert figures.consistent(odds, 0.1).tolist() == [False, True, True, True, False]
+    kept = figures.curate((odds[:, 0] - odds[:, 1]) / 2, figures.consistent(odds, 0.1), 0.5, 0.1)
     assert kept.tolist() == [False, True, True, True, False]
 
 
 def test_by_kind_counts_a_pair_for_both_of_its_kinds() -> None:
     kinds = [("killed", "nothing"), ("nothing", "nothing"), ("sold", "killed")]
     kept = np.array([True, False, True])
-    found = quality.by_kind(kinds, lambda of: quality.share(kept[of])["share"])
+    found = figures.by_kind(kinds, lambda of: figures.share(kept[of])["share"])
     assert found == {"killed": 1.0, "nothing": 0.5, "sold": 1.0}
 
 
@@ -112,12 +112,12 @@ def test_figures_against_loops(margin: np.ndarray, seed: int, tie: float, least:
     target = np.random.default_rng(seed).choice([0.0, 0.5, 1.0], len(margin))
     pairs = list(zip(margin.tolist(), target.tolist(), strict=True))
     decided = [(m > 0) == (t == 1) and m != 0 for m, t in pairs if m == m and t != 0.5]
-    found = quality.agreement(margin, target, tie)["decided"]
+    found = figures.agreement(margin, target, tie)["decided"]
     assert found["n"] == len(decided)
     assert not decided or near(found, sum(decided) / len(decided), len(decided))
     kept = [m == m and (abs(m) >= least or abs(m) < tie) for m in margin.tolist()]
-    assert quality.curate(margin, None, least, tie).tolist() == kept
-    shares = [point["kept"] for point in quality.curve(margin, target)]
+    assert figures.curate(margin, None, least, tie).tolist() == kept
+    shares = [point["kept"] for point in figures.curve(margin, target)]
     assert shares == sorted(shares, reverse=True)
     assert shares[:1] == [1.0] * bool(decided)
 
@@ -126,7 +126,7 @@ def test_labels_that_the_other_half_does_not_reproduce() -> None:
     """A contradiction, an agreement either way, no difference, a tie, no answer, no model."""
     margin = np.array([1.0, 1.0, -1.0, 1.0, 0.01, NAN, 1.0])
     difference = np.array([-0.2, 3.0, -0.1, 0.0, -1.0, -1.0, NAN])
-    again = quality.ask_again(margin, difference, tie_margin=0.1)
+    again = figures.ask_again(margin, difference, tie_margin=0.1)
     np.testing.assert_array_equal(again, [True, False, False, True, False, False, False])
 
 
@@ -143,7 +143,7 @@ def test_gold_figures_of_the_oracle() -> None:
             for pair in pairs
         ]
     )
-    found = quality.gold_figures(pairs, Answers(margin), tie_margin=0.1, keep_margin=0.1, left_out=left_out)
+    found = figures.gold_figures(pairs, Answers(margin), tie_margin=0.1, keep_margin=0.1, left_out=left_out)
     assert near(found["tune"]["decided"], 17 / 18, 18)
     assert near(found["report"]["decided"], 1.0, 36)
     assert near(found["report"]["ties"], 1.0, 4)
@@ -157,33 +157,31 @@ def test_counterfactuals_differ_in_one_fact() -> None:
     said = ["You stop waiting.", "The newt bites!", "", "You kill the newt!", "You can't go down here."]
     observations = [(message, codes) for message in said for codes in ((0, 0, 0, 0), (1, 0, 0, 0))]
     random = np.random.default_rng(0)
-    found = counterfactual.probes("descender", observations, ALL, 2, random)
-    assert len(found) == 2 * len(counterfactual.CLAUSES["descender"])
+    found = clauses.probes("descender", observations, ALL, 2, random)
+    assert len(found) == 2 * len(clauses.CLAUSES["descender"])
     first = found[0]
     assert (first.clause, first.target) == ("going deeper", 1.0)
     assert re.sub("Nothing (else )?changed.", SENTENCES["depth"][1], first.b) == first.a
     assert all("can't go" not in probe.a for probe in found)
-    assert {
-        probe.clause for probe in counterfactual.probes("descender", observations, ("depth",), 9, random)
-    } == {
+    assert {probe.clause for probe in clauses.probes("descender", observations, ("depth",), 9, random)} == {
         "going deeper",
         "going up is bad",
         "deeper, not higher",
     }
-    stolen = counterfactual.probes("merchant", observations, (), 1, random)
+    stolen = clauses.probes("merchant", observations, (), 1, random)
     assert {probe.target for probe in stolen} == {0.0, 1.0}
-    assert counterfactual.probes("juggler", observations, ALL, 2, random) == []
-    obeyed = counterfactual.figures(found, np.where([probe.target == 1 for probe in found], 1.0, NAN))
+    assert clauses.probes("juggler", observations, ALL, 2, random) == []
+    obeyed = clauses.figures(found, np.where([probe.target == 1 for probe in found], 1.0, NAN))
     assert obeyed["going deeper"]["share"] == 1.0
     assert obeyed["going up is bad"]["share"] == 0.0
 
 
-@pytest.mark.parametrize("skill", counterfactual.CLAUSES)
+@pytest.mark.parametrize("skill", clauses.CLAUSES)
 def test_the_oracle_obeys_every_clause_that_it_can_see(skill: str) -> None:
     observations = [(message, (0, 0, 0, 0)) for message in ("You stop waiting.", "The newt bites!")]
-    for clause in counterfactual.CLAUSES[skill]:
+    for clause in clauses.CLAUSES[skill]:
         sides = [
-            counterfactual._with(message, fact)
+            clauses._with(message, fact)
             for message, _ in observations
             for fact in (clause.fact, clause.instead)
         ]
@@ -197,7 +195,7 @@ def test_the_oracle_obeys_every_clause_that_it_can_see(skill: str) -> None:
 def test_everything_in_one_table() -> None:
     kinds = [("killed", "nothing")] * 3 + [("sold", "killed")] * 2
     answers = Answers(MARGIN, ODDS, kinds)
-    found = quality.figures(
+    found = figures.figures(
         answers, tie_margin=0.5, keep_margin=1.0, oracle=TARGET, again=MARGIN, nonsense=(1, 10)
     )
     assert near(found["unanswered"], 1 / 5, 5)
@@ -205,18 +203,18 @@ def test_everything_in_one_table() -> None:
     assert near(found["kept"], 2 / 5, 5)
     assert near(found[oracle.NAME], 2 / 3, 3)
     assert near(found["by_kind"]["sold"]["kept"], 0.0, 2)
-    pointwise = quality.figures(Answers(MARGIN), tie_margin=0.5, keep_margin=0.0)
+    pointwise = figures.figures(Answers(MARGIN), tie_margin=0.5, keep_margin=0.0)
     assert pointwise["order"] is pointwise["curve"] is pointwise["repeat"] is pointwise["same"] is None
     alike = np.arange(len(MARGIN)) == 0  # two wordings agree on the first pair only
-    reworded = quality.figures(Answers(MARGIN, alike=alike), tie_margin=0.5, keep_margin=0.0)
+    reworded = figures.figures(Answers(MARGIN, alike=alike), tie_margin=0.5, keep_margin=0.0)
     assert reworded["order"] is None
     assert reworded["kept"]["share"] == round(1 / len(MARGIN), 4)
     skills = {
-        "descender": found | {"counterfactuals": {"going deeper": quality.share_of(3, 4)}},
+        "descender": found | {"counterfactuals": {"going deeper": figures.share_of(3, 4)}},
         "a": pointwise,
     }
     assert json.loads(json.dumps(skills)) == skills
-    table = quality.markdown(skills)
+    table = figures.markdown(skills)
     rows = [line for line in table.splitlines() if line]
     assert rows[0] == "| | descender | a |"
     assert "| same answer in both orders or wordings | 50 % (15–85, n 4) | – |" in rows

@@ -9,8 +9,8 @@ from maestromotif.dashboard import evidence, svg
 from maestromotif.dashboard.evidence import Evidence
 from maestromotif.dashboard.sections.evaluated import depths
 from maestromotif.dashboard.sections.writing import agent_colour, bars, listed, number, thousands
-from maestromotif.preferences import oracle
-from maestromotif.preferences.quality import words
+from maestromotif.quality import oracle
+from maestromotif.quality.figures import words
 
 METHODS = {
     "pointwise": "scoring each one alone and ordering pairs from the scores",

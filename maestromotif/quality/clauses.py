@@ -12,9 +12,9 @@ from typing import NamedTuple
 import numpy as np
 
 from maestromotif.collect.captions import COLUMNS
-from maestromotif.preferences.gold import CODES, MOST_BYTES, Side
-from maestromotif.preferences.oracle import score
-from maestromotif.preferences.quality import Figure, share
+from maestromotif.quality.figures import Figure, share
+from maestromotif.quality.gold import CODES, MOST_BYTES, Side
+from maestromotif.quality.oracle import score
 
 
 class Clause(NamedTuple):

@@ -12,7 +12,7 @@ import numpy as np
 
 from maestromotif.collect.captions import COLUMNS
 from maestromotif.nethack.events import EVENTS, read
-from maestromotif.preferences.gold import CODES
+from maestromotif.quality.gold import CODES
 
 NAME = "oracle (scripted)"
 

@@ -20,7 +20,9 @@ from maestromotif.collect import observations as dataset
 from maestromotif.config.schema import AnnotateSettings, Config
 from maestromotif.pipeline.progress import Progress
 from maestromotif.pipeline.store import Artefact, Work
-from maestromotif.preferences import counterfactual, gold, oracle, quality
+from maestromotif.quality import clauses as counterfactual
+from maestromotif.quality import figures as quality
+from maestromotif.quality import gold, oracle
 from maestromotif.skill import Skill, load_all
 
 PROBES = 5  # counterfactual pairs a clause

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from maestromotif.intervals import bootstrap_mean, wilson
-from maestromotif.preferences.gold import KINDS, PARTS, Pair
-from maestromotif.preferences.oracle import NAME as ORACLE
+from maestromotif.quality.gold import KINDS, PARTS, Pair
+from maestromotif.quality.oracle import NAME as ORACLE
 
 STEPS = 10  # points of a margin curve
 _BOOTSTRAP_MOST = 2_000  # of more values the mean's distribution is normal for all that matters here
@@ -31,7 +31,7 @@ class Answers:
     margin: float64 [P], log-odds of the first being the better, the mean of both orders or wordings; NaN
     where an answer was nonsense. odds: float64 [P, 2], log-odds of the one named first in either order; None
     for scores of single captions, which know no order. kinds: of each pair the kinds of its two observations
-    (maestromotif.preferences.oracle.kind); empty if figures by kind are not wanted. alike: bool [P], whether
+    (maestromotif.quality.oracle.kind); empty if figures by kind are not wanted. alike: bool [P], whether
     two wordings say the same; None where there is one, or where `odds` tells it of two orders.
     """
 
@@ -258,7 +258,7 @@ def gold_figures(
     """Agreement with gold pairs of one skill, part by part, and by the kind of pair.
 
     `answers` are those to `pairs`, in this order; `left_out` counts pairs that could not be asked
-    (maestromotif.preferences.gold.decidable). "curated" is the agreement of what `curate` keeps, "kept" how
+    (maestromotif.quality.gold.decidable). "curated" is the agreement of what `curate` keeps, "kept" how
     much that is; the more it keeps out, the less its agreement says about the whole.
     """
     target = np.array([pair.target for pair in pairs], np.float64)
@@ -316,7 +316,7 @@ def markdown(skills: dict[str, dict[str, Any]]) -> str:
     """A table with a column a skill, and one of the kinds of event with a row a skill and kind.
 
     skills: `figures` of each, with `gold_figures` under "gold" and obeyed clauses under "counterfactuals"
-    (maestromotif.preferences.counterfactual.figures), where there are such. Rows of which no skill knows
+    (maestromotif.quality.clauses.figures), where there are such. Rows of which no skill knows
     anything are left out.
     """
     lines = ["| |" + "".join(f" {name} |" for name in skills), "|---|" + "---|" * len(skills)]

@@ -1,1 +1,0 @@
-"""From play to preferences: observations, their captions, a language model's judgements."""
