@@ -40,7 +40,7 @@ from nle import nethack
 from maestromotif.config.schema import DistilSettings
 from maestromotif.rewards import fit
 from maestromotif.rewards.batches import Captions, Sizes
-from maestromotif.rewards.judged import Judged, hold_out
+from maestromotif.rewards.pairs import Judged, hold_out
 
 PAIRS = {
     "ascender": 80_000,

@@ -34,8 +34,8 @@ from maestromotif.quality import gold
 from maestromotif.quality.figures import agreement, curate, words
 from maestromotif.quality.quality import examine
 from maestromotif.rewards.fit import best, train
-from maestromotif.rewards.judged import Judged, hold_out
 from maestromotif.rewards.model import RewardModels
+from maestromotif.rewards.pairs import Judged, hold_out
 from maestromotif.skill import load_all
 
 

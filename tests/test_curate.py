@@ -33,7 +33,7 @@ from maestromotif.rewards.curate import (
     most_doubted,
     unseen,
 )
-from maestromotif.rewards.judged import parts, read_captions
+from maestromotif.rewards.pairs import parts, read_captions
 from maestromotif.skill import load_all
 
 WRONG = 40  # labels of the descender that were turned round

@@ -18,9 +18,8 @@ from maestromotif.config.schema import AnnotateSettings, Config, DistilSettings,
 from maestromotif.errors import UserError
 from maestromotif.learning.arrays import compilations
 from maestromotif.pipeline.store import Artefact, Work
-from maestromotif.rewards import distil, fit, quality
+from maestromotif.rewards import accuracy, distil, fit
 from maestromotif.rewards.fit import bradley_terry
-from maestromotif.rewards.judged import Judged, hold_out, read_judged
 from maestromotif.rewards.model import (
     NETWORKS,
     _score,
@@ -30,6 +29,7 @@ from maestromotif.rewards.model import (
     rewards,
     word_features,
 )
+from maestromotif.rewards.pairs import Judged, hold_out, read_judged
 
 SKILLS = ("descender", "discoverer")
 SPOKEN = ("depth", "explored", "downstairs")
@@ -215,7 +215,7 @@ def test_calibration_error_of_a_known_case() -> None:
         [label],
         [np.zeros(n, bool)],
     )
-    figures = quality.calibration(scores, judged, 0, judged.held_out)
+    figures = accuracy.calibration(scores, judged, 0, judged.held_out)
     assert [one["pairs"] for one in figures["bins"]] == [10] * 10
     assert figures["ece"] == pytest.approx((0.05 + 0.2) / 2, abs=1e-4)
 

@@ -17,8 +17,8 @@ from maestromotif.pipeline.store import Artefact, Work
 from maestromotif.quality import oracle
 from maestromotif.rewards import distil, experts, fit, soup
 from maestromotif.rewards.batches import Captions
-from maestromotif.rewards.judged import Judged, read_judged
 from maestromotif.rewards.model import load_rewards
+from maestromotif.rewards.pairs import Judged, read_judged
 
 FOLDS = 3
 

@@ -28,8 +28,8 @@ from maestromotif.learning.reward import Met, Scorer
 from maestromotif.pipeline.store import Work
 from maestromotif.rewards.card import over_items, raw_rewards
 from maestromotif.rewards.fit import best, train
-from maestromotif.rewards.judged import Judged, hold_out, targets
 from maestromotif.rewards.model import Params, RewardModels
+from maestromotif.rewards.pairs import Judged, hold_out, targets
 from maestromotif.skill import load_all
 
 log = logging.getLogger("maestromotif")

@@ -39,7 +39,7 @@ from maestromotif.quality import oracle
 from maestromotif.quality.figures import words
 from maestromotif.rewards.batches import Captions
 from maestromotif.rewards.fit import Learner, learn, start_of
-from maestromotif.rewards.judged import parts, read_captions, targets
+from maestromotif.rewards.pairs import parts, read_captions, targets
 from maestromotif.skill import Skill, load_all
 
 log = logging.getLogger("maestromotif")

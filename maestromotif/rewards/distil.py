@@ -19,11 +19,11 @@ from maestromotif.collect.observations import Items
 from maestromotif.config.schema import Config
 from maestromotif.errors import UserError
 from maestromotif.pipeline.store import Artefact, Work
-from maestromotif.rewards import quality
+from maestromotif.rewards import accuracy as quality
 from maestromotif.rewards.card import normalised, over_items, raw_rewards
 from maestromotif.rewards.fit import Member, best, train
-from maestromotif.rewards.judged import Judged, read_judged
 from maestromotif.rewards.model import FLAT
+from maestromotif.rewards.pairs import Judged, read_judged
 from maestromotif.skill import Skill, load_all
 
 CHANCE = 0.5  # accuracy of a coin, the baseline

@@ -15,8 +15,8 @@ from maestromotif.errors import UserError
 from maestromotif.pipeline.store import Artefact, Work
 from maestromotif.rewards.batches import Captions
 from maestromotif.rewards.fit import Learner, Member, learn, score, start_of
-from maestromotif.rewards.judged import Judged, parts
 from maestromotif.rewards.model import Params, load_members
+from maestromotif.rewards.pairs import Judged, parts
 
 ALL = "all pairs"  # the model that is no expert
 WHOLE = -1  # the fold whose soup is kept: its models learned from all captions but those they are chosen on

@@ -35,8 +35,8 @@ from maestromotif.errors import UserError
 from maestromotif.pipeline.progress import Progress
 from maestromotif.pipeline.store import writing
 from maestromotif.rewards.batches import WIDTHS, Batch, Captions, Shown, Sizes
-from maestromotif.rewards.judged import Judged
 from maestromotif.rewards.model import Network, Params, initial, rewards
+from maestromotif.rewards.pairs import Judged
 
 SCORED = 512  # captions scored at once
 SECONDS_BETWEEN_CHECKPOINTS = 30.0

@@ -33,13 +33,13 @@ from maestromotif.config.schema import Config
 from maestromotif.errors import UserError
 from maestromotif.pipeline.store import Artefact, Work
 from maestromotif.quality import oracle
+from maestromotif.rewards.accuracy import over_captions
 from maestromotif.rewards.batches import Captions
 from maestromotif.rewards.card import over_items, raw_rewards
 from maestromotif.rewards.experts import ALL, Pot, experts, members
 from maestromotif.rewards.fit import Member, score
-from maestromotif.rewards.judged import Judged, read_judged
 from maestromotif.rewards.model import Params
-from maestromotif.rewards.quality import over_captions
+from maestromotif.rewards.pairs import Judged, read_judged
 from maestromotif.skill import load_all
 
 STEPS = 10  # weights are multiples of a tenth

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from maestromotif.rewards.judged import Judged
+from maestromotif.rewards.pairs import Judged
 
 BOOTSTRAPS = 1000
 BINS = 10
