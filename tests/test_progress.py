@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from maestromotif.errors import UserError
-from maestromotif.tasks import progress
-from maestromotif.tasks.progress import Success
+from maestromotif.tasks import conditions as progress
+from maestromotif.tasks.conditions import Success
 
 OPERATORS = ["==", "!=", "<", "<=", ">", ">="]
 NUMBERS = ["depth", "gold", "branch_depth"]

@@ -17,7 +17,7 @@ from maestromotif.learning.options import Options
 from maestromotif.nethack.game import End
 from maestromotif.nethack.pool.pool import IDLE, GamePool
 from maestromotif.nethack.seeds import episode_seeds
-from maestromotif.tasks.progress import Success
+from maestromotif.tasks.conditions import Success
 
 # (first bool [N], skill int32 [N], step number) -> actions int32 [N], from the pool it was made for
 Policy = Callable[[np.ndarray, np.ndarray, int], np.ndarray]
