@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from maestromotif import skill
-from maestromotif.composing import interface
-from maestromotif.composing.sandbox import ProgramHost
-from maestromotif.composing.scenarios import Dice
+from maestromotif.programs import contract
+from maestromotif.programs.sandbox import ProgramHost
+from maestromotif.programs.trial_states import Dice
 
 ROOT = Path(__file__).parent.parent
 
@@ -30,7 +30,7 @@ def main(games: int = 64, calls: int = 2_000) -> None:
             seconds.append(time.perf_counter() - start)
             dice.advance(running, switched)
         snapshot = len(host.dump())
-    fields = interface.used_fields([source, *(one.program or "" for one in skills)])
+    fields = contract.used_fields([source, *(one.program or "" for one in skills)])
     low, middle, high = (round(float(value) * 1e6) for value in np.quantile(seconds, [0.01, 0.5, 0.99]))
     print(
         json.dumps(

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from maestromotif.composing.sandbox import ProgramHost
 from maestromotif.config.schema import RewardSettings
 from maestromotif.evaluation.evaluate import entries
 from maestromotif.evaluation.play import Episode, play_wave, random_policy, wandering_policy
@@ -15,6 +14,7 @@ from maestromotif.nethack.actions import NUM_ACTIONS
 from maestromotif.nethack.pool.pool import GamePool
 from maestromotif.nethack.recording import Recording
 from maestromotif.nethack.seeds import EpisodeSeeds, episode_seeds
+from maestromotif.programs.sandbox import ProgramHost
 from maestromotif.skill import Skill, load
 
 GAMES = 6

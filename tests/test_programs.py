@@ -12,13 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from maestromotif import skill
-from maestromotif.composing import check, compose, interface, provenance
-from maestromotif.composing.sandbox import ProgramHost
-from maestromotif.composing.scenarios import Dice
+from maestromotif.compose import compose
 from maestromotif.config.schema import ComposeSettings, Config, RunSettings, TaskSettings
 from maestromotif.errors import UserError
 from maestromotif.nethack.state import FIELDS
 from maestromotif.pipeline.store import Work
+from maestromotif.programs import check, contract, provenance
+from maestromotif.programs.sandbox import ProgramHost
+from maestromotif.programs.trial_states import Dice
 from maestromotif.skill import Skill
 
 ROOT = Path(__file__).parent.parent
@@ -251,7 +252,7 @@ def test_should_end_is_checked_too() -> None:
 def test_skill_programs_mistakes() -> None:
     with pytest.raises(UserError, match=r"s.py:1: no function 'should_end\(state: GameState\) -> bool'"):
         check.skill_program("def may_start(state: GameState) -> bool:\n    return True\n", "s.py")
-    both = interface.default_program(BRAWLER)
+    both = contract.default_program(BRAWLER)
     check.skill_program(both, "s.py")
     with pytest.raises(UserError, match=r"s.py:6:12: GameState has no field 'depht'; did you mean 'depth'"):
         check.skill_program(both.replace("state.depth", "state.depht"), "s.py")
@@ -358,7 +359,7 @@ def test_compose_keeps_what_it_checked(project: Path) -> None:
     assert facts["programs"]["program"]["model"].startswith("Claude")
     assert (work.path / "program.py").read_text() == DOWN_AND_BACK
     assert (work.path / "training.py").read_text() == TRAINING
-    assert (work.path / "skills/brawler.py").read_text() == interface.default_program(BRAWLER)
+    assert (work.path / "skills/brawler.py").read_text() == contract.default_program(BRAWLER)
     assert (work.path / "skills/ascender.py").read_text() == ASCENDER.program
     report = json.loads((work.path / "check.json").read_text())
     assert report["programs"]["training"]["sha256"] == hashlib.sha256(TRAINING.encode()).hexdigest()

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from maestromotif.composing import interface
-from maestromotif.composing.sandbox import ProgramHost
-from maestromotif.composing.scenarios import Dice
 from maestromotif.errors import UserError
 from maestromotif.nethack.state import FIELDS
+from maestromotif.programs import contract
+from maestromotif.programs.sandbox import ProgramHost
+from maestromotif.programs.trial_states import Dice
 from maestromotif.skill import Skill
 
 PATH = "policies/tried.py"
@@ -329,4 +329,4 @@ def test_thousands_of_steps_take_no_more_memory() -> None:
 
 
 def test_only_the_fields_that_occur_are_sent() -> None:
-    assert interface.used_fields(["state.hp", "# max_hpx\nstate.skill_turns"]) == ["hp", "skill_turns"]
+    assert contract.used_fields(["state.hp", "# max_hpx\nstate.skill_turns"]) == ["hp", "skill_turns"]

@@ -16,7 +16,6 @@ from typing import Any, Literal
 import jax
 import numpy as np
 
-from maestromotif.composing.sandbox import ProgramHost
 from maestromotif.config.schema import Config
 from maestromotif.evaluation.play import (
     Episode,
@@ -37,6 +36,7 @@ from maestromotif.nethack.recording import Recording
 from maestromotif.nethack.seeds import EpisodeSeeds
 from maestromotif.pipeline.progress import Progress
 from maestromotif.pipeline.store import Artefact, Work
+from maestromotif.programs.sandbox import ProgramHost
 from maestromotif.skill import load_all
 
 

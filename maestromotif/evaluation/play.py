@@ -8,7 +8,6 @@ import jax
 import numpy as np
 
 from maestromotif.collect.collect import random_actions
-from maestromotif.composing.sandbox import ProgramHost
 from maestromotif.learning.acting import Carry, fresh_carry, make_acting
 from maestromotif.learning.inputs import Block, fill
 from maestromotif.learning.messages import MessageTable
@@ -17,6 +16,7 @@ from maestromotif.learning.options import Options
 from maestromotif.nethack.game import End
 from maestromotif.nethack.pool.pool import IDLE, GamePool
 from maestromotif.nethack.seeds import episode_seeds
+from maestromotif.programs.sandbox import ProgramHost
 from maestromotif.tasks.conditions import Success
 
 # (first bool [N], skill int32 [N], step number) -> actions int32 [N], from the pool it was made for

@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from maestromotif.composing.sandbox import ProgramHost
 from maestromotif.config.schema import Config
 from maestromotif.learning.happened import Happened, Seconds, nothing_happened
 from maestromotif.learning.inputs import Block, MessageForm, fill
@@ -24,6 +23,7 @@ from maestromotif.nethack.game import End
 from maestromotif.nethack.observation import Layout
 from maestromotif.nethack.pool.pool import open_pool
 from maestromotif.nethack.state import depth_codes
+from maestromotif.programs.sandbox import ProgramHost
 from maestromotif.skill import load_all
 
 FEW = 8  # last observations of episodes cut short whose values are asked for together

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from maestromotif.composing.sandbox import ProgramHost
+from maestromotif.programs.sandbox import ProgramHost
 
 
 class Options:

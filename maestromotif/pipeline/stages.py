@@ -195,7 +195,7 @@ STAGES = (
     ),
     Stage(
         "compose",
-        "maestromotif.composing.compose:run",
+        "maestromotif.compose.compose:run",
         inputs=(),
         settings=("run", "skills", "compose", "task"),
         contents=program_contents,

@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from maestromotif.composing import interface, sandbox
-from maestromotif.composing.sandbox import ProgramHost
-from maestromotif.composing.scenarios import Dice
 from maestromotif.errors import UserError
 from maestromotif.nethack.state import FIELDS
+from maestromotif.programs import contract, sandbox
+from maestromotif.programs.sandbox import ProgramHost
+from maestromotif.programs.trial_states import Dice
 from maestromotif.skill import Skill
 
 MAX_SOURCE = 100_000  # characters
@@ -143,7 +143,7 @@ def _check_types(source: str, path: str, lines: dict[str, int], skills: Sequence
         row += 2
     names = [skill.name for skill in skills]
     problems = []
-    for record in sandbox.type_check(text, interface.stubs(skills)):
+    for record in sandbox.type_check(text, contract.stubs(skills)):
         message = _explain(record["code"], record["message"], names)
         row, column = record["location"]["row"], record["location"]["column"]
         if row not in used_on:
@@ -171,7 +171,7 @@ def _explain(code: str, message: str, skills: Sequence[str]) -> str:
         return f"'{strange[0]}' is not a skill of this run{_suggest(strange[0], skills)}"
     if code == "unresolved-import":
         name = re.findall(r"'([\w.]+)'", text)[0]
-        return f"no module '{name}' in the sandbox; there are {', '.join(interface.MODULES)}"
+        return f"no module '{name}' in the sandbox; there are {', '.join(contract.MODULES)}"
     if code == "unresolved-reference":
         return f"{text[0].upper()}{text[1:]}"
     return text

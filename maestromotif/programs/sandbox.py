@@ -23,9 +23,9 @@ import numpy as np
 import pydantic_monty as monty
 from jaxtyping import Bool, Int
 
-from maestromotif.composing import interface
 from maestromotif.errors import UserError
 from maestromotif.nethack.state import FIELDS
+from maestromotif.programs import contract
 from maestromotif.skill import Skill
 
 # A call takes well under a millisecond. The limit is there for programs that never return; it is on the wall
@@ -78,9 +78,9 @@ class ProgramHost:
                 "_seed": seed,
                 "_first_game": first_game,
                 "_draws": balance > 0 or any("random" in source for source in self._sources),
-                "_draws_every_step": interface.draws_every_step(program, self._sources[1:]),
+                "_draws_every_step": contract.draws_every_step(program, self._sources[1:]),
             }
-            shim = interface.shim(self._fields, self._names_skill, self._names)
+            shim = contract.shim(self._fields, self._names_skill, self._names)
             session.feed_run(shim, inputs=setup, print_callback=_drop, external_lookup={})
             self._advance(session.feed_start("_serve()", print_callback=_drop, external_lookup={}))
         except (monty.MontyError, UserError) as error:
@@ -105,7 +105,7 @@ class ProgramHost:
         for skill in skills:
             self._paths.append(str(skill.program_path if skill.program is not None else skill.path))
             self._sources.append(
-                skill.program if skill.program is not None else interface.default_program(skill)
+                skill.program if skill.program is not None else contract.default_program(skill)
             )
         # Each source gets lines of its own, so that a line in a traceback tells the file.
         self._first_line = []
@@ -115,7 +115,7 @@ class ProgramHost:
             self._first_line.append(lines)
             self._shifted.append("\n" * lines + source)
             lines += source.count("\n") + 1
-        used = interface.used_fields(self._sources)
+        used = contract.used_fields(self._sources)
         self._fields = [name for name in used if name != "skill"]  # its name follows from what runs
         self._names_skill = "skill" in used
         self.games, self._seed, self._call_seconds, self._balance = games, seed, call_seconds, balance

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from maestromotif import skill
-from maestromotif.composing import check, interface, provenance
 from maestromotif.config.schema import Config
 from maestromotif.errors import UserError
 from maestromotif.pipeline.store import Artefact, Work
+from maestromotif.programs import check, contract, provenance
 from maestromotif.skill import Skill
 
 log = logging.getLogger(__name__)
@@ -52,7 +52,7 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, An
     for role, source in sources.items():
         work.write_text(f"{role}.py", source)
     for one in skills:
-        work.write_text(f"skills/{one.name}.py", one.program or interface.default_program(one))
+        work.write_text(f"skills/{one.name}.py", one.program or contract.default_program(one))
     work.write_json("check.json", report)
     return {
         "task": {"name": config.task.name, "words": config.task.words},

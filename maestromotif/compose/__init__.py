@@ -1,0 +1,1 @@
+"""The programs of a run, checked before they may run."""
