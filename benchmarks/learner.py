@@ -41,15 +41,15 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parent / "peers"))
 from meter import cpu_seconds
 
+from maestromotif.agent.inputs import Block, fill
+from maestromotif.agent.network import build
+from maestromotif.agent.policy import fresh_carry, make_acting
 from maestromotif.config.load import load
 from maestromotif.config.schema import Config
 from maestromotif.learning import train
-from maestromotif.learning.acting import fresh_carry, make_acting
 from maestromotif.learning.actor import Actor
 from maestromotif.learning.environment_process import EnvironmentProcess
-from maestromotif.learning.inputs import Block, fill
 from maestromotif.learning.learner import Learner, Learnt
-from maestromotif.learning.network import build
 from maestromotif.learning.ppo import Batch
 from maestromotif.machine import available_cores
 from maestromotif.nethack.pool.pool import GamePool, open_pool

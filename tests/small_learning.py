@@ -7,11 +7,11 @@ from typing import Any, Literal
 import jax
 import numpy as np
 
+from maestromotif.agent.inputs import Block
+from maestromotif.agent.network import ActorCritic, Glance, Params, build, initial_params, unpack, unroll
+from maestromotif.agent.policy import Rollout
 from maestromotif.config.load import load
 from maestromotif.config.schema import Config, NetworkSettings
-from maestromotif.learning.acting import Rollout
-from maestromotif.learning.inputs import Block
-from maestromotif.learning.network import ActorCritic, Glance, Params, build, initial_params, unpack, unroll
 from maestromotif.learning.ppo import Batch
 from maestromotif.nethack.actions import NUM_ACTIONS
 

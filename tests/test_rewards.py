@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from maestromotif.agent.arrays import compilations
 from maestromotif.annotate.annotate import draw_pairs
 from maestromotif.collect.captions import caption
 from maestromotif.config.schema import AnnotateSettings, Config, DistilSettings, RewardSettings, TaskSettings
 from maestromotif.errors import UserError
-from maestromotif.learning.arrays import compilations
 from maestromotif.pipeline.store import Artefact, Work
 from maestromotif.rewards import accuracy, distil, fit
 from maestromotif.rewards.fit import bradley_terry

@@ -79,7 +79,7 @@ learner.torch = _TrustingTorch()
 
 
 class Fovea(Encoder):
-    """Our default trunk in PyTorch: `maestromotif.learning.network.Fovea` says what it does, and why."""
+    """Our default trunk in PyTorch: `maestromotif.agent.network.Fovea` says what it does, and why."""
 
     def __init__(self, cfg: Any, obs_space: Any) -> None:
         super().__init__(cfg)

@@ -66,7 +66,7 @@ def patches(image: jax.Array) -> jax.Array:
 
 
 class Trunk(nn.Module):
-    """Our default trunk: `maestromotif.learning.network.Fovea` says what it does, and why."""
+    """Our default trunk: `maestromotif.agent.network.Fovea` says what it does, and why."""
 
     hidden: int
 

@@ -16,6 +16,8 @@ from typing import Any, Literal
 import jax
 import numpy as np
 
+from maestromotif.agent.network import build, initial_params
+from maestromotif.agent.reward import RewardFunction
 from maestromotif.config.schema import Config
 from maestromotif.evaluation.play import (
     Episode,
@@ -28,8 +30,6 @@ from maestromotif.evaluation.record import record
 from maestromotif.intervals import bootstrap_mean, wilson
 from maestromotif.learning import online
 from maestromotif.learning.distilled import DistilledRewards
-from maestromotif.learning.network import build, initial_params
-from maestromotif.learning.reward import RewardFunction
 from maestromotif.learning.train import load_policy
 from maestromotif.nethack.pool.pool import GamePool, open_pool
 from maestromotif.nethack.recording import Recording

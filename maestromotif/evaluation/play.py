@@ -7,12 +7,12 @@ from typing import Any
 import jax
 import numpy as np
 
+from maestromotif.agent.inputs import Block, fill
+from maestromotif.agent.messages import MessageTable
+from maestromotif.agent.network import ActorCritic, Params
+from maestromotif.agent.options import Options
+from maestromotif.agent.policy import Carry, fresh_carry, make_acting
 from maestromotif.collect.collect import random_actions
-from maestromotif.learning.acting import Carry, fresh_carry, make_acting
-from maestromotif.learning.inputs import Block, fill
-from maestromotif.learning.messages import MessageTable
-from maestromotif.learning.network import ActorCritic, Params
-from maestromotif.learning.options import Options
 from maestromotif.nethack.game import End
 from maestromotif.nethack.pool.pool import IDLE, GamePool
 from maestromotif.nethack.seeds import episode_seeds

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from maestromotif.learning.reward import RewardFunction
+from maestromotif.agent.reward import RewardFunction
 from maestromotif.nethack.events import EVENTS
 from maestromotif.nethack.game import End
 from maestromotif.nethack.observation import DEPTH, MESSAGE_BYTES, SCREEN

@@ -11,13 +11,13 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from maestromotif.learning.acting import Acting, Carry, fresh_carry
+from maestromotif.agent.network import ActorCritic, Params
+from maestromotif.agent.policy import Acting, Carry, fresh_carry
+from maestromotif.agent.reward import Met, Scorer
 from maestromotif.learning.environment import FEW
 from maestromotif.learning.environment_process import EnvironmentProcess
 from maestromotif.learning.happened import Happened, Seconds
-from maestromotif.learning.network import ActorCritic, Params
 from maestromotif.learning.ppo import Batch
-from maestromotif.learning.reward import Met, Scorer
 
 
 class Played(NamedTuple):

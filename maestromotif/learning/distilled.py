@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from maestromotif.agent.reward import Met, Scorer
 from maestromotif.config.schema import Config
-from maestromotif.learning.reward import Met, Scorer
 from maestromotif.pipeline.store import Work
 from maestromotif.rewards.model import load_rewards
 

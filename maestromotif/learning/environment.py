@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from maestromotif.agent.inputs import Block, MessageForm, fill
+from maestromotif.agent.options import Options
+from maestromotif.agent.reward import Met, RewardFunction, Scorer
 from maestromotif.config.schema import Config
 from maestromotif.learning.happened import Happened, Seconds, nothing_happened
-from maestromotif.learning.inputs import Block, MessageForm, fill
-from maestromotif.learning.options import Options
-from maestromotif.learning.reward import Met, RewardFunction, Scorer
 from maestromotif.nethack import observation
 from maestromotif.nethack.action_log import Snapshot
 from maestromotif.nethack.game import End

@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
+from maestromotif.agent.reward import Scorer
 from maestromotif.errors import UserError
 from maestromotif.learning.environment import Arrays, Environment, Finished, Plan
-from maestromotif.learning.reward import Scorer
 from maestromotif.nethack.pool.pipe import receive, send
 from maestromotif.nethack.pool.processes import server_context
 from maestromotif.nethack.pool.worker import SharedFile

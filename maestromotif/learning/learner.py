@@ -17,10 +17,10 @@ import optax
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
+from maestromotif.agent.arrays import Array, compilations
+from maestromotif.agent.network import ActorCritic, Params, initial_params
 from maestromotif.config.schema import LearningSettings
 from maestromotif.learning import ppo
-from maestromotif.learning.arrays import Array, compilations
-from maestromotif.learning.network import ActorCritic, Params, initial_params
 from maestromotif.learning.ppo import AXIS, Batch, Targets
 from maestromotif.learning.return_scale import ReturnScale, fresh_scale
 

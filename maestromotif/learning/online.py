@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import flax.serialization
 import numpy as np
 
+from maestromotif.agent.reward import Met, Scorer
 from maestromotif.annotate.annotate import draw, draw_pairs
 from maestromotif.annotate.answers import Judge
 from maestromotif.annotate.labels import Comparison
@@ -24,7 +25,6 @@ from maestromotif.collect import observations as dataset
 from maestromotif.collect.observations import Items
 from maestromotif.config.schema import Config
 from maestromotif.errors import UserError
-from maestromotif.learning.reward import Met, Scorer
 from maestromotif.pipeline.store import Work
 from maestromotif.rewards.card import over_items, raw_rewards
 from maestromotif.rewards.fit import best, train

@@ -11,10 +11,10 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Float
 
+from maestromotif.agent.arrays import Array
+from maestromotif.agent.network import ActorCritic, Params, pick, unroll
+from maestromotif.agent.policy import Rollout
 from maestromotif.config.schema import LearningSettings
-from maestromotif.learning.acting import Rollout
-from maestromotif.learning.arrays import Array
-from maestromotif.learning.network import ActorCritic, Params, pick, unroll
 from maestromotif.learning.return_scale import ReturnScale, rescale
 from maestromotif.learning.returns import advantages
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from maestromotif.learning.arrays import Array
+from maestromotif.agent.arrays import Array
 
 _LARGEST = 10.0
 _MEMORY = 1e7  # steps of a skill after which the mean begins to forget

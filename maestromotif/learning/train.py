@@ -24,9 +24,11 @@ import numpy as np
 from flax import serialization
 from jax.experimental import multihost_utils
 
+from maestromotif.agent.network import ActorCritic, Params, build, initial_params
+from maestromotif.agent.policy import Acting, make_acting
+from maestromotif.agent.reward import Scorer
 from maestromotif.config.schema import Config, LearningSettings
 from maestromotif.errors import UserError
-from maestromotif.learning.acting import Acting, make_acting
 from maestromotif.learning.actor import Actor, Played
 from maestromotif.learning.checkpoint import Checkpoints
 from maestromotif.learning.curve import Curve
@@ -35,11 +37,9 @@ from maestromotif.learning.environment import Plan
 from maestromotif.learning.environment_process import EnvironmentProcess
 from maestromotif.learning.happened import Happened, summary
 from maestromotif.learning.learner import Learner, Learnt, shards_of_this_process
-from maestromotif.learning.network import ActorCritic, Params, build, initial_params
 from maestromotif.learning.online import OnlineRewards
 from maestromotif.learning.ppo import Batch
 from maestromotif.learning.return_scale import ReturnScale
-from maestromotif.learning.reward import Scorer
 from maestromotif.nethack.pool.pool import check_pools
 from maestromotif.pipeline.progress import Progress
 from maestromotif.pipeline.store import Artefact, Work

@@ -11,10 +11,10 @@ import psutil
 import pytest
 from small_learning import config
 
+from maestromotif.agent.reward import Scorer
 from maestromotif.errors import UserError
 from maestromotif.learning.environment import FEW, Arrays, Environment, Plan
 from maestromotif.learning.environment_process import EnvironmentProcess
-from maestromotif.learning.reward import Scorer
 from maestromotif.nethack.actions import NUM_ACTIONS
 
 GAMES, STEPS = 8, 16  # of a rollout

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from small_learning import SKILLS, Heads, Trunk, fresh, random_block, random_glance, unrolled
 
+from maestromotif.agent.arrays import Array
+from maestromotif.agent.inputs import Block
+from maestromotif.agent.network import FoveaGlance, build, pick, step, unpack
+from maestromotif.agent.policy import fresh_carry, make_acting
 from maestromotif.config.schema import NetworkSettings
-from maestromotif.learning.acting import fresh_carry, make_acting
-from maestromotif.learning.arrays import Array
-from maestromotif.learning.inputs import Block
-from maestromotif.learning.network import FoveaGlance, build, pick, step, unpack
 from maestromotif.nethack.actions import NUM_ACTIONS
 
 STEPS, GAMES = 5, 4

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from maestromotif.learning.recurrence import gru
+from maestromotif.agent.gru import gru
 
 T, B, H = 7, 3, 5
 

@@ -7,9 +7,9 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from maestromotif.agent.messages import MessageTable, fingerprints, hash_words
+from maestromotif.agent.reward import RewardFunction, Scorer
 from maestromotif.config.schema import RewardSettings
-from maestromotif.learning.messages import MessageTable, fingerprints, hash_words
-from maestromotif.learning.reward import RewardFunction, Scorer
 
 
 def test_messages_are_numbered_once_and_hashed_alike() -> None:

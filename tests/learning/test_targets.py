@@ -10,8 +10,8 @@ from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 from small_learning import SKILLS, fresh, random_batch, unrolled
 
+from maestromotif.agent.network import ActorCritic, Params
 from maestromotif.config.schema import LearningSettings
-from maestromotif.learning.network import ActorCritic, Params
 from maestromotif.learning.ppo import AXIS, Batch, Targets, normalise, targets
 from maestromotif.learning.return_scale import ReturnScale, fresh_scale, rescale
 

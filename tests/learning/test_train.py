@@ -17,13 +17,13 @@ import tiny
 from flax import serialization
 from small_learning import CONFIG, ROOT, config, fresh
 
+from maestromotif.agent.network import build
 from maestromotif.cli.cluster import submit
 from maestromotif.config.schema import NetworkSettings
 from maestromotif.errors import UserError
 from maestromotif.learning import ppo, train
 from maestromotif.learning.actor import Actor
 from maestromotif.learning.learner import Learner
-from maestromotif.learning.network import build
 from maestromotif.pipeline.store import Work
 
 

@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from maestromotif.learning.messages import WORDS
+from maestromotif.agent.messages import WORDS
 from maestromotif.nethack.observation import COLUMNS, INVENTORY, MESSAGE_BYTES, ROWS
 from maestromotif.nethack.state import SENSES
 

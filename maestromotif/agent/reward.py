@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from maestromotif.agent.messages import MessageTable
 from maestromotif.config.schema import RewardSettings
-from maestromotif.learning.messages import MessageTable
 from maestromotif.nethack.state import CHANGES
 
 _RADIX = np.cumprod([1, *list(CHANGES.values())[:-1]])

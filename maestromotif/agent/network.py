@@ -18,11 +18,11 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8, UInt16
 from nle import nethack
 
+from maestromotif.agent.arrays import Array
+from maestromotif.agent.gru import gru
+from maestromotif.agent.inputs import Block, Inputs, MessageForm
+from maestromotif.agent.messages import VOCABULARY
 from maestromotif.config.schema import NetworkSettings
-from maestromotif.learning.arrays import Array
-from maestromotif.learning.inputs import Block, Inputs, MessageForm
-from maestromotif.learning.messages import VOCABULARY
-from maestromotif.learning.recurrence import gru
 from maestromotif.nethack.actions import NUM_ACTIONS, SETS
 from maestromotif.nethack.observation import X, Y
 

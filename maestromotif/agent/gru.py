@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Float
 
-from maestromotif.learning.arrays import Array
+from maestromotif.agent.arrays import Array
 
 
 class _Steps(NamedTuple):

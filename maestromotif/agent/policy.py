@@ -7,10 +7,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from maestromotif.learning.arrays import Array, compilations
+from maestromotif.agent.arrays import Array, compilations
+from maestromotif.agent.inputs import Block
+from maestromotif.agent.network import ActorCritic, Glance, Params, initial_params, pick, step, unpack
 from maestromotif.learning.environment import FEW
-from maestromotif.learning.inputs import Block
-from maestromotif.learning.network import ActorCritic, Glance, Params, initial_params, pick, step, unpack
 
 
 class Carry(NamedTuple):
