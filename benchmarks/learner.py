@@ -46,14 +46,14 @@ from maestromotif.agent.network import build
 from maestromotif.agent.policy import fresh_carry, make_acting
 from maestromotif.config.load import load
 from maestromotif.config.schema import Config
-from maestromotif.learning import train
-from maestromotif.learning.actor import Actor
-from maestromotif.learning.environment_process import EnvironmentProcess
-from maestromotif.learning.learner import Learner, Learnt
-from maestromotif.learning.ppo import Batch
 from maestromotif.machine import available_cores
 from maestromotif.nethack.pool.pool import GamePool, open_pool
 from maestromotif.pipeline.store import Work
+from maestromotif.train import train
+from maestromotif.train.actor import Actor
+from maestromotif.train.environment_process import EnvironmentProcess
+from maestromotif.train.learner import Learner, Learnt
+from maestromotif.train.ppo import Batch
 
 PARTS = ("engine", "inference", "update")
 PEERS = Path(__file__).parent / "peers"

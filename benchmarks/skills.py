@@ -19,10 +19,10 @@ from scipy.stats import chi2
 
 from maestromotif.config.load import load
 from maestromotif.config.schema import Config
-from maestromotif.learning import train
 from maestromotif.nethack.events import EVENTS
 from maestromotif.pipeline.store import Work
 from maestromotif.skill import Skill, load_all
+from maestromotif.train import train
 
 UNTRAINED = "learning.learning_rate=1.0e-12"
 

@@ -12,8 +12,8 @@ from maestromotif.agent.network import ActorCritic, Glance, Params, build, initi
 from maestromotif.agent.policy import Rollout
 from maestromotif.config.load import load
 from maestromotif.config.schema import Config, NetworkSettings
-from maestromotif.learning.ppo import Batch
 from maestromotif.nethack.actions import NUM_ACTIONS
+from maestromotif.train.ppo import Batch
 
 SKILLS = 3
 Trunk = Literal["fovea", "published"]

@@ -10,7 +10,7 @@ import numpy as np
 from maestromotif.agent.arrays import Array, compilations
 from maestromotif.agent.inputs import Block
 from maestromotif.agent.network import ActorCritic, Glance, Params, initial_params, pick, step, unpack
-from maestromotif.learning.environment import FEW
+from maestromotif.train.environment import FEW
 
 
 class Carry(NamedTuple):

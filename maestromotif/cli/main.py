@@ -147,8 +147,8 @@ def _train_instead(
     machines = config.learning.machines
     if machines == 1 and (coordinator, process) != (None, None):
         raise UserError("--coordinator and --process are for several processes; set learning.machines")
-    from maestromotif.learning.connect import connect
     from maestromotif.pipeline.runner import assist_stage, open_run
+    from maestromotif.train.distributed import connect
 
     if connect(machines, coordinator, process) == 0:
         return False

@@ -28,9 +28,6 @@ from maestromotif.evaluation.play import (
 )
 from maestromotif.evaluation.record import record
 from maestromotif.intervals import bootstrap_mean, wilson
-from maestromotif.learning import online
-from maestromotif.learning.distilled import DistilledRewards
-from maestromotif.learning.train import load_policy
 from maestromotif.nethack.pool.pool import GamePool, open_pool
 from maestromotif.nethack.recording import Recording
 from maestromotif.nethack.seeds import EpisodeSeeds
@@ -38,6 +35,9 @@ from maestromotif.pipeline.progress import Progress
 from maestromotif.pipeline.store import Artefact, Work
 from maestromotif.programs.sandbox import ProgramHost
 from maestromotif.skill import load_all
+from maestromotif.train import online_rewards
+from maestromotif.train.reward_source import DistilledRewards
+from maestromotif.train.train import load_policy
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,7 @@ def _write_replay(config: Config, inputs: dict[str, Artefact], work: Work, episo
     if config.reward.distilled:
         folder = inputs["distil"].path
     else:
-        folder = Path(config.reward.path or inputs["train"].path / online.FOLDER)
+        folder = Path(config.reward.path or inputs["train"].path / online_rewards.FOLDER)
     reward = RewardFunction(DistilledRewards(config, folder).scorer(0), config.reward, games=1)
     recording = Recording(
         EpisodeSeeds(*episode.seeds),

@@ -188,7 +188,7 @@ STAGES = (
     ),
     Stage(
         "train",
-        "maestromotif.learning.train:run",
+        "maestromotif.train.train:run",
         inputs=("distil",),
         settings=("run", "skills", "nethack", "annotate.changes", "reward", "learning"),
         contents=training_contents,

@@ -13,9 +13,9 @@ from small_learning import config
 
 from maestromotif.agent.reward import Scorer
 from maestromotif.errors import UserError
-from maestromotif.learning.environment import FEW, Arrays, Environment, Plan
-from maestromotif.learning.environment_process import EnvironmentProcess
 from maestromotif.nethack.actions import NUM_ACTIONS
+from maestromotif.train.environment import FEW, Arrays, Environment, Plan
+from maestromotif.train.environment_process import EnvironmentProcess
 
 GAMES, STEPS = 8, 16  # of a rollout
 TOLD = ("inputs", "running", "acted", "cut", "reward", "switched", "over", "terminal")

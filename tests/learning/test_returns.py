@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from maestromotif.learning.returns import advantages
+from maestromotif.train.returns import advantages
 
 
 def by_definition(

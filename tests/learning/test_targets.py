@@ -12,8 +12,8 @@ from small_learning import SKILLS, fresh, random_batch, unrolled
 
 from maestromotif.agent.network import ActorCritic, Params
 from maestromotif.config.schema import LearningSettings
-from maestromotif.learning.ppo import AXIS, Batch, Targets, normalise, targets
-from maestromotif.learning.return_scale import ReturnScale, fresh_scale, rescale
+from maestromotif.train.ppo import AXIS, Batch, Targets, normalise, targets
+from maestromotif.train.return_scale import ReturnScale, fresh_scale, rescale
 
 T, N = 7, 6
 

@@ -21,10 +21,10 @@ from maestromotif.agent.network import build
 from maestromotif.cli.cluster import submit
 from maestromotif.config.schema import NetworkSettings
 from maestromotif.errors import UserError
-from maestromotif.learning import ppo, train
-from maestromotif.learning.actor import Actor
-from maestromotif.learning.learner import Learner
 from maestromotif.pipeline.store import Work
+from maestromotif.train import ppo, train
+from maestromotif.train.actor import Actor
+from maestromotif.train.learner import Learner
 
 
 def start(folder: Path, *overrides: str, devices: int = 1) -> subprocess.Popen[str]:

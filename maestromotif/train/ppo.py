@@ -15,8 +15,8 @@ from maestromotif.agent.arrays import Array
 from maestromotif.agent.network import ActorCritic, Params, pick, unroll
 from maestromotif.agent.policy import Rollout
 from maestromotif.config.schema import LearningSettings
-from maestromotif.learning.return_scale import ReturnScale, rescale
-from maestromotif.learning.returns import advantages
+from maestromotif.train.return_scale import ReturnScale, rescale
+from maestromotif.train.returns import advantages
 
 AXIS = "data"
 

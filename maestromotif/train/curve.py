@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from maestromotif.learning.happened import EPISODE_COUNTS, Happened, nothing_happened, total
 from maestromotif.nethack.events import EVENTS
+from maestromotif.train.happened import EPISODE_COUNTS, Happened, nothing_happened, total
 
 Row = dict[str, int | float]
 

@@ -16,10 +16,10 @@ import numpy as np
 
 from maestromotif.agent.reward import Scorer
 from maestromotif.errors import UserError
-from maestromotif.learning.environment import Arrays, Environment, Finished, Plan
 from maestromotif.nethack.pool.pipe import receive, send
 from maestromotif.nethack.pool.processes import server_context
 from maestromotif.nethack.pool.worker import SharedFile
+from maestromotif.train.environment import Arrays, Environment, Finished, Plan
 
 # Orders: play a step; a message follows, with a method of the environment and its arguments; end.
 _STEP, _CALL, _QUIT = b"s", b"c", b"q"

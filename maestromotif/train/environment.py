@@ -16,7 +16,6 @@ from maestromotif.agent.inputs import Block, MessageForm, fill
 from maestromotif.agent.options import Options
 from maestromotif.agent.reward import Met, RewardFunction, Scorer
 from maestromotif.config.schema import Config
-from maestromotif.learning.happened import Happened, Seconds, nothing_happened
 from maestromotif.nethack import observation
 from maestromotif.nethack.action_log import Snapshot
 from maestromotif.nethack.game import End
@@ -25,6 +24,7 @@ from maestromotif.nethack.pool.pool import open_pool
 from maestromotif.nethack.state import depth_codes
 from maestromotif.programs.sandbox import ProgramHost
 from maestromotif.skill import load_all
+from maestromotif.train.happened import Happened, Seconds, nothing_happened
 
 FEW = 8  # last observations of episodes cut short whose values are asked for together
 

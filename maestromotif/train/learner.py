@@ -20,9 +20,9 @@ from jax.sharding import PartitionSpec as P
 from maestromotif.agent.arrays import Array, compilations
 from maestromotif.agent.network import ActorCritic, Params, initial_params
 from maestromotif.config.schema import LearningSettings
-from maestromotif.learning import ppo
-from maestromotif.learning.ppo import AXIS, Batch, Targets
-from maestromotif.learning.return_scale import ReturnScale, fresh_scale
+from maestromotif.train import ppo
+from maestromotif.train.ppo import AXIS, Batch, Targets
+from maestromotif.train.return_scale import ReturnScale, fresh_scale
 
 Figures = dict[str, float]
 

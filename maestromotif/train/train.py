@@ -29,20 +29,20 @@ from maestromotif.agent.policy import Acting, make_acting
 from maestromotif.agent.reward import Scorer
 from maestromotif.config.schema import Config, LearningSettings
 from maestromotif.errors import UserError
-from maestromotif.learning.actor import Actor, Played
-from maestromotif.learning.checkpoint import Checkpoints
-from maestromotif.learning.curve import Curve
-from maestromotif.learning.distilled import DistilledRewards
-from maestromotif.learning.environment import Plan
-from maestromotif.learning.environment_process import EnvironmentProcess
-from maestromotif.learning.happened import Happened, summary
-from maestromotif.learning.learner import Learner, Learnt, shards_of_this_process
-from maestromotif.learning.online import OnlineRewards
-from maestromotif.learning.ppo import Batch
-from maestromotif.learning.return_scale import ReturnScale
 from maestromotif.nethack.pool.pool import check_pools
 from maestromotif.pipeline.progress import Progress
 from maestromotif.pipeline.store import Artefact, Work
+from maestromotif.train.actor import Actor, Played
+from maestromotif.train.checkpoint import Checkpoints
+from maestromotif.train.curve import Curve
+from maestromotif.train.environment import Plan
+from maestromotif.train.environment_process import EnvironmentProcess
+from maestromotif.train.happened import Happened, summary
+from maestromotif.train.learner import Learner, Learnt, shards_of_this_process
+from maestromotif.train.online_rewards import OnlineRewards
+from maestromotif.train.ppo import Batch
+from maestromotif.train.return_scale import ReturnScale
+from maestromotif.train.reward_source import DistilledRewards
 
 log = logging.getLogger("maestromotif")
 

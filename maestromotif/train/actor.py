@@ -14,10 +14,10 @@ import numpy as np
 from maestromotif.agent.network import ActorCritic, Params
 from maestromotif.agent.policy import Acting, Carry, fresh_carry
 from maestromotif.agent.reward import Met, Scorer
-from maestromotif.learning.environment import FEW
-from maestromotif.learning.environment_process import EnvironmentProcess
-from maestromotif.learning.happened import Happened, Seconds
-from maestromotif.learning.ppo import Batch
+from maestromotif.train.environment import FEW
+from maestromotif.train.environment_process import EnvironmentProcess
+from maestromotif.train.happened import Happened, Seconds
+from maestromotif.train.ppo import Batch
 
 
 class Played(NamedTuple):
