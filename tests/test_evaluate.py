@@ -5,11 +5,11 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
+from maestromotif.agent.episodes import Episode, play_wave, random_policy, wandering_policy
 from maestromotif.agent.reward import RewardFunction, Scorer
 from maestromotif.config.schema import RewardSettings
-from maestromotif.evaluation.evaluate import entries
-from maestromotif.evaluation.play import Episode, play_wave, random_policy, wandering_policy
-from maestromotif.evaluation.record import record
+from maestromotif.evaluate.evaluate import entries
+from maestromotif.evaluate.record import record
 from maestromotif.nethack.actions import NUM_ACTIONS
 from maestromotif.nethack.pool.pool import GamePool
 from maestromotif.nethack.recording import Recording

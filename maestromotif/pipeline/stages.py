@@ -202,7 +202,7 @@ STAGES = (
     ),
     Stage(
         "evaluate",
-        "maestromotif.evaluation.evaluate:run",
+        "maestromotif.evaluate.evaluate:run",
         inputs=("distil", "train", "compose"),  # distil: the replay shows the rewards
         settings=(
             "run",

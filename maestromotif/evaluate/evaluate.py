@@ -16,17 +16,11 @@ from typing import Any, Literal
 import jax
 import numpy as np
 
+from maestromotif.agent.episodes import Episode, network_policy, play_wave, random_policy, wandering_policy
 from maestromotif.agent.network import build, initial_params
 from maestromotif.agent.reward import RewardFunction
 from maestromotif.config.schema import Config
-from maestromotif.evaluation.play import (
-    Episode,
-    network_policy,
-    play_wave,
-    random_policy,
-    wandering_policy,
-)
-from maestromotif.evaluation.record import record
+from maestromotif.evaluate.record import record
 from maestromotif.intervals import bootstrap_mean, wilson
 from maestromotif.nethack.pool.pool import GamePool, open_pool
 from maestromotif.nethack.recording import Recording
