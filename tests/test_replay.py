@@ -9,10 +9,10 @@ import artefacts
 import numpy as np
 import pytest
 
-from maestromotif.dashboard import replay
-from maestromotif.dashboard.replay import Call, Replay
 from maestromotif.errors import UserError
 from maestromotif.pipeline.store import Work
+from maestromotif.report import replay
+from maestromotif.report.replay import Call, Replay
 
 STEPS = 40
 _SEQUENCE = re.compile(r"\x1b\[([\d;]*)([A-Za-z])|([^\x1b])", re.DOTALL)

@@ -15,10 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from maestromotif.config.schema import Config, DashboardSettings
-from maestromotif.dashboard import evidence, report, svg
-from maestromotif.dashboard.sections.programs import highlight
 from maestromotif.errors import UserError
 from maestromotif.pipeline.store import Artefact, Work
+from maestromotif.report import evidence, report, svg
+from maestromotif.report.sections.programs import highlight
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,8 @@ import artefacts
 import pytest
 
 from maestromotif.config.schema import DashboardSettings
-from maestromotif.dashboard import report, wandb_run
 from maestromotif.pipeline.store import Work
+from maestromotif.report import report, wandb_run
 
 
 @pytest.fixture

@@ -218,7 +218,7 @@ STAGES = (
     ),
     Stage(
         "report",
-        "maestromotif.dashboard.report:run",
+        "maestromotif.report.report:run",
         inputs=(
             "collect",
             "annotate",

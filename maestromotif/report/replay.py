@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 from markupsafe import Markup
 
-from maestromotif.dashboard import svg
 from maestromotif.errors import UserError
+from maestromotif.report import svg
 
 STEPS_PER_SECOND = 8
 ASSETS = Path(__file__).parent / "assets"

@@ -14,10 +14,10 @@ import numpy as np
 
 from maestromotif.collect.observations import SOURCES
 from maestromotif.config.schema import Config
-from maestromotif.dashboard import replay as replays
 from maestromotif.errors import UserError
 from maestromotif.intervals import Interval
 from maestromotif.pipeline.store import Artefact
+from maestromotif.report import replay as replays
 
 CHANGES = ("depth", "explored", "downstairs", "upstairs")  # columns of its changes
 

@@ -7,9 +7,9 @@ import numpy as np
 from markupsafe import Markup
 
 from maestromotif.config.schema import Config
-from maestromotif.dashboard import evidence, svg
-from maestromotif.dashboard.evidence import Evidence
-from maestromotif.dashboard.sections.writing import bars, interval, number, sentence, thousands
+from maestromotif.report import evidence, svg
+from maestromotif.report.evidence import Evidence
+from maestromotif.report.sections.writing import bars, interval, number, sentence, thousands
 from maestromotif.rewards.soup import SAYS
 
 SHOWN = 6  # captions at each end of a ranking

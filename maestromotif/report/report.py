@@ -13,12 +13,12 @@ import yaml
 
 import maestromotif
 from maestromotif.config.schema import Config
-from maestromotif.dashboard import evidence, replay, svg, wandb_run
-from maestromotif.dashboard.evidence import Evidence
-from maestromotif.dashboard.sections import asked, evaluated, labels, programs, rewards, trained
-from maestromotif.dashboard.sections.writing import sentence
 from maestromotif.pipeline.runner import NOT_IN_KEYS
 from maestromotif.pipeline.store import Artefact, Work
+from maestromotif.report import evidence, replay, svg, wandb_run
+from maestromotif.report.evidence import Evidence
+from maestromotif.report.sections import asked, evaluated, labels, programs, rewards, trained
+from maestromotif.report.sections.writing import sentence
 
 HERE = Path(__file__).parent
 

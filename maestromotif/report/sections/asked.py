@@ -7,10 +7,10 @@ from markupsafe import Markup
 
 from maestromotif import skill as skills
 from maestromotif.config.schema import Config
-from maestromotif.dashboard import svg
-from maestromotif.dashboard.evidence import Evidence
-from maestromotif.dashboard.sections.evaluated import main_row
-from maestromotif.dashboard.sections.writing import thousands
+from maestromotif.report import svg
+from maestromotif.report.evidence import Evidence
+from maestromotif.report.sections.evaluated import main_row
+from maestromotif.report.sections.writing import thousands
 
 
 def values(config: Config, found: Evidence) -> dict[str, Any]:

@@ -6,10 +6,10 @@ import numpy as np
 from markupsafe import Markup
 
 from maestromotif.config.schema import Config
-from maestromotif.dashboard import svg
-from maestromotif.dashboard.evidence import Evidence
-from maestromotif.dashboard.sections.writing import agent_colour, and_, interval, listed, thousands
 from maestromotif.intervals import intervals_overlap
+from maestromotif.report import svg
+from maestromotif.report.evidence import Evidence
+from maestromotif.report.sections.writing import agent_colour, and_, interval, listed, thousands
 
 PUBLISHED_STEPS = 4_000_000_000  # MaestroMotif paper, appendix, table of hyper-parameters
 

@@ -5,12 +5,12 @@ from typing import Any
 import numpy as np
 
 from maestromotif.config.schema import Config
-from maestromotif.dashboard import evidence, svg
-from maestromotif.dashboard.evidence import Evidence
-from maestromotif.dashboard.sections.evaluated import depths
-from maestromotif.dashboard.sections.writing import agent_colour, bars, listed, number, thousands
 from maestromotif.quality import oracle
 from maestromotif.quality.figures import words
+from maestromotif.report import evidence, svg
+from maestromotif.report.evidence import Evidence
+from maestromotif.report.sections.evaluated import depths
+from maestromotif.report.sections.writing import agent_colour, bars, listed, number, thousands
 
 METHODS = {
     "pointwise": "scoring each one alone and ordering pairs from the scores",

@@ -7,8 +7,8 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
-from maestromotif.dashboard import evidence
-from maestromotif.dashboard.evidence import Evidence
+from maestromotif.report import evidence
+from maestromotif.report.evidence import Evidence
 
 
 def values(found: Evidence) -> dict[str, Any]:

@@ -3,9 +3,9 @@
 from typing import Any
 
 from maestromotif.config.schema import Config
-from maestromotif.dashboard import svg
-from maestromotif.dashboard.evidence import Evidence
-from maestromotif.dashboard.sections.writing import thousands
+from maestromotif.report import svg
+from maestromotif.report.evidence import Evidence
+from maestromotif.report.sections.writing import thousands
 
 # Titles of the curves whose keys say too little, by the part of the key that is not a skill's name.
 CURVE_TITLES = {

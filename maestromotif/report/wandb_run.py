@@ -15,9 +15,9 @@ from typing import Any
 import wandb
 
 from maestromotif.config.schema import Config
-from maestromotif.dashboard import evidence, replay
-from maestromotif.dashboard.evidence import Evidence
 from maestromotif.pipeline.store import Artefact
+from maestromotif.report import evidence, replay
+from maestromotif.report.evidence import Evidence
 
 log = logging.getLogger("maestromotif")
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from maestromotif.collect.observations import SOURCES
-from maestromotif.dashboard import svg
+from maestromotif.report import svg
 
 AGENTS = ("trained", "untrained", "random")  # agents with a colour of their own
 
