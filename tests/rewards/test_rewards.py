@@ -63,7 +63,7 @@ def worth(skill: str, message: str, changes: tuple[int, ...]) -> float:
 def configured(**distil_settings: Any) -> Config:
     return Config(
         skills=SKILLS,
-        skills_folder=str(Path(__file__).parent.parent / "skills"),
+        skills_folder=str(Path(__file__).parents[2] / "skills"),
         annotate=AnnotateSettings(changes=SPOKEN),
         distil=DistilSettings(**distil_settings),
         task=TaskSettings(name="none", words="none", program="none", success=("depth >= 2",)),

@@ -278,7 +278,7 @@ def test_every_stage_is_there_and_comes_after_its_inputs(stage: ours.Stage) -> N
 
 
 def test_every_setting_is_in_the_key_of_a_stage_or_is_known_not_to_matter() -> None:
-    os.chdir(Path(__file__).parent.parent)
+    os.chdir(Path(__file__).parents[2])
     config = load("configs/quickstart.yaml")
     everywhere = set(runner._picked(config, tuple(Config.model_fields)))
     before_report = {key for stage in ours.STAGES[:-1] for key in runner._picked(config, stage.settings)}
@@ -287,7 +287,7 @@ def test_every_setting_is_in_the_key_of_a_stage_or_is_known_not_to_matter() -> N
 
 
 def test_finished_rewards_stand_in_for_the_stages_that_make_them() -> None:
-    os.chdir(Path(__file__).parent.parent)
+    os.chdir(Path(__file__).parents[2])
     config = load("configs/quickstart.yaml")
     other = load("configs/quickstart.yaml", ["reward.path=rewards"])
     by_name = {stage.name: stage for stage in ours.STAGES}

@@ -18,7 +18,7 @@ from maestromotif.train.ppo import Batch
 SKILLS = 3
 Trunk = Literal["fovea", "published"]
 Heads = Literal["separate", "shared"]
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 CONFIG = f"""\
 skills: [discoverer, descender, ascender]

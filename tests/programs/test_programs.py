@@ -22,7 +22,7 @@ from maestromotif.programs.sandbox import ProgramHost
 from maestromotif.programs.trial_states import Dice
 from maestromotif.skill import Skill
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 FIVE = skill.load_all(ROOT / "skills", ["discoverer", "descender", "ascender", "merchant", "worshipper"])
 DISCOVERER, DESCENDER, ASCENDER, MERCHANT, WORSHIPPER = FIVE
 BRAWLER = replace(FIVE[0], name="brawler", path=Path("skills/brawler.md"), program=None)

@@ -53,7 +53,7 @@ def test_defaults_fill_what_a_file_leaves_out() -> None:
 
 
 def test_the_configs_of_this_repository_are_valid(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(Path(__file__).parent.parent)
+    monkeypatch.chdir(Path(__file__).parents[2])
     files = sorted(Path("configs").rglob("*.yaml"))
     assert files
     for file in files:
