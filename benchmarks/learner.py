@@ -94,8 +94,8 @@ class Parts:
     ) -> None:
         self._config, self._played, self._learner, self._batches = config, played, learner, batches
         self._learnt = jax.tree.map(lambda leaf: leaf + 0, learnt)  # a copy, for it is used up
-        self._each = config.nethack.games // config.learning.actors
-        self._next = [0] * config.learning.actors  # step of the engine's games, by actor
+        self._each = config.nethack.games // config.train.actors
+        self._next = [0] * config.train.actors  # step of the engine's games, by actor
         self._stack = ExitStack()
         self._works: dict[str, list[Callable[[], int]]] = {}
 
@@ -109,11 +109,11 @@ class Parts:
                     self._each,
                     nethack.max_steps,
                     nethack.levels,
-                    train.places_to_start(self._config.learning.arenas, self._each),
+                    train.places_to_start(self._config.train.arenas, self._each),
                     part * self._each,
                 )
             )
-            for part in range(self._config.learning.actors)
+            for part in range(self._config.train.actors)
         ]
         self._threads = self._stack.enter_context(
             ThreadPoolExecutor(max(len(self._pools), available_cores()))
@@ -139,8 +139,8 @@ class Parts:
         return watch.per(sum(each))
 
     def inference(self, seconds: float) -> tuple[float, float]:
-        each, length = self._each, self._config.learning.rollout
-        network = build(self._config.learning.network, len(self._config.skills))
+        each, length = self._each, self._config.train.rollout
+        network = build(self._config.train.network, len(self._config.skills))
         acting = make_acting(network, each, length)
         params = self._learner.on_device(self._learnt.params, 0)
         block, views = Block(each, network.message_form).allocate()
@@ -172,7 +172,7 @@ class Parts:
             def update() -> int:
                 nonlocal own
                 own, _, _ = Learner.update(self._learner, own, self._batches, key)
-                return self._config.nethack.games * self._config.learning.rollout
+                return self._config.nethack.games * self._config.train.rollout
 
             return update
 
@@ -221,7 +221,7 @@ def measure(config: Config, warm_up: int, seconds: float, turns: int) -> dict[st
             if self.updates == warm_up:
                 self.watch, self.began, self.before = Watch(), time.perf_counter(), spent()
             elif self.updates > warm_up and time.perf_counter() - self.began > slice_:
-                steps = (self.updates - warm_up) * config.nethack.games * config.learning.rollout
+                steps = (self.updates - warm_up) * config.nethack.games * config.train.rollout
                 assert self.watch is not None
                 ours, now = self.watch.per(steps), spent()
                 where.append({name: (now[name] - self.before[name]) / steps for name in now})
@@ -302,10 +302,10 @@ def configured(arguments: argparse.Namespace) -> Config:
         arguments.config,
         [
             "reward.path=rewards",
-            "learning.steps=1000000000000",
-            "learning.checkpoint_steps=1000000000000",
+            "train.steps=1000000000000",
+            "train.checkpoint_steps=1000000000000",
             *([] if arguments.games is None else [f"nethack.games={arguments.games}"]),
-            *([] if arguments.epochs is None else [f"learning.epochs={arguments.epochs}"]),
+            *([] if arguments.epochs is None else [f"train.epochs={arguments.epochs}"]),
             *arguments.overrides,
         ],
     )
@@ -340,9 +340,9 @@ def main() -> None:
     config = configured(arguments)
     ours_options = [word for word in sys.argv[1:] if not word.startswith("--no-peers")]
     peer_options = [
-        *("--games", str(config.nethack.games), "--epochs", str(config.learning.epochs)),
-        *("--minibatches", str(config.learning.minibatches), "--rollout", str(config.learning.rollout)),
-        *("--hidden", str(config.learning.network.hidden), "--seconds", str(arguments.seconds)),
+        *("--games", str(config.nethack.games), "--epochs", str(config.train.epochs)),
+        *("--minibatches", str(config.train.minibatches), "--rollout", str(config.train.rollout)),
+        *("--hidden", str(config.train.network.hidden), "--seconds", str(arguments.seconds)),
     ]
     rounds: list[dict[str, Any]] = []
     for number in range(arguments.rounds):
@@ -404,8 +404,8 @@ def summary(rounds: list[dict[str, Any]], config: Config) -> dict[str, Any]:
             },
         },
         "games": config.nethack.games,
-        "actors": config.learning.actors,
-        "epochs": config.learning.epochs,
+        "actors": config.train.actors,
+        "epochs": config.train.epochs,
         "rounds": len(rounds),
         "cores": available_cores(),
         "device": rounds[0]["ours"]["device"],

@@ -24,7 +24,7 @@ from maestromotif.pipeline.store import Work
 from maestromotif.skill import Skill, load_all
 from maestromotif.train import train
 
-UNTRAINED = "learning.learning_rate=1.0e-12"
+UNTRAINED = "train.learning_rate=1.0e-12"
 
 
 def curve_of(config: Config) -> list[dict[str, Any]]:
@@ -68,7 +68,7 @@ def main() -> None:
         config = load(given.config, [*given.overrides, f"run.seed={seed}"])
         skills = load_all(config.skills_folder, config.skills)
         columns[f"trained, seed {seed}"] = rates(curve_of(config), skills, 0.25)
-        fewer = f"learning.steps={config.learning.steps // 5}"
+        fewer = f"train.steps={config.train.steps // 5}"
         untrained = load(given.config, [*given.overrides, f"run.seed={seed}", UNTRAINED, fewer])
         columns[f"untrained, seed {seed}"] = rates(curve_of(untrained), skills, 1.0)
     print(f"{'':28}" + "".join(f"{name:>24}" for name in columns))

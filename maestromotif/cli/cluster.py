@@ -42,9 +42,9 @@ def submit(
 
     Raises UserError where there is no SLURM, or where it refuses.
     """
-    if config.learning.machines > 1 and verb != "train":
+    if config.train.machines > 1 and verb != "train":
         raise UserError(
-            f"learning.machines: is {config.learning.machines}, but only the stage train runs on several; do "
+            f"train.machines: is {config.train.machines}, but only the stage train runs on several; do "
             f"what comes before with: maestromotif run {config_file} --until gate"
         )
     folder = Path(config.run.root) / config.run.name / ".slurm"
@@ -53,8 +53,8 @@ def submit(
         executor = submitit.AutoExecutor(folder, cluster="local" if here else "slurm")
         executor.update_parameters(
             name=f"maestromotif-{config.run.name}",
-            nodes=1 if here else config.learning.machines,
-            tasks_per_node=config.learning.machines if here else 1,
+            nodes=1 if here else config.train.machines,
+            tasks_per_node=config.train.machines if here else 1,
             timeout_min=settings.minutes,
             cpus_per_task=settings.cores,
             gpus_per_node=0 if here else settings.gpus,
@@ -62,7 +62,7 @@ def submit(
             slurm_partition=settings.partition,
             slurm_additional_parameters=settings.parameters,
         )
-        return executor.submit(Job(verb, [config_file, *overrides], config.learning.machines))
+        return executor.submit(Job(verb, [config_file, *overrides], config.train.machines))
     except (RuntimeError, submitit.core.utils.FailedJobError) as error:
         raise UserError(f"slurm: the job was not queued: {error}") from error
 

@@ -1,6 +1,6 @@
 """The verbs of the command line. Nothing heavy is imported before the verb that needs it.
 
-    maestromotif run configs/quickstart.yaml learning.steps=2000000
+    maestromotif run configs/quickstart.yaml train.steps=2000000
 
 Exit status: 0 done, 2 a mistake that the user can mend (one line a mistake on stderr), 130 interrupted.
 """
@@ -48,7 +48,7 @@ class Verbs(click.Group):
 def cli() -> None:
     """NetHack agents from plain words.
 
-    CONFIG is a YAML file; KEY=VALUE changes one setting of it, as in learning.steps=1000.
+    CONFIG is a YAML file; KEY=VALUE changes one setting of it, as in train.steps=1000.
     """
 
 
@@ -81,7 +81,7 @@ def _takes_config(
             ),
             *options,
         ],
-        # so that --learning.steps=1000 reaches the config, which says how to write it
+        # so that --train.steps=1000 reaches the config, which says how to write it
         context_settings={"ignore_unknown_options": True},
     )
 
@@ -144,9 +144,9 @@ def _train_instead(
     from maestromotif.config.load import load
 
     config = load(config_file, overrides)
-    machines = config.learning.machines
+    machines = config.train.machines
     if machines == 1 and (coordinator, process) != (None, None):
-        raise UserError("--coordinator and --process are for several processes; set learning.machines")
+        raise UserError("--coordinator and --process are for several processes; set train.machines")
     from maestromotif.pipeline.runner import assist_stage, open_run
     from maestromotif.train.distributed import connect
 
@@ -197,7 +197,7 @@ for _verb, _says in STAGE_VERBS.items():
         cli.add_command(_takes_config(_verb, _says, (_again,), _quality_instead))
     elif _verb == "train":
         _coordinator = click.Option(
-            ["--coordinator"], metavar="HOST:PORT", help="Of process 0, if learning.machines is more than 1."
+            ["--coordinator"], metavar="HOST:PORT", help="Of process 0, if train.machines is more than 1."
         )
         _process = click.Option(["--process"], type=int, help="Number of this process, from 0.")
         cli.add_command(_takes_config(_verb, _says, (_coordinator, _process), _train_instead))
@@ -211,7 +211,7 @@ for _verb, _says in STAGE_VERBS.items():
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 @click.option("--here", is_flag=True, help="As processes of this machine instead of a cluster's job; waits.")
 def slurm(verb: str, config: str, overrides: tuple[str, ...], here: bool) -> None:
-    """Queue a verb on a SLURM cluster, on learning.machines machines."""
+    """Queue a verb on a SLURM cluster, on train.machines machines."""
     from maestromotif.config.load import load
 
     try:

@@ -1,14 +1,14 @@
 """A config from YAML files and overrides, or every mistake in them at once.
 
-    load("configs/quickstart.yaml", ["learning.steps=2000"])
+    load("configs/quickstart.yaml", ["train.steps=2000"])
 
 A file may name others under `extends:` (one or a list, relative to itself); later ones win, the file itself
 over those, overrides over all. `${run.seed}` stands for another value. Mistakes are reported as
 
-    configs/mine.yaml:12: learning.step: unknown key; did you mean 'steps'?
-    command line: learning.gamma: should be less than or equal to 1 (got 2)
+    configs/mine.yaml:12: train.step: unknown key; did you mean 'steps'?
+    command line: train.gamma: should be less than or equal to 1 (got 2)
 
-What can be set, and the defaults, are in `settings.py`.
+What can be set, and the defaults, are in `schema.py`.
 """
 
 import difflib
@@ -25,7 +25,7 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from maestromotif.config.schema import Config
+from maestromotif.config.schema import RENAMED, Config
 from maestromotif.errors import UserError
 
 COMMAND_LINE = "command line"
@@ -187,13 +187,13 @@ class Sources:
         """An override as a layer; None, and a problem, if it is not one."""
         if text.startswith("-"):
             bare = text.lstrip("-")
-            example = bare if "=" in bare else f"{bare or 'learning.steps'}=VALUE"
+            example = bare if "=" in bare else f"{bare or 'train.steps'}=VALUE"
             self.problems.append(f"{COMMAND_LINE}: {text}: no dashes before an override; write {example}")
             return None
         name, equals, value = text.partition("=")
         key: Key = tuple(name.split("."))
         if not equals or not all(key):
-            self.problems.append(f"{COMMAND_LINE}: {text}: should be KEY=VALUE, such as learning.steps=1000")
+            self.problems.append(f"{COMMAND_LINE}: {text}: should be KEY=VALUE, such as train.steps=1000")
             return None
         wanted = _field(Config, key)
         try:
@@ -237,7 +237,10 @@ class Sources:
         got = f" (got {problem['input']!r})"
         match problem["type"]:
             case "extra_forbidden":
-                self.report(key, f"unknown key; {_suggest(key)}")
+                if new := RENAMED.get(_written(key)):
+                    self.report(key, f"is called '{new}' now; rename it")
+                else:
+                    self.report(key, f"unknown key; {_suggest(key)}")
             case "missing":
                 info = _field(Config, key)
                 meaning = f": {info.description}" if info and info.description else ""
@@ -258,7 +261,7 @@ class Sources:
 
 
 def _joined(overrides: Sequence[str]) -> Iterator[str]:
-    """Overrides with a `--learning.steps 1000` put together, so that the hint can show what it should be."""
+    """Overrides with a `--train.steps 1000` put together, so that the hint can show what it should be."""
     rest = list(overrides)
     while rest:
         text = rest.pop(0)
@@ -312,10 +315,10 @@ def _check_relations(sources: Sources, config: Config) -> None:
             near = difflib.get_close_matches(name, config.skills, 1)
             hint = f"did you mean '{near[0]}'?" if near else f"skills are {', '.join(config.skills)}"
             sources.report(("reward", "quantile_of", name), f"is not one of the run's skills; {hint}")
-    if config.nethack.games % config.learning.minibatches:
+    if config.nethack.games % config.train.minibatches:
         sources.report(
-            ("learning", "minibatches"),
-            f"{config.learning.minibatches} equal parts cannot be made of "
+            ("train", "minibatches"),
+            f"{config.train.minibatches} equal parts cannot be made of "
             f"nethack.games = {config.nethack.games}",
         )
 

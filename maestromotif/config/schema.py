@@ -1,4 +1,4 @@
-"""Everything that can be set, with its default. YAML files and overrides are read into this by `config.py`.
+"""Everything that can be set, with its default. YAML files and overrides are read into this by `load.py`.
 
 One class a section; unknown keys are errors. Every section is frozen, so a config can be shared and hashed.
 """
@@ -11,6 +11,10 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_valida
 from maestromotif.machine import available_cores
 
 GAMES_A_CORE = 32  # for `games: auto`: enough to hide a worker's waiting, few enough for its caches
+
+
+# Sections and fields that had another name, for configs that were written before.
+RENAMED = {"learning": "train", "dashboard": "tracking"}
 
 
 class Section(BaseModel):
@@ -372,7 +376,7 @@ class NetworkSettings(Section):
     )
 
 
-class LearningSettings(Section):
+class TrainSettings(Section):
     steps: int = Field(1_000_000, ge=1, description="environment steps, all games together")
     rollout: int = Field(32, ge=2, description="steps a game between two updates")
     arenas: dict[str, Annotated[float, Field(gt=0, le=1)]] = Field(
@@ -475,14 +479,14 @@ class SlurmSettings(Section):
     partition: str | None = None
     minutes: int = Field(24 * 60, ge=1, description="after which the job is queued again, and goes on")
     cores: int = Field(16, ge=1)
-    gpus: int = Field(0, ge=0, description="at least learning.devices, unless those are the CPU")
+    gpus: int = Field(0, ge=0, description="at least train.devices, unless those are the CPU")
     memory_gb: int = Field(32, ge=1)
     parameters: dict[str, str] = Field(
         {}, description="further ones of sbatch, as in {account: lab, qos: low}"
     )
 
 
-class DashboardSettings(Section):
+class TrackingSettings(Section):
     wandb: Literal["auto", "online", "offline", "disabled"] = Field(
         "auto", description="auto: offline without a key"
     )
@@ -502,12 +506,12 @@ class Config(Section):
     soup: SoupSettings = SoupSettings()
     gate: GateSettings = GateSettings()
     reward: RewardSettings = RewardSettings()
-    learning: LearningSettings = LearningSettings()
+    train: TrainSettings = TrainSettings()
     compose: ComposeSettings = ComposeSettings()
     task: TaskSettings
     evaluate: EvaluateSettings = EvaluateSettings()
     slurm: SlurmSettings = SlurmSettings()
-    dashboard: DashboardSettings = DashboardSettings()
+    tracking: TrackingSettings = TrackingSettings()
 
     @field_validator("curate")
     @classmethod

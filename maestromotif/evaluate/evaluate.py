@@ -95,7 +95,7 @@ def _wave(
     config: Config, inputs: dict[str, Artefact], pool: GamePool, entry: Entry, wave: int
 ) -> list[Episode]:
     seed = config.run.seed
-    network = build(config.learning.network, len(config.skills))
+    network = build(config.train.network, len(config.skills))
     key = jax.random.fold_in(jax.random.key(seed + 3), wave)
     if entry.agent == "trained":
         params = load_policy(inputs["train"].path / "policy.msgpack", network, seed)

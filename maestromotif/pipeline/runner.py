@@ -44,8 +44,8 @@ NOT_IN_KEYS = {
     "language.record",
     "annotate.answers",
     "annotate.price",
-    "learning.checkpoints",
-    "learning.devices",  # which games share a minibatch does depend on it; a run may go on on other devices
+    "train.checkpoints",
+    "train.devices",  # which games share a minibatch does depend on it; a run may go on on other devices
     "slurm",
 }
 

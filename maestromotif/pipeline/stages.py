@@ -82,7 +82,7 @@ def training_contents(config: Config) -> Contents:
         game_contents(config)
         | skill_contents(config)
         | file_contents("compose.training", config.compose.training)
-        | arena_contents("learning.arenas", config.learning.arenas)
+        | arena_contents("train.arenas", config.train.arenas)
     )
     if config.reward.online_steps is not None:
         annotate = config.annotate.model_dump(mode="json", exclude={"answers", "price"})
@@ -190,7 +190,7 @@ STAGES = (
         "train",
         "maestromotif.train.train:run",
         inputs=("distil",),
-        settings=("run", "skills", "nethack", "annotate.changes", "reward", "learning"),
+        settings=("run", "skills", "nethack", "annotate.changes", "reward", "train"),
         contents=training_contents,
     ),
     Stage(
@@ -210,7 +210,7 @@ STAGES = (
             "nethack",
             "annotate.changes",
             "reward",
-            "learning.network",
+            "train.network",
             "task",
             "evaluate",
         ),

@@ -25,8 +25,8 @@ INIT_SECONDS = 30  # until a server that does not answer counts as unreachable
 
 
 def log_run(config: Config, inputs: Mapping[str, Artefact], report_path: Path) -> None:
-    """Logs the artefacts and the report to one wandb run, unless `dashboard.wandb` is `disabled`."""
-    if config.dashboard.wandb == "disabled":
+    """Logs the artefacts and the report to one wandb run, unless `tracking.wandb` is `disabled`."""
+    if config.tracking.wandb == "disabled":
         return
     try:
         found = evidence.read(config, inputs)
@@ -44,7 +44,7 @@ def log_run(config: Config, inputs: Mapping[str, Artefact], report_path: Path) -
             run.finish()
     except Exception as error:  # a tracking service must not cost anybody a finished run
         log.warning(
-            "wandb: not logged, but the report is whole (%s: %s); dashboard.wandb=disabled leaves wandb out",
+            "wandb: not logged, but the report is whole (%s: %s); tracking.wandb=disabled leaves wandb out",
             type(error).__name__,
             error,
         )
@@ -56,9 +56,9 @@ def start(config: Config, run_folder: Path) -> wandb.Run:
     With `auto` it goes offline by itself where there is no key or no server. Raises what `wandb.init` raises.
     """
     run_folder.mkdir(parents=True, exist_ok=True)
-    mode = config.dashboard.wandb
+    mode = config.tracking.wandb
     options: dict[str, Any] = {
-        "project": config.dashboard.project,
+        "project": config.tracking.project,
         "name": config.run.name,
         "id": f"{config.run.name}-{config.run.seed}",
         "resume": "allow",

@@ -17,7 +17,7 @@ def connect(machines: int, coordinator: str | None, process: int | None) -> int:
     if (coordinator is None) != (process is None):
         raise UserError("--coordinator and --process belong together: HOST:PORT of process 0, and a number")
     if process is not None and not 0 <= process < machines:
-        raise UserError(f"--process: is {process}, but there are {machines} (learning.machines), from 0 on")
+        raise UserError(f"--process: is {process}, but there are {machines} (train.machines), from 0 on")
     try:
         if coordinator is None:
             jax.distributed.initialize()
@@ -25,9 +25,9 @@ def connect(machines: int, coordinator: str | None, process: int | None) -> int:
             jax.distributed.initialize(coordinator, machines, process)
     except (RuntimeError, ValueError) as error:
         raise UserError(
-            f"learning.machines: is {machines}, but the processes did not meet: {error}; start each with "
+            f"train.machines: is {machines}, but the processes did not meet: {error}; start each with "
             "'maestromotif train CONFIG --coordinator HOST:PORT --process N', or use 'maestromotif slurm'"
         ) from error
     if jax.process_count() != machines:
-        raise UserError(f"learning.machines: is {machines}, but {jax.process_count()} processes were started")
+        raise UserError(f"train.machines: is {machines}, but {jax.process_count()} processes were started")
     return jax.process_index()

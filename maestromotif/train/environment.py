@@ -59,7 +59,7 @@ class Arrays:
     """
 
     def __init__(self, plan: Plan, files: tuple[int, int] | None = None) -> None:
-        length, form = plan.config.learning.rollout, plan.message_form
+        length, form = plan.config.train.rollout, plan.message_form
         self.inputs_block, self.final_block = Block(plan.games, form), Block(FEW, form)
         number, flag = np.dtype(np.int32), np.dtype(np.bool_)
         steps = (length,)
@@ -106,7 +106,7 @@ class Environment:
     def __init__(self, plan: Plan, arrays: Arrays, scorer: Scorer) -> None:
         config, self._arrays, self._form = plan.config, arrays, plan.message_form
         path, skills = Path(config.compose.training), load_all(config.skills_folder, config.skills)
-        source, balance = path.read_text(), config.learning.balance
+        source, balance = path.read_text(), config.train.balance
         self._stack = ExitStack()
         with self._stack:
             # The pool first: it starts processes, which is best done before there are threads.
@@ -138,7 +138,7 @@ class Environment:
         self._in_dungeon = np.array([start is None for start in plan.starts])
         self._reward = RewardFunction(scorer, config.reward, plan.games)
         self._options = Options(self._host, plan.games)
-        self._skills, self._length = len(skills), config.learning.rollout
+        self._skills, self._length = len(skills), config.train.rollout
         self._first = np.ones(plan.games, bool)
         self._inputs = arrays.inputs_block.views(arrays.inputs)
         self._finals = [arrays.final_block.views(block) for block in arrays.final_inputs]

@@ -19,7 +19,7 @@ from jax.sharding import PartitionSpec as P
 
 from maestromotif.agent.arrays import Array, compilations
 from maestromotif.agent.network import ActorCritic, Params, initial_params
-from maestromotif.config.schema import LearningSettings
+from maestromotif.config.schema import TrainSettings
 from maestromotif.train import ppo
 from maestromotif.train.ppo import AXIS, Batch, Targets
 from maestromotif.train.return_scale import ReturnScale, fresh_scale
@@ -45,7 +45,7 @@ class Learner:
     """Updates of `network` under `settings`; `games` is how many all devices of the mesh have together."""
 
     def __init__(
-        self, network: ActorCritic, settings: LearningSettings, games: int, devices: Sequence[jax.Device]
+        self, network: ActorCritic, settings: TrainSettings, games: int, devices: Sequence[jax.Device]
     ) -> None:
         self._network, self._settings, self._games = network, settings, games
         self._mesh = jax.sharding.Mesh(np.array(devices), (AXIS,))

@@ -51,18 +51,18 @@ class Version(NamedTuple):
 class OnlineRewards:
     """Counts what is met, has it judged, and says which models score a rollout. A context manager.
 
-    every: updates between two times of learning reward models; more than `learning.lag`. Raises UserError for
+    every: updates between two times of learning reward models; more than `train.lag`. Raises UserError for
     settings that do not go together with this.
     """
 
     learns = True
 
     def __init__(self, config: Config, every: int, updates: int) -> None:
-        settings = config.learning
+        settings = config.train
         for wrong, why in (
-            (every <= settings.lag, "must be at least the steps of learning.lag + 1 updates"),
-            (2 * every >= updates, "must be less than half of learning.steps, or nothing is ever paid"),
-            (settings.machines > 1, "is for one machine only: learning.machines must be 1"),
+            (every <= settings.lag, "must be at least the steps of train.lag + 1 updates"),
+            (2 * every >= updates, "must be less than half of train.steps, or nothing is ever paid"),
+            (settings.machines > 1, "is for one machine only: train.machines must be 1"),
             (bool(config.annotate.statistics), "judges no statistics: annotate.statistics must be empty"),
         ):
             if wrong:

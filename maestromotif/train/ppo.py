@@ -14,7 +14,7 @@ from jaxtyping import Float
 from maestromotif.agent.arrays import Array
 from maestromotif.agent.network import ActorCritic, Params, pick, unroll
 from maestromotif.agent.policy import Rollout
-from maestromotif.config.schema import LearningSettings
+from maestromotif.config.schema import TrainSettings
 from maestromotif.train.return_scale import ReturnScale, rescale
 from maestromotif.train.returns import advantages
 
@@ -62,7 +62,7 @@ def next_values(batch: Batch, bootstrap: str) -> Float[Array, "t b"]:
 
 
 def targets(
-    network: ActorCritic, params: Params, scale: ReturnScale, batch: Batch, settings: LearningSettings
+    network: ActorCritic, params: Params, scale: ReturnScale, batch: Batch, settings: TrainSettings
 ) -> tuple[Targets, ReturnScale]:
     """Advantages and value targets of a rollout.
 
@@ -110,7 +110,7 @@ def normalise(advantage_tb: Float[Array, "t b"], which_tbg: Float[Array, "t b g"
     return centred_tb / (which_tbg @ jnp.maximum(jnp.sqrt(square_g), 1e-3))
 
 
-def make_optimizer(settings: LearningSettings) -> optax.GradientTransformation:
+def make_optimizer(settings: TrainSettings) -> optax.GradientTransformation:
     return optax.chain(
         optax.clip_by_global_norm(settings.max_grad_norm),
         optax.adam(settings.learning_rate, eps=settings.adam_eps),
@@ -123,7 +123,7 @@ def loss(
     rollout: Rollout,
     memory_bh: Float[Array, "b h"],
     target: Targets,
-    settings: LearningSettings,
+    settings: TrainSettings,
 ) -> tuple[Array, dict[str, Array]]:
     """Clipped policy loss + value_coef * value loss - entropy_coef * entropy, of one device's games."""
     _, logits, values = unroll(network, params, rollout.glance, rollout.first, memory_bh)

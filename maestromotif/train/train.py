@@ -27,7 +27,7 @@ from jax.experimental import multihost_utils
 from maestromotif.agent.network import ActorCritic, Params, build, initial_params
 from maestromotif.agent.policy import Acting, make_acting
 from maestromotif.agent.reward import Scorer
-from maestromotif.config.schema import Config, LearningSettings
+from maestromotif.config.schema import Config, TrainSettings
 from maestromotif.errors import UserError
 from maestromotif.nethack.pool.pool import check_pools
 from maestromotif.pipeline.progress import Progress
@@ -65,7 +65,7 @@ class Schedule(NamedTuple):
         return update % self.a_checkpoint == 0 and update < self.updates
 
 
-def schedule(settings: LearningSettings, games: int) -> Schedule:
+def schedule(settings: TrainSettings, games: int) -> Schedule:
     """games: of all machines together."""
     steps = games * settings.rollout
     a_row = max(1, settings.curve_steps // steps)
@@ -80,23 +80,23 @@ def load_policy(path: Path, network: ActorCritic, seed: int) -> Params:
     return params
 
 
-def devices_of(settings: LearningSettings, games: int) -> list[jax.Device]:
+def devices_of(settings: TrainSettings, games: int) -> list[jax.Device]:
     """The devices of this process. Raises UserError for what is not there or cannot be divided as asked."""
     here: list[jax.Device] = jax.local_devices()
     if settings.devices > len(here):
-        raise UserError(f"learning.devices: is {settings.devices}, but JAX sees {len(here)} here ({here[0]})")
+        raise UserError(f"train.devices: is {settings.devices}, but JAX sees {len(here)} here ({here[0]})")
     if jax.process_count() != settings.machines:
         raise UserError(
-            f"learning.machines: is {settings.machines}, but {jax.process_count()} processes are connected; "
+            f"train.machines: is {settings.machines}, but {jax.process_count()} processes are connected; "
             "see 'maestromotif train --help' for how to start them"
         )
     if settings.actors % settings.devices:
         raise UserError(
-            f"learning.actors: {settings.actors} is no multiple of learning.devices, {settings.devices}"
+            f"train.actors: {settings.actors} is no multiple of train.devices, {settings.devices}"
         )
     for what, number in (
-        ("learning.actors", settings.actors),
-        ("learning.devices x learning.minibatches", settings.devices * settings.minibatches),
+        ("train.actors", settings.actors),
+        ("train.devices x train.minibatches", settings.devices * settings.minibatches),
     ):
         if games % number:
             raise UserError(f"nethack.games: {games} games cannot be divided evenly by {what}, {number}")
@@ -115,7 +115,7 @@ def together(happened: Happened) -> Happened:
 
 
 def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, Any]:
-    settings, games = config.learning, config.nethack.games
+    settings, games = config.train, config.nethack.games
     devices, process = devices_of(settings, games), jax.process_index()
     check_pools(config, settings.actors)
     if settings.machines > 1:  # nobody writes before all have their work folder, whose opening tidies it up
@@ -239,7 +239,7 @@ def _rewards(config: Config, inputs: dict[str, Artefact], plan: Schedule) -> Dis
     return DistilledRewards(config, Path(settings.path) if settings.path else inputs["distil"].path)
 
 
-def _all_devices(settings: LearningSettings) -> list[jax.Device]:
+def _all_devices(settings: TrainSettings) -> list[jax.Device]:
     """The devices of all processes, as many of each."""
     by_process = [
         [device for device in jax.devices() if device.process_index == process]
@@ -248,7 +248,7 @@ def _all_devices(settings: LearningSettings) -> list[jax.Device]:
     return [device for devices in by_process for device in devices[: settings.devices]]
 
 
-def _programs(own: dict[str, Any], settings: LearningSettings) -> list[bytes | None]:
+def _programs(own: dict[str, Any], settings: TrainSettings) -> list[bytes | None]:
     """The actors' programs as they were saved; None where there is no checkpoint."""
     return [one["program"] for one in own["actors"]] if own else [None] * settings.actors
 
@@ -264,7 +264,7 @@ def places_to_start(shares: Mapping[str, float], games: int) -> list[str | None]
     bounds = [round(games * share) for share in np.cumsum([0.0, *shares.values()])]
     for arena, (first, last) in zip(shares, pairwise(bounds), strict=True):
         if first == last:
-            raise UserError(f"learning.arenas: {shares[arena]:g} of {games} games is no game in {arena!r}")
+            raise UserError(f"train.arenas: {shares[arena]:g} of {games} games is no game in {arena!r}")
         for game in order[first:last]:
             starts[game] = arena
     return starts
@@ -281,7 +281,7 @@ def _actor(
     dump: bytes | None,
 ) -> Iterator[Actor]:
     """The n-th actor of this process, with games of its own and their program, as it was dumped if it was."""
-    settings, process = config.learning, jax.process_index()
+    settings, process = config.train, jax.process_index()
     games = config.nethack.games // settings.actors
     first = process * config.nethack.games + number * games
     plan = Plan(config, games, first, places_to_start(settings.arenas, games), network.message_form, dump)
@@ -316,13 +316,13 @@ def _fitting(path: Path, blank: Any, state: Any) -> Any:
     try:
         found = serialization.from_state_dict(blank, state)
     except (ValueError, KeyError, AttributeError, TypeError) as error:
-        raise UserError(f"{path}: holds another network than learning.network describes: {error}") from error
+        raise UserError(f"{path}: holds another network than train.network describes: {error}") from error
     for (place, wanted), leaf in zip(
         jax.tree_util.tree_leaves_with_path(blank), jax.tree.leaves(found), strict=True
     ):
         if np.shape(leaf) != wanted.shape:
             raise UserError(
-                f"{path}: holds another network than learning.network and skills describe: "
+                f"{path}: holds another network than train.network and skills describe: "
                 f"{jax.tree_util.keystr(place)} has the shape {np.shape(leaf)} and should have {wanted.shape}"
             )
     return found
@@ -348,6 +348,6 @@ def _check(
     )
     raise UserError(
         f"train: {', '.join(wrong)} of the update at step {(number + 1) * plan.steps} is no finite number; "
-        f"the rollout that it learnt from is in {work.path / name}; {kept}. Lower learning.learning_rate or "
-        "learning.max_grad_norm; a changed config begins anew"
+        f"the rollout that it learnt from is in {work.path / name}; {kept}. Lower train.learning_rate or "
+        "train.max_grad_norm; a changed config begins anew"
     )

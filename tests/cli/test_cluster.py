@@ -1,4 +1,4 @@
-"""Jobs of a cluster that cannot be; one that can is in `learning/test_train.py`."""
+"""Jobs of a cluster that cannot be; one that can is in `train/test_train.py`."""
 
 from pathlib import Path
 
@@ -11,8 +11,8 @@ from maestromotif.errors import UserError
 
 def test_only_training_runs_on_several_machines(tmp_path: Path) -> None:
     (tmp_path / "small.yaml").write_text(CONFIG)
-    with pytest.raises(UserError, match=r"learning.machines: is 2, but only the stage train .* --until gate"):
-        submit(config(tmp_path, "learning.machines=2"), "run", "small.yaml", ())
+    with pytest.raises(UserError, match=r"train.machines: is 2, but only the stage train .* --until gate"):
+        submit(config(tmp_path, "train.machines=2"), "run", "small.yaml", ())
 
 
 def test_without_a_cluster_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

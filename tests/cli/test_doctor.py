@@ -28,11 +28,11 @@ def test_a_complete_installation_is_ready() -> None:
 
 def test_a_wrong_config_is_something_missing(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text("skils: [descender]\n")
-    config, findings = doctor.read_config(str(tmp_path / "mine.yaml"), ["learning.gamma=2"])
+    config, findings = doctor.read_config(str(tmp_path / "mine.yaml"), ["train.gamma=2"])
     assert config is None
     assert {finding.state for finding in findings} == {"missing"}
     assert any("unknown key; did you mean 'skills'?" in finding.what for finding in findings)
-    assert any("command line: learning.gamma" in finding.what for finding in findings)
+    assert any("command line: train.gamma" in finding.what for finding in findings)
 
 
 def test_what_is_not_installed_comes_with_the_command_that_installs_it(

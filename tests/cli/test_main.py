@@ -51,16 +51,16 @@ def test_the_version() -> None:
         (["run", "mine.yaml", "--until", "juggle"], "'juggle' is not one of 'collect', 'annotate'"),
         (["run", "yours.yaml"], "yours.yaml: no such file"),
         (
-            ["train", "mine.yaml", "learning.step=1"],
-            "command line: learning.step: unknown key; did you mean 'steps'?",
+            ["train", "mine.yaml", "train.step=1"],
+            "command line: train.step: unknown key; did you mean 'steps'?",
         ),
         (
-            ["run", "mine.yaml", "--learning.steps=1000"],
-            "no dashes before an override; write learning.steps=1000",
+            ["run", "mine.yaml", "--train.steps=1000"],
+            "no dashes before an override; write train.steps=1000",
         ),
         (
-            ["run", "mine.yaml", "--learning.steps", "1000"],
-            "no dashes before an override; write learning.steps=1000",
+            ["run", "mine.yaml", "--train.steps", "1000"],
+            "no dashes before an override; write train.steps=1000",
         ),
         (
             ["run", "mine.yaml", "run.root=mine.yaml"],
@@ -80,7 +80,7 @@ def test_mistakes_are_said_without_a_traceback_and_exit_with_2(
 
 
 def test_print_config_prints_what_can_be_loaded_again(folder: Path) -> None:
-    first = maestromotif("run", "mine.yaml", "learning.steps=77", "--print-config", folder=folder)
+    first = maestromotif("run", "mine.yaml", "train.steps=77", "--print-config", folder=folder)
     assert first.returncode == 0, first.stderr
     assert "  steps: 77\n" in first.stdout
     (folder / "again.yaml").write_text(first.stdout)

@@ -48,7 +48,7 @@ def mistakes(path: str, *overrides: str) -> list[str]:
 def test_defaults_fill_what_a_file_leaves_out() -> None:
     config = load(write("a.yaml", SMALLEST))
     assert config.skills == ("descender", "ascender")
-    assert config.learning == Config.model_fields["learning"].default
+    assert config.train == Config.model_fields["train"].default
     assert config.task.success == ("depth >= 2",)
 
 
@@ -61,12 +61,12 @@ def test_the_configs_of_this_repository_are_valid(monkeypatch: pytest.MonkeyPatc
 
 
 def test_extends_lays_files_over_each_other_and_overrides_over_all() -> None:
-    write("parts/base.yaml", SMALLEST, "run: {seed: 1, name: base}\nlearning: {steps: 10, gamma: 0.5}\n")
-    write("parts/fast.yaml", "learning: {steps: 20}\n")
+    write("parts/base.yaml", SMALLEST, "run: {seed: 1, name: base}\ntrain: {steps: 10, gamma: 0.5}\n")
+    write("parts/fast.yaml", "train: {steps: 20}\n")
     path = write("mine.yaml", "extends: [parts/base.yaml, parts/fast.yaml]\nrun:\n  name: mine\n")
-    config = load(path, ["nethack.games=8", "learning.gamma=1"])
+    config = load(path, ["nethack.games=8", "train.gamma=1"])
     assert (config.run.seed, config.run.name) == (1, "mine")
-    assert (config.learning.steps, config.learning.gamma) == (20, 1.0)
+    assert (config.train.steps, config.train.gamma) == (20, 1.0)
     assert config.nethack.games == 8
 
 
@@ -89,7 +89,7 @@ def test_every_mistake_is_reported_with_its_place() -> None:
         """
         extends: base.yaml
         skills: [descender]
-        learning:
+        train:
           step: 5
           gamma: 2
           bootstrap: actign
@@ -104,18 +104,18 @@ def test_every_mistake_is_reported_with_its_place() -> None:
         gae_lambda: 0.9
         """,
     )
-    found = mistakes(path, "distil.epochs=0", "learning.rolout=3")
+    found = mistakes(path, "distil.epochs=0", "train.rolout=3")
     expected = [
         "base.yaml:2: run.seed: should be a valid integer, unable to parse string as an integer (got 'many')",
-        "mine.yaml:4: learning.step: unknown key; did you mean 'steps'?",
-        "mine.yaml:5: learning.gamma: should be less than or equal to 1 (got 2)",
-        "mine.yaml:6: learning.bootstrap: should be 'acting', 'next' or 'none' (got 'actign'); "
+        "mine.yaml:4: train.step: unknown key; did you mean 'steps'?",
+        "mine.yaml:5: train.gamma: should be less than or equal to 1 (got 2)",
+        "mine.yaml:6: train.bootstrap: should be 'acting', 'next' or 'none' (got 'actign'); "
         "did you mean 'acting'?",
         "mine.yaml:7: task.words: must be set: the task as somebody would say it",
         "mine.yaml:14: nethack.games: Interpolation key 'nethack.gamez' not found",
-        "mine.yaml:15: gae_lambda: unknown key; did you mean 'learning.gae_lambda'?",
+        "mine.yaml:15: gae_lambda: unknown key; did you mean 'train.gae_lambda'?",
         "command line: distil.epochs: should be greater than or equal to 1 (got 0)",
-        "command line: learning.rolout: unknown key; did you mean 'rollout'?",
+        "command line: train.rolout: unknown key; did you mean 'rollout'?",
     ]
     assert set(expected) <= set(found)
     in_list = [
@@ -127,11 +127,20 @@ def test_every_mistake_is_reported_with_its_place() -> None:
 
 
 def test_the_file_that_sets_a_value_last_is_blamed() -> None:
-    write("base.yaml", SMALLEST, "learning:\n  steps: 0\n")
-    path = write("mine.yaml", "extends: base.yaml\n\nlearning:\n  steps: -1\n")
-    assert mistakes(path) == ["mine.yaml:4: learning.steps: should be greater than or equal to 1 (got -1)"]
-    assert mistakes(path, "learning.steps=-2")[0].startswith("command line: learning.steps: should be")
-    assert load(path, ["learning.steps=2"]).learning.steps == 2
+    write("base.yaml", SMALLEST, "train:\n  steps: 0\n")
+    path = write("mine.yaml", "extends: base.yaml\n\ntrain:\n  steps: -1\n")
+    assert mistakes(path) == ["mine.yaml:4: train.steps: should be greater than or equal to 1 (got -1)"]
+    assert mistakes(path, "train.steps=-2")[0].startswith("command line: train.steps: should be")
+    assert load(path, ["train.steps=2"]).train.steps == 2
+
+
+def test_an_old_section_is_answered_with_its_new_name() -> None:
+    path = write("mine.yaml", SMALLEST, "learning: {steps: 20}\n")
+    assert mistakes(path) == ["mine.yaml:7: learning: is called 'train' now; rename it"]
+    path = write("mine.yaml", SMALLEST)
+    assert mistakes(path, "dashboard.wandb=offline") == [
+        "command line: dashboard: is called 'tracking' now; rename it"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -154,7 +163,7 @@ def test_the_file_that_sets_a_value_last_is_blamed() -> None:
             "skills: descender\n",
             "mine.yaml:1: skills: should be a list, such as [one, two] (got 'descender')",
         ),
-        ("learning:\n  steps: ???\n", "mine.yaml:2: learning.steps: must be set; it is still '???'"),
+        ("train:\n  steps: ???\n", "mine.yaml:2: train.steps: must be set; it is still '???'"),
     ],
 )
 def test_files_that_cannot_be_used(text: str, message: str) -> None:
@@ -164,10 +173,10 @@ def test_files_that_cannot_be_used(text: str, message: str) -> None:
 
 
 def test_what_a_base_leaves_open_must_be_set_by_somebody() -> None:
-    write("base.yaml", SMALLEST, "learning:\n  steps: ???\n")
+    write("base.yaml", SMALLEST, "train:\n  steps: ???\n")
     path = write("mine.yaml", "extends: base.yaml\n")
-    assert mistakes(path) == ["base.yaml:8: learning.steps: must be set; it is still '???'"]
-    assert load(path, ["learning.steps=7"]).learning.steps == 7
+    assert mistakes(path) == ["base.yaml:8: train.steps: must be set; it is still '???'"]
+    assert load(path, ["train.steps=7"]).train.steps == 7
 
 
 def test_a_missing_file_names_its_neighbour() -> None:
@@ -187,27 +196,27 @@ def test_a_folder_instead_of_a_file() -> None:
 
 
 def test_a_section_with_nothing_in_it_sets_nothing() -> None:
-    path = write("a.yaml", SMALLEST, "learning:\n  # steps: 5\n")
-    assert load(path).learning.steps == Config.model_fields["learning"].default.steps
+    path = write("a.yaml", SMALLEST, "train:\n  # steps: 5\n")
+    assert load(path).train.steps == Config.model_fields["train"].default.steps
 
 
 @pytest.mark.parametrize(
     ("given", "hint"),
     [
-        (["--learning.steps=1000"], "write learning.steps=1000"),
-        (["--learning.steps", "1000"], "write learning.steps=1000"),
-        (["-learning.steps=1000"], "write learning.steps=1000"),
-        (["--learning.steps"], "write learning.steps=VALUE"),
-        (["learning.steps"], "should be KEY=VALUE, such as learning.steps=1000"),
+        (["--train.steps=1000"], "write train.steps=1000"),
+        (["--train.steps", "1000"], "write train.steps=1000"),
+        (["-train.steps=1000"], "write train.steps=1000"),
+        (["--train.steps"], "write train.steps=VALUE"),
+        (["train.steps"], "should be KEY=VALUE, such as train.steps=1000"),
         (["=5"], "should be KEY=VALUE"),
-        (["learning..steps=5"], "should be KEY=VALUE"),
-        (["learning.steps=[1"], "learning.steps: is not valid YAML"),
+        (["train..steps=5"], "should be KEY=VALUE"),
+        (["train.steps=[1"], "train.steps: is not valid YAML"),
         (["run.name.first=3"], "run.name: should be a valid string"),
         (["reward.quantile_of.desender=0.5"], "is not one of the run's skills; did you mean 'descender'?"),
         (["skills=[descender, descender]"], "skills[1]: 'descender' is there twice"),
         (
-            ["learning.minibatches=7"],
-            "learning.minibatches: 7 equal parts cannot be made of nethack.games = 64",
+            ["train.minibatches=7"],
+            "train.minibatches: 7 equal parts cannot be made of nethack.games = 64",
         ),
         (["run.name=.."], "run.name: "),
         (["reward.scale=.inf"], "reward.scale: should be a finite number"),
@@ -227,8 +236,8 @@ def test_overrides_that_cannot_be_used(given: list[str], hint: str) -> None:
         ("task.words=[really]", "task", "words", "[really]"),
         ("run.name=2026", "run", "name", "2026"),
         ("reward.path=null", "reward", "path", None),
-        ("learning.learning_rate=3e-4", "learning", "learning_rate", 3e-4),
-        ("learning.steps=1e6", "learning", "steps", 1_000_000),
+        ("train.learning_rate=3e-4", "train", "learning_rate", 3e-4),
+        ("train.steps=1e6", "train", "steps", 1_000_000),
         ("reward.quantile_of={ascender: 0.5}", "reward", "quantile_of", {"ascender": 0.5}),
         ("annotate.changes=[depth, upstairs]", "annotate", "changes", ("depth", "upstairs")),
     ],
@@ -255,10 +264,10 @@ def test_overrides_arrive_exactly_and_a_dump_reads_back_the_same(
 ) -> None:
     path = write("a.yaml", SMALLEST)
     text = re.sub(r"(\\*)\$\{", r"\1\1\\${", words)  # as the message for a lone '${' asks for
-    given_overrides = [f"learning.steps={steps}", f"learning.learning_rate={rate!r}", f"run.seed={seed}"]
+    given_overrides = [f"train.steps={steps}", f"train.learning_rate={rate!r}", f"run.seed={seed}"]
     config = load(path, [*given_overrides, f'task.words="{_yaml_quoted(text)}"'])
-    assert config.learning.steps == steps
-    assert math.isclose(config.learning.learning_rate, rate, rel_tol=1e-15)
+    assert config.train.steps == steps
+    assert math.isclose(config.train.learning_rate, rate, rel_tol=1e-15)
     assert config.run.seed == seed
     assert config.task.words == words
     assert load(write("b.yaml", dump(config))) == config

@@ -27,7 +27,7 @@ task: {{name: down, words: Go down., program: {ROOT / "policies/down_and_back.py
 compose: {{training: {ROOT / "policies/training.py"}}}
 nethack: {{games: 8, workers: 2, max_steps: 40}}
 reward: {{path: {ROOT / "rewards"}, quantile: 0.5, count_exponent: 1.0}}
-learning:
+train:
   steps: 1024
   rollout: 16
   minibatches: 2

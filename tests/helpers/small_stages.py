@@ -57,7 +57,7 @@ STAGES = (
         ("distil",),
         lambda config: file_contents("task.program", config.task.program),
     ),
-    Stage("page", "small_stages:page", ("draw", "total"), ("task.words", "dashboard"), lambda config: {}),
+    Stage("page", "small_stages:page", ("draw", "total"), ("task.words", "tracking"), lambda config: {}),
 )
 
 CONFIG = """

@@ -31,7 +31,7 @@ distil: {{epochs: 4, batch: 32}}
 soup: {{folds: 3, experts: 1, epochs: 1}}
 gate: {{enforce: false}}  # a model of 135 million parameters does not judge
 reward: {{quantile: 0.5}}
-learning:
+train:
   steps: 6144
   rollout: 16
   minibatches: 2
@@ -39,7 +39,7 @@ learning:
   checkpoint_steps: 512
   network: {{hidden: 16}}
 evaluate: {{episodes: 16, max_steps: 60}}
-dashboard: {{wandb: disabled}}
+tracking: {{wandb: disabled}}
 """
 
 

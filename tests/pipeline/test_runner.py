@@ -93,7 +93,7 @@ def test_only_what_depends_on_a_change_is_made_anew(run: Callable[..., list[str]
     first = everything(Path("runs/quickstart"))
     assert run("distil.epochs=2") == ["total", "page"]
     assert everything(Path("runs/quickstart")) != first
-    assert run("distil.epochs=2", "dashboard.project=other") == ["page"]
+    assert run("distil.epochs=2", "tracking.project=other") == ["page"]
     assert run("distil.epochs=2", "run.seed=1") == ["draw", "total", "page"]
     assert run() == []  # the first settings again: their outputs were kept
     assert everything(Path("runs/quickstart")) == first
@@ -282,7 +282,7 @@ def test_every_setting_is_in_the_key_of_a_stage_or_is_known_not_to_matter() -> N
     config = load("configs/quickstart.yaml")
     everywhere = set(runner._picked(config, tuple(Config.model_fields)))
     before_report = {key for stage in ours.STAGES[:-1] for key in runner._picked(config, stage.settings)}
-    only_shown = {key for key in everywhere - before_report if not key.startswith("dashboard.")}
+    only_shown = {key for key in everywhere - before_report if not key.startswith("tracking.")}
     assert only_shown == {"skills_folder"}  # the texts in it count by their content
 
 

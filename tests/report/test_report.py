@@ -14,7 +14,7 @@ from browser import CHROMIUM, Browser
 from hypothesis import given
 from hypothesis import strategies as st
 
-from maestromotif.config.schema import Config, DashboardSettings
+from maestromotif.config.schema import Config, TrackingSettings
 from maestromotif.errors import UserError
 from maestromotif.pipeline.store import Artefact, Work
 from maestromotif.report import evidence, report, svg
@@ -24,7 +24,7 @@ from maestromotif.report.sections.programs import highlight
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Config, dict[str, Artefact]]:
     root = tmp_path_factory.mktemp("artefacts")
-    return artefacts.config(root, dashboard=DashboardSettings(wandb="disabled")), artefacts.make(root)
+    return artefacts.config(root, tracking=TrackingSettings(wandb="disabled")), artefacts.make(root)
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ def test_opens_in_a_browser_without_an_error_and_without_the_network(page: Path,
 def test_same_artefacts_give_the_same_bytes(page: Path, tmp_path: Path) -> None:
     # Another folder, and so another run.root: no path of this machine may be in the page.
     elsewhere = tmp_path / "elsewhere"
-    config = artefacts.config(elsewhere, dashboard=DashboardSettings(wandb="disabled"))
+    config = artefacts.config(elsewhere, tracking=TrackingSettings(wandb="disabled"))
     work = Work(elsewhere / "report")
     report.run(config, artefacts.make(elsewhere), work)
     assert (elsewhere / "report" / "report.html").read_bytes() == page.read_bytes()

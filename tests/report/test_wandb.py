@@ -10,7 +10,7 @@ from typing import Any
 import artefacts
 import pytest
 
-from maestromotif.config.schema import DashboardSettings
+from maestromotif.config.schema import TrackingSettings
 from maestromotif.pipeline.store import Work
 from maestromotif.report import report, wandb_run
 
@@ -68,7 +68,7 @@ def test_offline_without_a_key_and_readable_back(
 
 
 def test_disabled_does_nothing(nobody: Path, tmp_path: Path) -> None:
-    config = artefacts.config(tmp_path / "runs", dashboard=DashboardSettings(wandb="disabled"))
+    config = artefacts.config(tmp_path / "runs", tracking=TrackingSettings(wandb="disabled"))
     wandb_run.log_run(config, {}, tmp_path / "missing.html")
     assert not (tmp_path / "runs").exists()
 
@@ -78,9 +78,9 @@ def test_a_failure_is_a_warning_and_the_report_is_kept(
 ) -> None:
     # The place of the run's folder is taken by a file, so wandb cannot write.
     (tmp_path / "runs").write_text("")
-    config = artefacts.config(tmp_path / "runs", dashboard=DashboardSettings(wandb="offline"))
+    config = artefacts.config(tmp_path / "runs", tracking=TrackingSettings(wandb="offline"))
     report.run(config, artefacts.make(tmp_path / "made"), Work(tmp_path / "report"))
     assert (tmp_path / "report" / "report.html").stat().st_size > 300_000
     [warning] = [record.getMessage() for record in caplog.records if record.name == "maestromotif"]
     assert "NotADirectoryError" in warning or "FileExistsError" in warning
-    assert "dashboard.wandb=disabled" in warning
+    assert "tracking.wandb=disabled" in warning

@@ -27,7 +27,7 @@ SETTINGS = (
     "distil.epochs=2",
     "distil.batch=16",
     "distil.seeds=1",
-    "learning.curve_steps=128",
+    "train.curve_steps=128",
 )
 
 
@@ -71,8 +71,8 @@ def test_what_training_meets_is_judged_and_pays_and_a_stop_changes_nothing(
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["reward.online_steps=128"], r"at least the steps of learning.lag \+ 1 updates"),
-        (["reward.online_steps=512"], "must be less than half of learning.steps"),
+        (["reward.online_steps=128"], r"at least the steps of train.lag \+ 1 updates"),
+        (["reward.online_steps=512"], "must be less than half of train.steps"),
         (["annotate.statistics=[gold]"], "annotate.statistics must be empty"),
     ],
 )

@@ -11,7 +11,7 @@ from jax.sharding import PartitionSpec as P
 from small_learning import SKILLS, fresh, random_batch, unrolled
 
 from maestromotif.agent.network import ActorCritic, Params
-from maestromotif.config.schema import LearningSettings
+from maestromotif.config.schema import TrainSettings
 from maestromotif.train.ppo import AXIS, Batch, Targets, normalise, targets
 from maestromotif.train.return_scale import ReturnScale, fresh_scale, rescale
 
@@ -24,7 +24,7 @@ def on_one_device(function: Any) -> Any:
     return jax.jit(inside)
 
 
-def by_loops(batch: Batch, values: np.ndarray, rho: np.ndarray, settings: LearningSettings) -> np.ndarray:
+def by_loops(batch: Batch, values: np.ndarray, rho: np.ndarray, settings: TrainSettings) -> np.ndarray:
     """Advantages [T, N] before they are normalised, game by game and step by step, from the end."""
     skill = np.asarray(batch.rollout.skill)
     out = np.zeros((T, N))
@@ -55,7 +55,7 @@ def by_loops(batch: Batch, values: np.ndarray, rho: np.ndarray, settings: Learni
 def test_targets_are_those_of_the_loops(
     bootstrap: Literal["acting", "next", "none"], correction: Literal["clip", "vtrace"]
 ) -> None:
-    settings = LearningSettings(
+    settings = TrainSettings(
         gamma=0.9, gae_lambda=0.8, bootstrap=bootstrap, correction=correction, scale_returns=False
     )
     network, params = fresh(hidden=8)
@@ -67,7 +67,7 @@ def test_targets_are_those_of_the_loops(
 
 
 def compare(
-    got: Targets, network: ActorCritic, params: Params, batch: Batch, settings: LearningSettings
+    got: Targets, network: ActorCritic, params: Params, batch: Batch, settings: TrainSettings
 ) -> None:
     rollout, values, rho = batch.rollout, np.asarray(batch.rollout.values), np.ones((T, N))
     if settings.correction == "vtrace":

@@ -56,7 +56,7 @@ def test_killed_and_taken_up_again_it_comes_to_the_same_parameters(tmp_path: Pat
     whole, broken, moved = tmp_path / "whole", tmp_path / "broken", tmp_path / "moved"
     whole.mkdir()
     broken.mkdir()
-    settings = ("learning.lag=2", "learning.actors=2")
+    settings = ("train.lag=2", "train.actors=2")
     finish(start(whole, *settings))
     process = start(broken, *settings)
     while process.poll() is None and not list(
@@ -68,7 +68,7 @@ def test_killed_and_taken_up_again_it_comes_to_the_same_parameters(tmp_path: Pat
     shutil.copytree(broken, moved)
     for output in (
         finish(start(broken, *settings)),
-        finish(start(moved, *settings, "learning.devices=2", devices=2)),
+        finish(start(moved, *settings, "train.devices=2", devices=2)),
     ):
         assert "going on from step" in output, output
     assert policy(broken) == policy(whole)
@@ -83,11 +83,11 @@ def test_two_processes_of_a_job_learn_what_two_devices_of_one_process_learn(
     one, two = tmp_path / "one", tmp_path / "two"
     one.mkdir()
     two.mkdir()
-    finish(start(one, "learning.devices=2", "learning.actors=2", devices=2))
+    finish(start(one, "train.devices=2", "train.actors=2", devices=2))
     monkeypatch.chdir(two)
     for name, value in tiny.environment().items():
         monkeypatch.setenv(name, value)
-    halves = ("learning.machines=2", "nethack.games=4")
+    halves = ("train.machines=2", "nethack.games=4")
     submit(config(two, *halves), "train", "small.yaml", halves, here=True).results()
     network = build(NetworkSettings(hidden=16), 3)
     a, b = (
@@ -120,7 +120,7 @@ def test_nothing_is_compiled_after_the_first_updates(tmp_path: Path, monkeypatch
         return out
 
     monkeypatch.setattr(Actor, "_play", playing)
-    facts = train.run(config(tmp_path, "learning.actors=2"), {}, Work(tmp_path / "work"))
+    facts = train.run(config(tmp_path, "train.actors=2"), {}, Work(tmp_path / "work"))
     assert len(seen) == 8
     assert len(actors) == 16  # two actors
     assert len(set(seen[2:])) == 1, seen
@@ -133,7 +133,7 @@ def test_nothing_is_compiled_after_the_first_updates(tmp_path: Path, monkeypatch
 def test_an_update_ends_when_the_policy_has_moved_far_enough(tmp_path: Path) -> None:
     minibatches = []
     for target in ("null", "1e-6"):
-        settings = ("learning.epochs=4", "learning.learning_rate=0.01", f"learning.target_kl={target}")
+        settings = ("train.epochs=4", "train.learning_rate=0.01", f"train.target_kl={target}")
         facts = train.run(config(tmp_path, *settings), {}, Work(tmp_path / target))
         minibatches.append(facts["last"]["loss/minibatches"])
     assert minibatches[0] == 8
@@ -165,18 +165,18 @@ def test_arenas_get_their_shares_of_the_games_all_over_them() -> None:
     for half in (starts[:16], starts[16:]):
         assert all(half.count(place) > 2 for place in ("shop", "altar", None))
     assert train.places_to_start({"a": 0.5, "b": 0.5}, 3).count(None) == 0
-    with pytest.raises(UserError, match=r"learning.arenas: 0.01 of 8 games is no game in 'shop'"):
+    with pytest.raises(UserError, match=r"train.arenas: 0.01 of 8 games is no game in 'shop'"):
         train.places_to_start({"shop": 0.01}, 8)
 
 
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["learning.devices=3", "learning.actors=3"], "learning.devices: is 3, but JAX sees"),
-        (["learning.machines=2"], "learning.machines: is 2, but 1 processes are connected"),
-        (["learning.arenas={shop: 0.01}"], "0.01 of 8 games is no game"),
-        (["learning.actors=3"], "8 games cannot be divided evenly by learning.actors, 3"),
-        (["nethack.games=8000000", "learning.actors=8"], "8000000 games in 16 worker processes need about"),
+        (["train.devices=3", "train.actors=3"], "train.devices: is 3, but JAX sees"),
+        (["train.machines=2"], "train.machines: is 2, but 1 processes are connected"),
+        (["train.arenas={shop: 0.01}"], "0.01 of 8 games is no game"),
+        (["train.actors=3"], "8 games cannot be divided evenly by train.actors, 3"),
+        (["nethack.games=8000000", "train.actors=8"], "8000000 games in 16 worker processes need about"),
         (["skills=[discoverer, merchant]"], "no reward model for the skill 'merchant'"),
     ],
 )
