@@ -32,7 +32,8 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[list[
     """A directory with three recorded games, and what their environment showed at the player's turns.
 
     Random keys play them. In the first the hero is killed, the second is abandoned, and in the third the hero
-    prays until struck down. They are the same on any day: NLE would take the moon and the hour from the clock.
+    prays until struck down. They are the same on any day, though NLE by itself would ask the clock for the
+    moon and the hour.
     """
     folder = tmp_path_factory.mktemp("nle_data")
     env = NLE(
