@@ -13,13 +13,12 @@ import re
 import subprocess
 import tempfile
 from dataclasses import dataclass
-from difflib import get_close_matches
 from importlib.resources import as_file, files
 from pathlib import Path
 
 from nle.nethack.nethack import HACKDIR
 
-from maestromotif.errors import UserError
+from maestromotif.errors import UserError, did_you_mean
 from maestromotif.nethack import actions
 
 LEVELS = ("before", "arena")
@@ -46,11 +45,8 @@ def names() -> tuple[str, ...]:
 def check(arena: str) -> None:
     """Raises UserError for a name that no arena has."""
     if not arena.endswith(".des") and arena not in names():
-        close = get_close_matches(arena, names(), 1)
-        hint = f"did you mean {close[0]!r}? " if close else ""
-        raise UserError(
-            f"there is no arena {arena!r}; {hint}known: {', '.join(names())}, or the path of a .des file"
-        )
+        known = f"; known are {', '.join(names())}, or the path of a .des file"
+        raise UserError(f"there is no arena {arena!r}{did_you_mean(arena, names(), known)}")
 
 
 def build(arena: str, folder: Path) -> Arena:

@@ -6,14 +6,13 @@ given, so the file carries that ending in its own name.
 
 import re
 from bisect import bisect_left
-from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
 from nle import nethack
 
-from maestromotif.errors import UserError
+from maestromotif.errors import UserError, did_you_mean
 from maestromotif.nethack.engine.loader import open_engine
 from maestromotif.nethack.seeds import EpisodeSeeds
 
@@ -60,11 +59,8 @@ def character_options(character: str) -> str:
         )
     for part, (what, known) in zip(parts, tables.items(), strict=True):
         if part not in known:
-            close = get_close_matches(part, known, 1, 0.3)
-            hint = f"did you mean {close[0]!r}? " if close else ""
             raise UserError(
-                f"nethack.character: {character!r}: there is no {what} {part!r}; {hint}"
-                f"known: {', '.join(known)}"
+                f"nethack.character: {character!r}: there is no {what} {part!r}{did_you_mean(part, known)}"
             )
     role, race, alignment, gender = parts
     name, races, alignments = _ROLES[role]

@@ -24,8 +24,7 @@ import numpy as np
 
 from maestromotif.collect.captions import COLUMNS, caption
 from maestromotif.collect.observations import DEPTH, canonical
-from maestromotif.errors import UserError
-from maestromotif.skill import suggest
+from maestromotif.errors import UserError, did_you_mean
 
 FOLDER = "gold"
 # Code words of the changes and their codes (maestromotif.nethack.state); code 0 is not written down.
@@ -236,7 +235,7 @@ class _Line:
             return False
         for name in values:
             if name not in names:
-                self.wrong(f"{what}: unknown field '{name}'{suggest(name, names)}")
+                self.wrong(f"{what}: unknown field '{name}'{did_you_mean(name, names)}")
         missing = [name for name in names if name not in values]
         if missing:
             self.wrong(f"{what}: '{missing[0]}' is missing; there must be {', '.join(names)}")
@@ -268,7 +267,7 @@ class _Line:
             return None
         for name, word in values.items():
             if name not in CODES:
-                self.wrong(f"{where}: unknown change '{name}'{suggest(name, CODES)}")
+                self.wrong(f"{where}: unknown change '{name}'{did_you_mean(name, CODES)}")
             elif not isinstance(word, str) or word not in CODES[name]:
                 self.wrong(f"{where}.{name}: {_short(word)} is none; known are {', '.join(CODES[name])}")
         if "depth" in values and len(values) > 1:
