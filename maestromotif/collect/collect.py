@@ -30,7 +30,8 @@ from maestromotif.nethack.events import EVENTS
 from maestromotif.nethack.game import End
 from maestromotif.nethack.observation import MESSAGE_BYTES
 from maestromotif.nethack.pool.pool import GamePool, open_pool
-from maestromotif.nethack.state import CHANGES, depth_codes
+from maestromotif.nethack.state import CHANGES
+from maestromotif.nethack.tracker import depth_codes
 from maestromotif.pipeline.progress import Progress
 from maestromotif.pipeline.store import Artefact, Work
 

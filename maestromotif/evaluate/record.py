@@ -9,7 +9,8 @@ from maestromotif.nethack.events import EVENTS
 from maestromotif.nethack.game import End
 from maestromotif.nethack.observation import DEPTH, MESSAGE_BYTES, SCREEN
 from maestromotif.nethack.recording import Recording
-from maestromotif.nethack.state import CHANGES, TRACKED, Tracker, depth_codes
+from maestromotif.nethack.state import CHANGES
+from maestromotif.nethack.tracker import TRACKED, Tracker, depth_codes
 
 
 def record(

@@ -21,7 +21,7 @@ from maestromotif.nethack.action_log import Snapshot
 from maestromotif.nethack.game import End
 from maestromotif.nethack.observation import Layout
 from maestromotif.nethack.pool.pool import open_pool
-from maestromotif.nethack.state import depth_codes
+from maestromotif.nethack.tracker import depth_codes
 from maestromotif.programs.sandbox import ProgramHost
 from maestromotif.skill import load_all
 from maestromotif.train.happened import Happened, Seconds, nothing_happened

@@ -9,14 +9,15 @@ from nle import nethack
 from playing import Play
 
 from maestromotif.collect.explorer.explorer import Explorer
-from maestromotif.nethack import state
+from maestromotif.nethack import state, tracker
 from maestromotif.nethack.actions import INDEX, NAMES, NUM_ACTIONS
 from maestromotif.nethack.events import EVENTS
 from maestromotif.nethack.game import End
 from maestromotif.nethack.observation import COLUMNS, DEPTH, DUNGEON, LEVEL, ROWS, TURN, X, Y
 from maestromotif.nethack.pool.pool import GamePool
 from maestromotif.nethack.squares import Maps
-from maestromotif.nethack.state import CHANGES, FIELDS, SKILL_FIELDS, TRACKED, Tracker
+from maestromotif.nethack.state import CHANGES, FIELDS, SKILL_FIELDS
+from maestromotif.nethack.tracker import TRACKED, Tracker
 
 DEPTH_CHANGE, EXPLORED, DOWN, UP = range(4)
 SCROLL, FOOD = nethack.SCROLL_CLASS, nethack.FOOD_CLASS
@@ -388,7 +389,7 @@ def test_games_that_were_not_moved_keep_their_state(scene: Scene) -> None:
 
 
 def test_every_field_but_those_of_the_skill_is_tracked() -> None:
-    assert [name for name in FIELDS if name not in SKILL_FIELDS] == list(TRACKED[: -len(state.SENSES)])
+    assert [name for name in FIELDS if name not in SKILL_FIELDS] == list(TRACKED[: -len(tracker.SENSES)])
 
 
 def test_real_games_agree_with_what_is_displayed() -> None:
