@@ -1,54 +1,204 @@
-"""Tables of what a program over skills may know of a game, and of the changes a step can make."""
+"""Two tables: `FIELDS`, what a program may know of a game, and `CHANGES`, what a step can change.
 
-# GameState, field by field, in the order in which programs see it.
-FIELDS: dict[str, type] = {
-    "step": int,  # environment steps since the episode began
-    "turn": int,  # game turns (blstats)
-    "depth": int,  # 1 = first level (blstats)
-    "deepest": int,  # greatest depth of the episode
-    "dungeon": int,  # 0 Dungeons of Doom, 2 Gnomish Mines, ... (blstats)
-    "branch_depth": int,  # depth of the level with the stairs into the Mines: two ways down were ever seen on
-    # it, or the Mines were entered from it or left to it; -1 until then
-    "hp": int,
-    "max_hp": int,
-    "xp_level": int,
-    "gold": int,
-    "hunger": int,  # 0 satiated, 1 not hungry, 2 hungry, 3 weak, 4 fainting (blstats)
-    "energy": int,  # for spells (blstats)
-    "max_energy": int,
-    "armor_class": int,  # lower is better (blstats)
-    "kills": int,  # events `killed` this episode
-    "items_sold": int,  # events `sold` this episode
-    "has_eaten_in_mines": bool,  # an event `ate` in the Gnomish Mines
-    "items_bought": int,  # events `bought` this episode
-    "prices_identified": int,  # events `price_identified` this episode
-    "altar_tests": int,  # things laid on an altar whose blessing it told, this episode
-    "prayers": int,  # events `prayed` this episode
-    "skill": str,  # the running skill, or the one that has just ended
-    "skill_steps": int,  # environment steps since it began
-    "skill_turns": int,  # game turns since it began
-    "skill_start_depth": int,
-    "explored": int,  # squares displayed on this level, the most of this visit
-    "idle_steps": int,  # environment steps since a new square was seen on this level
-    "downstairs_seen": bool,  # a staircase or ladder down was displayed on this visit of the level
-    "upstairs_seen": bool,
-    "on_downstairs": bool,  # the hero stands where such stairs were ever shown, or came by them from below
-    "on_upstairs": bool,  # likewise; every episode begins on stairs up
-    "altar_in_view": bool,  # the map shows an altar
-    "shopkeeper_in_view": bool,  # the map shows a shopkeeper (by glyph, so no other `@`)
-    "sellable_items": int,  # stacks that are not from the starting inventory, neither food nor coins
-    "priest_in_view": bool,  # the map shows a priest of a temple (by glyph)
-    "player_in_view": bool,  # the map shows another `@` that looks like a hero of some role (by glyph)
-    "shopkeeper_near": bool,  # one is shown within 3 squares of the hero
-    "altar_near": bool,  # the altar first shown on this visit is within 3 squares, even if covered now
-    "on_altar": bool,  # the hero stands where that altar was shown
-    "in_shop": bool,  # from a shopkeeper's greeting at the door until the door or the level is left
-    "unpaid": bool,  # something of the shop was taken or eaten, as messages tell, and not paid for
-    "offer": int,  # gold pieces that the open question whether to sell offers, 0 without one
+`nethack/tracker.py` keeps both up to date. Type stubs, prompts, captions and the documentation are made from
+these entries, so a field or a change is described here and nowhere else.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from nle import nethack
+
+from maestromotif.nethack.observation import (
+    DEPTH,
+    DUNGEON,
+    ENERGY,
+    GOLD,
+    HP,
+    HUNGER,
+    MAX_HP,
+    TURN,
+    XP_LEVEL,
+)
+
+
+@dataclass(frozen=True)
+class Field:
+    """A field of GameState.
+
+    The tracker fills a field with `column` or `events` by itself; every other field needs code there.
+    """
+
+    type: type  # int, bool or str
+    doc: str  # sentences, with the unit and the meaning of special values
+    source: str  # what it is read from
+    column: int | None = None  # of blstats, for a field that is a copy of a number of the status lines
+    events: tuple[str, ...] = ()  # names in EVENTS, for a field that counts them over the episode
+
+
+_CALL = "call of the skill"
+
+
+def _status(column: int, doc: str) -> Field:
+    return Field(int, doc, "status lines", column=column)
+
+
+def _count(doc: str, *events: str) -> Field:
+    return Field(int, doc, f"events {', '.join(f'`{event}`' for event in events)}", events=events)
+
+
+def _seen(doc: str) -> Field:
+    return Field(bool, doc, "map")
+
+
+# In the order in which programs see them.
+FIELDS: dict[str, Field] = {
+    "step": Field(int, "Environment steps since the episode began.", "environment"),
+    "turn": _status(TURN, "Game turns since the episode began. One step may take no turn or many."),
+    "depth": _status(DEPTH, "Depth of the present level. 1 is the first level."),
+    "deepest": Field(int, "Greatest depth of the episode.", "status lines"),
+    "dungeon": _status(DUNGEON, "The dungeon: 0 is the Dungeons of Doom, 2 the Gnomish Mines."),
+    "branch_depth": Field(
+        int,
+        "Depth of the level with the stairs into the Gnomish Mines. -1 until the agent has seen two ways "
+        "down on that level or has taken those stairs.",
+        "map, status lines",
+    ),
+    "hp": _status(HP, "Hit points."),
+    "max_hp": _status(MAX_HP, "Greatest possible hit points."),
+    "xp_level": _status(XP_LEVEL, "Experience level. It begins at 1."),
+    "gold": _status(GOLD, "Gold pieces that the agent carries."),
+    "hunger": _status(HUNGER, "0 satiated, 1 not hungry, 2 hungry, 3 weak, 4 fainting."),
+    "energy": _status(ENERGY, "Energy for spells."),
+    "max_energy": _status(nethack.NLE_BL_ENEMAX, "Greatest possible energy."),
+    "armor_class": _status(nethack.NLE_BL_AC, "Armor class. Lower is better."),
+    "kills": _count("Monsters that the agent killed in this episode.", "killed"),
+    "items_sold": _count("Sales in this episode. A stack sold at once counts once.", "sold"),
+    "has_eaten_in_mines": Field(
+        bool, "Whether the agent finished a meal in the Gnomish Mines in this episode.", "events `ate`"
+    ),
+    "items_bought": _count("Purchases in this episode.", "bought"),
+    "prices_identified": _count(
+        "Offers and quotes in this episode that left one possible base price for an unidentified item.",
+        "price_identified",
+    ),
+    "altar_tests": _count(
+        "Items that the agent dropped on an altar in this episode and that the altar showed to be blessed, "
+        "cursed or uncursed.",
+        *("altar_blessed", "altar_cursed", "altar_uncursed"),
+    ),
+    "prayers": _count("Prayers that the agent began in this episode.", "prayed"),
+    "skill": Field(
+        str,
+        'Name of the skill that is running or has just ended. "" when the episode begins.',
+        _CALL,
+    ),
+    "skill_steps": Field(int, "Environment steps since this skill began.", _CALL),
+    "skill_turns": Field(int, "Game turns since this skill began.", _CALL),
+    "skill_start_depth": Field(int, "Depth at which this skill began.", _CALL),
+    "explored": Field(
+        int,
+        "Squares of this level that the map shows: the greatest number on this visit of the level.",
+        "map",
+    ),
+    "idle_steps": Field(int, "Environment steps since the agent last saw a new square of this level.", "map"),
+    "downstairs_seen": _seen("Whether a staircase or ladder down was seen on this visit of the level."),
+    "upstairs_seen": _seen("Whether a staircase or ladder up was seen on this visit of the level."),
+    "on_downstairs": _seen(
+        "Whether the agent stands on a staircase or ladder down that it has seen or has come up by."
+    ),
+    "on_upstairs": _seen(
+        "Whether the agent stands on a staircase or ladder up that it has seen or has come down by. True "
+        "when the episode begins."
+    ),
+    "altar_in_view": _seen("Whether the map shows an altar."),
+    "shopkeeper_in_view": _seen("Whether the map shows a shopkeeper."),
+    "sellable_items": Field(
+        int,
+        "Stacks in the inventory that the agent did not start with and that are neither food nor coins.",
+        "inventory",
+    ),
+    "priest_in_view": _seen("Whether the map shows a priest of a temple."),
+    "player_in_view": _seen("Whether the map shows another human who looks like a player."),
+    "shopkeeper_near": _seen("Whether the map shows a shopkeeper within 3 squares of the agent."),
+    "altar_near": _seen(
+        "Whether the first altar seen on this visit of the level is within 3 squares, even if something "
+        "covers it now."
+    ),
+    "on_altar": _seen("Whether the agent stands on that altar."),
+    "in_shop": Field(
+        bool,
+        "Whether the agent is in a shop: from the shopkeeper's greeting at the door until the agent leaves "
+        "by the door or leaves the level.",
+        "messages, status lines",
+    ),
+    "unpaid": Field(
+        bool, "Whether the agent took or ate something of the shop and has not paid for it.", "messages"
+    ),
+    "offer": Field(
+        int,
+        "Gold pieces that a shopkeeper offers in a question that waits for an answer. 0 without such a "
+        "question.",
+        "messages",
+    ),
 }
-SKILL_FIELDS = ("skill", "skill_steps", "skill_turns", "skill_start_depth")
+# Fields about the running skill. `agent/options.py` keeps them, not the tracker.
+SKILL_FIELDS = tuple(name for name, field in FIELDS.items() if field.source == _CALL)
 
-# Codes of what happened on a step, column by column; names and number of codes.
-CHANGES: dict[str, int] = {"depth": 3, "explored": 2, "downstairs": 4, "upstairs": 4}
-DEPTH_SAME, DEPTH_DEEPER, DEPTH_HIGHER = 0, 1, 2
-STAIRS_NOTHING, STAIRS_SEEN, STAIRS_CLOSER, STAIRS_REACHED = 0, 1, 2, 3
+
+@dataclass(frozen=True)
+class Change:
+    """Something that a step can change, as a code: 0 means no change, 1, 2, ... are the keys of `says`."""
+
+    doc: str
+    says: dict[str, str]  # the name of each code from 1 on -> the sentence of it in a caption
+
+    @cached_property
+    def codes(self) -> dict[str, int]:
+        """The codes by their names, without 0."""
+        return {name: code for code, name in enumerate(self.says, 1)}
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """The name of each code; "" for 0."""
+        return ("", *self.says)
+
+    @cached_property
+    def words(self) -> tuple[str, ...]:
+        """The sentence of each code; "" for 0, of which captions say nothing."""
+        return ("", *self.says.values())
+
+
+# In the order of the columns of arrays `changes`.
+CHANGES: dict[str, Change] = {
+    "depth": Change(
+        "The depth of the level. While skills act, it is compared with the depth at which the running skill "
+        "began, otherwise with the step before.",
+        {
+            "deeper": "The agent left the level: it went down to a deeper dungeon level.",
+            "higher": "The agent left the level: it went up to a higher dungeon level.",
+        },
+    ),
+    "explored": Change(
+        "The map shows more squares of the level than before on this visit.",
+        {"new": "New parts of the level came into view."},
+    ),
+    "downstairs": Change(
+        "The way to a staircase or ladder down. Closer means closer than ever on this visit of the level.",
+        {
+            "seen": "A staircase down came into view for the first time.",
+            "closer": "The agent came closer to a staircase down than before.",
+            "reached": "The agent now stands on a staircase down.",
+        },
+    ),
+    "upstairs": Change(
+        "The way to a staircase or ladder up. Closer means closer than ever on this visit of the level.",
+        {
+            "seen": "A staircase up came into view for the first time.",
+            "closer": "The agent came closer to a staircase up than before.",
+            "reached": "The agent now stands on a staircase up.",
+        },
+    ),
+}
+DEPTH_CHANGE = tuple(CHANGES).index("depth")  # the column of the depth
+NUM_CODES = tuple(len(change.words) for change in CHANGES.values())  # of each change, with 0

@@ -11,21 +11,7 @@ from nle import nethack
 
 from maestromotif.nethack import events
 from maestromotif.nethack.events import COLUMN, Said
-from maestromotif.nethack.observation import (
-    COLUMNS,
-    DEPTH,
-    DUNGEON,
-    ENERGY,
-    GOLD,
-    HP,
-    HUNGER,
-    LEVEL,
-    MAX_HP,
-    TURN,
-    XP_LEVEL,
-    X,
-    Y,
-)
+from maestromotif.nethack.observation import COLUMNS, DUNGEON, LEVEL, XP_LEVEL, X, Y
 from maestromotif.nethack.squares import (
     ALTAR,
     BLANK,
@@ -40,15 +26,7 @@ from maestromotif.nethack.squares import (
     UP,
     Maps,
 )
-from maestromotif.nethack.state import (
-    DEPTH_DEEPER,
-    DEPTH_HIGHER,
-    DEPTH_SAME,
-    FIELDS,
-    SKILL_FIELDS,
-    STAIRS_CLOSER,
-    STAIRS_SEEN,
-)
+from maestromotif.nethack.state import CHANGES, FIELDS, SKILL_FIELDS
 
 # What the policy network is told beside GameState: where the remembered stairs are, in squares from the hero.
 OFFSETS = ("downstairs_dx", "downstairs_dy", "upstairs_dx", "upstairs_dy")
@@ -56,34 +34,19 @@ OFFSETS = ("downstairs_dx", "downstairs_dy", "upstairs_dx", "upstairs_dy")
 SENSES = (*OFFSETS, "still_steps")
 TRACKED: tuple[str, ...] = (*(name for name in FIELDS if name not in SKILL_FIELDS), *SENSES)
 
+DEEPER, HIGHER = (CHANGES["depth"].codes[name] for name in ("deeper", "higher"))
+# Stairs up have the codes of stairs down. `_approach` adds 1 to "closer" for "reached".
+_SEEN, _CLOSER = (CHANGES["downstairs"].codes[name] for name in ("seen", "closer"))
+
 _AT = {name: column for column, name in enumerate(TRACKED)}
-# Fields that stand in the status lines.
-_STATUS = {
-    "turn": TURN,
-    "depth": DEPTH,
-    "dungeon": DUNGEON,
-    "hp": HP,
-    "max_hp": MAX_HP,
-    "xp_level": XP_LEVEL,
-    "gold": GOLD,
-    "hunger": HUNGER,
-    "energy": ENERGY,
-    "max_energy": nethack.NLE_BL_ENEMAX,
-    "armor_class": nethack.NLE_BL_AC,
-}
+_STATUS = {name: field.column for name, field in FIELDS.items() if field.column is not None}
 _STATUS_AT = np.array([_AT[name] for name in _STATUS])
 _STATUS_FROM = np.array([*_STATUS.values()])
-# Fields that count events of the episode.
+# Fields that count events of the episode: their column, and the columns of the events.
 _TALLIES = tuple(
-    (_AT[name], tuple(COLUMN[event] for event in told))
-    for name, told in (
-        ("kills", ["killed"]),
-        ("items_sold", ["sold"]),
-        ("items_bought", ["bought"]),
-        ("prices_identified", ["price_identified"]),
-        ("altar_tests", ["altar_blessed", "altar_cursed", "altar_uncursed"]),
-        ("prayers", ["prayed"]),
-    )
+    (_AT[name], tuple(COLUMN[event] for event in field.events))
+    for name, field in FIELDS.items()
+    if field.events
 )
 _MINES = 2
 _FAR = 1000  # where a place is that was not seen
@@ -96,10 +59,8 @@ _TOURIST = nethack.GLYPH_MON_OFF + next(
 
 
 def depth_codes(before: np.ndarray, now: np.ndarray) -> np.ndarray:
-    """int8 codes of column `depth` for two arrays of depths."""
-    return np.where(now > before, DEPTH_DEEPER, np.where(now < before, DEPTH_HIGHER, DEPTH_SAME)).astype(
-        np.int8
-    )
+    """Int8 [N], codes of the change `depth` from the depths `before` to the depths `now`, both [N]."""
+    return np.where(now > before, DEEPER, np.where(now < before, HIGHER, 0)).astype(np.int8)
 
 
 class Tracker:
@@ -211,14 +172,14 @@ class Tracker:
             more |= arrived
             changes[arrivals, 0] = depth_codes(before, depth)[arrivals]
             changes[arrivals, 1] = 0
-            happened[:, COLUMN["descended"]] = changes[:, 0] == DEPTH_DEEPER
-            happened[:, COLUMN["ascended"]] = changes[:, 0] == DEPTH_HIGHER
+            happened[:, COLUMN["descended"]] = changes[:, 0] == DEEPER
+            happened[:, COLUMN["ascended"]] = changes[:, 0] == HIGHER
         np.copyto(explored, shown, where=more, casting="unsafe")
         column["idle_steps"][more] = 0
         changes[:, 2:] = self._approach(hero)[1:].T
         for game, place in first:
             if place:
-                changes[game, 1 + place] = STAIRS_SEEN
+                changes[game, 1 + place] = _SEEN
 
         if column["xp_level"].tobytes() != level_before.tobytes():
             happened[:, COLUMN["gained_level"]] = np.maximum(column["xp_level"] - level_before, 0)
@@ -297,7 +258,7 @@ class Tracker:
         offset *= self._seen
         np.equal(distance, 0, out=on)
         codes: np.ndarray = (distance < self._nearest).view(np.int8)
-        codes *= on.view(np.int8) + np.int8(STAIRS_CLOSER)
+        codes *= on.view(np.int8) + np.int8(_CLOSER)
         np.minimum(self._nearest, distance, out=self._nearest)
         for game in self._several:  # she may stand on others than the first ones shown
             square, level = int(hero[1, game] * COLUMNS + hero[0, game]), int(self._level[game])
