@@ -16,7 +16,7 @@ from maestromotif.agent.policy import Acting, Carry, fresh_carry
 from maestromotif.agent.reward import Met, Scorer
 from maestromotif.train.environment import FEW
 from maestromotif.train.environment_process import EnvironmentProcess
-from maestromotif.train.happened import Happened, Seconds
+from maestromotif.train.metrics import Happened, Seconds
 from maestromotif.train.ppo import Batch
 
 

@@ -24,7 +24,7 @@ from maestromotif.nethack.pool.pool import open_pool
 from maestromotif.nethack.state import depth_codes
 from maestromotif.programs.sandbox import ProgramHost
 from maestromotif.skill import load_all
-from maestromotif.train.happened import Happened, Seconds, nothing_happened
+from maestromotif.train.metrics import Happened, Seconds, nothing_happened
 
 FEW = 8  # last observations of episodes cut short whose values are asked for together
 

@@ -34,11 +34,10 @@ from maestromotif.pipeline.progress import Progress
 from maestromotif.pipeline.store import Artefact, Work
 from maestromotif.train.actor import Actor, Played
 from maestromotif.train.checkpoint import Checkpoints
-from maestromotif.train.curve import Curve
 from maestromotif.train.environment import Plan
 from maestromotif.train.environment_process import EnvironmentProcess
-from maestromotif.train.happened import Happened, summary
 from maestromotif.train.learner import Learner, Learnt, shards_of_this_process
+from maestromotif.train.metrics import Curve, Happened, summary
 from maestromotif.train.online_rewards import OnlineRewards
 from maestromotif.train.ppo import Batch
 from maestromotif.train.return_scale import ReturnScale
