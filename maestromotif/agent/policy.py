@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from maestromotif.agent.arrays import Array, compilations
-from maestromotif.agent.inputs import Block
-from maestromotif.agent.network import ActorCritic, Glance, Params, initial_params, pick, step, unpack
-from maestromotif.train.environment import FEW
+from maestromotif.agent.inputs import FEW, Block
+from maestromotif.agent.network import ActorCritic, Params, initial_params, pick, step, unpack
+from maestromotif.agent.trunks import Glance
 
 
 class Carry(NamedTuple):

@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from maestromotif.agent.inputs import FEW
 from maestromotif.agent.network import ActorCritic, Params
 from maestromotif.agent.policy import Acting, Carry, fresh_carry
 from maestromotif.agent.reward import Met, Scorer
-from maestromotif.train.environment import FEW
 from maestromotif.train.environment_process import EnvironmentProcess
 from maestromotif.train.metrics import Happened, Seconds
 from maestromotif.train.ppo import Batch
