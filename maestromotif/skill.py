@@ -22,7 +22,9 @@ from pathlib import Path
 
 import yaml
 
+from maestromotif.config.schema import Config
 from maestromotif.errors import UserError, did_you_mean
+from maestromotif.pipeline.store import sha256
 
 DEFAULT_MAX_TURNS = 300
 _KEYS = ("name", "starts", "ends", "max_turns", "wanted", "forbidden")
@@ -64,6 +66,16 @@ def load_all(folder: str | Path, names: Sequence[str]) -> list[Skill]:
     if problems:
         raise UserError("\n".join(problems))
     return skills
+
+
+def skill_files(config: Config) -> dict[str, str]:
+    """Path -> SHA-256 of the skill texts and the programs beside them. Raises UserError."""
+    contents = {}
+    for one in load_all(config.skills_folder, config.skills):
+        contents[str(one.path)] = one.digest
+        if one.program is not None:
+            contents[str(one.program_path)] = sha256(one.program_path)
+    return contents
 
 
 def load(folder: str | Path, name: str) -> Skill:
