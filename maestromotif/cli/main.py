@@ -221,7 +221,7 @@ def slurm(verb: str, config: str, overrides: tuple[str, ...], here: bool) -> Non
         raise UserError(
             "slurm: submitit is not installed; install it with: pip install 'maestromotif[slurm]'"
         ) from error
-    job = submit(load(config, overrides), verb, config, overrides, here)
+    job = submit(run_words, load(config, overrides), verb, [config, *overrides], here)
     click.echo(describe(job))
     if here:
         job.results()
@@ -248,10 +248,15 @@ def judge(config: str, overrides: tuple[str, ...], pairs: Path) -> None:
 @click.argument("config", required=False)
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 def doctor(config: str | None, overrides: tuple[str, ...]) -> None:
-    """Say what is installed, what is missing and what mends it."""
+    """Say what is installed, what is missing and which command installs it."""
     from maestromotif.cli.doctor import examine
 
     sys.exit(examine(config, overrides))
+
+
+def run_words(words: Sequence[str]) -> None:
+    """Does what the words of a command line say; errors are raised."""
+    cli.main(list(words), prog_name="maestromotif", standalone_mode=False)
 
 
 def _run(verb: str, config_file: str, overrides: tuple[str, ...]) -> None:
