@@ -16,7 +16,7 @@ from maestromotif.language.gguf import GgufModel
 from maestromotif.language.model import LanguageModel, match
 from maestromotif.language.presets import PRESETS, hub_name, top_p
 from maestromotif.language.server import ServerModel
-from maestromotif.pipeline import runner
+from maestromotif.pipeline.keys import NOT_IN_KEYS
 
 
 def settings(**fields: object) -> LanguageSettings:
@@ -90,7 +90,7 @@ def test_a_folder_is_identified_by_its_files(tmp_path: Path) -> None:
 
 
 def test_where_and_how_fast_is_in_no_key() -> None:
-    assert {f"language.{name}" for name in LanguageSettings.model_fields} & runner.NOT_IN_KEYS == {
+    assert {f"language.{name}" for name in LanguageSettings.model_fields} & NOT_IN_KEYS == {
         f"language.{name}"
         for name in (
             "path",
