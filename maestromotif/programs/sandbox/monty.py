@@ -25,6 +25,8 @@ from jaxtyping import Bool, Int
 from maestromotif.errors import UserError, did_you_mean
 from maestromotif.nethack.state import FIELDS
 from maestromotif.programs import contract
+from maestromotif.programs.sandbox import shim
+from maestromotif.programs.sandbox.shim import Change
 from maestromotif.skill import Skill
 
 # A call takes well under a millisecond. The limit is there for programs that never return; it is on the wall
@@ -32,9 +34,6 @@ from maestromotif.skill import Skill
 CALL_SECONDS = 10.0
 MEMORY_BYTES = 64 << 20
 RECURSION = 150
-
-# Games, None for all of them, and what stands there now.
-Change = tuple[list[int] | None, list[Any]]
 
 
 def _limits(call_seconds: float) -> monty.ResourceLimits:
@@ -71,17 +70,20 @@ class ProgramHost:
         try:
             session = self._session
             setup = {
-                "_sources": self._shifted,
-                "_games": games,
-                "_balance": balance,
-                "_seed": seed,
-                "_first_game": first_game,
-                "_draws": balance > 0 or any("random" in source for source in self._sources),
-                "_draws_every_step": contract.draws_every_step(program, self._sources[1:]),
+                "names": self._names,
+                "sources": self._shifted,
+                "games": games,
+                "first_game": first_game,
+                "seed": seed,
+                "balance": balance,
+                "columns": len(self._fields) + self._names_skill,
+                "names_skill": self._names_skill,
+                "draws": balance > 0 or any("random" in source for source in self._sources),
+                "draws_every_step": contract.draws_every_step(program, self._sources[1:]),
             }
-            shim = contract.shim(self._fields, self._names_skill, self._names)
-            session.feed_run(shim, inputs=setup, print_callback=_drop, external_lookup={})
-            self._advance(session.feed_start("_serve()", print_callback=_drop, external_lookup={}))
+            inside = shim.source([*self._fields, "skill"] if self._names_skill else self._fields)
+            session.feed_run(inside, inputs=setup, print_callback=_drop, external_lookup={})
+            self._advance(session.feed_start("serve()", print_callback=_drop, external_lookup={}))
         except (monty.MontyError, UserError) as error:
             failure = self._failure(error) if isinstance(error, monty.MontyError) else error
             self.close()
@@ -304,7 +306,7 @@ class ProgramHost:
     def _culprit(self) -> str:
         """The file whose function was running when a limit struck that leaves no traceback."""
         try:
-            _, skill = self._session.feed_run("_at")
+            _, skill = self._session.feed_run("at")
         except (monty.MontyError, RuntimeError):
             return " or ".join(dict.fromkeys(self._paths))
         return self._paths[int(skill) + 1]
