@@ -16,7 +16,7 @@ from maestromotif.collect.collect import random_actions
 from maestromotif.nethack.game import End
 from maestromotif.nethack.pool.pool import IDLE, GamePool
 from maestromotif.nethack.seeds import episode_seeds
-from maestromotif.programs.sandbox import ProgramHost
+from maestromotif.programs.sandbox import Host
 from maestromotif.tasks.conditions import Success
 
 # (first bool [N], skill int32 [N], step number) -> actions int32 [N], from the pool it was made for
@@ -76,7 +76,7 @@ def wandering_policy(pool: GamePool, seed: int) -> Policy:
 def play_wave(
     pool: GamePool,
     policy: Policy,
-    host: ProgramHost,
+    host: Host,
     conditions: Sequence[str],
     run_seed: int,
     wave: int,

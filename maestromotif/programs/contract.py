@@ -25,7 +25,9 @@ seeded from the run's seed, the game, the episode and the step. What is printed 
 import ast
 import re
 from collections.abc import Sequence
+from pathlib import Path
 
+from maestromotif.errors import UserError, did_you_mean
 from maestromotif.nethack.state import FIELDS
 from maestromotif.skill import Skill
 
@@ -51,6 +53,19 @@ def default_program(skill: Skill) -> str:
         "def should_end(state: GameState) -> bool:\n"
         f"    return state.depth != state.skill_start_depth or state.skill_turns >= {skill.max_turns}\n"
     )
+
+
+def read(path: str | Path) -> str:
+    """The text of a program over skills. Raises UserError when there is no such file."""
+    path = Path(path)
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        there = sorted(file.name for file in path.parent.glob("*.py")) if path.parent.is_dir() else []
+        hint = did_you_mean(path.name, there) if there else f"; there are no programs in {path.parent}"
+        raise UserError(f"{path}: no such program{hint}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read: {error}") from error
 
 
 def used_fields(sources: Sequence[str]) -> list[str]:

@@ -22,6 +22,7 @@ from maestromotif.nethack.game import End
 from maestromotif.nethack.observation import Layout
 from maestromotif.nethack.pool.pool import open_pool
 from maestromotif.nethack.state import depth_codes
+from maestromotif.programs import contract
 from maestromotif.programs.sandbox import ProgramHost
 from maestromotif.skill import load_all
 from maestromotif.train.happened import Happened, Seconds, nothing_happened
@@ -106,7 +107,7 @@ class Environment:
     def __init__(self, plan: Plan, arrays: Arrays, scorer: Scorer) -> None:
         config, self._arrays, self._form = plan.config, arrays, plan.message_form
         path, skills = Path(config.compose.training), load_all(config.skills_folder, config.skills)
-        source, balance = path.read_text(), config.train.balance
+        source, balance = contract.read(path), config.train.balance
         self._stack = ExitStack()
         with self._stack:
             # The pool first: it starts processes, which is best done before there are threads.

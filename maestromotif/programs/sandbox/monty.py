@@ -49,7 +49,7 @@ class ProgramHost:
     """Runs one program over skills for N games. A context manager; not thread-safe.
 
     program: source of the class Program; path: its file, for messages; skills: K skills in the order of their
-    indexes; games: N; seed: of the sandbox's `random`, which is seeded anew for every game and step, so that
+    indexes; games: N; seed: of the sandbox's `random`, which is seeded again for every game and step, so that
     a game's choices do not depend on the games beside it; call_seconds: limit of one call; first_game: number
     of the first of these games among all; balance: probability that a call goes, instead of where the program
     says, to the skill that has acted least in all these games, of those that may start.
@@ -137,14 +137,7 @@ class ProgramHost:
         running: Int[np.ndarray, " N"],
         fresh: Bool[np.ndarray, " N"],
     ) -> tuple[Int[np.ndarray, " N"], Bool[np.ndarray, " N"]]:
-        """The skill each game is under from now on (int32) and whether a new call of a skill begins (bool).
-
-        state: one array [N] a field of GameState; `skill` need not be there, it follows from `running`, the
-        index of the skill that acted, or -1 where there is none yet. fresh: a new episode has begun, so the
-        game's Program is made anew. A skill goes on where it has not ended, or where none may start.
-
-        Raises UserError with file, line and cause when a program fails; the host is then closed.
-        """
+        """As `Host.step`; only what has changed is sent to the worker."""
         if self._waiting is None:
             raise UserError(f"{self._paths[0]}: the program has failed before and is not run any more")
         acting = np.where(fresh, -1, running).astype(np.int32)
@@ -170,7 +163,7 @@ class ProgramHost:
         return acting, switched
 
     def dump(self) -> bytes:
-        """Everything needed to go on exactly from here: memories, random state, counters."""
+        """As `Host.dump`: a line of JSON, then the worker's memory."""
         if self._waiting is None:
             raise UserError(f"{self._paths[0]}: the program has failed before and cannot be saved")
         head = {
@@ -198,7 +191,7 @@ class ProgramHost:
             if head["programs"] != host._digest():
                 raise UserError(
                     f"{path}: the program or a skill's program was changed since the checkpoint was written; "
-                    "put the old text back, or start the stage anew"
+                    "put the old text back, or run the stage from the beginning"
                 )
             host._acted = np.array(head["acted"], np.int64)
             host._advance(host._session.load_snapshot(worker, print_callback=_drop, external_lookup={}))
