@@ -22,6 +22,7 @@ from pathlib import Path
 
 import yaml
 
+from maestromotif.config.schema import Config
 from maestromotif.errors import UserError, did_you_mean
 
 DEFAULT_MAX_TURNS = 300
@@ -64,6 +65,11 @@ def load_all(folder: str | Path, names: Sequence[str]) -> list[Skill]:
     if problems:
         raise UserError("\n".join(problems))
     return skills
+
+
+def skills_of(config: Config) -> list[Skill]:
+    """The skills of a run. Raises UserError as `load_all` does."""
+    return load_all(config.skills_folder, config.skills)
 
 
 def load(folder: str | Path, name: str) -> Skill:

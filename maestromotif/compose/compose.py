@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, Any]:
     """The stage. Raises UserError with every problem of every program."""
-    skills = skill.load_all(config.skills_folder, config.skills)
+    skills = skill.skills_of(config)
     report: dict[str, Any] = {"skills": {}, "programs": {}}
     problems: list[str] = []
 

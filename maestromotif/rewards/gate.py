@@ -28,7 +28,7 @@ from maestromotif.errors import UserError
 from maestromotif.nethack.state import CHANGES
 from maestromotif.pipeline.store import Artefact, Work
 from maestromotif.rewards.model import RewardModels, load_rewards
-from maestromotif.skill import Skill, load_all
+from maestromotif.skill import Skill, skills_of
 
 log = logging.getLogger("maestromotif")
 
@@ -64,7 +64,7 @@ class Row:
 
 def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, Any]:
     """The stage. Raises UserError if a skill fails and `gate.enforce` is on."""
-    skills = load_all(config.skills_folder, config.skills)
+    skills = skills_of(config)
     models = load_rewards(inputs["distil"].path, config.skills)
     path = inputs["collect"].path / "observations.npz"
     situations = read_situations(path, models, config.annotate.changes)

@@ -24,7 +24,7 @@ from maestromotif.nethack.pool.pool import open_pool
 from maestromotif.nethack.state import depth_codes
 from maestromotif.programs import contract
 from maestromotif.programs.sandbox import ProgramHost
-from maestromotif.skill import load_all
+from maestromotif.skill import skills_of
 from maestromotif.train.happened import Happened, Seconds, nothing_happened
 
 FEW = 8  # last observations of episodes cut short whose values are asked for together
@@ -106,7 +106,7 @@ class Environment:
 
     def __init__(self, plan: Plan, arrays: Arrays, scorer: Scorer) -> None:
         config, self._arrays, self._form = plan.config, arrays, plan.message_form
-        path, skills = Path(config.compose.training), load_all(config.skills_folder, config.skills)
+        path, skills = Path(config.compose.training), skills_of(config)
         source, balance = contract.read(path), config.train.balance
         self._stack = ExitStack()
         with self._stack:
