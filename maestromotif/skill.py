@@ -24,6 +24,7 @@ import yaml
 
 from maestromotif.config.schema import Config
 from maestromotif.errors import UserError, did_you_mean
+from maestromotif.pipeline.store import sha256
 
 DEFAULT_MAX_TURNS = 300
 _KEYS = ("name", "starts", "ends", "max_turns", "wanted", "forbidden")
@@ -70,6 +71,16 @@ def load_all(folder: str | Path, names: Sequence[str]) -> list[Skill]:
 def skills_of(config: Config) -> list[Skill]:
     """The skills of a run. Raises UserError as `load_all` does."""
     return load_all(config.skills_folder, config.skills)
+
+
+def skill_files(config: Config) -> dict[str, str]:
+    """Path -> SHA-256 of the skill texts and the programs beside them. Raises UserError."""
+    contents = {}
+    for one in skills_of(config):
+        contents[str(one.path)] = one.digest
+        if one.program is not None:
+            contents[str(one.program_path)] = sha256(one.program_path)
+    return contents
 
 
 def load(folder: str | Path, name: str) -> Skill:

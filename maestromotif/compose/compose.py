@@ -14,11 +14,20 @@ from typing import Any
 from maestromotif import skill
 from maestromotif.config.schema import Config
 from maestromotif.errors import UserError
-from maestromotif.pipeline.store import Artefact, Work
+from maestromotif.pipeline.store import Artefact, Work, file_contents
 from maestromotif.programs import check, contract, provenance
 from maestromotif.skill import Skill
 
 log = logging.getLogger(__name__)
+
+
+def reads(config: Config) -> dict[str, str]:
+    """Path -> SHA-256 of the skill files and of both programs over skills. Raises UserError."""
+    return (
+        skill.skill_files(config)
+        | file_contents("compose.training", config.compose.training)
+        | file_contents("task.program", config.task.program)
+    )
 
 
 def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, Any]:

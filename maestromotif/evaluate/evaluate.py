@@ -29,7 +29,7 @@ from maestromotif.pipeline.progress import Progress
 from maestromotif.pipeline.store import Artefact, Work
 from maestromotif.programs.sandbox import ProgramHost
 from maestromotif.skill import skills_of
-from maestromotif.train import online_rewards
+from maestromotif.train import online_rewards, train
 from maestromotif.train.reward_source import DistilledRewards
 from maestromotif.train.train import load_policy
 
@@ -51,6 +51,11 @@ def entries(levels: int | None) -> list[Entry]:
             Entry(f"{agent}, new levels", agent, None) for agent in ("trained", "untrained", "wandering")
         ]
     return rows
+
+
+def reads(config: Config) -> dict[str, str]:
+    """What training reads: the same game, skills, programs and rewards."""
+    return train.reads(config)
 
 
 def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, Any]:

@@ -12,9 +12,11 @@ from pathlib import Path
 import numpy as np
 from nle import nethack
 
+from maestromotif.config.schema import Config
 from maestromotif.errors import UserError, did_you_mean
 from maestromotif.nethack.engine.loader import open_engine
 from maestromotif.nethack.seeds import EpisodeSeeds
+from maestromotif.pipeline.store import file_contents
 
 _PLAYER = "Agent"
 CHARACTER = "mon-hum-neu-mal"  # of the published agent
@@ -44,6 +46,11 @@ _RACES = {
 }
 _ALIGNMENTS = {"law": "lawful", "neu": "neutral", "cha": "chaotic"}
 _GENDERS = {"mal": "male", "fem": "female"}
+
+
+def options_file(config: Config) -> dict[str, str]:
+    """Path -> SHA-256 of the file of NetHack's options, if the config names one. Raises UserError."""
+    return file_contents("nethack.options", config.nethack.options) if config.nethack.options else {}
 
 
 def character_options(character: str) -> str:

@@ -7,7 +7,10 @@ Whatever goes wrong here costs a warning and never the report.
 
 import contextlib
 import logging
+import netrc
 import os
+import shlex
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,7 @@ from typing import Any
 import wandb
 
 from maestromotif.config.schema import Config
+from maestromotif.errors import Finding
 from maestromotif.pipeline.store import Artefact
 from maestromotif.report import evidence, replay
 from maestromotif.report.evidence import Evidence
@@ -174,3 +178,18 @@ def _quiet() -> Iterator[None]:
                 del os.environ[name]
             else:
                 os.environ[name] = value
+
+
+def check() -> Iterator[Finding]:
+    """Looks where wandb looks: the environment, then ~/.netrc."""
+    host = os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai").split("//")[-1].split("/")[0]
+    found = bool(os.environ.get("WANDB_API_KEY"))
+    with contextlib.suppress(
+        OSError, netrc.NetrcParseError
+    ):  # no such file, or one that wandb cannot read either
+        found = found or netrc.netrc(os.environ.get("NETRC")).authenticators(host) is not None
+    if found:
+        yield Finding("ok", f"a key for {host}")
+    else:
+        login = shlex.join([str(Path(sys.executable).parent / "wandb"), "login"])
+        yield Finding("absent", f"no key for {host}: Weights & Biases runs stay offline, in files", login)

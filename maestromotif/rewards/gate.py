@@ -28,7 +28,7 @@ from maestromotif.errors import UserError
 from maestromotif.nethack.state import CHANGES
 from maestromotif.pipeline.store import Artefact, Work
 from maestromotif.rewards.model import RewardModels, load_rewards
-from maestromotif.skill import Skill, skills_of
+from maestromotif.skill import Skill, skill_files, skills_of
 
 log = logging.getLogger("maestromotif")
 
@@ -60,6 +60,11 @@ class Row:
     auc: float | None = None
     low: float | None = None
     high: float | None = None
+
+
+def reads(config: Config) -> dict[str, str]:
+    """Path -> SHA-256 of the skill files."""
+    return skill_files(config)
 
 
 def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, Any]:

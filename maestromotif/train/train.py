@@ -29,9 +29,12 @@ from maestromotif.agent.policy import Acting, make_acting
 from maestromotif.agent.reward import Scorer
 from maestromotif.config.schema import Config, TrainSettings
 from maestromotif.errors import UserError
+from maestromotif.nethack.arena import arena_files
 from maestromotif.nethack.pool.pool import check_pools
+from maestromotif.nethack.rcfile import options_file
 from maestromotif.pipeline.progress import Progress
-from maestromotif.pipeline.store import Artefact, Work
+from maestromotif.pipeline.store import Artefact, Work, file_contents
+from maestromotif.skill import skill_files
 from maestromotif.train.actor import Actor, Played
 from maestromotif.train.checkpoint import Checkpoints
 from maestromotif.train.curve import Curve
@@ -42,7 +45,7 @@ from maestromotif.train.learner import Learner, Learnt, shards_of_this_process
 from maestromotif.train.online_rewards import OnlineRewards
 from maestromotif.train.ppo import Batch
 from maestromotif.train.return_scale import ReturnScale
-from maestromotif.train.reward_source import DistilledRewards
+from maestromotif.train.reward_source import DistilledRewards, reward_files
 
 log = logging.getLogger("maestromotif")
 
@@ -112,6 +115,17 @@ def together(happened: Happened) -> Happened:
     cuts = np.cumsum([array.size for array in happened])[:-1]
     parts = zip(np.split(total, cuts), happened, strict=True)
     return Happened(*(part.reshape(array.shape) for part, array in parts))
+
+
+def reads(config: Config) -> dict[str, str]:
+    """The files of game, skills, training program and rewards -> SHA-256. Raises UserError."""
+    return (
+        options_file(config)
+        | arena_files("train.arenas", config.train.arenas)
+        | skill_files(config)
+        | file_contents("compose.training", config.compose.training)
+        | reward_files(config)
+    )
 
 
 def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, Any]:
