@@ -31,7 +31,8 @@ from maestromotif.nethack.game import End
 from maestromotif.nethack.observation import MESSAGE_BYTES
 from maestromotif.nethack.pool.pool import GamePool, open_pool
 from maestromotif.nethack.rcfile import options_file
-from maestromotif.nethack.state import CHANGES, depth_codes
+from maestromotif.nethack.state import CHANGES, DEPTH_CHANGE
+from maestromotif.nethack.tracker import depth_codes
 from maestromotif.pipeline.progress import Progress
 from maestromotif.pipeline.store import Artefact, Work
 
@@ -317,7 +318,7 @@ def _recorded(
     before = np.concatenate([depth[:1], depth[:-1]])
     known = (before != ttyrec.UNKNOWN) & (depth != ttyrec.UNKNOWN)
     changes = np.zeros((steps, len(CHANGES)), np.int8)
-    changes[:, list(CHANGES).index("depth")] = np.where(known, depth_codes(before, depth), 0)
+    changes[:, DEPTH_CHANGE] = np.where(known, depth_codes(before, depth), 0)
     counts[:, events.COLUMN["descended"]] = known & (depth > before)
     counts[:, events.COLUMN["ascended"]] = known & (depth < before)
     ending = ttyrec.endings(path.parent).get(path.name) if whole else None

@@ -36,7 +36,7 @@ MODULES = ("collections", "dataclasses", "functools", "itertools", "json", "math
 
 def stubs(skills: Sequence[Skill]) -> str:
     """Declarations of GameState and Skill for the type checker; Skill is a Literal of these names."""
-    fields = "\n".join(f"    {name}: {kind.__name__}" for name, kind in FIELDS.items())
+    fields = "\n".join(f"    {name}: {field.type.__name__}" for name, field in FIELDS.items())
     names = ", ".join(repr(skill.name) for skill in skills)
     skill_type = f"Literal[{names}]" if skills else "str"
     return (

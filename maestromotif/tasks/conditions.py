@@ -30,7 +30,9 @@ _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
     ">": operator.gt,
     ">=": operator.ge,
 }
-FIELDS = {name: kind for name, kind in game_state.FIELDS.items() if name not in game_state.SKILL_FIELDS}
+FIELDS = {
+    name: field.type for name, field in game_state.FIELDS.items() if name not in game_state.SKILL_FIELDS
+}
 _TOKEN = re.compile(r"""\s*(?:(?P<number>-?\d+)|(?P<word>[A-Za-z_]\w*)|(?P<op>[=!<>]+))""")
 _KINDS = {int: "a whole number", bool: "true or false"}
 

@@ -298,7 +298,7 @@ def test_dice_are_legal(seed: int) -> None:
     for _ in range(60):
         s = dice.state
         assert set(s) == set(FIELDS) - {"skill"}
-        assert all(s[name].dtype == (bool if FIELDS[name] is bool else np.int32) for name in s)
+        assert all(s[name].dtype == (bool if FIELDS[name].type is bool else np.int32) for name in s)
         assert (s["depth"] >= 1).all()
         assert (s["deepest"] >= s["depth"]).all()
         assert (s["on_downstairs"] <= s["downstairs_seen"]).all()

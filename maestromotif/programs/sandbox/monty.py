@@ -226,7 +226,11 @@ class ProgramHost:
         self._sent = now
         changes: list[Change] = []
         for kind, row, where, count in zip(
-            [int, *map(FIELDS.__getitem__, self._fields)], now, moved, moved.sum(1).tolist(), strict=True
+            [int, *(FIELDS[name].type for name in self._fields)],
+            now,
+            moved,
+            moved.sum(1).tolist(),
+            strict=True,
         ):
             if count:
                 whole = 2 * count > self.games

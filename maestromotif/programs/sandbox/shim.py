@@ -30,7 +30,7 @@ class GameState:
 
 def source(fields: Sequence[str]) -> str:
     """GameState with these of its fields, and then `inside.py`."""
-    lines = [f"    {name}: {FIELDS[name].__name__}" for name in fields] or ["    pass"]
+    lines = [f"    {name}: {FIELDS[name].type.__name__}" for name in fields] or ["    pass"]
     return _STATE.format(fields="\n".join(lines)) + files(__package__).joinpath("inside.py").read_text(
         "utf-8"
     )
