@@ -5,6 +5,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+__all__ = ["Finding", "UserError", "did_you_mean"]
+
 
 class UserError(Exception):
     """Something that the user can fix: bad input, a missing file, a full disk.

@@ -51,7 +51,7 @@ def examine(config_file: str | None, overrides: Sequence[str]) -> int:
             ("machine", machine()),
             ("disk", disk(Path(run.root))),
             ("language models", part("maestromotif.language.backends", language)),
-            ("optional", chain(extras(), chromium(), part("maestromotif.report.wandb_run"))),
+            ("optional", chain(extras(), chromium(), part("maestromotif.tracking.wandb"))),
         )
     )
     click.echo(f"\n{missing} required thing{'' if missing == 1 else 's'} missing" if missing else "\nready")

@@ -12,7 +12,7 @@ from maestromotif.cli import doctor
 from maestromotif.config.schema import LanguageSettings
 from maestromotif.errors import Finding
 from maestromotif.language import backends, gguf
-from maestromotif.report import wandb_run
+from maestromotif.tracking import wandb
 
 
 def test_a_complete_installation_is_ready() -> None:
@@ -56,8 +56,8 @@ def test_what_is_not_installed_comes_with_the_command_that_installs_it(
 
 def test_a_part_that_cannot_be_imported_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "wandb", None)  # as if it was not installed
-    monkeypatch.delitem(sys.modules, "maestromotif.report.wandb_run", raising=False)
-    (found,) = doctor.part("maestromotif.report.wandb_run")
+    monkeypatch.delitem(sys.modules, "maestromotif.tracking.wandb", raising=False)
+    (found,) = doctor.part("maestromotif.tracking.wandb")
     assert (found.state, found.extra) == ("missing", "")
     assert "wandb" in found.what
 
@@ -120,11 +120,11 @@ def test_the_key_of_wandb_is_found_where_wandb_looks(
     monkeypatch.setenv("NETRC", str(netrc))
     monkeypatch.delenv("WANDB_API_KEY", raising=False)
     monkeypatch.setenv("WANDB_BASE_URL", "https://wandb.example")
-    assert [finding.state for finding in wandb_run.check()] == ["absent"]
+    assert [finding.state for finding in wandb.check()] == ["absent"]
     if place == "environment":
         monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
     else:
         netrc.write_text("machine wandb.example login user password secret\n")
-    found = list(wandb_run.check())
+    found = list(wandb.check())
     assert [finding.state for finding in found] == ["ok"]
     assert "secret" not in found[0].what
