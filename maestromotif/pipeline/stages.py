@@ -68,12 +68,20 @@ def model_contents(config: Config) -> Contents:
     return skill_contents(config) | model
 
 
+def measure_contents(config: Config) -> Contents:
+    """What `model_contents` names, and the measures of the skills that have some."""
+    from maestromotif.quality import measures
+
+    files = [measures.path_of(config.skills_folder, name) for name in config.skills]
+    return model_contents(config) | {str(path): store.sha256(path) for path in files if path.is_file()}
+
+
 def gold_contents(config: Config) -> Contents:
-    """What `model_contents` names, and the gold sets of the skills that have one."""
+    """What `measure_contents` names, and the gold sets of the skills that have one."""
     from maestromotif.quality import gold
 
     files = [gold.path_of(config.skills_folder, name) for name in config.skills]
-    return model_contents(config) | {str(path): store.sha256(path) for path in files if path.is_file()}
+    return measure_contents(config) | {str(path): store.sha256(path) for path in files if path.is_file()}
 
 
 def training_contents(config: Config) -> Contents:
@@ -162,7 +170,7 @@ STAGES = (
         "maestromotif.rewards.curate:run",
         inputs=("annotate",),
         settings=("run", "skills", "language", "annotate", "curate"),
-        contents=model_contents,
+        contents=measure_contents,
     ),
     Stage(
         "distil",
