@@ -28,19 +28,19 @@ def may_start(state: GameState) -> bool: ...
 def should_end(state: GameState) -> bool: ...
 """
 
-# The language of programs.
-LACKS = (
-    "class inheritance",
-    "decorators on methods",
-    "generators",
-    "`del`",
-    "files",
-    "network",
-    "third-party packages",
-)
+# What the language of programs lacks, each with code that the sandbox refuses.
+LACKS = {
+    "class inheritance": "class A(dict):\n    pass",
+    "decorators on methods": "class A:\n    @property\n    def b(self):\n        return 1",
+    "`yield`": "def f():\n    yield 1",
+    "`del`": "a = 1\ndel a",
+    "files": "open('a')",
+    "network": "import socket",
+    "third-party packages": "import numpy",
+}
 MODULES = ("collections", "dataclasses", "functools", "itertools", "json", "math", "random", "re", "typing")
 LANGUAGE = (
-    f"The program runs in a small Python without {', '.join(LACKS[:-1])} and {LACKS[-1]}. "
+    f"The program runs in a small Python without {', '.join(LACKS)}. "
     f"These modules can be imported: {', '.join(f'`{module}`' for module in MODULES)}. "
     "`random` is seeded from the run's seed, the game, the episode and the step. What is printed is dropped."
 )
