@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from maestromotif.annotate import answers
 from maestromotif.annotate.answers import Judge, claimed
 from maestromotif.annotate.labels import Comparison, Labelled
 from maestromotif.annotate.questions import CHOICES, KINDS, Question, prompt_hash
@@ -63,6 +64,11 @@ def plan(config: Config, collected: Artefact) -> Task:
     captions = [items.caption(item, settings.changes) for item in drawn.tolist()]
     pairs = draw_pairs(len(drawn), settings.pairs, np.random.default_rng([config.run.seed, 1]))
     return Task(load_all(config.skills_folder, config.skills), items, drawn, captions, pairs, settings)
+
+
+def reads(config: Config) -> dict[str, str]:
+    """What is read beside the inputs -> SHA-256, as `answers.reads` has it."""
+    return answers.reads(config)
 
 
 def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, Any]:

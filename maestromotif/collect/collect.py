@@ -30,6 +30,7 @@ from maestromotif.nethack.events import EVENTS
 from maestromotif.nethack.game import End
 from maestromotif.nethack.observation import MESSAGE_BYTES
 from maestromotif.nethack.pool.pool import GamePool, open_pool
+from maestromotif.nethack.rcfile import options_file
 from maestromotif.nethack.state import CHANGES, DEPTH_CHANGE
 from maestromotif.nethack.tracker import depth_codes
 from maestromotif.pipeline.progress import Progress
@@ -111,6 +112,14 @@ class _Notes:
             "episodes": np.array(self.episodes, np.int64).reshape(-1, 3),
             "causes": np.array(self.causes, _CAUSE),
         }
+
+
+def reads(config: Config) -> dict[str, str]:
+    """What is read beside the settings -> SHA-256: options, arenas, recordings. Raises UserError."""
+    contents = options_file(config) | arena.arena_files("collect.arenas", config.collect.arenas)
+    if config.collect.recordings is not None:
+        contents["recordings"] = ttyrec.identity(Path(config.collect.recordings))
+    return contents
 
 
 def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, Any]:

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from maestromotif.config.schema import Config, TaskSettings
-from maestromotif.errors import UserError
+from maestromotif.errors import UserError, did_you_mean
 from maestromotif.nethack.events import EVENTS
 from maestromotif.nethack.state import CHANGES
 from maestromotif.programs import contract
-from maestromotif.skill import Skill, load_all, suggest
+from maestromotif.skill import Skill, load_all
 
 _WIDTH = 106
 
@@ -97,7 +97,7 @@ def of(config: Config, what: str) -> Prompt:
         if skill.name == what:
             return Prompt(skill_program(skill), skill.program_path, skill)
     known = ("training", "task", *config.skills)
-    raise UserError(f"prompt: there is no program for '{what}'{suggest(what, known)}")
+    raise UserError(f"prompt: there is no program for '{what}'{did_you_mean(what, known)}")
 
 
 def skill_program(skill: Skill) -> str:

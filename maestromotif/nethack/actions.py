@@ -1,10 +1,9 @@
 """The actions, the keys they send, and the sets of them that an agent can be given."""
 
 from dataclasses import dataclass
-from difflib import get_close_matches
 from itertools import accumulate
 
-from maestromotif.errors import UserError
+from maestromotif.errors import UserError, did_you_mean
 
 ENTER, SPACE, ESC = 13, 32, 27
 
@@ -105,9 +104,7 @@ ACTIONS: dict[str, int] = dict(zip(NAMES[:NUM_ACTIONS], KEYS[:NUM_ACTIONS], stri
 def action(name: str) -> int:
     """The number of an action. Raises UserError for a name that no action has."""
     if name not in INDEX:
-        close = get_close_matches(name, NAMES, 1)
-        hint = f"did you mean {close[0]!r}? " if close else ""
-        raise UserError(f"there is no action {name!r}; {hint}known: {', '.join(NAMES)}")
+        raise UserError(f"there is no action {name!r}{did_you_mean(name, NAMES)}")
     return INDEX[name]
 
 

@@ -24,9 +24,8 @@ import numpy as np
 
 from maestromotif.collect.captions import caption
 from maestromotif.collect.observations import canonical
-from maestromotif.errors import UserError
+from maestromotif.errors import UserError, did_you_mean
 from maestromotif.nethack.state import CHANGES, DEPTH_CHANGE
-from maestromotif.skill import suggest
 
 FOLDER = "gold"
 LABELS = {"a": 1.0, "b": 0.0, "tie": 0.5}  # as labels of preferences: 1 where the first is the better
@@ -230,7 +229,7 @@ class _Line:
             return False
         for name in values:
             if name not in names:
-                self.wrong(f"{what}: unknown field '{name}'{suggest(name, names)}")
+                self.wrong(f"{what}: unknown field '{name}'{did_you_mean(name, names)}")
         missing = [name for name in names if name not in values]
         if missing:
             self.wrong(f"{what}: '{missing[0]}' is missing; there must be {', '.join(names)}")
@@ -262,7 +261,7 @@ class _Line:
             return None
         for name, word in values.items():
             if name not in CHANGES:
-                self.wrong(f"{where}: unknown change '{name}'{suggest(name, CHANGES)}")
+                self.wrong(f"{where}: unknown change '{name}'{did_you_mean(name, CHANGES)}")
             elif not isinstance(word, str) or word not in CHANGES[name].codes:
                 self.wrong(
                     f"{where}.{name}: {_short(word)} is none; known are {', '.join(CHANGES[name].codes)}"

@@ -22,11 +22,12 @@ from pathlib import Path
 
 import yaml
 
-from maestromotif.errors import UserError
+from maestromotif.config.schema import Config
+from maestromotif.errors import UserError, did_you_mean
 from maestromotif.nethack.events import EVENTS
 from maestromotif.nethack.state import CHANGES
+from maestromotif.pipeline.store import sha256
 from maestromotif.quality.gold import MOST_BYTES
-from maestromotif.skill import suggest
 
 FOLDER = "measures"
 _PARTS = ("worth", "clauses")
@@ -65,6 +66,12 @@ def change_of(fact: str) -> tuple[str, int] | None:
 def path_of(folder: str | Path, skill: str) -> Path:
     """Where the measures of a skill of this folder of skills are."""
     return Path(folder) / FOLDER / f"{skill}.yaml"
+
+
+def reads(config: Config) -> dict[str, str]:
+    """The files of measures of the skills that have some -> SHA-256."""
+    files = [path_of(config.skills_folder, name) for name in config.skills]
+    return {str(path): sha256(path) for path in files if path.is_file()}
 
 
 def load_all(folder: str | Path, skills: Sequence[str]) -> dict[str, Measures]:
@@ -197,7 +204,7 @@ class _Reader:
             if name in found:
                 self.wrong(key, f"{what}: '{name}' is given twice; keep one of them")
             elif name not in known:
-                self.wrong(key, f"{what}: unknown {kind} '{name}'{suggest(name, known)}")
+                self.wrong(key, f"{what}: unknown {kind} '{name}'{did_you_mean(name, known)}")
             else:
                 found[name] = key, value
         return found
@@ -214,4 +221,6 @@ class _Reader:
 
 
 def _nearest(fact: str) -> str:
-    return suggest(fact, [f"{name}: {word}" for name, change in CHANGES.items() for word in change.codes])
+    return did_you_mean(
+        fact, [f"{name}: {word}" for name, change in CHANGES.items() for word in change.codes]
+    )

@@ -27,7 +27,7 @@ from maestromotif.errors import UserError
 from maestromotif.nethack.state import CHANGES, DEPTH_CHANGE
 from maestromotif.pipeline.store import Artefact, Work
 from maestromotif.rewards.model import RewardModels, load_rewards
-from maestromotif.skill import Skill, load_all
+from maestromotif.skill import Skill, load_all, skill_files
 
 log = logging.getLogger("maestromotif")
 
@@ -59,6 +59,11 @@ class Row:
     auc: float | None = None
     low: float | None = None
     high: float | None = None
+
+
+def reads(config: Config) -> dict[str, str]:
+    """Path -> SHA-256 of the skill files."""
+    return skill_files(config)
 
 
 def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from maestromotif.agent.inputs import Block, MessageForm, fill
+from maestromotif.agent.inputs import FEW, Block, MessageForm, fill
 from maestromotif.agent.options import Options
 from maestromotif.agent.reward import Met, RewardFunction, Scorer
 from maestromotif.config.schema import Config
@@ -25,9 +25,7 @@ from maestromotif.nethack.state import DEPTH_CHANGE
 from maestromotif.nethack.tracker import depth_codes
 from maestromotif.programs.sandbox import ProgramHost
 from maestromotif.skill import load_all
-from maestromotif.train.happened import Happened, Seconds, nothing_happened
-
-FEW = 8  # last observations of episodes cut short whose values are asked for together
+from maestromotif.train.metrics import Happened, Seconds, nothing_happened
 
 
 @dataclass(frozen=True)

@@ -207,7 +207,7 @@ def test_when_skills_may_start() -> None:
         (
             "available[0]",
             "'merchant'",
-            "p.py:7:16: 'merchant' is not a skill of this run; there are disc",
+            "p.py:7:16: 'merchant' is not a skill of this run; known are disc",
         ),
         ("available[0]", "None", "p.py:7:16: Return type does not match"),
         ("return available[0]", "pass", "p.py:5:"),
@@ -392,7 +392,7 @@ def test_compose_refuses_with_every_problem(project: Path) -> None:
 
 def test_compose_names_a_missing_program_and_what_is_there(project: Path) -> None:
     (project / "policies/down_and_back.py").unlink()
-    with pytest.raises(UserError, match=r"down_and_back.py: no such program; there are training.py"):
+    with pytest.raises(UserError, match=r"down_and_back.py: no such program; known are training.py"):
         compose.run(config(project, "discoverer"), {}, Work(project / "work"))
 
 
