@@ -65,7 +65,7 @@ class Actor:
         """Start all games' first episodes."""
         self._environment.begin()
 
-    def play(self, params: Params, scorer: Scorer, snapshot: bool, met: bool) -> Future[Played]:
+    def play(self, params: Params, scorer: Scorer, *, snapshot: bool, met: bool) -> Future[Played]:
         """Order a rollout under these parameters and rewards, after those that were ordered before.
 
         snapshot: whether to say where everything is after it; met: whether to say what was seen.

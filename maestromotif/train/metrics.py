@@ -86,11 +86,9 @@ class Curve:
         self._happened = nothing_happened(len(skills))
         self._figures: list[dict[str, float]] = []
 
-    def add(self, happened: Happened) -> None:
-        self._happened = total([self._happened, happened])
-
-    def learnt(self, figures: dict[str, float]) -> None:
-        """Means of one update's losses and their like."""
+    def add(self, happened: Sequence[Happened], figures: dict[str, float]) -> None:
+        """Of one update: what happened in the rollouts of all actors, and its losses and the like."""
+        self._happened = total([self._happened, *happened])
         self._figures.append(figures)
 
     def row(self, env_step: int) -> Row:

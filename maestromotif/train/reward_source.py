@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Protocol
 
 from maestromotif.agent.reward import Met, Scorer
 from maestromotif.config.schema import Config
@@ -21,7 +21,7 @@ class RewardSource(Protocol):
         """Whether it wants to know what training meets."""
         ...
 
-    def __enter__(self) -> Self: ...
+    def __enter__(self) -> "RewardSource": ...
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
@@ -55,7 +55,7 @@ class DistilledRewards:
         models = load_rewards(folder, config.skills)
         self._scorer = Scorer(models.score, models.thresholds(config.reward))
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "DistilledRewards":
         return self
 
     def __exit__(self, *_: object) -> None:
