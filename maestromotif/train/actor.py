@@ -16,7 +16,7 @@ from maestromotif.agent.network import ActorCritic, Params
 from maestromotif.agent.policy import Acting, Carry, fresh_carry
 from maestromotif.agent.reward import Met, Scorer
 from maestromotif.train.environment_process import EnvironmentProcess
-from maestromotif.train.metrics import Happened, Seconds
+from maestromotif.train.metrics import Counts, Seconds
 from maestromotif.train.ppo import Batch
 
 
@@ -24,7 +24,7 @@ class Played(NamedTuple):
     """What an actor hands over."""
 
     batch: Batch
-    happened: Happened
+    counts: Counts  # of what happened
     met: list[Met]  # what was seen, where it was asked for
     snapshot: dict[str, Any] | None  # of the actor after this rollout, where it was asked for
 
@@ -105,7 +105,7 @@ class Actor:
         self.seconds.games, self.seconds.program = finished.seconds.games, finished.seconds.program
         self.seconds.host = finished.seconds.host
         where = None if finished.snapshot is None else finished.snapshot | self._snapshot()
-        return Played(batch, finished.happened, finished.met, where)
+        return Played(batch, finished.counts, finished.met, where)
 
     def _snapshot(self) -> dict[str, Any]:
         """Where the policy is between two rollouts; of types that msgpack writes."""

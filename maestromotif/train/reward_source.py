@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from maestromotif.agent.reward import Met, Scorer
 from maestromotif.config.schema import Config
@@ -13,6 +13,7 @@ from maestromotif.rewards.model import load_rewards
 ONLINE_FOLDER = "rewards"  # in the artefact `train`: the last models that were learned during training
 
 
+@runtime_checkable
 class RewardSource(Protocol):
     """Says which models score the steps of each rollout. A context manager."""
 
