@@ -290,7 +290,8 @@ class Curve:
 
 def _which(skill: np.ndarray, skills: int) -> np.ndarray:
     """float64 [K, n * T]: 1 where the skill acted."""
-    return (skill.ravel() == np.arange(skills)[:, None]).astype(np.float64)
+    which: np.ndarray = skill.ravel() == np.arange(skills)[:, None]
+    return which.astype(np.float64)
 
 
 def _summed(which_kn: np.ndarray, what: np.ndarray) -> np.ndarray:

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -73,6 +75,16 @@ def test_a_process_plays_what_this_one_plays(tmp_path: Path) -> None:
         assert np.array_equal(again.arrays.inputs, arrays.inputs)
         assert np.array_equal(again.arrays.running, arrays.running)
     arrays.close()
+
+
+def test_processes_of_environments_start_without_jax() -> None:
+    """JAX takes seconds to import, and its threads must not be copied into processes of games."""
+    code = (
+        "import sys, maestromotif.agent, maestromotif.train.environment_process; "
+        "print([m for m in ('jax', 'flax', 'optax') if m in sys.modules])"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout == "[]\n"
 
 
 def test_a_failing_program_is_named(tmp_path: Path) -> None:
