@@ -42,6 +42,7 @@ STEP_SUMS: dict[str, Callable[[Steps], np.ndarray]] = {
     "steps": lambda steps: np.ones_like(steps.call_ended),
     "calls": lambda steps: steps.call_ended,
     "reward": lambda steps: steps.reward,
+    "paid": lambda steps: steps.reward > 0,
     "events": lambda steps: steps.events,
 }
 # What is summed over episodes: [n] -> float64 [].
@@ -128,6 +129,14 @@ METRICS = (
         "reward / 1,000 steps",
         "Sum of the skill's rewards in 1,000 of the steps in which it acted.",
         lambda w: 1000 * w["reward"] / max(w["steps"], 1),
+    ),
+    Metric(
+        "skill/{skill}/paid_share",
+        "Share of the skill's steps that earn a reward",
+        "share",
+        "Share of the steps in which the skill acted that earned more than 0: whether its reward is dense or "
+        "rare, which the sum of the reward does not tell.",
+        lambda w: w["paid"] / max(w["steps"], 1),
     ),
     Metric(
         "skill/{skill}/time_share",

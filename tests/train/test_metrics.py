@@ -61,7 +61,7 @@ def test_a_row_is_what_loops_count() -> None:
     assert row["depth/at_least_2"] == pytest.approx(2 / 3, abs=1e-6)
     assert [row[f"loss/{name}"] for name in FIGURES] == [5, 6, 7, 8, 9, 10]
     for k, skill in enumerate(SKILLS):
-        steps = calls = first = 0
+        steps = calls = paid = first = 0
         reward = 0.0
         for one in (one for actors in rollouts for one in actors):
             for n, t in np.ndindex(N, T):
@@ -70,9 +70,11 @@ def test_a_row_is_what_loops_count() -> None:
                     calls += int(one.call_ended[n, t])
                     first += int(one.events[n, t, 0])
                     reward += float(one.reward[n, t])
+                    paid += int(one.reward[n, t] > 0)
         expected = {
             f"skill/{skill}/time_share": steps / (4 * N * T),
             f"skill/{skill}/mean_duration": steps / max(calls, 1),
+            f"skill/{skill}/paid_share": paid / max(steps, 1),
             f"skill/{skill}/reward_per_call": reward / max(calls, 1),
             f"skill/{skill}/reward_per_1k_steps": 1000 * reward / max(steps, 1),
         }
