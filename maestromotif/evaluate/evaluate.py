@@ -30,6 +30,7 @@ from maestromotif.pipeline.progress import Progress
 from maestromotif.pipeline.store import Artefact, Work
 from maestromotif.programs.sandbox import ProgramHost
 from maestromotif.skill import load_all
+from maestromotif.train import train
 from maestromotif.train.reward_source import DistilledRewards, reward_folder
 
 
@@ -50,6 +51,11 @@ def entries(levels: int | None) -> list[Entry]:
             Entry(f"{agent}, new levels", agent, None) for agent in ("trained", "untrained", "wandering")
         ]
     return rows
+
+
+def reads(config: Config) -> dict[str, str]:
+    """What training reads: the same game, skills, programs and rewards."""
+    return train.reads(config)
 
 
 def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, Any]:

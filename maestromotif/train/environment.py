@@ -21,7 +21,8 @@ from maestromotif.nethack.action_log import Snapshot
 from maestromotif.nethack.game import End
 from maestromotif.nethack.observation import Layout
 from maestromotif.nethack.pool.pool import open_pool
-from maestromotif.nethack.state import depth_codes
+from maestromotif.nethack.state import DEPTH_CHANGE
+from maestromotif.nethack.tracker import depth_codes
 from maestromotif.programs.sandbox import ProgramHost
 from maestromotif.skill import load_all
 from maestromotif.train.metrics import (
@@ -245,7 +246,7 @@ class Environment:
             self._shown[over] = self._numbers(pool.final["message"][over])
         changes = pool.changes.copy()
         depth = np.where(over, pool.final_state["depth"], pool.state["depth"])
-        changes[:, 0] = depth_codes(self._options.start_depth, depth)
+        changes[:, DEPTH_CHANGE] = depth_codes(self._options.start_depth, depth)
         reward = self._reward(self._shown, changes, skill, over)
         reward[ended == End.LOST] = 0  # nobody saw what it came to
         return reward

@@ -1,13 +1,15 @@
 """Where rewards come from: models that were distilled before training, or that are learned during it."""
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, runtime_checkable
 
 from maestromotif.agent.reward import Met, Scorer
+from maestromotif.annotate import answers
 from maestromotif.config.schema import Config
-from maestromotif.pipeline.store import Artefact, Work
+from maestromotif.pipeline.store import Artefact, Work, canonical, file_contents
 from maestromotif.rewards.model import load_rewards
 
 ONLINE_FOLDER = "rewards"  # in the artefact `train`: the last models that were learned during training
@@ -45,6 +47,23 @@ class RewardSource(Protocol):
     def write(self, work: Work) -> None:
         """Write what was learned, if anything was, into the artefact of `train`."""
         ...
+
+
+def reward_files(config: Config) -> dict[str, str]:
+    """What rewards depend on beside the stage `distil` -> SHA-256. Raises UserError.
+
+    The reward models that the config names or, where training learns them, what judges and how it learns.
+    """
+    contents = {}
+    if config.reward.online_steps is not None:
+        annotate = config.annotate.model_dump(mode="json", exclude={"answers", "price"})
+        ways = canonical([annotate, config.distil.model_dump(mode="json")])
+        contents = answers.reads(config) | {"annotate and distil": hashlib.sha256(ways).hexdigest()}
+    if config.reward.path is not None:
+        for name in config.skills:
+            for file in ("params.msgpack", "card.json"):
+                contents |= file_contents("reward.path", str(Path(config.reward.path) / name / file))
+    return contents
 
 
 class DistilledRewards:

@@ -23,8 +23,11 @@ from maestromotif.agent.policy import Acting, make_acting
 from maestromotif.agent.reward import Scorer
 from maestromotif.config.schema import Config
 from maestromotif.errors import UserError
+from maestromotif.nethack.arena import arena_files
 from maestromotif.nethack.pool.pool import check_pools
-from maestromotif.pipeline.store import Artefact, Work
+from maestromotif.nethack.rcfile import options_file
+from maestromotif.pipeline.store import Artefact, Work, file_contents
+from maestromotif.skill import skill_files
 from maestromotif.train.actor import Actor
 from maestromotif.train.checkpoint import Checkpoints
 from maestromotif.train.distributed import all_devices, local_devices, summed, wait_for_all
@@ -34,12 +37,23 @@ from maestromotif.train.learner import Learner, on_host
 from maestromotif.train.loop import Rollouts, State, learn
 from maestromotif.train.metrics import Curve, summary
 from maestromotif.train.online_rewards import OnlineRewards
-from maestromotif.train.reward_source import DistilledRewards, RewardSource, reward_folder
+from maestromotif.train.reward_source import DistilledRewards, RewardSource, reward_files, reward_folder
 from maestromotif.train.schedule import Schedule, schedule
 
 log = logging.getLogger("maestromotif")
 
 _CHECKPOINTS = ".scratch/checkpoints"
+
+
+def reads(config: Config) -> dict[str, str]:
+    """The files of game, skills, training program and rewards -> SHA-256. Raises UserError."""
+    return (
+        options_file(config)
+        | arena_files("train.arenas", config.train.arenas)
+        | skill_files(config)
+        | file_contents("compose.training", config.compose.training)
+        | reward_files(config)
+    )
 
 
 def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, Any]:
