@@ -24,7 +24,7 @@ def run(script: str, *arguments: str) -> dict[str, Any]:
         env=tiny.environment(PYTHONPATH=str(tiny.ROOT)),
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=600,
     )
     assert done.returncode == 0, done.stderr
     figures: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
