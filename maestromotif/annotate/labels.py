@@ -1,4 +1,4 @@
-"""From answers to labelled pairs: margins, ties, nonsense."""
+"""Turns answers into labelled pairs: margins, ties, nonsense."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,15 +15,15 @@ CERTAIN = 3.0  # log-odds that a written decision counts as
 
 @dataclass(frozen=True)
 class Labelled:
-    """P pairs with what the model makes of them.
+    """P pairs with the model's judgements.
 
-    pairs: int [P, 2], indices of captions. margin: float64 [P], log-odds of the first being the better; the
-    mean of both orders or both wordings, NaN where an answer was nonsense. consistent: bool [P], whether both
-    orders or wordings say the same (`quality.consistent`; a single score does so by its nature).
-    odds: float64 [P, 2], log-odds of the one named first in either order, None where captions were judged
-    alone. score: float64 [captions], what a caption was judged alone, or else by how much it is better than
-    those it was compared with, on average; NaN where nothing is known. nonsense: how many questions were
-    answered with anything else. mass: the mean probability of all choices together.
+    pairs: int [P, 2], indices of captions. margin: float64 [P], log-odds that the first is better; the mean
+    over both orders or both wordings, NaN where an answer was nonsense. consistent: bool [P], whether both
+    orders or wordings agree (`figures.consistent`; a single score always agrees with itself). odds: float64
+    [P, 2], log-odds of the caption named first, per order; None if captions were judged alone. score: float64
+    [captions], a caption's own score if it was judged alone, else its mean margin over those it was compared
+    with; NaN where nothing is known. nonsense: number of questions that were not answered with one of the
+    choices. mass: mean probability of all choices together.
     """
 
     pairs: np.ndarray
@@ -36,13 +36,13 @@ class Labelled:
     mass: float
 
     def label(self, settings: AnnotateSettings) -> np.ndarray:
-        """float32 [P]: 1 where the first is the better, 0 where the second is, one half for a tie."""
+        """float32 [P]: 1 if the first is better, 0 if the second is, one half for a tie, NaN for nonsense."""
         return figures.labels(self.margin, settings.tie_margin).astype(np.float32)
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Captions that are to be compared by what one skill wants."""
+    """Captions to compare by what one skill wants."""
 
     goal: str  # the skill's text
     captions: Sequence[str]
@@ -50,11 +50,11 @@ class Comparison:
     settings: AnnotateSettings
 
     def questions(self) -> list[Question]:
-        """What must be asked to label the pairs."""
+        """The questions whose answers label the pairs."""
         return [question for asked in self._by_kind() for question in asked]
 
     def label(self, judge: Judge) -> Labelled:
-        """Labels from the answers that the judge has given to `questions`."""
+        """Labels from the judge's answers to `questions`."""
         asked, pairs, tie_margin = self._by_kind(), self.pairs, self.settings.tie_margin
         found = [self._odds(judge, of_kind) for of_kind in asked]
         odds = np.array([one for one, _ in found])  # [kinds, questions]
@@ -68,7 +68,7 @@ class Comparison:
         score = odds.mean(0)
         margin = np.round(score[pairs[:, 0]] - score[pairs[:, 1]], 4)
         by_kind = odds[:, pairs[:, 0]] - odds[:, pairs[:, 1]]  # [kinds, P]
-        # The second wording has the pair the other way round, as the second order has.
+        # Negated, because `consistent` expects the pair swapped in the second column.
         alike = figures.consistent(np.column_stack([by_kind[0], -by_kind[-1]]), tie_margin)
         return Labelled(pairs, margin, alike, None, score, odds.size, nonsense, mass)
 
@@ -85,7 +85,7 @@ class Comparison:
         return asked
 
     def _odds(self, judge: Judge, asked: list[Question]) -> tuple[np.ndarray, float]:
-        """Log-odds float64 [questions] of the first choice against the second, NaN for nonsense; and mass."""
+        """Log-odds float64 [questions] of the first choice over the second, NaN for nonsense; and mass."""
         if self.settings.method == "reasoned":
             return _decisions(judge.written(asked))
         logprobs = np.round(judge.logprobs(asked), 4)
@@ -97,7 +97,7 @@ class Comparison:
 
 
 def _mean_margin(pairs: np.ndarray, margin: np.ndarray, captions: int) -> np.ndarray:
-    """float64 [captions]: by how much each is better than those it was compared with, on average."""
+    """float64 [captions]: mean margin of each over those it was compared with; NaN without a comparison."""
     answered = np.isfinite(margin)
     pairs, margin = pairs[answered], margin[answered]
     total, seen = np.zeros(captions), np.zeros(captions)
