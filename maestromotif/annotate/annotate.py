@@ -14,17 +14,18 @@ from typing import Any
 
 import numpy as np
 
+from maestromotif.annotate import answers
 from maestromotif.annotate.answers import Judge, claimed
 from maestromotif.annotate.labels import Comparison, Labelled
 from maestromotif.annotate.questions import CHOICES, KINDS, Question, prompt_hash
 from maestromotif.collect import observations as dataset
-from maestromotif.collect.captions import COLUMNS, SENTENCES
 from maestromotif.collect.observations import Items
 from maestromotif.config.schema import AnnotateSettings, Config
 from maestromotif.errors import UserError
+from maestromotif.nethack.state import CHANGES
 from maestromotif.pipeline.progress import Progress, duration
 from maestromotif.pipeline.store import Artefact, Work
-from maestromotif.skill import Skill, load_all
+from maestromotif.skill import Skill, skills_of
 
 SHOWN = 10  # best and worst captions in quality.json
 CHARACTERS_A_TOKEN = 4  # approximate, for English
@@ -62,7 +63,12 @@ def plan(config: Config, collected: Artefact) -> Task:
         )
     captions = [items.caption(item, settings.changes) for item in drawn.tolist()]
     pairs = draw_pairs(len(drawn), settings.pairs, np.random.default_rng([config.run.seed, 1]))
-    return Task(load_all(config.skills_folder, config.skills), items, drawn, captions, pairs, settings)
+    return Task(skills_of(config), items, drawn, captions, pairs, settings)
+
+
+def reads(config: Config) -> dict[str, str]:
+    """Maps what the stage reads besides its inputs to SHA-256; see `answers.reads`."""
+    return answers.reads(config)
 
 
 def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, Any]:
@@ -265,8 +271,8 @@ def _by_event(score: np.ndarray, changes: np.ndarray) -> list[dict[str, Any]]:
     """Mean score of the captions with each change, best first; one row is for captions without a change."""
     kinds = [
         (sentence, changes[:, column] == code)
-        for column, name in enumerate(COLUMNS)
-        for code, sentence in enumerate(SENTENCES[name])
+        for column, change in enumerate(CHANGES.values())
+        for code, sentence in enumerate(change.words)
         if code
     ]
     kinds.append(("Nothing changed.", (changes == 0).all(1)))

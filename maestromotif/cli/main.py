@@ -2,7 +2,7 @@
 
     maestromotif run configs/quickstart.yaml train.steps=2000000
 
-Exit status: 0 done, 2 a mistake that the user can mend (one line a mistake on stderr), 130 interrupted.
+Exit status: 0 done, 2 a mistake that the user can fix (one line a mistake on stderr), 130 interrupted.
 """
 
 import logging
@@ -17,23 +17,11 @@ import click
 
 from maestromotif import __version__
 from maestromotif.errors import UserError
+from maestromotif.pipeline.stages import STAGES
 
 if TYPE_CHECKING:
+    from maestromotif.pipeline.runner import Stale
     from maestromotif.pipeline.store import Artefact
-
-STAGE_VERBS = {
-    "collect": "Play NetHack and keep what is seen.",
-    "annotate": "Let a language model judge what was seen by the skill texts.",
-    "quality": "Say how far the judgements can be trusted: gold set, oracle, clauses.",
-    "curate": "Keep the judgements that agree with each other, and ask some of the others again.",
-    "distil": "Learn a reward model for each skill from the judgements.",
-    "soup": "Average reward models of one ancestry, and compare with the best one and the ensemble.",
-    "gate": "Check that the reward models pay for what the skills want, before anything is trained.",
-    "train": "Learn all skills at once, by reinforcement learning.",
-    "compose": "Check the program that carries out the task with the skills.",
-    "evaluate": "Play the task on dungeons that training never saw.",
-    "report": "Write one HTML page about all of it.",
-}
 
 
 class Verbs(click.Group):
@@ -57,17 +45,19 @@ def _takes_config(
 ) -> click.Command:
     """The command of a verb that takes a config.
 
-    instead: is given the config as the user wrote it and the values of further `options`; returns whether it
-    has done what they ask for instead of the stage.
+    instead: is given the config as the user wrote it, what to do with stale work and the values of further
+    `options`; returns whether it has done what they ask for instead of the stage.
     """
 
-    def command(config: str, overrides: tuple[str, ...], print_config: bool, **further: Any) -> None:
+    def command(
+        config: str, overrides: tuple[str, ...], print_config: bool, stale: "Stale | None", **further: Any
+    ) -> None:
         if print_config:
             from maestromotif.config.load import dump, load
 
             click.echo(dump(load(config, overrides)), nl=False)
-        elif instead is None or not instead(config, overrides, **further):
-            _run(verb, config, overrides)
+        elif instead is None or not instead(config, overrides, stale, **further):
+            _run(verb, config, overrides, stale)
 
     return click.Command(
         verb,
@@ -79,10 +69,19 @@ def _takes_config(
             click.Option(
                 ["--print-config"], is_flag=True, help="Print the whole config and do nothing else."
             ),
+            _stale_option(),
             *options,
         ],
         # so that --train.steps=1000 reaches the config, which says how to write it
         context_settings={"ignore_unknown_options": True},
+    )
+
+
+def _stale_option() -> click.Option:
+    return click.Option(
+        ["--stale"],
+        type=click.Choice(["reuse", "repeat"]),
+        help="Where the code has changed since: use what is there as it is, or make it again.",
     )
 
 
@@ -99,7 +98,11 @@ class Share(click.ParamType[tuple[int, int]]):
 
 
 def _annotate_instead(
-    config_file: str, overrides: tuple[str, ...], shard: tuple[int, int] | None, dry_run: bool
+    config_file: str,
+    overrides: tuple[str, ...],
+    stale: "Stale | None",
+    shard: tuple[int, int] | None,
+    dry_run: bool,
 ) -> bool:
     if shard is None and not dry_run:
         return False
@@ -109,7 +112,8 @@ def _annotate_instead(
 
     config = load(config_file, overrides)
     _log_to_stderr()
-    collected = input_of(config, "collect", open_run(config, shlex.join((config_file, *overrides))))
+    run = open_run(config, shlex.join((config_file, *overrides)))
+    collected = input_of(config, "collect", run, stale=stale)
     if dry_run:
         click.echo(annotate.dry_run(config, collected))
     elif shard is not None:
@@ -117,7 +121,9 @@ def _annotate_instead(
     return True
 
 
-def _quality_instead(config_file: str, overrides: tuple[str, ...], again: bool) -> bool:
+def _quality_instead(
+    config_file: str, overrides: tuple[str, ...], stale: "Stale | None", again: bool
+) -> bool:
     """Without collected pairs, or asking twice, only prints."""
     from maestromotif.config.load import load
     from maestromotif.pipeline.runner import input_of, open_run
@@ -131,14 +137,17 @@ def _quality_instead(config_file: str, overrides: tuple[str, ...], again: bool) 
     from maestromotif.quality.quality import examine
 
     _log_to_stderr()
-    click.echo(
-        markdown(examine(config, input_of(config, "collect", run) if collected else None, again)), nl=False
-    )
+    pairs = input_of(config, "collect", run, stale=stale) if collected else None
+    click.echo(markdown(examine(config, pairs, again)), nl=False)
     return True
 
 
 def _train_instead(
-    config_file: str, overrides: tuple[str, ...], coordinator: str | None, process: int | None
+    config_file: str,
+    overrides: tuple[str, ...],
+    stale: "Stale | None",
+    coordinator: str | None,
+    process: int | None,
 ) -> bool:
     """One of several processes: the first one runs the stage, the others take part in it."""
     from maestromotif.config.load import load
@@ -153,18 +162,21 @@ def _train_instead(
     if connect(machines, coordinator, process) == 0:
         return False
     _log_to_stderr()
-    assist_stage(config, "train", open_run(config, shlex.join((config_file, *overrides))))
+    assist_stage(config, "train", open_run(config, shlex.join((config_file, *overrides))), stale=stale)
     return True
 
 
-def _run_until(config_file: str, overrides: tuple[str, ...], until: str | None) -> bool:
+def _run_until(
+    config_file: str, overrides: tuple[str, ...], stale: "Stale | None", until: str | None
+) -> bool:
     """Runs the path, and prints what its stages say in Markdown if no report follows that shows it."""
     from maestromotif.config.load import load
     from maestromotif.pipeline.runner import open_run, run_all
 
     config = load(config_file, overrides)
     _log_to_stderr()
-    made = run_all(config, open_run(config, shlex.join((config_file, *overrides))), until=until)
+    run = open_run(config, shlex.join((config_file, *overrides)))
+    made = run_all(config, run, until=until, stale=stale)
     if until is not None and until != "report":
         for artefact in made[:-1]:
             _print_pages(artefact)
@@ -172,7 +184,41 @@ def _run_until(config_file: str, overrides: tuple[str, ...], until: str | None) 
     return True
 
 
-_until = click.Option(["--until"], type=click.Choice(list(STAGE_VERBS)), help="The last stage to do.")
+_NAMES = [stage.name for stage in STAGES]
+# Further options of a stage's verb, and the function that is given them.
+_MORE: dict[str, tuple[tuple[click.Parameter, ...], Callable[..., bool]]] = {
+    "annotate": (
+        (
+            click.Option(
+                ["--shard"], type=Share(), help="Only answer the I-th of N shards: many machines, one folder."
+            ),
+            click.Option(
+                ["--dry-run"], is_flag=True, help="Print questions, tokens, time and money; ask nothing."
+            ),
+        ),
+        _annotate_instead,
+    ),
+    "quality": (
+        (
+            click.Option(
+                ["--again"],
+                is_flag=True,
+                help="Ask the gold set twice, to see whether answers stay the same.",
+            ),
+        ),
+        _quality_instead,
+    ),
+    "train": (
+        (
+            click.Option(
+                ["--coordinator"], metavar="HOST:PORT", help="Of process 0, if train.machines is more than 1."
+            ),
+            click.Option(["--process"], type=int, help="Number of this process, from 0."),
+        ),
+        _train_instead,
+    ),
+}
+_until = click.Option(["--until"], type=click.Choice(_NAMES), help="The last stage to do.")
 cli.add_command(
     _takes_config(
         "run",
@@ -181,36 +227,17 @@ cli.add_command(
         _run_until,
     )
 )
-for _verb, _says in STAGE_VERBS.items():
-    if _verb == "annotate":
-        _shard = click.Option(
-            ["--shard"], type=Share(), help="Only answer the I-th of N shards: many machines, one folder."
-        )
-        _dry_run = click.Option(
-            ["--dry-run"], is_flag=True, help="Print questions, tokens, time and money; ask nothing."
-        )
-        cli.add_command(_takes_config(_verb, _says, (_shard, _dry_run), _annotate_instead))
-    elif _verb == "quality":
-        _again = click.Option(
-            ["--again"], is_flag=True, help="Ask the gold set twice, to see whether answers stay the same."
-        )
-        cli.add_command(_takes_config(_verb, _says, (_again,), _quality_instead))
-    elif _verb == "train":
-        _coordinator = click.Option(
-            ["--coordinator"], metavar="HOST:PORT", help="Of process 0, if train.machines is more than 1."
-        )
-        _process = click.Option(["--process"], type=int, help="Number of this process, from 0.")
-        cli.add_command(_takes_config(_verb, _says, (_coordinator, _process), _train_instead))
-    else:
-        cli.add_command(_takes_config(_verb, _says))
+for _stage in STAGES:
+    cli.add_command(_takes_config(_stage.name, _stage.help, *_MORE.get(_stage.name, ())))
 
 
 @cli.command(context_settings={"ignore_unknown_options": True})
-@click.argument("verb", type=click.Choice(["run", *STAGE_VERBS]))
+@click.argument("verb", type=click.Choice(["run", *_NAMES]))
 @click.argument("config")
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 @click.option("--here", is_flag=True, help="As processes of this machine instead of a cluster's job; waits.")
-def slurm(verb: str, config: str, overrides: tuple[str, ...], here: bool) -> None:
+@click.option("--stale", type=click.Choice(["reuse", "repeat"]), help="As of the verb itself.")
+def slurm(verb: str, config: str, overrides: tuple[str, ...], here: bool, stale: str | None) -> None:
     """Queue a verb on a SLURM cluster, on train.machines machines."""
     from maestromotif.config.load import load
 
@@ -220,7 +247,8 @@ def slurm(verb: str, config: str, overrides: tuple[str, ...], here: bool) -> Non
         raise UserError(
             "slurm: submitit is not installed; install it with: pip install 'maestromotif[slurm]'"
         ) from error
-    job = submit(load(config, overrides), verb, config, overrides, here)
+    words = [config, *overrides, *(["--stale", stale] if stale else [])]
+    job = submit(run_words, load(config, overrides), verb, words, here)
     click.echo(describe(job))
     if here:
         job.results()
@@ -247,20 +275,26 @@ def judge(config: str, overrides: tuple[str, ...], pairs: Path) -> None:
 @click.argument("config", required=False)
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 def doctor(config: str | None, overrides: tuple[str, ...]) -> None:
-    """Say what is installed, what is missing and what mends it."""
+    """Say what is installed, what is missing and which command installs it."""
     from maestromotif.cli.doctor import examine
 
     sys.exit(examine(config, overrides))
 
 
-def _run(verb: str, config_file: str, overrides: tuple[str, ...]) -> None:
+def run_words(words: Sequence[str]) -> None:
+    """Does what the words of a command line say; errors are raised."""
+    cli.main(list(words), prog_name="maestromotif", standalone_mode=False)
+
+
+def _run(verb: str, config_file: str, overrides: tuple[str, ...], stale: "Stale | None") -> None:
     """Runs one stage."""
     from maestromotif.config.load import load
     from maestromotif.pipeline.runner import open_run, run_stage
 
     config = load(config_file, overrides)
     _log_to_stderr()
-    _print_result(run_stage(config, verb, open_run(config, shlex.join((config_file, *overrides)))))
+    run = open_run(config, shlex.join((config_file, *overrides)))
+    _print_result(run_stage(config, verb, run, stale=stale))
 
 
 def _print_result(artefact: "Artefact") -> None:

@@ -28,6 +28,7 @@ from typing import Any
 
 import numpy as np
 
+from maestromotif.annotate import answers
 from maestromotif.annotate.answers import Judge
 from maestromotif.annotate.labels import Comparison
 from maestromotif.annotate.questions import Method
@@ -40,7 +41,7 @@ from maestromotif.quality.figures import words
 from maestromotif.rewards.batches import Captions
 from maestromotif.rewards.fit import Learner, learn, start_of
 from maestromotif.rewards.pairs import parts, read_captions, targets
-from maestromotif.skill import Skill, load_all
+from maestromotif.skill import Skill, skills_of
 
 log = logging.getLogger("maestromotif")
 
@@ -71,10 +72,15 @@ class Labels:
         return quality.curate(self.margin, self.consistent, keep_margin, tie_margin)
 
 
+def reads(config: Config) -> dict[str, str]:
+    """What is read beside the inputs -> SHA-256, as `answers.reads` has it."""
+    return answers.reads(config)
+
+
 def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, Any]:
     """The stage. Raises UserError as the language model does."""
     settings, annotate = config.curate, config.annotate
-    skills, folder = load_all(config.skills_folder, config.skills), inputs["annotate"].path
+    skills, folder = skills_of(config), inputs["annotate"].path
     captions = read_captions(folder)
     messages = [row["message"] for row in captions]
     read = [message.encode("latin-1") for message in messages]

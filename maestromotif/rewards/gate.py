@@ -22,13 +22,12 @@ import numpy as np
 from scipy.stats import rankdata
 
 from maestromotif.collect import observations as dataset
-from maestromotif.collect.captions import COLUMNS
 from maestromotif.config.schema import Config, GateSettings
 from maestromotif.errors import UserError
-from maestromotif.nethack.state import CHANGES
+from maestromotif.nethack.state import CHANGES, DEPTH_CHANGE
 from maestromotif.pipeline.store import Artefact, Work
 from maestromotif.rewards.model import RewardModels, load_rewards
-from maestromotif.skill import Skill, load_all
+from maestromotif.skill import Skill, skill_files, skills_of
 
 log = logging.getLogger("maestromotif")
 
@@ -62,9 +61,14 @@ class Row:
     high: float | None = None
 
 
+def reads(config: Config) -> dict[str, str]:
+    """Path -> SHA-256 of the skill files."""
+    return skill_files(config)
+
+
 def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, Any]:
     """The stage. Raises UserError if a skill fails and `gate.enforce` is on."""
-    skills = load_all(config.skills_folder, config.skills)
+    skills = skills_of(config)
     models = load_rewards(inputs["distil"].path, config.skills)
     path = inputs["collect"].path / "observations.npz"
     situations = read_situations(path, models, config.annotate.changes)
@@ -121,7 +125,7 @@ def read_situations(path: Path, models: RewardModels, spoken: Sequence[str]) -> 
         names = np.char.decode(file["event_names"].astype("S"), "ascii").tolist()
         counts = {name: file["events"][:, column] > 0 for column, name in enumerate(names)}
     changes = dataset.canonical(observations.changes, tuple(CHANGES))  # what happened, told or not
-    codes = {name: changes[:, column] > 0 for column, name in enumerate(COLUMNS) if column != dataset.DEPTH}
+    codes = {name: changes[:, column] > 0 for column, name in enumerate(CHANGES) if column != DEPTH_CHANGE}
     seen = dataset.canonical(observations.changes, spoken)
     keys = np.column_stack([observations.message_id, seen.astype(np.int32)])
     distinct, item = np.unique(keys, axis=0, return_inverse=True)
@@ -221,7 +225,7 @@ def _failures(rows: Sequence[Row], settings: GateSettings) -> list[tuple[str, st
 
 def _advice(skill: Skill, event: str, config: Config) -> str:
     """What may mend it."""
-    change = "depth" if event in OF_DEPTH else event if event in COLUMNS else None
+    change = "depth" if event in OF_DEPTH else event if event in CHANGES else None
     if change is not None and change not in config.annotate.changes:
         return (
             f"annotate.changes lacks {change}, so neither the judge nor the reward sees `{event}` unless the "

@@ -108,6 +108,16 @@ def _nle_hackdir() -> Path:
     return Path(HACKDIR)
 
 
+def pin_birthday(library: str) -> None:
+    """Take the clock out of a game that NLE has begun.
+
+    library: NLE's copy for this game (`nle.nethack.Nethack.dlpath`), which is loaded already.
+    """
+    loaded = ctypes.CDLL(library)
+    ctypes.c_long.in_dll(loaded, "ubirthday").value = BIRTHDAY
+    _ctypes.dlclose(loaded._handle)
+
+
 class _StockEngine:
     """NLE's own class: a private copy of the library."""
 
@@ -134,6 +144,4 @@ class _StockEngine:
         # NLE forgets the seeds after one reset, so they are set before every one.
         self._nethack.set_initial_seeds(seeds.core, seeds.disp, False, seeds.lgen)
         self._nethack.reset()
-        library = ctypes.CDLL(self._nethack.dlpath)  # NLE's own copy, which is loaded already
-        ctypes.c_long.in_dll(library, "ubirthday").value = BIRTHDAY
-        _ctypes.dlclose(library._handle)
+        pin_birthday(self._nethack.dlpath)

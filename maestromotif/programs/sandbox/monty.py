@@ -11,7 +11,6 @@ UserError with the program's file, line and what happened; nothing is replaced b
 """
 
 import ast
-import difflib
 import hashlib
 import json
 import re
@@ -23,9 +22,11 @@ import numpy as np
 import pydantic_monty as monty
 from jaxtyping import Bool, Int
 
-from maestromotif.errors import UserError
+from maestromotif.errors import UserError, did_you_mean
 from maestromotif.nethack.state import FIELDS
 from maestromotif.programs import contract
+from maestromotif.programs.sandbox import shim
+from maestromotif.programs.sandbox.shim import Change
 from maestromotif.skill import Skill
 
 # A call takes well under a millisecond. The limit is there for programs that never return; it is on the wall
@@ -33,9 +34,6 @@ from maestromotif.skill import Skill
 CALL_SECONDS = 10.0
 MEMORY_BYTES = 64 << 20
 RECURSION = 150
-
-# Games, None for all of them, and what stands there now.
-Change = tuple[list[int] | None, list[Any]]
 
 
 def _limits(call_seconds: float) -> monty.ResourceLimits:
@@ -51,7 +49,7 @@ class ProgramHost:
     """Runs one program over skills for N games. A context manager; not thread-safe.
 
     program: source of the class Program; path: its file, for messages; skills: K skills in the order of their
-    indexes; games: N; seed: of the sandbox's `random`, which is seeded anew for every game and step, so that
+    indexes; games: N; seed: of the sandbox's `random`, which is seeded again for every game and step, so that
     a game's choices do not depend on the games beside it; call_seconds: limit of one call; first_game: number
     of the first of these games among all; balance: probability that a call goes, instead of where the program
     says, to the skill that has acted least in all these games, of those that may start.
@@ -72,17 +70,20 @@ class ProgramHost:
         try:
             session = self._session
             setup = {
-                "_sources": self._shifted,
-                "_games": games,
-                "_balance": balance,
-                "_seed": seed,
-                "_first_game": first_game,
-                "_draws": balance > 0 or any("random" in source for source in self._sources),
-                "_draws_every_step": contract.draws_every_step(program, self._sources[1:]),
+                "names": self._names,
+                "sources": self._shifted,
+                "games": games,
+                "first_game": first_game,
+                "seed": seed,
+                "balance": balance,
+                "columns": len(self._fields) + self._names_skill,
+                "names_skill": self._names_skill,
+                "draws": balance > 0 or any("random" in source for source in self._sources),
+                "draws_every_step": contract.draws_every_step(program, self._sources[1:]),
             }
-            shim = contract.shim(self._fields, self._names_skill, self._names)
-            session.feed_run(shim, inputs=setup, print_callback=_drop, external_lookup={})
-            self._advance(session.feed_start("_serve()", print_callback=_drop, external_lookup={}))
+            inside = shim.source([*self._fields, "skill"] if self._names_skill else self._fields)
+            session.feed_run(inside, inputs=setup, print_callback=_drop, external_lookup={})
+            self._advance(session.feed_start("serve()", print_callback=_drop, external_lookup={}))
         except (monty.MontyError, UserError) as error:
             failure = self._failure(error) if isinstance(error, monty.MontyError) else error
             self.close()
@@ -136,14 +137,7 @@ class ProgramHost:
         running: Int[np.ndarray, " N"],
         fresh: Bool[np.ndarray, " N"],
     ) -> tuple[Int[np.ndarray, " N"], Bool[np.ndarray, " N"]]:
-        """The skill each game is under from now on (int32) and whether a new call of a skill begins (bool).
-
-        state: one array [N] a field of GameState; `skill` need not be there, it follows from `running`, the
-        index of the skill that acted, or -1 where there is none yet. fresh: a new episode has begun, so the
-        game's Program is made anew. A skill goes on where it has not ended, or where none may start.
-
-        Raises UserError with file, line and cause when a program fails; the host is then closed.
-        """
+        """As `Host.step`; only what has changed is sent to the worker."""
         if self._waiting is None:
             raise UserError(f"{self._paths[0]}: the program has failed before and is not run any more")
         acting = np.where(fresh, -1, running).astype(np.int32)
@@ -169,7 +163,7 @@ class ProgramHost:
         return acting, switched
 
     def dump(self) -> bytes:
-        """Everything needed to go on exactly from here: memories, random state, counters."""
+        """As `Host.dump`: a line of JSON, then the worker's memory."""
         if self._waiting is None:
             raise UserError(f"{self._paths[0]}: the program has failed before and cannot be saved")
         head = {
@@ -197,7 +191,7 @@ class ProgramHost:
             if head["programs"] != host._digest():
                 raise UserError(
                     f"{path}: the program or a skill's program was changed since the checkpoint was written; "
-                    "put the old text back, or start the stage anew"
+                    "put the old text back, or run the stage from the beginning"
                 )
             host._acted = np.array(head["acted"], np.int64)
             host._advance(host._session.load_snapshot(worker, print_callback=_drop, external_lookup={}))
@@ -232,7 +226,11 @@ class ProgramHost:
         self._sent = now
         changes: list[Change] = []
         for kind, row, where, count in zip(
-            [int, *map(FIELDS.__getitem__, self._fields)], now, moved, moved.sum(1).tolist(), strict=True
+            [int, *(FIELDS[name].type for name in self._fields)],
+            now,
+            moved,
+            moved.sum(1).tolist(),
+            strict=True,
         ):
             if count:
                 whole = 2 * count > self.games
@@ -278,9 +276,8 @@ class ProgramHost:
                 f"{place}: select returned '{name}' (game {game}), which may not start now; it must "
                 "return one of the skills in 'available'"
             )
-        near = difflib.get_close_matches(name, self._names, n=1)
-        hint = f"did you mean '{near[0]}'?" if near else f"the skills are {', '.join(self._names)}"
-        return UserError(f"{place}: select returned {text} (game {game}), which is not a skill; {hint}")
+        hint = did_you_mean(name, self._names)
+        return UserError(f"{place}: select returned {text} (game {game}), which is not a skill{hint}")
 
     def _failure(self, error: monty.MontyError) -> UserError:
         """The message for an exception that a program raised, or that a limit raised in it."""
@@ -306,7 +303,7 @@ class ProgramHost:
     def _culprit(self) -> str:
         """The file whose function was running when a limit struck that leaves no traceback."""
         try:
-            _, skill = self._session.feed_run("_at")
+            _, skill = self._session.feed_run("at")
         except (monty.MontyError, RuntimeError):
             return " or ".join(dict.fromkeys(self._paths))
         return self._paths[int(skill) + 1]
