@@ -23,7 +23,8 @@ from maestromotif.pipeline.progress import Progress
 from maestromotif.pipeline.store import Artefact, Work, sha256
 from maestromotif.quality import clauses as counterfactual
 from maestromotif.quality import figures as quality
-from maestromotif.quality import gold, oracle
+from maestromotif.quality import gold, measures, oracle
+from maestromotif.quality.measures import Measures
 from maestromotif.skill import Skill, skills_of
 
 PROBES = 5  # counterfactual pairs per clause
@@ -32,7 +33,7 @@ PROBES = 5  # counterfactual pairs per clause
 def examine(config: Config, collected: Artefact | None, again: bool = False) -> dict[str, dict[str, Any]]:
     """Figures by skill, as `figures.markdown` takes them; without `collected`, none of the run's own pairs.
 
-    Raises UserError for a mistake in a gold file, and as the language model does.
+    Raises UserError for a mistake in a gold file or in a file of measures, and as the language model does.
     """
     settings = config.annotate
     judge = Judge(config.language, settings)
@@ -42,7 +43,8 @@ def examine(config: Config, collected: Artefact | None, again: bool = False) -> 
         for name, pairs in gold.load_all(config.skills_folder, config.skills).items()
     }
     skills = skills_of(config)
-    probes = {skill.name: _probes(skill, task, config) for skill in skills}
+    known = measures.load_all(config.skills_folder, config.skills)
+    probes = {skill.name: _probes(known.get(skill.name), task, config) for skill in skills}
     by_hand = {
         skill.name: Comparison(
             skill.description, *gold.asked(golden[skill.name][0], settings.changes), settings
@@ -56,7 +58,9 @@ def examine(config: Config, collected: Artefact | None, again: bool = False) -> 
     for skill in skills:
         pairs, left_out = golden[skill.name]
         figures: dict[str, Any] = (
-            _own_figures(skill, task, judge, config) if task else {"pairs": 0, "by_kind": {}}
+            _own_figures(skill, known.get(skill.name), task, judge, config)
+            if task
+            else {"pairs": 0, "by_kind": {}}
         )
         if pairs:
             labelled = by_hand[skill.name].label(judge)
@@ -77,9 +81,10 @@ def examine(config: Config, collected: Artefact | None, again: bool = False) -> 
 
 
 def reads(config: Config) -> dict[str, str]:
-    """Maps what `answers.reads` names, and the skills' gold sets, to SHA-256."""
+    """Maps what `answers.reads` names, and the skills' gold sets and measures, to SHA-256."""
     files = [gold.path_of(config.skills_folder, name) for name in config.skills]
-    return answers.reads(config) | {str(path): sha256(path) for path in files if path.is_file()}
+    golden = {str(path): sha256(path) for path in files if path.is_file()}
+    return answers.reads(config) | golden | measures.reads(config)
 
 
 def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, Any]:
@@ -98,12 +103,16 @@ def _ask(judge: Judge, comparisons: Iterable[Comparison], further: Iterable[Ques
         judge.ask(questions, progress)
 
 
-def _own_figures(skill: Skill, task: Task, judge: Judge, config: Config) -> dict[str, Any]:
+def _own_figures(
+    skill: Skill, known: Measures | None, task: Task, judge: Judge, config: Config
+) -> dict[str, Any]:
     settings, labelled = task.settings, task.comparison(skill).label(judge)
     messages = [dataset.text(task.items.message(item)) for item in task.drawn.tolist()]
     changes = task.items.changes[task.drawn]
     kinds = [oracle.kind(message, one) for message, one in zip(messages, changes.tolist(), strict=True)]
-    known = skill.name in counterfactual.CLAUSES  # the oracle knows the same skills
+    truth = None
+    if known and known.worth:
+        truth = oracle.labels(oracle.scores(known.worth, messages, changes), labelled.pairs)
     return quality.figures(
         quality.Answers(
             labelled.margin,
@@ -113,7 +122,7 @@ def _own_figures(skill: Skill, task: Task, judge: Judge, config: Config) -> dict
         ),
         tie_margin=settings.tie_margin,
         keep_margin=config.curate.keep_margin,
-        oracle=oracle.labels(oracle.scores(skill.name, messages, changes), labelled.pairs) if known else None,
+        oracle=truth,
         nonsense=(labelled.nonsense, labelled.questions),
     )
 
@@ -122,15 +131,15 @@ def _alike(labelled: Labelled, settings: AnnotateSettings) -> np.ndarray | None:
     return labelled.consistent if len(KINDS[settings.method]) > 1 else None
 
 
-def _probes(skill: Skill, task: Task | None, config: Config) -> Sequence[counterfactual.Probe]:
-    if task is None:
+def _probes(known: Measures | None, task: Task | None, config: Config) -> Sequence[counterfactual.Probe]:
+    if task is None or known is None:
         return []
     observations = [
         (dataset.text(task.items.message(item)), task.items.changes[item].tolist())
         for item in range(len(task.items))
     ]
     random = np.random.default_rng([config.run.seed, 5])
-    return counterfactual.probes(skill.name, observations, config.annotate.changes, PROBES, random)
+    return counterfactual.probes(known, observations, config.annotate.changes, PROBES, random)
 
 
 def _clauses(skill: Skill, probes: Sequence[counterfactual.Probe], settings: AnnotateSettings) -> Comparison:
