@@ -190,7 +190,7 @@ def unseen(pairs: np.ndarray, half: np.ndarray, scores: np.ndarray) -> np.ndarra
 
 
 def most_doubted(doubted: np.ndarray, margin: np.ndarray, difference: np.ndarray, most: int) -> np.ndarray:
-    """Rows int [<= most] of doubted pairs; those of which the model is most certain come first."""
+    """Rows int [<= most] of doubted pairs; those that the model contradicts most strongly come first."""
     rows = np.flatnonzero(doubted)
     order = np.lexsort((rows, -np.abs(margin[rows]), -np.abs(difference[rows])))
     return rows[order[:most]]

@@ -31,7 +31,7 @@ CHECKPOINT = "members.msgpack"
 
 
 def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, Any]:
-    """Run the stage. Raises UserError if nothing can be held out, or a skill's labels are all alike."""
+    """Run the stage. Raises UserError if nothing can be held out, or a skill's labels teach nothing."""
     settings, spoken = config.distil, config.annotate.changes
     skills = load_all(config.skills_folder, config.skills)
     annotated = inputs["annotate"]

@@ -1,4 +1,4 @@
-"""Stage `gate`: before training, each skill's reward must match the purpose of the skill's text.
+"""Stage `gate`: before training, each skill's reward must match what the skill's text asks for.
 
 A skill's text names events that the skill is for (`wanted`) and events that must not be rewarded
 (`forbidden`). events.py finds them on the collected steps, independently of any language model. There are two

@@ -33,7 +33,7 @@ _ROUNDS = 5
 
 
 def place(number: int) -> int | None:
-    """The address of this number, a multiple of SPAN. The branch predictor cannot distinguish any of them.
+    """Address number `number`, a multiple of SPAN. The branch predictor cannot distinguish these addresses.
 
     None if the processor has no such addresses, or too few for this number.
     """

@@ -102,7 +102,7 @@ class Image:
         loaded = headers[headers["type"] == _LOAD]
         writable = loaded["flags"] & _WRITE != 0
         if writable.sum() != 1 or not writable[-1]:
-            raise UnsuitableError(f"{self._name} must have one writable segment, its last")
+            raise UnsuitableError(f"{self._name} must have exactly one writable segment, at its end")
         if (loaded["offset"][~writable] != loaded["address"][~writable]).any():
             raise UnsuitableError(f"{self._name} has different layouts in memory and in its file")
         self._code, self._data = loaded[~writable], loaded[writable][0]

@@ -24,7 +24,7 @@ def send(connection: Connection, data: bytes) -> None:
 
 
 def receive(connection: Connection, size: int) -> bytes:
-    """Wait for the next `size` bytes. Raises EOFError if the other end is closed."""
+    """Wait for the next bytes, `size` at most. Raises EOFError if the other end is closed."""
     there = ctypes.create_string_buffer(size)
     if (length := _LIBC.recv(connection.fileno(), there, size, socket.MSG_DONTWAIT)) > 0:
         return there.raw[:length]
