@@ -1,10 +1,13 @@
 """Speed of distillation against a plain PyTorch loop of the published network. Ends with one line of JSON.
 
-python benchmarks/distil.py --torch-python PYTHON [--batches 3] [--rounds 3] [--scale 1.0]
+    python benchmarks/distil.py --torch-python PYTHON [--batches 3] [--rounds 3]
+        [--epochs 20] [--batch 1000] [--scale 1.0]
 
 PYTHON is an interpreter that has PyTorch, which is no dependency of this package; for example:
 
     python -m venv .venv-torch && .venv-torch/bin/pip install torch==2.13.0 numpy
+
+Without one only ours are timed, and what compares them with PyTorch is null.
 
 Both learn five skills from 80,000, 80,000, 180,000, 121,000 and 200,000 pairs in batches of 1000 for 20
 epochs, as published, one model a skill, from the same made-up pairs: 6,000 distinct messages put together
@@ -28,6 +31,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -59,21 +63,21 @@ PHRASES = (
 )  # fmt: skip
 
 
-def messages(random: np.random.Generator) -> list[bytes]:
-    """Distinct messages about the game's monsters and things, the empty one first."""
+def messages(random: np.random.Generator, count: int) -> list[bytes]:
+    """`count` distinct messages about the game's monsters and things, the empty one first."""
     names = [nethack.permonst(i).mname for i in range(nethack.NUMMONS)]
     things = [nethack.OBJ_NAME(nethack.objclass(i)) for i in range(nethack.NUM_OBJECTS)]
     names += [name for name in things if name]
     made = {phrase.format(name).encode()[:256] for phrase in PHRASES for name in names}
     made |= {f"$ - {gold} gold pieces.".encode() for gold in range(2, 100)}
     ordered = sorted(made)
-    return [b"", *(ordered[i] for i in random.permutation(len(ordered))[: MESSAGES - 1])]
+    return [b"", *(ordered[i] for i in random.permutation(len(ordered))[: count - 1])]
 
 
 def made_up(scale: float) -> Judged:
     """Pairs of captions (message, change of depth), a caption as often as its message."""
     random = np.random.default_rng(0)
-    words = messages(random)
+    words = messages(random, max(20, round(MESSAGES * scale)))
     share = 1 / np.arange(1, len(words) + 1)
     texts = [word for word in words for _ in range(3)]
     changes = np.zeros((len(texts), 4), np.int8)
@@ -91,9 +95,9 @@ def made_up(scale: float) -> Judged:
 class SameNetwork:
     """Batches of the published network, of all five skills together."""
 
-    def __init__(self, judged: Judged, batches: int) -> None:
+    def __init__(self, judged: Judged, batches: int, batch: int) -> None:
         self.settings = DistilSettings(
-            network="published", batch=1000, seeds=1, learning_rate=1e-5, weight_decay=0, hide_message=0
+            network="published", batch=batch, seeds=1, learning_rate=1e-5, weight_decay=0, hide_message=0
         )
         self.judged, self.batches = judged, batches
         self.captions, self.sizes = Captions("published", judged.messages, judged.changes), Sizes()
@@ -110,10 +114,12 @@ class SameNetwork:
         """Of one skill."""
         random = np.random.default_rng(number)
         started = time.perf_counter()
-        orders = [random.permutation(len(own))[: 1000 * self.batches] for own in self.judged.pairs]
+        orders = [
+            random.permutation(len(own))[: self.settings.batch * self.batches] for own in self.judged.pairs
+        ]
         randoms = [random] * len(orders)
         epoch = self.captions.epoch(
-            orders, self.judged.pairs, self.judged.labels, 1000, 0.0, randoms, self.sizes
+            orders, self.judged.pairs, self.judged.labels, self.settings.batch, 0.0, randoms, self.sizes
         )
         self.params, self.state = jax.block_until_ready(
             fit._epoch("published", self.optimiser, self.params, self.state, self.table, epoch)
@@ -124,18 +130,18 @@ class SameNetwork:
 class Torch:
     """The loop below in the other interpreter, which times batches when it is told to."""
 
-    def __init__(self, python: str, judged: Judged, batches: int, folder: Path) -> None:
+    def __init__(self, python: str, judged: Judged, batches: int, batch: int, folder: Path) -> None:
         bytes_of = np.stack(
             [np.frombuffer(text[:256].ljust(256, b"\0"), np.uint8) for text in judged.messages]
         )
         sign = np.array([0.0, 1.0, -1.0], np.float32)[judged.changes[:, 0]]
-        count = 1000 * (batches + 1)
+        count = batch * (batches + 1)
         np.savez(
             folder / "data.npz", bytes=bytes_of, depth=sign, pairs=judged.pairs[-1][:count],
             labels=judged.labels[-1][:count],
         )  # fmt: skip
         (folder / "loop.py").write_text(LOOP)
-        command = [python, str(folder / "loop.py"), str(folder / "data.npz"), str(batches)]
+        command = [python, str(folder / "loop.py"), str(folder / "data.npz"), str(batches), str(batch)]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.version = self._answer()
 
@@ -151,6 +157,11 @@ class Torch:
         self.process.stdin.write("go\n")
         self.process.stdin.flush()
         return float(self._answer())
+
+    def close(self) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        self.process.wait()
 
 
 LOOP = """
@@ -177,7 +188,7 @@ class Published(nn.Module):
         return self.head(torch.cat([m, self.depth(differences)], 1))[:, 0]
 
 
-data = np.load(sys.argv[1])
+data, timed, size = np.load(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
 message = torch.from_numpy(data["bytes"].astype(np.int64))
 differences = torch.zeros(len(message), 5)
 differences[:, 0] = torch.from_numpy(data["depth"])
@@ -187,9 +198,10 @@ optimiser = torch.optim.Adam(model.parameters(), lr=1e-5)
 
 
 def batch(number):
-    rows = pairs[1000 * number : 1000 * (number + 1)].reshape(-1)
+    chosen = slice(size * number, size * (number + 1))
+    rows = pairs[chosen].reshape(-1)
     scores = model(message[rows], differences[rows]).reshape(-1, 2)
-    y = labels[1000 * number : 1000 * (number + 1)]
+    y = labels[chosen]
     loss = -(torch.stack([y, 1 - y], 1) * torch.log_softmax(scores, 1)).sum(1).mean()
     optimiser.zero_grad()
     loss.backward()
@@ -201,61 +213,89 @@ batch(0)
 print(json.dumps({"torch": torch.__version__, "threads": torch.get_num_threads()}), flush=True)
 for _ in sys.stdin:
     started = time.perf_counter()
-    for number in range(1, int(sys.argv[2]) + 1):
+    for number in range(1, timed + 1):
         batch(number)
-    print(json.dumps((time.perf_counter() - started) / int(sys.argv[2])), flush=True)
+    print(json.dumps((time.perf_counter() - started) / timed), flush=True)
 """
 
 
 def distil_speedup(
-    torch_python: str, batches: int = 3, rounds: int = 3, epochs: int = 20, scale: float = 1.0
+    torch_python: str | None,
+    batches: int = 3,
+    rounds: int = 3,
+    epochs: int = 20,
+    batch: int = 1000,
+    scale: float = 1.0,
 ) -> dict[str, Any]:
-    """Times all three; `scale` shrinks the numbers of pairs, to try the benchmark out."""
+    """Times all three, or ours alone.
+
+    Fewer epochs, smaller batches and a `scale` below 1, of pairs and messages, are to try the benchmark out.
+    """
     judged = made_up(scale)
-    whole = sum(-(-len(own) // 1000) for own in judged.pairs) * epochs  # batches, all skills together
+    whole = sum(-(-len(own) // batch) for own in judged.pairs) * epochs  # batches, all skills together
     print(f"{sum(map(len, judged.pairs)):,} pairs, {whole:,} batches in {epochs} epochs", flush=True)
-    with tempfile.TemporaryDirectory() as folder:
-        torch = Torch(torch_python, judged, batches, Path(folder))
-        print(f"PyTorch {torch.version['torch']} on {torch.version['threads']} threads", flush=True)
-        same = SameNetwork(judged, batches)
-        turns = []
-        for number in range(rounds):
-            turns.append((torch.seconds_a_batch(), same.seconds_a_batch(number + 1)))
-            print(
-                "round {}: torch {:.3f} s a batch, same network {:.3f} s".format(number + 1, *turns[-1]),
-                flush=True,
-            )
+    same_turns: list[float] = []
+    torch_turns: list[float] = []
+    with ExitStack() as stack:
+        torch = None
+        if torch_python is not None:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            torch = Torch(torch_python, judged, batches, batch, folder)
+            stack.callback(torch.close)
+            print(f"PyTorch {torch.version['torch']} on {torch.version['threads']} threads", flush=True)
+        same = SameNetwork(judged, batches, batch)
+
+        def turn() -> None:
+            same_turns.append(same.seconds_a_batch(len(same_turns) + 1))
+            told = f"same network {same_turns[-1]:.3f} s a batch"
+            if torch is not None:
+                torch_turns.append(torch.seconds_a_batch())
+                told += f", torch {torch_turns[-1]:.3f} s"
+            print(f"turn {len(same_turns)}: {told}", flush=True)
+
+        for _ in range(rounds):
+            turn()
         started = time.perf_counter()
-        options = DistilSettings(batch=1000, epochs=epochs, patience=None, seeds=1)
+        options = DistilSettings(batch=batch, epochs=epochs, patience=None, seeds=1)
         fit.train(judged, list(PAIRS), options, 0)
         default = time.perf_counter() - started
-        turns.append((torch.seconds_a_batch(), same.seconds_a_batch(rounds + 1)))  # the machine afterwards
-        assert torch.process.stdin is not None
-        torch.process.stdin.close()
-        torch.process.wait()
-    torch_seconds = statistics.median(one for one, _ in turns) * whole
-    same_seconds = statistics.median(one for _, one in turns) * whole + same.compilation
-    return {
-        "distil_speedup": round(torch_seconds / default, 1),
-        "distil_speedup_same_network": round(
-            statistics.median(whole * a / (whole * b + same.compilation) for a, b in turns), 2
-        ),
-        "torch_seconds_extrapolated": round(torch_seconds),
-        "same_network_seconds_extrapolated": round(same_seconds),
+        turn()  # the machine afterwards
+    figures: dict[str, Any] = {
+        "distil_speedup": None,
+        "distil_speedup_same_network": None,
+        "torch_seconds_extrapolated": None,
+        "same_network_seconds_extrapolated": round(statistics.median(same_turns) * whole + same.compilation),
         "default_seconds": round(default, 1),
-        "timed_batches": batches * len(turns),
+        "timed_batches": batches * len(same_turns),
         "pairs": sum(map(len, judged.pairs)),
         "epochs": epochs,
     }
+    if torch_turns:
+        torch_seconds = statistics.median(torch_turns) * whole
+        ratios = [
+            whole * theirs / (whole * ours + same.compilation)
+            for theirs, ours in zip(torch_turns, same_turns, strict=True)
+        ]
+        figures |= {
+            "distil_speedup": round(torch_seconds / default, 1),
+            "distil_speedup_same_network": round(statistics.median(ratios), 2),
+            "torch_seconds_extrapolated": round(torch_seconds),
+        }
+    return figures
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--torch-python", required=True, help="an interpreter that has PyTorch")
+    parser.add_argument("--torch-python", metavar="PYTHON", help="an interpreter that has PyTorch")
     parser.add_argument("--batches", type=int, default=3, help="batches timed a round")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--scale", type=float, default=1.0, help="share of the published pairs")
+    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--batch", type=int, default=1000, help="pairs a batch")
+    parser.add_argument("--scale", type=float, default=1.0, help="share of the pairs and messages")
     asked = parser.parse_args()
-    print(json.dumps(distil_speedup(asked.torch_python, asked.batches, asked.rounds, scale=asked.scale)))
+    figures = distil_speedup(
+        asked.torch_python, asked.batches, asked.rounds, asked.epochs, asked.batch, asked.scale
+    )
+    print(json.dumps(figures))

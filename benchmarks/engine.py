@@ -42,7 +42,7 @@ from gymnasium.vector import AsyncVectorEnv, AutoresetMode
 
 from maestromotif.machine import available_cores
 from maestromotif.nethack import actions as keys
-from maestromotif.nethack.engine.loader import choose
+from maestromotif.nethack.engine.loader import choose, pin_birthday
 from maestromotif.nethack.game import End, Game, Setup
 from maestromotif.nethack.observation import ENGINE, TURN, Block, engine_layout
 from maestromotif.nethack.pool import worker
@@ -69,9 +69,10 @@ def policy_like_actions(steps: int, games: int, seed: int) -> np.ndarray:
 class Peer(Protocol):
     """Steps all games at once; `turns` int64 [games] and `processes` are what the figures are made of."""
 
-    turns: np.ndarray
-    processes: Sequence[Any]
-
+    @property
+    def turns(self) -> np.ndarray: ...
+    @property
+    def processes(self) -> Sequence[Any]: ...
     def step(self, actions: np.ndarray) -> None: ...
     def close(self) -> None: ...
 
@@ -173,6 +174,7 @@ class NLEEngine:
     def start(self, seeds: EpisodeSeeds) -> None:
         self._env.seed(seeds.core, seeds.disp, False, seeds.lgen)
         self.seen, _ = self._env.reset()
+        pin_birthday(self._env.nethack.dlpath)
         self._over = False
 
     def send(self, key: int) -> None:
@@ -182,13 +184,13 @@ class NLEEngine:
         return self._over
 
     def how_done(self) -> int:
-        return self._env.nethack.how_done()
+        return int(self._env.nethack.how_done())
 
     def close(self) -> None:
         self._env.close()
 
 
-class NLEGame(gymnasium.Env):
+class NLEGame(gymnasium.Env[Any, np.integer[Any]]):
     """NLE's environment under our rules of actions, macros and prompts."""
 
     def __init__(self, number: int, folder: Path) -> None:
@@ -214,7 +216,7 @@ class NLEGame(gymnasium.Env):
         self._episode += 1
         return self._engine.seen, {}
 
-    def step(self, action: int) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+    def step(self, action: np.integer[Any] | int) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         end = self._game.step(int(action))
         return self._engine.seen, 0.0, end != End.NOT, False, {}
 
@@ -232,9 +234,15 @@ class AsyncVector:
             context="forkserver",
             autoreset_mode=AutoresetMode.SAME_STEP,
         )
+        seen: Mapping[str, np.ndarray]
         seen, _ = self._env.reset()
         self.turns, self.processes = seen["blstats"][:, TURN], self._env.processes
-        self.step, self.close = self._env.step, self._env.close
+
+    def step(self, actions: np.ndarray) -> None:
+        self._env.step(actions)
+
+    def close(self) -> None:
+        self._env.close()
 
 
 def hot_games(workers: int, seconds: float, loader: str, folder: Path) -> tuple[float, float]:
@@ -314,7 +322,16 @@ def profile(games: int, steps: int, loader: Any, folder: Path) -> dict[str, floa
         return call
 
     setup = Setup(loader, write_options(folder), folder)
-    plan = worker.Plan(games, "train", 0, CAP, (), None, (setup,) * games)
+    plan = worker.Plan(
+        games=games,
+        first_game=0,
+        purpose="train",
+        seed=0,
+        max_steps=CAP,
+        observe=(),
+        levels=None,
+        setups=(setup,) * games,
+    )
     block = Block(worker.layout(()), games)
     rows = worker._Rows(block, 0, games, plan)
     rows._begin = timed("resets", rows._begin)  # type: ignore[method-assign]
@@ -347,6 +364,7 @@ def main() -> None:
     rounds: list[dict[str, dict[str, float]]] = []
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="engine-benchmark-")))
+        shares = profile(-(-games // workers), 1_000, loader, folder)
         peers: dict[str, Peer] = {
             "pool": Halves(games, workers, loader),
             "pool, whole": Whole(games, workers, loader),
@@ -357,7 +375,7 @@ def main() -> None:
         }
         for peer in peers.values():
             stack.callback(peer.close)
-            measure(peer, actions, 1.0)  # warm
+            measure(peer, actions, min(1.0, given.seconds))  # warm
         for _ in range(given.rounds):
             figures = {name: measure(peer, actions, given.seconds) for name, peer in peers.items()}
             steps, turns = hot_games(workers, given.seconds, loader, folder)
@@ -365,7 +383,6 @@ def main() -> None:
             rounds.append(figures)
             print(".", end="", file=sys.stderr, flush=True)
         print(file=sys.stderr)
-        shares = profile(-(-games // workers), 1_000, loader, folder)
 
     def ratio(peer: str) -> float:
         return statistics.median(r["pool"]["steps_per_second"] / r[peer]["steps_per_second"] for r in rounds)

@@ -327,6 +327,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=40, help="of ours and of each peer, a round")
     parser.add_argument("--turns", type=int, default=5, help="of ours and its parts, a round")
     parser.add_argument("--warm-up", type=int, default=10, help="updates before ours")
+    parser.add_argument("--peer-warm-up", type=float, default=15, help="seconds of learning of each peer")
     parser.add_argument("--config", default="configs/quickstart.yaml")
     parser.add_argument("--games", type=int, help="instead of the config's")
     parser.add_argument("--epochs", type=int, help="instead of the config's")
@@ -343,6 +344,7 @@ def main() -> None:
         *("--games", str(config.nethack.games), "--epochs", str(config.train.epochs)),
         *("--minibatches", str(config.train.minibatches), "--rollout", str(config.train.rollout)),
         *("--hidden", str(config.train.network.hidden), "--seconds", str(arguments.seconds)),
+        *("--warm-up", str(arguments.peer_warm_up)),
     ]
     rounds: list[dict[str, Any]] = []
     for number in range(arguments.rounds):
@@ -391,6 +393,9 @@ def summary(rounds: list[dict[str, Any]], config: Config) -> dict[str, Any]:
     def median(of: Callable[[dict[str, Any]], float]) -> float:
         return statistics.median(of(one["ours"]) for one in rounds)
 
+    def cpu_of(part: str) -> float:
+        return median(lambda ours: ours["parts"][part][1])
+
     return {
         "fraction_of_bound": round(median(lambda ours: ours["fraction"]), 3),
         "vs_sample_factory": against("sample_factory"),
@@ -399,9 +404,7 @@ def summary(rounds: list[dict[str, Any]], config: Config) -> dict[str, Any]:
         "bytes_per_step": round(median(lambda ours: ours["where"]["bytes"])),
         "cpu_us_per_step": {
             "ours": round(median(lambda ours: ours["cpu"]) * 1e6, 1),
-            **{
-                name: round(median(lambda ours, name=name: ours["parts"][name][1]) * 1e6, 1) for name in PARTS
-            },
+            **{name: round(cpu_of(name) * 1e6, 1) for name in PARTS},
         },
         "games": config.nethack.games,
         "actors": config.train.actors,

@@ -79,13 +79,12 @@ def ask_once(config: Config, items: dataset.Items, judge: Judge, count: int) -> 
     captions, pairs = np.unique(drawn, return_inverse=True)
     pairs = pairs.reshape(drawn.shape)
     told = [items.caption(item, config.annotate.changes) for item in captions.tolist()]
-    calls, usable, kept_pairs, kept_labels = 0, 0, [], []
+    calls = usable = 0
+    kept_pairs, kept_labels = [], []
     with Progress("once", count * len(config.skills), "questions") as progress:
         for skill in load_all(config.skills_folder, config.skills):
             # Two questions a pair are made, of which only those in the order drawn are asked.
-            asked = about_pairs(
-                "pairwise", skill.description, ([told[a], told[b]] for a, b in pairs.tolist())
-            )
+            asked = about_pairs("pairwise", skill.description, ([told[a], told[b]] for a, b in pairs))
             judge.ask(asked[0::2], progress)
             logprobs = judge.logprobs(asked[0::2])
             sensible = np.isfinite(logprobs).all(1) & (np.exp(logprobs).sum(1) >= config.annotate.answer_mass)
@@ -100,7 +99,8 @@ def ask_once(config: Config, items: dataset.Items, judge: Judge, count: int) -> 
 def ask_ours(config: Config, collected: Any, items: dataset.Items, judge: Judge) -> dict[str, Any]:
     """The same of the config's own annotation."""
     task, settings = plan(config, collected), config.annotate
-    calls, usable, kept_pairs, kept_labels = 0, 0, [], []
+    calls = usable = 0
+    kept_pairs, kept_labels = [], []
     asked = task.questions()
     with Progress("ours", len(asked), "questions", done=sum(judge.known(asked))) as progress:
         judge.ask(asked, progress)

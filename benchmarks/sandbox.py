@@ -1,10 +1,10 @@
 """Time of one call of the training program for all games, on games of dice. Ends with one line of JSON.
 
-python benchmarks/sandbox.py [games] [calls]
+python benchmarks/sandbox.py [games, 64] [calls, 2000]
 """
 
+import argparse
 import json
-import sys
 import time
 from pathlib import Path
 
@@ -18,7 +18,12 @@ from maestromotif.programs.trial_states import Dice
 ROOT = Path(__file__).parent.parent
 
 
-def main(games: int = 64, calls: int = 2_000) -> None:
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("games", type=int, nargs="?", default=64)
+    parser.add_argument("calls", type=int, nargs="?", default=2_000)
+    given = parser.parse_args()
+    games, calls = given.games, given.calls
     skills = skill.load_all(ROOT / "skills", ["discoverer", "descender", "ascender"])
     source = (ROOT / "policies/training.py").read_text()
     dice, running = Dice(games, seed=0), np.full(games, -1, np.int32)
@@ -41,4 +46,4 @@ def main(games: int = 64, calls: int = 2_000) -> None:
 
 
 if __name__ == "__main__":
-    main(*(int(text) for text in sys.argv[1:]))
+    main()

@@ -1,10 +1,10 @@
 """Memory of a pool that plays on and on. Ends with one line of JSON.
 
-python benchmarks/soak.py [million steps] [games]
+python benchmarks/soak.py [million steps, 1.0] [games, 64]
 """
 
+import argparse
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -22,14 +22,26 @@ def megabytes(pool: GamePool) -> float:
     return total / 1024
 
 
-def main(millions: float = 1.0, games: int = 64) -> None:
+SAMPLES = 10
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument(
+        "millions", type=float, nargs="?", default=1.0, help="of steps, of all games together"
+    )
+    parser.add_argument("games", type=int, nargs="?", default=64)
+    given = parser.parse_args()
+    games: int = given.games
+    steps, memory = int(given.millions * 1e6 / games), []
+    if steps < SAMPLES:
+        parser.error(f"{steps} steps a game are too few, at least {SAMPLES} are needed")
     actions = policy_like_actions(2_000, games, 0)
-    steps, memory = int(millions * 1e6 / games), []
     with GamePool(games, "train", 0, 10_000) as pool:
         pool.reset()
         for t in range(steps):
             pool.step(actions[t % len(actions)])
-            if t % max(1, steps // 10) == steps // 10 - 1:
+            if t % (steps // SAMPLES) == steps // SAMPLES - 1:
                 memory.append(round(megabytes(pool), 1))
                 print(f"{(t + 1) * games:9,} steps {pool.episode.sum():6,} episodes {memory[-1]:7.1f} MB")
         print(
@@ -41,4 +53,4 @@ def main(millions: float = 1.0, games: int = 64) -> None:
 
 
 if __name__ == "__main__":
-    main(*(float(text) if i == 0 else int(text) for i, text in enumerate(sys.argv[1:])))
+    main()

@@ -14,16 +14,17 @@ The body is the description that a language model judges observations by. `<name
 there is one, holds the functions `may_start` and `should_end` that a language model wrote from the head.
 """
 
-import difflib
 import hashlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
 
-from maestromotif.errors import UserError
+from maestromotif.config.schema import Config
+from maestromotif.errors import UserError, did_you_mean
+from maestromotif.pipeline.store import sha256
 
 DEFAULT_MAX_TURNS = 300
 _KEYS = ("name", "starts", "ends", "max_turns", "wanted", "forbidden")
@@ -65,6 +66,16 @@ def load_all(folder: str | Path, names: Sequence[str]) -> list[Skill]:
     if problems:
         raise UserError("\n".join(problems))
     return skills
+
+
+def skill_files(config: Config) -> dict[str, str]:
+    """Path -> SHA-256 of the skill texts and the programs beside them. Raises UserError."""
+    contents = {}
+    for one in load_all(config.skills_folder, config.skills):
+        contents[str(one.path)] = one.digest
+        if one.program is not None:
+            contents[str(one.program_path)] = sha256(one.program_path)
+    return contents
 
 
 def load(folder: str | Path, name: str) -> Skill:
@@ -109,22 +120,13 @@ def known_events() -> tuple[str, ...]:
     return (*EVENTS, *(name for name in CHANGES if name != "depth"))
 
 
-def suggest(word: str, known: Iterable[str]) -> str:
-    """'; did you mean 'x'?' for the nearest of `known`, else the whole list."""
-    known = list(known)
-    near = difflib.get_close_matches(word, known, n=1)
-    return f"; did you mean '{near[0]}'?" if near else f"; known are {', '.join(known)}"
-
-
 def _no_such_skill(folder: Path, path: Path, name: str) -> str:
     if not folder.is_dir():
         return f"{path}: no such file; the folder {folder} does not exist"
     there = sorted(file.stem for file in folder.glob("*.md"))
     if not there:
         return f"{path}: no such file; the folder {folder} holds no skill (*.md)"
-    near = difflib.get_close_matches(name, there, n=1)
-    hint = f"; did you mean '{near[0]}'?" if near else "."
-    return f"{path}: no such file{hint} There are: {', '.join(there)}"
+    return f"{path}: no such file{did_you_mean(name, there)}"
 
 
 def _read(path: Path) -> str:
@@ -175,7 +177,7 @@ def _head_fields(path: Path, head: str, head_line: int, name: str) -> dict[str, 
         if key in seen:
             problems.append(f"{path}:{line}: '{key}' is given twice, first on line {seen[key]}")
         elif key not in _KEYS:
-            problems.append(f"{path}:{line}: unknown key '{key}'{suggest(key, _KEYS)}")
+            problems.append(f"{path}:{line}: unknown key '{key}'{did_you_mean(key, _KEYS)}")
         seen.setdefault(key, line)
     for key in ("name", "starts", "ends"):
         if key not in seen:
@@ -215,7 +217,7 @@ def _event_problems(key: str, value: object) -> list[str]:
     known = known_events()
     wrong = [event for event in value if event not in known]
     twice = sorted({event for event in value if value.count(event) > 1})
-    return [f"'{key}': no event '{event}'{suggest(event, known)}" for event in wrong] + [
+    return [f"'{key}': no event '{event}'{did_you_mean(event, known)}" for event in wrong] + [
         f"'{key}': '{event}' is listed twice" for event in twice
     ]
 

@@ -109,7 +109,7 @@ def test_missing_files(tmp_path: Path) -> None:
     write(tmp_path, GOOD)
     text = message(tmp_path, "brawller")
     assert "did you mean 'brawler'?" in text
-    assert "There are: brawler" in text
+    assert "known are brawler" in message(tmp_path, "dancer")
     assert "is not a skill name" in message(tmp_path, "../brawler")
 
 

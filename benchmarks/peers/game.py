@@ -16,12 +16,13 @@ import numpy as np
 from gymnasium import spaces
 from nle.env.tasks import NetHackScore
 
-# A peer may run in a Python environment without our package; these two modules need no more than NLE does.
+# A peer may run in a Python environment without our package; these modules need no more than NLE does.
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-from maestromotif.nethack.actions import KEYS
+from maestromotif.nethack.actions import ACTIONS
+from maestromotif.nethack.engine.loader import pin_birthday
 from maestromotif.nethack.rcfile import CHARACTER, write_options
 
-NUM_ACTIONS = len(KEYS)
+NUM_ACTIONS = len(ACTIONS)
 ROWS, COLUMNS = 21, 79
 WORDS, VOCABULARY = 16, 1024  # of a message; hashes of words, 0 is padding
 CLASSES = 18  # of items; a place without one has this number
@@ -64,9 +65,10 @@ class PeerGame(gymnasium.Env[Obs, np.integer[Any]]):
         tempfile.tempdir = str(folder)
         self._env = NetHackScore(
             observation_keys=("chars", "colors", "blstats", "message", "inv_oclasses"),
-            actions=KEYS,
+            actions=tuple(ACTIONS.values()),
             options=[f"@{folder}/nethackrc"],
             max_episode_steps=max_steps,
+            fix_moon_phase=True,
         )
         self._words: dict[bytes, np.ndarray] = {}
         self.action_space = spaces.Discrete(NUM_ACTIONS)
@@ -82,8 +84,13 @@ class PeerGame(gymnasium.Env[Obs, np.integer[Any]]):
         )
 
     def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Obs, dict[str, Any]]:
-        """A new game; NLE takes its seeds from the system, so `seed` is of no concern."""
+        """A new game; its seeds come from the system, so `seed` is of no concern.
+
+        As in our games the calendar is not: NLE takes moon and hour from seeds that were set.
+        """
+        self._env.seed()
         seen, _ = self._env.reset()
+        pin_birthday(self._env.nethack.dlpath)
         return self._observation(seen, -1), {}
 
     def step(self, action: np.integer[Any] | int) -> tuple[Obs, float, bool, bool, dict[str, Any]]:

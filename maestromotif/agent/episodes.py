@@ -1,25 +1,22 @@
-"""Episodes of one agent under the task's program, in dungeons that nobody has trained in."""
+"""One wave of episodes: one episode a game, under a program over skills, to its end or to the task's success.
+
+Whoever scores a program or an agent plays waves. Who acts is handed in as a `Policy`; JAX is not needed here.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import jax
 import numpy as np
 
-from maestromotif.agent.inputs import Block, fill
-from maestromotif.agent.messages import MessageTable
-from maestromotif.agent.network import ActorCritic, Params
 from maestromotif.agent.options import Options
-from maestromotif.agent.policy import Carry, fresh_carry, make_acting
-from maestromotif.collect.collect import random_actions
 from maestromotif.nethack.game import End
 from maestromotif.nethack.pool.pool import IDLE, GamePool
 from maestromotif.nethack.seeds import episode_seeds
 from maestromotif.programs.sandbox import ProgramHost
 from maestromotif.tasks.conditions import Success
 
-# (first bool [N], skill int32 [N], step number) -> actions int32 [N], from the pool it was made for
+# (first bool [N], skill int32 [N], step number) -> actions int32 [N]. It sees the pool that it was made for.
 Policy = Callable[[np.ndarray, np.ndarray, int], np.ndarray]
 
 
@@ -43,36 +40,6 @@ class Episode:
         return asdict(self)
 
 
-def network_policy(pool: GamePool, network: ActorCritic, params: Params, key: jax.Array) -> Policy:
-    """Samples from the policy, as in training."""
-    choose, messages = make_acting(network, pool.games, 1).choose, MessageTable()
-    layout, form = Block(pool.games, network.message_form), network.message_form
-    carry: Carry = jax.device_put(fresh_carry(network, pool.games))
-
-    def policy(first: np.ndarray, skill: np.ndarray, step: int) -> np.ndarray:
-        nonlocal carry
-        text = pool.obs["message"]
-        block, views = layout.allocate()
-        message = messages.read(form, messages.numbers(text), text)
-        fill(views, pool.obs, pool.state, message, first, skill, slice(None))
-        carry, action = choose(params, carry, block, key, step)
-        return np.asarray(action)
-
-    return policy
-
-
-def random_policy(pool: GamePool, actions: int, seed: int) -> Policy:
-    """Each of so many actions with the same probability."""
-    rng = np.random.default_rng(seed)
-    return lambda first, skill, step: rng.integers(0, actions, pool.games, np.int32)
-
-
-def wandering_policy(pool: GamePool, seed: int) -> Policy:
-    """Random actions that mostly walk, weighted as in the collection."""
-    rng = np.random.default_rng(seed)
-    return lambda first, skill, step: random_actions(1, pool.games, rng)[0]
-
-
 def play_wave(
     pool: GamePool,
     policy: Policy,
@@ -82,7 +49,11 @@ def play_wave(
     wave: int,
     levels: int | None,
 ) -> list[Episode]:
-    """One episode a game: episode number `wave` of every game, to its end or to the task's success."""
+    """Episode number `wave` of every game of the pool, to its end or to the task's success.
+
+    conditions: of the task, see `Success`. run_seed, levels: those of the pool, from which each episode's
+    seeds are written down. Returns one episode a game. Raises UserError where the program fails.
+    """
     games = pool.games
     pool.reset(wave)
     options, success = Options(host, games), Success(conditions)
@@ -125,6 +96,6 @@ def play_wave(
                 switched[game],
             )
             playing[game] = False
-        # Games that have ended show other episodes, which are nobody's business.
+        # Games that are over go on with other episodes, which are not looked at.
         options.advance(pool.state, over)
     return [episodes[game] for game in range(games)]

@@ -12,9 +12,10 @@ import numpy as np
 
 from maestromotif.agent.messages import WORDS
 from maestromotif.nethack.observation import COLUMNS, INVENTORY, MESSAGE_BYTES, ROWS
-from maestromotif.nethack.state import SENSES
+from maestromotif.nethack.tracker import SENSES
 
 BLSTATS = 27
+FEW = 8  # last observations of episodes that were cut short, whose values are asked for in one call
 _FLAGS = ("downstairs_seen", "upstairs_seen", "on_downstairs", "on_upstairs")
 SENSED = (*SENSES, *_FLAGS)
 

@@ -3,77 +3,23 @@
 n games, T time, B games of a minibatch, K skills, A actions, H hidden units. The trunk does not see the
 skill; the heads give logits and values for every skill at every step, so the value of any skill at a switch
 costs no second forward pass.
-
-What a trunk takes from the inputs without any parameter is its *glance*: windows around the hero, cut once
-when the policy acts, and stored as small integers. The update begins there, so the maps themselves never are
-kept. A trunk turns a glance into H numbers.
 """
 
-from typing import Any, ClassVar, NamedTuple, cast
+from typing import Any, cast
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jaxtyping import Bool, Float, Int, UInt8, UInt16
-from nle import nethack
+from jaxtyping import Bool, Float, Int
 
 from maestromotif.agent.arrays import Array
 from maestromotif.agent.gru import gru
 from maestromotif.agent.inputs import Block, Inputs, MessageForm
-from maestromotif.agent.messages import VOCABULARY
+from maestromotif.agent.trunks import TRUNKS, Glance
 from maestromotif.config.schema import NetworkSettings
 from maestromotif.nethack.actions import NUM_ACTIONS, SETS
-from maestromotif.nethack.observation import X, Y
 
 Params = dict[str, Any]
-
-# What is fed of blstats, brought to about unit size (facts of the published network; depth is ours).
-_SCALES = {
-    0: 1 / 79, 1: 1 / 21, 10: 0.1, 11: 0.1, 12: 0.2,
-    14: 0.1, 15: 0.1, 16: 0.1, 18: 0.1, 20: 0.001, 21: 1, 23: 1,
-}  # fmt: skip
-_FED = np.array([*_SCALES])
-_SCALE = np.array([*_SCALES.values()], np.float32)
-# One square (or step) gives 0.24, eight give 0.96: a direction is clear at any distance.
-_NEAR = 4.0
-
-_KINDS = (">", "<", "+", "#", ".", "|-", "@", "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ:;&'")
-_KIND_BITS = np.zeros(256, np.uint8)
-for _bit, _kind in enumerate(_KINDS):
-    for _char in _kind:
-        _KIND_BITS[ord(_char)] |= 1 << _bit
-_COLORS = 16  # of a square, whose number is character * _COLORS + colour
-
-
-class Own(NamedTuple):
-    """What the hero knows of herself."""
-
-    blstats: Array  # int32 [n, 12], raw, those of _SCALES
-    senses: Array  # int32 [n, 9]
-    inventory: Array  # uint8 [n, 18]: items of each class
-    last_action: Array  # int32 [n], -1 at the start of an episode
-
-
-class FoveaGlance(NamedTuple):
-    """The map in three windows around the hero, each coarser than the one before; what is outside is 0."""
-
-    near: Array  # uint16 [n, 9, 9], squares
-    middle: Array  # uint8 [n, 9, 9], bits of _KINDS in cells of 3 x 3 squares
-    far: Array  # uint8 [n, 5, 17], the same in cells of 9 x 9
-    message: Array  # uint16 [n, WORDS]
-    own: Own
-
-
-class PublishedGlance(NamedTuple):
-    """The squares that the published network sees as a picture."""
-
-    crop: Array  # uint16 [n, 12, 12], squares
-    message: Array  # uint8 [n, 256]
-    own: Own
-
-
-Glance = FoveaGlance | PublishedGlance
 
 
 def unpack(layout: Block, block: Array) -> Inputs:
@@ -85,162 +31,6 @@ def unpack(layout: Block, block: Array) -> Inputs:
             part = jax.lax.bitcast_convert_type(part.reshape(-1, dtype.itemsize), dtype)
         parts.append(part.astype(dtype).reshape(shape))
     return Inputs(*parts)
-
-
-def _own(inputs: Inputs, last_action: Array) -> Own:
-    classes = jnp.arange(nethack.MAXOCLASSES, dtype=inputs.inventory.dtype)
-    inventory = (jnp.asarray(inputs.inventory)[..., None] == classes[None, None]).sum(1, dtype=jnp.uint8)
-    return Own(jnp.asarray(inputs.blstats)[:, _FED], inputs.senses, inventory, last_action)
-
-
-def _own_features(own: Own, actions: int) -> Float[Array, "n f"]:
-    stats = jnp.clip(jnp.asarray(own.blstats).astype(jnp.float32) * _SCALE[None], -5, 5)
-    senses = jnp.tanh(jnp.asarray(own.senses).astype(jnp.float32) / _NEAR)
-    items = jnp.log1p(jnp.asarray(own.inventory).astype(jnp.float32))
-    return jnp.concatenate([stats, senses, items, jax.nn.one_hot(own.last_action, actions)], -1)
-
-
-def _hero(inputs: Inputs) -> tuple[Array, Array]:
-    return inputs.blstats[:, X], inputs.blstats[:, Y]
-
-
-def _squares(inputs: Inputs) -> UInt16[Array, "n h w"]:
-    chars, colors = jnp.asarray(inputs.chars), jnp.asarray(inputs.colors)
-    return chars.astype(jnp.uint16) * _COLORS + (colors.astype(jnp.uint16) & (_COLORS - 1))
-
-
-def _cut(map_nhw: Array, x_n: Array, y_n: Array, height: int, width: int) -> Array:
-    """The window [n, height, width] of each map whose middle is its (x, y); outside is 0."""
-    padded = jnp.pad(map_nhw, ((0, 0), (height // 2,) * 2, (width // 2,) * 2))
-    return jax.vmap(lambda m, y, x: jax.lax.dynamic_slice(m, (y, x), (height, width)))(padded, y_n, x_n)
-
-
-def _coarse(bits_nhw: UInt8[Array, "n h w"], cell: int) -> UInt8[Array, "n h2 w2"]:
-    """Bitwise or over cells of cell x cell squares."""
-    n, h, w = bits_nhw.shape
-    padded = jnp.pad(bits_nhw, ((0, 0), (0, -h % cell), (0, -w % cell)))
-    grid = padded.reshape(n, padded.shape[1] // cell, cell, padded.shape[2] // cell, cell)
-    coarse: jax.Array = jax.lax.reduce(grid, np.uint8(0), jax.lax.bitwise_or, (2, 4))
-    return coarse
-
-
-def _unpack(bits: UInt8[Array, "..."]) -> Float[Array, "... 8"]:
-    shifts = jnp.arange(8, dtype=jnp.uint8).reshape(*(1,) * bits.ndim, 8)
-    return ((bits[..., None] >> shifts) & 1).astype(jnp.float32)
-
-
-def _patches(image_nhwc: Array) -> Array:
-    """[n, 9, 9, C] as nine patches of 3 x 3: [n, 9, 9 * C]."""
-    n, c = image_nhwc.shape[0], image_nhwc.shape[-1]
-    return image_nhwc.reshape(n, 3, 3, 3, 3, c).transpose(0, 1, 3, 2, 4, 5).reshape(n, 9, 9 * c)
-
-
-class Fovea(nn.Module):
-    """Single squares near by, cells of 3 x 3 squares around them, cells of 9 x 9 around those.
-
-    Windows of 9 x 9 are read in patches of 3 x 3 that do not overlap, by one matmul for all: XLA has no fast
-    gradient of small convolutions on a CPU. The patch in the middle is the hero and what she could reach in
-    one step.
-    """
-
-    hidden: int
-    actions: int = NUM_ACTIONS
-    dtype: Any = jnp.float32
-
-    message_form: ClassVar[MessageForm] = "words"
-
-    @staticmethod
-    def glance(inputs: Inputs, last_action: Array) -> FoveaGlance:
-        x, y = _hero(inputs)
-        bits = jnp.asarray(_KIND_BITS)[inputs.chars]
-        return FoveaGlance(
-            near=_cut(_squares(inputs), x, y, 9, 9),
-            middle=_cut(_coarse(bits, 3), x // 3, y // 3, 9, 9),
-            far=_cut(_coarse(bits, 9), x // 9, y // 9, 5, 17),
-            message=inputs.message,
-            own=_own(inputs, last_action),
-        )
-
-    @nn.compact
-    def __call__(self, glance: FoveaGlance) -> Float[Array, "n h"]:
-        n, half = glance.near.shape[0], self.hidden // 2
-
-        def dense(size: int, value: Array) -> Array:
-            return nn.relu(nn.Dense(size, dtype=self.dtype)(value))
-
-        # All lookups are in float32: their gradients add up many rows of one number, which GPUs do at once in
-        # float32, but one after the other in bfloat16.
-        squares = jnp.asarray(glance.near).astype(jnp.int32)
-        embed = nn.Embed(256 * _COLORS, 8, embedding_init=nn.initializers.normal(0.5))
-        kinds = _unpack(jnp.asarray(_KIND_BITS)[squares // _COLORS]).astype(self.dtype)
-        near = _patches(jnp.concatenate([embed(squares).astype(self.dtype), kinds], -1))
-        near = dense(half, dense(32, near).reshape(n, -1))
-
-        middle = dense(16, _patches(_unpack(jnp.asarray(glance.middle)).astype(self.dtype)))
-        far = _unpack(jnp.asarray(glance.far)).astype(self.dtype)
-        around = dense(half, jnp.concatenate([middle.reshape(n, -1), far.reshape(n, -1)], -1))
-
-        words = jnp.asarray(glance.message).astype(jnp.int32)
-        live = (words > 0).astype(jnp.float32)[..., None]
-        message = (nn.Embed(VOCABULARY, 32)(words) * live).sum(-2)
-        message = (message / jnp.sqrt(1 + live.sum(-2))).astype(self.dtype)
-
-        own = dense(half, _own_features(glance.own, self.actions))
-        return dense(self.hidden, jnp.concatenate([near, around, message, own], -1))
-
-
-class Published(nn.Module):
-    """The published network, but for the pictures: 12 x 12 squares are embedded, not drawn in 72 x 72 pixels.
-
-    Three convolutions of 32, 64 and 128 channels and 512 units; four layers of 128 for the statistics; six
-    convolutions of 64 channels over the message's characters (sizes of the published code).
-    """
-
-    hidden: int
-    actions: int = NUM_ACTIONS
-    dtype: Any = jnp.float32
-
-    message_form: ClassVar[MessageForm] = "characters"
-
-    @staticmethod
-    def glance(inputs: Inputs, last_action: Array) -> PublishedGlance:
-        x, y = _hero(inputs)
-        return PublishedGlance(
-            _cut(_squares(inputs), x, y, 12, 12), inputs.message, _own(inputs, last_action)
-        )
-
-    @nn.compact
-    def __call__(self, glance: PublishedGlance) -> Float[Array, "n f"]:
-        n = glance.crop.shape[0]
-
-        def dense(size: int, value: Array) -> Array:
-            return nn.elu(nn.Dense(size, dtype=self.dtype, kernel_init=nn.initializers.orthogonal())(value))
-
-        def convolve(channels: int, size: tuple[int, ...], value: Array, stride: int = 1) -> Array:
-            return nn.Conv(channels, size, stride, padding="VALID", dtype=self.dtype)(value)
-
-        embed = nn.Embed(256 * _COLORS, 16, embedding_init=nn.initializers.normal(0.5))
-        image = embed(jnp.asarray(glance.crop).astype(jnp.int32)).astype(self.dtype)
-        for channels, stride in ((32, 1), (64, 2), (128, 1)):
-            image = nn.elu(convolve(channels, (3, 3), image, stride))
-        image = dense(512, image.reshape(n, -1))
-
-        stats = own = _own_features(glance.own, self.actions)
-        for _ in range(4):
-            stats = dense(128, stats)
-
-        letters = jnp.asarray(glance.message).astype(jnp.int32)
-        live = (letters > 0).astype(self.dtype)[..., None]
-        text = nn.Embed(256, 32)(letters).astype(self.dtype) * live
-        for size, pool in ((7, True), (7, True), (3, False), (3, False), (3, False), (3, True)):
-            text = nn.relu(convolve(64, (size,), text))
-            if pool:
-                text = nn.max_pool(text, (3,), (3,))
-        text = nn.relu(nn.Dense(128, dtype=self.dtype)(text.reshape(n, -1)))
-        return jnp.concatenate([image, stats, own.astype(self.dtype), text], -1)
-
-
-_TRUNKS: dict[str, type[Fovea] | type[Published]] = {"fovea": Fovea, "published": Published}
 
 
 class Memory(nn.Module):
@@ -282,11 +72,11 @@ class ActorCritic(nn.Module):
 
     @property
     def message_form(self) -> MessageForm:
-        return _TRUNKS[self.trunk].message_form
+        return TRUNKS[self.trunk].message_form
 
     def glance(self, inputs: Inputs, last_action: Array) -> Glance:
         """What the trunk takes from the inputs; needs no parameters."""
-        return _TRUNKS[self.trunk].glance(inputs, last_action)
+        return TRUNKS[self.trunk].glance(inputs, last_action)
 
     @nn.compact
     def __call__(
@@ -295,7 +85,7 @@ class ActorCritic(nn.Module):
         """T steps from memory `h_bh`; leaves of `glance` are [T, B, ...]."""
         t, b = first_tb.shape
         flat = jax.tree.map(lambda leaf: leaf.reshape(t * b, *leaf.shape[2:]), glance)
-        trunk = _TRUNKS[self.trunk](self.hidden, self.actions, self.dtype, name="trunk")
+        trunk = TRUNKS[self.trunk](self.hidden, self.actions, self.dtype, name="trunk")
         x_tbf = trunk(flat).reshape(t, b, -1)
         h_bh, h_tbh = Memory(self.hidden, self.dtype, name="memory")(x_tbf, first_tb, h_bh)
         policy = nn.initializers.orthogonal(0.01)

@@ -1,16 +1,22 @@
-"""The policy on the device: one jitted step that acts, and that files what it saw in the rollout's arrays."""
+"""The policy on the device: one jitted step that acts, and that files what it saw in the rollout's arrays.
+
+Also a policy as a file, for all who act by one.
+"""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import serialization
 
 from maestromotif.agent.arrays import Array, compilations
-from maestromotif.agent.inputs import Block
-from maestromotif.agent.network import ActorCritic, Glance, Params, initial_params, pick, step, unpack
-from maestromotif.train.environment import FEW
+from maestromotif.agent.inputs import FEW, Block
+from maestromotif.agent.network import ActorCritic, Params, initial_params, pick, step, unpack
+from maestromotif.agent.trunks import Glance
+from maestromotif.errors import UserError
 
 
 class Carry(NamedTuple):
@@ -114,3 +120,30 @@ def make_acting(network: ActorCritic, games: int, length: int) -> Acting:
         jax.jit(values),
         jax.jit(values_of_few),
     )
+
+
+def load_policy(path: Path, network: ActorCritic) -> Params:
+    """Parameters from a file that `train` wrote. Raises UserError for those of another network."""
+    blank = jax.eval_shape(lambda: initial_params(network, 0))
+    params: Params = fitted(path, blank, serialization.msgpack_restore(path.read_bytes()))
+    return params
+
+
+def fitted(path: Path, blank: Any, state: Any) -> Any:
+    """`state`, as msgpack read it from `path`, in the form of `blank`, a tree of arrays or of their shapes.
+
+    Raises UserError where it is of another network or of other skills.
+    """
+    try:
+        found = serialization.from_state_dict(blank, state)
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        raise UserError(f"{path}: holds another network than train.network describes: {error}") from error
+    for (place, wanted), leaf in zip(
+        jax.tree_util.tree_leaves_with_path(blank), jax.tree.leaves(found), strict=True
+    ):
+        if np.shape(leaf) != wanted.shape:
+            raise UserError(
+                f"{path}: holds another network than train.network and skills describe: "
+                f"{jax.tree_util.keystr(place)} has the shape {np.shape(leaf)} and should have {wanted.shape}"
+            )
+    return found

@@ -13,10 +13,10 @@ import numpy as np
 
 from maestromotif.agent.messages import MessageTable
 from maestromotif.config.schema import RewardSettings
-from maestromotif.nethack.state import CHANGES
+from maestromotif.nethack.state import NUM_CODES
 
-_RADIX = np.cumprod([1, *list(CHANGES.values())[:-1]])
-_COMBINATIONS = int(np.prod(list(CHANGES.values())))
+_RADIX = np.cumprod([1, *NUM_CODES[:-1]])
+_COMBINATIONS = int(np.prod(NUM_CODES))
 
 
 # What is kept by game, as attributes and in snapshots.
@@ -140,7 +140,7 @@ class RewardFunction:
     def _observations(self, keys: list[int]) -> tuple[list[bytes], np.ndarray]:
         """Messages [n] and changes int8 [n, 4]."""
         texts = [self.messages.texts[key // _COMBINATIONS] for key in keys]
-        codes = np.array([key % _COMBINATIONS for key in keys])[:, None] // _RADIX % list(CHANGES.values())
+        codes = np.array([key % _COMBINATIONS for key in keys])[:, None] // _RADIX % NUM_CODES
         return texts, codes.astype(np.int8)
 
     def _reserve(self, more: int) -> None:

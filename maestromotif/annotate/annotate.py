@@ -14,14 +14,15 @@ from typing import Any
 
 import numpy as np
 
+from maestromotif.annotate import answers
 from maestromotif.annotate.answers import Judge, claimed
 from maestromotif.annotate.labels import Comparison, Labelled
 from maestromotif.annotate.questions import CHOICES, KINDS, Question, prompt_hash
 from maestromotif.collect import observations as dataset
-from maestromotif.collect.captions import COLUMNS, SENTENCES
 from maestromotif.collect.observations import Items
 from maestromotif.config.schema import AnnotateSettings, Config
 from maestromotif.errors import UserError
+from maestromotif.nethack.state import CHANGES
 from maestromotif.pipeline.progress import Progress, duration
 from maestromotif.pipeline.store import Artefact, Work
 from maestromotif.skill import Skill, load_all
@@ -63,6 +64,11 @@ def plan(config: Config, collected: Artefact) -> Task:
     captions = [items.caption(item, settings.changes) for item in drawn.tolist()]
     pairs = draw_pairs(len(drawn), settings.pairs, np.random.default_rng([config.run.seed, 1]))
     return Task(load_all(config.skills_folder, config.skills), items, drawn, captions, pairs, settings)
+
+
+def reads(config: Config) -> dict[str, str]:
+    """What is read beside the inputs -> SHA-256, as `answers.reads` has it."""
+    return answers.reads(config)
 
 
 def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, Any]:
@@ -266,8 +272,8 @@ def _by_event(score: np.ndarray, changes: np.ndarray) -> list[dict[str, Any]]:
     """Mean score of the captions that tell each change, best first; one kind is that nothing changed."""
     kinds = [
         (sentence, changes[:, column] == code)
-        for column, name in enumerate(COLUMNS)
-        for code, sentence in enumerate(SENTENCES[name])
+        for column, change in enumerate(CHANGES.values())
+        for code, sentence in enumerate(change.words)
         if code
     ]
     kinds.append(("Nothing changed.", (changes == 0).all(1)))

@@ -23,17 +23,26 @@ from pathlib import Path
 
 import numpy as np
 
-from maestromotif.annotate.questions import Question
-from maestromotif.config.schema import AnnotateSettings, LanguageSettings
+from maestromotif.annotate.questions import Question, prompt_hash
+from maestromotif.config.schema import AnnotateSettings, Config, LanguageSettings
 from maestromotif.errors import UserError
 from maestromotif.language import backends
 from maestromotif.language.model import LanguageModel
 from maestromotif.language.weights import cache_folder
 from maestromotif.pipeline.progress import Progress
+from maestromotif.skill import skill_files
 
 log = logging.getLogger("maestromotif")
 
 Answer = list[float] | str  # natural log-probabilities of the choices, or what the model wrote
+
+
+def reads(config: Config) -> dict[str, str]:
+    """The skill files, the language model that judges by them and the words that it is asked in -> SHA-256.
+
+    Raises UserError.
+    """
+    return skill_files(config) | backends.reads(config.language) | {"prompts": prompt_hash()}
 
 
 class Judge:

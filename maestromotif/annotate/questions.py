@@ -20,8 +20,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from maestromotif.collect.captions import SENTENCES, STATISTICS
+from maestromotif.collect.captions import STATISTICS
 from maestromotif.language.model import Chat
+from maestromotif.nethack.state import CHANGES
 
 Kind = Literal["pointwise", "graded", "pairwise", "reasoned"]  # of question
 Method = Literal["pointwise", "graded", "reworded", "pairwise", "reasoned"]
@@ -108,7 +109,8 @@ def decision(written: str) -> int | None:
 
 def prompt_hash() -> str:
     """SHA-256 over all that the language model is shown, apart from the skill texts and the messages."""
-    words = [_SYSTEM, _WORDS, list(CHOICES.values()), SENTENCES, STATISTICS]
+    sentences = {name: change.words for name, change in CHANGES.items()}
+    words = [_SYSTEM, _WORDS, list(CHOICES.values()), sentences, STATISTICS]
     return hashlib.sha256(json.dumps(words, sort_keys=True).encode()).hexdigest()
 
 

@@ -17,23 +17,10 @@ import click
 
 from maestromotif import __version__
 from maestromotif.errors import UserError
+from maestromotif.pipeline.stages import STAGES
 
 if TYPE_CHECKING:
     from maestromotif.pipeline.store import Artefact
-
-STAGE_VERBS = {
-    "collect": "Play NetHack and keep what is seen.",
-    "annotate": "Let a language model judge what was seen by the skill texts.",
-    "quality": "Say how far the judgements can be trusted: gold set, oracle, clauses.",
-    "curate": "Keep the judgements that agree with each other, and ask some of the others again.",
-    "distil": "Learn a reward model for each skill from the judgements.",
-    "soup": "Average reward models of one ancestry, and compare with the best one and the ensemble.",
-    "gate": "Check that the reward models pay for what the skills want, before anything is trained.",
-    "train": "Learn all skills at once, by reinforcement learning.",
-    "compose": "Check the program that carries out the task with the skills.",
-    "evaluate": "Play the task on dungeons that training never saw.",
-    "report": "Write one HTML page about all of it.",
-}
 
 
 class Verbs(click.Group):
@@ -172,7 +159,41 @@ def _run_until(config_file: str, overrides: tuple[str, ...], until: str | None) 
     return True
 
 
-_until = click.Option(["--until"], type=click.Choice(list(STAGE_VERBS)), help="The last stage to do.")
+_NAMES = [stage.name for stage in STAGES]
+# Further options of a stage's verb, and the function that is given them.
+_MORE: dict[str, tuple[tuple[click.Parameter, ...], Callable[..., bool]]] = {
+    "annotate": (
+        (
+            click.Option(
+                ["--shard"], type=Share(), help="Only answer the I-th of N shards: many machines, one folder."
+            ),
+            click.Option(
+                ["--dry-run"], is_flag=True, help="Print questions, tokens, time and money; ask nothing."
+            ),
+        ),
+        _annotate_instead,
+    ),
+    "quality": (
+        (
+            click.Option(
+                ["--again"],
+                is_flag=True,
+                help="Ask the gold set twice, to see whether answers stay the same.",
+            ),
+        ),
+        _quality_instead,
+    ),
+    "train": (
+        (
+            click.Option(
+                ["--coordinator"], metavar="HOST:PORT", help="Of process 0, if train.machines is more than 1."
+            ),
+            click.Option(["--process"], type=int, help="Number of this process, from 0."),
+        ),
+        _train_instead,
+    ),
+}
+_until = click.Option(["--until"], type=click.Choice(_NAMES), help="The last stage to do.")
 cli.add_command(
     _takes_config(
         "run",
@@ -181,32 +202,12 @@ cli.add_command(
         _run_until,
     )
 )
-for _verb, _says in STAGE_VERBS.items():
-    if _verb == "annotate":
-        _shard = click.Option(
-            ["--shard"], type=Share(), help="Only answer the I-th of N shards: many machines, one folder."
-        )
-        _dry_run = click.Option(
-            ["--dry-run"], is_flag=True, help="Print questions, tokens, time and money; ask nothing."
-        )
-        cli.add_command(_takes_config(_verb, _says, (_shard, _dry_run), _annotate_instead))
-    elif _verb == "quality":
-        _again = click.Option(
-            ["--again"], is_flag=True, help="Ask the gold set twice, to see whether answers stay the same."
-        )
-        cli.add_command(_takes_config(_verb, _says, (_again,), _quality_instead))
-    elif _verb == "train":
-        _coordinator = click.Option(
-            ["--coordinator"], metavar="HOST:PORT", help="Of process 0, if train.machines is more than 1."
-        )
-        _process = click.Option(["--process"], type=int, help="Number of this process, from 0.")
-        cli.add_command(_takes_config(_verb, _says, (_coordinator, _process), _train_instead))
-    else:
-        cli.add_command(_takes_config(_verb, _says))
+for _stage in STAGES:
+    cli.add_command(_takes_config(_stage.name, _stage.help, *_MORE.get(_stage.name, ())))
 
 
 @cli.command(context_settings={"ignore_unknown_options": True})
-@click.argument("verb", type=click.Choice(["run", *STAGE_VERBS]))
+@click.argument("verb", type=click.Choice(["run", *_NAMES]))
 @click.argument("config")
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 @click.option("--here", is_flag=True, help="As processes of this machine instead of a cluster's job; waits.")

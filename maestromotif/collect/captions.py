@@ -7,29 +7,7 @@ judge alone, over a number of steps before the observation.
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
-# What is said of each code of each change (see maestromotif.nethack.state.CHANGES); code 0 is never spoken
-# of.
-SENTENCES: dict[str, tuple[str, ...]] = {
-    "depth": (
-        "",
-        "The agent left the level: it went down to a deeper dungeon level.",
-        "The agent left the level: it went up to a higher dungeon level.",
-    ),
-    "explored": ("", "New parts of the level came into view."),
-    "downstairs": (
-        "",
-        "A staircase down came into view for the first time.",
-        "The agent came closer to a staircase down than before.",
-        "The agent now stands on a staircase down.",
-    ),
-    "upstairs": (
-        "",
-        "A staircase up came into view for the first time.",
-        "The agent came closer to a staircase up than before.",
-        "The agent now stands on a staircase up.",
-    ),
-}
-COLUMNS = tuple(SENTENCES)  # the order of the codes in an observation
+from maestromotif.nethack.state import CHANGES
 
 # What is said of each code of each statistic (maestromotif.collect.statistics); of code 0 nothing.
 STATISTICS: dict[str, tuple[str, ...]] = {
@@ -54,12 +32,16 @@ def caption(
 ) -> str:
     """A few sentences on one observation.
 
-    message: the game's message line, empty if there was none. changes: one code a column of `COLUMNS`.
+    message: the game's message line, empty if there was none. changes: one code a change of `CHANGES`.
     spoken: names of the changes to tell; of the others the caption says nothing. statistics: codes of the
     statistics to tell, by name. horizon: over how many steps these changed.
     """
     sentences = [f'The game says: "{" ".join(message.split())}"'] if message.strip() else []
-    told = [SENTENCES[name][changes[COLUMNS.index(name)]] for name in COLUMNS if name in spoken]
+    told = [
+        change.words[code]
+        for (name, change), code in zip(CHANGES.items(), changes, strict=True)
+        if name in spoken
+    ]
     told = [sentence for sentence in told if sentence]
     told += _over(horizon, [STATISTICS[name][code] for name, code in statistics.items() if code])
     if not told:

@@ -30,7 +30,9 @@ from maestromotif.nethack.events import EVENTS
 from maestromotif.nethack.game import End
 from maestromotif.nethack.observation import MESSAGE_BYTES
 from maestromotif.nethack.pool.pool import GamePool, open_pool
-from maestromotif.nethack.state import CHANGES, depth_codes
+from maestromotif.nethack.rcfile import options_file
+from maestromotif.nethack.state import CHANGES, DEPTH_CHANGE
+from maestromotif.nethack.tracker import depth_codes
 from maestromotif.pipeline.progress import Progress
 from maestromotif.pipeline.store import Artefact, Work
 
@@ -110,6 +112,14 @@ class _Notes:
             "episodes": np.array(self.episodes, np.int64).reshape(-1, 3),
             "causes": np.array(self.causes, _CAUSE),
         }
+
+
+def reads(config: Config) -> dict[str, str]:
+    """SHA-256 of what the stage reads besides settings: options, arenas, recordings. Raises UserError."""
+    contents = options_file(config) | arena.arena_files("collect.arenas", config.collect.arenas)
+    if config.collect.recordings is not None:
+        contents["recordings"] = ttyrec.identity(Path(config.collect.recordings))
+    return contents
 
 
 def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, Any]:
@@ -308,7 +318,7 @@ def _recorded(
     before = np.concatenate([depth[:1], depth[:-1]])
     known = (before != ttyrec.UNKNOWN) & (depth != ttyrec.UNKNOWN)
     changes = np.zeros((steps, len(CHANGES)), np.int8)
-    changes[:, list(CHANGES).index("depth")] = np.where(known, depth_codes(before, depth), 0)
+    changes[:, DEPTH_CHANGE] = np.where(known, depth_codes(before, depth), 0)
     counts[:, events.COLUMN["descended"]] = known & (depth > before)
     counts[:, events.COLUMN["ascended"]] = known & (depth < before)
     ending = ttyrec.endings(path.parent).get(path.name) if whole else None

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import numpy as np
 
-from maestromotif.collect.captions import COLUMNS, caption
+from maestromotif.collect.captions import caption
 from maestromotif.collect.statistics import NUMBERS, codes
 from maestromotif.errors import UserError
 from maestromotif.nethack import events
 from maestromotif.nethack.events import EVENTS
+from maestromotif.nethack.state import CHANGES, DEPTH_CHANGE
 
-DEPTH = COLUMNS.index("depth")
 SOURCES = ("explorer", "random", "arena", "recordings")
 EXPLORER, RANDOM, ARENA, RECORDINGS = range(len(SOURCES))  # codes of `source`
 
@@ -29,7 +29,7 @@ class Observations:
 
     messages: np.ndarray  # S256 [M], distinct
     message_id: np.ndarray  # int32 [S]
-    changes: np.ndarray  # int8 [S, 4], columns as in caption.COLUMNS
+    changes: np.ndarray  # int8 [S, 4], columns as in nethack.state.CHANGES
     source: np.ndarray  # int8 [S]: index of SOURCES
     status: np.ndarray | None = None  # int32 [S, 5], see `statistics.py`; None in files of earlier versions
     episode: np.ndarray | None = None  # int32 [S]; likewise
@@ -87,7 +87,7 @@ def load(path: Path) -> Observations:
         raise UserError(f"{path}: not a file of observations: {error}; run `collect` again") from error
     observations = Observations(**parts)
     steps = len(observations.message_id)
-    if observations.changes.shape != (steps, len(COLUMNS)) or len(observations.source) != steps:
+    if observations.changes.shape != (steps, len(CHANGES)) or len(observations.source) != steps:
         raise UserError(
             f"{path}: shapes differ: message_id has {steps} steps, changes {observations.changes.shape}, "
             f"source {observations.source.shape}; run `collect` again"
@@ -108,11 +108,11 @@ def canonical(changes: np.ndarray, spoken: Sequence[str]) -> np.ndarray:
     arrival.
     """
     kept = np.array(changes, np.int8, ndmin=2)
-    for column, name in enumerate(COLUMNS):
+    for column, name in enumerate(CHANGES):
         if name not in spoken:
             kept[:, column] = 0
-    others = [column for column in range(len(COLUMNS)) if column != DEPTH]
-    moved = kept[:, DEPTH] != 0
+    others = [column for column in range(len(CHANGES)) if column != DEPTH_CHANGE]
+    moved = kept[:, DEPTH_CHANGE] != 0
     kept[np.ix_(moved, others)] = 0
     return kept
 
@@ -135,11 +135,11 @@ def distinct(
         columns.append(codes(observations.status, observations.episode, statistics, horizon))
     rows = np.concatenate(columns, axis=1, dtype=np.int32)
     items, count = np.unique(rows, axis=0, return_counts=True)
-    told = items[:, 1 + len(COLUMNS) :].astype(np.int8)
+    told = items[:, 1 + len(CHANGES) :].astype(np.int8)
     return Items(
         messages=observations.messages,
         message_id=items[:, 0].astype(np.int32),
-        changes=items[:, 1 : 1 + len(COLUMNS)].astype(np.int8),
+        changes=items[:, 1 : 1 + len(CHANGES)].astype(np.int8),
         count=count,
         statistics={name: told[:, column] for column, name in enumerate(statistics)},
         horizon=horizon,

@@ -13,12 +13,21 @@ from typing import Any
 
 from maestromotif import skill
 from maestromotif.config.schema import Config
-from maestromotif.errors import UserError
-from maestromotif.pipeline.store import Artefact, Work
+from maestromotif.errors import UserError, did_you_mean
+from maestromotif.pipeline.store import Artefact, Work, file_contents
 from maestromotif.programs import check, contract, provenance
 from maestromotif.skill import Skill
 
 log = logging.getLogger(__name__)
+
+
+def reads(config: Config) -> dict[str, str]:
+    """Path -> SHA-256 of the skill files and of both programs over skills. Raises UserError."""
+    return (
+        skill.skill_files(config)
+        | file_contents("compose.training", config.compose.training)
+        | file_contents("task.program", config.task.program)
+    )
 
 
 def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, Any]:
@@ -67,8 +76,8 @@ def read(path: str | Path) -> str:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
         there = sorted(file.name for file in path.parent.glob("*.py")) if path.parent.is_dir() else []
-        hint = f"there are {', '.join(there)}" if there else f"there are no programs in {path.parent}"
-        raise UserError(f"{path}: no such program; {hint}") from error
+        hint = did_you_mean(path.name, there) if there else f"; there are no programs in {path.parent}"
+        raise UserError(f"{path}: no such program{hint}") from error
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: cannot be read: {error}") from error
 

@@ -11,7 +11,6 @@ over those, overrides over all. `${run.seed}` stands for another value. Mistakes
 What can be set, and the defaults, are in `schema.py`.
 """
 
-import difflib
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -26,7 +25,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from maestromotif.config.schema import RENAMED, Config
-from maestromotif.errors import UserError
+from maestromotif.errors import UserError, did_you_mean
 
 COMMAND_LINE = "command line"
 Key = tuple[str | int, ...]  # ("annotate", "changes", 0) is written annotate.changes[0]
@@ -240,7 +239,7 @@ class Sources:
                 if new := RENAMED.get(_written(key)):
                     self.report(key, f"is called '{new}' now; rename it")
                 else:
-                    self.report(key, f"unknown key; {_suggest(key)}")
+                    self.report(key, f"unknown key{_suggest(key)}")
             case "missing":
                 info = _field(Config, key)
                 meaning = f": {info.description}" if info and info.description else ""
@@ -252,8 +251,7 @@ class Sources:
                 self.report(key, f"should be a list, such as [one, two]{got}")
             case "literal_error":
                 legal = re.findall(r"'([^']*)'", problem["ctx"]["expected"])
-                near = difflib.get_close_matches(str(problem["input"]), legal, 1, 0.5)
-                hint = f"; did you mean '{near[0]}'?" if near else ""
+                hint = did_you_mean(str(problem["input"]), legal, otherwise="")
                 self.report(key, f"should be {problem['ctx']['expected']}{got}{hint}")
             case _:
                 message = problem["msg"].removeprefix("Input ").removeprefix("Value error, ")
@@ -312,9 +310,8 @@ def _check_relations(sources: Sources, config: Config) -> None:
             sources.report(("skills", index), f"'{name}' is there twice")
     for name in config.reward.quantile_of:
         if name not in config.skills:
-            near = difflib.get_close_matches(name, config.skills, 1)
-            hint = f"did you mean '{near[0]}'?" if near else f"skills are {', '.join(config.skills)}"
-            sources.report(("reward", "quantile_of", name), f"is not one of the run's skills; {hint}")
+            hint = did_you_mean(name, config.skills)
+            sources.report(("reward", "quantile_of", name), f"is not one of the run's skills{hint}")
     if config.nethack.games % config.train.minibatches:
         sources.report(
             ("train", "minibatches"),
@@ -391,11 +388,9 @@ def _all_keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
 def _suggest(key: Key) -> str:
     """The likeliest legal key: of this section by its spelling, or of the same name in another section."""
     wrong, siblings = str(key[-1]), _names(_model(key[:-1]))
-    if near := difflib.get_close_matches(wrong, siblings, 1, 0.6):
-        return f"did you mean '{near[0]}'?"
-    if elsewhere := [name for name in _all_keys(Config) if name.rpartition(".")[2] == wrong]:
-        return f"did you mean {' or '.join(repr(name) for name in elsewhere)}?"
-    return f"known here: {', '.join(siblings)}"
+    elsewhere = [repr(name) for name in _all_keys(Config) if name.rpartition(".")[2] == wrong]
+    otherwise = f"; did you mean {' or '.join(elsewhere)}?" if elsewhere else None
+    return did_you_mean(wrong, siblings, otherwise)
 
 
 def _written(key: Key) -> str:
@@ -417,8 +412,7 @@ def _shown(path: Path) -> str:
 def _similar_files(path: Path) -> str:
     if not path.parent.is_dir():
         return ""
-    near = difflib.get_close_matches(path.name, [other.name for other in path.parent.iterdir()], 1)
-    return f"; did you mean {_shown(path.parent / near[0])}?" if near else ""
+    return did_you_mean(path.name, [other.name for other in path.parent.iterdir()], otherwise="")
 
 
 def _first_line(error: BaseException) -> str:

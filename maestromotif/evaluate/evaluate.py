@@ -10,16 +10,17 @@ draws from the weights of the collection's random play instead, so it lives long
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import jax
 import numpy as np
 
-from maestromotif.agent.episodes import Episode, network_policy, play_wave, random_policy, wandering_policy
+from maestromotif.agent.episodes import Episode, play_wave
 from maestromotif.agent.network import build, initial_params
+from maestromotif.agent.policy import load_policy
 from maestromotif.agent.reward import RewardFunction
 from maestromotif.config.schema import Config
+from maestromotif.evaluate.agents import network_policy, random_policy, wandering_policy
 from maestromotif.evaluate.record import record
 from maestromotif.intervals import bootstrap_mean, wilson
 from maestromotif.nethack.pool.pool import GamePool, open_pool
@@ -29,9 +30,8 @@ from maestromotif.pipeline.progress import Progress
 from maestromotif.pipeline.store import Artefact, Work
 from maestromotif.programs.sandbox import ProgramHost
 from maestromotif.skill import load_all
-from maestromotif.train import online_rewards
-from maestromotif.train.reward_source import DistilledRewards
-from maestromotif.train.train import load_policy
+from maestromotif.train import train
+from maestromotif.train.reward_source import DistilledRewards, reward_folder
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,11 @@ def entries(levels: int | None) -> list[Entry]:
             Entry(f"{agent}, new levels", agent, None) for agent in ("trained", "untrained", "wandering")
         ]
     return rows
+
+
+def reads(config: Config) -> dict[str, str]:
+    """What training reads: the same game, skills, programs and rewards."""
+    return train.reads(config)
 
 
 def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, Any]:
@@ -98,7 +103,7 @@ def _wave(
     network = build(config.train.network, len(config.skills))
     key = jax.random.fold_in(jax.random.key(seed + 3), wave)
     if entry.agent == "trained":
-        params = load_policy(inputs["train"].path / "policy.msgpack", network, seed)
+        params = load_policy(inputs["train"].path / "policy.msgpack", network)
         policy = network_policy(pool, network, params, key)
     elif entry.agent == "untrained":
         policy = network_policy(pool, network, initial_params(network, seed), key)
@@ -138,10 +143,7 @@ def _to_show(episodes: Sequence[Episode]) -> Episode:
 
 
 def _write_replay(config: Config, inputs: dict[str, Artefact], work: Work, episode: Episode) -> None:
-    if config.reward.distilled:
-        folder = inputs["distil"].path
-    else:
-        folder = Path(config.reward.path or inputs["train"].path / online_rewards.FOLDER)
+    folder = reward_folder(config, inputs)
     reward = RewardFunction(DistilledRewards(config, folder).scorer(0), config.reward, games=1)
     recording = Recording(
         EpisodeSeeds(*episode.seeds),

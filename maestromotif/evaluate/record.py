@@ -9,7 +9,8 @@ from maestromotif.nethack.events import EVENTS
 from maestromotif.nethack.game import End
 from maestromotif.nethack.observation import DEPTH, MESSAGE_BYTES, SCREEN
 from maestromotif.nethack.recording import Recording
-from maestromotif.nethack.state import CHANGES, TRACKED, Tracker, depth_codes
+from maestromotif.nethack.state import CHANGES, DEPTH_CHANGE
+from maestromotif.nethack.tracker import TRACKED, Tracker, depth_codes
 
 
 def record(
@@ -43,7 +44,7 @@ def record(
             tracker.changes[:] = 0
         else:
             tracker.update(seen, [frame.game.text], np.ones(1, bool))
-            tracker.changes[:, 0] = depth_codes(start_depth, seen["blstats"][:, DEPTH])
+            tracker.changes[:, DEPTH_CHANGE] = depth_codes(start_depth, seen["blstats"][:, DEPTH])
         numbers = reward.messages.numbers(message)
         earned = reward(numbers, tracker.changes, np.array([skill]), np.array([over]))
         rows["reward"].append(earned[0])

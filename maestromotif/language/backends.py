@@ -71,6 +71,11 @@ def identity(settings: LanguageSettings) -> tuple[str, str]:
     return digest, _licence(settings)
 
 
+def reads(settings: LanguageSettings) -> dict[str, str]:
+    """The model, in words -> its digest, for the keys of stages that ask it. Raises UserError."""
+    return {f"weights of {settings.model}": identity(settings)[0]}
+
+
 def named_digest(model: str, revision: str | None) -> str:
     """SHA-256 over a model's name on the hub and the revision of its repository."""
     return hashlib.sha256(json.dumps({"model": model, "revision": revision}).encode()).hexdigest()

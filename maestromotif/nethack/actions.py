@@ -1,8 +1,6 @@
 """The 28 actions of the published agent, in its order, and the keys they send; and some more to travel by."""
 
-from difflib import get_close_matches
-
-from maestromotif.errors import UserError
+from maestromotif.errors import UserError, did_you_mean
 
 ENTER, SPACE, ESC = 13, 32, 27
 
@@ -64,9 +62,7 @@ INDEX: dict[str, int] = {name: index for index, name in enumerate(NAMES)}
 def action(name: str) -> int:
     """The number of an action. Raises UserError for a name that no action has."""
     if name not in INDEX:
-        close = get_close_matches(name, NAMES, 1)
-        hint = f"did you mean {close[0]!r}? " if close else ""
-        raise UserError(f"there is no action {name!r}; {hint}known: {', '.join(NAMES)}")
+        raise UserError(f"there is no action {name!r}{did_you_mean(name, NAMES)}")
     return INDEX[name]
 
 

@@ -12,15 +12,16 @@ The Gnomish Mines branch off on level 3 or 4, or in the arena if its description
 import re
 import subprocess
 import tempfile
+from collections.abc import Iterable
 from dataclasses import dataclass
-from difflib import get_close_matches
 from importlib.resources import as_file, files
 from pathlib import Path
 
 from nle.nethack.nethack import HACKDIR
 
-from maestromotif.errors import UserError
+from maestromotif.errors import UserError, did_you_mean
 from maestromotif.nethack import actions
+from maestromotif.pipeline.store import file_contents
 
 LEVELS = ("before", "arena")
 _MINES = re.compile(r'^BRANCH:\s*"The Gnomish Mines".*$', re.MULTILINE)
@@ -46,11 +47,21 @@ def names() -> tuple[str, ...]:
 def check(arena: str) -> None:
     """Raises UserError if no arena has this name."""
     if not arena.endswith(".des") and arena not in names():
-        close = get_close_matches(arena, names(), 1)
-        hint = f"did you mean {close[0]!r}? " if close else ""
-        raise UserError(
-            f"there is no arena {arena!r}; {hint}known: {', '.join(names())}, or the path of a .des file"
-        )
+        known = f"; known are {', '.join(names())}, or the path of a .des file"
+        raise UserError(f"there is no arena {arena!r}{did_you_mean(arena, names(), known)}")
+
+
+def arena_files(setting: str, arenas: Iterable[str]) -> dict[str, str]:
+    """Path -> SHA-256 of the `.des` files among the arenas that a setting lists. Raises UserError."""
+    contents: dict[str, str] = {}
+    for name in arenas:
+        try:
+            check(name)
+        except UserError as error:
+            raise UserError(f"{setting}: {error}") from None
+        if name.endswith(".des"):
+            contents |= file_contents(setting, name)
+    return contents
 
 
 def build(arena: str, folder: Path) -> Arena:

@@ -7,12 +7,11 @@ import mmap
 import os
 import tempfile
 from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
 
 import numpy as np
 from nle.nethack import OBSERVATION_DESC
 
-from maestromotif.errors import UserError
+from maestromotif.errors import UserError, did_you_mean
 
 ROWS, COLUMNS = 21, 79
 MESSAGE_BYTES = 256
@@ -61,11 +60,8 @@ def engine_layout(names: Iterable[str]) -> dict[str, tuple[tuple[int, ...], np.d
     layout = {}
     for name in names:
         if name not in OBSERVATION_DESC:
-            close = get_close_matches(name, OBSERVATION_DESC, 1)
-            hint = f"did you mean {close[0]!r}? " if close else ""
-            raise UserError(
-                f"NLE has no observation {name!r}; {hint}known: {', '.join(sorted(OBSERVATION_DESC))}"
-            )
+            hint = did_you_mean(name, sorted(OBSERVATION_DESC))
+            raise UserError(f"NLE has no observation {name!r}{hint}")
         description = OBSERVATION_DESC[name]
         layout[name] = (tuple(description["shape"]), np.dtype(description["dtype"]))
     return layout

@@ -6,16 +6,17 @@ file's name ends in that.
 
 import re
 from bisect import bisect_left
-from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
 from nle import nethack
 
-from maestromotif.errors import UserError
+from maestromotif.config.schema import Config
+from maestromotif.errors import UserError, did_you_mean
 from maestromotif.nethack.engine.loader import open_engine
 from maestromotif.nethack.seeds import EpisodeSeeds
+from maestromotif.pipeline.store import file_contents
 
 _PLAYER = "Agent"
 CHARACTER = "mon-hum-neu-mal"  # of the published agent
@@ -47,6 +48,11 @@ _ALIGNMENTS = {"law": "lawful", "neu": "neutral", "cha": "chaotic"}
 _GENDERS = {"mal": "male", "fem": "female"}
 
 
+def options_file(config: Config) -> dict[str, str]:
+    """Path -> SHA-256 of the file of NetHack's options, if the config names one. Raises UserError."""
+    return file_contents("nethack.options", config.nethack.options) if config.nethack.options else {}
+
+
 def character_options(character: str) -> str:
     """The options line of a character such as "mon-hum-neu-mal": role, race, alignment and gender.
 
@@ -60,11 +66,8 @@ def character_options(character: str) -> str:
         )
     for part, (what, known) in zip(parts, tables.items(), strict=True):
         if part not in known:
-            close = get_close_matches(part, known, 1, 0.3)
-            hint = f"did you mean {close[0]!r}? " if close else ""
             raise UserError(
-                f"nethack.character: {character!r}: there is no {what} {part!r}; {hint}"
-                f"known: {', '.join(known)}"
+                f"nethack.character: {character!r}: there is no {what} {part!r}{did_you_mean(part, known)}"
             )
     role, race, alignment, gender = parts
     name, races, alignments = _ROLES[role]

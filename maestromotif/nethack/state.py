@@ -1,424 +1,204 @@
-"""What a program over skills may know of a game, and what happened on a step beside the message.
+"""Two tables: `FIELDS`, what a program may know of a game, and `CHANGES`, what a step can change.
 
-`Tracker` follows many games at once, from observations alone; nothing is read that a player could not know.
-It runs at every step of every game, so it looks only at the squares of the map that changed.
+`nethack/tracker.py` keeps both up to date. Type stubs, prompts, captions and the documentation are made from
+these entries, so a field or a change is described here and nowhere else.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 
-import numpy as np
 from nle import nethack
 
-from maestromotif.nethack import events
-from maestromotif.nethack.events import COLUMN, Said
 from maestromotif.nethack.observation import (
-    COLUMNS,
     DEPTH,
     DUNGEON,
     ENERGY,
     GOLD,
     HP,
     HUNGER,
-    LEVEL,
     MAX_HP,
     TURN,
     XP_LEVEL,
-    X,
-    Y,
-)
-from maestromotif.nethack.squares import (
-    ALTAR,
-    BLANK,
-    CELLS,
-    DOWN,
-    FIRST_PLACE,
-    NEAR,
-    PLACES,
-    PLAYER,
-    PRIEST,
-    SHOPKEEPER,
-    UP,
-    Maps,
-)
-
-# GameState, field by field, in the order in which programs see it.
-FIELDS: dict[str, type] = {
-    "step": int,  # environment steps since the episode began
-    "turn": int,  # game turns (blstats)
-    "depth": int,  # 1 = first level (blstats)
-    "deepest": int,  # greatest depth of the episode
-    "dungeon": int,  # 0 Dungeons of Doom, 2 Gnomish Mines, ... (blstats)
-    "branch_depth": int,  # depth of the level with the stairs into the Mines: two ways down were ever seen on
-    # it, or the Mines were entered from it or left to it; -1 until then
-    "hp": int,
-    "max_hp": int,
-    "xp_level": int,
-    "gold": int,
-    "hunger": int,  # 0 satiated, 1 not hungry, 2 hungry, 3 weak, 4 fainting (blstats)
-    "energy": int,  # for spells (blstats)
-    "max_energy": int,
-    "armor_class": int,  # lower is better (blstats)
-    "kills": int,  # events `killed` this episode
-    "items_sold": int,  # events `sold` this episode
-    "has_eaten_in_mines": bool,  # an event `ate` in the Gnomish Mines
-    "items_bought": int,  # events `bought` this episode
-    "prices_identified": int,  # events `price_identified` this episode
-    "altar_tests": int,  # things laid on an altar whose blessing it told, this episode
-    "prayers": int,  # events `prayed` this episode
-    "skill": str,  # the running skill, or the one that has just ended
-    "skill_steps": int,  # environment steps since it began
-    "skill_turns": int,  # game turns since it began
-    "skill_start_depth": int,
-    "explored": int,  # squares displayed on this level, the most of this visit
-    "idle_steps": int,  # environment steps since a new square was seen on this level
-    "downstairs_seen": bool,  # a staircase or ladder down was displayed on this visit of the level
-    "upstairs_seen": bool,
-    "on_downstairs": bool,  # the hero stands where such stairs were ever shown, or came by them from below
-    "on_upstairs": bool,  # likewise; every episode begins on stairs up
-    "altar_in_view": bool,  # the map shows an altar
-    "shopkeeper_in_view": bool,  # the map shows a shopkeeper (by glyph, so no other `@`)
-    "sellable_items": int,  # stacks that are not from the starting inventory, neither food nor coins
-    "priest_in_view": bool,  # the map shows a priest of a temple (by glyph)
-    "player_in_view": bool,  # the map shows another `@` that looks like a hero of some role (by glyph)
-    "shopkeeper_near": bool,  # one is shown within 3 squares of the hero
-    "altar_near": bool,  # the altar first shown on this visit is within 3 squares, even if covered now
-    "on_altar": bool,  # the hero stands where that altar was shown
-    "in_shop": bool,  # from a shopkeeper's greeting at the door until the door or the level is left
-    "unpaid": bool,  # something of the shop was taken or eaten, as messages tell, and not paid for
-    "offer": int,  # gold pieces that the open question whether to sell offers, 0 without one
-}
-SKILL_FIELDS = ("skill", "skill_steps", "skill_turns", "skill_start_depth")
-
-# What the policy network is told beside GameState: where the remembered stairs are, in squares from the hero.
-OFFSETS = ("downstairs_dx", "downstairs_dy", "upstairs_dx", "upstairs_dy")
-# And for how many environment steps it has not left its square.
-SENSES = (*OFFSETS, "still_steps")
-TRACKED: tuple[str, ...] = (*(name for name in FIELDS if name not in SKILL_FIELDS), *SENSES)
-
-# Codes of what happened on a step, column by column; names and number of codes.
-CHANGES: dict[str, int] = {"depth": 3, "explored": 2, "downstairs": 4, "upstairs": 4}
-DEPTH_SAME, DEPTH_DEEPER, DEPTH_HIGHER = 0, 1, 2
-STAIRS_NOTHING, STAIRS_SEEN, STAIRS_CLOSER, STAIRS_REACHED = 0, 1, 2, 3
-
-_AT = {name: column for column, name in enumerate(TRACKED)}
-# Fields that stand in the status lines.
-_STATUS = {
-    "turn": TURN,
-    "depth": DEPTH,
-    "dungeon": DUNGEON,
-    "hp": HP,
-    "max_hp": MAX_HP,
-    "xp_level": XP_LEVEL,
-    "gold": GOLD,
-    "hunger": HUNGER,
-    "energy": ENERGY,
-    "max_energy": nethack.NLE_BL_ENEMAX,
-    "armor_class": nethack.NLE_BL_AC,
-}
-_STATUS_AT = np.array([_AT[name] for name in _STATUS])
-_STATUS_FROM = np.array([*_STATUS.values()])
-# Fields that count events of the episode.
-_TALLIES = tuple(
-    (_AT[name], tuple(COLUMN[event] for event in told))
-    for name, told in (
-        ("kills", ["killed"]),
-        ("items_sold", ["sold"]),
-        ("items_bought", ["bought"]),
-        ("prices_identified", ["price_identified"]),
-        ("altar_tests", ["altar_blessed", "altar_cursed", "altar_uncursed"]),
-        ("prayers", ["prayed"]),
-    )
-)
-_MINES = 2
-_FAR = 1000  # where a place is that was not seen
-_SHREWD = 15  # the experience level at which Tourists are no longer cheated
-_NOT_FOR_SALE = (nethack.FOOD_CLASS, nethack.COIN_CLASS, nethack.MAXOCLASSES)
-
-_TOURIST = nethack.GLYPH_MON_OFF + next(
-    monster for monster in range(nethack.NUMMONS) if nethack.permonst(monster).mname == "tourist"
 )
 
 
-def depth_codes(before: np.ndarray, now: np.ndarray) -> np.ndarray:
-    """int8 codes of column `depth` for two arrays of depths."""
-    return np.where(now > before, DEPTH_DEEPER, np.where(now < before, DEPTH_HIGHER, DEPTH_SAME)).astype(
-        np.int8
-    )
+@dataclass(frozen=True)
+class Field:
+    """A field of GameState.
 
-
-class Tracker:
-    """GameState (without the skill's fields), changes and events of N games.
-
-    `state` int32 [N, len(TRACKED)], `changes` int8 [N, len(CHANGES)] and `events` int16 [N, len(EVENTS)] are
-    written in place, where a game was played. The depth column of `changes` compares with the step before.
+    The tracker fills a field with `column` or `events` by itself; every other field needs code there.
     """
 
-    def __init__(self, state: np.ndarray, changes: np.ndarray, events: np.ndarray) -> None:
-        games = len(state)
-        self.state, self.changes, self.events = state, changes, events
-        self._column = {name: state[:, i] for i, name in enumerate(TRACKED)}
-        self._maps = Maps(games)
-        # The places of a level (altar, stairs down, stairs up), remembered from where they were first shown
-        # on this visit: x and y of each, and how close the hero has come.
-        self._known = np.zeros((2, PLACES, games), bool)
-        self._seen, self._on = self._known
-        self._place = np.full((2, PLACES, games), _FAR)
-        self._nearest = np.full((PLACES, games), COLUMNS)
-        self._level = np.full(games, -1, np.int64)  # 100 x dungeon number + level
-        self._hero = np.zeros((2, games), np.int64)  # x and y
-        self._corner = np.arange(games) * CELLS  # the first square of each game among those of all
-        self._starting = [frozenset[int]() for _ in range(games)]
-        self._letters, self._classes = b"", b""
-        self._inventory: list[tuple[bytes, bytes]] = [(b"", b"")] * games
-        # Squares of all stairs down and up that were ever shown, by level; and where there are several now.
-        self._stairs: list[dict[tuple[int, int], set[int]]] = [{} for _ in range(games)]
-        self._several: set[int] = set()
-        self._doors: dict[int, tuple[int, ...]] = {}  # of shops with heroes in them: x, y, the way inwards
-        self._tourist = np.zeros(games, bool)
-        # What must not change in games that are not played; the game's axis first.
-        self._memory = (
-            *(state, changes, events, self._seen.T, self._place.T, self._nearest.T),
-            *(self._level, self._hero.T),
-        )
+    type: type  # int, bool or str
+    doc: str  # sentences, with the unit and the meaning of special values
+    source: str  # what it is read from
+    column: int | None = None  # of blstats, for a field that is a copy of a number of the status lines
+    events: tuple[str, ...] = ()  # names in EVENTS, for a field that counts them over the episode
 
-    def begin(self, game: int, obs: Mapping[str, np.ndarray], starting: Iterable[int] | None = None) -> None:
-        """Forget everything of this game: an episode begins with the given observation `obs` (all games).
 
-        starting: inventory letters of the things that count as the hero's own, by default all that she has.
-        """
-        self._level[game] = -1
-        self._stairs[game] = {}
-        letters = obs["inv_letters"][game].tolist() if starting is None else starting
-        self._starting[game] = frozenset(letters)
-        self._inventory[game], self._letters = (b"", b""), b""
-        x, y = obs["blstats"][game, [X, Y]].tolist()
-        self._tourist[game] = obs["glyphs"][game, y, x] == _TOURIST
-        self.state[game] = 0
-        self._column["branch_depth"][game] = -1
-        only = np.zeros(len(self.state), bool)
-        only[game] = True
-        self._observe(obs, {}, only)
-        for name in ("step", "idle_steps", "still_steps"):
-            self._column[name][game] = 0
-        self.changes[game] = 0
-        self.events[game] = 0
+_CALL = "call of the skill"
 
-    def update(self, obs: Mapping[str, np.ndarray], texts: Sequence[bytes], moved: np.ndarray) -> None:
-        """One step was played in the games of the mask `moved`; `texts` are the messages of the step [N]."""
-        played = moved.tolist()
-        said = {game: events.read(text) for game, text in enumerate(texts) if text and played[game]}
-        self._observe(obs, said, moved)
 
-    def over(self, game: int, text: bytes) -> None:
-        """The game ended on this step: only its text tells what happened. Its state stays what it was."""
-        self.events[game] = events.read(text).counts
+def _status(column: int, doc: str) -> Field:
+    return Field(int, doc, "status lines", column=column)
 
-    def _observe(self, obs: Mapping[str, np.ndarray], said: Mapping[int, Said], moved: np.ndarray) -> None:
-        """All games are worked out, which is quicker; those that were not played get back what they had."""
-        playing = np.count_nonzero(moved)
-        if not playing:
-            return
-        others = None if playing == len(moved) else (~moved).nonzero()[0]
-        kept = [] if others is None else [array[others] for array in self._memory]
-        column, bl, changes, happened = self._column, obs["blstats"], self.changes, self.events
-        hero = bl[:, X : Y + 1].T
-        before, level_before = column["depth"].copy(), column["xp_level"].copy()
-        for name in ("step", "idle_steps", "still_steps"):
-            column[name] += 1
-        stays = hero == self._hero
-        column["still_steps"] *= stays[0] & stays[1]
-        self.state[:, _STATUS_AT] = bl.take(_STATUS_FROM, axis=1)
-        depth = column["depth"]
 
-        level = bl[:, DUNGEON] * 100 + bl[:, LEVEL]
-        arrived = level != self._level
-        if others is not None:
-            arrived &= moved
-        first: list[tuple[int, int]] = []  # places that came into view: game, place
-        changes[:] = 0
-        happened[:] = 0
-        arrivals = arrived.nonzero()[0].tolist()
-        for game in arrivals:
-            for square, kind in self._arrive(game, obs, int(before[game])):
-                self._found(game, square, kind, first)
-        for game, square, kind in self._maps.update(
-            obs["glyphs"], obs["chars"], None if others is None else moved
-        ):
-            self._found(game, square, kind, first)
+def _count(doc: str, *events: str) -> Field:
+    return Field(int, doc, f"events {', '.join(f'`{event}`' for event in events)}", events=events)
 
-        explored = column["explored"]
-        shown = CELLS - self._maps.counts[:, BLANK]
-        more = shown > explored
-        changes[:, 1] = more
-        if arrivals:
-            np.maximum(column["deepest"], depth, out=column["deepest"])
-            more |= arrived
-            changes[arrivals, 0] = depth_codes(before, depth)[arrivals]
-            changes[arrivals, 1] = 0
-            happened[:, COLUMN["descended"]] = changes[:, 0] == DEPTH_DEEPER
-            happened[:, COLUMN["ascended"]] = changes[:, 0] == DEPTH_HIGHER
-        np.copyto(explored, shown, where=more, casting="unsafe")
-        column["idle_steps"][more] = 0
-        changes[:, 2:] = self._approach(hero)[1:].T
-        for game, place in first:
-            if place:
-                changes[game, 1 + place] = STAIRS_SEEN
 
-        if column["xp_level"].tobytes() != level_before.tobytes():
-            happened[:, COLUMN["gained_level"]] = np.maximum(column["xp_level"] - level_before, 0)
-        open_offers = {game: int(column["offer"][game]) for game in column["offer"].nonzero()[0].tolist()}
-        for game in open_offers:
-            column["offer"][game] = 0
-        for game, words in said.items():
-            if words is not events.NOTHING:
-                self._hear(game, words, bl[game], open_offers.get(game, 0), game in arrivals)
-        if self._doors:
-            self._leave_shops(bl, moved)
-        self._beings(hero)
-        self._carry(obs, moved)
-        self._hero[:] = hero
-        if others is not None:
-            for array, rows in zip(self._memory, kept, strict=True):
-                array[others] = rows
+def _seen(doc: str) -> Field:
+    return Field(bool, doc, "map")
 
-    def _arrive(self, game: int, obs: Mapping[str, np.ndarray], before: int) -> list[tuple[int, int]]:
-        """The hero came to another level; returns the places that its map shows."""
-        column = self._column
-        x, y, dungeon, level = obs["blstats"][game, [X, Y, DUNGEON, LEVEL]].tolist()
-        depth, came_from = int(column["depth"][game]), int(self._level[game])
-        self._level[game] = 100 * dungeon + level
-        self._seen[:, game] = False
-        self._place[:, :, game], self._nearest[:, game] = _FAR, COLUMNS
-        # Who comes by stairs stands on their other end; every episode begins on stairs up.
-        if came_from < 0 or (column["on_downstairs"][game] and depth > before):
-            self._stand_on(game, UP, x, y)
-        elif column["on_upstairs"][game] and depth < before:
-            self._stand_on(game, DOWN, x, y)
-        if 0 <= came_from < 100 and dungeon == _MINES:
-            column["branch_depth"][game] = before
-        elif came_from == 100 * _MINES + 1 and dungeon == 0 and depth == before - 1:
-            column["branch_depth"][game] = depth
-        self._several.discard(game)
-        if max(len(self._stairs[game].get((kind, 100 * dungeon + level), ())) for kind in (DOWN, UP)) > 1:
-            self._several.add(game)
-        self._doors.pop(game, None)
-        column["in_shop"][game] = column["unpaid"][game] = 0
-        return self._maps.read(game, obs["glyphs"], obs["chars"])
 
-    def _stand_on(self, game: int, kind: int, x: int, y: int) -> None:
-        place = kind - FIRST_PLACE
-        self._seen[place, game] = True
-        self._place[:, place, game] = x, y
-        self._nearest[place, game] = 0
-        self._remember(game, kind, y * COLUMNS + x)
+# In the order in which programs see them.
+FIELDS: dict[str, Field] = {
+    "step": Field(int, "Environment steps since the episode began.", "environment"),
+    "turn": _status(TURN, "Game turns since the episode began. One step may take no turn or many."),
+    "depth": _status(DEPTH, "Depth of the present level. 1 is the first level."),
+    "deepest": Field(int, "Greatest depth of the episode.", "status lines"),
+    "dungeon": _status(DUNGEON, "The dungeon: 0 is the Dungeons of Doom, 2 the Gnomish Mines."),
+    "branch_depth": Field(
+        int,
+        "Depth of the level with the stairs into the Gnomish Mines. -1 until the agent has seen two ways "
+        "down on that level or has taken those stairs.",
+        "map, status lines",
+    ),
+    "hp": _status(HP, "Hit points."),
+    "max_hp": _status(MAX_HP, "Greatest possible hit points."),
+    "xp_level": _status(XP_LEVEL, "Experience level. It begins at 1."),
+    "gold": _status(GOLD, "Gold pieces that the agent carries."),
+    "hunger": _status(HUNGER, "0 satiated, 1 not hungry, 2 hungry, 3 weak, 4 fainting."),
+    "energy": _status(ENERGY, "Energy for spells."),
+    "max_energy": _status(nethack.NLE_BL_ENEMAX, "Greatest possible energy."),
+    "armor_class": _status(nethack.NLE_BL_AC, "Armor class. Lower is better."),
+    "kills": _count("Monsters that the agent killed in this episode.", "killed"),
+    "items_sold": _count("Sales in this episode. A stack sold at once counts once.", "sold"),
+    "has_eaten_in_mines": Field(
+        bool, "Whether the agent finished a meal in the Gnomish Mines in this episode.", "events `ate`"
+    ),
+    "items_bought": _count("Purchases in this episode.", "bought"),
+    "prices_identified": _count(
+        "Offers and quotes in this episode that left one possible base price for an unidentified item.",
+        "price_identified",
+    ),
+    "altar_tests": _count(
+        "Items that the agent dropped on an altar in this episode and that the altar showed to be blessed, "
+        "cursed or uncursed.",
+        *("altar_blessed", "altar_cursed", "altar_uncursed"),
+    ),
+    "prayers": _count("Prayers that the agent began in this episode.", "prayed"),
+    "skill": Field(
+        str,
+        'Name of the skill that is running or has just ended. "" when the episode begins.',
+        _CALL,
+    ),
+    "skill_steps": Field(int, "Environment steps since this skill began.", _CALL),
+    "skill_turns": Field(int, "Game turns since this skill began.", _CALL),
+    "skill_start_depth": Field(int, "Depth at which this skill began.", _CALL),
+    "explored": Field(
+        int,
+        "Squares of this level that the map shows: the greatest number on this visit of the level.",
+        "map",
+    ),
+    "idle_steps": Field(int, "Environment steps since the agent last saw a new square of this level.", "map"),
+    "downstairs_seen": _seen("Whether a staircase or ladder down was seen on this visit of the level."),
+    "upstairs_seen": _seen("Whether a staircase or ladder up was seen on this visit of the level."),
+    "on_downstairs": _seen(
+        "Whether the agent stands on a staircase or ladder down that it has seen or has come up by."
+    ),
+    "on_upstairs": _seen(
+        "Whether the agent stands on a staircase or ladder up that it has seen or has come down by. True "
+        "when the episode begins."
+    ),
+    "altar_in_view": _seen("Whether the map shows an altar."),
+    "shopkeeper_in_view": _seen("Whether the map shows a shopkeeper."),
+    "sellable_items": Field(
+        int,
+        "Stacks in the inventory that the agent did not start with and that are neither food nor coins.",
+        "inventory",
+    ),
+    "priest_in_view": _seen("Whether the map shows a priest of a temple."),
+    "player_in_view": _seen("Whether the map shows another human who looks like a player."),
+    "shopkeeper_near": _seen("Whether the map shows a shopkeeper within 3 squares of the agent."),
+    "altar_near": _seen(
+        "Whether the first altar seen on this visit of the level is within 3 squares, even if something "
+        "covers it now."
+    ),
+    "on_altar": _seen("Whether the agent stands on that altar."),
+    "in_shop": Field(
+        bool,
+        "Whether the agent is in a shop: from the shopkeeper's greeting at the door until the agent leaves "
+        "by the door or leaves the level.",
+        "messages, status lines",
+    ),
+    "unpaid": Field(
+        bool, "Whether the agent took or ate something of the shop and has not paid for it.", "messages"
+    ),
+    "offer": Field(
+        int,
+        "Gold pieces that a shopkeeper offers in a question that waits for an answer. 0 without such a "
+        "question.",
+        "messages",
+    ),
+}
+# Fields about the running skill. `agent/options.py` keeps them, not the tracker.
+SKILL_FIELDS = tuple(name for name, field in FIELDS.items() if field.source == _CALL)
 
-    def _found(self, game: int, square: int, kind: int, first: list[tuple[int, int]]) -> None:
-        """A place is shown; it joins `first` if it is the first of its kind on this visit."""
-        if kind != ALTAR:
-            self._remember(game, kind, square)
-        place = kind - FIRST_PLACE
-        if not self._seen[place, game]:
-            self._seen[place, game] = True
-            self._place[:, place, game] = square % COLUMNS, square // COLUMNS
-            first.append((game, place))
 
-    def _remember(self, game: int, kind: int, square: int) -> None:
-        """Stairs are known for as long as the episode lasts."""
-        level = int(self._level[game])
-        known = self._stairs[game].setdefault((kind, level), set())
-        known.add(square)
-        if len(known) > 1:
-            self._several.add(game)
-            if kind == DOWN and level < 100:  # one of two ways down from here leads into the Mines
-                self._column["branch_depth"][game] = self._column["depth"][game]
+@dataclass(frozen=True)
+class Change:
+    """Something that a step can change, as a code: 0 means no change, 1, 2, ... are the keys of `says`."""
 
-    def _approach(self, hero: np.ndarray) -> np.ndarray:
-        """Where the hero stands among the places; returns codes of having come closer, int8 [places, N]."""
-        state, on, games = self.state, self._on, len(self.state)
-        offset = self._place - hero[:, None]
-        away = abs(offset)
-        distance = np.maximum(away[0], away[1])
-        offset *= self._seen
-        np.equal(distance, 0, out=on)
-        codes: np.ndarray = (distance < self._nearest).view(np.int8)
-        codes *= on.view(np.int8) + np.int8(STAIRS_CLOSER)
-        np.minimum(self._nearest, distance, out=self._nearest)
-        for game in self._several:  # she may stand on others than the first ones shown
-            square, level = int(hero[1, game] * COLUMNS + hero[0, game]), int(self._level[game])
-            for kind in (DOWN, UP):
-                on[kind - FIRST_PLACE, game] |= square in self._stairs[game].get((kind, level), ())
-        at = _AT["downstairs_seen"]  # the first of four columns side by side
-        state[:, at : at + 4] = self._known[:, 1:].reshape(4, games).T
-        at = _AT["downstairs_dx"]  # here too
-        state[:, at : at + 4] = offset[:, 1:].swapaxes(0, 1).reshape(4, games).T
-        state[:, _AT["altar_near"]] = distance[0] <= NEAR
-        state[:, _AT["on_altar"]] = on[0]
-        return codes
+    doc: str
+    says: dict[str, str]  # the name of each code from 1 on -> the sentence of it in a caption
 
-    def _hear(self, game: int, words: Said, bl: np.ndarray, open_offer: int, arrived: bool) -> None:
-        """Take in what the messages of a game's step say; `open_offer` waited for an answer before it."""
-        column, told = self._column, self.events[game]
-        told += words.counts
-        if words.offer and words.offer == open_offer:
-            told[COLUMN["price_offered"]] = 0  # the same question, shown again
-        else:
-            tourist = bool(self._tourist[game]) and bl[XP_LEVEL] < _SHREWD
-            for price in words.prices:
-                if len(events.base_prices(price, int(bl[nethack.NLE_BL_CHA]), tourist)) == 1:
-                    told[COLUMN["price_identified"]] += 1
-        column["offer"][game] = words.offer
-        for at, columns in _TALLIES:
-            self.state[game, at] += sum(told.item(event) for event in columns)
-        if told[COLUMN["ate"]] and bl[DUNGEON] == _MINES:
-            column["has_eaten_in_mines"][game] = 1
-        if words.greeted:
-            self._enter_shop(game, int(bl[X]), int(bl[Y]), arrived)
-        if words.owes or words.paid:
-            column["unpaid"][game] = not words.paid
+    @cached_property
+    def codes(self) -> dict[str, int]:
+        """The codes by their names, without 0."""
+        return {name: code for code, name in enumerate(self.says, 1)}
 
-    def _enter_shop(self, game: int, x: int, y: int, arrived: bool) -> None:
-        """The hero was greeted at a shop's door; or inside if she fell in, and then leaves with the level."""
-        inwards = np.zeros(2) if arrived else np.sign([x, y] - self._hero[:, game])
-        self._doors[game] = (x, y, *inwards.astype(int).tolist())
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """The name of each code; "" for 0."""
+        return ("", *self.says)
 
-    def _leave_shops(self, bl: np.ndarray, moved: np.ndarray) -> None:
-        """A shop is left by going back out through its door."""
-        for game in [game for game in self._doors if moved[game]]:
-            door_x, door_y, dx, dy = self._doors[game]
-            inside = (bl[game, X] - door_x) * dx + (bl[game, Y] - door_y) * dy >= 0
-            self._column["in_shop"][game] = inside
-            if not inside:
-                del self._doors[game]
-                self._column["unpaid"][game] = 0
+    @cached_property
+    def words(self) -> tuple[str, ...]:
+        """The sentence of each code; "" for 0, of which captions say nothing."""
+        return ("", *self.says.values())
 
-    def _beings(self, hero: np.ndarray) -> None:
-        """Altars, shopkeepers, priests and players in view."""
-        state, counts = self.state, self._maps.counts
-        others = counts > 0
-        herself = self._maps.kinds.ravel().take(self._corner + hero[1] * COLUMNS + hero[0]) == PLAYER
-        others[:, PLAYER] = counts[:, PLAYER] > herself
-        for at, last in ((_AT["altar_in_view"], ALTAR), (_AT["priest_in_view"], PRIEST)):
-            state[:, at : at + 2] = others[:, last : last - 2 : -1]
-        near = self._column["shopkeeper_near"]
-        near[:] = 0
-        for game in others[:, SHOPKEEPER].nonzero()[0].tolist():
-            near[game] = self._maps.near(game, SHOPKEEPER, *hero[:, game].tolist())
 
-    def _carry(self, obs: Mapping[str, np.ndarray], moved: np.ndarray) -> None:
-        """Count what could be sold, in the games whose inventory changed."""
-        letters, classes = obs["inv_letters"].tobytes(), obs["inv_oclasses"].tobytes()
-        if letters == self._letters and classes == self._classes:
-            return
-        # Of games that were not played nothing was read, so there it is compared again next time.
-        self._letters, self._classes = (letters, classes) if moved.all() else (b"", b"")
-        slots = obs["inv_letters"].shape[1]
-        for game in np.flatnonzero(moved).tolist():
-            row = slice(game * slots, (game + 1) * slots)
-            things = letters[row], classes[row]
-            if things != self._inventory[game]:
-                self._inventory[game] = things
-                own = self._starting[game]
-                self._column["sellable_items"][game] = sum(
-                    letter != 0 and letter not in own and kind not in _NOT_FOR_SALE
-                    for letter, kind in zip(*things, strict=True)
-                )
+# In the order of the columns of arrays `changes`.
+CHANGES: dict[str, Change] = {
+    "depth": Change(
+        "The depth of the level. While skills act, it is compared with the depth at which the running skill "
+        "began, otherwise with the step before.",
+        {
+            "deeper": "The agent left the level: it went down to a deeper dungeon level.",
+            "higher": "The agent left the level: it went up to a higher dungeon level.",
+        },
+    ),
+    "explored": Change(
+        "The map shows more squares of the level than before on this visit.",
+        {"new": "New parts of the level came into view."},
+    ),
+    "downstairs": Change(
+        "The way to a staircase or ladder down. Closer means closer than ever on this visit of the level.",
+        {
+            "seen": "A staircase down came into view for the first time.",
+            "closer": "The agent came closer to a staircase down than before.",
+            "reached": "The agent now stands on a staircase down.",
+        },
+    ),
+    "upstairs": Change(
+        "The way to a staircase or ladder up. Closer means closer than ever on this visit of the level.",
+        {
+            "seen": "A staircase up came into view for the first time.",
+            "closer": "The agent came closer to a staircase up than before.",
+            "reached": "The agent now stands on a staircase up.",
+        },
+    ),
+}
+DEPTH_CHANGE = tuple(CHANGES).index("depth")  # the column of the depth
+NUM_CODES = tuple(len(change.words) for change in CHANGES.values())  # of each change, with 0

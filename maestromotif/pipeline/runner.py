@@ -19,7 +19,7 @@ from maestromotif.config.schema import Config
 from maestromotif.errors import UserError
 from maestromotif.pipeline import store
 from maestromotif.pipeline.progress import duration
-from maestromotif.pipeline.stages import BESIDE, MAKE_REWARDS, STAGES, Stage
+from maestromotif.pipeline.stages import STAGES, Stage
 from maestromotif.pipeline.store import Artefact, Run
 
 log = logging.getLogger("maestromotif")
@@ -70,11 +70,11 @@ def run_all(
                 raise UserError(f"--until {until}: no stage of this run, which has: {', '.join(names)}")
             wanted = wanted[: names.index(until) + 1]
         for stage in wanted:  # what cannot be read is found now, not after an hour
-            stage.contents(config)
+            stage.reads()(config)
         _write_config(config, run)
         done: dict[str, Artefact] = {}
         for number, stage in enumerate(wanted, start=1):
-            inputs = {name: done[name] for name in _inputs(config, stage)}
+            inputs = {name: done[name] for name in _inputs(config, stage, stages)}
             left = [other.name for other in wanted[number:]]
             done[stage.name] = _ensure(config, stage, inputs, run, f"[{number}/{len(wanted)}] ", left)
         return list(done.values())
@@ -88,7 +88,7 @@ def run_stage(config: Config, name: str, run: Run, stages: Sequence[Stage] = STA
     by_name = {stage.name: stage for stage in stages}
     with run:
         stage = by_name[name]
-        inputs = {name: _current(config, by_name, name, run) for name in _inputs(config, stage)}
+        inputs = {name: _current(config, by_name, name, run) for name in _inputs(config, stage, stages)}
         _write_config(config, run)
         return _ensure(config, stage, inputs, run, "", [])
 
@@ -100,10 +100,10 @@ def assist_stage(config: Config, name: str, run: Run, stages: Sequence[Stage] = 
     """
     by_name = {stage.name: stage for stage in stages}
     stage = by_name[name]
-    inputs = {name: _current(config, by_name, name, run) for name in _inputs(config, stage)}
+    inputs = {name: _current(config, by_name, name, run) for name in _inputs(config, stage, stages)}
     key = key_of(identity(config, stage, {name: artefact.digest for name, artefact in inputs.items()}))
     if not run.is_done(name, key):
-        stage.load()(config, inputs, run.work(name, key))
+        stage.run()(config, inputs, run.work(name, key))
 
 
 def input_of(config: Config, name: str, run: Run, stages: Sequence[Stage] = STAGES) -> Artefact:
@@ -121,7 +121,7 @@ def identity(config: Config, stage: Stage, inputs: Mapping[str, str]) -> dict[st
         "version": __version__,
         "config": _picked(config, stage.settings),
         "inputs": dict(inputs),
-        "files": stage.contents(config),
+        "files": stage.reads()(config),
     }
 
 
@@ -145,7 +145,7 @@ def _ensure(
         where = work.path
         goes_on = any(work.path.iterdir())
         log.info("%s%s: %s", label, stage.name, "goes on where it was stopped" if goes_on else "begins")
-        facts = stage.load()(config, inputs, work)
+        facts = stage.run()(config, inputs, work)
         seconds = round(time.monotonic() - started, 1)
         artefact = run.finish(
             work, known | {"key": key, "facts": facts, "seconds": seconds, "resumed": goes_on}
@@ -165,7 +165,7 @@ def _current(config: Config, stages: Mapping[str, Stage], name: str, run: Run) -
     artefact = run.artefact(name)
     stage = stages[name]
     digests = {}
-    for source in _inputs(config, stage):
+    for source in _inputs(config, stage, tuple(stages.values())):
         digests[source] = _current(config, stages, source, run).digest
     differences = _differences(artefact.manifest, identity(config, stage, digests))
     if differences:
@@ -195,23 +195,25 @@ def _differences(made: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]
     return differences
 
 
-def _inputs(config: Config, stage: Stage) -> list[str]:
+def _inputs(config: Config, stage: Stage, stages: Sequence[Stage]) -> list[str]:
+    """The stages whose artefacts a stage is given under this config."""
+    by_name = {other.name: other for other in stages}
     return [
         name
         for name in stage.inputs
-        if (stage.name in MAKE_REWARDS or not _replaced(config, name))
-        and (name not in BESIDE or name in config.run.further)
+        if (stage.makes_rewards or not _replaced(config, by_name[name]))
+        and (not by_name[name].optional or name in config.run.further)
     ]
 
 
 def _is_run(config: Config, stage: Stage) -> bool:
     """Whether `run` does the stage."""
-    return not _replaced(config, stage.name) and (not stage.beside or stage.name in config.run.further)
+    return not _replaced(config, stage) and (not stage.optional or stage.name in config.run.further)
 
 
-def _replaced(config: Config, name: str) -> bool:
+def _replaced(config: Config, stage: Stage) -> bool:
     """Whether finished reward models, or those that training learns, stand in for a stage."""
-    return not config.reward.distilled and name in MAKE_REWARDS
+    return stage.makes_rewards and not config.reward.distilled
 
 
 def _picked(config: Config, settings: Sequence[str]) -> dict[str, Any]:
@@ -230,8 +232,8 @@ def _picked(config: Config, settings: Sequence[str]) -> dict[str, Any]:
 
 
 def _below(key: str, names: Iterable[str]) -> bool:
-    """Whether a dotted key is one of `names` or lies below one."""
-    return any(key == name or key.startswith(f"{name}.") for name in names)
+    """Whether a dotted key is one of `names` or lies below one; everything lies below ""."""
+    return any(name in ("", key) or key.startswith(f"{name}.") for name in names)
 
 
 def _write_config(config: Config, run: Run) -> None:

@@ -1,208 +1,117 @@
-"""The stages from words to behaviour: what each reads, and on what its output depends."""
+"""The one table of the stages from words to behaviour. The command line, the runner and the tests go by it.
 
-import hashlib
+A stage is a module with two functions, imported when the stage is looked at and not before:
+
+    reads(config) -> dict[str, str]      what it reads beside its inputs -> SHA-256; raises UserError
+    run(config, inputs, work) -> facts   writes the artefact into `work`; the facts go into the manifest
+"""
+
 import importlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
-
-from maestromotif import skill
-from maestromotif.config.schema import Config
-from maestromotif.errors import UserError
-from maestromotif.pipeline import store
-from maestromotif.pipeline.store import Artefact, Work
-
-StageFunction = Callable[[Config, dict[str, Artefact], Work], dict[str, Any]]
-Contents = dict[str, str]  # what is read, in words -> SHA-256
-
-
-def game_contents(config: Config) -> Contents:
-    """The file of NetHack's options, if the config names one."""
-    return file_contents("nethack.options", config.nethack.options) if config.nethack.options else {}
-
-
-def arena_contents(setting: str, arenas: Iterable[str]) -> Contents:
-    """The files of arenas of one's own."""
-    from maestromotif.nethack import arena
-
-    contents: Contents = {}
-    for name in arenas:
-        try:
-            arena.check(name)
-        except UserError as error:
-            raise UserError(f"{setting}: {error}") from None
-        if name.endswith(".des"):
-            contents |= file_contents(setting, name)
-    return contents
-
-
-def collect_contents(config: Config) -> Contents:
-    """The game, and what else is played or read: arenas of one's own, recorded games."""
-    contents = game_contents(config)
-    contents |= arena_contents("collect.arenas", config.collect.arenas)
-    if config.collect.recordings is not None:
-        from maestromotif.collect import ttyrec
-
-        contents["recordings"] = ttyrec.identity(Path(config.collect.recordings))
-    return contents
-
-
-def skill_contents(config: Config) -> Contents:
-    """The skill texts and the programs beside them."""
-    contents = {}
-    for one in skill.load_all(config.skills_folder, config.skills):
-        contents[str(one.path)] = one.digest
-        if one.program is not None:
-            contents[str(one.program_path)] = store.sha256(one.program_path)
-    return contents
-
-
-def model_contents(config: Config) -> Contents:
-    """The skill texts, the language model that judges by them, and the words it is asked in."""
-    from maestromotif.annotate import questions
-    from maestromotif.language import backends
-
-    digest, _ = backends.identity(config.language)
-    model = {f"weights of {config.language.model}": digest, "prompts": questions.prompt_hash()}
-    return skill_contents(config) | model
-
-
-def gold_contents(config: Config) -> Contents:
-    """What `model_contents` names, and the gold sets of the skills that have one."""
-    from maestromotif.quality import gold
-
-    files = [gold.path_of(config.skills_folder, name) for name in config.skills]
-    return model_contents(config) | {str(path): store.sha256(path) for path in files if path.is_file()}
-
-
-def training_contents(config: Config) -> Contents:
-    """The game, the skills, the training program, and the reward models if the config names some."""
-    contents = (
-        game_contents(config)
-        | skill_contents(config)
-        | file_contents("compose.training", config.compose.training)
-        | arena_contents("train.arenas", config.train.arenas)
-    )
-    if config.reward.online_steps is not None:
-        annotate = config.annotate.model_dump(mode="json", exclude={"answers", "price"})
-        ways = store.canonical([annotate, config.distil.model_dump(mode="json")])
-        contents |= model_contents(config) | {"annotate and distil": hashlib.sha256(ways).hexdigest()}
-    if config.reward.path is not None:
-        for name in config.skills:
-            for file in ("params.msgpack", "card.json"):
-                contents |= file_contents("reward.path", str(Path(config.reward.path) / name / file))
-    return contents
-
-
-def program_contents(config: Config) -> Contents:
-    """The skills and both programs over skills."""
-    return (
-        skill_contents(config)
-        | file_contents("compose.training", config.compose.training)
-        | file_contents("task.program", config.task.program)
-    )
-
-
-def file_contents(setting: str, path: str) -> Contents:
-    """One file that a setting names."""
-    try:
-        return {path: store.sha256(Path(path))}
-    except OSError as error:
-        raise UserError(
-            f"{path}: cannot be read: {error.strerror}; {setting} must name a readable file"
-        ) from error
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One step of the path. Whatever its output depends on must be named here."""
+    """One step of the path. Whatever its output depends on is named here, read by `reads` or is its code."""
 
     name: str
-    function: str  # "package.module:function", imported when the stage runs and not before
-    inputs: tuple[str, ...]
-    settings: tuple[str, ...]  # dotted keys of sections or fields
-    contents: Callable[[Config], Contents]
-    beside: bool = False  # no part of the path: `run` does it if `run.further` names it
+    help: str  # one sentence, for the command line
+    module: str
+    inputs: tuple[str, ...]  # stages whose artefacts it is given
+    settings: tuple[str, ...]  # dotted keys of sections or fields; "" is the whole config
+    optional: bool = False  # not on the path: `run` does it if `run.further` names it
+    makes_rewards: bool = False  # not needed if the config names reward models or has training learn them
 
-    def load(self) -> StageFunction:
-        module, _, name = self.function.partition(":")
-        function: StageFunction = getattr(importlib.import_module(module), name)
+    def run(self) -> Callable[..., dict[str, Any]]:
+        """The module's function `run`."""
+        function: Callable[..., dict[str, Any]] = importlib.import_module(self.module).run
         return function
 
+    def reads(self) -> Callable[..., dict[str, str]]:
+        """The module's function `reads`."""
+        function: Callable[..., dict[str, str]] = importlib.import_module(self.module).reads
+        return function
 
-# Stages without which the config can do if it names finished reward models, or has training learn them.
-MAKE_REWARDS = ("collect", "annotate", "quality", "curate", "distil", "soup", "gate")
 
 STAGES = (
     Stage(
         "collect",
-        "maestromotif.collect.collect:run",
+        "Play NetHack and keep what is seen.",
+        "maestromotif.collect.collect",
         inputs=(),
         settings=("run", "nethack.games", "nethack.character", "nethack.options", "collect"),
-        contents=collect_contents,
+        makes_rewards=True,
     ),
     Stage(
         "annotate",
-        "maestromotif.annotate.annotate:run",
+        "Let a language model judge what was seen by the skill texts.",
+        "maestromotif.annotate.annotate",
         inputs=("collect",),
         settings=("run", "skills", "language", "annotate"),
-        contents=model_contents,
+        makes_rewards=True,
     ),
     Stage(
         "quality",
-        "maestromotif.quality.quality:run",
+        "Say how far the judgements can be trusted: gold set, oracle, clauses.",
+        "maestromotif.quality.quality",
         inputs=("collect",),
         settings=("run", "skills", "language", "annotate", "curate.keep_margin"),
-        contents=gold_contents,
-        beside=True,
+        optional=True,
+        makes_rewards=True,
     ),
     Stage(
         "curate",
-        "maestromotif.rewards.curate:run",
+        "Keep the judgements that agree with each other, and ask some of the others again.",
+        "maestromotif.rewards.curate",
         inputs=("annotate",),
         settings=("run", "skills", "language", "annotate", "curate"),
-        contents=model_contents,
+        makes_rewards=True,
     ),
     Stage(
         "distil",
-        "maestromotif.rewards.distil:run",
+        "Learn a reward model for each skill from the judgements.",
+        "maestromotif.rewards.distil",
         inputs=("collect", "annotate", "curate"),
         settings=("run", "skills", "annotate", "distil"),
-        contents=skill_contents,
+        makes_rewards=True,
     ),
     Stage(
         "soup",
-        "maestromotif.rewards.soup:run",
+        "Average reward models of one ancestry, and compare with the best one and the ensemble.",
+        "maestromotif.rewards.soup",
         inputs=("collect", "annotate", "curate", "distil"),
         settings=("run", "skills", "annotate", "distil", "soup"),
-        contents=skill_contents,
-        beside=True,
+        optional=True,
+        makes_rewards=True,
     ),
     Stage(
-        "gate",  # no input of those behind it: what it lets pass is not trained anew for other thresholds
-        "maestromotif.rewards.gate:run",
+        "gate",  # no input of later stages: other thresholds do not repeat the training
+        "Check that the reward models pay for what the skills want, before anything is trained.",
+        "maestromotif.rewards.gate",
         inputs=("collect", "distil"),
         settings=("run", "skills", "annotate.changes", "reward", "gate"),
-        contents=skill_contents,
+        makes_rewards=True,
     ),
     Stage(
         "train",
-        "maestromotif.train.train:run",
+        "Learn all skills at once, by reinforcement learning.",
+        "maestromotif.train.train",
         inputs=("distil",),
         settings=("run", "skills", "nethack", "annotate.changes", "reward", "train"),
-        contents=training_contents,
     ),
     Stage(
         "compose",
-        "maestromotif.compose.compose:run",
+        "Check the program that carries out the task with the skills.",
+        "maestromotif.compose.compose",
         inputs=(),
         settings=("run", "skills", "compose", "task"),
-        contents=program_contents,
     ),
     Stage(
         "evaluate",
-        "maestromotif.evaluate.evaluate:run",
+        "Play the task on dungeons that training never saw.",
+        "maestromotif.evaluate.evaluate",
         inputs=("distil", "train", "compose"),  # distil: the replay shows the rewards
         settings=(
             "run",
@@ -214,11 +123,11 @@ STAGES = (
             "task",
             "evaluate",
         ),
-        contents=training_contents,
     ),
     Stage(
         "report",
-        "maestromotif.report.report:run",
+        "Write one HTML page about all of it.",
+        "maestromotif.report.report",
         inputs=(
             "collect",
             "annotate",
@@ -231,10 +140,6 @@ STAGES = (
             "compose",
             "evaluate",
         ),
-        settings=tuple(Config.model_fields),
-        contents=program_contents,
+        settings=("",),
     ),
 )
-
-
-BESIDE = tuple(stage.name for stage in STAGES if stage.beside)

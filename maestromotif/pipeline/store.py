@@ -45,6 +45,16 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def file_contents(setting: str, path: str) -> dict[str, str]:
+    """Path -> SHA-256 of one file that a setting names. Raises UserError if it cannot be read."""
+    try:
+        return {path: sha256(Path(path))}
+    except OSError as error:
+        raise UserError(
+            f"{path}: cannot be read: {error.strerror}; {setting} must name a readable file"
+        ) from error
+
+
 @contextlib.contextmanager
 def writing(path: Path) -> Iterator[IO[bytes]]:
     """A file object whose content appears under `path` at once and whole, or not at all.

@@ -4,7 +4,6 @@
 """
 
 import ast
-import difflib
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -12,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from maestromotif.errors import UserError
+from maestromotif.errors import UserError, did_you_mean
 from maestromotif.nethack.state import FIELDS
 from maestromotif.programs import contract, sandbox
 from maestromotif.programs.sandbox import ProgramHost
@@ -164,19 +163,14 @@ def _explain(code: str, message: str, skills: Sequence[str]) -> str:
         return f"GameState.{read_only[1]} cannot be set; a program may only read the state"
     if code in ("unresolved-attribute", "invalid-assignment") and "type 'GameState'" in text:
         name = re.findall(r"'(\w+)'", text.replace("'GameState'", ""))[-1]
-        return f"GameState has no field '{name}'{_suggest(name, list(FIELDS))}"
+        return f"GameState has no field '{name}'{did_you_mean(name, FIELDS)}"
     found = text.rpartition("found ")[2]
     strange = [name for name in re.findall(r'"([^"]*)"', found) if name not in skills]
     if skills and "Literal[" in found and strange:
-        return f"'{strange[0]}' is not a skill of this run{_suggest(strange[0], skills)}"
+        return f"'{strange[0]}' is not a skill of this run{did_you_mean(strange[0], skills)}"
     if code == "unresolved-import":
         name = re.findall(r"'([\w.]+)'", text)[0]
         return f"no module '{name}' in the sandbox; there are {', '.join(contract.MODULES)}"
     if code == "unresolved-reference":
         return f"{text[0].upper()}{text[1:]}"
     return text
-
-
-def _suggest(name: str, known: Sequence[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=1)
-    return f"; did you mean '{near[0]}'?" if near else f"; there are {', '.join(known)}"

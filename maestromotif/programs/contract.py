@@ -34,7 +34,7 @@ MODULES = ("collections", "dataclasses", "functools", "itertools", "json", "math
 
 def stubs(skills: Sequence[Skill]) -> str:
     """Declarations of GameState and Skill for the type checker; Skill is a Literal of these names."""
-    fields = "\n".join(f"    {name}: {kind.__name__}" for name, kind in FIELDS.items())
+    fields = "\n".join(f"    {name}: {field.type.__name__}" for name, field in FIELDS.items())
     names = ", ".join(repr(skill.name) for skill in skills)
     skill_type = f"Literal[{names}]" if skills else "str"
     return (
@@ -113,7 +113,7 @@ def shim(fields: Sequence[str], names_skill: bool, names: Sequence[str]) -> str:
     text) on a fault.
     """
     known = [*fields, "skill"] if names_skill else fields
-    annotated = "\n".join(f"    {name}: {FIELDS[name].__name__}" for name in known) or "    pass"
+    annotated = "\n".join(f"    {name}: {FIELDS[name].type.__name__}" for name in known) or "    pass"
     return f"""
 import random as _random
 from dataclasses import dataclass as _dataclass

@@ -17,8 +17,7 @@ from typing import Any
 
 import yaml
 
-from maestromotif.errors import UserError
-from maestromotif.skill import suggest
+from maestromotif.errors import UserError, did_you_mean
 
 REQUIRED = ("model", "date", "prompt", "prompt_sha256", "score")
 _OPTIONAL = ("text", "text_sha256")
@@ -47,10 +46,9 @@ def parse(source: str, path: str) -> dict[str, Any]:
     missing = [key for key in REQUIRED if key not in fields]
     unknown = [str(key) for key in fields if key not in (*REQUIRED, *_OPTIONAL)]
     problems = [f"{path}:1: the provenance header lacks '{key}'" for key in missing]
-    problems += [
-        f"{path}:1: the provenance header has an unknown key '{key}'{suggest(key, (*REQUIRED, *_OPTIONAL))}"
-        for key in unknown
-    ]
+    for key in unknown:
+        hint = did_you_mean(key, (*REQUIRED, *_OPTIONAL))
+        problems.append(f"{path}:1: the provenance header has an unknown key '{key}'{hint}")
     for key in ("model", "date", "prompt", "prompt_sha256"):
         if key in fields and not fields[key]:
             problems.append(f"{path}:1: '{key}' of the provenance header is empty")

@@ -11,7 +11,6 @@ UserError with the program's file, line and what happened; nothing is replaced b
 """
 
 import ast
-import difflib
 import hashlib
 import json
 import re
@@ -23,7 +22,7 @@ import numpy as np
 import pydantic_monty as monty
 from jaxtyping import Bool, Int
 
-from maestromotif.errors import UserError
+from maestromotif.errors import UserError, did_you_mean
 from maestromotif.nethack.state import FIELDS
 from maestromotif.programs import contract
 from maestromotif.skill import Skill
@@ -232,7 +231,11 @@ class ProgramHost:
         self._sent = now
         changes: list[Change] = []
         for kind, row, where, count in zip(
-            [int, *map(FIELDS.__getitem__, self._fields)], now, moved, moved.sum(1).tolist(), strict=True
+            [int, *(FIELDS[name].type for name in self._fields)],
+            now,
+            moved,
+            moved.sum(1).tolist(),
+            strict=True,
         ):
             if count:
                 whole = 2 * count > self.games
@@ -278,9 +281,8 @@ class ProgramHost:
                 f"{place}: select returned '{name}' (game {game}), which may not start now; it must "
                 "return one of the skills in 'available'"
             )
-        near = difflib.get_close_matches(name, self._names, n=1)
-        hint = f"did you mean '{near[0]}'?" if near else f"the skills are {', '.join(self._names)}"
-        return UserError(f"{place}: select returned {text} (game {game}), which is not a skill; {hint}")
+        hint = did_you_mean(name, self._names)
+        return UserError(f"{place}: select returned {text} (game {game}), which is not a skill{hint}")
 
     def _failure(self, error: monty.MontyError) -> UserError:
         """The message for an exception that a program raised, or that a limit raised in it."""

@@ -22,8 +22,8 @@ class Dice:
         self._random = np.random.default_rng(seed)
         self._more = np.random.default_rng((seed, 1))
         self.state: dict[str, np.ndarray] = {
-            name: np.zeros(games, bool if kind is bool else np.int32)
-            for name, kind in FIELDS.items()
+            name: np.zeros(games, bool if field.type is bool else np.int32)
+            for name, field in FIELDS.items()
             if name != "skill"
         }
         self.fresh: Bool[np.ndarray, " N"] = np.ones(games, bool)

@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from maestromotif.collect.captions import COLUMNS
+from maestromotif.nethack.state import CHANGES
 from maestromotif.quality.figures import Figure, share
-from maestromotif.quality.gold import CODES, MOST_BYTES, Side
+from maestromotif.quality.gold import MOST_BYTES, Side
 from maestromotif.quality.oracle import score
 
 
@@ -91,7 +91,7 @@ def probes(
 ) -> list[Probe]:
     """At most `most` pairs for each clause of the skill, none for a skill without clauses.
 
-    observations: messages and changes (codes in the order of `caption.COLUMNS`), of which those are taken
+    observations: messages and changes (codes in the order of `CHANGES`), of which those are taken
     that tell no change, no move, and nothing that the scripted oracle knows to be good or bad. Clauses on
     changes that are not `spoken` of are left out.
     """
@@ -127,17 +127,17 @@ def figures(found: Sequence[Probe], margin: np.ndarray) -> dict[str, Figure]:
 
 
 def _neutral(skill: str, message: str) -> bool:
-    return score(skill, message, (0,) * len(COLUMNS)) == 0
+    return score(skill, message, (0,) * len(CHANGES)) == 0
 
 
 def _is_change(fact: str) -> bool:
     name, _, word = fact.partition(": ")
-    return word in CODES.get(name, ())
+    return name in CHANGES and word in CHANGES[name].codes
 
 
 def _with(message: str, fact: str) -> Side:
     """An observation without changes, and one fact more; "" for none."""
     if not _is_change(fact):
-        return Side("  ".join(part for part in (message.rstrip(), fact) if part), (0,) * len(COLUMNS))
-    name, _, word = fact.partition(": ")
-    return Side(message, tuple(CODES[name][word] if column == name else 0 for column in COLUMNS))
+        return Side("  ".join(part for part in (message.rstrip(), fact) if part), (0,) * len(CHANGES))
+    of, _, word = fact.partition(": ")
+    return Side(message, tuple(change.codes[word] if name == of else 0 for name, change in CHANGES.items()))

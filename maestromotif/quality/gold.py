@@ -22,19 +22,12 @@ from typing import Any
 
 import numpy as np
 
-from maestromotif.collect.captions import COLUMNS, caption
-from maestromotif.collect.observations import DEPTH, canonical
-from maestromotif.errors import UserError
-from maestromotif.skill import suggest
+from maestromotif.collect.captions import caption
+from maestromotif.collect.observations import canonical
+from maestromotif.errors import UserError, did_you_mean
+from maestromotif.nethack.state import CHANGES, DEPTH_CHANGE
 
 FOLDER = "gold"
-# Code words of the changes and their codes (maestromotif.nethack.state); code 0 is not written down.
-CODES: dict[str, dict[str, int]] = {
-    "depth": {"deeper": 1, "higher": 2},
-    "explored": {"new": 1},
-    "downstairs": {"seen": 1, "closer": 2, "reached": 3},
-    "upstairs": {"seen": 1, "closer": 2, "reached": 3},
-}
 LABELS = {"a": 1.0, "b": 0.0, "tie": 0.5}  # as labels of preferences: 1 where the first is the better
 KINDS = {
     "plain": "one does what the skill wants, the other something unimportant",
@@ -56,7 +49,7 @@ class Side:
     """One of the two observations."""
 
     message: str
-    changes: tuple[int, ...]  # one code a column of `caption.COLUMNS`
+    changes: tuple[int, ...]  # one code a change of `CHANGES`
 
     def caption(self, spoken: Sequence[str]) -> str:
         return caption(self.message, self.codes(spoken), spoken)
@@ -99,10 +92,10 @@ class Pair:
             return False
         untold = [
             name
-            for name, a, b in zip(COLUMNS, self.a.changes, self.b.changes, strict=True)
+            for name, a, b in zip(CHANGES, self.a.changes, self.b.changes, strict=True)
             if a != b and name not in spoken
         ]
-        depth_tells = "depth" in spoken and self.a.changes[DEPTH] != self.b.changes[DEPTH]
+        depth_tells = "depth" in spoken and self.a.changes[DEPTH_CHANGE] != self.b.changes[DEPTH_CHANGE]
         return not untold or depth_tells
 
 
@@ -236,7 +229,7 @@ class _Line:
             return False
         for name in values:
             if name not in names:
-                self.wrong(f"{what}: unknown field '{name}'{suggest(name, names)}")
+                self.wrong(f"{what}: unknown field '{name}'{did_you_mean(name, names)}")
         missing = [name for name in names if name not in values]
         if missing:
             self.wrong(f"{what}: '{missing[0]}' is missing; there must be {', '.join(names)}")
@@ -267,13 +260,15 @@ class _Line:
             self.wrong(f"{where}: must be an object such as {{'depth': 'deeper'}}, got {_short(values)}")
             return None
         for name, word in values.items():
-            if name not in CODES:
-                self.wrong(f"{where}: unknown change '{name}'{suggest(name, CODES)}")
-            elif not isinstance(word, str) or word not in CODES[name]:
-                self.wrong(f"{where}.{name}: {_short(word)} is none; known are {', '.join(CODES[name])}")
+            if name not in CHANGES:
+                self.wrong(f"{where}: unknown change '{name}'{did_you_mean(name, CHANGES)}")
+            elif not isinstance(word, str) or word not in CHANGES[name].codes:
+                self.wrong(
+                    f"{where}.{name}: {_short(word)} is none; known are {', '.join(CHANGES[name].codes)}"
+                )
         if "depth" in values and len(values) > 1:
             self.wrong(f"{where}: on arrival at a level no other change is told; give 'depth' alone")
-        return tuple(CODES[name].get(str(values[name]), 0) if name in values else 0 for name in COLUMNS)
+        return tuple(change.codes.get(str(values.get(name)), 0) for name, change in CHANGES.items())
 
 
 def _short(value: object) -> str:

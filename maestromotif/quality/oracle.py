@@ -10,9 +10,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from maestromotif.collect.captions import COLUMNS
 from maestromotif.nethack.events import EVENTS, read
-from maestromotif.quality.gold import CODES
+from maestromotif.nethack.state import CHANGES
 
 NAME = "oracle (scripted)"
 
@@ -63,15 +62,16 @@ WORTH: dict[str, dict[str, float]] = {
 }
 
 
-_WORDS = {name: {code: word for word, code in codes.items()} for name, codes in CODES.items()}
-
-
 def facts(message: str, changes: Sequence[int]) -> list[str]:
     """What is known of an observation: changes first, then events in their order.
 
-    message: Latin-1 text. changes: one code a column of `caption.COLUMNS`.
+    message: Latin-1 text. changes: one code a change of `CHANGES`.
     """
-    told = [f"{name}: {_WORDS[name][code]}" for name, code in zip(COLUMNS, changes, strict=True) if code]
+    told = [
+        f"{name}: {change.names[code]}"
+        for (name, change), code in zip(CHANGES.items(), changes, strict=True)
+        if code
+    ]
     counts = read(message.encode("latin-1")).counts
     return told + [name for name, count in zip(EVENTS, counts, strict=True) if count]
 
@@ -91,7 +91,7 @@ def score(skill: str, message: str, changes: Sequence[int]) -> float:
 
 
 def scores(skill: str, messages: Sequence[str], changes: np.ndarray) -> np.ndarray:
-    """float64 [n]: `score` of n observations; changes int [n, len(COLUMNS)]."""
+    """float64 [n]: `score` of n observations; changes int [n, len(CHANGES)]."""
     pairs = zip(messages, changes.tolist(), strict=True)
     return np.array([score(skill, message, codes) for message, codes in pairs], np.float64)
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from maestromotif.annotate import answers
 from maestromotif.annotate.annotate import Task, plan
 from maestromotif.annotate.answers import Judge
 from maestromotif.annotate.labels import Comparison, Labelled
@@ -19,7 +20,7 @@ from maestromotif.annotate.questions import KINDS, Question
 from maestromotif.collect import observations as dataset
 from maestromotif.config.schema import AnnotateSettings, Config
 from maestromotif.pipeline.progress import Progress
-from maestromotif.pipeline.store import Artefact, Work
+from maestromotif.pipeline.store import Artefact, Work, sha256
 from maestromotif.quality import clauses as counterfactual
 from maestromotif.quality import figures as quality
 from maestromotif.quality import gold, oracle
@@ -73,6 +74,12 @@ def examine(config: Config, collected: Artefact | None, again: bool = False) -> 
             figures["counterfactuals"] = counterfactual.figures(probes[skill.name], margin)
         found[skill.name] = figures
     return found
+
+
+def reads(config: Config) -> dict[str, str]:
+    """What `answers.reads` names, and the gold sets of the skills that have one."""
+    files = [gold.path_of(config.skills_folder, name) for name in config.skills]
+    return answers.reads(config) | {str(path): sha256(path) for path in files if path.is_file()}
 
 
 def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, Any]:

@@ -16,10 +16,9 @@ from maestromotif.collect.observations import SOURCES
 from maestromotif.config.schema import Config
 from maestromotif.errors import UserError
 from maestromotif.intervals import Interval
+from maestromotif.nethack.state import CHANGES
 from maestromotif.pipeline.store import Artefact
 from maestromotif.report import replay as replays
-
-CHANGES = ("depth", "explored", "downstairs", "upstairs")  # columns of its changes
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import jinja2
 import yaml
 
 import maestromotif
+from maestromotif.compose import compose
 from maestromotif.config.schema import Config
 from maestromotif.pipeline.runner import NOT_IN_KEYS
 from maestromotif.pipeline.store import Artefact, Work
@@ -21,6 +22,11 @@ from maestromotif.report.sections import asked, evaluated, labels, programs, rew
 from maestromotif.report.sections.writing import sentence
 
 HERE = Path(__file__).parent
+
+
+def reads(config: Config) -> dict[str, str]:
+    """The skill files and the programs, which the page shows."""
+    return compose.reads(config)
 
 
 def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, Any]:

@@ -29,6 +29,7 @@ from typing import Any
 
 import numpy as np
 
+from maestromotif.annotate import answers
 from maestromotif.annotate.answers import Judge
 from maestromotif.annotate.labels import Comparison
 from maestromotif.annotate.questions import Method
@@ -69,6 +70,11 @@ class Labels:
 
     def usable(self, keep_margin: float, tie_margin: float) -> np.ndarray:
         return curate(self.margin, self.consistent, keep_margin, tie_margin)
+
+
+def reads(config: Config) -> dict[str, str]:
+    """SHA-256 of what the stage reads apart from its inputs, as in `answers.reads`."""
+    return answers.reads(config)
 
 
 def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, Any]:

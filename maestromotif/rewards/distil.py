@@ -24,10 +24,15 @@ from maestromotif.rewards.card import normalised, over_items, raw_rewards
 from maestromotif.rewards.fit import Member, best, train
 from maestromotif.rewards.model import FLAT
 from maestromotif.rewards.pairs import Judged, read_judged
-from maestromotif.skill import Skill, load_all
+from maestromotif.skill import Skill, load_all, skill_files
 
 CHANCE = 0.5  # accuracy of guessing, the baseline
 CHECKPOINT = "members.msgpack"
+
+
+def reads(config: Config) -> dict[str, str]:
+    """Path -> SHA-256 of the skill files."""
+    return skill_files(config)
 
 
 def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, Any]:

@@ -23,13 +23,12 @@ import numpy as np
 from scipy.stats import rankdata
 
 from maestromotif.collect import observations
-from maestromotif.collect.captions import COLUMNS
 from maestromotif.config.schema import Config, GateSettings
 from maestromotif.errors import UserError
-from maestromotif.nethack.state import CHANGES
+from maestromotif.nethack.state import CHANGES, DEPTH_CHANGE
 from maestromotif.pipeline.store import Artefact, Work
 from maestromotif.rewards.model import RewardModels, load_rewards
-from maestromotif.skill import Skill, load_all
+from maestromotif.skill import Skill, load_all, skill_files
 
 log = logging.getLogger("maestromotif")
 
@@ -61,6 +60,11 @@ class Row:
     auc: float | None = None
     low: float | None = None
     high: float | None = None
+
+
+def reads(config: Config) -> dict[str, str]:
+    """Path -> SHA-256 of the skill files."""
+    return skill_files(config)
 
 
 def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, Any]:
@@ -122,9 +126,7 @@ def read_situations(path: Path, models: RewardModels, spoken: Sequence[str]) -> 
         names = np.char.decode(file["event_names"].astype("S"), "ascii").tolist()
         counts = {name: file["events"][:, column] > 0 for column, name in enumerate(names)}
     changes = observations.canonical(collected.changes, tuple(CHANGES))  # all, in captions or not
-    codes = {
-        name: changes[:, column] > 0 for column, name in enumerate(COLUMNS) if column != observations.DEPTH
-    }
+    codes = {name: changes[:, column] > 0 for column, name in enumerate(CHANGES) if column != DEPTH_CHANGE}
     seen = observations.canonical(collected.changes, spoken)
     keys = np.column_stack([collected.message_id, seen.astype(np.int32)])
     distinct, item = np.unique(keys, axis=0, return_inverse=True)
@@ -224,7 +226,7 @@ def _failures(rows: Sequence[Row], settings: GateSettings) -> list[tuple[str, st
 
 def _advice(skill: Skill, event: str, config: Config) -> str:
     """What may fix it."""
-    change = "depth" if event in OF_DEPTH else event if event in COLUMNS else None
+    change = "depth" if event in OF_DEPTH else event if event in CHANGES else None
     if change is not None and change not in config.annotate.changes:
         return (
             f"annotate.changes lacks {change}, so neither the judge nor the reward sees `{event}` unless a "

@@ -22,15 +22,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Float32, Int, Int8
 
-from maestromotif.collect.captions import COLUMNS, SENTENCES
-from maestromotif.collect.observations import DEPTH, canonical
+from maestromotif.collect.observations import canonical
 from maestromotif.config.schema import RewardSettings
 from maestromotif.errors import UserError
+from maestromotif.nethack.state import CHANGES, DEPTH_CHANGE, NUM_CODES
 
 Network = Literal["words", "published"]
 Params = dict[str, Any]
 
-CODES = tuple(len(SENTENCES[name]) for name in COLUMNS)  # number of codes of each change
 MESSAGE_BYTES = 256
 BUCKETS = 4096  # of hashed words; 0 is padding
 WORDS = 24  # words of a message that are read; with pairs of neighbours, 47 features
@@ -81,7 +80,9 @@ def features(network: Network, messages: Sequence[bytes]) -> Int[np.ndarray, "n 
 
 
 def one_hot_changes(changes: Int[Array, "n 4"]) -> Float[Array, "n 13"]:
-    return jnp.concatenate([jax.nn.one_hot(changes[:, i], codes) for i, codes in enumerate(CODES)], axis=-1)
+    return jnp.concatenate(
+        [jax.nn.one_hot(changes[:, i], codes) for i, codes in enumerate(NUM_CODES)], axis=-1
+    )
 
 
 class Words(nn.Module):
@@ -185,9 +186,9 @@ class Published(nn.Module):
             return nn.relu(dense(_extend(m, tail, length).reshape(len(m), -1)))
 
         m = jnp.concatenate([tower(part) for part in tokens])[message]
-        sign = jnp.array([0.0, 1.0, -1.0])[changes[:, DEPTH]]
-        rest = changes / jnp.array([[codes - 1 for codes in CODES]])
-        d = rest.at[:, DEPTH].set(sign)
+        sign = jnp.array([0.0, 1.0, -1.0])[changes[:, DEPTH_CHANGE]]
+        rest = changes / jnp.array([[codes - 1 for codes in NUM_CODES]])
+        d = rest.at[:, DEPTH_CHANGE].set(sign)
         for _ in range(2):
             d = nn.relu(nn.Dense(128)(d))
         x = nn.relu(nn.Dense(256)(jnp.concatenate([m, d], axis=-1)))
@@ -200,7 +201,7 @@ NETWORKS: dict[str, nn.Module] = {"words": Words(), "published": Published()}
 
 def initial(network: Network, key: Array) -> Params:
     tokens = jnp.asarray(features(network, [b""]))
-    no_change = jnp.zeros((1, len(COLUMNS)), jnp.int32)
+    no_change = jnp.zeros((1, len(CHANGES)), jnp.int32)
     return dict(NETWORKS[network].init(key, [tokens], no_change, jnp.zeros(1, jnp.int32)))
 
 
@@ -270,7 +271,7 @@ class RewardModels:
         scores = np.zeros((count, len(self.skills)), np.float32)
         for group in self._groups:
             tokens = features(group.network, list(messages) + [b""] * (padded - count))
-            seen = np.zeros((len(group.columns), padded, len(COLUMNS)), np.int8)
+            seen = np.zeros((len(group.columns), padded, len(CHANGES)), np.int8)
             for row, k in enumerate(group.columns):  # each model sees the changes that its captions tell
                 seen[row, :count] = canonical(changes, self.cards[k]["changes"])
             scored = np.asarray(_score(group.network, group.params, tokens, seen))

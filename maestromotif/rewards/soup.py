@@ -41,7 +41,7 @@ from maestromotif.rewards.experts import ALL, Pot, experts, members
 from maestromotif.rewards.fit import Member, score
 from maestromotif.rewards.model import Params
 from maestromotif.rewards.pairs import Judged, read_judged
-from maestromotif.skill import load_all
+from maestromotif.skill import load_all, skill_files
 
 STEPS = 10  # weights are multiples of a tenth
 MOST = 3  # maximum number of models in a soup, so that all weights can be tried
@@ -66,6 +66,11 @@ class Soup:
     categories: list[str]  # the weakly correlated ones
     single: int  # the best single model
     scores: dict[str, np.ndarray]
+
+
+def reads(config: Config) -> dict[str, str]:
+    """Path -> SHA-256 of the skill files."""
+    return skill_files(config)
 
 
 def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, Any]:

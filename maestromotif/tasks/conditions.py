@@ -19,9 +19,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Int
 
-from maestromotif.errors import UserError
+from maestromotif.errors import UserError, did_you_mean
 from maestromotif.nethack import state as game_state
-from maestromotif.skill import suggest
 
 _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
     "==": operator.eq,
@@ -31,7 +30,9 @@ _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
     ">": operator.gt,
     ">=": operator.ge,
 }
-FIELDS = {name: kind for name, kind in game_state.FIELDS.items() if name not in game_state.SKILL_FIELDS}
+FIELDS = {
+    name: field.type for name, field in game_state.FIELDS.items() if name not in game_state.SKILL_FIELDS
+}
 _TOKEN = re.compile(r"""\s*(?:(?P<number>-?\d+)|(?P<word>[A-Za-z_]\w*)|(?P<op>[=!<>]+))""")
 _KINDS = {int: "a whole number", bool: "true or false"}
 
@@ -129,7 +130,7 @@ def _comparison(tokens: list[tuple[str, str]], text: str, where: str) -> Compari
     if kind != "word":
         raise _error(text, where, f"expected a field of GameState, got {field}")
     if field not in FIELDS:
-        raise _error(text, where, f"GameState has no field '{field}'{suggest(field, FIELDS)}")
+        raise _error(text, where, f"GameState has no field '{field}'{did_you_mean(field, FIELDS)}")
     compared = bool(tokens) and tokens[0][0] == "op"
     if not compared or negated:
         if FIELDS[field] is not bool:

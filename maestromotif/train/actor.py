@@ -11,12 +11,12 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from maestromotif.agent.inputs import FEW
 from maestromotif.agent.network import ActorCritic, Params
 from maestromotif.agent.policy import Acting, Carry, fresh_carry
 from maestromotif.agent.reward import Met, Scorer
-from maestromotif.train.environment import FEW
 from maestromotif.train.environment_process import EnvironmentProcess
-from maestromotif.train.happened import Happened, Seconds
+from maestromotif.train.metrics import Happened, Seconds
 from maestromotif.train.ppo import Batch
 
 
@@ -65,7 +65,7 @@ class Actor:
         """Start all games' first episodes."""
         self._environment.begin()
 
-    def play(self, params: Params, scorer: Scorer, snapshot: bool, met: bool) -> Future[Played]:
+    def play(self, params: Params, scorer: Scorer, *, snapshot: bool, met: bool) -> Future[Played]:
         """Order a rollout under these parameters and rewards, after those that were ordered before.
 
         snapshot: whether to say where everything is after it; met: whether to say what was seen.

@@ -1,7 +1,12 @@
-"""Several processes that learn one policy: how they find each other."""
+"""Several processes that learn one policy: how they find each other, their devices, sums over all of them."""
+
+from collections.abc import Mapping
 
 import jax
+import numpy as np
+from jax.experimental import multihost_utils
 
+from maestromotif.config.schema import TrainSettings
 from maestromotif.errors import UserError
 
 
@@ -31,3 +36,55 @@ def connect(machines: int, coordinator: str | None, process: int | None) -> int:
     if jax.process_count() != machines:
         raise UserError(f"train.machines: is {machines}, but {jax.process_count()} processes were started")
     return jax.process_index()
+
+
+def wait_for_all(settings: TrainSettings, where: str) -> None:
+    """Wait until every process of the run is at this place, which has a name of its own."""
+    if settings.machines > 1:
+        multihost_utils.sync_global_devices(where)
+
+
+def local_devices(settings: TrainSettings, games: int) -> list[jax.Device]:
+    """The devices of this process that are used; `games` are those of this process.
+
+    Raises UserError where there are fewer, or where games and actors cannot be divided evenly.
+    """
+    here: list[jax.Device] = jax.local_devices()
+    if settings.devices > len(here):
+        raise UserError(f"train.devices: is {settings.devices}, but JAX sees {len(here)} here ({here[0]})")
+    if jax.process_count() != settings.machines:
+        raise UserError(
+            f"train.machines: is {settings.machines}, but {jax.process_count()} processes are connected; "
+            "see 'maestromotif train --help' for how to start them"
+        )
+    if settings.actors % settings.devices:
+        raise UserError(
+            f"train.actors: {settings.actors} is no multiple of train.devices, {settings.devices}"
+        )
+    for what, number in (
+        ("train.actors", settings.actors),
+        ("train.devices x train.minibatches", settings.devices * settings.minibatches),
+    ):
+        if games % number:
+            raise UserError(f"nethack.games: {games} games cannot be divided evenly by {what}, {number}")
+    return here[: settings.devices]
+
+
+def all_devices(settings: TrainSettings) -> list[jax.Device]:
+    """The devices of all processes that are used, process by process, as many of each."""
+    by_process = [
+        [device for device in jax.devices() if device.process_index == process]
+        for process in range(jax.process_count())
+    ]
+    return [device for devices in by_process for device in devices[: settings.devices]]
+
+
+def summed(counts: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The sums over all processes of arrays that have the same names and shapes in each."""
+    if jax.process_count() == 1:
+        return dict(counts)
+    flat = np.concatenate([np.ravel(array) for array in counts.values()])
+    total = np.asarray(multihost_utils.process_allgather(flat)).sum(0)
+    cuts = np.cumsum([array.size for array in counts.values()])[:-1]
+    parts = zip(counts.items(), np.split(total, cuts), strict=True)
+    return {name: part.reshape(array.shape) for (name, array), part in parts}

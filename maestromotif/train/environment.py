@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from maestromotif.agent.inputs import Block, MessageForm, fill
+from maestromotif.agent.inputs import FEW, Block, MessageForm, fill
 from maestromotif.agent.options import Options
 from maestromotif.agent.reward import Met, RewardFunction, Scorer
 from maestromotif.config.schema import Config
@@ -21,12 +21,11 @@ from maestromotif.nethack.action_log import Snapshot
 from maestromotif.nethack.game import End
 from maestromotif.nethack.observation import Layout
 from maestromotif.nethack.pool.pool import open_pool
-from maestromotif.nethack.state import depth_codes
+from maestromotif.nethack.state import DEPTH_CHANGE
+from maestromotif.nethack.tracker import depth_codes
 from maestromotif.programs.sandbox import ProgramHost
 from maestromotif.skill import load_all
-from maestromotif.train.happened import Happened, Seconds, nothing_happened
-
-FEW = 8  # last observations of episodes cut short whose values are asked for together
+from maestromotif.train.metrics import Happened, Seconds, nothing_happened
 
 
 @dataclass(frozen=True)
@@ -238,7 +237,7 @@ class Environment:
             self._shown[over] = self._numbers(pool.final["message"][over])
         changes = pool.changes.copy()
         depth = np.where(over, pool.final_state["depth"], pool.state["depth"])
-        changes[:, 0] = depth_codes(self._options.start_depth, depth)
+        changes[:, DEPTH_CHANGE] = depth_codes(self._options.start_depth, depth)
         reward = self._reward(self._shown, changes, skill, over)
         reward[ended == End.LOST] = 0  # nobody saw what it came to
         return reward

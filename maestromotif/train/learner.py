@@ -5,20 +5,23 @@ gradients and sums are exchanged. An update is one call for the targets and one 
 a GPU the policy's steps find their way in between.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import product
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from flax import serialization
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from maestromotif.agent.arrays import Array, compilations
 from maestromotif.agent.network import ActorCritic, Params, initial_params
+from maestromotif.agent.policy import fitted
 from maestromotif.config.schema import TrainSettings
 from maestromotif.train import ppo
 from maestromotif.train.ppo import AXIS, Batch, Targets
@@ -115,6 +118,31 @@ class Learner:
         there: Params = jax.tree.map(copy, params)
         return there
 
+    def snapshot(self, learnt: Learnt, versions: Sequence[Params]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """What all processes have in common, and what is this one's; of types that msgpack writes.
+
+        versions: parameters after the last updates, oldest first; the last are those of `learnt`.
+        """
+        common = {
+            "params": [serialization.to_state_dict(on_host(one)) for one in versions],
+            "opt_state": serialization.to_state_dict(on_host(learnt.opt_state)),
+            "scale": [np.asarray(leaf) for leaf in learnt.scale[1:]],
+        }
+        return common, {"returns": shards_of_this_process(learnt.scale.running)}
+
+    def restore(
+        self, fresh: Learnt, common: Mapping[str, Any], own: Mapping[str, Any], file: Path
+    ) -> tuple[Learnt, list[Params]]:
+        """What `snapshot` was given, onto any number of devices; `fresh` has the form of it.
+
+        Raises UserError, which names `file`, where it is of another network.
+        """
+        params = [self.everywhere(fitted(file, fresh.params, one)) for one in common["params"]]
+        opt_state = self.everywhere(fitted(file, fresh.opt_state, common["opt_state"]))
+        mean_square, weight = (self.everywhere(leaf) for leaf in common["scale"])
+        scale = ReturnScale(self.by_game(own["returns"]), mean_square, weight)
+        return Learnt(params[-1], opt_state, scale), params
+
     def update(self, learnt: Learnt, parts: Sequence[Batch], key: Array) -> tuple[Learnt, Figures, Batch]:
         """Learn from one rollout, and wait until it is done.
 
@@ -192,3 +220,8 @@ def shards_of_this_process(array: Array) -> np.ndarray:
     assert isinstance(array, jax.Array)
     shards = {shard.index[1].start or 0: shard.data for shard in array.addressable_shards}
     return np.concatenate([np.array(shards[start]) for start in sorted(shards)], 1)
+
+
+def on_host(tree: Any) -> Any:
+    """Copies in the host's memory: the device's arrays are used up by the next update."""
+    return jax.tree.map(np.array, tree)

@@ -31,10 +31,9 @@ from maestromotif.rewards.fit import best, train
 from maestromotif.rewards.model import Params, RewardModels
 from maestromotif.rewards.pairs import Judged, hold_out, targets
 from maestromotif.skill import load_all
+from maestromotif.train.reward_source import ONLINE_FOLDER
 
 log = logging.getLogger("maestromotif")
-
-FOLDER = "rewards"  # of the last models, in that of `train`
 
 Observation = tuple[bytes, tuple[int, ...]]  # message, and changes as captions tell them
 
@@ -129,8 +128,10 @@ class OnlineRewards:
         self._settle()
         last = self._versions[-1]
         for skill, card, params in zip(self._skills, last.cards, last.params, strict=True):
-            work.write_json(f"{FOLDER}/{skill.name}/card.json", card)
-            work.write_bytes(f"{FOLDER}/{skill.name}/params.msgpack", flax.serialization.to_bytes(params))
+            work.write_json(f"{ONLINE_FOLDER}/{skill.name}/card.json", card)
+            work.write_bytes(
+                f"{ONLINE_FOLDER}/{skill.name}/params.msgpack", flax.serialization.to_bytes(params)
+            )
 
     def _settle(self) -> None:
         """Wait for the models that are being learned."""

@@ -1,17 +1,72 @@
-"""Reward models that were distilled before training."""
+"""Where rewards come from: models that were distilled before training, or that are learned during it."""
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Protocol, Self
 
 from maestromotif.agent.reward import Met, Scorer
+from maestromotif.annotate import answers
 from maestromotif.config.schema import Config
-from maestromotif.pipeline.store import Work
+from maestromotif.pipeline.store import Artefact, Work, canonical, file_contents
 from maestromotif.rewards.model import load_rewards
+
+ONLINE_FOLDER = "rewards"  # in the artefact `train`: the last models that were learned during training
+
+
+class RewardSource(Protocol):
+    """Says which models score the steps of each rollout. A context manager."""
+
+    @property
+    def learns(self) -> bool:
+        """Whether it wants to know what training meets."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> None: ...
+
+    def scorer(self, rollout: int) -> Scorer:
+        """What scores the steps of a rollout, counted from 0."""
+        ...
+
+    def after(self, update: int, met: Iterable[Met]) -> None:
+        """So many updates are done; `met` is what the last one's rollout met. Told in order."""
+        ...
+
+    def snapshot(self) -> dict[str, Any]:
+        """Everything that `restore` needs; of types that msgpack writes."""
+        ...
+
+    def restore(self, snapshot: Mapping[str, Any]) -> None: ...
+
+    def write(self, work: Work) -> None:
+        """Write what was learned, if anything was, into the artefact of `train`."""
+        ...
+
+
+def reward_files(config: Config) -> dict[str, str]:
+    """What rewards depend on beside the stage `distil` -> SHA-256. Raises UserError.
+
+    The reward models that the config names or, where training learns them, what judges and how it learns.
+    """
+    contents = {}
+    if config.reward.online_steps is not None:
+        annotate = config.annotate.model_dump(mode="json", exclude={"answers", "price"})
+        ways = canonical([annotate, config.distil.model_dump(mode="json")])
+        contents = answers.reads(config) | {"annotate and distil": hashlib.sha256(ways).hexdigest()}
+    if config.reward.path is not None:
+        for name in config.skills:
+            for file in ("params.msgpack", "card.json"):
+                contents |= file_contents("reward.path", str(Path(config.reward.path) / name / file))
+    return contents
 
 
 class DistilledRewards:
-    """The same pay for every rollout; in the form of `online.OnlineRewards`."""
+    """The same models for every rollout, from a folder as `distil` writes it."""
 
     learns = False
 
@@ -19,7 +74,7 @@ class DistilledRewards:
         models = load_rewards(folder, config.skills)
         self._scorer = Scorer(models.score, models.thresholds(config.reward))
 
-    def __enter__(self) -> "DistilledRewards":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -39,3 +94,12 @@ class DistilledRewards:
 
     def write(self, work: Work) -> None:
         pass
+
+
+def reward_folder(config: Config, inputs: Mapping[str, Artefact]) -> Path:
+    """The folder of the reward models of a run: the configured one, `distil`'s, or `train`'s last ones."""
+    if config.reward.path is not None:
+        return Path(config.reward.path)
+    if config.reward.online_steps is not None:
+        return inputs["train"].path / ONLINE_FOLDER
+    return inputs["distil"].path

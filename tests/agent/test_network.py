@@ -10,8 +10,9 @@ from small_learning import SKILLS, Heads, Trunk, fresh, random_block, random_gla
 
 from maestromotif.agent.arrays import Array
 from maestromotif.agent.inputs import Block
-from maestromotif.agent.network import FoveaGlance, build, pick, step, unpack
+from maestromotif.agent.network import build, pick, step, unpack
 from maestromotif.agent.policy import fresh_carry, make_acting
+from maestromotif.agent.trunks import FoveaGlance
 from maestromotif.config.schema import NetworkSettings
 from maestromotif.nethack.actions import NUM_ACTIONS
 

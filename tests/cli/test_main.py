@@ -8,7 +8,8 @@ import pytest
 import small_stages
 
 from maestromotif import __version__
-from maestromotif.cli.main import STAGE_VERBS, _print_result
+from maestromotif.cli.main import _print_result
+from maestromotif.pipeline.stages import STAGES
 from maestromotif.pipeline.store import Artefact
 
 
@@ -26,7 +27,9 @@ def folder(tmp_path: Path) -> Path:
 def test_help_names_every_verb_in_order() -> None:
     done = maestromotif("--help")
     assert done.returncode == 0
-    places = [done.stdout.index(f"\n  {verb} ") for verb in ("run", *STAGE_VERBS, "doctor")]
+    places = [
+        done.stdout.index(f"\n  {verb} ") for verb in ("run", *(stage.name for stage in STAGES), "doctor")
+    ]
     assert places == sorted(places)
 
 
@@ -96,7 +99,7 @@ def test_what_a_stage_says_in_markdown_is_printed(tmp_path: Path, capsys: pytest
 
 def test_a_run_tells_its_way_on_stderr_and_its_result_on_stdout(folder: Path) -> None:
     (folder / "program.py").write_text("first")
-    command = [sys.executable, small_stages.__file__, "run", "mine.yaml"]
+    command = [sys.executable, str(small_stages.FOLDER), "run", "mine.yaml"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
     assert done.returncode == 0, done.stderr
     assert done.stdout == "runs/quickstart/page/page.html\n"

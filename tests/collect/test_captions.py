@@ -1,27 +1,28 @@
 """Captions: deterministic, and they tell exactly the configured changes."""
 
 import itertools
+from typing import get_args
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from maestromotif.collect.captions import COLUMNS, SENTENCES, STATISTICS, caption
+from maestromotif.collect.captions import STATISTICS, caption
 from maestromotif.collect.observations import Observations, canonical, distinct
 from maestromotif.collect.statistics import NUMBERS, UNKNOWN, codes
 from maestromotif.collect.statistics import before as step_before
+from maestromotif.config.schema import Change, Statistic
 from maestromotif.errors import UserError
-from maestromotif.nethack.state import CHANGES
+from maestromotif.nethack.state import CHANGES, NUM_CODES
 
-CODES = [len(SENTENCES[name]) for name in COLUMNS]
-changes = st.tuples(*[st.integers(0, codes - 1) for codes in CODES])
-spoken = st.sets(st.sampled_from(COLUMNS), min_size=1).map(tuple)
+changes = st.tuples(*[st.integers(0, codes - 1) for codes in NUM_CODES])
+spoken = st.sets(st.sampled_from([*CHANGES]), min_size=1).map(tuple)
 
 
-def test_columns_and_codes_are_those_of_the_game() -> None:
-    assert dict(zip(COLUMNS, CODES, strict=True)) == CHANGES
-    assert list(COLUMNS) == list(CHANGES)
+def test_the_settings_know_every_change_and_statistic() -> None:
+    assert get_args(Change) == tuple(CHANGES)
+    assert get_args(Statistic) == tuple(STATISTICS)
 
 
 @pytest.mark.parametrize(
@@ -45,7 +46,7 @@ def test_columns_and_codes_are_those_of_the_game() -> None:
     ],
 )
 def test_examples(message: str, codes: tuple[int, ...], told: str) -> None:
-    assert caption(message, codes, COLUMNS) == told
+    assert caption(message, codes, [*CHANGES]) == told
 
 
 @given(st.text(st.characters(max_codepoint=126)), changes, spoken)
@@ -55,13 +56,13 @@ def test_tells_the_configured_changes_and_no_others(
     told = caption(message, codes, named)
     words = " ".join(message.split())
     rest = told.replace(words, "", 1)  # a message might hold one of our sentences
-    for column, name in enumerate(COLUMNS):
-        for code, sentence in enumerate(SENTENCES[name]):
+    for column, (name, change) in enumerate(CHANGES.items()):
+        for code, sentence in enumerate(change.words):
             if code:
                 assert (sentence in rest) == (name in named and codes[column] == code)
     assert words in told
     assert ("Nothing" in rest) == all(
-        codes[column] == 0 for column, name in enumerate(COLUMNS) if name in named
+        codes[column] == 0 for column, name in enumerate(CHANGES) if name in named
     )
     assert told == " ".join(told.split())
 
@@ -70,13 +71,13 @@ def test_tells_the_configured_changes_and_no_others(
 def test_what_is_not_told_does_not_matter(
     message: str, codes: tuple[int, ...], named: tuple[str, ...]
 ) -> None:
-    unsaid = tuple(code if name in named else 0 for name, code in zip(COLUMNS, codes, strict=True))
+    unsaid = tuple(code if name in named else 0 for name, code in zip(CHANGES, codes, strict=True))
     assert caption(message, codes, named) == caption(message, unsaid, named)
 
 
 def test_different_observations_have_different_captions() -> None:
-    every = list(itertools.product(*[range(codes) for codes in CODES]))
-    assert len({caption("Ouch!", codes, COLUMNS) for codes in every}) == len(every)
+    every = list(itertools.product(*[range(codes) for codes in NUM_CODES]))
+    assert len({caption("Ouch!", codes, [*CHANGES]) for codes in every}) == len(every)
 
 
 @given(st.lists(changes, max_size=20), spoken)
@@ -88,7 +89,7 @@ def test_canonical_changes(rows: list[tuple[int, ...]], named: tuple[str, ...]) 
     assert np.array_equal(canonical(kept, named), kept)
     for before, after in zip(rows, kept.tolist(), strict=True):
         moved = "depth" in named and before[0] != 0
-        for column, name in enumerate(COLUMNS):
+        for column, name in enumerate(CHANGES):
             told = name in named and (name == "depth" or not moved)
             assert after[column] == (before[column] if told else 0)
 
@@ -113,11 +114,11 @@ def test_distinct_items_are_counted() -> None:
 
 
 def test_statistics_are_told_with_their_horizon() -> None:
-    told = caption("", (0, 0, 0, 0), COLUMNS, {"gold": 1, "hp": 0, "hunger": 1}, 100)
+    told = caption("", (0, 0, 0, 0), [*CHANGES], {"gold": 1, "hp": 0, "hunger": 1}, 100)
     assert told == ("Over the last 100 steps the agent's gold became more and the agent became hungrier.")
-    told = caption("Ouch!", (1, 0, 0, 0), COLUMNS, {"experience": 2}, 1)
+    told = caption("Ouch!", (1, 0, 0, 0), [*CHANGES], {"experience": 2}, 1)
     assert told.endswith("a deeper dungeon level. The agent rose to a higher experience level.")
-    assert caption("", (0, 0, 0, 0), COLUMNS, {"hp": 0}, 100) == "Nothing changed."
+    assert caption("", (0, 0, 0, 0), [*CHANGES], {"hp": 0}, 100) == "Nothing changed."
 
 
 @given(st.lists(st.integers(0, 3), max_size=30), st.integers(1, 5))

@@ -155,7 +155,7 @@ def test_an_old_section_is_answered_with_its_new_name() -> None:
         ("extends: mine.yaml\n", "mine.yaml: 'extends' goes in a circle: mine.yaml -> mine.yaml"),
         (
             "extends: bases.yaml\n",
-            "bases.yaml: no such file (extended by mine.yaml); did you mean base.yaml?",
+            "bases.yaml: no such file (extended by mine.yaml); did you mean 'base.yaml'?",
         ),
         ("skills: [a]\ntask: {words: 'up ${ down'}\n", "mine.yaml:2: a '${' begins a reference"),
         ("collect: 4\n", "mine.yaml:1: collect: should be a section with some of the keys explorer_steps"),
@@ -181,7 +181,7 @@ def test_what_a_base_leaves_open_must_be_set_by_somebody() -> None:
 
 def test_a_missing_file_names_its_neighbour() -> None:
     write("configs/quickstart.yaml", SMALLEST)
-    expected = "configs/quickstrat.yaml: no such file; did you mean configs/quickstart.yaml?"
+    expected = "configs/quickstrat.yaml: no such file; did you mean 'quickstart.yaml'?"
     assert mistakes("configs/quickstrat.yaml") == [expected]
 
 

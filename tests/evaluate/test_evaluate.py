@@ -5,9 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from maestromotif.agent.episodes import Episode, play_wave, random_policy, wandering_policy
+from maestromotif.agent.episodes import Episode, play_wave
 from maestromotif.agent.reward import RewardFunction, Scorer
 from maestromotif.config.schema import RewardSettings
+from maestromotif.evaluate.agents import random_policy, wandering_policy
 from maestromotif.evaluate.evaluate import entries
 from maestromotif.evaluate.record import record
 from maestromotif.nethack.actions import NUM_ACTIONS

@@ -13,7 +13,8 @@ from maestromotif.nethack.game import End, Setup
 from maestromotif.nethack.observation import DEPTH, ENGINE, SCREEN, engine_layout
 from maestromotif.nethack.rcfile import write_options
 from maestromotif.nethack.seeds import EpisodeSeeds
-from maestromotif.nethack.state import CHANGES, TRACKED, Tracker
+from maestromotif.nethack.state import CHANGES
+from maestromotif.nethack.tracker import TRACKED, Tracker
 
 
 class Play:

@@ -8,8 +8,9 @@ import jax
 import numpy as np
 
 from maestromotif.agent.inputs import Block
-from maestromotif.agent.network import ActorCritic, Glance, Params, build, initial_params, unpack, unroll
+from maestromotif.agent.network import ActorCritic, Params, build, initial_params, unpack, unroll
 from maestromotif.agent.policy import Rollout
+from maestromotif.agent.trunks import Glance
 from maestromotif.config.load import load
 from maestromotif.config.schema import Config, NetworkSettings
 from maestromotif.nethack.actions import NUM_ACTIONS

@@ -9,14 +9,15 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import small_stages
-from test_store import on_small_disk
+from small_disk import on_small_disk
 
 from maestromotif.cli import main
 from maestromotif.config.load import load
-from maestromotif.config.schema import Config
+from maestromotif.config.schema import Config, RunSettings
 from maestromotif.errors import UserError
 from maestromotif.pipeline import runner
 from maestromotif.pipeline import stages as ours
@@ -121,8 +122,8 @@ def test_how_fast_and_where_is_no_change(run: Callable[..., list[str]], setting:
 def test_a_stage_beside_the_path_is_run_if_the_config_asks_for_it(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    beside = ours.Stage("soup", "small_stages:total", ("draw",), ("distil",), lambda config: {}, beside=True)
-    page = ours.Stage("page", "small_stages:page", ("draw", "total", "soup"), (), lambda config: {})
+    beside = ours.Stage("soup", "Soup.", "small_stages.total", ("draw",), ("distil",), optional=True)
+    page = ours.Stage("page", "Page.", "small_stages.page", ("draw", "total", "soup"), ())
     stages = (*STAGES[:2], beside, page)
 
     def run(*overrides: str, until: str | None = None) -> list[str]:
@@ -200,7 +201,7 @@ def test_damage_is_found_before_it_spreads(run: Callable[..., list[str]]) -> Non
 
 
 def command(*arguments: str) -> list[str]:
-    return [sys.executable, small_stages.__file__, *arguments]
+    return [sys.executable, str(small_stages.FOLDER), *arguments]
 
 
 def test_a_killed_run_goes_on_and_ends_like_an_unbroken_one(
@@ -266,15 +267,22 @@ def test_a_full_disk_ends_a_run_with_words_and_more_space_lets_it_go_on(tmp_path
     assert "Traceback" not in done.stderr
 
 
-def test_the_verbs_are_the_stages() -> None:
-    assert list(main.STAGE_VERBS) == [stage.name for stage in ours.STAGES]
+def test_the_users_of_the_table_have_every_stage() -> None:
+    names = [stage.name for stage in ours.STAGES]
+    verbs = {name: verb for name, verb in main.cli.commands.items() if name in names}
+    assert list(verbs) == names
+    assert [verb.help for verb in verbs.values()] == [stage.help for stage in ours.STAGES]
+    further = get_args(get_args(RunSettings.model_fields["further"].annotation)[0])
+    assert list(further) == [stage.name for stage in ours.STAGES if stage.optional]
+    assert ours.STAGES[-1].inputs == tuple(names[:-1])  # the report shows all of them
 
 
 @pytest.mark.parametrize("stage", ours.STAGES, ids=lambda stage: stage.name)
 def test_every_stage_is_there_and_comes_after_its_inputs(stage: ours.Stage) -> None:
     names = [other.name for other in ours.STAGES]
     assert all(names.index(name) < names.index(stage.name) for name in stage.inputs)
-    assert callable(stage.load())
+    assert callable(stage.reads())
+    assert callable(stage.run())
 
 
 def test_every_setting_is_in_the_key_of_a_stage_or_is_known_not_to_matter() -> None:
@@ -291,7 +299,11 @@ def test_finished_rewards_stand_in_for_the_stages_that_make_them() -> None:
     config = load("configs/quickstart.yaml")
     other = load("configs/quickstart.yaml", ["reward.path=rewards"])
     by_name = {stage.name: stage for stage in ours.STAGES}
-    assert runner._inputs(config, by_name["train"]) == ["distil"]
-    assert runner._inputs(other, by_name["train"]) == []
-    assert runner._inputs(other, by_name["report"]) == ["train", "compose", "evaluate"]
-    assert runner._inputs(other, by_name["distil"]) == ["collect", "annotate", "curate"]  # the verb works
+    assert runner._inputs(config, by_name["train"], ours.STAGES) == ["distil"]
+    assert runner._inputs(other, by_name["train"], ours.STAGES) == []
+    assert runner._inputs(other, by_name["report"], ours.STAGES) == ["train", "compose", "evaluate"]
+    assert runner._inputs(other, by_name["distil"], ours.STAGES) == [
+        "collect",
+        "annotate",
+        "curate",
+    ]  # the verb works

@@ -16,12 +16,16 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from small_disk import on_small_disk
 
 from maestromotif.errors import UserError
 from maestromotif.pipeline import store
 from maestromotif.pipeline.store import Artefact, Run
 
 KEY, OTHER_KEY = "a" * 64, "b" * 64
+
+# for processes that import this file
+FOLDERS = os.pathsep.join([str(Path(__file__).parent), *sys.path])
 
 
 @contextlib.contextmanager
@@ -299,7 +303,7 @@ with Run(Path(sys.argv[1])) as run:
 def test_a_kill_between_the_renames_is_healed(
     folder: Path, rename: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    monkeypatch.setenv("PYTHONPATH", FOLDERS)
     with started(KILLED_AT_RENAME, folder, rename, "finish") as process:
         output = process.communicate()[0]
     assert process.returncode == -signal.SIGKILL, output
@@ -318,7 +322,7 @@ def test_a_kill_while_an_earlier_output_comes_back_is_healed(
 ) -> None:
     with Run(folder) as run:
         make(run, OTHER_KEY, text="second")
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    monkeypatch.setenv("PYTHONPATH", FOLDERS)
     with started(KILLED_AT_RENAME, folder, rename, "find") as process:
         output = process.communicate()[0]
     assert process.returncode == -signal.SIGKILL, output
@@ -358,33 +362,10 @@ with Run(Path(sys.argv[1])) as run:
 """
 
 
-def small_disk() -> list[str] | None:
-    """Command prefix under which "$0" is a disk of 2 MB; None where the machine allows no mount."""
-    for namespace in (["unshare", "--mount"], ["unshare", "--mount", "--map-root-user"]):
-        prefix = [*namespace, "sh", "-c", 'mount -t tmpfs -o size=2m tmpfs "$0" && exec "$@"']
-        if shutil.which("unshare"):
-            trial = subprocess.run([*prefix, "/mnt", "true"], capture_output=True, check=False)
-            if trial.returncode == 0:
-                return prefix
-    return None
-
-
-def on_small_disk(tmp_path: Path, *command: object) -> subprocess.CompletedProcess[str]:
-    prefix = small_disk()
-    if prefix is None:
-        pytest.skip("this machine allows nobody to mount a small disk")
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    return subprocess.run(
-        [*prefix, str(disk), *map(str, command)],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=os.environ | {"PYTHONPATH": str(Path(__file__).parent)},
-    )
-
-
-def test_a_full_disk_is_named_and_leaves_everything_whole(tmp_path: Path) -> None:
+def test_a_full_disk_is_named_and_leaves_everything_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", FOLDERS)
     done = on_small_disk(tmp_path, sys.executable, "-c", FILLS_A_DISK, tmp_path / "disk" / "mine")
     assert done.returncode == 0, done.stderr
     first, second, free = done.stdout.splitlines()

@@ -207,7 +207,7 @@ def test_when_skills_may_start() -> None:
         (
             "available[0]",
             "'merchant'",
-            "p.py:7:16: 'merchant' is not a skill of this run; there are disc",
+            "p.py:7:16: 'merchant' is not a skill of this run; known are disc",
         ),
         ("available[0]", "None", "p.py:7:16: Return type does not match"),
         ("return available[0]", "pass", "p.py:5:"),
@@ -298,7 +298,7 @@ def test_dice_are_legal(seed: int) -> None:
     for _ in range(60):
         s = dice.state
         assert set(s) == set(FIELDS) - {"skill"}
-        assert all(s[name].dtype == (bool if FIELDS[name] is bool else np.int32) for name in s)
+        assert all(s[name].dtype == (bool if FIELDS[name].type is bool else np.int32) for name in s)
         assert (s["depth"] >= 1).all()
         assert (s["deepest"] >= s["depth"]).all()
         assert (s["on_downstairs"] <= s["downstairs_seen"]).all()
@@ -392,7 +392,7 @@ def test_compose_refuses_with_every_problem(project: Path) -> None:
 
 def test_compose_names_a_missing_program_and_what_is_there(project: Path) -> None:
     (project / "policies/down_and_back.py").unlink()
-    with pytest.raises(UserError, match=r"down_and_back.py: no such program; there are training.py"):
+    with pytest.raises(UserError, match=r"down_and_back.py: no such program; known are training.py"):
         compose.run(config(project, "discoverer"), {}, Work(project / "work"))
 
 

@@ -96,7 +96,7 @@ def play(host: ProgramHost, dice: Dice, running: np.ndarray, steps: int) -> Iter
             "return 'descnder'",
             "tried.py:4: select returned 'descnder' (game 0), which is not a skill; did you mean 'd",
         ),
-        ("return None", "tried.py:4: select returned None (game 0), which is not a skill; the skills are"),
+        ("return None", "tried.py:4: select returned None (game 0), which is not a skill; known are"),
         ("return 3", "tried.py:4: select returned 3"),
         ("return [available[0]]", "tried.py:4: select returned ['discoverer']"),
     ],

@@ -10,15 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from maestromotif.collect.captions import SENTENCES
 from maestromotif.errors import UserError
+from maestromotif.nethack.state import CHANGES
 from maestromotif.quality import gold
-from maestromotif.quality.gold import CODES, KINDS, PARTS, Side
+from maestromotif.quality.gold import KINDS, PARTS, Side
 from maestromotif.skill import load_all as load_skills
 
 SKILLS = Path(__file__).parents[2] / "skills"
 NAMES = ("discoverer", "descender", "ascender", "merchant", "worshipper")
-ALL = tuple(SENTENCES)
+ALL = tuple(CHANGES)
 
 
 def line(**fields: Any) -> dict[str, Any]:
@@ -71,7 +71,7 @@ def test_a_pair_knows_its_captions_and_its_target(tmp_path: Path) -> None:
     assert (pair.skill, pair.target, pair.where.rsplit(":")[-1]) == ("walker", 0.0, "1")
     assert pair.a.changes == (0, 0, 0, 0)
     assert pair.b.changes == (0, 0, 2, 0)
-    assert pair.captions(ALL)[1] == SENTENCES["downstairs"][2]
+    assert pair.captions(ALL)[1] == CHANGES["downstairs"].words[2]
     assert not pair.decidable(("depth",))  # captions differ, but only the other change told which is better
 
 
@@ -150,9 +150,12 @@ def test_a_file_that_is_none_is_refused(tmp_path: Path) -> None:
 
 
 changes = st.one_of(
-    st.fixed_dictionaries({"depth": st.sampled_from([*CODES["depth"]])}),
+    st.fixed_dictionaries({"depth": st.sampled_from([*CHANGES["depth"].codes])}),
     st.fixed_dictionaries(
-        {}, optional={name: st.sampled_from([*words]) for name, words in CODES.items() if name != "depth"}
+        {},
+        optional={
+            name: st.sampled_from([*change.codes]) for name, change in CHANGES.items() if name != "depth"
+        },
     ),
 )
 sides = st.fixed_dictionaries(
@@ -178,7 +181,7 @@ lines = st.lists(
 
 def told(side: Side) -> dict[str, str]:
     names = zip(ALL, side.changes, strict=True)
-    return {name: list(CODES[name])[code - 1] for name, code in names if code}
+    return {name: CHANGES[name].names[code] for name, code in names if code}
 
 
 @given(lines, st.sampled_from(PARTS))

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from maestromotif.nethack.events import EVENTS
+from maestromotif.nethack.state import CHANGES
 from maestromotif.quality import gold, oracle
-from maestromotif.quality.gold import CODES
 from maestromotif.quality.oracle import WORTH, facts, kind, labels, score, scores
 
 SKILLS = Path(__file__).parents[2] / "skills"
@@ -16,7 +16,7 @@ STOLE = "You escaped the shop without paying!  You stole 34 zorkmids worth of me
 
 
 def test_the_table_names_only_what_there_is() -> None:
-    known = {*EVENTS} | {f"{name}: {word}" for name, words in CODES.items() for word in words}
+    known = {*EVENTS} | {f"{name}: {word}" for name, change in CHANGES.items() for word in change.codes}
     for skill, worth in WORTH.items():
         assert gold.path_of(SKILLS, skill).is_file()
         assert set(worth) <= known

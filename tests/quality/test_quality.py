@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from maestromotif.collect.captions import SENTENCES
 from maestromotif.intervals import wilson
+from maestromotif.nethack.state import CHANGES
 from maestromotif.quality import clauses, figures, gold, oracle
 from maestromotif.quality.figures import Answers
 
 SKILLS = Path(__file__).parents[2] / "skills"
-ALL = tuple(SENTENCES)
+ALL = tuple(CHANGES)
 NAN = np.nan
 # Five pairs in both orders: alike; the second always; alike; the first always; one answer was nonsense.
 ODDS = np.array([[2.0, -1.0], [-1.0, -3.0], [-0.5, 0.3], [4.0, 1.0], [NAN, 1.0]])
@@ -161,7 +161,7 @@ def test_counterfactuals_differ_in_one_fact() -> None:
     assert len(found) == 2 * len(clauses.CLAUSES["descender"])
     first = found[0]
     assert (first.clause, first.target) == ("going deeper", 1.0)
-    assert re.sub("Nothing (else )?changed.", SENTENCES["depth"][1], first.b) == first.a
+    assert re.sub("Nothing (else )?changed.", CHANGES["depth"].words[1], first.b) == first.a
     assert all("can't go" not in probe.a for probe in found)
     assert {probe.clause for probe in clauses.probes("descender", observations, ("depth",), 9, random)} == {
         "going deeper",

@@ -11,10 +11,11 @@ import psutil
 import pytest
 from small_learning import config
 
+from maestromotif.agent.inputs import FEW
 from maestromotif.agent.reward import Scorer
 from maestromotif.errors import UserError
 from maestromotif.nethack.actions import NUM_ACTIONS
-from maestromotif.train.environment import FEW, Arrays, Environment, Plan
+from maestromotif.train.environment import Arrays, Environment, Plan
 from maestromotif.train.environment_process import EnvironmentProcess
 
 GAMES, STEPS = 8, 16  # of a rollout

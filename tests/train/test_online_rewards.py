@@ -10,8 +10,9 @@ from small_learning import config
 from maestromotif.errors import UserError
 from maestromotif.pipeline.store import Work
 from maestromotif.rewards.model import load_rewards
-from maestromotif.train import online_rewards, train
+from maestromotif.train import train
 from maestromotif.train.learner import Learner
+from maestromotif.train.reward_source import ONLINE_FOLDER
 
 # Of 8 updates of 128 steps: models are learned after every second one, and pay from the fourth on.
 SETTINGS = (
@@ -46,7 +47,7 @@ def test_what_training_meets_is_judged_and_pays_and_a_stop_changes_nothing(
     paid = [sum(row[f"skill/{name}/reward_per_1k_steps"] for name in wanted.skills) for row in rows]
     assert paid[:4] == [0, 0, 0, 0]
     assert all(one > 0 for one in paid[4:])
-    models = load_rewards(tmp_path / "whole" / online_rewards.FOLDER, wanted.skills)
+    models = load_rewards(tmp_path / "whole" / ONLINE_FOLDER, wanted.skills)
     assert [card["captions"] for card in models.cards] == [12]  # the last models are of two times
 
     # Elsewhere, with nothing known of the model's answers, stopped once models wait to pay.

@@ -18,6 +18,7 @@ from flax import serialization
 from small_learning import CONFIG, ROOT, config, fresh
 
 from maestromotif.agent.network import build
+from maestromotif.agent.policy import load_policy
 from maestromotif.cli.cluster import submit
 from maestromotif.config.schema import NetworkSettings
 from maestromotif.errors import UserError
@@ -90,10 +91,7 @@ def test_two_processes_of_a_job_learn_what_two_devices_of_one_process_learn(
     halves = ("train.machines=2", "nethack.games=4")
     submit(config(two, *halves), "train", "small.yaml", halves, here=True).results()
     network = build(NetworkSettings(hidden=16), 3)
-    a, b = (
-        train.load_policy(folder / "runs/quickstart/train/policy.msgpack", network, 0)
-        for folder in (one, two)
-    )
+    a, b = (load_policy(folder / "runs/quickstart/train/policy.msgpack", network) for folder in (one, two))
     for left, right in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
         np.testing.assert_allclose(left, right, rtol=1e-5, atol=1e-7)
     curves = [(folder / "runs/quickstart/train/curve.jsonl").read_text() for folder in (one, two)]
@@ -191,6 +189,6 @@ def test_a_policy_of_another_network_or_other_skills_is_refused(tmp_path: Path) 
     path = tmp_path / "policy.msgpack"
     path.write_bytes(serialization.to_bytes(fresh()[1]))
     with pytest.raises(UserError, match=r"policy.msgpack: holds another network.*shape.*should have"):
-        train.load_policy(path, build(NetworkSettings(hidden=16), 2), 0)
+        load_policy(path, build(NetworkSettings(hidden=16), 2))
     with pytest.raises(UserError, match=r"policy.msgpack: holds another network"):
-        train.load_policy(path, build(NetworkSettings(hidden=16, heads="shared"), 3), 0)
+        load_policy(path, build(NetworkSettings(hidden=16, heads="shared"), 3))

@@ -108,6 +108,16 @@ def _nle_hackdir() -> Path:
     return Path(HACKDIR)
 
 
+def pin_birthday(library: str) -> None:
+    """Set the hero's birthday in a game that NLE has started, so that the game does not depend on the clock.
+
+    library: NLE's copy for this game (`nle.nethack.Nethack.dlpath`), already loaded.
+    """
+    loaded = ctypes.CDLL(library)
+    ctypes.c_long.in_dll(loaded, "ubirthday").value = BIRTHDAY
+    _ctypes.dlclose(loaded._handle)
+
+
 class _StockEngine:
     """NLE's own class, with a private copy of the library."""
 
@@ -134,6 +144,4 @@ class _StockEngine:
         # NLE forgets the seeds after one reset, so set them before every reset.
         self._nethack.set_initial_seeds(seeds.core, seeds.disp, False, seeds.lgen)
         self._nethack.reset()
-        library = ctypes.CDLL(self._nethack.dlpath)  # NLE's own copy, already loaded
-        ctypes.c_long.in_dll(library, "ubirthday").value = BIRTHDAY
-        _ctypes.dlclose(library._handle)
+        pin_birthday(self._nethack.dlpath)

@@ -41,7 +41,7 @@ from maestromotif.nethack.pool.processes import server_context, temporary_folder
 from maestromotif.nethack.pool.worker import DONE, IDLE, QUIT, RESET, STEP, Plan, layout, work
 from maestromotif.nethack.rcfile import CHARACTER, write_options
 from maestromotif.nethack.seeds import Purpose
-from maestromotif.nethack.state import TRACKED
+from maestromotif.nethack.tracker import TRACKED
 
 __all__ = ["IDLE", "GamePool", "check_pools", "open_pool"]
 
@@ -56,7 +56,7 @@ class GamePool:
     """N games in W processes.
 
     `obs[name]` [N, ...]: NLE observations (`observation.ENGINE` and those of `observe`).
-    `state[name]` int32 [N]: tracked fields of GameState and the policy's senses (`state.TRACKED`).
+    `state[name]` int32 [N]: tracked fields of GameState and the policy's senses (`tracker.TRACKED`).
     `changes` int8 [N, 4] and `events` int16 [N, E]: what happened on the last step (`state.CHANGES`, and how
     often each of `events.EVENTS` did).
     `ended` uint8 [N]: `game.End` of the last step. Where it is not 0, `final[name]` and `final_state[name]`

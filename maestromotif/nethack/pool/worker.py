@@ -16,7 +16,8 @@ from maestromotif.nethack.game import End, Setup
 from maestromotif.nethack.observation import ENGINE, FINAL, Block, Layout, engine_layout
 from maestromotif.nethack.pool.pipe import receive, send
 from maestromotif.nethack.seeds import Purpose, episode_seeds
-from maestromotif.nethack.state import CHANGES, TRACKED, Tracker
+from maestromotif.nethack.state import CHANGES
+from maestromotif.nethack.tracker import TRACKED, Tracker
 
 IDLE = -1  # the action that leaves a game untouched
 CAUSE_BYTES = 128

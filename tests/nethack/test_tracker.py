@@ -9,16 +9,18 @@ from nle import nethack
 from playing import Play
 
 from maestromotif.collect.explorer.explorer import Explorer
-from maestromotif.nethack import state
+from maestromotif.nethack import tracker
 from maestromotif.nethack.actions import INDEX, NAMES, NUM_ACTIONS
 from maestromotif.nethack.events import EVENTS
 from maestromotif.nethack.game import End
 from maestromotif.nethack.observation import COLUMNS, DEPTH, DUNGEON, LEVEL, ROWS, TURN, X, Y
 from maestromotif.nethack.pool.pool import GamePool
 from maestromotif.nethack.squares import Maps
-from maestromotif.nethack.state import CHANGES, FIELDS, SKILL_FIELDS, TRACKED, Tracker
+from maestromotif.nethack.state import CHANGES, FIELDS, SKILL_FIELDS
+from maestromotif.nethack.tracker import TRACKED, Tracker
 
 DEPTH_CHANGE, EXPLORED, DOWN, UP = range(4)
+SEEN, CLOSER, REACHED = 1, 2, 3
 SCROLL, FOOD = nethack.SCROLL_CLASS, nethack.FOOD_CLASS
 _SYMBOLS = range(nethack.GLYPH_EXPLODE_OFF - nethack.GLYPH_CMAP_OFF)
 _SQUARES = {nethack.symdef.from_idx(i).explanation: i for i in reversed(_SYMBOLS)}
@@ -106,25 +108,25 @@ def test_an_episode_begins_on_the_stairs_up(scene: Scene) -> None:
 def test_stairs_come_into_view_come_closer_and_are_reached(scene: Scene) -> None:
     scene.begin()
     scene.show(">", 13, 10)
-    assert scene.step()[DOWN] == state.STAIRS_SEEN
+    assert scene.step()[DOWN] == SEEN
     assert (scene.now("downstairs_dx"), scene.now("downstairs_dy"), scene.now("downstairs_seen")) == (3, 0, 1)
     scene.stand(11, 10)
-    assert scene.step()[DOWN] == state.STAIRS_CLOSER
+    assert scene.step()[DOWN] == CLOSER
     scene.stand(10, 10)  # away, and back as close as before: no nearer than ever
-    assert scene.step()[DOWN] == state.STAIRS_NOTHING
+    assert scene.step()[DOWN] == 0
     scene.stand(11, 10)
-    assert scene.step()[DOWN] == state.STAIRS_NOTHING
+    assert scene.step()[DOWN] == 0
     scene.stand(12, 11)
-    assert scene.step()[DOWN] == state.STAIRS_CLOSER
+    assert scene.step()[DOWN] == CLOSER
     scene.stand(13, 10)  # the hero hides the stairs, which are remembered
-    assert scene.step()[DOWN] == state.STAIRS_REACHED
+    assert scene.step()[DOWN] == REACHED
     assert scene.now("on_downstairs")
     assert not scene.now("on_upstairs")
-    assert scene.step()[DOWN] == state.STAIRS_NOTHING
+    assert scene.step()[DOWN] == 0
     scene.stand(14, 10)
     scene.step()
     scene.stand(13, 10)
-    assert scene.step()[DOWN] == state.STAIRS_NOTHING  # reached once is enough
+    assert scene.step()[DOWN] == 0  # reached once is enough
     assert scene.now("on_downstairs")
 
 
@@ -137,13 +139,13 @@ def test_arriving_by_stairs_marks_the_other_end(scene: Scene) -> None:
     scene.arrive(depth=2)
     scene.stand(40, 5)
     changes = scene.step()
-    assert changes[DEPTH_CHANGE] == state.DEPTH_DEEPER
+    assert changes[DEPTH_CHANGE] == tracker.DEEPER
     assert scene.now("on_upstairs")
     assert scene.now("upstairs_seen")
     assert not scene.now("downstairs_seen")
     scene.arrive(depth=1)
     scene.stand(11, 10)
-    assert scene.step()[DEPTH_CHANGE] == state.DEPTH_HIGHER
+    assert scene.step()[DEPTH_CHANGE] == tracker.HIGHER
     assert scene.now("on_downstairs")
     assert (scene.now("depth"), scene.now("deepest")) == (1, 2)
 
@@ -154,7 +156,7 @@ def test_falling_through_a_trap_door_marks_nothing(scene: Scene) -> None:
     scene.step()
     scene.arrive(depth=3)
     scene.stand(40, 5)
-    assert scene.step()[DEPTH_CHANGE] == state.DEPTH_DEEPER
+    assert scene.step()[DEPTH_CHANGE] == tracker.DEEPER
     assert not scene.now("on_upstairs")
     assert not scene.now("upstairs_seen")
 
@@ -388,7 +390,7 @@ def test_games_that_were_not_moved_keep_their_state(scene: Scene) -> None:
 
 
 def test_every_field_but_those_of_the_skill_is_tracked() -> None:
-    assert [name for name in FIELDS if name not in SKILL_FIELDS] == list(TRACKED[: -len(state.SENSES)])
+    assert [name for name in FIELDS if name not in SKILL_FIELDS] == list(TRACKED[: -len(tracker.SENSES)])
 
 
 def test_real_games_agree_with_what_is_displayed() -> None:
@@ -417,7 +419,7 @@ def test_real_games_agree_with_what_is_displayed() -> None:
             assert (pool.changes[going, DEPTH_CHANGE] == np.where(expected < 0, 2, expected)[going]).all()
             # Whoever stands on a staircase has been told that it was reached.
             for side, column in (("downstairs", DOWN), ("upstairs", UP)):
-                told = stayed & (pool.changes[:, column] == state.STAIRS_REACHED)
+                told = stayed & (pool.changes[:, column] == REACHED)
                 assert now[f"on_{side}"][told].all()
                 reached += int(told.sum())
             # Stairs that nobody covers are displayed where the offsets say.
@@ -428,8 +430,8 @@ def test_real_games_agree_with_what_is_displayed() -> None:
                     shown = pool.obs["chars"][game, y, x]
                     if (pool.obs["chars"][game] == ord(symbol)).any() and chr(shown) in ".#":
                         pytest.fail(f"{side} of game {game} at {x}, {y}: {chr(shown)!r}")
-            deeper += int((pool.changes[:, DEPTH_CHANGE] == state.DEPTH_DEEPER).sum())
-            higher += int((pool.changes[:, DEPTH_CHANGE] == state.DEPTH_HIGHER).sum())
+            deeper += int((pool.changes[:, DEPTH_CHANGE] == tracker.DEEPER).sum())
+            higher += int((pool.changes[:, DEPTH_CHANGE] == tracker.HIGHER).sum())
             before, where = now, here
         assert deeper > 0
         assert reached > 0

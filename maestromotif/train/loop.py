@@ -1,0 +1,160 @@
+"""The loop of training: rollouts in order, one update from each, and what is written on the way.
+
+Acting and learning overlap: while the learner learns from rollout r, the actors play the next `lag` ones.
+Rollout r is always played by the parameters after max(0, r - lag) updates, whatever the machine's speed.
+"""
+
+import logging
+import math
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from typing import NamedTuple
+
+import jax
+
+from maestromotif.agent.arrays import Array
+from maestromotif.agent.network import Params
+from maestromotif.errors import UserError
+from maestromotif.pipeline.progress import Progress
+from maestromotif.pipeline.store import Work
+from maestromotif.train.actor import Actor, Played
+from maestromotif.train.checkpoint import Checkpoints
+from maestromotif.train.learner import Learner, Learnt, shards_of_this_process
+from maestromotif.train.metrics import Curve
+from maestromotif.train.ppo import Batch
+from maestromotif.train.reward_source import RewardSource
+from maestromotif.train.schedule import Schedule
+
+log = logging.getLogger("maestromotif")
+
+_OFFENDING = ".scratch/offending-batch"
+
+
+class State(NamedTuple):
+    """Where training stands between two updates."""
+
+    updates: int  # that are done
+    learnt: Learnt
+    versions: list[Params]  # after the last updates, oldest first, at most lag + 1; the last is `learnt`'s
+
+
+def learn(
+    state: State,
+    plan: Schedule,
+    rollouts: "Rollouts",
+    learner: Learner,
+    rewards: RewardSource,
+    curve: Curve,
+    checkpoints: Checkpoints,
+    work: Work,
+    key: Array,
+) -> Learnt:
+    """Train from `state` to the last update; returns what is learnt then.
+
+    key: from it and the number of the update minibatches are drawn. Raises UserError where a figure of an
+    update is no finite number.
+    """
+    learnt, versions = state.learnt, deque(state.versions, maxlen=plan.lag + 1)
+    done = state.updates * plan.steps
+    with Progress("train", total=plan.updates * plan.steps, unit="steps", done=done) as progress:
+        for update in range(state.updates + 1, plan.updates + 1):
+            rollouts.order(update - 1, versions)
+            played = rollouts.take()
+
+            parts = [one.batch for one in played]
+            learnt, figures, batch = learner.update(learnt, parts, jax.random.fold_in(key, update - 1))
+            _check_finite(figures, batch, update, plan, work, checkpoints)
+            versions.append(learnt.params)
+
+            rewards.after(update, [met for one in played for met in one.met])
+            curve.add([one.happened for one in played], figures)
+            note = ""
+            if plan.row_after(update):
+                row = curve.row(update * plan.steps)
+                log.debug("train: %s", row)
+                if row["episodes"]:
+                    note = f"level {row['depth/deepest_mean']:.2f} reached on average"
+            progress.advance(plan.steps, note)
+
+            if plan.checkpoint_after(update):
+                common, own = learner.snapshot(learnt, versions)
+                common |= {"curve": curve.snapshot(), "rewards": rewards.snapshot()}
+                own["actors"] = [one.snapshot for one in played]
+                checkpoints.save(update, common, own)
+    return learnt
+
+
+class Rollouts:
+    """Orders rollouts of this process's actors ahead of the updates, and hands them over in order.
+
+    places: the number of each actor's device. first: the rollout to begin with.
+    """
+
+    def __init__(
+        self,
+        actors: Sequence[Actor],
+        places: Sequence[int],
+        learner: Learner,
+        rewards: RewardSource,
+        plan: Schedule,
+        first: int,
+    ) -> None:
+        self._actors, self._places, self._learner = actors, places, learner
+        self._rewards, self._plan, self._next = rewards, plan, first
+        self._ordered: deque[list[Future[Played]]] = deque()  # each of all actors
+        self.waited = 0.0  # seconds in which the learner had nothing to learn from
+
+    def order(self, updates: int, versions: Sequence[Params]) -> None:
+        """Order what may be played after so many updates; the last of `versions` is of now."""
+        plan = self._plan
+        while self._next < min(updates + plan.lag + 1, plan.updates):
+            rollout = self._next
+            params = versions[plan.parameters_of(rollout) - updates - 1]
+            copies = {place: self._learner.on_device(params, place) for place in set(self._places)}
+            scorer, snapshot = self._rewards.scorer(rollout), plan.checkpoint_after(rollout + 1)
+            self._ordered.append(
+                [
+                    actor.play(copies[place], scorer, snapshot=snapshot, met=self._rewards.learns)
+                    for actor, place in zip(self._actors, self._places, strict=True)
+                ]
+            )
+            self._next += 1
+
+    def take(self) -> list[Played]:
+        """The oldest rollout that was ordered, of all actors; waits until it is played."""
+        began = time.perf_counter()
+        played = [future.result() for future in self._ordered.popleft()]
+        self.waited += time.perf_counter() - began
+        return played
+
+
+def _check_finite(
+    figures: Mapping[str, float],
+    batch: Batch,
+    update: int,
+    plan: Schedule,
+    work: Work,
+    checkpoints: Checkpoints,
+) -> None:
+    """Raises UserError where a figure is NaN or infinite; the rollout is written down first."""
+    wrong = [name for name, value in figures.items() if not math.isfinite(value)]
+    if not wrong:
+        return
+    name = f"{_OFFENDING}-{jax.process_index()}.npz"
+    leaves = jax.tree_util.tree_leaves_with_path(batch)
+    work.write_arrays(
+        name,
+        **{jax.tree_util.keystr(place).strip("."): shards_of_this_process(leaf) for place, leaf in leaves},
+    )
+    checkpoints.wait()
+    last = checkpoints.latest()
+    kept = (
+        f"the last good checkpoint is of step {last * plan.steps}" if last else "there is no checkpoint yet"
+    )
+    raise UserError(
+        f"train: {', '.join(wrong)} of the update at step {update * plan.steps} is no finite number; "
+        f"the rollout that it learnt from is in {work.path / name}; {kept}. Lower train.learning_rate or "
+        "train.max_grad_norm; training with a changed config begins at step 0"
+    )

@@ -1,0 +1,17 @@
+"""Stage `page`: a page about the total."""
+
+import json
+from typing import Any
+
+from maestromotif.config.schema import Config
+from maestromotif.pipeline.store import Artefact, Work
+
+
+def reads(config: Config) -> dict[str, str]:
+    return {}
+
+
+def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, Any]:
+    found = json.loads((inputs["total"].path / "details/total.json").read_text())
+    work.write_text("page.html", f"<p>{config.task.words}: {found['total']}</p>")
+    return {}

@@ -1,0 +1,20 @@
+"""Stage `total`: the numbers added up, and multiplied."""
+
+from typing import Any
+
+import numpy as np
+
+from maestromotif.config.schema import Config
+from maestromotif.pipeline.store import Artefact, Work, file_contents
+
+
+def reads(config: Config) -> dict[str, str]:
+    return file_contents("task.program", config.task.program)
+
+
+def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, Any]:
+    if config.distil.epochs == 666:
+        raise RuntimeError("this number is not liked")
+    numbers = np.load(inputs["draw"].path / "numbers.npz")["numbers"]
+    work.write_json("details/total.json", {"total": numbers.sum() * config.distil.epochs})
+    return {"count": len(numbers)}
