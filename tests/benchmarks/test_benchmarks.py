@@ -10,7 +10,7 @@ import gymnasium
 import pytest
 import tiny
 
-from maestromotif.nethack.keys import ACTIONS
+from maestromotif.nethack.actions import ACTIONS
 
 FOLDER = tiny.ROOT / "benchmarks"
 PEERS = FOLDER / "peers"
@@ -79,7 +79,7 @@ def test_labels_of_a_language_model(tmp_path: Path) -> None:
 
 def test_skills_once_they_are_learned(tmp_path: Path) -> None:
     config = tiny.write_config(tmp_path)
-    found = run("skills.py", str(config), "reward.path=rewards", "learning.steps=1280", "--seeds", "0")
+    found = run("skills.py", str(config), "reward.path=rewards", "train.steps=1280", "--seeds", "0")
     assert set(found) == {"trained, seed 0", "untrained, seed 0"}
     assert all(rate >= 0 for rates in found.values() for rate in rates.values())
 
