@@ -163,17 +163,17 @@ def _default_of(info: FieldInfo) -> str:
 
 def game_state() -> str:
     """Fields of GameState, and the changes that captions and reward models see."""
-    from maestromotif.collect.captions import SENTENCES
     from maestromotif.nethack.state import CHANGES, FIELDS
 
     fields = (
         (code(name), code(field.type.__name__), escape(field.doc), field.source)
         for name, field in FIELDS.items()
     )
+    meanings = ((code(name), escape(change.doc)) for name, change in CHANGES.items())
     sentences = (
-        (code(change), code(number), escape(sentence) or "(nothing)")
-        for change in CHANGES
-        for number, sentence in enumerate(SENTENCES[change])
+        (code(name), code(number), code(short), escape(sentence))
+        for name, change in CHANGES.items()
+        for number, (short, sentence) in enumerate(change.says.items(), start=1)
     )
     return (
         "# GameState\n\n"
@@ -184,8 +184,11 @@ def game_state() -> str:
         + table(("field", "type", "meaning", "source"), fields)
         + "\n\n## Changes\n\n"
         "A change is what happened on a step beside the message. `annotate.changes` chooses which changes a "
-        "caption tells and the reward model sees. Each change has a code per step, and each code a sentence.\n\n"
-        + table(("change", "code", "sentence in the caption"), sentences)
+        "caption tells and the reward model sees. Each change has a code on each step. Code 0 means that nothing "
+        "changed; captions say nothing of it.\n\n"
+        + table(("change", "meaning"), meanings)
+        + "\n\n"
+        + table(("change", "code", "name", "sentence in the caption"), sentences)
         + "\n"
     )
 
