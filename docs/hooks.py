@@ -1,7 +1,7 @@
 """Reference pages for the documentation, written from the tables of the package.
 
-MkDocs calls `on_files` before it reads the pages (mkdocs.yml, `hooks`). `pages` needs only the package, so the
-tests check it without MkDocs.
+MkDocs calls `on_files` before it reads the pages (mkdocs.yml, `hooks`). `pages` needs only the package, so
+the tests check it without MkDocs.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ def on_files(files: Files, *, config: MkDocsConfig) -> Files:
         generated = pages()
     except ModuleNotFoundError as error:
         raise PluginError(
-            f"the reference pages are written from the package, but the module '{error.name}' is not installed "
-            "in this environment; build the documentation with: make docs"
+            f"the reference pages are written from the package, but the module '{error.name}' is not "
+            "installed in this environment; build the documentation with: make docs"
         ) from error
     for path, text in generated.items():
         files.append(File.generated(config, path, content=text))
@@ -40,10 +40,12 @@ def pages() -> dict[str, str]:
         "configuration.md": configuration(),
         "game-state.md": game_state(),
         "events.md": events(),
+        "actions.md": actions(),
+        "metrics.md": metrics(),
     }
 
 
-# ------------------------------------------------------------------------------------------------ configuration
+# ---------------------------------------------------------------------------------------- configuration
 
 
 def configuration() -> str:
@@ -52,10 +54,11 @@ def configuration() -> str:
 
     parts = [
         "# Configuration\n\n"
-        "A config is a YAML file. `extends:` names other files, relative to this one; later files override "
-        "earlier ones, and the file itself overrides them all. On the command line, `key=value` pairs override "
-        "everything: `maestromotif run configs/quickstart.yaml train.steps=200000`. `${run.seed}` stands for "
-        "the value of another key. `maestromotif run CONFIG --print-config` prints the whole config.\n\n"
+        "A config is a YAML file. `extends:` names other files, relative to this one. Later files override "
+        "earlier ones, and the file itself overrides them all. On the command line, `key=value` pairs "
+        "override everything: `maestromotif run configs/quickstart.yaml train.steps=200000`. `${run.seed}` "
+        "stands for the value of another key. `maestromotif run CONFIG --print-config` prints the whole "
+        "config.\n\n"
         "An unknown key or an impossible value is an error that names the file, the line and, for a mistyped "
         "key, the likely name.\n\n"
         "This page is written from `maestromotif/config/schema.py`.\n"
@@ -158,7 +161,7 @@ def _default_of(info: FieldInfo) -> str:
     return code(json.dumps(info.get_default(call_default_factory=True)))
 
 
-# --------------------------------------------------------------------------------- GameState, changes and events
+# ------------------------------------------------------------------------------------- the game and metrics
 
 
 def game_state() -> str:
@@ -177,15 +180,15 @@ def game_state() -> str:
     )
     return (
         "# GameState\n\n"
-        "`GameState` is what programs and task conditions read: plain integers, booleans and strings. It holds "
-        "what a player could know, never the engine's secrets. Task conditions cannot read the fields about the "
-        "running skill.\n\n"
+        "`GameState` is what programs and task conditions read: plain integers, booleans and strings. It "
+        "holds what a player could know, never the engine's secrets. Task conditions cannot read the fields "
+        "about the running skill.\n\n"
         "This page is written from `FIELDS` and `CHANGES` in `maestromotif/nethack/state.py`.\n\n"
         + table(("field", "type", "meaning", "source"), fields)
         + "\n\n## Changes\n\n"
         "A change is what happened on a step beside the message. `annotate.changes` chooses which changes a "
-        "caption tells and the reward model sees. Each change has a code on each step. Code 0 means that nothing "
-        "changed; captions say nothing of it.\n\n"
+        "caption tells and the reward model sees. Each change has a code on each step. Code 0 means that "
+        "nothing changed; captions do not mention it.\n\n"
         + table(("change", "meaning"), meanings)
         + "\n\n"
         + table(("change", "code", "name", "sentence in the caption"), sentences)
@@ -197,19 +200,52 @@ def events() -> str:
     """Events and what each is read from."""
     from maestromotif.nethack.events import EVENTS
 
-    rows = ((code(name), escape(source)) for name, source in EVENTS.items())
+    rows = ((code(name), escape(event.doc), escape(event.source)) for name, event in EVENTS.items())
     return (
         "# Events\n\n"
-        "An event is something that happened on a step. It is read from the step's messages, which are those of "
-        "NetHack 3.6.7, or from the status lines. Skills name events as `wanted` and `forbidden`; the learning "
-        "curve counts them per 1,000 steps of each skill.\n\n"
+        "An event is something that happened on a step. It is read from the step's messages, which are those "
+        "of NetHack 3.6.7, or from the status lines. Skills name events as `wanted` and `forbidden`. The "
+        "learning curve counts them per 1,000 steps of each skill.\n\n"
         "This page is written from `EVENTS` in `maestromotif/nethack/events.py`.\n\n"
-        + table(("event", "read from"), rows)
+        + table(("event", "meaning", "read from"), rows)
         + "\n"
     )
 
 
-# ----------------------------------------------------------------------------------------------------- Markdown
+def actions() -> str:
+    """The action sets."""
+    from maestromotif.nethack.actions import ACTION_SETS, INDEX
+
+    text = (
+        "# Actions\n\n"
+        "`train.network.actions` chooses one of these sets. Each set has all actions of the sets before it. "
+        "The prompts that follow an action are part of the same step.\n\n"
+        "This page is written from `ACTION_SETS` in `maestromotif/nethack/actions.py`.\n"
+    )
+    for name, actions in ACTION_SETS.items():
+        rows = ((str(INDEX[one]), code(one), escape(action.doc)) for one, action in actions.adds.items())
+        head = ("number", "action", "what it does")
+        text += f"\n## {name}\n\n{escape(actions.doc)}\n\n{table(head, rows)}\n"
+    return text
+
+
+def metrics() -> str:
+    """The figures of the learning curve."""
+    from maestromotif.train.metrics import METRICS
+
+    rows = ((code(metric.name), escape(metric.unit), escape(metric.doc)) for metric in METRICS)
+    return (
+        "# Metrics\n\n"
+        "A row of the learning curve (`train/curve.jsonl`) covers the steps since the row before. "
+        "`train.curve_steps` sets its length. In a name, `{skill}` stands for each skill and `{event}` for "
+        "each [event](events.md).\n\n"
+        "This page is written from `METRICS` in `maestromotif/train/metrics.py`.\n\n"
+        + table(("metric", "unit", "meaning"), rows)
+        + "\n"
+    )
+
+
+# --------------------------------------------------------------------------------------------- Markdown
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
