@@ -37,6 +37,7 @@ EXTRAS = {
     "vllm": "annotation with larger language models on a GPU",
     "slurm": "starting runs on a SLURM cluster",
     "dev": "tests, linters and the type checker",
+    "docs": "building the documentation",
 }
 
 TRIAL = """
