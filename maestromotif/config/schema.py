@@ -115,7 +115,10 @@ class LanguageSettings(Section):
         description="gguf: on the CPU in this process; vllm: on GPUs in this process; server: by an "
         "OpenAI-compatible server, such as `vllm serve`; recorded: answers that were written down",
     )
-    model: str = "qwen2.5-coder-1.5b-instruct"
+    model: str = Field(
+        "qwen2.5-coder-1.5b-instruct",
+        description="a name of the tables of weights and presets, or of the model hub or the server",
+    )
     path: str | None = Field(
         None,
         validate_default=True,
@@ -260,14 +263,17 @@ class CurateSettings(Section):
 
 
 class DistilSettings(Section):
-    network: Literal["words", "published"] = "words"
+    network: Literal["words", "published"] = Field(
+        "words",
+        description="words: the message as hashed words; published: convolutions over its characters",
+    )
     labels: Literal["soft", "hard"] = Field(
         "soft", description="target: sigmoid(margin / temperature), or 1, 1/2 (tie) and 0 as published"
     )
     temperature: float = Field(
         1.0, gt=0, description="log-odds of the language model that count as one of the labels'"
     )
-    epochs: int = Field(30, ge=1)
+    epochs: int = Field(30, ge=1, description="passes over the training pairs, at most")
     patience: int | None = Field(
         10, ge=1, description="epochs without a lower held-out loss after which learning ends; null: never"
     )
@@ -278,8 +284,8 @@ class DistilSettings(Section):
         "pairs, so that their parameters could be averaged",
     )
     batch: int = Field(256, ge=1, description="pairs")
-    learning_rate: float = Field(3e-3, gt=0)
-    weight_decay: float = Field(1e-4, ge=0)
+    learning_rate: float = Field(3e-3, gt=0, description="of AdamW")
+    weight_decay: float = Field(1e-4, ge=0, description="of AdamW")
     hide_message: float = Field(
         0.3,
         ge=0,
@@ -332,7 +338,7 @@ class RewardSettings(Section):
         "the language model judged of it (by annotate and distil), without a dataset in advance; null: not",
     )
     online_captions: int = Field(32, ge=4, description="observations that are judged each time, at most")
-    scale: float = Field(0.1, gt=0)
+    scale: float = Field(0.1, gt=0, description="factor of the reward")
     quantile: float = Field(0.85, ge=0, lt=1, description="normalised rewards below this quantile become 0")
     quantile_of: dict[str, float] = Field({}, description="the same for single skills, by name")
     count_exponent: float = Field(3.0, ge=0, description="reward is divided by count ** this")
@@ -408,13 +414,13 @@ class TrainSettings(Section):
     machines: int = Field(
         1, ge=1, description="processes that learn one policy, each with nethack.games games of its own"
     )
-    epochs: int = Field(1, ge=1)
-    minibatches: int = Field(4, ge=1)
-    learning_rate: float = Field(1e-4, gt=0)
-    adam_eps: float = Field(1e-6, gt=0)
-    max_grad_norm: float = Field(4.0, gt=0)
-    gamma: float = Field(0.99, ge=0, le=1)
-    gae_lambda: float = Field(0.95, ge=0, le=1)
+    epochs: int = Field(1, ge=1, description="passes over a rollout in one update")
+    minibatches: int = Field(4, ge=1, description="parts of a rollout, by games; each is one gradient step")
+    learning_rate: float = Field(1e-4, gt=0, description="of Adam, constant")
+    adam_eps: float = Field(1e-6, gt=0, description="epsilon of Adam")
+    max_grad_norm: float = Field(4.0, gt=0, description="global L2 norm to which gradients are clipped")
+    gamma: float = Field(0.99, ge=0, le=1, description="discount of a step")
+    gae_lambda: float = Field(0.95, ge=0, le=1, description="decay of the advantage trace")
     correction: Literal["clip", "vtrace"] = Field(
         "clip",
         description="of the policy's lag: clip: PPO's clipped ratio alone, vtrace: advantages by V-trace "
@@ -427,9 +433,11 @@ class TrainSettings(Section):
         description="an update ends when the policy has moved farther than this from the one that acted (KL "
         "divergence); as published: null, never",
     )
-    value_clip: float | None = Field(1.0, gt=0)
-    value_coef: float = Field(0.5, ge=0)
-    entropy_coef: float = Field(0.003, ge=0)
+    value_clip: float | None = Field(
+        1.0, gt=0, description="how far an update may move a value before its loss is clipped; null: never"
+    )
+    value_coef: float = Field(0.5, ge=0, description="weight of the value loss")
+    entropy_coef: float = Field(0.003, ge=0, description="weight of the entropy bonus")
     normalise: Literal["skill", "batch"] = Field(
         "skill", description="advantages: by skill or over the whole batch"
     )
@@ -459,7 +467,7 @@ class ComposeSettings(Section):
 
 
 class TaskSettings(Section):
-    name: str
+    name: str = Field(description="name of the task, for tables and wandb")
     words: str = Field(description="the task as somebody would say it")
     program: str = Field(description="program over skills that carries it out")
     success: tuple[str, ...] = Field(
@@ -469,18 +477,18 @@ class TaskSettings(Section):
 
 class EvaluateSettings(Section):
     episodes: int = Field(128, ge=1, description="episodes an agent")
-    max_steps: int = Field(1_000, ge=1)
-    confidence: float = Field(0.95, gt=0, lt=1)
+    max_steps: int = Field(1_000, ge=1, description="environment steps after which an episode is truncated")
+    confidence: float = Field(0.95, gt=0, lt=1, description="level of all intervals of the evaluation")
 
 
 class SlurmSettings(Section):
     """What a job of `maestromotif slurm` asks of the cluster, for each of its machines."""
 
-    partition: str | None = None
+    partition: str | None = Field(None, description="null: the cluster's default")
     minutes: int = Field(24 * 60, ge=1, description="after which the job is queued again, and goes on")
-    cores: int = Field(16, ge=1)
+    cores: int = Field(16, ge=1, description="CPU cores")
     gpus: int = Field(0, ge=0, description="at least train.devices, unless those are the CPU")
-    memory_gb: int = Field(32, ge=1)
+    memory_gb: int = Field(32, ge=1, description="memory in gigabytes")
     parameters: dict[str, str] = Field(
         {}, description="further ones of sbatch, as in {account: lab, qos: low}"
     )
@@ -490,13 +498,13 @@ class TrackingSettings(Section):
     wandb: Literal["auto", "online", "offline", "disabled"] = Field(
         "auto", description="auto: offline without a key"
     )
-    project: str = "maestromotif"
+    project: str = Field("maestromotif", description="project in Weights & Biases")
 
 
 class Config(Section):
     run: RunSettings = RunSettings()
     skills: tuple[str, ...] = Field(min_length=1, description="skill names; each is a file skills/<name>.md")
-    skills_folder: str = "skills"
+    skills_folder: str = Field("skills", description="folder of the skill files")
     nethack: NethackSettings = NethackSettings()
     collect: CollectSettings = CollectSettings()
     language: LanguageSettings = LanguageSettings()
