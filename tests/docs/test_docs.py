@@ -10,6 +10,7 @@ from typing import Any
 import click
 import pytest
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
 from maestromotif.cli.main import cli
 from maestromotif.config.load import load
@@ -169,25 +170,30 @@ def test_commands_have_verbs_and_options_that_exist(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_settings_that_are_named_exist(page: Path) -> None:
-    keys = set(_keys(Config))
+    keys = {key for key, _ in _settings(Config)}
     sections = {key.split(".")[0] for key in keys if "." in key}
     for named in re.findall(r"[`'\s]([a-z_]+(?:\.[a-z_]+)+)(?==|`|:)", page.read_text()):
         if named.split(".")[0] in sections and not named.endswith((".py", ".md", ".yaml", ".jsonl", ".json")):
             assert any(key == named or key.startswith(f"{named}.") for key in keys), f"{page.name}: {named}"
 
 
-def _keys(model: type[BaseModel], before: str = "") -> Iterator[str]:
+def _settings(model: type[BaseModel], before: str = "") -> Iterator[tuple[str, FieldInfo]]:
+    """Every setting by its dotted key."""
     for name, info in model.model_fields.items():
         kind: Any = info.annotation
         if isinstance(kind, type) and issubclass(kind, BaseModel):
-            yield from _keys(kind, f"{before}{name}.")
+            yield from _settings(kind, f"{before}{name}.")
         else:
-            yield f"{before}{name}"
+            yield f"{before}{name}", info
+
+
+def test_every_setting_has_a_description() -> None:
+    assert [name for name, info in _settings(Config) if not info.description] == []
 
 
 def test_generated_pages_hold_every_entry_of_their_tables(generated: dict[str, str]) -> None:
     for page, names in {
-        "configuration.md": list(_keys(Config)),
+        "configuration.md": [key for key, _ in _settings(Config)],
         "game-state.md": [*FIELDS, *CHANGES],
         "events.md": list(EVENTS),
         "metrics.md": [metric.name for metric in METRICS],
