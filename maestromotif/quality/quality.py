@@ -24,7 +24,7 @@ from maestromotif.pipeline.store import Artefact, Work, sha256
 from maestromotif.quality import clauses as counterfactual
 from maestromotif.quality import figures as quality
 from maestromotif.quality import gold, oracle
-from maestromotif.skill import Skill, load_all
+from maestromotif.skill import Skill, skills_of
 
 PROBES = 5  # counterfactual pairs a clause
 
@@ -41,7 +41,7 @@ def examine(config: Config, collected: Artefact | None, again: bool = False) -> 
         name: gold.decidable(pairs, settings.changes)
         for name, pairs in gold.load_all(config.skills_folder, config.skills).items()
     }
-    skills = load_all(config.skills_folder, config.skills)
+    skills = skills_of(config)
     probes = {skill.name: _probes(skill, task, config) for skill in skills}
     by_hand = {
         skill.name: Comparison(
