@@ -19,6 +19,9 @@ from maestromotif.nethack import events
 from maestromotif.nethack.events import EVENTS
 from maestromotif.nethack.state import CHANGES, DEPTH_CHANGE
 
+FILE = "observations.npz"
+EPISODES = "episodes.json"  # a row an episode: source, steps, deepest, end, cause of death
+
 SOURCES = ("explorer", "random", "arena", "recordings")
 EXPLORER, RANDOM, ARENA, RECORDINGS = range(len(SOURCES))  # codes of `source`
 
@@ -77,8 +80,9 @@ def text(message: bytes) -> str:
     return message.decode("latin-1")
 
 
-def load(path: Path) -> Observations:
+def load(folder: Path) -> Observations:
     """Reads `observations.npz`. Raises UserError if a part is missing or the parts do not fit each other."""
+    path = folder / FILE
     try:
         with np.load(path) as file:
             parts = {name: file[name] for name in ("messages", "message_id", "changes", "source")}
@@ -96,6 +100,16 @@ def load(path: Path) -> Observations:
     if status is not None and (status.shape != (steps, len(statistic.NUMBERS)) or episode is None):
         raise UserError(f"{path}: message_id has {steps} steps, status {status.shape}; run `collect` again")
     return observations
+
+
+def happened(folder: Path) -> dict[str, np.ndarray]:
+    """Of each event, by its name, on which steps it happened, bool [S]. Raises UserError without events."""
+    path = folder / FILE
+    with np.load(path) as file:
+        if "events" not in file or "event_names" not in file:
+            raise UserError(f"{path}: does not tell the events of its steps; run `collect` again")
+        names = np.char.decode(file["event_names"].astype("S"), "ascii").tolist()
+        return {name: file["events"][:, column] > 0 for column, name in enumerate(names)}
 
 
 def canonical(changes: np.ndarray, spoken: Sequence[str]) -> np.ndarray:

@@ -70,14 +70,14 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, An
     """The stage. Raises UserError if a skill fails and `gate.enforce` is on."""
     skills = skills_of(config)
     models = load_rewards(inputs["distil"].path, config.skills)
-    path = inputs["collect"].path / "observations.npz"
-    situations = read_situations(path, models, config.annotate.changes)
+    folder = inputs["collect"].path
+    situations = read_situations(folder, models, config.annotate.changes)
     for skill in skills:
         for event in (*skill.wanted, *skill.forbidden):
             if event not in situations.happened:
                 raise UserError(
-                    f"{path}: was collected by a version that did not tell '{event}', which {skill.path} "
-                    "names; run `collect` again"
+                    f"{folder / dataset.FILE}: was collected by a version that did not tell '{event}', "
+                    f"which {skill.path} names; run `collect` again"
                 )
     thresholds = models.thresholds(config.reward)
     rows: list[Row] = []
@@ -116,23 +116,16 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, An
     return {"passed": not problems, "problems": len(problems)}
 
 
-def read_situations(path: Path, models: RewardModels, spoken: Sequence[str]) -> Situations:
+def read_situations(folder: Path, models: RewardModels, spoken: Sequence[str]) -> Situations:
     """The collected steps with the rewards of what was seen on them."""
-    observations = dataset.load(path)
-    with np.load(path) as file:
-        if "events" not in file or "event_names" not in file:
-            raise UserError(f"{path}: does not tell the events of its steps; run `collect` again")
-        names = np.char.decode(file["event_names"].astype("S"), "ascii").tolist()
-        counts = {name: file["events"][:, column] > 0 for column, name in enumerate(names)}
+    observations, told = dataset.load(folder), dataset.happened(folder)
     changes = dataset.canonical(observations.changes, tuple(CHANGES))  # what happened, told or not
     codes = {name: changes[:, column] > 0 for column, name in enumerate(CHANGES) if column != DEPTH_CHANGE}
     seen = dataset.canonical(observations.changes, spoken)
     keys = np.column_stack([observations.message_id, seen.astype(np.int32)])
     distinct, item = np.unique(keys, axis=0, return_inverse=True)
     messages = [bytes(message) for message in observations.messages[distinct[:, 0]]]
-    return Situations(
-        item.reshape(-1), counts | codes, models.score(messages, distinct[:, 1:].astype(np.int8))
-    )
+    return Situations(item.reshape(-1), told | codes, models.score(messages, distinct[:, 1:].astype(np.int8)))
 
 
 def judge(

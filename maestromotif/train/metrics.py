@@ -9,6 +9,8 @@ import numpy as np
 
 from maestromotif.nethack.events import EVENTS
 
+CURVE = "curve.jsonl"  # the file that `train` writes, a line a row
+
 # What is counted of the episodes that end, but for those that began in an arena: how many, by death, sum of
 # their deepest levels, how many reached level 2 or deeper.
 EPISODE_COUNTS = ("episodes", "deaths", "deepest", "at_least_2")
