@@ -118,8 +118,8 @@ def text(figures: Mapping[str, Any], settings: CollectSettings) -> str:
     lines += _table(
         ["event", *sources, "all", "what counts"],
         [
-            [event, *_with_sum([figures["events"][name][event] for name in sources]), told]
-            for event, told in EVENTS.items()
+            [name, *_with_sum([figures["events"][source][name] for source in sources]), event.source]
+            for name, event in EVENTS.items()
         ],
     )
     depths = sorted({depth for name in sources for depth in figures["depths"][name]}, key=int)

@@ -1,6 +1,6 @@
 """One game of NetHack: seeded resets, and steps: an action, its macro and the prompts it leads to.
 
-The rules of actions, macros and prompts are those of the published agent (`keys.py` has the tables). They
+The rules of actions, macros and prompts are those of the published agent (`actions.py` has the tables). They
 stand here once and serve training, evaluation and collection alike.
 """
 
@@ -25,7 +25,6 @@ MAX_KEYS = 100
 _NOT_FOR_SALE = (nethack.FOOD_CLASS, nethack.COIN_CLASS)
 _YN, _GETLIN, _MORE = 0, 1, 2  # misc: waits for one key, for a line of text, for a space
 _MACROS = frozenset(actions.ACTIONS[name] for name in ("wait", "cast", "drop", "enhance"))
-_TRAVEL = tuple(actions.TRAVEL.values())
 _OFFERED = re.compile(rb"\[([a-zA-Z])")
 
 
@@ -107,12 +106,12 @@ class Game:
                 raise RuntimeError(f"the hero died on the way to the first observation: {self.text!r}")
 
     def step(self, action: int) -> End:
-        """Play action number `action` (`keys.NAMES`) and the keys that belong to it."""
+        """Play action number `action` (`actions.NAMES`) and the keys that belong to it."""
         key, misc = actions.KEYS[action], self._misc
         if misc[_YN]:
             self._answer(key)
-        elif action >= actions.NUM_ACTIONS:
-            for key in _TRAVEL[action - actions.NUM_ACTIONS]:
+        elif len(actions.SENT[action]) > 1:
+            for key in actions.SENT[action]:
                 self._send(key)
         elif key in _MACROS:
             self._play_macro(key)

@@ -14,7 +14,7 @@ import yaml
 import maestromotif
 from maestromotif.compose import compose
 from maestromotif.config.schema import Config
-from maestromotif.pipeline.runner import NOT_IN_KEYS
+from maestromotif.pipeline.keys import NOT_IN_KEYS
 from maestromotif.pipeline.store import Artefact, Work
 from maestromotif.report import evidence, replay, svg, tracked
 from maestromotif.report.evidence import Evidence

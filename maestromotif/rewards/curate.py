@@ -37,7 +37,7 @@ from maestromotif.config.schema import Config, DistilSettings
 from maestromotif.pipeline.progress import Progress
 from maestromotif.pipeline.store import Artefact, Work
 from maestromotif.quality import figures as quality
-from maestromotif.quality import oracle
+from maestromotif.quality import measures, oracle
 from maestromotif.quality.figures import words
 from maestromotif.rewards.batches import Captions
 from maestromotif.rewards.fit import Learner, learn, start_of
@@ -74,14 +74,15 @@ class Labels:
 
 
 def reads(config: Config) -> dict[str, str]:
-    """What is read beside the inputs -> SHA-256, as `answers.reads` has it."""
-    return answers.reads(config)
+    """What `answers.reads` names, and the measures of the skills that have some."""
+    return answers.reads(config) | measures.reads(config)
 
 
 def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, Any]:
-    """The stage. Raises UserError as the language model does."""
+    """The stage. Raises UserError for a mistake in a file of measures, and as the language model does."""
     settings, annotate = config.curate, config.annotate
     skills, folder = skills_of(config), inputs["annotate"].path
+    known = measures.load_all(config.skills_folder, config.skills)
     captions = read_captions(folder)
     messages = [row["message"] for row in captions]
     read = [message.encode("latin-1") for message in messages]
@@ -117,8 +118,8 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, An
         write_preferences(work, skill.name, pairs[left], label=label, margin=margin)
         work.write_arrays(f"{skill.name}/fates.npz", first=pairs[:, 0], second=pairs[:, 1], fate=fate)
         truth = None
-        if skill.name in oracle.WORTH:
-            truth = oracle.labels(oracle.scores(skill.name, messages, changes), pairs)
+        if skill.name in known and known[skill.name].worth:
+            truth = oracle.labels(oracle.scores(known[skill.name].worth, messages, changes), pairs)
         found[skill.name] = figures(every[k], curated, fate, difference[k], truth, kinds, annotate.tie_margin)
         _say(skill.name, found[skill.name])
     work.write_json("curate.json", {"again": method, "settings": settings.model_dump(), "skills": found})
