@@ -19,6 +19,9 @@ from maestromotif.nethack import events
 from maestromotif.nethack.events import EVENTS
 from maestromotif.nethack.state import CHANGES, DEPTH_CHANGE
 
+FILE = "observations.npz"
+EPISODES = "episodes.json"  # a row an episode: source, steps, deepest, end, cause of death
+
 SOURCES = ("explorer", "random", "arena", "recordings")
 EXPLORER, RANDOM, ARENA, RECORDINGS = range(len(SOURCES))  # codes of `source`
 
@@ -77,8 +80,9 @@ def text(message: bytes) -> str:
     return message.decode("latin-1")
 
 
-def load(path: Path) -> Observations:
-    """Reads `observations.npz`. Raises UserError if an array is missing or shapes do not match."""
+def load(folder: Path) -> Observations:
+    """Reads `observations.npz` in `folder`. Raises UserError if an array is missing or shapes differ."""
+    path = folder / FILE
     try:
         with np.load(path) as file:
             parts = {name: file[name] for name in ("messages", "message_id", "changes", "source")}
@@ -98,6 +102,16 @@ def load(path: Path) -> Observations:
             f"{path}: shapes differ: message_id has {steps} steps, status {status.shape}; run `collect` again"
         )
     return observations
+
+
+def happened(folder: Path) -> dict[str, np.ndarray]:
+    """On which steps each event happened: name -> bool [S]. Raises UserError if the file has no events."""
+    path = folder / FILE
+    with np.load(path) as file:
+        if "events" not in file or "event_names" not in file:
+            raise UserError(f"{path}: has no events of its steps; run `collect` again")
+        names = np.char.decode(file["event_names"].astype("S"), "ascii").tolist()
+        return {name: file["events"][:, column] > 0 for column, name in enumerate(names)}
 
 
 def canonical(changes: np.ndarray, spoken: Sequence[str]) -> np.ndarray:

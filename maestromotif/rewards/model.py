@@ -26,9 +26,13 @@ from maestromotif.collect.observations import canonical
 from maestromotif.config.schema import RewardSettings
 from maestromotif.errors import UserError
 from maestromotif.nethack.state import CHANGES, DEPTH_CHANGE, NUM_CODES
+from maestromotif.pipeline.store import Work
 
 Network = Literal["words", "published"]
 Params = dict[str, Any]
+
+CARD = "card.json"  # what is known of a model
+PARAMS = "params.msgpack"
 
 MESSAGE_BYTES = 256
 BUCKETS = 4096  # of hashed words; 0 is padding
@@ -306,6 +310,17 @@ def _score(
     return jax.vmap(lambda p, c: rewards(network, p, [tokens], c.astype(jnp.int32), each))(params, changes)
 
 
+def write_model(work: Work, place: str, card: dict[str, Any], params: Params) -> None:
+    """Writes one model to the folder `place` of an artefact; `load_rewards` reads it."""
+    work.write_json(f"{place}/{CARD}", card)
+    work.write_bytes(f"{place}/{PARAMS}", flax.serialization.to_bytes(params))
+
+
+def member_file(seed: int) -> str:
+    """Where the model of one seed is, in a skill's folder of `distil`."""
+    return f"members/{seed}.msgpack"
+
+
 def load_rewards(folder: Path, skills: Sequence[str]) -> RewardModels:
     """The models `<folder>/<skill>/{card.json,params.msgpack}`.
 
@@ -314,15 +329,15 @@ def load_rewards(folder: Path, skills: Sequence[str]) -> RewardModels:
     cards, params = [], []
     for skill in skills:
         place = Path(folder) / skill
-        if not (place / "card.json").is_file():
-            there = sorted(path.parent.name for path in Path(folder).glob("*/card.json"))
+        if not (place / CARD).is_file():
+            there = sorted(path.parent.name for path in Path(folder).glob(f"*/{CARD}"))
             raise UserError(
-                f"{place}: no reward model for the skill '{skill}' (card.json is missing); "
+                f"{place}: no reward model for the skill '{skill}' ({CARD} is missing); "
                 f"{folder} has models for: {', '.join(there) or 'none'}"
             )
         card = _read_card(place)
         cards.append(card)
-        params.append(_read_params(card, place / "params.msgpack"))
+        params.append(_read_params(card, place / PARAMS))
     return RewardModels(skills, cards, params)
 
 
@@ -334,8 +349,8 @@ def load_members(folder: Path) -> list[tuple[dict[str, Any], Params]]:
     card = _read_card(folder)
     rows = card.get("members", [])
     if len(rows) == 1:
-        return [(rows[0], _read_params(card, folder / "params.msgpack"))]
-    return [(row, _read_params(card, folder / "members" / f"{row['seed']}.msgpack")) for row in rows]
+        return [(rows[0], _read_params(card, folder / PARAMS))]
+    return [(row, _read_params(card, folder / member_file(row["seed"]))) for row in rows]
 
 
 def _read_card(folder: Path) -> dict[str, Any]:

@@ -28,7 +28,7 @@ from maestromotif.errors import UserError
 from maestromotif.pipeline.store import Work
 from maestromotif.rewards.card import over_items, raw_rewards
 from maestromotif.rewards.fit import best, train
-from maestromotif.rewards.model import Params, RewardModels
+from maestromotif.rewards.model import Params, RewardModels, write_model
 from maestromotif.rewards.pairs import Judged, hold_out, targets
 from maestromotif.skill import skills_of
 from maestromotif.train.reward_source import ONLINE_FOLDER
@@ -128,10 +128,7 @@ class OnlineRewards:
         self._settle()
         last = self._versions[-1]
         for skill, card, params in zip(self._skills, last.cards, last.params, strict=True):
-            work.write_json(f"{ONLINE_FOLDER}/{skill.name}/card.json", card)
-            work.write_bytes(
-                f"{ONLINE_FOLDER}/{skill.name}/params.msgpack", flax.serialization.to_bytes(params)
-            )
+            write_model(work, f"{ONLINE_FOLDER}/{skill.name}", card, params)
 
     def _settle(self) -> None:
         """Wait for the models that are being learned."""

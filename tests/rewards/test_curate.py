@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from test_rewards import SKILLS
 
 from maestromotif.annotate.answers import Judge
+from maestromotif.annotate.preferences import read_captions
 from maestromotif.annotate.questions import about_pairs
 from maestromotif.config.schema import AnnotateSettings, Config, CurateSettings
 from maestromotif.pipeline.store import Artefact, Work
@@ -33,7 +34,7 @@ from maestromotif.rewards.curate import (
     most_doubted,
     unseen,
 )
-from maestromotif.rewards.pairs import parts, read_captions
+from maestromotif.rewards.pairs import parts
 from maestromotif.skill import load_all
 
 WRONG = 40  # labels of the descender that were turned round
@@ -241,7 +242,7 @@ def test_a_kind_of_event_that_a_model_has_not_met_is_not_doubted(
     kinds = [oracle.kind(row["message"], row["changes"]) for row in rows]
     up = np.array([kind == "depth: higher" for kind in kinds])
     quarter = np.where(up, 0, np.arange(len(rows)) % 4).astype(np.int8)
-    labels = curate._read(inputs["annotate"].path / "discoverer" / "preferences.npz")
+    labels = curate._read(inputs["annotate"].path, "discoverer")
     captions = Captions(
         "words",
         [row["message"].encode() for row in rows],
