@@ -12,6 +12,8 @@
 
 The body is the description that a language model judges observations by. `<name>.py` beside it, when
 there is one, holds the functions `may_start` and `should_end` that a language model wrote from the head.
+`gold/<name>.jsonl` and `measures/<name>.yaml`, when there are some, measure the judgements of the skill
+(maestromotif.quality).
 """
 
 import hashlib

@@ -272,6 +272,20 @@ def judge(config: str, overrides: tuple[str, ...], pairs: Path) -> None:
 
 
 @cli.command()
+@click.argument("config")
+@click.argument("what", nargs=-1, metavar="[training|task|SKILL] [KEY=VALUE]...")
+def prompt(config: str, what: tuple[str, ...]) -> None:
+    """Print the prompt for a program, to give it to a language model: the task's, if none is named."""
+    from maestromotif.compose import prompts
+    from maestromotif.config.load import load
+
+    named = bool(what) and "=" not in what[0]
+    wanted = prompts.of(load(config, what[named:]), what[0] if named else "task")
+    click.echo(wanted.text, nl=False)
+    click.echo(prompts.instructions(wanted), err=True)
+
+
+@cli.command()
 @click.argument("config", required=False)
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 def doctor(config: str | None, overrides: tuple[str, ...]) -> None:

@@ -5,85 +5,185 @@ themselves, so what a text says is worked out once and kept.
 """
 
 import re
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from nle import nethack
 
-# Each event with its source. The order is that of the columns of `events`.
-EVENTS: dict[str, str] = {
-    "descended": "the depth is greater than on the step before (blstats)",
-    "ascended": "the depth is smaller than on the step before (blstats)",
-    "killed": '"You kill ...", "You destroy ..."',
-    "ate": 'a meal\'s closing words: "You finish eating", or how a meal of one turn tasted',
-    "sold": '"You sold ..."; where the shopkeeper has no gold: "You traded ...", "You relinquish ..."',
-    "bought": '"You bought ..."',
-    "price_offered": 'a shopkeeper offers gold for an item: "X offers 88 gold pieces for your copper wand."',
-    "price_quoted": 'a shop says what an item costs: "For you, good sir; only 66 zorkmids for this ...", '
-    '"... will cost you ...", "(for sale, ...)", "(unpaid, ...)"',
-    "price_identified": "an offer or a quote that leaves one base price possible for an unidentified potion, "
-    "scroll, wand, ring or spellbook",
-    "altar_blessed": '"There is an amber flash as ... hits the altar."',
-    "altar_cursed": '"There is a black flash as ... hits the altar."',
-    "altar_uncursed": '"... lands on the altar."',
-    "stole": '"You stole 120 zorkmids worth of merchandise.": left a shop without paying',
-    "robbed": 'something was stolen from the hero: "She stole ...", "Your purse feels lighter.", ...',
-    "angered_god": '"You feel that X is displeased.", "Thou hast angered me.", ...',
-    "angered_shopkeeper": '"X gets angry!" of somebody with a name, "X is furious!", a theft',
-    "picked_up": 'a thing came into the inventory: "k - a milky potion."',
-    "dropped": '"You drop ...", or a thing laid on an altar',
-    "prayed_well": 'a prayer was heard: "You feel that X is well-pleased.", "pleased", "satisfied"',
-    "gained_level": "the experience level is higher than on the step before (blstats)",
-    "prayed": '"You begin praying to ..."',
-    "entered_shop": "a shopkeeper's greeting: \"Hello, Agent! Welcome to X's general store!\", or that he "
-    'mutters against shoplifters; not "So, Agent, you dare return to ...", with which he attacks',
+
+class Pattern(NamedTuple):
+    """Words that tell of an event. Patterns see single spaces; every match counts."""
+
+    needle: str  # is in every text that matches; looked for first, because it is quicker
+    regex: str
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happens on a step, and how it is recognised."""
+
+    doc: str  # a sentence
+    source: str  # the words or numbers that tell of it
+    patterns: tuple[Pattern, ...] = ()  # without any, code below or the tracker recognises it
+
+
+_STOLE = Pattern("You stole", r"You stole \d+ ")
+
+# In the order of the columns of arrays `events`.
+EVENTS: dict[str, Event] = {
+    "descended": Event(
+        "The agent came to a deeper level.",
+        "the depth is greater than on the step before (blstats)",
+    ),
+    "ascended": Event(
+        "The agent came to a higher level.",
+        "the depth is smaller than on the step before (blstats)",
+    ),
+    "killed": Event(
+        "The agent killed a monster.",
+        '"You kill ...", "You destroy ..."',
+        (Pattern("You ", r"You (?:kill|destroy) "),),
+    ),
+    "ate": Event(
+        "The agent finished a meal.",
+        'a meal\'s closing words: "You finish eating", or how a meal of one turn tasted',
+    ),
+    "sold": Event(
+        "The agent sold something to a shopkeeper.",
+        '"You sold ..."; where the shopkeeper has no gold: "You traded ...", "You relinquish ..."',
+        (
+            Pattern(
+                "You ",
+                r"You (?:sold|traded|relinquish) [^.]* (?:gold pieces?|credit|in compensation)\b",
+            ),
+        ),
+    ),
+    "bought": Event(
+        "The agent bought something in a shop.",
+        '"You bought ..."',
+        (Pattern("You bought", r"You bought "),),
+    ),
+    "price_offered": Event(
+        "A shopkeeper offered gold for an item.",
+        'a shopkeeper offers gold for an item: "X offers 88 gold pieces for your copper wand."',
+    ),
+    "price_quoted": Event(
+        "A shop told what an item costs.",
+        'a shop says what an item costs: "For you, good sir; only 66 zorkmids for this ...", '
+        '"... will cost you ...", "(for sale, ...)", "(unpaid, ...)"',
+    ),
+    "price_identified": Event(
+        "A price left one possible base price for an unidentified item.",
+        "an offer or a quote that leaves one base price possible for an unidentified potion, "
+        "scroll, wand, ring or spellbook",
+    ),
+    "altar_blessed": Event(
+        "An altar showed that an item is blessed.",
+        '"There is an amber flash as ... hits the altar."',
+        (Pattern("the altar", r"an amber flash as [^.]* hits? the altar"),),
+    ),
+    "altar_cursed": Event(
+        "An altar showed that an item is cursed.",
+        '"There is a black flash as ... hits the altar."',
+        (Pattern("the altar", r"a black flash as [^.]* hits? the altar"),),
+    ),
+    "altar_uncursed": Event(
+        "An altar showed that an item is neither blessed nor cursed.",
+        '"... lands on the altar."',
+        (Pattern("the altar", r" lands? on the altar"),),
+    ),
+    "stole": Event(
+        "The agent left a shop without paying.",
+        '"You stole 120 zorkmids worth of merchandise.": left a shop without paying',
+        (_STOLE,),
+    ),
+    "robbed": Event(
+        "A monster stole something from the agent.",
+        'something was stolen from the hero: "She stole ...", "Your purse feels lighter.", ...',
+        (
+            Pattern("stole", r"(?<!You) stole "),
+            Pattern("steals", r" steals (?![^!]* from )[^!]*!"),
+            Pattern("lighter", r"Your purse feels lighter"),
+            Pattern("snatches", r"quickly snatches some gold from (?:between|under|beneath) your "),
+            Pattern("backpack", r" grabs? your backpack"),
+        ),
+    ),
+    "angered_god": Event(
+        "The agent angered its god.",
+        '"You feel that X is displeased.", "Thou hast angered me.", ...',
+        (
+            Pattern("is ", r"You feel that [^.]* is (?:displeased|bummed)\."),
+            Pattern("angry...", r"You have a strong feeling that [^.]* is angry\.\.\."),
+            Pattern("darest thou", r'"How darest thou '),
+            Pattern('"Thou', r'"Thou must relearn thy lessons!"|"Thou hast angered me\."|"Thou durst '),
+        ),
+    ),
+    "angered_shopkeeper": Event(
+        "The agent angered a shopkeeper.",
+        '"X gets angry!" of somebody with a name, "X is furious!", a theft',
+        (
+            # Monsters without a name, and the hero's own "you", begin with one of the words left out. Names
+            # of shopkeepers have up to three words: Asidonhopo, Rath Luirc, Beinn a Ghlo, Sgurr na Ciche.
+            Pattern(
+                "gets angry!",
+                r"(?<![\w-] )\b(?!The |It |Your? )[A-Z][\w'-]+(?: (?:a|na|[A-Z][\w'-]+))* gets angry!",
+            ),
+            Pattern("is furious!", r"\b[A-Z][\w'-]+ is furious!"),
+            _STOLE,
+        ),
+    ),
+    "picked_up": Event(
+        "An item came into the inventory.",
+        'a thing came into the inventory: "k - a milky potion."',
+        (Pattern(" - ", r"(?:^| )[a-zA-Z$#] - (?=an? |the |\d|[A-Z])"),),
+    ),
+    "dropped": Event(
+        "The agent dropped an item.",
+        '"You drop ...", or a thing laid on an altar',
+        (
+            Pattern("You drop ", r"You drop (?!to the |like )"),
+            Pattern("the altar", r"(?:flash as [^.]* hits?| lands? on) the altar"),
+        ),
+    ),
+    "prayed_well": Event(
+        "The agent's god heard its prayer.",
+        'a prayer was heard: "You feel that X is well-pleased.", "pleased", "satisfied"',
+        (
+            Pattern(
+                "You feel that",
+                r"You feel that [^.]* is (?:well-pleased|pleased(?: as punch)?|satisfied|ticklish|full)\.",
+            ),
+        ),
+    ),
+    "gained_level": Event(
+        "The agent's experience level rose. Each level counts.",
+        "the experience level is higher than on the step before (blstats)",
+    ),
+    "prayed": Event(
+        "The agent began to pray.",
+        '"You begin praying to ..."',
+        (Pattern("praying", r"You begin praying to "),),
+    ),
+    "entered_shop": Event(
+        "The agent entered a shop and was greeted.",
+        "a shopkeeper's greeting: \"Hello, Agent! Welcome to X's general store!\", or that he "
+        'mutters against shoplifters; not "So, Agent, you dare return to ...", with which he attacks',
+        (
+            Pattern("Welcome", r'! Welcome(?: again)? to [^"]*!"'),
+            Pattern("shoplifters", r"mutters imprecations against shoplifters"),
+        ),
+    ),
 }
 COLUMN: dict[str, int] = {name: column for column, name in enumerate(EVENTS)}
+_COUNTED = tuple(
+    (COLUMN[name], pattern.needle.encode(), re.compile(pattern.regex.encode()))
+    for name, event in EVENTS.items()
+    for pattern in event.patterns
+)
 
 # Texts in memory at once: less than ten megabytes.
 _KEPT = 20_000
-
-# For each event told by words: words without which it cannot have happened, and the pattern that is counted.
-# Patterns see single spaces.
-_PATTERNS: tuple[tuple[str, str, str], ...] = (
-    ("killed", "You ", r"You (?:kill|destroy) "),
-    ("sold", "You ", r"You (?:sold|traded|relinquish) [^.]* (?:gold pieces?|credit|in compensation)\b"),
-    ("bought", "You bought", r"You bought "),
-    ("altar_blessed", "the altar", r"an amber flash as [^.]* hits? the altar"),
-    ("altar_cursed", "the altar", r"a black flash as [^.]* hits? the altar"),
-    ("altar_uncursed", "the altar", r" lands? on the altar"),
-    ("stole", "You stole", r"You stole \d+ "),
-    ("robbed", "stole", r"(?<!You) stole "),
-    ("robbed", "steals", r" steals (?![^!]* from )[^!]*!"),
-    ("robbed", "lighter", r"Your purse feels lighter"),
-    ("robbed", "snatches", r"quickly snatches some gold from (?:between|under|beneath) your "),
-    ("robbed", "backpack", r" grabs? your backpack"),
-    ("angered_god", "is ", r"You feel that [^.]* is (?:displeased|bummed)\."),
-    ("angered_god", "angry...", r"You have a strong feeling that [^.]* is angry\.\.\."),
-    ("angered_god", "darest thou", r'"How darest thou '),
-    ("angered_god", '"Thou', r'"Thou must relearn thy lessons!"|"Thou hast angered me\."|"Thou durst '),
-    # Monsters without a name, and the hero's own "you", begin with one of the words left out. Names of
-    # shopkeepers have up to three words: Asidonhopo, Rath Luirc, Beinn a Ghlo, Sgurr na Ciche.
-    (
-        "angered_shopkeeper",
-        "gets angry!",
-        r"(?<![\w-] )\b(?!The |It |Your? )[A-Z][\w'-]+(?: (?:a|na|[A-Z][\w'-]+))* gets angry!",
-    ),
-    ("angered_shopkeeper", "is furious!", r"\b[A-Z][\w'-]+ is furious!"),
-    ("angered_shopkeeper", "You stole", r"You stole \d+ "),
-    ("picked_up", " - ", r"(?:^| )[a-zA-Z$#] - (?=an? |the |\d|[A-Z])"),
-    ("dropped", "You drop ", r"You drop (?!to the |like )"),
-    ("dropped", "the altar", r"(?:flash as [^.]* hits?| lands? on) the altar"),
-    ("prayed", "praying", r"You begin praying to "),
-    (
-        "prayed_well",
-        "You feel that",
-        r"You feel that [^.]* is (?:well-pleased|pleased(?: as punch)?|satisfied|ticklish|full)\.",
-    ),
-    ("entered_shop", "Welcome", r'! Welcome(?: again)? to [^"]*!"'),
-    ("entered_shop", "shoplifters", r"mutters imprecations against shoplifters"),
-)
-_COUNTED = tuple((COLUMN[name], needle.encode(), re.compile(p.encode())) for name, needle, p in _PATTERNS)
 
 _MEALS_END = re.compile(rb"You finish eating|You're finally finished|You consume ")
 _TASTE = re.compile(

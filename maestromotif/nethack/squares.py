@@ -8,7 +8,7 @@ from maestromotif.nethack.observation import COLUMNS, ROWS
 CELLS = ROWS * COLUMNS
 NEAR = 3  # squares from the hero that count as near
 
-# What a square shows, as far as it matters. Places, which are remembered when they are covered, come last.
+# Kinds of squares. Places come last: the tracker remembers them while something covers them.
 BLANK, PLAIN, PLAYER, PRIEST, SHOPKEEPER, ALTAR, DOWN, UP = range(8)
 KINDS, FIRST_PLACE = 8, ALTAR
 PLACES = KINDS - FIRST_PLACE
@@ -52,7 +52,7 @@ class Maps:
         self.counts[:, BLANK] = CELLS
 
     def read(self, game: int, glyphs: np.ndarray, chars: np.ndarray) -> list[tuple[int, int]]:
-        """Read the whole map of a game anew; returns the places on it as (square, kind)."""
+        """Read the whole map of a game again. Returns the places on it as (square, kind)."""
         self._glyphs[game] = glyphs[game].ravel()
         kinds = self.kinds[game]
         _KIND.take(self._glyphs[game], out=kinds)

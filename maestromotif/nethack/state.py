@@ -54,7 +54,7 @@ def _seen(doc: str) -> Field:
 # In the order in which programs see them.
 FIELDS: dict[str, Field] = {
     "step": Field(int, "Environment steps since the episode began.", "environment"),
-    "turn": _status(TURN, "Game turns since the episode began. One step may take no turn or many."),
+    "turn": _status(TURN, "Game turns of the episode, from 1. One step may take no turn or many."),
     "depth": _status(DEPTH, "Depth of the present level. 1 is the first level."),
     "deepest": Field(int, "Greatest depth of the episode.", "status lines"),
     "dungeon": _status(DUNGEON, "The dungeon: 0 is the Dungeons of Doom, 2 the Gnomish Mines."),

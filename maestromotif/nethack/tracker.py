@@ -1,4 +1,4 @@
-"""Follows games: their GameState, and what happened on a step beside the message.
+"""Follows games: keeps GameState, changes and events up to date.
 
 `Tracker` follows many games at once, from observations alone; nothing is read that a player could not know.
 It runs at every step of every game, so it looks only at the squares of the map that changed.
@@ -26,14 +26,15 @@ from maestromotif.nethack.squares import (
     UP,
     Maps,
 )
-from maestromotif.nethack.state import CHANGES, FIELDS, SKILL_FIELDS
+from maestromotif.nethack.state import CHANGES, DEPTH_CHANGE, FIELDS, SKILL_FIELDS
 
-# What the policy network is told beside GameState: where the remembered stairs are, in squares from the hero.
+# What the policy network sees beside GameState: where the remembered stairs are, in squares from the hero.
 OFFSETS = ("downstairs_dx", "downstairs_dy", "upstairs_dx", "upstairs_dy")
-# And for how many environment steps it has not left its square.
+# And for how many environment steps the hero has not left its square.
 SENSES = (*OFFSETS, "still_steps")
 TRACKED: tuple[str, ...] = (*(name for name in FIELDS if name not in SKILL_FIELDS), *SENSES)
 
+_EXPLORED, _STAIRS = (tuple(CHANGES).index(name) for name in ("explored", "downstairs"))  # upstairs is next
 DEEPER, HIGHER = (CHANGES["depth"].codes[name] for name in ("deeper", "higher"))
 # Stairs up have the codes of stairs down. `_approach` adds 1 to "closer" for "reached".
 _SEEN, _CLOSER = (CHANGES["downstairs"].codes[name] for name in ("seen", "closer"))
@@ -166,20 +167,20 @@ class Tracker:
         explored = column["explored"]
         shown = CELLS - self._maps.counts[:, BLANK]
         more = shown > explored
-        changes[:, 1] = more
+        changes[:, _EXPLORED] = more
         if arrivals:
             np.maximum(column["deepest"], depth, out=column["deepest"])
             more |= arrived
-            changes[arrivals, 0] = depth_codes(before, depth)[arrivals]
-            changes[arrivals, 1] = 0
-            happened[:, COLUMN["descended"]] = changes[:, 0] == DEEPER
-            happened[:, COLUMN["ascended"]] = changes[:, 0] == HIGHER
+            changes[arrivals, DEPTH_CHANGE] = depth_codes(before, depth)[arrivals]
+            changes[arrivals, _EXPLORED] = 0
+            happened[:, COLUMN["descended"]] = changes[:, DEPTH_CHANGE] == DEEPER
+            happened[:, COLUMN["ascended"]] = changes[:, DEPTH_CHANGE] == HIGHER
         np.copyto(explored, shown, where=more, casting="unsafe")
         column["idle_steps"][more] = 0
-        changes[:, 2:] = self._approach(hero)[1:].T
+        changes[:, _STAIRS : _STAIRS + 2] = self._approach(hero)[1:].T
         for game, place in first:
             if place:
-                changes[game, 1 + place] = _SEEN
+                changes[game, _STAIRS + place - 1] = _SEEN
 
         if column["xp_level"].tobytes() != level_before.tobytes():
             happened[:, COLUMN["gained_level"]] = np.maximum(column["xp_level"] - level_before, 0)

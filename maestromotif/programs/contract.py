@@ -1,25 +1,13 @@
-"""What a program over skills is: the text that the type checker and the sandbox build it from.
+"""What a program is: the tables that type stubs, prompts and checks are made from.
 
-A file in `policies/` defines one class. One object of it is made for every episode:
+A file in `policies/` is a program over skills: it defines a class `Program` as in `PROGRAM_FORM`. One object
+of it is made for every episode. `select` is asked when an episode begins and whenever the running skill ends;
+it returns one of `available`, the names of the skills that may start now, in the order of the config and
+never empty. `should_end` may end the running skill early; it is asked on every environment step.
 
-    class Program:
-        def __init__(self) -> None: ...
-        def select(self, state: GameState, available: list[Skill]) -> Skill: ...
-        def should_end(self, state: GameState) -> bool: ...        # optional
+A file `skills/<name>.py` defines two functions without memory, as in `SKILL_FORM`.
 
-`select` is asked when an episode begins and whenever the running skill ends; it returns one of
-`available`, the names of the skills that may start now, in the order of the config and never empty.
-`should_end` may end the running skill early; it is asked on every environment step.
-
-A file `skills/<name>.py` defines two functions without memory:
-
-    def may_start(state: GameState) -> bool: ...
-    def should_end(state: GameState) -> bool: ...
-
-`GameState` and `Skill` are there without an import. The language is a Python without class inheritance,
-decorators on methods, generators, `del`, files, network and third-party packages; `random`, `math`, `re`,
-`json`, `collections`, `functools`, `itertools`, `dataclasses` and `typing` can be imported. `random` is
-seeded from the run's seed, the game, the episode and the step. What is printed is dropped.
+`GameState` and `Skill` are there without an import. `LANGUAGE` says what the sandbox's Python lacks.
 """
 
 import ast
@@ -31,17 +19,48 @@ from maestromotif.errors import UserError, did_you_mean
 from maestromotif.nethack.state import FIELDS
 from maestromotif.skill import Skill
 
+PROGRAM_FORM = """\
+class Program:
+    def __init__(self) -> None: ...
+    def select(self, state: GameState, available: list[Skill]) -> Skill: ...
+    def should_end(self, state: GameState) -> bool: ...  # optional
+"""
+SKILL_FORM = """\
+def may_start(state: GameState) -> bool: ...
+def should_end(state: GameState) -> bool: ...
+"""
+
+# What the language of programs lacks, each with code that the sandbox refuses.
+LACKS = {
+    "class inheritance": "class A(dict):\n    pass",
+    "decorators on methods": "class A:\n    @property\n    def b(self):\n        return 1",
+    "`yield`": "def f():\n    yield 1",
+    "`del`": "a = 1\ndel a",
+    "files": "open('a')",
+    "network": "import socket",
+    "third-party packages": "import numpy",
+}
 MODULES = ("collections", "dataclasses", "functools", "itertools", "json", "math", "random", "re", "typing")
+LANGUAGE = (
+    f"The program runs in a small Python without {', '.join(LACKS)}. "
+    f"These modules can be imported: {', '.join(f'`{module}`' for module in MODULES)}. "
+    "`random` is seeded from the run's seed, the game, the episode and the step. What is printed is dropped."
+)
+
+
+def game_state() -> str:
+    """The declaration of GameState, every field with its documentation as a comment."""
+    fields = "\n".join(f"    {name}: {field.type.__name__}  # {field.doc}" for name, field in FIELDS.items())
+    return f"@dataclass(frozen=True)\nclass GameState:\n{fields}\n"
 
 
 def stubs(skills: Sequence[Skill]) -> str:
     """Declarations of GameState and Skill for the type checker; Skill is a Literal of these names."""
-    fields = "\n".join(f"    {name}: {field.type.__name__}" for name, field in FIELDS.items())
     names = ", ".join(repr(skill.name) for skill in skills)
     skill_type = f"Literal[{names}]" if skills else "str"
     return (
         "from dataclasses import dataclass\nfrom typing import Literal\n\n"
-        f"Skill = {skill_type}\n\n@dataclass(frozen=True)\nclass GameState:\n{fields}\n"
+        f"Skill = {skill_type}\n\n{game_state()}"
     )
 
 

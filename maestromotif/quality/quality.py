@@ -1,9 +1,9 @@
-"""The stage `quality`: how far a judge's labels can be trusted, on the run's own pairs and on the gold set.
+"""Stage `quality`: how far a judge's labels can be trusted, on the run's own pairs and on the gold set.
 
-The run's pairs are held against the scripted oracle of events, the gold set's against labels made by hand;
-counterfactual pairs, which differ in one fact, tell which clauses of a skill's text the judge obeys. What is
-asked beyond the annotation is remembered like all answers, so a second look costs nothing; `again` asks the
-gold set's questions once more from an empty memory, to see whether the answers stay the same.
+The run's pairs are compared with the scripted oracle of events, the gold set's with labels made by hand.
+Counterfactual pairs, which differ in one fact, show which clauses of a skill's text the judge obeys. Answers
+beyond the annotation's are cached like all others, so a second run costs nothing. `again` asks the gold set's
+questions once more with an empty cache, to see whether the answers stay the same.
 """
 
 import tempfile
@@ -23,16 +23,17 @@ from maestromotif.pipeline.progress import Progress
 from maestromotif.pipeline.store import Artefact, Work, sha256
 from maestromotif.quality import clauses as counterfactual
 from maestromotif.quality import figures as quality
-from maestromotif.quality import gold, oracle
+from maestromotif.quality import gold, measures, oracle
+from maestromotif.quality.measures import Measures
 from maestromotif.skill import Skill, skills_of
 
-PROBES = 5  # counterfactual pairs a clause
+PROBES = 5  # counterfactual pairs per clause
 
 
 def examine(config: Config, collected: Artefact | None, again: bool = False) -> dict[str, dict[str, Any]]:
-    """Figures by skill, as `quality.markdown` takes them; of the run's pairs only where there are some.
+    """Figures by skill, as `figures.markdown` takes them; without `collected`, none of the run's own pairs.
 
-    Raises UserError for a mistake in a gold file, and as the language model does.
+    Raises UserError for a mistake in a gold file or in a file of measures, and as the language model does.
     """
     settings = config.annotate
     judge = Judge(config.language, settings)
@@ -42,7 +43,8 @@ def examine(config: Config, collected: Artefact | None, again: bool = False) -> 
         for name, pairs in gold.load_all(config.skills_folder, config.skills).items()
     }
     skills = skills_of(config)
-    probes = {skill.name: _probes(skill, task, config) for skill in skills}
+    known = measures.load_all(config.skills_folder, config.skills)
+    probes = {skill.name: _probes(known.get(skill.name), task, config) for skill in skills}
     by_hand = {
         skill.name: Comparison(
             skill.description, *gold.asked(golden[skill.name][0], settings.changes), settings
@@ -56,7 +58,9 @@ def examine(config: Config, collected: Artefact | None, again: bool = False) -> 
     for skill in skills:
         pairs, left_out = golden[skill.name]
         figures: dict[str, Any] = (
-            _own_figures(skill, task, judge, config) if task else {"pairs": 0, "by_kind": {}}
+            _own_figures(skill, known.get(skill.name), task, judge, config)
+            if task
+            else {"pairs": 0, "by_kind": {}}
         )
         if pairs:
             labelled = by_hand[skill.name].label(judge)
@@ -77,13 +81,14 @@ def examine(config: Config, collected: Artefact | None, again: bool = False) -> 
 
 
 def reads(config: Config) -> dict[str, str]:
-    """What `answers.reads` names, and the gold sets of the skills that have one."""
+    """Maps what `answers.reads` names, and the skills' gold sets and measures, to SHA-256."""
     files = [gold.path_of(config.skills_folder, name) for name in config.skills]
-    return answers.reads(config) | {str(path): sha256(path) for path in files if path.is_file()}
+    golden = {str(path): sha256(path) for path in files if path.is_file()}
+    return answers.reads(config) | golden | measures.reads(config)
 
 
 def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, Any]:
-    """The stage `quality`. Raises UserError as `examine` does."""
+    """Runs the stage. Raises UserError as `examine` does."""
     found = examine(config, inputs["collect"])
     work.write_json("quality.json", found)
     work.write_text("quality.md", quality.markdown(found))
@@ -91,19 +96,23 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, An
 
 
 def _ask(judge: Judge, comparisons: Iterable[Comparison], further: Iterable[Question] = ()) -> None:
-    """Have all answered that is not known yet."""
+    """Asks all questions that are not in the cache."""
     asked = {one.key: one for comparison in comparisons for one in comparison.questions()}
     questions = list((asked | {one.key: one for one in further}).values())
     with Progress("quality", len(questions), "questions", done=sum(judge.known(questions))) as progress:
         judge.ask(questions, progress)
 
 
-def _own_figures(skill: Skill, task: Task, judge: Judge, config: Config) -> dict[str, Any]:
+def _own_figures(
+    skill: Skill, known: Measures | None, task: Task, judge: Judge, config: Config
+) -> dict[str, Any]:
     settings, labelled = task.settings, task.comparison(skill).label(judge)
     messages = [dataset.text(task.items.message(item)) for item in task.drawn.tolist()]
     changes = task.items.changes[task.drawn]
     kinds = [oracle.kind(message, one) for message, one in zip(messages, changes.tolist(), strict=True)]
-    known = skill.name in counterfactual.CLAUSES  # so does the oracle know it
+    truth = None
+    if known and known.worth:
+        truth = oracle.labels(oracle.scores(known.worth, messages, changes), labelled.pairs)
     return quality.figures(
         quality.Answers(
             labelled.margin,
@@ -113,7 +122,7 @@ def _own_figures(skill: Skill, task: Task, judge: Judge, config: Config) -> dict
         ),
         tie_margin=settings.tie_margin,
         keep_margin=config.curate.keep_margin,
-        oracle=oracle.labels(oracle.scores(skill.name, messages, changes), labelled.pairs) if known else None,
+        oracle=truth,
         nonsense=(labelled.nonsense, labelled.questions),
     )
 
@@ -122,15 +131,15 @@ def _alike(labelled: Labelled, settings: AnnotateSettings) -> np.ndarray | None:
     return labelled.consistent if len(KINDS[settings.method]) > 1 else None
 
 
-def _probes(skill: Skill, task: Task | None, config: Config) -> Sequence[counterfactual.Probe]:
-    if task is None:
+def _probes(known: Measures | None, task: Task | None, config: Config) -> Sequence[counterfactual.Probe]:
+    if task is None or known is None:
         return []
     observations = [
         (dataset.text(task.items.message(item)), task.items.changes[item].tolist())
         for item in range(len(task.items))
     ]
     random = np.random.default_rng([config.run.seed, 5])
-    return counterfactual.probes(skill.name, observations, config.annotate.changes, PROBES, random)
+    return counterfactual.probes(known, observations, config.annotate.changes, PROBES, random)
 
 
 def _clauses(skill: Skill, probes: Sequence[counterfactual.Probe], settings: AnnotateSettings) -> Comparison:

@@ -436,3 +436,7 @@ def test_events_of_a_pool_are_those_of_its_last_step() -> None:
         assert seen[names.index("altar_blessed")] > 0
         assert seen[names.index("prayed")] > 0
         assert at_ends > 0
+
+
+def test_every_event_is_described() -> None:
+    assert all(event.doc.endswith(".") and event.source for event in EVENTS.values())

@@ -2,14 +2,15 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import pytest
 from nle import nethack
 
+from maestromotif.config.schema import NetworkSettings
 from maestromotif.nethack import actions
-from maestromotif.nethack.actions import AGENT_QUESTIONS, INDEX, NUM_ACTIONS
+from maestromotif.nethack.actions import ACTION_SETS, AGENT_QUESTIONS, INDEX, NUM_ACTIONS
 from maestromotif.nethack.engine.loader import choose
 from maestromotif.nethack.game import End, Setup
 from maestromotif.nethack.observation import ENGINE, HUNGER, MAX_HP, TURN, X, Y, engine_layout
@@ -230,6 +231,12 @@ def test_keys_are_those_of_the_published_agent() -> None:
         "pray",
         "drop",
     ]
+
+
+def test_every_set_of_actions_can_be_configured_and_is_described() -> None:
+    assert get_args(NetworkSettings.model_fields["actions"].annotation) == tuple(actions.SETS)
+    assert actions.SETS == {"published": 28, "travel": 32}
+    assert all(action.keys and action.doc for one in ACTION_SETS.values() for action in one.adds.values())
 
 
 def test_hunger_is_read_from_the_right_place(played: Played) -> None:

@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as hnp
 from maestromotif.annotate.labels import consistent, labels_of
 from maestromotif.intervals import wilson
 from maestromotif.nethack.state import CHANGES
-from maestromotif.quality import clauses, figures, gold, oracle
+from maestromotif.quality import clauses, figures, gold, measures, oracle
 from maestromotif.quality.figures import Answers
 
 SKILLS = Path(__file__).parents[2] / "skills"
@@ -137,10 +137,11 @@ def test_gold_figures_of_the_oracle() -> None:
     captions, rows = gold.asked(pairs, ALL)
     assert [captions[row] for row in rows[7]] == [*pairs[7].captions(ALL)]
     assert len(captions) == len({*captions}) < 120
+    worth = measures.load(measures.path_of(SKILLS, "merchant")).worth
     margin = np.array(
         [
-            oracle.score("merchant", pair.a.message, pair.a.changes)
-            - oracle.score("merchant", pair.b.message, pair.b.changes)
+            oracle.score(worth, pair.a.message, pair.a.changes)
+            - oracle.score(worth, pair.b.message, pair.b.changes)
             for pair in pairs
         ]
     )
@@ -158,35 +159,38 @@ def test_counterfactuals_differ_in_one_fact() -> None:
     said = ["You stop waiting.", "The newt bites!", "", "You kill the newt!", "You can't go down here."]
     observations = [(message, codes) for message in said for codes in ((0, 0, 0, 0), (1, 0, 0, 0))]
     random = np.random.default_rng(0)
-    found = clauses.probes("descender", observations, ALL, 2, random)
-    assert len(found) == 2 * len(clauses.CLAUSES["descender"])
+    known = measures.load_all(SKILLS, ["descender", "merchant"])
+    found = clauses.probes(known["descender"], observations, ALL, 2, random)
+    assert len(found) == 2 * len(known["descender"].clauses)
     first = found[0]
     assert (first.clause, first.target) == ("going deeper", 1.0)
     assert re.sub("Nothing (else )?changed.", CHANGES["depth"].words[1], first.b) == first.a
     assert all("can't go" not in probe.a for probe in found)
-    assert {probe.clause for probe in clauses.probes("descender", observations, ("depth",), 9, random)} == {
+    only_depth = clauses.probes(known["descender"], observations, ("depth",), 9, random)
+    assert {probe.clause for probe in only_depth} == {
         "going deeper",
         "going up is bad",
         "deeper, not higher",
     }
-    stolen = clauses.probes("merchant", observations, (), 1, random)
+    stolen = clauses.probes(known["merchant"], observations, (), 1, random)
     assert {probe.target for probe in stolen} == {0.0, 1.0}
-    assert clauses.probes("juggler", observations, ALL, 2, random) == []
     obeyed = clauses.figures(found, np.where([probe.target == 1 for probe in found], 1.0, NAN))
     assert obeyed["going deeper"]["share"] == 1.0
     assert obeyed["going up is bad"]["share"] == 0.0
 
 
-@pytest.mark.parametrize("skill", clauses.CLAUSES)
+@pytest.mark.parametrize("skill", ["discoverer", "descender", "ascender", "merchant", "worshipper"])
 def test_the_oracle_obeys_every_clause_that_it_can_see(skill: str) -> None:
     observations = [(message, (0, 0, 0, 0)) for message in ("You stop waiting.", "The newt bites!")]
-    for clause in clauses.CLAUSES[skill]:
+    known = measures.load(measures.path_of(SKILLS, skill))
+    assert known.clauses
+    for clause in known.clauses:
         sides = [
-            clauses._with(message, fact)
+            clauses.with_fact(message, fact)
             for message, _ in observations
             for fact in (clause.fact, clause.instead)
         ]
-        scores = [oracle.score(skill, side.message, side.changes) for side in sides]
+        scores = [oracle.score(known.worth, side.message, side.changes) for side in sides]
         blind = clause.words == "sacrificing is bad"
         assert blind or all(
             (a > b) == clause.good and a != b for a, b in zip(*[iter(scores)] * 2, strict=True)

@@ -1,0 +1,226 @@
+"""What a skill is measured by beside its gold pairs: `<skills folder>/measures/<skill>.yaml`.
+
+    worth:                            # of facts to the skill, for the scripted oracle
+      "depth: deeper": 1.0
+      killed: 0.5
+    clauses:                          # of the skill's text, for counterfactual pairs
+      - words: going deeper
+        fact: "depth: deeper"
+        good: true
+        instead: "depth: higher"      # optional
+
+A fact of `worth` is an event by its name (`nethack/events.py`) or a change, "<change>: <code>"
+(`nethack/state.py`), in quotes because of the colon. A fact of a clause is a change or a sentence of the
+game, such as "You kill the newt!". Either part may be left out. A skill without the file is not measured by
+the oracle, nor by clauses.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from maestromotif.config.schema import Config
+from maestromotif.errors import UserError, did_you_mean
+from maestromotif.nethack.events import EVENTS
+from maestromotif.nethack.state import CHANGES
+from maestromotif.pipeline.store import sha256
+from maestromotif.quality.gold import MOST_BYTES
+
+FOLDER = "measures"
+_PARTS = ("worth", "clauses")
+_CLAUSE = ("words", "fact", "good", "instead")
+
+
+@dataclass(frozen=True)
+class Clause:
+    """A clause of a skill's text, and a fact that it is about."""
+
+    words: str
+    fact: str  # "<change>: <code>", or a sentence of the game
+    good: bool  # whether the fact makes an observation better
+    instead: str = ""  # a change that the other observation has in its place; "" for none
+
+
+@dataclass(frozen=True)
+class Measures:
+    """What is known of one skill.
+
+    worth: of facts to the skill. 1 and more is for what achieves the goal, less for progress towards it,
+    below 0 for what the text calls bad. A fact that is not listed is worth 0.
+    """
+
+    worth: dict[str, float]
+    clauses: tuple[Clause, ...]
+
+
+def change_of(fact: str) -> tuple[str, int] | None:
+    """The change and its code, where the fact is "<change>: <code>"."""
+    name, _, word = fact.partition(": ")
+    known = name in CHANGES and word in CHANGES[name].codes
+    return (name, CHANGES[name].codes[word]) if known else None
+
+
+def path_of(folder: str | Path, skill: str) -> Path:
+    """Where the measures of a skill of this folder of skills are."""
+    return Path(folder) / FOLDER / f"{skill}.yaml"
+
+
+def reads(config: Config) -> dict[str, str]:
+    """The files of measures of the skills that have some -> SHA-256."""
+    files = [path_of(config.skills_folder, name) for name in config.skills]
+    return {str(path): sha256(path) for path in files if path.is_file()}
+
+
+def load_all(folder: str | Path, skills: Sequence[str]) -> dict[str, Measures]:
+    """The measures of those of these skills that have some.
+
+    Raises UserError with everything that is wrong in any of the files.
+    """
+    found: dict[str, Measures] = {}
+    problems: list[str] = []
+    for skill in skills:
+        path = path_of(folder, skill)
+        if path.is_file():
+            try:
+                found[skill] = load(path)
+            except UserError as error:
+                problems.append(str(error))
+    if problems:
+        raise UserError("\n".join(problems))
+    return found
+
+
+def load(path: str | Path) -> Measures:
+    """The measures in one file. Raises UserError with everything that is wrong in it."""
+    path = Path(path)
+    try:
+        root = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+    except UnicodeDecodeError:
+        raise UserError(f"{path}: not UTF-8 text; save it as UTF-8") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
+    except RecursionError:
+        raise UserError(f"{path}: nested too deeply; there are {' and '.join(_PARTS)}") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        raise UserError(
+            f"{path}:{mark.line + 1 if mark else 1}: not YAML: {getattr(error, 'problem', error)}; "
+            'a fact with a colon needs quotes, as in "depth: deeper": 1.0'
+        ) from error
+    reader = _Reader(path)
+    measures = reader.measures(root)
+    if reader.problems:
+        raise UserError("\n".join(reader.problems))
+    return measures
+
+
+class _Reader:
+    """Reads the nodes of one file and collects what is wrong with them."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.problems: list[str] = []
+
+    def wrong(self, node: yaml.Node | None, what: str) -> None:
+        self.problems.append(f"{self.path}:{node.start_mark.line + 1 if node else 1}: {what}")
+
+    def measures(self, root: yaml.Node | None) -> Measures:
+        parts = self._mapping(root, "the file", _PARTS)
+        if root is not None and not parts and not self.problems:
+            self.wrong(root, f"empty; there must be {' or '.join(_PARTS)}")
+        return Measures(
+            self._worth(parts["worth"][1]) if "worth" in parts else {},
+            self._clauses(parts["clauses"][1]) if "clauses" in parts else (),
+        )
+
+    def _worth(self, node: yaml.Node) -> dict[str, float]:
+        known = (*EVENTS, *(f"{name}: {word}" for name, change in CHANGES.items() for word in change.codes))
+        worth = {}
+        for fact, (key, value) in self._mapping(node, "worth", known, "fact").items():
+            number = self._scalar(value)
+            if isinstance(number, bool) or not isinstance(number, int | float) or not math.isfinite(number):
+                self.wrong(key, f"worth of '{fact}': must be a number such as 1.0 or -1.0, got {number!r}")
+            else:
+                worth[fact] = float(number)
+        return worth
+
+    def _clauses(self, node: yaml.Node) -> tuple[Clause, ...]:
+        if not isinstance(node, yaml.SequenceNode):
+            self.wrong(node, f"clauses: must be a list of entries with {', '.join(_CLAUSE)}")
+            return ()
+        clauses: dict[str, Clause] = {}
+        for item in node.value:
+            clause = self._clause(item)
+            if clause is not None and clause.words in clauses:
+                self.wrong(item, f"words: '{clause.words}' stands twice; figures are named after the words")
+            elif clause is not None:
+                clauses[clause.words] = clause
+        return tuple(clauses.values())
+
+    def _clause(self, node: yaml.Node) -> Clause | None:
+        before = len(self.problems)
+        fields = self._mapping(node, "a clause", _CLAUSE)
+        values = {name: self._scalar(value) for name, (_, value) in fields.items()}
+        for name in ("words", "fact", "good"):
+            if name not in values:
+                self.wrong(node, f"a clause lacks '{name}'; it needs words, fact and good")
+        for name in ("words", "fact", "instead"):
+            if name in values and (not isinstance(values[name], str) or not str(values[name]).strip()):
+                self.wrong(fields[name][1], f"{name}: must be words, got {values[name]!r}")
+        if "good" in values and not isinstance(values["good"], bool):
+            self.wrong(fields["good"][1], f"good: must be true or false, got {values['good']!r}")
+        if len(self.problems) > before:
+            return None
+        words, fact, instead = (str(values.get(name, "")) for name in ("words", "fact", "instead"))
+        self._check_fact(fields["fact"][1], fact)
+        if instead and change_of(instead) is None:
+            self.wrong(fields["instead"][1], f"instead: '{instead}' is not a change{_nearest(instead)}")
+        return Clause(words, fact, bool(values["good"]), instead)
+
+    def _check_fact(self, node: yaml.Node, fact: str) -> None:
+        if change_of(fact) is not None:
+            return
+        if fact.partition(": ")[0] in CHANGES:
+            self.wrong(node, f"fact: '{fact}' is not a change{_nearest(fact)}")
+        elif fact in EVENTS:
+            self.wrong(node, f"fact: '{fact}' is an event; write a sentence of the game that tells of it")
+        elif not fact.isascii() or len(fact) > MOST_BYTES:
+            self.wrong(node, f"fact: a sentence of the game is ASCII and has at most {MOST_BYTES} letters")
+
+    def _mapping(
+        self, node: yaml.Node | None, what: str, known: Sequence[str], kind: str = "key"
+    ) -> dict[str, tuple[yaml.Node, yaml.Node]]:
+        """The keys that are known, each with its node and the node of its value."""
+        if not isinstance(node, yaml.MappingNode):
+            some = ", ".join(known[:4])
+            self.wrong(node, f"{what}: must be lines of '{kind}: value' with {kind}s such as {some}")
+            return {}
+        found: dict[str, tuple[yaml.Node, yaml.Node]] = {}
+        for key, value in node.value:
+            name = str(key.value) if isinstance(key, yaml.ScalarNode) else ""
+            if name in found:
+                self.wrong(key, f"{what}: '{name}' is given twice; keep one of them")
+            elif name not in known:
+                self.wrong(key, f"{what}: unknown {kind} '{name}'{did_you_mean(name, known)}")
+            else:
+                found[name] = key, value
+        return found
+
+    def _scalar(self, node: yaml.Node) -> object:
+        """The value of a node without parts, None for any other."""
+        if not isinstance(node, yaml.ScalarNode):
+            return None
+        try:
+            value: object = yaml.SafeLoader("").construct_object(node)
+        except (ValueError, yaml.YAMLError):  # a date that there is not
+            return str(node.value)
+        return value
+
+
+def _nearest(fact: str) -> str:
+    return did_you_mean(
+        fact, [f"{name}: {word}" for name, change in CHANGES.items() for word in change.codes]
+    )
