@@ -266,7 +266,7 @@ def _by_event(score: np.ndarray, changes: np.ndarray) -> list[dict[str, Any]]:
     """Mean score of the captions with each change, best first; one row is for captions without a change."""
     kinds = [
         (sentence, changes[:, column] == code)
-        for column, change in enumerate(CHANGES.values())
+        for column, change in zip(range(changes.shape[1]), CHANGES.values(), strict=False)
         for code, sentence in enumerate(change.words)
         if code
     ]
