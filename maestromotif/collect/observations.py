@@ -118,11 +118,11 @@ def happened(folder: Path) -> dict[str, np.ndarray]:
 
 
 def canonical(changes: np.ndarray, spoken: Sequence[str]) -> np.ndarray:
-    """int8 [n, c] -> int8 [n, columns_of(spoken)]: the changes that a caption tells and a reward depends on.
+    """int8 [n, c] -> int8 [n, columns_of(spoken)]: changes that captions tell and rewards depend on.
 
-    Columns that are not in `spoken` or that `changes` lacks become 0. If the depth changed and is in `spoken`,
-    the others become 0 too: on arrival everything on a level is new and the agent stands on stairs, which adds
-    nothing to the arrival.
+    Columns that are not in `spoken` or that `changes` lacks become 0. If the depth changed and is in
+    `spoken`, the others become 0 too: on arrival everything on a level is new and the agent stands on
+    stairs, which adds nothing to the arrival.
     """
     given = np.array(changes, np.int8, ndmin=2)
     kept = np.zeros((len(given), columns_of(spoken)), np.int8)
