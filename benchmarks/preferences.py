@@ -36,7 +36,7 @@ from maestromotif.quality.quality import examine
 from maestromotif.rewards.fit import best, train
 from maestromotif.rewards.model import RewardModels
 from maestromotif.rewards.pairs import Judged, hold_out
-from maestromotif.skill import load_all
+from maestromotif.skill import skills_of
 
 
 def judged_of(
@@ -82,7 +82,7 @@ def ask_once(config: Config, items: dataset.Items, judge: Judge, count: int) -> 
     calls = usable = 0
     kept_pairs, kept_labels = [], []
     with Progress("once", count * len(config.skills), "questions") as progress:
-        for skill in load_all(config.skills_folder, config.skills):
+        for skill in skills_of(config):
             # Two questions a pair are made, of which only those in the order drawn are asked.
             asked = about_pairs("pairwise", skill.description, ([told[a], told[b]] for a, b in pairs))
             judge.ask(asked[0::2], progress)

@@ -21,7 +21,7 @@ from maestromotif.config.load import load
 from maestromotif.config.schema import Config
 from maestromotif.nethack.events import EVENTS
 from maestromotif.pipeline.store import Work
-from maestromotif.skill import Skill, load_all
+from maestromotif.skill import Skill, skills_of
 from maestromotif.train import train
 
 UNTRAINED = "train.learning_rate=1.0e-12"
@@ -66,7 +66,7 @@ def main() -> None:
     columns = {}
     for seed in given.seeds:
         config = load(given.config, [*given.overrides, f"run.seed={seed}"])
-        skills = load_all(config.skills_folder, config.skills)
+        skills = skills_of(config)
         columns[f"trained, seed {seed}"] = rates(curve_of(config), skills, 0.25)
         fewer = f"train.steps={config.train.steps // 5}"
         untrained = load(given.config, [*given.overrides, f"run.seed={seed}", UNTRAINED, fewer])

@@ -1,6 +1,8 @@
 """MaestroMotif: NetHack skills learned from words, composed by programs that language models write.
 
-Data flows one way: nethack -> preferences -> rewards -> learning -> composing -> evaluation -> dashboard.
+Data flows one way: nethack -> collect -> annotate -> rewards -> train -> compose -> evaluate -> report.
 """
+
+__all__ = ["__version__"]
 
 __version__ = "0.1.0"

@@ -70,10 +70,15 @@ def load_all(folder: str | Path, names: Sequence[str]) -> list[Skill]:
     return skills
 
 
+def skills_of(config: Config) -> list[Skill]:
+    """The skills of a run. Raises UserError as `load_all` does."""
+    return load_all(config.skills_folder, config.skills)
+
+
 def skill_files(config: Config) -> dict[str, str]:
     """Path -> SHA-256 of the skill texts and the programs beside them. Raises UserError."""
     contents = {}
-    for one in load_all(config.skills_folder, config.skills):
+    for one in skills_of(config):
         contents[str(one.path)] = one.digest
         if one.program is not None:
             contents[str(one.program_path)] = sha256(one.program_path)

@@ -13,7 +13,7 @@ from maestromotif.agent.options import Options
 from maestromotif.nethack.game import End
 from maestromotif.nethack.pool.pool import IDLE, GamePool
 from maestromotif.nethack.seeds import episode_seeds
-from maestromotif.programs.sandbox import ProgramHost
+from maestromotif.programs.sandbox import Host
 from maestromotif.tasks.conditions import Success
 
 # (first bool [N], skill int32 [N], step number) -> actions int32 [N]. It sees the pool that it was made for.
@@ -43,7 +43,7 @@ class Episode:
 def play_wave(
     pool: GamePool,
     policy: Policy,
-    host: ProgramHost,
+    host: Host,
     conditions: Sequence[str],
     run_seed: int,
     wave: int,

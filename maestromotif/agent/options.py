@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from maestromotif.programs.sandbox import ProgramHost
+from maestromotif.programs.sandbox import Host
 
 
 class Options:
@@ -18,7 +18,7 @@ class Options:
     `running` int32 [N] is the skill that acts next, `switched` bool [N] whether its call began just now.
     """
 
-    def __init__(self, host: ProgramHost, games: int) -> None:
+    def __init__(self, host: Host, games: int) -> None:
         self._host = host
         self.running = np.full(games, -1, np.int32)
         self.switched = np.ones(games, bool)

@@ -25,7 +25,7 @@ from maestromotif.errors import UserError
 from maestromotif.nethack.state import CHANGES
 from maestromotif.pipeline.progress import Progress, duration
 from maestromotif.pipeline.store import Artefact, Work
-from maestromotif.skill import Skill, load_all
+from maestromotif.skill import Skill, skills_of
 
 SHOWN = 10  # best and worst captions in quality.json
 CHARACTERS_A_TOKEN = 4  # of English, about
@@ -63,7 +63,7 @@ def plan(config: Config, collected: Artefact) -> Task:
         )
     captions = [items.caption(item, settings.changes) for item in drawn.tolist()]
     pairs = draw_pairs(len(drawn), settings.pairs, np.random.default_rng([config.run.seed, 1]))
-    return Task(load_all(config.skills_folder, config.skills), items, drawn, captions, pairs, settings)
+    return Task(skills_of(config), items, drawn, captions, pairs, settings)
 
 
 def reads(config: Config) -> dict[str, str]:

@@ -8,7 +8,6 @@ import numpy as np
 from maestromotif.annotate.answers import Judge
 from maestromotif.annotate.questions import CHOICES, KINDS, Question, about_captions, about_pairs, decision
 from maestromotif.config.schema import AnnotateSettings
-from maestromotif.quality import figures
 
 CERTAIN = 3.0  # log-odds that a written decision counts as
 
@@ -19,7 +18,7 @@ class Labelled:
 
     pairs: int [P, 2], indices of captions. margin: float64 [P], log-odds of the first being the better; the
     mean of both orders or both wordings, NaN where an answer was nonsense. consistent: bool [P], whether both
-    orders or wordings say the same (`quality.consistent`; a single score does so by its nature).
+    orders or wordings say the same (`consistent`; a single score does so by its nature).
     odds: float64 [P, 2], log-odds of the one named first in either order, None where captions were judged
     alone. score: float64 [captions], what a caption was judged alone, or else by how much it is better than
     those it was compared with, on average; NaN where nothing is known. nonsense: how many questions were
@@ -37,7 +36,7 @@ class Labelled:
 
     def label(self, settings: AnnotateSettings) -> np.ndarray:
         """float32 [P]: 1 where the first is the better, 0 where the second is, one half for a tie."""
-        return figures.labels(self.margin, settings.tie_margin).astype(np.float32)
+        return labels_of(self.margin, settings.tie_margin).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -62,14 +61,14 @@ class Comparison:
         mass = float(np.mean([mass for _, mass in found]))
         if self.settings.method in ("pairwise", "reasoned"):
             both = odds.reshape(-1, 2)
-            margin, alike = (both[:, 0] - both[:, 1]) / 2, figures.consistent(both, tie_margin)
+            margin, alike = (both[:, 0] - both[:, 1]) / 2, consistent(both, tie_margin)
             score = _mean_margin(pairs, margin, len(self.captions))
             return Labelled(pairs, margin, alike, both, score, odds.size, nonsense, mass)
         score = odds.mean(0)
         margin = np.round(score[pairs[:, 0]] - score[pairs[:, 1]], 4)
         by_kind = odds[:, pairs[:, 0]] - odds[:, pairs[:, 1]]  # [kinds, P]
         # The second wording has the pair the other way round, as the second order has.
-        alike = figures.consistent(np.column_stack([by_kind[0], -by_kind[-1]]), tie_margin)
+        alike = consistent(np.column_stack([by_kind[0], -by_kind[-1]]), tie_margin)
         return Labelled(pairs, margin, alike, None, score, odds.size, nonsense, mass)
 
     def _by_kind(self) -> list[list[Question]]:
@@ -94,6 +93,24 @@ class Comparison:
         odds = np.full(len(asked), np.nan)
         odds[good] = logprobs[good, 0] - logprobs[good, 1]
         return odds, float(probability[good].mean()) if good.any() else 0.0
+
+
+def consistent(odds: np.ndarray, tie_margin: float) -> np.ndarray:
+    """Whether both orders prefer the same one, or neither any by `tie_margin` log-odds, bool [P].
+
+    odds: float64 [P, 2], log-odds of the one named first in either order. A judge that says "the first" both
+    times has a mean margin near 0 as for a tie, but has told nothing.
+    """
+    prefer_same = np.sign(odds[:, 0]) == -np.sign(odds[:, 1])
+    same: np.ndarray = np.isfinite(odds).all(1) & (prefer_same | (np.abs(odds) < tie_margin).all(1))
+    return same
+
+
+def labels_of(margin: np.ndarray, tie_margin: float) -> np.ndarray:
+    """float64 [P]: 1 where the first is better, 0 where the second is, 1/2 a tie, NaN without an answer."""
+    decided = np.where(margin > 0, 1.0, 0.0)
+    tie = (np.abs(margin) < tie_margin) | (margin == 0)
+    return np.where(np.isnan(margin), np.nan, np.where(tie, 0.5, decided))
 
 
 def _mean_margin(pairs: np.ndarray, margin: np.ndarray, captions: int) -> np.ndarray:

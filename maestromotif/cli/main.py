@@ -2,7 +2,7 @@
 
     maestromotif run configs/quickstart.yaml train.steps=2000000
 
-Exit status: 0 done, 2 a mistake that the user can mend (one line a mistake on stderr), 130 interrupted.
+Exit status: 0 done, 2 a mistake that the user can fix (one line a mistake on stderr), 130 interrupted.
 """
 
 import logging
@@ -20,6 +20,7 @@ from maestromotif.errors import UserError
 from maestromotif.pipeline.stages import STAGES
 
 if TYPE_CHECKING:
+    from maestromotif.pipeline.runner import Stale
     from maestromotif.pipeline.store import Artefact
 
 
@@ -44,17 +45,19 @@ def _takes_config(
 ) -> click.Command:
     """The command of a verb that takes a config.
 
-    instead: is given the config as the user wrote it and the values of further `options`; returns whether it
-    has done what they ask for instead of the stage.
+    instead: is given the config as the user wrote it, what to do with stale work and the values of further
+    `options`; returns whether it has done what they ask for instead of the stage.
     """
 
-    def command(config: str, overrides: tuple[str, ...], print_config: bool, **further: Any) -> None:
+    def command(
+        config: str, overrides: tuple[str, ...], print_config: bool, stale: "Stale | None", **further: Any
+    ) -> None:
         if print_config:
             from maestromotif.config.load import dump, load
 
             click.echo(dump(load(config, overrides)), nl=False)
-        elif instead is None or not instead(config, overrides, **further):
-            _run(verb, config, overrides)
+        elif instead is None or not instead(config, overrides, stale, **further):
+            _run(verb, config, overrides, stale)
 
     return click.Command(
         verb,
@@ -66,10 +69,19 @@ def _takes_config(
             click.Option(
                 ["--print-config"], is_flag=True, help="Print the whole config and do nothing else."
             ),
+            _stale_option(),
             *options,
         ],
         # so that --train.steps=1000 reaches the config, which says how to write it
         context_settings={"ignore_unknown_options": True},
+    )
+
+
+def _stale_option() -> click.Option:
+    return click.Option(
+        ["--stale"],
+        type=click.Choice(["reuse", "repeat"]),
+        help="Where the code has changed since: use what is there as it is, or make it again.",
     )
 
 
@@ -86,7 +98,11 @@ class Share(click.ParamType[tuple[int, int]]):
 
 
 def _annotate_instead(
-    config_file: str, overrides: tuple[str, ...], shard: tuple[int, int] | None, dry_run: bool
+    config_file: str,
+    overrides: tuple[str, ...],
+    stale: "Stale | None",
+    shard: tuple[int, int] | None,
+    dry_run: bool,
 ) -> bool:
     if shard is None and not dry_run:
         return False
@@ -96,7 +112,8 @@ def _annotate_instead(
 
     config = load(config_file, overrides)
     _log_to_stderr()
-    collected = input_of(config, "collect", open_run(config, shlex.join((config_file, *overrides))))
+    run = open_run(config, shlex.join((config_file, *overrides)))
+    collected = input_of(config, "collect", run, stale=stale)
     if dry_run:
         click.echo(annotate.dry_run(config, collected))
     elif shard is not None:
@@ -104,7 +121,9 @@ def _annotate_instead(
     return True
 
 
-def _quality_instead(config_file: str, overrides: tuple[str, ...], again: bool) -> bool:
+def _quality_instead(
+    config_file: str, overrides: tuple[str, ...], stale: "Stale | None", again: bool
+) -> bool:
     """Without collected pairs, or asking twice, only prints."""
     from maestromotif.config.load import load
     from maestromotif.pipeline.runner import input_of, open_run
@@ -118,14 +137,17 @@ def _quality_instead(config_file: str, overrides: tuple[str, ...], again: bool) 
     from maestromotif.quality.quality import examine
 
     _log_to_stderr()
-    click.echo(
-        markdown(examine(config, input_of(config, "collect", run) if collected else None, again)), nl=False
-    )
+    pairs = input_of(config, "collect", run, stale=stale) if collected else None
+    click.echo(markdown(examine(config, pairs, again)), nl=False)
     return True
 
 
 def _train_instead(
-    config_file: str, overrides: tuple[str, ...], coordinator: str | None, process: int | None
+    config_file: str,
+    overrides: tuple[str, ...],
+    stale: "Stale | None",
+    coordinator: str | None,
+    process: int | None,
 ) -> bool:
     """One of several processes: the first one runs the stage, the others take part in it."""
     from maestromotif.config.load import load
@@ -140,18 +162,21 @@ def _train_instead(
     if connect(machines, coordinator, process) == 0:
         return False
     _log_to_stderr()
-    assist_stage(config, "train", open_run(config, shlex.join((config_file, *overrides))))
+    assist_stage(config, "train", open_run(config, shlex.join((config_file, *overrides))), stale=stale)
     return True
 
 
-def _run_until(config_file: str, overrides: tuple[str, ...], until: str | None) -> bool:
+def _run_until(
+    config_file: str, overrides: tuple[str, ...], stale: "Stale | None", until: str | None
+) -> bool:
     """Runs the path, and prints what its stages say in Markdown if no report follows that shows it."""
     from maestromotif.config.load import load
     from maestromotif.pipeline.runner import open_run, run_all
 
     config = load(config_file, overrides)
     _log_to_stderr()
-    made = run_all(config, open_run(config, shlex.join((config_file, *overrides))), until=until)
+    run = open_run(config, shlex.join((config_file, *overrides)))
+    made = run_all(config, run, until=until, stale=stale)
     if until is not None and until != "report":
         for artefact in made[:-1]:
             _print_pages(artefact)
@@ -211,7 +236,8 @@ for _stage in STAGES:
 @click.argument("config")
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 @click.option("--here", is_flag=True, help="As processes of this machine instead of a cluster's job; waits.")
-def slurm(verb: str, config: str, overrides: tuple[str, ...], here: bool) -> None:
+@click.option("--stale", type=click.Choice(["reuse", "repeat"]), help="As of the verb itself.")
+def slurm(verb: str, config: str, overrides: tuple[str, ...], here: bool, stale: str | None) -> None:
     """Queue a verb on a SLURM cluster, on train.machines machines."""
     from maestromotif.config.load import load
 
@@ -221,7 +247,8 @@ def slurm(verb: str, config: str, overrides: tuple[str, ...], here: bool) -> Non
         raise UserError(
             "slurm: submitit is not installed; install it with: pip install 'maestromotif[slurm]'"
         ) from error
-    job = submit(load(config, overrides), verb, config, overrides, here)
+    words = [config, *overrides, *(["--stale", stale] if stale else [])]
+    job = submit(run_words, load(config, overrides), verb, words, here)
     click.echo(describe(job))
     if here:
         job.results()
@@ -262,20 +289,26 @@ def prompt(config: str, what: tuple[str, ...]) -> None:
 @click.argument("config", required=False)
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 def doctor(config: str | None, overrides: tuple[str, ...]) -> None:
-    """Say what is installed, what is missing and what mends it."""
+    """Say what is installed, what is missing and which command installs it."""
     from maestromotif.cli.doctor import examine
 
     sys.exit(examine(config, overrides))
 
 
-def _run(verb: str, config_file: str, overrides: tuple[str, ...]) -> None:
+def run_words(words: Sequence[str]) -> None:
+    """Does what the words of a command line say; errors are raised."""
+    cli.main(list(words), prog_name="maestromotif", standalone_mode=False)
+
+
+def _run(verb: str, config_file: str, overrides: tuple[str, ...], stale: "Stale | None") -> None:
     """Runs one stage."""
     from maestromotif.config.load import load
     from maestromotif.pipeline.runner import open_run, run_stage
 
     config = load(config_file, overrides)
     _log_to_stderr()
-    _print_result(run_stage(config, verb, open_run(config, shlex.join((config_file, *overrides)))))
+    run = open_run(config, shlex.join((config_file, *overrides)))
+    _print_result(run_stage(config, verb, run, stale=stale))
 
 
 def _print_result(artefact: "Artefact") -> None:

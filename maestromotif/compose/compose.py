@@ -13,7 +13,7 @@ from typing import Any
 
 from maestromotif import skill
 from maestromotif.config.schema import Config
-from maestromotif.errors import UserError, did_you_mean
+from maestromotif.errors import UserError
 from maestromotif.pipeline.store import Artefact, Work, file_contents
 from maestromotif.programs import check, contract, provenance
 from maestromotif.skill import Skill
@@ -32,7 +32,7 @@ def reads(config: Config) -> dict[str, str]:
 
 def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, Any]:
     """The stage. Raises UserError with every problem of every program."""
-    skills = skill.load_all(config.skills_folder, config.skills)
+    skills = skill.skills_of(config)
     report: dict[str, Any] = {"skills": {}, "programs": {}}
     problems: list[str] = []
 
@@ -44,7 +44,7 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, An
     sources = {}
     for role, file in (("program", config.task.program), ("training", config.compose.training)):
         try:
-            sources[role] = read(file)
+            sources[role] = contract.read(file)
             report["programs"][role] = _program(sources[role], file, skills)
         except UserError as error:
             problems.append(str(error))
@@ -67,19 +67,6 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, An
         "task": {"name": config.task.name, "words": config.task.words},
         "programs": {role: entry["provenance"] for role, entry in report["programs"].items()},
     }
-
-
-def read(path: str | Path) -> str:
-    """A program's text. Raises UserError when there is no such file."""
-    path = Path(path)
-    try:
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError as error:
-        there = sorted(file.name for file in path.parent.glob("*.py")) if path.parent.is_dir() else []
-        hint = did_you_mean(path.name, there) if there else f"; there are no programs in {path.parent}"
-        raise UserError(f"{path}: no such program{hint}") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read: {error}") from error
 
 
 def _program(source: str, path: str, skills: Sequence[Skill]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from maestromotif.errors import UserError, did_you_mean
 from maestromotif.nethack.events import EVENTS
 from maestromotif.nethack.state import CHANGES
 from maestromotif.programs import contract
-from maestromotif.skill import Skill, load_all
+from maestromotif.skill import Skill, skills_of
 
 _WIDTH = 106
 
@@ -88,7 +88,7 @@ def of(config: Config, what: str) -> Prompt:
 
     Raises UserError for any other name, and for a mistake in a skill.
     """
-    skills = load_all(config.skills_folder, config.skills)
+    skills = skills_of(config)
     if what == "training":
         return Prompt(training_program(skills), Path(config.compose.training))
     if what == "task":

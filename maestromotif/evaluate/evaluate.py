@@ -29,7 +29,7 @@ from maestromotif.nethack.seeds import EpisodeSeeds
 from maestromotif.pipeline.progress import Progress
 from maestromotif.pipeline.store import Artefact, Work
 from maestromotif.programs.sandbox import ProgramHost
-from maestromotif.skill import load_all
+from maestromotif.skill import skills_of
 from maestromotif.train import train
 from maestromotif.train.reward_source import DistilledRewards, reward_folder
 
@@ -112,7 +112,7 @@ def _wave(
     else:
         policy = wandering_policy(pool, seed + wave)
     program = inputs["compose"].path / "program.py"
-    skills = load_all(config.skills_folder, config.skills)
+    skills = skills_of(config)
     with ProgramHost(program.read_text(), skills, pool.games, seed + wave, config.task.program) as host:
         return play_wave(pool, policy, host, config.task.success, seed, wave, entry.levels)
 

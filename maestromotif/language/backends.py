@@ -1,18 +1,57 @@
-"""The configured language model, whatever runs it: the one place that knows all backends."""
+"""The configured language model, whatever runs it. A new backend is a module and a line of the table here.
 
-import hashlib
-import json
+A backend's module has three functions; `load` may take long, the others are quick:
+
+    load(settings) -> LanguageModel        the model, ready to be asked
+    identity(settings) -> (str, str)       SHA-256 of what decides about its answers, and its licence
+    check(settings) -> Iterator[Finding]   what it needs on this machine, for `maestromotif doctor`
+
+The first two raise UserError.
+"""
+
+import importlib
 import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 from maestromotif.config.schema import LanguageSettings
-from maestromotif.errors import UserError
-from maestromotif.language import presets, recorded, weights
+from maestromotif.errors import Finding, UserError
+from maestromotif.language import presets, recorded
 from maestromotif.language.model import LanguageModel
 
 log = logging.getLogger("maestromotif")
 
-NOT_STATED = "not stated (language.licence)"
+COMMON = ("backend", "model", "licence", "cache", "record")  # settings that every backend heeds
+
+
+@dataclass(frozen=True)
+class Backend:
+    module: str  # imported when it is needed: each takes a while, and one is needed
+    settings: tuple[str, ...]  # fields of `LanguageSettings`, beside the common ones, that mean something
+
+
+BACKENDS = {
+    "gguf": Backend("maestromotif.language.gguf", ("path", "sha256", "threads", "context")),
+    "vllm": Backend(
+        "maestromotif.language.vllm", ("path", "revision", "threads", "context", "tensor_parallel")
+    ),
+    "server": Backend(
+        "maestromotif.language.server",
+        (
+            "revision",
+            "context",
+            "url",
+            "api_key_variable",
+            "concurrency",
+            "timeout",
+            "retries",
+            "top_logprobs",
+        ),
+    ),
+    "recorded": Backend("maestromotif.language.recorded", ("path",)),
+}
 
 
 def open_model(settings: LanguageSettings) -> LanguageModel:
@@ -21,7 +60,7 @@ def open_model(settings: LanguageSettings) -> LanguageModel:
     Loads weights (gguf, vllm) or reads the file (recorded); a server is asked for nothing yet. Raises
     UserError.
     """
-    digest, licence = identity(settings)
+    _, licence = identity(settings)
     preset = presets.PRESETS.get(settings.model)
     if preset and settings.context > preset.context:
         raise UserError(
@@ -30,22 +69,7 @@ def open_model(settings: LanguageSettings) -> LanguageModel:
         )
     if preset and licence == preset.licence:
         log.info("%s: %s; %s", settings.model, licence, preset.duties)
-    model: LanguageModel
-    match settings.backend:  # imported here: each takes a while, and one is needed
-        case "gguf":
-            from maestromotif.language import gguf
-
-            model = gguf.load(settings)
-        case "vllm":
-            from maestromotif.language import vllm
-
-            model = vllm.load(settings)
-        case "server":
-            from maestromotif.language import server
-
-            model = server.ServerModel(settings, digest, licence)
-        case "recorded":
-            model = recorded.load(settings)
+    model: LanguageModel = _module(settings).load(settings)
     return recorded.Recorder(model, Path(settings.record).expanduser()) if settings.record else model
 
 
@@ -53,22 +77,10 @@ def identity(settings: LanguageSettings) -> tuple[str, str]:
     """(SHA-256, licence) of the configured model, for keys and manifests. Nothing is loaded or asked.
 
     The digest is over whatever decides about the answers and can be known beforehand: for gguf the weights;
-    for recorded the file; for vllm and server the model's name on the hub and the revision, so that it does
-    not depend on where a server runs; for a vllm model in a folder, see `folder_digest`. Raises UserError.
+    for recorded the file; for vllm and server see `hub.identity`. Raises UserError.
     """
-    match settings.backend:
-        case "gguf":
-            return weights.identity(settings)
-        case "recorded":
-            return recorded.identity(settings)
-    if settings.path:
-        digest = folder_digest(Path(settings.path).expanduser())
-    else:
-        preset = presets.PRESETS.get(settings.model)
-        digest = named_digest(
-            presets.hub_name(settings.model), settings.revision or (preset.revision if preset else None)
-        )
-    return digest, _licence(settings)
+    found: tuple[str, str] = _module(settings).identity(settings)
+    return found
 
 
 def reads(settings: LanguageSettings) -> dict[str, str]:
@@ -76,30 +88,13 @@ def reads(settings: LanguageSettings) -> dict[str, str]:
     return {f"weights of {settings.model}": identity(settings)[0]}
 
 
-def named_digest(model: str, revision: str | None) -> str:
-    """SHA-256 over a model's name on the hub and the revision of its repository."""
-    return hashlib.sha256(json.dumps({"model": model, "revision": revision}).encode()).hexdigest()
+def check(settings: LanguageSettings) -> Iterator[Finding]:
+    """What the configured backend needs, and what the model's licence asks of those who use it."""
+    yield from _module(settings).check(settings)
+    if settings.model in presets.PRESETS:
+        preset = presets.PRESETS[settings.model]
+        yield Finding("note", f"{preset.licence}: {preset.duties}")
 
 
-def folder_digest(folder: Path) -> str:
-    """SHA-256 over a folder's files: their names and sizes, and the content of the JSON files among them.
-
-    Reading tens of gigabytes of weights takes minutes; their index and configuration are among the JSON
-    files, so another model has another digest. Raises UserError if there is no model.
-    """
-    if not (folder / "config.json").is_file():
-        raise UserError(
-            f"language.path: {folder}: should be a folder with a model in the hub's format (config.json, "
-            "weights, tokenizer)"
-        )
-    digest = hashlib.sha256()
-    for file in sorted(path for path in folder.iterdir() if path.is_file()):
-        digest.update(f"{file.name} {file.stat().st_size}\n".encode())
-        if file.suffix == ".json":
-            digest.update(file.read_bytes())
-    return digest.hexdigest()
-
-
-def _licence(settings: LanguageSettings) -> str:
-    preset = presets.PRESETS.get(settings.model)
-    return settings.licence or (preset.licence if preset else NOT_STATED)
+def _module(settings: LanguageSettings) -> ModuleType:
+    return importlib.import_module(BACKENDS[settings.backend].module)

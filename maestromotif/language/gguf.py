@@ -9,7 +9,7 @@ threads does not matter.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,13 @@ import numpy as np
 from jaxtyping import Float64
 
 from maestromotif.config.schema import LanguageSettings
-from maestromotif.errors import UserError
+from maestromotif.errors import Finding, UserError
 from maestromotif.language import presets, weights
 from maestromotif.language.model import Chat, match
+from maestromotif.language.weights import identity
 from maestromotif.machine import available_cores
+
+__all__ = ["GgufModel", "check", "identity", "load"]
 
 CANDIDATES = 64  # continuations whose probability is looked at
 LARGEST_SEED = 2**31 - 1  # llama.cpp takes 32 bits, and all of them set means a seed of its own choice
@@ -118,5 +121,26 @@ class GgufModel:
 def load(settings: LanguageSettings) -> GgufModel:
     """The configured model; its weights are fetched and checked first. Raises UserError."""
     path = weights.ensure(settings)
-    digest, licence = weights.identity(settings)
+    digest, licence = identity(settings)
     return GgufModel(path, settings.model, digest, licence, settings.threads, settings.context)
+
+
+def check(settings: LanguageSettings) -> Iterator[Finding]:
+    """Which weights are here, the configured ones first. What is absent is fetched when it is needed."""
+    chosen = settings.model
+    try:
+        path = weights.locate(settings)
+    except UserError as error:
+        yield Finding("missing", str(error))
+        return
+    if path is not None:
+        yield Finding("ok", f"{chosen}: {path}")
+    else:
+        model = weights.MODELS.get(chosen)
+        size = f", {model.bytes / 1e9:.1f} GB" if model else ""
+        yield Finding("absent", f"{chosen}{size}: not here yet; 'run' and 'annotate' fetch it")
+    for name, model in weights.MODELS.items():
+        if name != chosen:
+            other = weights.locate(LanguageSettings(model=name, cache=settings.cache))
+            where = str(other) if other else f"{model.bytes / 1e9:.1f} GB, not here"
+            yield Finding("ok" if other else "absent", f"{name}: {where}")

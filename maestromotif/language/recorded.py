@@ -17,7 +17,7 @@ import json
 import logging
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from jaxtyping import Float64
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from maestromotif.config.schema import LanguageSettings
-from maestromotif.errors import UserError
+from maestromotif.errors import Finding, UserError
 from maestromotif.language.model import Chat, LanguageModel
 
 log = logging.getLogger("maestromotif")
@@ -192,6 +192,16 @@ def identity(settings: LanguageSettings) -> tuple[str, str]:
     """(SHA-256 of the file, licence of the model that it is of). Raises UserError."""
     first, digest = _first_and_digest(_path(settings))
     return digest, settings.licence or (first.licence if first else "")
+
+
+def check(settings: LanguageSettings) -> Iterator[Finding]:
+    """Whether the file can be read and is of the configured model."""
+    try:
+        load(settings)
+    except UserError as error:
+        yield Finding("missing", str(error))
+    else:
+        yield Finding("ok", f"{settings.path}: replies of {settings.model}")
 
 
 def _first_and_digest(path: Path) -> tuple[Line | None, str]:

@@ -15,9 +15,10 @@ import logging
 import math
 import os
 import random
+import shlex
 import ssl
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -27,12 +28,15 @@ import numpy as np
 from jaxtyping import Float64
 
 from maestromotif.config.schema import LanguageSettings
-from maestromotif.errors import UserError
+from maestromotif.errors import Finding, UserError
 from maestromotif.language import presets
+from maestromotif.language.hub import identity
 from maestromotif.language.model import Chat, match
 from maestromotif.language.templates import ARGUMENTS
 
 log = logging.getLogger("maestromotif")
+
+__all__ = ["ServerModel", "check", "identity", "load", "served_models"]
 
 FIRST_PAUSE = 0.5  # seconds before a question is asked again; doubled every time
 LONGEST_PAUSE = 60.0
@@ -300,11 +304,24 @@ class ServerModel:
         return repr(text[:SHOWN]) if text else "(empty)"
 
 
-def check(settings: LanguageSettings) -> None:
-    """Raises UserError if no server answers at `language.url`, or it does not list the configured model."""
-    served, name = served_models(settings), presets.hub_name(settings.model)
-    if name not in served:
-        raise UserError(_not_served(settings.url, name, served))
+def load(settings: LanguageSettings) -> ServerModel:
+    """The configured model; nothing is asked of the server yet. Raises UserError."""
+    return ServerModel(settings, *identity(settings))
+
+
+def check(settings: LanguageSettings) -> Iterator[Finding]:
+    """Whether a server answers at `language.url` and lists the configured model."""
+    name = presets.hub_name(settings.model)
+    start = shlex.join(["vllm", "serve", name])
+    try:
+        served = served_models(settings)
+    except UserError as error:
+        yield Finding("missing", str(error), start)
+        return
+    if name in served:
+        yield Finding("ok", f"{settings.url} serves {settings.model}")
+    else:
+        yield Finding("missing", _not_served(settings.url, name, served), start)
 
 
 def served_models(settings: LanguageSettings) -> list[str]:

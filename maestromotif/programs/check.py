@@ -13,8 +13,8 @@ import numpy as np
 
 from maestromotif.errors import UserError, did_you_mean
 from maestromotif.nethack.state import FIELDS
-from maestromotif.programs import contract, sandbox
-from maestromotif.programs.sandbox import ProgramHost
+from maestromotif.programs import contract
+from maestromotif.programs.sandbox import ProgramHost, type_check
 from maestromotif.programs.trial_states import Dice
 from maestromotif.skill import Skill
 
@@ -142,7 +142,7 @@ def _check_types(source: str, path: str, lines: dict[str, int], skills: Sequence
         row += 2
     names = [skill.name for skill in skills]
     problems = []
-    for record in sandbox.type_check(text, contract.stubs(skills)):
+    for record in type_check(text, contract.stubs(skills)):
         message = _explain(record["code"], record["message"], names)
         row, column = record["location"]["row"], record["location"]["column"]
         if row not in used_on:

@@ -13,7 +13,9 @@ A file `skills/<name>.py` defines two functions without memory, as in `SKILL_FOR
 import ast
 import re
 from collections.abc import Sequence
+from pathlib import Path
 
+from maestromotif.errors import UserError, did_you_mean
 from maestromotif.nethack.state import FIELDS
 from maestromotif.skill import Skill
 
@@ -72,6 +74,19 @@ def default_program(skill: Skill) -> str:
     )
 
 
+def read(path: str | Path) -> str:
+    """The text of a program over skills. Raises UserError when there is no such file."""
+    path = Path(path)
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        there = sorted(file.name for file in path.parent.glob("*.py")) if path.parent.is_dir() else []
+        hint = did_you_mean(path.name, there) if there else f"; there are no programs in {path.parent}"
+        raise UserError(f"{path}: no such program{hint}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read: {error}") from error
+
+
 def used_fields(sources: Sequence[str]) -> list[str]:
     """The fields of GameState whose names occur as words in the sources; only these are sent to the sandbox.
 
@@ -114,149 +129,3 @@ def draws_every_step(program: str, skill_programs: Sequence[str]) -> bool:
             ):
                 return True
     return False
-
-
-def shim(fields: Sequence[str], names_skill: bool, names: Sequence[str]) -> str:
-    """The code around the programs inside the sandbox.
-
-    fields: of GameState, without `skill`, which is there too if `names_skill`; names: of the skills.
-
-    It expects `_sources` (one program over skills, then one source a skill, each already shifted to its own
-    lines), `_games`, `_balance`, `_seed`, `_first_game`, `_draws` (whether a source or `_balance` needs
-    `random`) and `_draws_every_step`. `_serve()` never returns: each turn it hands its answer to the host
-    function `_exchange` and gets from it what has changed since the turn before.
-
-    In: `fresh` (games whose episode begins), `rarest` (skill indexes, the one that acted least first; empty
-    without `_balance`), then `running` and `values`, one a field: each (games, what stands there now), where
-    None stands for all games. Out: (games where a call begins, skill indexes), or (what, game, skill index,
-    text) on a fault.
-    """
-    known = [*fields, "skill"] if names_skill else fields
-    annotated = "\n".join(f"    {name}: {FIELDS[name].type.__name__}" for name in known) or "    pass"
-    return f"""
-import random as _random
-from dataclasses import dataclass as _dataclass
-
-@_dataclass(frozen=True)
-class GameState:
-{annotated}
-
-def _load(source):
-    space = {{"GameState": GameState, "Skill": str}}
-    exec(source, space)
-    return space
-
-_names = {list(names)!r}
-_index = {{name: k for k, name in enumerate(_names)}}
-_spaces = [_load(source) for source in _sources]
-_program = _spaces[0]["Program"]
-_may_start = [space["may_start"] for space in _spaces[1:]]
-_should_end = [space["should_end"] for space in _spaces[1:]]
-_interrupts = hasattr(_program, "should_end")
-_players = [None] * _games
-_at = [-1, -1]
-
-_every_game = list(range(_games))
-_running = [-1] * _games
-_table = [[None] * _games for _ in range({len(known)})]
-_fresh = [False] * _games
-_steps = [0]
-_began = [0] * _games
-_episode = [0] * _games
-_64_bits = 2**64 - 1
-
-def _key(game):
-    # splitmix64 over (seed, game, episode, step): Steele, Lea & Flood 2014, "Fast splittable pseudorandom
-    # number generators"
-    key = _seed & _64_bits
-    for part in (_first_game + game, _episode[game], _steps[0] - _began[game]):
-        key = (key + part + 0x9E3779B97F4A7C15) & _64_bits
-        key = ((key ^ (key >> 30)) * 0xBF58476D1CE4E5B9) & _64_bits
-        key = ((key ^ (key >> 27)) * 0x94D049BB133111EB) & _64_bits
-        key ^= key >> 31
-    return key >> 2
-
-def _write(column, change):
-    games, values = change
-    if games is None:
-        column[:] = values
-    else:
-        for i, game in enumerate(games):
-            column[game] = values[i]
-
-def _take_in(fresh, running, values):
-    _steps[0] += 1
-    _write(_running, running)
-    for column, change in enumerate(values):
-        _write(_table[column], change)
-    if {names_skill}:
-        names = _table[-1]
-        for game in _every_game if running[0] is None else running[0]:
-            k = _running[game]
-            names[game] = _names[k] if k >= 0 else ""
-    for game in fresh:
-        _fresh[game] = True
-        _began[game] = _steps[0]
-        _episode[game] += 1
-
-def _step(rarest):
-    began, skills = [], []
-    game = 0
-    for row in zip(*_table) if _table else [()] * _games:
-        state = GameState(*row)
-        k = _running[game]
-        _at[0] = game
-        fresh = _fresh[game]
-        if _draws_every_step or (_draws and fresh):
-            _random.seed(_key(game))
-        if fresh:
-            _at[1] = -1
-            _players[game] = _program()
-            k = -1
-        end = k < 0
-        if not end:
-            _at[1] = k
-            end = _should_end[k](state)
-            if end is False and _interrupts:
-                _at[1] = -1
-                end = _players[game].should_end(state)
-            if end is not True and end is not False:
-                return ("should_end", game, _at[1], repr(end)[:80])
-        if end:
-            if _draws and not fresh:
-                _random.seed(_key(game))
-            available = []
-            for j in range(len(_names)):
-                _at[1] = j
-                may = _may_start[j](state)
-                if may is True:
-                    available.append(_names[j])
-                elif may is not False:
-                    return ("may_start", game, j, repr(may)[:80])
-            _at[1] = -1
-            if available and _balance and _random.random() < _balance:
-                k = [j for j in rarest if _names[j] in available][0]
-            elif available:
-                chosen = _players[game].select(state, available[:])
-                if not isinstance(chosen, str) or chosen not in available:
-                    return ("select", game, -1, repr(chosen)[:80])
-                k = _index[chosen]
-            elif k < 0:
-                return ("nothing", game, -1, "")
-            else:
-                end = False
-        if end:
-            began.append(game)
-            skills.append(k)
-        game += 1
-    return (began, skills)
-
-def _serve():
-    answer = None
-    while True:
-        fresh, rarest, running, values = _exchange(answer)
-        _take_in(fresh, running, values)
-        answer = _step(rarest)
-        for game in fresh:
-            _fresh[game] = False
-"""

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from maestromotif.annotate.labels import consistent, labels_of
 from maestromotif.intervals import bootstrap_mean, wilson
 from maestromotif.quality.gold import KINDS, PARTS, Pair
 from maestromotif.quality.oracle import NAME as ORACLE
@@ -55,17 +56,6 @@ class Answers:
         if self.odds is not None:
             return consistent(self.odds, tie_margin)
         return self.answered if self.alike is None else self.alike
-
-
-def consistent(odds: np.ndarray, tie_margin: float) -> np.ndarray:
-    """Whether both orders prefer the same one, or neither any by `tie_margin` log-odds, bool [P].
-
-    odds: float64 [P, 2], log-odds of the one named first in either order. A judge that says "the first" both
-    times has a mean margin near 0 as for a tie, but has told nothing.
-    """
-    prefer_same = np.sign(odds[:, 0]) == -np.sign(odds[:, 1])
-    same: np.ndarray = np.isfinite(odds).all(1) & (prefer_same | (np.abs(odds) < tie_margin).all(1))
-    return same
 
 
 # ------------------------------------------------------------------------------------------- figures
@@ -115,17 +105,10 @@ def order(answers: Answers, tie_margin: float) -> dict[str, Figure] | None:
     }
 
 
-def labels(margin: np.ndarray, tie_margin: float) -> np.ndarray:
-    """float64 [P]: 1 where the first is better, 0 where the second is, 1/2 a tie, NaN without an answer."""
-    decided = np.where(margin > 0, 1.0, 0.0)
-    tie = (np.abs(margin) < tie_margin) | (margin == 0)
-    return np.where(np.isnan(margin), np.nan, np.where(tie, 0.5, decided))
-
-
 def repeat(margin: np.ndarray, again: np.ndarray, tie_margin: float) -> Figure:
     """The share of equal labels in two passes, margins float64 [P] each, where both gave an answer."""
     both = np.isfinite(margin) & np.isfinite(again)
-    return share(labels(margin[both], tie_margin) == labels(again[both], tie_margin))
+    return share(labels_of(margin[both], tie_margin) == labels_of(again[both], tie_margin))
 
 
 def agreement(margin: np.ndarray, target: np.ndarray, tie_margin: float) -> dict[str, Figure]:
@@ -140,8 +123,8 @@ def agreement(margin: np.ndarray, target: np.ndarray, tie_margin: float) -> dict
     tie = target == 0.5
     return {
         "decided": share(np.sign(margin[~tie]) == np.sign(target[~tie] - 0.5)),
-        "ties": share(labels(margin[tie], tie_margin) == 0.5),
-        "labels": share(labels(margin, tie_margin) == target),
+        "ties": share(labels_of(margin[tie], tie_margin) == 0.5),
+        "labels": share(labels_of(margin, tie_margin) == target),
     }
 
 
@@ -231,7 +214,7 @@ def figures(
         told = of & answered
         found: dict[str, Any] = {
             "unanswered": share(~answered[of]),
-            "ties": share(labels(margin[told], tie_margin) == 0.5),
+            "ties": share(labels_of(margin[told], tie_margin) == 0.5),
             "same": share(answers.consistent(tie_margin)[told]) if answers.twice else None,
             "kept": share(kept[of]),
         }

@@ -25,7 +25,7 @@ from maestromotif.quality import clauses as counterfactual
 from maestromotif.quality import figures as quality
 from maestromotif.quality import gold, measures, oracle
 from maestromotif.quality.measures import Measures
-from maestromotif.skill import Skill, load_all
+from maestromotif.skill import Skill, skills_of
 
 PROBES = 5  # counterfactual pairs a clause
 
@@ -42,7 +42,7 @@ def examine(config: Config, collected: Artefact | None, again: bool = False) -> 
         name: gold.decidable(pairs, settings.changes)
         for name, pairs in gold.load_all(config.skills_folder, config.skills).items()
     }
-    skills = load_all(config.skills_folder, config.skills)
+    skills = skills_of(config)
     known = measures.load_all(config.skills_folder, config.skills)
     probes = {skill.name: _probes(known.get(skill.name), task, config) for skill in skills}
     by_hand = {

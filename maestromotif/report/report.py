@@ -14,9 +14,9 @@ import yaml
 import maestromotif
 from maestromotif.compose import compose
 from maestromotif.config.schema import Config
-from maestromotif.pipeline.runner import NOT_IN_KEYS
+from maestromotif.pipeline.keys import NOT_IN_KEYS
 from maestromotif.pipeline.store import Artefact, Work
-from maestromotif.report import evidence, replay, svg, wandb_run
+from maestromotif.report import evidence, replay, svg, tracked
 from maestromotif.report.evidence import Evidence
 from maestromotif.report.sections import asked, evaluated, labels, programs, rewards, trained
 from maestromotif.report.sections.writing import sentence
@@ -33,7 +33,7 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, An
     """Writes `report.html`, then the same to wandb. Raises UserError if an artefact lacks something."""
     found = evidence.read(config, inputs)
     work.write_text("report.html", page(config, found))
-    wandb_run.log_run(config, inputs, work.path / "report.html")
+    tracked.log_run(config, inputs, work.path / "report.html")
     return {"agents": {row["agent"]: row["success"] for row in found.results}}
 
 

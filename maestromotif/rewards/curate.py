@@ -41,7 +41,7 @@ from maestromotif.quality.figures import words
 from maestromotif.rewards.batches import Captions
 from maestromotif.rewards.fit import Learner, learn, start_of
 from maestromotif.rewards.pairs import parts, read_captions, targets
-from maestromotif.skill import Skill, load_all
+from maestromotif.skill import Skill, skills_of
 
 log = logging.getLogger("maestromotif")
 
@@ -80,7 +80,7 @@ def reads(config: Config) -> dict[str, str]:
 def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, Any]:
     """The stage. Raises UserError for a mistake in a file of measures, and as the language model does."""
     settings, annotate = config.curate, config.annotate
-    skills, folder = load_all(config.skills_folder, config.skills), inputs["annotate"].path
+    skills, folder = skills_of(config), inputs["annotate"].path
     known = measures.load_all(config.skills_folder, config.skills)
     captions = read_captions(folder)
     messages = [row["message"] for row in captions]

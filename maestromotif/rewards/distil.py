@@ -24,7 +24,7 @@ from maestromotif.rewards.card import normalised, over_items, raw_rewards
 from maestromotif.rewards.fit import Member, best, train
 from maestromotif.rewards.model import FLAT
 from maestromotif.rewards.pairs import Judged, read_judged
-from maestromotif.skill import Skill, load_all, skill_files
+from maestromotif.skill import Skill, skill_files, skills_of
 
 CHANCE = 0.5  # accuracy of a coin, the baseline
 CHECKPOINT = "members.msgpack"
@@ -38,7 +38,7 @@ def reads(config: Config) -> dict[str, str]:
 def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, Any]:
     """The stage. Raises UserError if no part can be held out, or a skill's labels tell nothing."""
     settings, spoken = config.distil, config.annotate.changes
-    skills = load_all(config.skills_folder, config.skills)
+    skills = skills_of(config)
     annotated = inputs["annotate"]
     random = np.random.default_rng([config.run.seed, 2])
     judged = read_judged(annotated.path, inputs["curate"].path, config.skills, settings, random)

@@ -27,7 +27,7 @@ from maestromotif.errors import UserError
 from maestromotif.nethack.state import CHANGES, DEPTH_CHANGE
 from maestromotif.pipeline.store import Artefact, Work
 from maestromotif.rewards.model import RewardModels, load_rewards
-from maestromotif.skill import Skill, load_all, skill_files
+from maestromotif.skill import Skill, skill_files, skills_of
 
 log = logging.getLogger("maestromotif")
 
@@ -68,7 +68,7 @@ def reads(config: Config) -> dict[str, str]:
 
 def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, Any]:
     """The stage. Raises UserError if a skill fails and `gate.enforce` is on."""
-    skills = load_all(config.skills_folder, config.skills)
+    skills = skills_of(config)
     models = load_rewards(inputs["distil"].path, config.skills)
     path = inputs["collect"].path / "observations.npz"
     situations = read_situations(path, models, config.annotate.changes)

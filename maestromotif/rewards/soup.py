@@ -40,7 +40,7 @@ from maestromotif.rewards.experts import ALL, Pot, experts, members
 from maestromotif.rewards.fit import Member, score
 from maestromotif.rewards.model import Params
 from maestromotif.rewards.pairs import Judged, read_judged
-from maestromotif.skill import load_all, skill_files
+from maestromotif.skill import skill_files, skills_of
 
 STEPS = 10  # weights are multiples of a tenth
 MOST = 3  # models in a soup, so that all weights can be tried
@@ -75,7 +75,7 @@ def reads(config: Config) -> dict[str, str]:
 def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, Any]:
     """The stage. Raises UserError if models of a skill began from unrelated parameters."""
     settings, spoken = config.distil, config.annotate.changes
-    skills = load_all(config.skills_folder, config.skills)
+    skills = skills_of(config)
     random = np.random.default_rng([config.run.seed, 2])  # as distil, so the same captions are held out
     judged = read_judged(inputs["annotate"].path, inputs["curate"].path, config.skills, settings, random)
     captions = Captions(settings.network, judged.messages, judged.changes)

@@ -23,8 +23,9 @@ from maestromotif.nethack.observation import Layout
 from maestromotif.nethack.pool.pool import open_pool
 from maestromotif.nethack.state import DEPTH_CHANGE
 from maestromotif.nethack.tracker import depth_codes
+from maestromotif.programs import contract
 from maestromotif.programs.sandbox import ProgramHost
-from maestromotif.skill import load_all
+from maestromotif.skill import skills_of
 from maestromotif.train.metrics import Happened, Seconds, nothing_happened
 
 
@@ -104,8 +105,8 @@ class Environment:
 
     def __init__(self, plan: Plan, arrays: Arrays, scorer: Scorer) -> None:
         config, self._arrays, self._form = plan.config, arrays, plan.message_form
-        path, skills = Path(config.compose.training), load_all(config.skills_folder, config.skills)
-        source, balance = path.read_text(), config.train.balance
+        path, skills = Path(config.compose.training), skills_of(config)
+        source, balance = contract.read(path), config.train.balance
         self._stack = ExitStack()
         with self._stack:
             # The pool first: it starts processes, which is best done before there are threads.

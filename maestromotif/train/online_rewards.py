@@ -30,7 +30,7 @@ from maestromotif.rewards.card import over_items, raw_rewards
 from maestromotif.rewards.fit import best, train
 from maestromotif.rewards.model import Params, RewardModels
 from maestromotif.rewards.pairs import Judged, hold_out, targets
-from maestromotif.skill import load_all
+from maestromotif.skill import skills_of
 from maestromotif.train.reward_source import ONLINE_FOLDER
 
 log = logging.getLogger("maestromotif")
@@ -67,7 +67,7 @@ class OnlineRewards:
             if wrong:
                 raise UserError(f"reward.online_steps: {config.reward.online_steps} {why}")
         self._config, self._every, self._updates = config, every, updates
-        self._skills = load_all(config.skills_folder, config.skills)
+        self._skills = skills_of(config)
         self._judge = Judge(config.language, config.annotate)
         self._count: Counter[Observation] = Counter()
         self._judged: list[Observation] = []

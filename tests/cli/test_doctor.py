@@ -1,5 +1,6 @@
 """The doctor on this machine, on a broken config, and on an installation with holes."""
 
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,9 @@ from packaging.utils import canonicalize_name
 
 from maestromotif.cli import doctor
 from maestromotif.config.schema import LanguageSettings
+from maestromotif.errors import Finding
+from maestromotif.language import backends, gguf
+from maestromotif.tracking import wandb
 
 
 def test_a_complete_installation_is_ready() -> None:
@@ -44,10 +48,28 @@ def test_what_is_not_installed_comes_with_the_command_that_installs_it(
     )
     (nle,) = [finding for finding in doctor.packages() if "nle" in finding.what]
     assert nle.state == "missing"
-    assert "pip install" in nle.mend
+    assert "pip install" in nle.fix
     (slurm,) = [finding for finding in doctor.extras() if "slurm" in finding.what]
     assert slurm.state == "absent"
-    assert "[slurm]" in slurm.mend
+    assert "[slurm]" in slurm.fix
+
+
+def test_a_part_that_cannot_be_imported_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "wandb", None)  # as if it was not installed
+    monkeypatch.delitem(sys.modules, "maestromotif.tracking.wandb", raising=False)
+    (found,) = doctor.part("maestromotif.tracking.wandb")
+    assert (found.state, found.extra) == ("missing", "")
+    assert "wandb" in found.what
+
+
+def test_commands_are_quoted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spaced = tmp_path / "my projects"
+    spaced.mkdir()
+    (spaced / "pyproject.toml").touch()
+    monkeypatch.setattr(doctor, "SOURCE", spaced)
+    words = shlex.split(doctor.install_command("vllm"))
+    assert words[:3] == ["cd", str(spaced), "&&"]
+    assert ".[vllm]" in words
 
 
 def test_versions_other_than_the_tested_are_noted(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -66,23 +88,23 @@ def test_the_constraints_name_every_requirement_and_nothing_else_but_versions() 
 
 
 def test_a_model_that_nobody_knows_is_named(tmp_path: Path) -> None:
-    findings = list(doctor.weights(LanguageSettings(model="gpt-9", cache=str(tmp_path))))
+    findings = list(gguf.check(LanguageSettings(model="gpt-9", cache=str(tmp_path))))
     assert findings[0].state == "missing"
     assert "gpt-9" in findings[0].what
 
 
 def test_models_that_are_not_here_are_no_error(tmp_path: Path) -> None:
-    findings = list(doctor.weights(LanguageSettings(cache=str(tmp_path))))
+    findings = list(gguf.check(LanguageSettings(cache=str(tmp_path))))
     assert {finding.state for finding in findings} == {"absent"}
 
 
 def test_what_other_backends_lack_is_missing(tmp_path: Path) -> None:
-    def findings(**settings: str) -> list[doctor.Finding]:
-        return list(doctor.language_model(LanguageSettings.model_validate(settings)))
+    def findings(**settings: str) -> list[Finding]:
+        return list(backends.check(LanguageSettings.model_validate(settings)))
 
     down, licence = findings(backend="server", model="llama-3.3-70b-instruct", url="http://127.0.0.1:9/v1")
     assert down.state == "missing"
-    assert down.mend == "vllm serve meta-llama/Llama-3.3-70B-Instruct"
+    assert down.fix == "vllm serve meta-llama/Llama-3.3-70B-Instruct"
     assert "Built with Llama" in licence.what
     (lacking,) = findings(backend="recorded", model="mine", path=str(tmp_path / "answers.jsonl"))
     assert (lacking.state, "answers.jsonl: cannot be read" in lacking.what) == ("missing", True)
@@ -98,11 +120,11 @@ def test_the_key_of_wandb_is_found_where_wandb_looks(
     monkeypatch.setenv("NETRC", str(netrc))
     monkeypatch.delenv("WANDB_API_KEY", raising=False)
     monkeypatch.setenv("WANDB_BASE_URL", "https://wandb.example")
-    assert [finding.state for finding in doctor.wandb_key()] == ["absent"]
+    assert [finding.state for finding in wandb.check()] == ["absent"]
     if place == "environment":
         monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
     else:
         netrc.write_text("machine wandb.example login user password secret\n")
-    found = list(doctor.wandb_key())
+    found = list(wandb.check())
     assert [finding.state for finding in found] == ["ok"]
     assert "secret" not in found[0].what

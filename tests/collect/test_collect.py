@@ -20,7 +20,7 @@ from maestromotif.errors import UserError
 from maestromotif.nethack.actions import INDEX, NUM_ACTIONS
 from maestromotif.nethack.events import COLUMN, EVENTS
 from maestromotif.nethack.pool.pool import GamePool
-from maestromotif.pipeline import runner
+from maestromotif.pipeline import keys
 from maestromotif.pipeline.stages import STAGES
 from maestromotif.pipeline.store import Work
 
@@ -198,7 +198,8 @@ def test_other_recordings_are_another_collection(recorded: Path) -> None:
     (stage,) = (stage for stage in STAGES if stage.name == "collect")
 
     def key(folder: Path) -> str:
-        return runner.key_of(runner.identity(config(recordings=str(folder)), stage, {}))
+        of = config(recordings=str(folder))
+        return keys.key_of(keys.identity(of, stage, {}, collect.reads(of), {}))
 
     moved = recorded.parent / "moved"
     shutil.copytree(recorded, moved)

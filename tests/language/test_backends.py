@@ -1,19 +1,22 @@
 """Which model the settings mean, and settings that do not go together."""
 
 import hashlib
+import importlib
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from pydantic import ValidationError
 
+from maestromotif.config import schema
 from maestromotif.config.schema import LanguageSettings
 from maestromotif.errors import UserError
-from maestromotif.language import backends, weights
+from maestromotif.language import backends, hub, presets, weights
 from maestromotif.language.gguf import GgufModel
 from maestromotif.language.model import LanguageModel, match
 from maestromotif.language.presets import PRESETS, hub_name, top_p
 from maestromotif.language.server import ServerModel
-from maestromotif.pipeline import runner
+from maestromotif.pipeline.keys import NOT_IN_KEYS
 
 
 def settings(**fields: object) -> LanguageSettings:
@@ -31,6 +34,21 @@ def test_each_backend_opens_what_it_should(tmp_path: Path) -> None:
     recorder = backends.open_model(settings(backend="server", record=str(tmp_path / "answers.jsonl")))
     assert isinstance(recorder, LanguageModel)
     assert recorder.digest == backends.identity(settings(backend="server"))[0]
+
+
+def test_the_table_of_backends_is_what_the_settings_know() -> None:
+    assert set(backends.BACKENDS) == set(get_args(schema.Backend))
+    special = {
+        name: {key for key in backends.BACKENDS if name in backends.BACKENDS[key].settings}
+        for name in LanguageSettings.model_fields
+        if name not in backends.COMMON
+    }
+    assert all(special.values()), special  # no setting without a backend that heeds it
+    for name, legal in schema.OF_BACKENDS.items():
+        assert special[name] == set(legal), name
+    for backend in backends.BACKENDS.values():
+        module = importlib.import_module(backend.module)
+        assert all(callable(getattr(module, function)) for function in ("load", "identity", "check"))
 
 
 def test_a_context_that_the_model_was_not_made_for() -> None:
@@ -72,7 +90,7 @@ def test_a_folder_is_identified_by_its_files(tmp_path: Path) -> None:
 
 
 def test_where_and_how_fast_is_in_no_key() -> None:
-    assert {f"language.{name}" for name in LanguageSettings.model_fields} & runner.NOT_IN_KEYS == {
+    assert {f"language.{name}" for name in LanguageSettings.model_fields} & NOT_IN_KEYS == {
         f"language.{name}"
         for name in (
             "path",
@@ -118,7 +136,7 @@ def test_a_url_is_taken_with_and_without_its_last_slash() -> None:
 
 
 @pytest.mark.parametrize("preset", PRESETS.values(), ids=lambda preset: preset.name)
-def test_presets(preset: backends.presets.Preset) -> None:
+def test_presets(preset: presets.Preset) -> None:
     assert hub_name(preset.name) == preset.hub
     assert preset.hub.count("/") == 1
     assert top_p(preset.name) == preset.top_p
@@ -138,4 +156,4 @@ def test_match_adds_up_tokens_that_are_the_answer_up_to_white_space() -> None:
 def test_named_digest_is_stable() -> None:
     """Keys of runs depend on it."""
     content = b'{"model": "a/b", "revision": null}'
-    assert backends.named_digest("a/b", None) == hashlib.sha256(content).hexdigest()
+    assert hub.named_digest("a/b", None) == hashlib.sha256(content).hexdigest()

@@ -19,7 +19,7 @@ from maestromotif.cli import main
 from maestromotif.config.load import load
 from maestromotif.config.schema import Config, RunSettings
 from maestromotif.errors import UserError
-from maestromotif.pipeline import runner
+from maestromotif.pipeline import keys, runner
 from maestromotif.pipeline import stages as ours
 from maestromotif.pipeline.store import Artefact
 
@@ -174,7 +174,7 @@ def test_a_stage_alone_refuses_what_was_made_otherwise() -> None:
         run_one("page", "distil.epochs=2")
     lines = str(caught.value).splitlines()
     assert lines[0] == "runs/quickstart/total: was made otherwise: distil.epochs was 30, is 2"
-    assert lines[1] == "make it anew with: maestromotif total mine.yaml"
+    assert lines[1] == "make it again with: maestromotif total mine.yaml"
     with pytest.raises(UserError, match=r"draw: was made otherwise: run\.seed was 0, is 1"):
         run_one("page", "run.seed=1")
     Path("program.py").write_text("second")
@@ -183,7 +183,7 @@ def test_a_stage_alone_refuses_what_was_made_otherwise() -> None:
     run_one("total")
     run_one("page")
     run_one("draw", "collect.explorer_steps=60")
-    with pytest.raises(UserError, match=r"total: was made otherwise: 'draw' has been made anew since"):
+    with pytest.raises(UserError, match=r"total: was made otherwise: 'draw' has been made again since"):
         run_one("page", "collect.explorer_steps=60")
 
 
@@ -288,22 +288,21 @@ def test_every_stage_is_there_and_comes_after_its_inputs(stage: ours.Stage) -> N
 def test_every_setting_is_in_the_key_of_a_stage_or_is_known_not_to_matter() -> None:
     os.chdir(Path(__file__).parents[2])
     config = load("configs/quickstart.yaml")
-    everywhere = set(runner._picked(config, tuple(Config.model_fields)))
-    before_report = {key for stage in ours.STAGES[:-1] for key in runner._picked(config, stage.settings)}
+    everywhere = set(keys.picked(config, tuple(Config.model_fields)))
+    before_report = {key for stage in ours.STAGES[:-1] for key in keys.picked(config, stage.settings)}
     only_shown = {key for key in everywhere - before_report if not key.startswith("tracking.")}
     assert only_shown == {"skills_folder"}  # the texts in it count by their content
 
 
 def test_finished_rewards_stand_in_for_the_stages_that_make_them() -> None:
     os.chdir(Path(__file__).parents[2])
-    config = load("configs/quickstart.yaml")
-    other = load("configs/quickstart.yaml", ["reward.path=rewards"])
-    by_name = {stage.name: stage for stage in ours.STAGES}
-    assert runner._inputs(config, by_name["train"], ours.STAGES) == ["distil"]
-    assert runner._inputs(other, by_name["train"], ours.STAGES) == []
-    assert runner._inputs(other, by_name["report"], ours.STAGES) == ["train", "compose", "evaluate"]
-    assert runner._inputs(other, by_name["distil"], ours.STAGES) == [
-        "collect",
-        "annotate",
-        "curate",
-    ]  # the verb works
+
+    def inputs(stage: str, *overrides: str) -> list[str]:
+        config = load("configs/quickstart.yaml", overrides)
+        path = runner._Path(config, runner.open_run(config), ours.STAGES, None, "")
+        return path.inputs(path.by_name[stage])
+
+    assert inputs("train") == ["distil"]
+    assert inputs("train", "reward.path=rewards") == []
+    assert inputs("report", "reward.path=rewards") == ["train", "compose", "evaluate"]
+    assert inputs("distil", "reward.path=rewards") == ["collect", "annotate", "curate"]  # the verb works

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from maestromotif.annotate.labels import consistent, labels_of
 from maestromotif.intervals import wilson
 from maestromotif.nethack.state import CHANGES
 from maestromotif.quality import clauses, figures, gold, measures, oracle
@@ -57,9 +58,9 @@ def test_order() -> None:
 
 
 def test_labels_and_repeats() -> None:
-    labels = figures.labels(MARGIN, 0.5)
+    labels = labels_of(MARGIN, 0.5)
     np.testing.assert_array_equal(labels, [1, 1, 0.5, 1, NAN])
-    np.testing.assert_array_equal(figures.labels(np.array([0.0]), 0.0), [0.5])
+    np.testing.assert_array_equal(labels_of(np.array([0.0]), 0.0), [0.5])
     assert near(figures.repeat(MARGIN, np.array([9.0, -1.0, 0.0, NAN, 1.0]), 0.5), 2 / 3, 3)
 
 
@@ -92,8 +93,8 @@ def test_curation() -> None:
 def test_a_place_that_decides_is_no_tie() -> None:
     """Twice "the first" has the mean margin of a tie; only twice "hardly any difference" is one."""
     odds = np.array([[3.0, 3.0], [0.04, 0.03], [0.0, 0.0], [2.0, -1.0], [NAN, 1.0]])
-    assert figures.consistent(odds, 0.1).tolist() == [False, True, True, True, False]
-    kept = figures.curate((odds[:, 0] - odds[:, 1]) / 2, figures.consistent(odds, 0.1), 0.5, 0.1)
+    assert consistent(odds, 0.1).tolist() == [False, True, True, True, False]
+    kept = figures.curate((odds[:, 0] - odds[:, 1]) / 2, consistent(odds, 0.1), 0.5, 0.1)
     assert kept.tolist() == [False, True, True, True, False]
 
 

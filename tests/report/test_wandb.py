@@ -12,7 +12,7 @@ import pytest
 
 from maestromotif.config.schema import TrackingSettings
 from maestromotif.pipeline.store import Work
-from maestromotif.report import report, wandb_run
+from maestromotif.report import report, tracked
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def test_offline_without_a_key_and_readable_back(
 
 def test_disabled_does_nothing(nobody: Path, tmp_path: Path) -> None:
     config = artefacts.config(tmp_path / "runs", tracking=TrackingSettings(wandb="disabled"))
-    wandb_run.log_run(config, {}, tmp_path / "missing.html")
+    tracked.log_run(config, {}, tmp_path / "missing.html")
     assert not (tmp_path / "runs").exists()
 
 

@@ -20,6 +20,7 @@ from small_learning import CONFIG, ROOT, config, fresh
 from maestromotif.agent.network import build
 from maestromotif.agent.policy import load_policy
 from maestromotif.cli.cluster import submit
+from maestromotif.cli.main import run_words
 from maestromotif.config.schema import NetworkSettings
 from maestromotif.errors import UserError
 from maestromotif.pipeline.store import Work
@@ -89,7 +90,7 @@ def test_two_processes_of_a_job_learn_what_two_devices_of_one_process_learn(
     for name, value in tiny.environment().items():
         monkeypatch.setenv(name, value)
     halves = ("train.machines=2", "nethack.games=4")
-    submit(config(two, *halves), "train", "small.yaml", halves, here=True).results()
+    submit(run_words, config(two, *halves), "train", ["small.yaml", *halves], here=True).results()
     network = build(NetworkSettings(hidden=16), 3)
     a, b = (load_policy(folder / "runs/quickstart/train/policy.msgpack", network) for folder in (one, two))
     for left, right in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):

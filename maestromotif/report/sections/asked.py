@@ -51,7 +51,7 @@ def _skills(config: Config, found: Evidence) -> list[dict[str, str]]:
     if found.rewards:
         texts = [card.description for card in found.rewards]
     else:
-        texts = [one.description for one in skills.load_all(config.skills_folder, config.skills)]
+        texts = [one.description for one in skills.skills_of(config)]
     return [
         {"name": name, "css": svg.colour(index), "description": text, "file": f"skills/{name}.md"}
         for index, (name, text) in enumerate(zip(config.skills, texts, strict=True))

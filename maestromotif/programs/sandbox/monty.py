@@ -25,6 +25,8 @@ from jaxtyping import Bool, Int
 from maestromotif.errors import UserError, did_you_mean
 from maestromotif.nethack.state import FIELDS
 from maestromotif.programs import contract
+from maestromotif.programs.sandbox import shim
+from maestromotif.programs.sandbox.shim import Change
 from maestromotif.skill import Skill
 
 # A call takes well under a millisecond. The limit is there for programs that never return; it is on the wall
@@ -32,9 +34,6 @@ from maestromotif.skill import Skill
 CALL_SECONDS = 10.0
 MEMORY_BYTES = 64 << 20
 RECURSION = 150
-
-# Games, None for all of them, and what stands there now.
-Change = tuple[list[int] | None, list[Any]]
 
 
 def _limits(call_seconds: float) -> monty.ResourceLimits:
@@ -50,7 +49,7 @@ class ProgramHost:
     """Runs one program over skills for N games. A context manager; not thread-safe.
 
     program: source of the class Program; path: its file, for messages; skills: K skills in the order of their
-    indexes; games: N; seed: of the sandbox's `random`, which is seeded anew for every game and step, so that
+    indexes; games: N; seed: of the sandbox's `random`, which is seeded again for every game and step, so that
     a game's choices do not depend on the games beside it; call_seconds: limit of one call; first_game: number
     of the first of these games among all; balance: probability that a call goes, instead of where the program
     says, to the skill that has acted least in all these games, of those that may start.
@@ -71,17 +70,20 @@ class ProgramHost:
         try:
             session = self._session
             setup = {
-                "_sources": self._shifted,
-                "_games": games,
-                "_balance": balance,
-                "_seed": seed,
-                "_first_game": first_game,
-                "_draws": balance > 0 or any("random" in source for source in self._sources),
-                "_draws_every_step": contract.draws_every_step(program, self._sources[1:]),
+                "names": self._names,
+                "sources": self._shifted,
+                "games": games,
+                "first_game": first_game,
+                "seed": seed,
+                "balance": balance,
+                "columns": len(self._fields) + self._names_skill,
+                "names_skill": self._names_skill,
+                "draws": balance > 0 or any("random" in source for source in self._sources),
+                "draws_every_step": contract.draws_every_step(program, self._sources[1:]),
             }
-            shim = contract.shim(self._fields, self._names_skill, self._names)
-            session.feed_run(shim, inputs=setup, print_callback=_drop, external_lookup={})
-            self._advance(session.feed_start("_serve()", print_callback=_drop, external_lookup={}))
+            inside = shim.source([*self._fields, "skill"] if self._names_skill else self._fields)
+            session.feed_run(inside, inputs=setup, print_callback=_drop, external_lookup={})
+            self._advance(session.feed_start("serve()", print_callback=_drop, external_lookup={}))
         except (monty.MontyError, UserError) as error:
             failure = self._failure(error) if isinstance(error, monty.MontyError) else error
             self.close()
@@ -135,14 +137,7 @@ class ProgramHost:
         running: Int[np.ndarray, " N"],
         fresh: Bool[np.ndarray, " N"],
     ) -> tuple[Int[np.ndarray, " N"], Bool[np.ndarray, " N"]]:
-        """The skill each game is under from now on (int32) and whether a new call of a skill begins (bool).
-
-        state: one array [N] a field of GameState; `skill` need not be there, it follows from `running`, the
-        index of the skill that acted, or -1 where there is none yet. fresh: a new episode has begun, so the
-        game's Program is made anew. A skill goes on where it has not ended, or where none may start.
-
-        Raises UserError with file, line and cause when a program fails; the host is then closed.
-        """
+        """As `Host.step`; only what has changed is sent to the worker."""
         if self._waiting is None:
             raise UserError(f"{self._paths[0]}: the program has failed before and is not run any more")
         acting = np.where(fresh, -1, running).astype(np.int32)
@@ -168,7 +163,7 @@ class ProgramHost:
         return acting, switched
 
     def dump(self) -> bytes:
-        """Everything needed to go on exactly from here: memories, random state, counters."""
+        """As `Host.dump`: a line of JSON, then the worker's memory."""
         if self._waiting is None:
             raise UserError(f"{self._paths[0]}: the program has failed before and cannot be saved")
         head = {
@@ -196,7 +191,7 @@ class ProgramHost:
             if head["programs"] != host._digest():
                 raise UserError(
                     f"{path}: the program or a skill's program was changed since the checkpoint was written; "
-                    "put the old text back, or start the stage anew"
+                    "put the old text back, or run the stage from the beginning"
                 )
             host._acted = np.array(head["acted"], np.int64)
             host._advance(host._session.load_snapshot(worker, print_callback=_drop, external_lookup={}))
@@ -308,7 +303,7 @@ class ProgramHost:
     def _culprit(self) -> str:
         """The file whose function was running when a limit struck that leaves no traceback."""
         try:
-            _, skill = self._session.feed_run("_at")
+            _, skill = self._session.feed_run("at")
         except (monty.MontyError, RuntimeError):
             return " or ".join(dict.fromkeys(self._paths))
         return self._paths[int(skill) + 1]

@@ -1,0 +1,49 @@
+"""Which model of the model hub is meant, for the backends that take one from there: vllm and server."""
+
+import hashlib
+import json
+from pathlib import Path
+
+from maestromotif.config.schema import LanguageSettings
+from maestromotif.errors import UserError
+from maestromotif.language import presets
+
+NOT_STATED = "not stated (language.licence)"
+
+
+def identity(settings: LanguageSettings) -> tuple[str, str]:
+    """(SHA-256, licence) of the model: of its folder if `language.path` names one, else of name and revision.
+
+    It does not depend on where a server runs. Raises UserError if the folder holds no model.
+    """
+    preset = presets.PRESETS.get(settings.model)
+    if settings.path:
+        digest = folder_digest(Path(settings.path).expanduser())
+    else:
+        revision = settings.revision or (preset.revision if preset else None)
+        digest = named_digest(presets.hub_name(settings.model), revision)
+    return digest, settings.licence or (preset.licence if preset else NOT_STATED)
+
+
+def named_digest(model: str, revision: str | None) -> str:
+    """SHA-256 over a model's name on the hub and the revision of its repository."""
+    return hashlib.sha256(json.dumps({"model": model, "revision": revision}).encode()).hexdigest()
+
+
+def folder_digest(folder: Path) -> str:
+    """SHA-256 over a folder's files: their names and sizes, and the content of the JSON files among them.
+
+    Reading tens of gigabytes of weights takes minutes; their index and configuration are among the JSON
+    files, so another model has another digest. Raises UserError if there is no model.
+    """
+    if not (folder / "config.json").is_file():
+        raise UserError(
+            f"language.path: {folder}: should be a folder with a model in the hub's format (config.json, "
+            "weights, tokenizer)"
+        )
+    digest = hashlib.sha256()
+    for file in sorted(path for path in folder.iterdir() if path.is_file()):
+        digest.update(f"{file.name} {file.stat().st_size}\n".encode())
+        if file.suffix == ".json":
+            digest.update(file.read_bytes())
+    return digest.hexdigest()

@@ -1,0 +1,94 @@
+"""The key of a stage: the SHA-256 of all that its output depends on.
+
+That is the settings that matter to it, the digests of its inputs, the content of the files that it reads and
+the code that makes it. The same key means the same output.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from maestromotif.config.schema import Config
+from maestromotif.pipeline import store
+from maestromotif.pipeline.stages import Stage
+
+# Settings that say where and how fast, never what comes out. Results must not depend on them.
+NOT_IN_KEYS = {
+    "run.name",
+    "run.root",
+    "run.further",
+    "nethack.workers",
+    "nethack.loader",
+    "nethack.options",  # the file's content is in the key
+    "collect.recordings",  # so are the names and sizes of the files in the folder
+    "language.path",  # the file's content is in the key by its SHA-256
+    "language.cache",
+    "language.threads",
+    "language.url",
+    "language.api_key_variable",
+    "language.concurrency",
+    "language.timeout",
+    "language.retries",
+    "language.record",
+    "annotate.answers",
+    "annotate.price",
+    "train.checkpoints",
+    "train.devices",  # which games share a minibatch does depend on it; a run may go on on other devices
+    "slurm",
+}
+
+
+def identity(
+    config: Config, stage: Stage, inputs: Mapping[str, str], reads: Mapping[str, str], code: Mapping[str, str]
+) -> dict[str, Any]:
+    """Everything that a stage's output depends on.
+
+    inputs: stage -> digest. reads: what the stage's `reads` returns. code: see `code.code_of`.
+    """
+    return {
+        "stage": stage.name,
+        "config": picked(config, stage.settings),
+        "inputs": dict(inputs),
+        "files": dict(reads),
+        "code": dict(code),
+    }
+
+
+def key_of(identity: Mapping[str, Any]) -> str:
+    return hashlib.sha256(store.canonical(identity)).hexdigest()
+
+
+def differences(made: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
+    """What differs between a manifest and an identity, in words; the code is not compared."""
+    found = []
+    for key in sorted(made["config"].keys() | asked["config"].keys()):
+        before, now = made["config"].get(key), asked["config"].get(key)
+        if before != now:
+            found.append(f"{key} was {before!r}, is {now!r}")
+    for path in sorted(made["files"].keys() | asked["files"].keys()):
+        if made["files"].get(path) != asked["files"].get(path):
+            found.append(f"{path} has changed")
+    for name in sorted(made["inputs"].keys() | asked["inputs"].keys()):
+        if made["inputs"].get(name) != asked["inputs"].get(name):
+            found.append(f"'{name}' has been made again since")
+    return found
+
+
+def picked(config: Config, settings: Sequence[str]) -> dict[str, Any]:
+    """Dotted key -> plain value of every field below `settings` that is in keys."""
+    flat: dict[str, Any] = {}
+
+    def flatten(value: Any, key: str) -> None:
+        if isinstance(value, dict) and value:
+            for name, item in value.items():
+                flatten(item, f"{key}.{name}" if key else name)
+        elif _below(key, settings) and not _below(key, NOT_IN_KEYS):
+            flat[key] = value
+
+    flatten(config.model_dump(mode="json"), "")
+    return flat
+
+
+def _below(key: str, names: Iterable[str]) -> bool:
+    """Whether a dotted key is one of `names` or lies below one; everything lies below ""."""
+    return any(name in ("", key) or key.startswith(f"{name}.") for name in names)

@@ -1,0 +1,162 @@
+"""The code around the programs, inside the sandbox. It is never imported: `shim.source` reads its text.
+
+It is written in Monty's Python, which has no iterators, no inheritance and no `collections.abc`. The host
+gives it the names below TYPE_CHECKING. Programs are loaded by `exec` with a namespace each, so they see none
+of the names here.
+
+`serve()` never returns: each turn it hands its answer to the host function `_exchange` and gets what has
+changed since the turn before. Speed counts here: one turn serves all games of a pool step.
+"""
+
+import random
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from maestromotif.programs.sandbox.shim import Answer, Change, Given, _exchange
+
+    GameState: Any  # the class, of those fields alone that the programs name
+    names: list[str]  # of the K skills
+    sources: list[str]  # one program over skills, then one source a skill, each shifted to its own lines
+    games: int  # N
+    first_game: int  # number of the first of these games among all
+    seed: int
+    balance: float  # probability that the skill that acted least is called, whatever the program says
+    columns: int  # fields of GameState
+    names_skill: bool  # the last field is `skill`, which follows from what runs
+    draws: bool  # a source or `balance` needs `random`
+    draws_every_step: bool  # and not only to select a skill
+
+
+def load(source: str) -> dict[str, Any]:
+    """The names that a program defines."""
+    space: dict[str, Any] = {"GameState": GameState, "Skill": str}
+    exec(source, space)
+    return space
+
+
+spaces = [load(source) for source in sources]
+Program = spaces[0]["Program"]
+may_start = [space["may_start"] for space in spaces[1:]]
+should_end = [space["should_end"] for space in spaces[1:]]
+interrupts = hasattr(Program, "should_end")
+index = {name: k for k, name in enumerate(names)}
+
+# What runs now: game, and skill index or -1 for the program. The host asks for it when a limit struck.
+at = [-1, -1]
+
+every_game = list(range(games))
+players: list[Any] = [None] * games  # the Program of each game's episode
+running = [-1] * games  # skill indexes
+table: list[list[Any]] = [[None] * games for _ in range(columns)]  # GameState, field by field
+fresh_games = [False] * games
+step = 0
+began = [0] * games  # step at which the episode began
+episode = [0] * games
+
+BITS_64 = 2**64 - 1
+
+
+def key(game: int) -> int:
+    """The seed of `random` for a game at this step.
+
+    splitmix64 over (seed, game, episode, step): Steele, Lea and Flood 2014, "Fast splittable pseudorandom
+    number generators".
+    """
+    mixed = seed & BITS_64
+    for part in (first_game + game, episode[game], step - began[game]):
+        mixed = (mixed + part + 0x9E3779B97F4A7C15) & BITS_64
+        mixed = ((mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9) & BITS_64
+        mixed = ((mixed ^ (mixed >> 27)) * 0x94D049BB133111EB) & BITS_64
+        mixed ^= mixed >> 31
+    return mixed >> 2
+
+
+def write(column: list[Any], change: "Change") -> None:
+    where, values = change
+    if where is None:
+        column[:] = values
+    else:
+        for i, game in enumerate(where):
+            column[game] = values[i]
+
+
+def take_in(fresh: list[int], runs: "Change", values: "list[Change]") -> None:
+    """Brings `running`, `table` and the episodes up to date."""
+    global step
+    step += 1
+    write(running, runs)
+    for column, change in enumerate(values):
+        write(table[column], change)
+    if names_skill:
+        skill = table[-1]
+        for game in every_game if runs[0] is None else runs[0]:
+            k = running[game]
+            skill[game] = names[k] if k >= 0 else ""
+    for game in fresh:
+        fresh_games[game] = True
+        began[game] = step
+        episode[game] += 1
+
+
+def act(rarest: list[int]) -> "Answer":
+    """Asks the programs of all games: the calls that begin, or the first fault."""
+    called, skills = [], []
+    rows = zip(*table, strict=True) if table else [()] * games
+    for game, row in enumerate(rows):
+        state = GameState(*row)
+        k = running[game]
+        at[0] = game
+        fresh = fresh_games[game]
+        if draws_every_step or (draws and fresh):
+            random.seed(key(game))
+        if fresh:
+            at[1] = -1
+            players[game] = Program()
+            k = -1
+        end = k < 0
+        if not end:
+            at[1] = k
+            end = should_end[k](state)
+            if end is False and interrupts:
+                at[1] = -1
+                end = players[game].should_end(state)
+            if end is not True and end is not False:
+                return ("should_end", game, at[1], repr(end)[:80])
+        if end:
+            if draws and not fresh:
+                random.seed(key(game))
+            available = []
+            for j in range(len(names)):
+                at[1] = j
+                may = may_start[j](state)
+                if may is True:
+                    available.append(names[j])
+                elif may is not False:
+                    return ("may_start", game, j, repr(may)[:80])
+            at[1] = -1
+            if available and balance and random.random() < balance:
+                k = [j for j in rarest if names[j] in available][0]  # noqa: RUF015
+            elif available:
+                chosen = players[game].select(state, available[:])
+                if not isinstance(chosen, str) or chosen not in available:
+                    return ("select", game, -1, repr(chosen)[:80])
+                k = index[chosen]
+            elif k < 0:
+                return ("nothing", game, -1, "")
+            else:
+                end = False
+        if end:
+            called.append(game)
+            skills.append(k)
+    return (called, skills)
+
+
+def serve() -> None:
+    answer: Answer | None = None
+    while True:
+        given: Given = _exchange(answer)
+        fresh, rarest, runs, values = given
+        take_in(fresh, runs, values)
+        answer = act(rarest)
+        for game in fresh:
+            fresh_games[game] = False
