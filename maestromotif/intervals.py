@@ -1,4 +1,4 @@
-"""How sure one may be of a success rate or a mean: two intervals, each chosen for small numbers of episodes.
+"""Confidence intervals of a success rate and of a mean, both chosen for small numbers of episodes.
 
 A success rate gets Wilson's score interval, which keeps its coverage near 0 and 1 and for few episodes,
 where the textbook `p +- z * sqrt(p(1-p)/n)` collapses to a point. A mean gets a bootstrap interval, which
@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-# Resamples are drawn in blocks of about this many values, so that memory stays at some 32 MB for any input.
+# Resamples are drawn in blocks of about this many values, so that memory stays at about 32 MB for any input.
 _BLOCK = 4_000_000
 
 
@@ -58,7 +58,7 @@ def bootstrap_mean(
     Draws `resamples` samples of size n with replacement and takes the (1 -+ confidence) / 2 quantiles of
     their means; the same seed gives the same bounds. Source: B. Efron and R. J. Tibshirani, "An Introduction
     to the Bootstrap" (1993), section 13.3. One value, or n equal ones, give an interval of width zero: the
-    bootstrap knows no spread but the sample's.
+    bootstrap knows only the spread of the sample.
 
     Errors: ValueError if `values` is empty, not one-dimensional or not finite, or confidence is not in
     (0, 1).

@@ -1,11 +1,11 @@
-"""What this machine has for this process."""
+"""The cores and the memory that this process may use."""
 
 import os
 from pathlib import Path
 
 
 def available_cores() -> int:
-    """Cores that this process may use: its affinity, and a container's quota."""
+    """Number of cores that this process may use: its affinity, limited by the container's quota."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     try:
         quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
@@ -18,7 +18,7 @@ def available_cores() -> int:
 def memory() -> tuple[int, int] | None:
     """(total, available) bytes for this process: of the machine, or of its container if that has less.
 
-    None where the machine does not tell.
+    None if the machine does not report it.
     """
     try:
         fields = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())

@@ -1,1 +1,1 @@
-"""From observations to preferences: what a language model is asked, and what its answers say."""
+"""Annotation: a language model judges captioned observations, and its answers become preferences."""

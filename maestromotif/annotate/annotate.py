@@ -1,9 +1,9 @@
 """Stage `annotate`: a language model judges captioned observations for every skill, which gives preferences.
 
-What is asked stands in `questions`, what was answered in `answers`, and what follows from it in `labels`.
-Many machines can answer at once, each its shard of the chunks; whoever runs the stage then finds the answers
-there. A chunk is answered as a whole or not at all, so a run that was killed and goes on gives the same bytes
-as an unbroken one, and shards the same as one machine.
+`questions` builds the prompts, `answers` caches the answers, and `labels` turns answers into labels. Many
+machines can answer at once, each its own shard of the chunks; a run of the stage then finds all answers in
+the cache. A chunk is answered as a whole or not at all. So a killed and resumed run gives the same bytes as
+an uninterrupted one, and shards give the same bytes as one machine.
 """
 
 import json
@@ -28,12 +28,12 @@ from maestromotif.pipeline.store import Artefact, Work
 from maestromotif.skill import Skill, skills_of
 
 SHOWN = 10  # best and worst captions in quality.json
-CHARACTERS_A_TOKEN = 4  # of English, about
+CHARACTERS_A_TOKEN = 4  # approximate, for English
 
 
 @dataclass(frozen=True)
 class Task:
-    """What is to be judged: the same captions and pairs of them for every skill."""
+    """What to judge: the same captions and the same pairs for every skill."""
 
     skills: list[Skill]
     items: Items
@@ -46,20 +46,20 @@ class Task:
         return Comparison(skill.description, self.captions, self.pairs, self.settings)
 
     def questions(self) -> list[Question]:
-        """What must be asked for all skills."""
+        """All questions, for all skills."""
         return [question for skill in self.skills for question in self.comparison(skill).questions()]
 
 
 def plan(config: Config, collected: Artefact) -> Task:
-    """What the config asks to judge of what was collected. Raises UserError if there is too little."""
+    """Selects what to judge from the collected observations. Raises UserError if there are too few."""
     settings = config.annotate
     observations = dataset.load(collected.path / "observations.npz")
     items = dataset.distinct(observations, settings.changes, settings.statistics, settings.horizon)
     drawn = draw(items, settings.captions, np.random.default_rng([config.run.seed, 0]))
     if len(drawn) < 2:
         raise UserError(
-            f"{collected.path}: {len(items)} distinct observations; there is nothing to compare. "
-            "Raise collect.explorer_steps, or name more changes in annotate.changes."
+            f"{collected.path}: {len(items)} distinct observations, but a comparison needs at least 2. "
+            "Raise collect.explorer_steps, or add changes to annotate.changes."
         )
     captions = [items.caption(item, settings.changes) for item in drawn.tolist()]
     pairs = draw_pairs(len(drawn), settings.pairs, np.random.default_rng([config.run.seed, 1]))
@@ -67,12 +67,12 @@ def plan(config: Config, collected: Artefact) -> Task:
 
 
 def reads(config: Config) -> dict[str, str]:
-    """What is read beside the inputs -> SHA-256, as `answers.reads` has it."""
+    """Maps what the stage reads besides its inputs to SHA-256; see `answers.reads`."""
     return answers.reads(config)
 
 
 def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, Any]:
-    """The stage. Raises UserError if there is too little to judge or most answers are nonsense."""
+    """Runs the stage. Raises UserError if there is too little to judge or most answers are nonsense."""
     task, judge = plan(config, inputs["collect"]), Judge(config.language, config.annotate)
     asked = task.questions()
     with Progress("annotate", len(asked), "questions", done=sum(judge.known(asked))) as progress:
@@ -103,9 +103,9 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, An
 
 
 def answer_shard(config: Config, collected: Artefact, share: tuple[int, int]) -> str:
-    """Have the i-th of n shards answered; says what is left to do.
+    """Answers shard i of n; returns a line that says how many questions are answered.
 
-    Raises UserError if another process is at work on the same shard.
+    Raises UserError if another process is working on the same shard.
     """
     judge, asked = Judge(config.language, config.annotate), plan(config, collected).questions()
     before = sum(judge.known(asked))
@@ -113,24 +113,24 @@ def answer_shard(config: Config, collected: Artefact, share: tuple[int, int]) ->
         judge.ask(asked, progress, share)
     answered = sum(judge.known(asked))
     return (
-        f"shard {share[0]}/{share[1]}: {answered - before} questions answered; of all {len(asked)} this "
-        f"process knows the answers of {answered}, in {judge.folder}"
+        f"shard {share[0]}/{share[1]}: {answered - before} questions answered; this process knows the "
+        f"answers to {answered} of all {len(asked)}, in {judge.folder}"
     )
 
 
 def dry_run(config: Config, collected: Artefact) -> str:
-    """What the annotation would ask, and take, in words."""
+    """A text that says what the annotation would ask and what it would cost."""
     judge, asked = Judge(config.language, config.annotate), plan(config, collected).questions()
     left = [question for question, known in zip(asked, judge.known(asked), strict=True) if not known]
     read = sum(len(turn["content"]) for question in left for turn in question.chat) // CHARACTERS_A_TOKEN
     written = sum(question.most_tokens for question in left)
     pace, price = judge.seconds_a_question(), config.annotate.price
     lines = [
-        f"questions      {len(asked)}, of which {len(asked) - len(left)} are answered already",
-        f"tokens         about {read} to read and at most {written} to write",
+        f"questions      {len(asked)}, {len(asked) - len(left)} of them answered already",
+        f"tokens         about {read} input and at most {written} output",
         "time           "
         + (
-            f"about {duration(pace * len(left))}, as this model took so far"
+            f"about {duration(pace * len(left))}, at this model's pace so far"
             if pace
             else "unknown: this model has answered nothing yet"
         ),
@@ -138,7 +138,7 @@ def dry_run(config: Config, collected: Artefact) -> str:
         + (
             f"about {price * (read + written) / 1e6:.2f}, at annotate.price"
             if price
-            else "nothing, unless annotate.price says otherwise"
+            else "no estimate: annotate.price is not set"
         ),
         f"answers go to  {judge.folder}",
         "",
@@ -153,7 +153,7 @@ def _nonsense(settings: AnnotateSettings) -> str:
         return "they do not end with 'Answer: 1', 'Answer: 2' or 'Answer: none'"
     asked = " and for ".join(" or ".join(CHOICES[kind]) for kind in KINDS[settings.method])
     return (
-        f"asked for {asked}, it gives all of these together less than {settings.answer_mass:.0%} probability "
+        f"asked for {asked}, the model gives these together less than {settings.answer_mass:.0%} probability "
         "(annotate.answer_mass)"
     )
 
@@ -164,9 +164,9 @@ def _nonsense(settings: AnnotateSettings) -> str:
 def draw(items: Items, count: int, random: np.random.Generator) -> np.ndarray:
     """Indices int64 [<= count] of the items to judge, ascending.
 
-    One item after the other from each combination of changes and statistics in turn, and within a combination
-    from each kind of event, so that rare ones are in; of a kind by turns the most frequent item left and any
-    other.
+    Takes one item from each combination of changes and statistics in turn and, within a combination, from
+    each kind of event in turn, so that rare ones are included. Within a kind it alternates between the most
+    frequent remaining item and a random one.
     """
     kinds = dataset.event_kinds(items)
     by_kind: dict[tuple[int, ...], dict[int, list[int]]] = {}
@@ -174,8 +174,7 @@ def draw(items: Items, count: int, random: np.random.Generator) -> np.ndarray:
         statistics = (int(codes[item]) for codes in items.statistics.values())
         combination = (*items.changes[item].tolist(), *statistics)
         by_kind.setdefault(combination, {}).setdefault(int(kinds[item]), []).append(item)
-    # Of each combination of changes its kinds in the order in which it is their turn, and whether next comes
-    # the most frequent item.
+    # For each combination, a queue of its kinds; the flag says whether the most frequent item comes next.
     strata = [
         deque((of_a_kind, True) for of_a_kind in by_kind[changes].values()) for changes in sorted(by_kind)
     ]
@@ -191,7 +190,7 @@ def draw(items: Items, count: int, random: np.random.Generator) -> np.ndarray:
 
 
 def draw_pairs(captions: int, count: int, random: np.random.Generator) -> np.ndarray:
-    """Distinct pairs of captions int32 [P, 2], each in random order; all there are if `count` allows."""
+    """Distinct pairs of captions int32 [P, 2], each in random order; all pairs if `count` allows."""
     every = np.column_stack(np.triu_indices(captions, k=1)).astype(np.int32)
     chosen = every[random.permutation(len(every))[:count]]
     swapped = random.random(len(chosen)) < 0.5
@@ -203,10 +202,10 @@ def draw_pairs(captions: int, count: int, random: np.random.Generator) -> np.nda
 
 
 def _write(skill: Skill, found: Labelled, task: Task, work: Work) -> dict[str, Any]:
-    """Writes the preferences and scores of one skill; returns what quality.json tells of them.
+    """Writes the preferences and scores of one skill; returns the content of quality.json.
 
-    Preferences are all pairs with a sensible answer; `consistent` says of each whether both orders, or both
-    wordings, agree.
+    Preferences are all pairs with a valid answer; `consistent` says for each pair whether both orders, or
+    both wordings, agree.
     """
     settings, answered = task.settings, np.isfinite(found.margin)
     pairs, labels, consistent = (
@@ -231,9 +230,9 @@ def _write(skill: Skill, found: Labelled, task: Task, work: Work) -> dict[str, A
         "ties": int(((labels == 0.5) & consistent).sum()),
         "nonsense": found.nonsense,
         "answer_mass": round(found.mass, 4),
-        # the share of answers "1", one half if the position does not matter; one caption has no position
+        # the share of answers "1", one half without position bias; a single caption has no position
         "position_bias": None if odds is None else round(float((odds > 0).mean()), 4),
-        # of captions that were asked about once there is nothing that could disagree
+        # captions that were asked about once have no second answer that could disagree
         "consistent": None
         if odds is None and len(KINDS[settings.method]) == 1
         else round(float(consistent.mean()), 4),
@@ -259,7 +258,7 @@ def _write_captions(task: Task, work: Work) -> None:
 
 
 def _extremes(captions: Sequence[str], score: np.ndarray) -> dict[str, list[dict[str, Any]]]:
-    """The best and the worst captions with their scores (pairwise: mean margins)."""
+    """The best and the worst captions with their scores (for pairwise: mean margins)."""
     known = np.flatnonzero(np.isfinite(score))
     order = known[np.argsort(-score[known], kind="stable")]
     return {
@@ -269,7 +268,7 @@ def _extremes(captions: Sequence[str], score: np.ndarray) -> dict[str, list[dict
 
 
 def _by_event(score: np.ndarray, changes: np.ndarray) -> list[dict[str, Any]]:
-    """Mean score of the captions that tell each change, best first; one kind is that nothing changed."""
+    """Mean score of the captions with each change, best first; one row is for captions without a change."""
     kinds = [
         (sentence, changes[:, column] == code)
         for column, change in enumerate(CHANGES.values())

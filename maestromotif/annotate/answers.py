@@ -1,10 +1,10 @@
-"""Answers of a language model, remembered by what was asked: no model judges the same question twice.
+"""Caches a language model's answers by question: no model judges the same question twice.
 
-The memory is a folder for each model, which runs, skills and machines may share. A process appends to a file
-of its own there, a line for each chunk of questions, so nothing is locked and nothing of one process is lost
-with another; a line cut short by a kill is a chunk that will be asked again, whole. That makes a killed and
-resumed annotation equal to an unbroken one even where a model's last bits depend on which questions are asked
-together, as they do where a common beginning is computed once.
+The cache is a folder per model, which runs, skills and machines may share. Each process appends to its own
+file there, one line per chunk of questions, so nothing is locked and a process that dies loses only its own
+chunk. A line that a kill cut short is a chunk that is asked again as a whole. So a killed and resumed
+annotation equals an uninterrupted one. That holds even if a model's last bits depend on which questions are
+asked together, as they do when a shared prefix is computed once.
 """
 
 import contextlib
@@ -38,17 +38,14 @@ Answer = list[float] | str  # natural log-probabilities of the choices, or what 
 
 
 def reads(config: Config) -> dict[str, str]:
-    """The skill files, the language model that judges by them and the words that it is asked in -> SHA-256.
-
-    Raises UserError.
-    """
+    """Maps the skill files, the language model and the prompts to SHA-256. Raises UserError."""
     return skill_files(config) | backends.reads(config.language) | {"prompts": prompt_hash()}
 
 
 class Judge:
-    """A language model that remembers what it answered. It is loaded when it has to think.
+    """A language model with a cache of its answers. The model is loaded when an answer is missing.
 
-    Raises UserError where the folder of answers cannot be used.
+    Raises UserError if the cache's folder cannot be used.
     """
 
     def __init__(self, language: LanguageSettings, settings: AnnotateSettings) -> None:
@@ -56,7 +53,7 @@ class Judge:
         self.digest, self.licence = backends.identity(language)
         self.folder = answers_folder(language, settings) / _model_folder(language, self.digest)
         name = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}.jsonl"
-        self._own = self.folder / name  # what this object's model answers
+        self._own = self.folder / name  # the answers that this object adds
         self._known: dict[str, Answer] = {}
         self._asked = self._seconds = 0.0
         try:
@@ -65,23 +62,23 @@ class Judge:
                 self._read(path)
         except OSError as error:
             raise UserError(
-                f"{self.folder}: {error.strerror}; annotate.answers must name a folder that can be written"
+                f"{self.folder}: {error.strerror}; annotate.answers must name a writable folder"
             ) from error
 
     def known(self, questions: Sequence[Question]) -> list[bool]:
-        """Which of them need not be asked."""
+        """Which of the questions are in the cache."""
         return [question.key in self._known for question in questions]
 
     def seconds_a_question(self) -> float | None:
-        """What this model took for a question so far, here or wherever the folder was filled."""
+        """Mean seconds per question over all answers of this model in the folder; None without any."""
         return self._seconds / self._asked if self._asked else None
 
     def ask(
         self, questions: Sequence[Question], progress: Progress | None = None, share: tuple[int, int] = (1, 1)
     ) -> None:
-        """Have these answered that were not yet; with a share (i, n), of all chunks every n-th from the i-th.
+        """Asks the questions that are not in the cache; with a share (i, n), only every n-th chunk from i.
 
-        Raises UserError as the model does; what was answered before is kept.
+        Raises UserError as the model does; earlier answers are kept.
         """
         size = self._settings.chunk
         for number, start in enumerate(range(0, len(questions), size)):
@@ -95,11 +92,11 @@ class Judge:
                     progress.advance(len(missing))
 
     def logprobs(self, questions: Sequence[Question]) -> np.ndarray:
-        """float64 [n, choices] of questions that were asked; -inf where the model has no such answer."""
+        """float64 [n, choices] for answered questions; -inf where the model did not give that choice."""
         return np.array([self._known[question.key] for question in questions], np.float64)
 
     def written(self, questions: Sequence[Question]) -> list[str]:
-        """What the model wrote on questions without choices."""
+        """What the model wrote for questions without choices."""
         return [str(self._known[question.key]) for question in questions]
 
     @cached_property
@@ -142,27 +139,27 @@ class Judge:
                 answers = {str(key): _answer(answer) for key, answer in chunk["answers"].items()}
                 self._take(answers, float(chunk["seconds"]))
             except (ValueError, KeyError, TypeError, AttributeError):
-                # Cut short by a kill, or damaged: asked again, never guessed.
-                log.info("%s:%d: not a whole line; its questions are asked again", path, number)
+                # Cut short by a kill, or damaged: ask again, never guess.
+                log.info("%s:%d: incomplete line; its questions will be asked again", path, number)
 
 
 def answers_folder(language: LanguageSettings, settings: AnnotateSettings) -> Path:
-    """Where the answers of all models are remembered."""
+    """The folder that caches the answers of all models."""
     if settings.answers is not None:
         return Path(settings.answers).expanduser()
     return cache_folder(language).parent / "answers"
 
 
 def _model_folder(language: LanguageSettings, digest: str) -> str:
-    """A server's answers depend on how many likely tokens it is asked for: others have no probability."""
+    """A server's answers depend on `top_logprobs`: tokens beyond it have no probability."""
     return digest[:16] + (f"-top-{language.top_logprobs}" if language.backend == "server" else "")
 
 
 @contextlib.contextmanager
 def claimed(judge: Judge, questions: Sequence[Question], share: tuple[int, int]) -> Iterator[None]:
-    """No other process works on the same share of these questions meanwhile.
+    """Holds a lock on this share of the questions, so that no other process works on it.
 
-    Raises UserError if another does already, on any machine whose file system knows of the others' locks.
+    Raises UserError if another process holds it, also on another machine if the file system shares locks.
     """
     i, n = share
     what = hashlib.sha256("".join(question.key for question in questions).encode()).hexdigest()[:16]
@@ -174,8 +171,8 @@ def claimed(judge: Judge, questions: Sequence[Question], share: tuple[int, int])
         except OSError as error:
             owner = os.read(lock, 200).decode(errors="replace") or "another process"
             raise UserError(
-                f"shard {i}/{n} of these questions is at work already: {owner} ({path}); give every machine "
-                f"a shard of its own, 1/{n} to {n}/{n}"
+                f"shard {i}/{n} of these questions is being answered: {owner} ({path}); give every "
+                f"machine its own shard, 1/{n} to {n}/{n}"
             ) from error
         os.ftruncate(lock, 0)
         os.pwrite(lock, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
@@ -185,7 +182,7 @@ def claimed(judge: Judge, questions: Sequence[Question], share: tuple[int, int])
 
 
 def _plain(answer: Answer) -> list[float | None] | str:
-    """JSON has no infinity: null stands for the log-probability of an answer that the model does not have."""
+    """JSON has no infinity: null stands for -inf, for a choice that the model did not give."""
     if isinstance(answer, str):
         return answer
     return [logprob if math.isfinite(logprob) else None for logprob in answer]

@@ -1,9 +1,8 @@
-"""Pairs of captions from outside, judged as the annotation judges its own: the verb `judge`.
+"""The command `judge`: judges pairs of captions from a file in the same way as the annotation.
 
-A line of the file is {"skill": ..., "a": ..., "b": ...}: a skill's name or the text of one, and two captions
-as strings. A line of the answer is {"label": "a" | "b" | "tie" | null, "margin": ..., "consistent": ...}:
-which of them the model finds better (null: its answer was nonsense), by what log-odds, and whether it says so
-in both orders.
+An input line is {"skill": ..., "a": ..., "b": ...}: a skill's name or its text, and two captions as strings.
+An output line is {"label": "a" | "b" | "tie" | null, "margin": ..., "consistent": ...}: the caption that the
+model prefers (null: its answer was nonsense), the log-odds, and whether both orders agree.
 """
 
 import json
@@ -29,10 +28,10 @@ class Pair(NamedTuple):
 
 
 def judge_file(config: Config, path: Path) -> Iterator[str]:
-    """A line of JSON for each line of the file. Raises UserError with file and line for one that is wrong."""
+    """Yields a line of JSON per line of the file. Raises UserError with file and line if a line is wrong."""
     pairs = read(path)
     judge, settings = Judge(config.language, config.annotate), config.annotate
-    one = np.array([[0, 1]])  # of the two captions, the only pair
+    one = np.array([[0, 1]])  # the only pair of two captions
     comparisons = [Comparison(_goal(config, pair.skill), pair[1:], one, settings) for pair in pairs]
     asked = [question for comparison in comparisons for question in comparison.questions()]
     with Progress("judge", len(asked), "questions", done=sum(judge.known(asked))) as progress:
@@ -49,7 +48,7 @@ def judge_file(config: Config, path: Path) -> Iterator[str]:
 
 
 def read(path: Path) -> list[Pair]:
-    """The file's pairs. Raises UserError that names the line and what is wrong with it."""
+    """The pairs in the file. Raises UserError that names the line and what is wrong with it."""
     try:
         lines = path.read_text().splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -57,7 +56,7 @@ def read(path: Path) -> list[Pair]:
     pairs = [_pair(line, f"{path}:{number}") for number, line in enumerate(lines, start=1) if line.strip()]
     if not pairs:
         raise UserError(
-            f'{path}: no pair; a line should be like {{"skill": "descender", "a": "...", "b": "..."}}'
+            f'{path}: no pairs; a line should look like {{"skill": "descender", "a": "...", "b": "..."}}'
         )
     return pairs
 
@@ -66,18 +65,18 @@ def _pair(line: str, where: str) -> Pair:
     try:
         found: Any = json.loads(line)
     except ValueError as error:
-        raise UserError(f"{where}: not a line of JSON: {error}") from error
+        raise UserError(f"{where}: not valid JSON: {error}") from error
     if not isinstance(found, dict):
-        raise UserError(f"{where}: should be an object with the fields {', '.join(Pair._fields)}")
+        raise UserError(f"{where}: should be a JSON object with the fields {', '.join(Pair._fields)}")
     for field in Pair._fields:
         if not isinstance(found.get(field), str) or not found[field].strip():
-            raise UserError(f"{where}: the field '{field}' should be a text, it is {found.get(field)!r}")
+            raise UserError(f"{where}: the field '{field}' should be a text (got {found.get(field)!r})")
     if unknown := sorted(set(found) - set(Pair._fields)):
         raise UserError(f"{where}: unknown field '{unknown[0]}'; known: {', '.join(Pair._fields)}")
     return Pair(*(found[field] for field in Pair._fields))
 
 
 def _goal(config: Config, skill: str) -> str:
-    """A skill's text, by its name if there is one of that name."""
+    """The text of the skill with this name, or `skill` itself if there is no such skill."""
     named = skill.isidentifier() and (Path(config.skills_folder) / f"{skill}.md").is_file()
     return load(config.skills_folder, skill).description if named else skill

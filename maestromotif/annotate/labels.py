@@ -1,4 +1,4 @@
-"""From answers to labelled pairs: margins, ties, nonsense."""
+"""Turns answers into labelled pairs: margins, ties, nonsense."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,15 +14,15 @@ CERTAIN = 3.0  # log-odds that a written decision counts as
 
 @dataclass(frozen=True)
 class Labelled:
-    """P pairs with what the model makes of them.
+    """P pairs with the model's judgements.
 
-    pairs: int [P, 2], indices of captions. margin: float64 [P], log-odds of the first being the better; the
-    mean of both orders or both wordings, NaN where an answer was nonsense. consistent: bool [P], whether both
-    orders or wordings say the same (`consistent`; a single score does so by its nature).
-    odds: float64 [P, 2], log-odds of the one named first in either order, None where captions were judged
-    alone. score: float64 [captions], what a caption was judged alone, or else by how much it is better than
-    those it was compared with, on average; NaN where nothing is known. nonsense: how many questions were
-    answered with anything else. mass: the mean probability of all choices together.
+    pairs: int [P, 2], indices of captions. margin: float64 [P], log-odds that the first is better; the mean
+    over both orders or both wordings, NaN where an answer was nonsense. consistent: bool [P], whether both
+    orders or wordings agree (`consistent`; a single score always agrees with itself). odds: float64 [P, 2],
+    log-odds of the caption named first, per order; None if captions were judged alone. score: float64
+    [captions], a caption's own score if it was judged alone, else its mean margin over those it was compared
+    with; NaN where nothing is known. nonsense: number of questions that were not answered with one of the
+    choices. mass: mean probability of all choices together.
     """
 
     pairs: np.ndarray
@@ -35,13 +35,13 @@ class Labelled:
     mass: float
 
     def label(self, settings: AnnotateSettings) -> np.ndarray:
-        """float32 [P]: 1 where the first is the better, 0 where the second is, one half for a tie."""
+        """float32 [P]: 1 if the first is better, 0 if the second is, one half for a tie, NaN for nonsense."""
         return labels_of(self.margin, settings.tie_margin).astype(np.float32)
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Captions that are to be compared by what one skill wants."""
+    """Captions to compare by what one skill wants."""
 
     goal: str  # the skill's text
     captions: Sequence[str]
@@ -49,11 +49,11 @@ class Comparison:
     settings: AnnotateSettings
 
     def questions(self) -> list[Question]:
-        """What must be asked to label the pairs."""
+        """The questions whose answers label the pairs."""
         return [question for asked in self._by_kind() for question in asked]
 
     def label(self, judge: Judge) -> Labelled:
-        """Labels from the answers that the judge has given to `questions`."""
+        """Labels from the judge's answers to `questions`."""
         asked, pairs, tie_margin = self._by_kind(), self.pairs, self.settings.tie_margin
         found = [self._odds(judge, of_kind) for of_kind in asked]
         odds = np.array([one for one, _ in found])  # [kinds, questions]
@@ -67,7 +67,7 @@ class Comparison:
         score = odds.mean(0)
         margin = np.round(score[pairs[:, 0]] - score[pairs[:, 1]], 4)
         by_kind = odds[:, pairs[:, 0]] - odds[:, pairs[:, 1]]  # [kinds, P]
-        # The second wording has the pair the other way round, as the second order has.
+        # Negated, because `consistent` expects the pair swapped in the second column.
         alike = consistent(np.column_stack([by_kind[0], -by_kind[-1]]), tie_margin)
         return Labelled(pairs, margin, alike, None, score, odds.size, nonsense, mass)
 
@@ -84,7 +84,7 @@ class Comparison:
         return asked
 
     def _odds(self, judge: Judge, asked: list[Question]) -> tuple[np.ndarray, float]:
-        """Log-odds float64 [questions] of the first choice against the second, NaN for nonsense; and mass."""
+        """Log-odds float64 [questions] of the first choice over the second, NaN for nonsense; and mass."""
         if self.settings.method == "reasoned":
             return _decisions(judge.written(asked))
         logprobs = np.round(judge.logprobs(asked), 4)
@@ -96,10 +96,10 @@ class Comparison:
 
 
 def consistent(odds: np.ndarray, tie_margin: float) -> np.ndarray:
-    """Whether both orders prefer the same one, or neither any by `tie_margin` log-odds, bool [P].
+    """Whether both orders prefer the same caption or both are below `tie_margin` log-odds, bool [P].
 
-    odds: float64 [P, 2], log-odds of the one named first in either order. A judge that says "the first" both
-    times has a mean margin near 0 as for a tie, but has told nothing.
+    odds: float64 [P, 2], log-odds of the caption named first, per order. A judge that says "the first" both
+    times has a mean margin near 0, like a tie, but has expressed no preference.
     """
     prefer_same = np.sign(odds[:, 0]) == -np.sign(odds[:, 1])
     same: np.ndarray = np.isfinite(odds).all(1) & (prefer_same | (np.abs(odds) < tie_margin).all(1))
@@ -107,14 +107,14 @@ def consistent(odds: np.ndarray, tie_margin: float) -> np.ndarray:
 
 
 def labels_of(margin: np.ndarray, tie_margin: float) -> np.ndarray:
-    """float64 [P]: 1 where the first is better, 0 where the second is, 1/2 a tie, NaN without an answer."""
+    """float64 [P]: 1 if the first is better, 0 if the second is, 1/2 for a tie, NaN without an answer."""
     decided = np.where(margin > 0, 1.0, 0.0)
     tie = (np.abs(margin) < tie_margin) | (margin == 0)
     return np.where(np.isnan(margin), np.nan, np.where(tie, 0.5, decided))
 
 
 def _mean_margin(pairs: np.ndarray, margin: np.ndarray, captions: int) -> np.ndarray:
-    """float64 [captions]: by how much each is better than those it was compared with, on average."""
+    """float64 [captions]: mean margin of each over those it was compared with; NaN without a comparison."""
     answered = np.isfinite(margin)
     pairs, margin = pairs[answered], margin[answered]
     total, seen = np.zeros(captions), np.zeros(captions)

@@ -1,16 +1,16 @@
-"""What the language model is asked, in all the words that it is shown beside a skill's text and captions.
+"""The prompts: all text that the language model sees besides a skill's text and the captions.
 
-pointwise  of each caption alone: is this what the skill wants? The odds of Yes against No are its score.
-graded     of each caption alone: is it good, bad or neither? The odds of Good against Bad are its score. So
-           what the skill's text calls bad comes below what it does not speak of; Yes and No mix these up.
-reworded   both of these questions. The mean of both odds is a caption's score, and pairs that the two put in
-           different orders are told from those on which they agree.
-pairwise   of two captions, in both orders: which is better? The odds of 1 against 2.
-reasoned   the same, but the model writes its thoughts down first and ends with its answer: for large models.
+pointwise  one caption: is this what the skill wants? Its score is the log-odds of Yes over No.
+graded     one caption: is it good, bad or neither? Its score is the log-odds of Good over Bad. So a caption
+           that the skill's text calls bad scores below one it does not mention; Yes and No mix these up.
+reworded   both of these questions. A caption's score is the mean of both log-odds, and a pair that the two
+           questions order differently is marked as inconsistent.
+pairwise   two captions, in both orders: which is better? The log-odds of 1 over 2.
+reasoned   the same, but the model writes its reasoning first and ends with its answer: for large models.
 
-Of all but the last only the probabilities of the next token are read: small models' written-out judgements
-are worthless, their probabilities are not. The goal comes first, so that what the model has computed of it
-serves all questions of a skill.
+All but the last read only the probabilities of the next token: a small model's written judgements are
+worthless, but its probabilities are not. The goal comes first, so its prefix is computed once for all
+questions of a skill.
 """
 
 import hashlib
@@ -49,7 +49,7 @@ _WORDS: dict[Kind, tuple[str, str]] = {
         "'Answer: 1', 'Answer: 2', or 'Answer: none' if neither is any better.",
     ),
 }
-# The answers whose probabilities are read; none where the model writes. The odds are of the first against the
+# The answers whose probabilities are read; none if the model writes. The log-odds are of the first over the
 # second.
 CHOICES: dict[Kind, tuple[str, ...]] = {
     "pointwise": ("Yes", "No"),
@@ -70,9 +70,9 @@ _DECISION = re.compile(r"answer\W{0,5}(1|2|none)\b", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Question:
-    """A chat that ends with the model's turn, and the answers it chooses from.
+    """A chat that the model answers next, and the answers it chooses from.
 
-    Without choices it writes, at most `most_tokens` tokens.
+    Without choices the model writes at most `most_tokens` tokens.
     """
 
     chat: Chat
@@ -81,7 +81,7 @@ class Question:
 
     @property
     def key(self) -> str:
-        """The same for the same question, whoever asks it."""
+        """The question's key in the cache: a hash of its content."""
         words = json.dumps([self.chat, self.choices or self.most_tokens], ensure_ascii=False)
         return hashlib.sha256(words.encode()).hexdigest()[:32]
 
@@ -89,26 +89,26 @@ class Question:
 def about_captions(
     kind: Literal["pointwise", "graded"], goal: str, captions: Iterable[str]
 ) -> list[Question]:
-    """A question about each caption."""
+    """One question per caption."""
     return [_question(kind, goal, 1, caption=caption) for caption in captions]
 
 
 def about_pairs(
     kind: Literal["pairwise", "reasoned"], goal: str, pairs: Iterable[Sequence[str]], most_tokens: int = 1
 ) -> list[Question]:
-    """Two questions about each pair of captions: in this order, and in the other."""
+    """Two questions per pair of captions: in this order and in the other."""
     both = ((first, second) for a, b in pairs for first, second in ((a, b), (b, a)))
     return [_question(kind, goal, most_tokens, first=first, second=second) for first, second in both]
 
 
 def decision(written: str) -> int | None:
-    """What a reasoned answer decides: 1, 2, or 0 for neither; None where it does not end with a decision."""
+    """The decision in a reasoned answer: 1, 2, or 0 for neither; None if there is no decision."""
     found = _DECISION.findall(written)
     return {"1": 1, "2": 2, "none": 0}[found[-1].lower()] if found else None
 
 
 def prompt_hash() -> str:
-    """SHA-256 over all that the language model is shown, apart from the skill texts and the messages."""
+    """SHA-256 over all text that the language model sees, apart from the skill texts and the messages."""
     sentences = {name: change.words for name, change in CHANGES.items()}
     words = [_SYSTEM, _WORDS, list(CHOICES.values()), sentences, STATISTICS]
     return hashlib.sha256(json.dumps(words, sort_keys=True).encode()).hexdigest()

@@ -34,6 +34,7 @@ EXTRAS = {
     "vllm": "annotation with larger language models on a GPU",
     "slurm": "starting runs on a SLURM cluster",
     "dev": "tests, linters and the type checker",
+    "docs": "building the documentation",
 }
 
 

@@ -1,1 +1,1 @@
-"""From play to observations: who plays, what is kept of it, and how it is said in words."""
+"""From play to observations: who plays, what is recorded, and how it is put into words."""

@@ -1,4 +1,4 @@
-"""The card of a set of observations: what is in it, by source, for whoever wants to use it."""
+"""The card of a set of observations: its contents, by source, for its users."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,29 +12,29 @@ from maestromotif.collect.observations import RECORDINGS, SOURCES
 from maestromotif.config.schema import CollectSettings
 from maestromotif.nethack.events import EVENTS
 
-CAUSES = 10  # causes of death that are named
-MESSAGES = 20  # messages that are named
+CAUSES = 10  # causes of death that are listed
+MESSAGES = 20  # messages that are listed
 
 _TOLD = {
-    "explorer": "a scripted explorer in whole dungeons: it looks for what is new, fights, takes the stairs, "
-    "and does business in shops and on altars",
-    "random": "random actions, mostly steps, in whole dungeons",
-    "arena": "the same explorer on levels made for rare things ({arenas}); what comes after them is dungeon "
-    "as ever",
-    "recordings": "recorded games: {read} of {found} recordings were read, {broken} could not be; their "
-    "players and characters are not ours",
+    "explorer": "a scripted explorer in whole dungeons: it explores, fights, takes the stairs, sells items "
+    "in shops and drops items on altars",
+    "random": "random actions, mostly moves, in whole dungeons",
+    "arena": "the same explorer on levels made for rare events ({arenas}); the levels below them are the "
+    "ordinary dungeon",
+    "recordings": "recorded games: {read} of {found} recordings were read, {broken} could not be read; the "
+    "players and characters differ from those of the other sources",
 }
 _LICENCE = (
     "Messages quote NetHack, which is under the NetHack General Public License; so are these observations. "
-    "What was played here was played with {game}."
+    "Games played here used {game}."
 )
 _LICENCE_OF_RECORDINGS = (
-    " What comes from recordings is subject to the terms of whoever made them: ask there first."
+    " Observations from recordings are subject to the terms of the people who made them: ask them first."
 )
 
 
 def figures(arrays: Mapping[str, np.ndarray], episodes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The numbers of the card, for the manifest.
+    """The card's figures, for the manifest.
 
     arrays: those of `observations.npz`. Sources that were not asked for have no entries.
     """
@@ -91,13 +91,13 @@ def text(figures: Mapping[str, Any], settings: CollectSettings) -> str:
         f"{total:,} steps, {figures['messages']:,} distinct messages.",
         "No trained agent played."
         if "recordings" not in sources
-        else "No trained agent played here; who played the recorded games their makers know.",
+        else "No trained agent played here. It is not known who played the recorded games.",
         "",
         "## Sources",
         "",
     ]
     lines += _table(
-        ["source", "steps", "share", "episodes", "distinct messages", "steps without one"],
+        ["source", "steps", "share", "episodes", "distinct messages", "steps without a message"],
         [
             [
                 name,
@@ -138,16 +138,16 @@ def text(figures: Mapping[str, Any], settings: CollectSettings) -> str:
         "",
         "## Ends of episodes",
         "",
-        "Truncated: by the step cap, or where a segment of play ended.",
+        "Truncated: at the step limit, or at the end of a segment of play.",
         "",
     ]
     for name in sources:
         own = figures["episodes"][name]
         ends = ", ".join(f"{end} {count:,}" for end, count in own["ends"].items())
-        lines.append(f"- **{name}**: {ends}; deepest level {own['deepest_mean']:.2f} in the mean.")
+        lines.append(f"- **{name}**: {ends}; mean deepest level {own['deepest_mean']:.2f}.")
         if own["died_of"]:
             died = ", ".join(f"{cause} ({count})" for cause, count in own["died_of"].items())
-            lines.append(f"  Most died of: {died}.")
+            lines.append(f"  Most frequent causes of death: {died}.")
     lines += ["", "## Most frequent messages", ""]
     lines += _table(
         ["message", "steps"], [[f"`{told}`", f"{count:,}"] for told, count in figures["frequent"]]

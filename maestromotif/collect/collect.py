@@ -1,11 +1,11 @@
-"""Collects observations: messages, changes and events of play without any trained agent.
+"""Collects observations: messages, changes and events of play without a trained agent.
 
 The sources are a scripted explorer and random play in whole dungeons, the explorer in arenas, where rare
-things happen often, and recorded games. They stay apart in what is written.
+events are frequent, and recorded games. Every observation says which source it comes from.
 
-Play is cut into segments of at most `collect.max_steps` steps a game. Every segment begins new episodes in
-all games, with seeds of its own, and is written as a whole; a stage that was killed plays only the segments
-that are missing. What comes out is a function of the settings, whatever the number of worker processes.
+Play is cut into segments of at most `collect.max_steps` steps per game. Every segment begins new episodes in
+all games, with its own seeds, and is written as a whole. A stage that was killed plays only the missing
+segments. The result depends only on the settings, not on the number of worker processes.
 """
 
 import logging
@@ -38,22 +38,22 @@ from maestromotif.pipeline.store import Artefact, Work
 
 log = logging.getLogger("maestromotif")
 
-# Random play: how often each action is drawn, against 1 for those that are not named. Mostly it walks, so
-# that it gets about; praying is rare, because a second prayer soon after the first is what kills (uniform
-# play dies of it within some 180 steps), and so are actions that only turn pages or change nothing.
+# Random play: the relative frequency of each action; 1 for those not named. It mostly walks, to cover ground.
+# Praying is rare, because a second prayer soon after the first kills (uniform play dies of it within about
+# 180 steps). Actions that only dismiss pages or change nothing are rare too.
 RANDOM_WEIGHTS = (
     dict.fromkeys(NAMES[INDEX["north"] : INDEX["northwest"] + 1], 8.0)
     | dict.fromkeys(NAMES[INDEX["far_north"] : INDEX["far_northwest"] + 1], 2.0)
     | {"down": 4.0, "up": 4.0, "search": 3.0, "kick": 2.0, "more": 0.5, "enhance": 0.2, "pray": 0.02}
 )
-TRIES = 3  # to play a segment whose games were lost with a dying worker
-_MOST = np.iinfo(np.int8).max  # events of one kind on one step, and levels
+TRIES = 3  # at a segment whose games are lost with a dead worker
+_MOST = np.iinfo(np.int8).max  # largest count of an event on one step, and largest depth
 _CAUSE = "S128"
 
 
-@dataclass(frozen=True, eq=False)  # the same arena may be asked for twice
+@dataclass(frozen=True, eq=False)  # the same arena may be listed twice
 class _Stretch:
-    """So many steps of one source; of play in one arena."""
+    """A number of steps of one source; for arenas, of one arena."""
 
     source: int
     steps: int
@@ -62,11 +62,11 @@ class _Stretch:
 
 @dataclass(frozen=True)
 class _Segment:
-    """A piece of a stretch; its number decides about its episodes and its random actions."""
+    """A piece of a stretch; its number determines its episodes and its random actions."""
 
     number: int
     stretch: _Stretch
-    length: int  # steps a game; of recordings, of all of them
+    length: int  # steps per game; for recordings, steps of all of them
 
     @property
     def file(self) -> str:
@@ -77,7 +77,7 @@ class _Segment:
 
 
 class _Notes:
-    """What is kept of the steps of a segment, message by message; messages are numbered as they come."""
+    """The messages and episodes of a segment. Messages are numbered in order of first appearance."""
 
     def __init__(self) -> None:
         self._numbers: dict[bytes, int] = {}
@@ -100,7 +100,7 @@ class _Notes:
         status: np.ndarray,
         episode: np.ndarray,
     ) -> dict[str, np.ndarray]:
-        """Everything for the segment's file: the notes, and arrays with any leading axes in order of play."""
+        """All arrays of the segment's file. The arguments may have any leading axes, in order of play."""
         return {
             "messages": np.array(list(self._numbers), f"S{MESSAGE_BYTES}"),
             "message_id": message_id.reshape(-1).astype(np.int32),
@@ -115,7 +115,7 @@ class _Notes:
 
 
 def reads(config: Config) -> dict[str, str]:
-    """What is read beside the settings -> SHA-256: options, arenas, recordings. Raises UserError."""
+    """SHA-256 of what the stage reads besides settings: options, arenas, recordings. Raises UserError."""
     contents = options_file(config) | arena.arena_files("collect.arenas", config.collect.arenas)
     if config.collect.recordings is not None:
         contents["recordings"] = ttyrec.identity(Path(config.collect.recordings))
@@ -125,8 +125,8 @@ def reads(config: Config) -> dict[str, str]:
 def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, Any]:
     """Makes `observations.npz`, `episodes.json` and `card.md`; returns figures for the manifest.
 
-    Observations are in the order of play: source by source, segment by segment, step by step, game by game.
-    An episode's last step is among them, with the message that ended it.
+    Observations are in order of play: by source, segment, step and game. They include an episode's last step,
+    with the message that ended it.
     """
     del inputs  # the first stage has none
     stretches = _stretches(config)
@@ -153,10 +153,10 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, An
 
 
 def _stretches(config: Config) -> list[_Stretch]:
-    """What is asked for, in order. Raises UserError if it is nothing."""
+    """The requested stretches, in order. Raises UserError if there are none."""
     settings = config.collect
     asked = [_Stretch(EXPLORER, settings.explorer_steps), _Stretch(RANDOM, settings.random_steps)]
-    for i, name in enumerate(settings.arenas):  # equal shares; the first ones get what is left over
+    for i, name in enumerate(settings.arenas):  # equal shares; the first ones get the remainder
         share, over = divmod(settings.arena_steps, len(settings.arenas))
         asked.append(_Stretch(ARENA, share + (i < over), name))
     if settings.recordings is not None:
@@ -165,13 +165,13 @@ def _stretches(config: Config) -> list[_Stretch]:
     if not asked:
         raise UserError(
             "collect: explorer_steps and random_steps are both 0, and no arenas or recordings are asked for; "
-            "at least one must be more"
+            "set at least one of them"
         )
     return asked
 
 
 def _check(stretches: list[_Stretch], config: Config) -> None:
-    """Raises UserError for what does not exist, before anything is played."""
+    """Raises UserError for missing arenas or recordings, before anything is played."""
     for stretch in stretches:
         if stretch.arena is not None:
             with tempfile.TemporaryDirectory(prefix="maestromotif-") as folder:
@@ -181,7 +181,7 @@ def _check(stretches: list[_Stretch], config: Config) -> None:
 
 
 def _segments(stretches: list[_Stretch], config: Config) -> Iterator[_Segment]:
-    """Enough whole steps of all games for each stretch; all recordings are one segment."""
+    """Segments of whole steps of all games, enough for each stretch. All recordings are one segment."""
     number = 0
     for stretch in stretches:
         if stretch.source == RECORDINGS:
@@ -204,7 +204,7 @@ def random_actions(length: int, games: int, rng: np.random.Generator) -> np.ndar
 
 
 def _play(segment: _Segment, pool: GamePool, config: Config, progress: Progress) -> dict[str, np.ndarray]:
-    """The arrays of a segment; played again if a worker died, so that no accident shows in them."""
+    """The arrays of a segment. If a worker died it is played again, so that failures leave no trace."""
     for _ in range(TRIES):
         lost = pool.lost
         arrays = _play_once(segment, pool, config, progress)
@@ -213,7 +213,7 @@ def _play(segment: _Segment, pool: GamePool, config: Config, progress: Progress)
         progress.advance(-segment.length * pool.games)
     raise UserError(
         f"collect: workers died in each of {TRIES} attempts at {segment.length} steps of {pool.games} games; "
-        "is there too little memory? Set nethack.games or nethack.workers lower"
+        "memory may be too small: lower nethack.games or nethack.workers"
     )
 
 
@@ -221,7 +221,7 @@ def _play_once(
     segment: _Segment, pool: GamePool, config: Config, progress: Progress
 ) -> dict[str, np.ndarray]:
     games, length = pool.games, segment.length
-    # A game begins at most one episode a step, so segments share no episode.
+    # A game begins at most one episode per step, so segments share no episode.
     pool.reset(segment.number * (config.collect.max_steps + 1))
     explorer = Explorer(games, config.run.seed)
     drawn = random_actions(length, games, np.random.default_rng([config.run.seed, segment.number]))
@@ -244,7 +244,7 @@ def _play_once(
         depth[t] = np.where(ended, pool.final_state["depth"], pool.state["depth"])
         last = np.where(ended[:, None], pool.final["blstats"], pool.obs["blstats"])
         status[t], episode[t] = last[:, numbers], running
-        running[ended] += games  # so that each episode has a number of its own
+        running[ended] += games  # so that each episode has its own number
         for game in np.flatnonzero(ended).tolist():
             end, state = int(pool.ended[game]), pool.final_state
             cause = bytes(pool.cause[game]) if end == End.DEATH else b""
@@ -260,7 +260,7 @@ def _play_once(
 
 
 def _read(segment: _Segment, config: Config, progress: Progress) -> dict[str, np.ndarray]:
-    """The arrays of recorded games: whole ones in random order, the last one cut to the steps asked for.
+    """The arrays of recorded games: whole ones in random order, the last one cut to the requested steps.
 
     A recording that cannot be read is left out, with a warning, and counted.
     """
@@ -292,7 +292,7 @@ def _read(segment: _Segment, config: Config, progress: Progress) -> dict[str, np
         )
     if left:
         log.warning(
-            "%s: its recordings have %d steps, %d were asked for (collect.recording_steps)",
+            "%s: its recordings have %d steps, but %d were requested (collect.recording_steps)",
             config.collect.recordings,
             segment.length - left,
             segment.length,
@@ -332,7 +332,7 @@ def _recorded(
 
 
 def _join(segments: list[_Segment], config: Config, work: Work) -> dict[str, Any]:
-    """Write the artefact from all segments; as many steps of each stretch as were asked for."""
+    """Write the artefact from all segments, with the requested number of steps of each stretch."""
     numbers: dict[bytes, int] = {}
     columns: dict[str, list[np.ndarray]] = {
         name: [] for name in ("message_id", "changes", "events", "depth", "status", "episode", "source")
@@ -347,7 +347,7 @@ def _join(segments: list[_Segment], config: Config, work: Work) -> dict[str, Any
             part = dict(file)
         kept = part["message_id"][: left[segment.stretch]]
         left[segment.stretch] -= len(kept)
-        # Numbers follow the order of first appearance, and a message met only in steps left out has none.
+        # Messages are numbered in order of first appearance; those only in dropped steps get no number.
         local, first = np.unique(kept, return_index=True)
         translate = np.zeros(len(part["messages"]), np.int32)
         for i in local[np.argsort(first)]:

@@ -1,9 +1,9 @@
-"""The collected observations, and the distinct items that are left when each is counted once.
+"""The collected observations, and the distinct items among them.
 
 An observation is what a reward model sees of a step: the message and the codes of what changed. The file
-`observations.npz` tells more of each step, for whoever chooses among them: `events` int8 [S, E], how often
-each of `event_names` [E] happened, `depth` int8 [S], -1 where a recording does not show it, and `status` and
-`episode`, from which captions may tell a judge of statistics (`statistic`).
+`observations.npz` has more on each step, so that steps can be selected: `events` int8 [S, E], how often each
+of `event_names` [E] happened; `depth` int8 [S], -1 where a recording does not show it; `status` and
+`episode`, from which captions can tell a judge about statistics (`statistics.py`).
 """
 
 from collections.abc import Sequence
@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from maestromotif.collect import statistics as statistic
 from maestromotif.collect.captions import caption
+from maestromotif.collect.statistics import NUMBERS, codes
 from maestromotif.errors import UserError
 from maestromotif.nethack import events
 from maestromotif.nethack.events import EVENTS
@@ -25,25 +25,25 @@ EXPLORER, RANDOM, ARENA, RECORDINGS = range(len(SOURCES))  # codes of `source`
 
 @dataclass(frozen=True)
 class Observations:
-    """S steps of play, in the order in which they happened."""
+    """S steps, in order of play."""
 
     messages: np.ndarray  # S256 [M], distinct
     message_id: np.ndarray  # int32 [S]
     changes: np.ndarray  # int8 [S, 4], columns as in nethack.state.CHANGES
     source: np.ndarray  # int8 [S]: index of SOURCES
-    status: np.ndarray | None = None  # int32 [S, 5], see `statistic`; None in files of earlier versions
+    status: np.ndarray | None = None  # int32 [S, 5], see `statistics.py`; None in files of earlier versions
     episode: np.ndarray | None = None  # int32 [S]; likewise
 
 
 @dataclass(frozen=True)
 class Items:
-    """I distinct observations as captions tell them, ordered by message, changes and statistics."""
+    """I distinct observations as captions describe them, sorted by message, changes and statistics."""
 
     messages: np.ndarray  # S256 [M]
     message_id: np.ndarray  # int32 [I]
     changes: np.ndarray  # int8 [I, 4], canonical
     count: np.ndarray  # int64 [I]: steps on which the item was seen
-    statistics: dict[str, np.ndarray] = field(default_factory=dict)  # int8 [I], codes of each one told
+    statistics: dict[str, np.ndarray] = field(default_factory=dict)  # int8 [I], codes of each one in captions
     horizon: int = 1  # steps over which these changed
 
     def __len__(self) -> int:
@@ -53,8 +53,8 @@ class Items:
         return bytes(self.messages[self.message_id[item]])
 
     def caption(self, item: int, spoken: Sequence[str]) -> str:
-        """The item in English; the message as `text`."""
-        statistics = {name: int(codes[item]) for name, codes in self.statistics.items()}
+        """The item in English; `text` decodes its message."""
+        statistics = {name: int(code[item]) for name, code in self.statistics.items()}
         message, changes = text(self.message(item)), self.changes[item].tolist()
         return caption(message, changes, spoken, statistics, self.horizon)
 
@@ -64,7 +64,7 @@ class Items:
 
 
 def event_kinds(items: Items) -> np.ndarray:
-    """Of each item, int64 [I], the rarest event that its message tells (index of `EVENTS`); -1 for none."""
+    """int64 [I]: the rarest event that each item's message reports (index of `EVENTS`); -1 for none."""
     told = np.array([events.read(bytes(message)).counts > 0 for message in items.messages])  # [M, E]
     told = told.reshape(len(items.messages), len(EVENTS))[items.message_id]
     rarity = np.where(told, told.sum(0), len(items) + 1)
@@ -73,12 +73,12 @@ def event_kinds(items: Items) -> np.ndarray:
 
 
 def text(message: bytes) -> str:
-    """A message as text. NetHack writes ASCII; any other byte becomes the Latin-1 character of its number."""
+    """A message decoded as Latin-1. NetHack writes ASCII; Latin-1 also accepts every other byte."""
     return message.decode("latin-1")
 
 
 def load(path: Path) -> Observations:
-    """Reads `observations.npz`. Raises UserError if a part is missing or the parts do not fit each other."""
+    """Reads `observations.npz`. Raises UserError if an array is missing or shapes do not match."""
     try:
         with np.load(path) as file:
             parts = {name: file[name] for name in ("messages", "message_id", "changes", "source")}
@@ -89,21 +89,23 @@ def load(path: Path) -> Observations:
     steps = len(observations.message_id)
     if observations.changes.shape != (steps, len(CHANGES)) or len(observations.source) != steps:
         raise UserError(
-            f"{path}: message_id has {steps} steps, changes {observations.changes.shape}, "
+            f"{path}: shapes differ: message_id has {steps} steps, changes {observations.changes.shape}, "
             f"source {observations.source.shape}; run `collect` again"
         )
     status, episode = observations.status, observations.episode
-    if status is not None and (status.shape != (steps, len(statistic.NUMBERS)) or episode is None):
-        raise UserError(f"{path}: message_id has {steps} steps, status {status.shape}; run `collect` again")
+    if status is not None and (status.shape != (steps, len(NUMBERS)) or episode is None):
+        raise UserError(
+            f"{path}: shapes differ: message_id has {steps} steps, status {status.shape}; run `collect` again"
+        )
     return observations
 
 
 def canonical(changes: np.ndarray, spoken: Sequence[str]) -> np.ndarray:
-    """int8 [n, 4] -> int8 [n, 4]: what a caption tells of changes, and so what a reward may depend on.
+    """int8 [n, 4] -> int8 [n, 4]: the changes that a caption tells, and so all that a reward may depend on.
 
-    Columns that are not in `spoken` become 0. Where the depth changed and is spoken of, the others become 0
-    too: on arrival everything on a level is new and the agent stands on stairs, which is no event beside
-    the arrival.
+    Columns that are not in `spoken` become 0. If the depth changed and is in `spoken`, the others become 0
+    too: on arrival everything on a level is new and the agent stands on stairs, which adds nothing to the
+    arrival.
     """
     kept = np.array(changes, np.int8, ndmin=2)
     for column, name in enumerate(CHANGES):
@@ -120,17 +122,17 @@ def distinct(
 ) -> Items:
     """The distinct items among the observations, with changes made canonical for `spoken`.
 
-    statistics: names of those that captions tell, over `horizon` steps. Raises UserError where the
-    observations were collected by a version that did not keep them.
+    statistics: names of the statistics in captions, over `horizon` steps. Raises UserError if an earlier
+    version collected the observations without them.
     """
     columns = [observations.message_id[:, None], canonical(observations.changes, spoken)]
     if statistics:
         if observations.status is None or observations.episode is None:
             raise UserError(
-                f"annotate.statistics: {', '.join(statistics)}: the collected observations are of an earlier "
-                "version, which kept no statistics; run `collect` again, or leave annotate.statistics empty"
+                f"annotate.statistics: {', '.join(statistics)}: the observations were collected by an "
+                "earlier version without statistics; run `collect` again, or leave annotate.statistics empty"
             )
-        columns.append(statistic.codes(observations.status, observations.episode, statistics, horizon))
+        columns.append(codes(observations.status, observations.episode, statistics, horizon))
     rows = np.concatenate(columns, axis=1, dtype=np.int32)
     items, count = np.unique(rows, axis=0, return_counts=True)
     told = items[:, 1 + len(CHANGES) :].astype(np.int8)

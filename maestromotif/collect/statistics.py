@@ -1,8 +1,8 @@
-"""Changes of the hero's statistics over some steps, as codes that captions speak of.
+"""Changes of the hero's statistics over some steps, as codes for captions.
 
-Of every collected step the file of observations holds `status` int32 [S, 5], the numbers of the status lines
-after it (`NUMBERS`, `UNKNOWN` where a recording does not tell), and `episode` int32 [S], the episode that it
-belongs to; steps of an episode stand in the order of play, with those of other games between them.
+For every collected step, `observations.npz` holds `status` int32 [S, 5], the numbers of the status lines
+after it (`NUMBERS`; `UNKNOWN` where a recording does not show them), and `episode` int32 [S], the number of
+its episode. The steps of an episode are in order of play, with steps of other games between them.
 """
 
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ HUNGRIER, LESS_HUNGRY = 1, 2  # of hunger
 
 
 def before(episode: np.ndarray, horizon: int) -> np.ndarray:
-    """Of every step the step `horizon` earlier in its episode, or the episode's first one; int64 [S]."""
+    """int64 [S]: for every step, the step `horizon` earlier in its episode, or the episode's first one."""
     order = np.argsort(episode, kind="stable")
     place = np.arange(len(order))
     begins = np.concatenate([[True], np.diff(episode[order]) != 0])[: len(order)]
@@ -38,14 +38,14 @@ def before(episode: np.ndarray, horizon: int) -> np.ndarray:
 
 
 def codes(status: np.ndarray, episode: np.ndarray, told: Sequence[str], horizon: int) -> np.ndarray:
-    """int8 [S, len(told)]: how each statistic (`caption.STATISTICS`) changed over `horizon` steps.
+    """int8 [S, len(told)]: how each statistic (`captions.STATISTICS`) changed over `horizon` steps.
 
-    status: int32 [S, 5]. episode: int32 [S]. What is unknown now or then counts as no change.
+    status: int32 [S, 5]. episode: int32 [S]. A value that is unknown at either step counts as no change.
     """
     then = status[before(episode, horizon)]
     change = np.where((status == UNKNOWN) | (then == UNKNOWN), 0, np.sign(status - then)).astype(np.int8)
     gold, hp, level, points, hunger = change.T
-    by_sign = np.array([0, 1, 2], np.int8)  # 0, +1, and -1 as index of the last
+    by_sign = np.array([0, 1, 2], np.int8)  # indexed by 0, +1, and -1 (the last)
     found = {
         "gold": by_sign[gold],
         "hp": by_sign[hp],

@@ -1,18 +1,18 @@
 """Recorded games as a source of observations: directories as `nle.dataset` reads them.
 
-They hold terminal recordings, `*.ttyrec3.bz2` or `*.ttyrec2.bz2` of NLE (a frame for every key) and
-`*.ttyrec.bz2` of public servers (a frame for every flush of the terminal), and files `*.xlogfile` that tell
-how the games ended. The files are read as they lie; no database is made.
+They hold terminal recordings, `*.ttyrec3.bz2` or `*.ttyrec2.bz2` of NLE (one frame per key) and
+`*.ttyrec.bz2` of public servers (one frame per flush of the terminal), and files `*.xlogfile` that say how
+the games ended. The files are read directly, without a database.
 
-A recording is what stood on a screen, so much is missing that a game played here would tell: what a symbol
-stands for (a `@` may be anybody, a pet looks like its wild kin), the inventory, who is peaceful, what is
-remembered and what is seen, and all changes but those of depth. On a server's recording depth and turn may be
-missing too: the quest and the endgame do not show the one, and a player may have chosen not to see the other.
-NLE writes nothing of the screen on which a game ends.
+A recording is only what the screen showed, so it lacks much that a game played here has: what a symbol
+stands for (a `@` may be anybody, a pet looks like a wild animal of its kind), the inventory, who is peaceful,
+what is remembered and what is seen, and all changes except those of depth. A server's recording may also lack
+depth and turn: the quest and the endgame do not show depth, and a player can switch the display of turns off.
+NLE does not record the screen on which a game ends.
 
-The message of a step is what an agent of ours would have been shown: pages that end in `--More--` belong to
-the turn that follows them, and so do questions that our agents never answer. Servers record no keys; there a
-screen counts as a step if it stood still for a moment, because an action of many turns is drawn turn by turn.
+The message of a step is the one that our agents would see. Pages that end in `--More--` belong to the turn
+that follows them, and so do questions that our agents never answer. Servers record no keys. There a screen
+counts as a step if it does not change for a moment, because an action of many turns is drawn turn by turn.
 """
 
 import bz2
@@ -34,8 +34,8 @@ LACKS = (
     "glyphs (what a symbol stands for)",
     "the inventory",
     "who is peaceful",
-    "changes other than of depth",
-    "events that no message tells",
+    "changes other than depth",
+    "events that no message reports",
     "the screen on which the game ended",
 )
 UNKNOWN = -1  # depth or turn that the screen did not show
@@ -46,8 +46,8 @@ _STATUS = re.compile(rb"Dlvl:(\d+)|(?:Home \d+|Fort Ludios|End Game|Astral Plane
 _TURN = re.compile(rb" T:(\d+)")
 _MENU = re.compile(rb"\((?:end|\d+ of \d+)\) ?$")
 _MORE = b"--More--"
-_REST = 10_000  # microseconds that a server's screen stands still when it is the player's turn
-_LONG = 60  # a question goes on in the second row only if it nearly fills the first
+_REST = 10_000  # microseconds that a server's screen does not change when it is the player's turn
+_LONG = 60  # a question continues in the second row only if it nearly fills the first
 _LEFT = ("quit", "escaped", "ascended")
 
 
@@ -57,11 +57,11 @@ class BrokenError(Exception):
 
 @dataclass(frozen=True)
 class TerminalRecording:
-    """A recorded game, step by step; a step is one on which it was the player's turn."""
+    """A recorded game, step by step. A step is a screen on which it was the player's turn."""
 
     messages: list[bytes]
     texts: list[bytes]  # all pages of the step
-    depth: np.ndarray  # int16 [S]; UNKNOWN where the screen did not tell
+    depth: np.ndarray  # int16 [S]; UNKNOWN where the screen did not show it
     turn: np.ndarray  # int32 [S]; likewise
     question: np.ndarray  # bool [S]: the game asked something that the agent answers
 
@@ -71,16 +71,16 @@ class TerminalRecording:
 
 @dataclass(frozen=True)
 class Ending:
-    """How a game ended, by its line in an xlogfile."""
+    """How a game ended, according to its line in an xlogfile."""
 
     left: bool  # quit, escaped or ascended
     cause: str
 
 
 def find(folder: Path) -> list[Path]:
-    """All recordings below the folder, by name. Raises UserError if there are none."""
+    """All recordings below the folder, sorted by name. Raises UserError if there are none."""
     if not folder.is_dir():
-        problem = "is no directory" if folder.exists() else "does not exist"
+        problem = "is not a directory" if folder.exists() else "does not exist"
         raise UserError(f"{folder}: {problem}; collect.recordings must name a directory of NLE recordings")
     found = sorted(path for path in folder.rglob("*.bz2") if _NAME.search(path.name) and path.is_file())
     if not found:
@@ -92,7 +92,7 @@ def find(folder: Path) -> list[Path]:
 
 
 def identity(folder: Path) -> str:
-    """SHA-256 over the names and sizes of all recordings below the folder; to read all takes too long."""
+    """SHA-256 over the names and sizes of all recordings below the folder; reading all takes too long."""
     listed = [f"{path.relative_to(folder)} {path.stat().st_size}\n" for path in find(folder)]
     return hashlib.sha256("".join(listed).encode()).hexdigest()
 
@@ -100,7 +100,7 @@ def identity(folder: Path) -> str:
 def endings(folder: Path) -> dict[str, Ending]:
     """How the recorded games of one directory ended, by the name of the recording.
 
-    Only NLE's xlogfiles name recordings; a game has a line when it has ended.
+    Only NLE's xlogfiles name recordings. A game has a line only after it has ended.
     """
     found = {}
     for log in sorted(folder.glob("*.xlogfile")):
@@ -113,7 +113,7 @@ def endings(folder: Path) -> dict[str, Ending]:
 
 
 def read(path: Path) -> TerminalRecording:
-    """Reads a recording. Raises BrokenError if it broke off, is damaged, or shows no NetHack."""
+    """Reads a recording. Raises BrokenError if it is cut off or damaged, or does not show NetHack."""
     named = _NAME.search(path.name)
     version = int((named and named[1]) or 1)
     _check(path)
@@ -125,18 +125,18 @@ def read(path: Path) -> TerminalRecording:
         raise BrokenError("its frames cannot be decoded") from error
     recording = reader.finish()
     if not len(recording):
-        raise BrokenError("no step of NetHack is in it")
+        raise BrokenError("it has no step of NetHack")
     return recording
 
 
 def _check(path: Path) -> None:
-    """Python's own look at the compression: the converter prints and goes on where the data is damaged."""
+    """Check the compression in Python: on damaged data the converter only prints and goes on."""
     try:
         with bz2.open(path) as file:
             while file.read(1 << 20):
                 pass
     except EOFError as error:
-        raise BrokenError("it breaks off; was its game still being played?") from error
+        raise BrokenError("it is cut off; was its game still running?") from error
     except OSError as error:
         raise BrokenError(f"it cannot be read: {error}") from error
 
@@ -144,7 +144,7 @@ def _check(path: Path) -> None:
 def _frames(path: Path, version: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Screens uint8 [n, 24, 80], cursors (row, column) int16 [n, 2] and times in microseconds int64 [n].
 
-    Some at a time, and not to be kept.
+    Yields some at a time, in buffers that it reuses.
     """
     converter = Converter(ROWS, COLUMNS, version)
     converter.load_ttyrec(str(path))
@@ -161,13 +161,13 @@ class _Reader:
     """Turns frames into steps."""
 
     def __init__(self, per_key: bool) -> None:
-        self._per_key = per_key  # every frame answers a key; otherwise only those that stand still do
+        self._per_key = per_key  # every frame answers a key; otherwise only those that last for _REST
         self._passing: tuple[bytes, bytes, int] | None = (
-            None  # message, status, time: if nothing follows soon
+            None  # message, status, time: a step if it lasts for _REST
         )
         self._steps: list[tuple[bytes, bytes, int, int, bool]] = []
         self._pages: list[bytes] = []
-        self._started = False  # the first screen is what is there before the first action
+        self._started = False  # the first screen comes before the first action
         self._depth = UNKNOWN
 
     def feed(self, chars: np.ndarray, cursors: np.ndarray, times: np.ndarray) -> None:
@@ -193,7 +193,7 @@ class _Reader:
                     self._passing = (top, status, time)
 
     def finish(self) -> TerminalRecording:
-        """All steps. Pages that no turn followed were the end of the game: they make the last step."""
+        """All steps. Pages that no turn follows are the end of the game: they make the last step."""
         if self._passing is not None:
             self._add(*self._passing[:2], False)
         said = [page for page in self._pages if page]
@@ -231,12 +231,12 @@ class _Reader:
 
 
 def _before(shown: bytes, row: int, column: int) -> bytes:
-    """What stands in the cursor's row before the cursor."""
+    """The text in the cursor's row before the cursor."""
     return shown[row * COLUMNS : row * COLUMNS + column].rstrip()
 
 
 def _message(shown: bytes, row: int, column: int) -> bytes:
-    """The message that ends at the cursor; nothing if a window stands there, which begins further right."""
+    """The message that ends at the cursor; empty if it is a window, which begins further right."""
     lines = [shown[y * COLUMNS : (y + 1) * COLUMNS].rstrip() for y in range(row)]
     lines.append(_before(shown, row, column))
     if lines[0].startswith(b" ") or not all(lines):

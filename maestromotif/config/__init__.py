@@ -1,1 +1,1 @@
-"""Configs: everything that can be set, and how YAML files and overrides are read into it."""
+"""Config: the schema of all settings, and loading it from YAML files and overrides."""

@@ -1,14 +1,14 @@
-"""A config from YAML files and overrides, or every mistake in them at once.
+"""Loads a config from YAML files and overrides, or reports every mistake in them at once.
 
     load("configs/quickstart.yaml", ["train.steps=2000"])
 
-A file may name others under `extends:` (one or a list, relative to itself); later ones win, the file itself
-over those, overrides over all. `${run.seed}` stands for another value. Mistakes are reported as
+A file may name others under `extends:` (one or a list, relative to itself). Later ones win over earlier ones,
+the file itself over those, and overrides over all. `${run.seed}` refers to another value. Mistakes look like
 
     configs/mine.yaml:12: train.step: unknown key; did you mean 'steps'?
     command line: train.gamma: should be less than or equal to 1 (got 2)
 
-What can be set, and the defaults, are in `schema.py`.
+All settings and their defaults are in `schema.py`.
 """
 
 import re
@@ -32,7 +32,7 @@ Key = tuple[str | int, ...]  # ("annotate", "changes", 0) is written annotate.ch
 
 
 def load(path: str | Path, overrides: Sequence[str] = ()) -> Config:
-    """The config of a file with overrides `key.sub=value`. Raises UserError with all mistakes, one a line."""
+    """Loads a file with overrides `key.sub=value`. Raises UserError with all mistakes, one per line."""
     sources = Sources()
     sources.read(Path(path))
     given = [sources.override(text) for text in _joined(overrides)]
@@ -43,7 +43,7 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> Config:
     for layer in [*sources.layers, *filter(None, given)]:
         leaves |= _leaves(OmegaConf.to_container(layer.values))
         merged = _merge(sources, merged, layer)
-    for key in (key for key, value in leaves.items() if value == "???"):  # what a base left for others to set
+    for key in (key for key, value in leaves.items() if value == "???"):  # what a base file left open
         sources.report(key, "must be set; it is still '???'")
     sources.stop_at_problems()
 
@@ -67,7 +67,7 @@ def dump(config: Config) -> str:
 
 
 def defaults(model: type[BaseModel]) -> dict[str, Any]:
-    """The default of every field that has one, so that `${...}` can point at values that no file sets."""
+    """The default of every field that has one, so that `${...}` can refer to values that no file sets."""
     values: dict[str, Any] = {}
     for name, info in model.model_fields.items():
         if section := _section(info):
@@ -106,7 +106,7 @@ class Layer:
 
 @dataclass
 class Sources:
-    """Where values come from, and what is wrong with them."""
+    """The files and overrides that values come from, and the mistakes in them."""
 
     layers: list[Layer] = field(default_factory=list)
     overridden: list[Key] = field(default_factory=list)
@@ -125,7 +125,7 @@ class Sources:
         extended = f" (extended by {_shown(asked_by[-1])})" if asked_by else ""
         if path.resolve() in (other.resolve() for other in asked_by):
             cycle = " -> ".join(_shown(other) for other in (*asked_by, path))
-            self.problems.append(f"{name}: 'extends' goes in a circle: {cycle}")
+            self.problems.append(f"{name}: 'extends' forms a cycle: {cycle}")
             return
         try:
             text = path.read_text(encoding="utf-8")
@@ -147,7 +147,7 @@ class Sources:
         except OmegaConfBaseException:
             self._report_interpolations(name, root)
         else:
-            # OmegaConf makes {"abc": None} of a text without any colon
+            # OmegaConf turns a text without a colon into {"abc": None}
             if not isinstance(values, DictConfig) or not isinstance(root, yaml.MappingNode | None):
                 self.problems.append(f"{name}: should hold 'key: value' lines")
                 return
@@ -168,14 +168,14 @@ class Sources:
         self.layers.append(layer)
 
     def _report_interpolations(self, name: str, node: yaml.Node | None) -> None:
-        """Finds the texts below a node whose `${` is not followed by a key and `}`."""
+        """Reports the strings below a node in which `${` is not followed by a key and `}`."""
         if isinstance(node, yaml.ScalarNode):
             try:
                 OmegaConf.create({"value": node.value})
             except OmegaConfBaseException:
                 self.problems.append(
-                    f"{name}:{node.start_mark.line + 1}: a '${{' begins a reference, as in ${{run.seed}}; "
-                    f"write '\\${{' for the characters (got {node.value!r})"
+                    f"{name}:{node.start_mark.line + 1}: '${{' starts a reference such as ${{run.seed}}; "
+                    f"write '\\${{' for the literal characters (got {node.value!r})"
                 )
         elif isinstance(node, yaml.CollectionNode):
             for item in node.value:
@@ -183,7 +183,7 @@ class Sources:
                     self._report_interpolations(name, part)
 
     def override(self, text: str) -> Layer | None:
-        """An override as a layer; None, and a problem, if it is not one."""
+        """An override as a layer; reports a problem and returns None if it is not valid."""
         if text.startswith("-"):
             bare = text.lstrip("-")
             example = bare if "=" in bare else f"{bare or 'train.steps'}=VALUE"
@@ -203,7 +203,7 @@ class Sources:
                 self.problems.append(f"{COMMAND_LINE}: {name}: {_first_line(error)} (got {value!r})")
                 return None
         if wanted is not None and str in _types(wanted) and not isinstance(parsed, str | None):
-            parsed = value  # a text is taken as it stands: task.words='go down: then up', run.name=2026
+            parsed = value  # a string is taken literally: task.words='go down: then up', run.name=2026
         self.overridden.append(key)
         nested: Any = parsed
         for part in reversed(key):
@@ -215,9 +215,9 @@ class Sources:
             return None
 
     def where(self, key: Key) -> str:
-        """The place to mend: the command line, or file:line of the last file that sets the key.
+        """The place to fix: the command line, or file:line of the last file that sets the key.
 
-        For a key that is missing, the line of the nearest section around it that a file has.
+        For a missing key, the line of the nearest enclosing section in a file.
         """
         if any(key[: len(name)] == name or name[: len(key)] == key for name in self.overridden):
             return COMMAND_LINE
@@ -231,7 +231,7 @@ class Sources:
         self.problems.append(f"{self.where(key)}: {_written(key)}: {message}")
 
     def report_validation(self, problem: Any) -> None:
-        """Adds one of pydantic's errors in our words."""
+        """Reports one of pydantic's errors in our wording."""
         key: Key = problem["loc"]
         got = f" (got {problem['input']!r})"
         match problem["type"]:
@@ -259,7 +259,7 @@ class Sources:
 
 
 def _joined(overrides: Sequence[str]) -> Iterator[str]:
-    """Overrides with a `--train.steps 1000` put together, so that the hint can show what it should be."""
+    """Joins `--train.steps 1000` to one override, so that the hint can show the right form."""
     rest = list(overrides)
     while rest:
         text = rest.pop(0)
@@ -283,7 +283,7 @@ def _merge(sources: Sources, below: Any, layer: Layer) -> Any:
 
 
 def _resolve(sources: Sources, node: Any, key: Key) -> Any:
-    """Plain values with every `${...}` replaced; what cannot be is reported."""
+    """Plain values with every `${...}` replaced; reports those that cannot be resolved."""
     if isinstance(node, DictConfig):
         names: list[Any] = list(node.keys())
     elif isinstance(node, ListConfig):
@@ -304,10 +304,10 @@ def _resolve(sources: Sources, node: Any, key: Key) -> Any:
 
 
 def _check_relations(sources: Sources, config: Config) -> None:
-    """What the types cannot tell: what must differ, be among the skills, or divide something else."""
+    """Checks what types cannot express: unique skills, known skills, a divisor of the games."""
     for index, name in enumerate(config.skills):
         if name in config.skills[:index]:
-            sources.report(("skills", index), f"'{name}' is there twice")
+            sources.report(("skills", index), f"'{name}' is listed twice")
     for name in config.reward.quantile_of:
         if name not in config.skills:
             hint = did_you_mean(name, config.skills)
@@ -315,8 +315,7 @@ def _check_relations(sources: Sources, config: Config) -> None:
     if config.nethack.games % config.train.minibatches:
         sources.report(
             ("train", "minibatches"),
-            f"{config.train.minibatches} equal parts cannot be made of "
-            f"nethack.games = {config.nethack.games}",
+            f"should divide nethack.games = {config.nethack.games} (got {config.train.minibatches})",
         )
 
 
@@ -386,7 +385,7 @@ def _all_keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
 
 
 def _suggest(key: Key) -> str:
-    """The likeliest legal key: of this section by its spelling, or of the same name in another section."""
+    """A hint: the key in this section with the nearest spelling, or the same key in another section."""
     wrong, siblings = str(key[-1]), _names(_model(key[:-1]))
     elsewhere = [repr(name) for name in _all_keys(Config) if name.rpartition(".")[2] == wrong]
     otherwise = f"; did you mean {' or '.join(elsewhere)}?" if elsewhere else None
@@ -423,7 +422,7 @@ def _first_line(error: BaseException) -> str:
 
 
 def _escape(value: Any) -> Any:
-    """Texts in which `${` is meant literally, written so that loading does not look anything up."""
+    """Escapes a literal `${` in strings, so that loading does not read it as a reference."""
     if isinstance(value, dict):
         return {name: _escape(item) for name, item in value.items()}
     if isinstance(value, list):

@@ -1,1 +1,1 @@
-"""Language models: where their weights come from and how they are asked."""
+"""Language models: their weights and the backends that run them."""

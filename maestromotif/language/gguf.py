@@ -1,11 +1,11 @@
-"""A language model in this process, on the CPU, from a GGUF file (llama.cpp through xllamacpp).
+"""Runs a language model in this process, on the CPU, from a GGUF file (llama.cpp through xllamacpp).
 
-The prompt is rendered by llama.cpp with the chat template that the GGUF file carries.
+llama.cpp renders the prompt with the chat template in the GGUF file.
 
-Same questions, same bits: what is computed for a prompt depends, in its last bits, on how much of it lay in
-the cache. So every call begins with an empty cache and asks one question after the other, in the order
-given; within the call the cache saves the part in which the prompts agree, most of each. The number of
-threads does not matter.
+The same questions give the same bits. The last bits of a result depend on how much of the prompt was in the
+cache. So every call starts with an empty cache and asks its questions one by one, in the order given. Within
+a call the cache saves the prefix that the prompts share, which is most of each. The number of threads does
+not matter.
 """
 
 import os
@@ -25,12 +25,12 @@ from maestromotif.machine import available_cores
 
 __all__ = ["GgufModel", "check", "identity", "load"]
 
-CANDIDATES = 64  # continuations whose probability is looked at
-LARGEST_SEED = 2**31 - 1  # llama.cpp takes 32 bits, and all of them set means a seed of its own choice
+CANDIDATES = 64  # most likely next tokens whose log-probabilities are read
+LARGEST_SEED = 2**31 - 1  # llama.cpp takes 32 bits; with all bits set it picks a seed itself
 
 
 class GgufModel:
-    """Loads the file on construction: 0.3 s (135M) to 6 s (1.5B). Raises UserError if it is no model."""
+    """The constructor loads the file: 0.3 s (135M) to 6 s (1.5B). Raises UserError if it is not a model."""
 
     def __init__(
         self, path: Path, name: str, digest: str, licence: str, threads: int | None, context: int
@@ -39,15 +39,15 @@ class GgufModel:
         self.digest = digest
         self.licence = licence
         self._context = context
-        # llama.cpp's threads spin while they wait for each other. By default any other busy process on the
-        # machine makes that some six times slower. The variable is read when the library is first loaded.
+        # By default llama.cpp's threads spin while they wait for each other. Any other busy process on the
+        # machine then makes it about six times slower. The library reads this variable when first loaded.
         os.environ.setdefault("OMP_WAIT_POLICY", "passive")
         import xllamacpp
 
         params = xllamacpp.CommonParams()
         params.model.path = str(path)
         params.n_ctx = context
-        params.n_parallel = 1  # one question at a time: questions computed together change each other's bits
+        params.n_parallel = 1  # one question at a time: batching changes the last bits
         params.cache_ram_mib = 0  # no second cache behind the one that we reset
         params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads or available_cores()
         params.warmup = False
@@ -67,7 +67,7 @@ class GgufModel:
         return logprobs
 
     def complete(self, prompts: Sequence[Chat], max_tokens: int, temperature: float, seed: int) -> list[str]:
-        """See `model.LanguageModel`. Sampled is with the preset's top-p and without other filters."""
+        """See `model.LanguageModel`. Samples with the preset's top-p and no other filter."""
         said = []
         for row, prompt in enumerate(prompts):
             choice = self._ask(
@@ -89,9 +89,9 @@ class GgufModel:
         return said
 
     def _next_tokens(self, prompt: Chat, cache: bool) -> list[tuple[str, float]]:
-        """The likeliest next tokens and their log-probabilities.
+        """The most likely next tokens and their log-probabilities.
 
-        `cache`: what the prompt before left in the cache may be used.
+        `cache`: whether to reuse what the previous prompt left in the cache.
         """
         choice = self._ask(
             {
@@ -107,7 +107,7 @@ class GgufModel:
         return [(candidate["token"], float(candidate["logprob"])) for candidate in candidates]
 
     def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
-        """The one choice of a chat completion. Raises UserError, mostly because of the context."""
+        """The only choice of a chat completion. Raises UserError, e.g. for a prompt beyond the context."""
         reply: dict[str, Any] = self._server.handle_chat_completions(request)
         if "error" in reply:
             raise UserError(
@@ -119,14 +119,14 @@ class GgufModel:
 
 
 def load(settings: LanguageSettings) -> GgufModel:
-    """The configured model; its weights are fetched and checked first. Raises UserError."""
+    """Fetches and checks the weights if needed, then loads the configured model. Raises UserError."""
     path = weights.ensure(settings)
     digest, licence = identity(settings)
     return GgufModel(path, settings.model, digest, licence, settings.threads, settings.context)
 
 
 def check(settings: LanguageSettings) -> Iterator[Finding]:
-    """Which weights are here, the configured ones first. What is absent is fetched when it is needed."""
+    """Which weights are on this machine, the configured ones first. Absent ones are fetched when needed."""
     chosen = settings.model
     try:
         path = weights.locate(settings)

@@ -1,4 +1,4 @@
-"""Which model of the model hub is meant, for the backends that take one from there: vllm and server."""
+"""Identifies a model of the model hub, for the backends vllm and server."""
 
 import hashlib
 import json
@@ -12,7 +12,7 @@ NOT_STATED = "not stated (language.licence)"
 
 
 def identity(settings: LanguageSettings) -> tuple[str, str]:
-    """(SHA-256, licence) of the model: of its folder if `language.path` names one, else of name and revision.
+    """(SHA-256, licence) of the model. The SHA-256 is of the folder `language.path`, or of name and revision.
 
     It does not depend on where a server runs. Raises UserError if the folder holds no model.
     """

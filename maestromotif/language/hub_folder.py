@@ -1,13 +1,13 @@
-"""A GGUF file's model as a folder in the model hub's format, which vLLM and transformers load.
+"""Converts a GGUF file to a folder in the model hub's format, which vLLM and transformers load.
 
     python -m maestromotif.language.hub_folder MODEL.gguf FOLDER
 
-The weights are dequantised to bfloat16 and written under the names that the hub's format has for them, with
-the configuration that the file's header gives and the file's own tokenizer and chat template. So a model
-whose GGUF file is at hand (`weights.MODELS`) runs under vLLM without the hub. It is as good as the quantised
-file was, no better, and several times larger.
+The weights are dequantised to bfloat16 and written under their names in the hub's format. The configuration
+comes from the file's header; the tokenizer and the chat template are the file's own. So a model whose GGUF
+file you have (`weights.MODELS`) runs under vLLM without the hub. The result is as good as the quantised file,
+no better, and several times larger.
 
-Known are the architectures of the models in that table, llama and qwen2. Needs the packages of the extra
+Supports the architectures of the models in that table: llama and qwen2. Needs the packages of the extra
 `vllm`.
 """
 
@@ -22,7 +22,7 @@ from typing import Any
 
 from maestromotif.errors import UserError
 
-ROWS = 8192  # dequantised at once: the vocabulary's matrix as float32 would take gigabytes
+ROWS = 8192  # dequantised at once: the whole vocabulary matrix as float32 would take gigabytes
 
 ARCHITECTURES = {"llama": "LlamaForCausalLM", "qwen2": "Qwen2ForCausalLM"}
 WHOLE = {
@@ -44,10 +44,10 @@ OF_A_LAYER = {
 
 
 def make(gguf: Path, folder: Path) -> Path:
-    """The model of the file `gguf` in `folder`, which is left alone if it is there already.
+    """Converts the file `gguf` into `folder` and returns `folder`; does nothing if it is there already.
 
-    The folder gets its name when it is complete, so a killed conversion leaves none. Raises UserError if the
-    packages are missing or the file is no model of a known architecture.
+    The folder gets its name when it is complete, so a killed conversion leaves no partial model. Raises
+    UserError if the packages are missing or the file is not a model of a supported architecture.
     """
     if (folder / "config.json").is_file():
         return folder
@@ -56,7 +56,7 @@ def make(gguf: Path, folder: Path) -> Path:
         from safetensors.torch import save_file
         from transformers import AutoTokenizer
     except ImportError as error:
-        raise UserError(f"{error}: to make {folder}, pip install 'maestromotif[vllm]'") from error
+        raise UserError(f"{folder}: {error}; to convert, pip install 'maestromotif[vllm]'") from error
     try:
         reader = GGUFReader(gguf)
     except (OSError, ValueError) as error:
@@ -79,7 +79,7 @@ def make(gguf: Path, folder: Path) -> Path:
         try:
             making.rename(folder)
         except OSError:
-            if not (folder / "config.json").is_file():  # else another process was first
+            if not (folder / "config.json").is_file():  # otherwise another process was first
                 raise
     finally:
         shutil.rmtree(making, ignore_errors=True)
@@ -87,7 +87,7 @@ def make(gguf: Path, folder: Path) -> Path:
 
 
 def _config(reader: Any, gguf: Path) -> dict[str, Any]:
-    """The hub's config.json, but for what follows from the tensors."""
+    """The hub's config.json, without the fields that follow from the tensors."""
     architecture = _header(reader, "general.architecture", gguf)
     heads = _header(reader, f"{architecture}.attention.head_count", gguf)
     return {
@@ -114,7 +114,7 @@ def _tensors(reader: Any, gguf: Path) -> dict[str, Any]:
     architecture = _header(reader, "general.architecture", gguf)
     if architecture not in ARCHITECTURES:
         raise UserError(
-            f"{gguf}: a model of the architecture {architecture}; what can be converted is "
+            f"{gguf}: cannot convert a model of the architecture {architecture}, only "
             + " and ".join(ARCHITECTURES)
         )
     heads = _header(reader, f"{architecture}.attention.head_count", gguf)
@@ -122,7 +122,7 @@ def _tensors(reader: Any, gguf: Path) -> dict[str, Any]:
     tensors = {}
     for tensor in reader.tensors:
         if tensor.name == "rope_freqs.weight":
-            continue  # follows from the configuration
+            continue  # computed from the configuration
         weights = _dequantised(tensor)
         if architecture == "llama" and ".attn_q." in tensor.name:
             weights = _halves(weights, heads)
@@ -137,7 +137,7 @@ def _dequantised(tensor: Any) -> Any:
     import torch
     from gguf.quants import dequantize
 
-    shape = [int(size) for size in reversed(tensor.shape)]  # GGUF counts from the innermost axis
+    shape = [int(size) for size in reversed(tensor.shape)]  # GGUF lists the innermost axis first
     weights = torch.empty(shape, dtype=torch.bfloat16)
     for first in range(0, shape[0], ROWS):
         rows = slice(first, first + ROWS)
@@ -146,10 +146,10 @@ def _dequantised(tensor: Any) -> Any:
 
 
 def _halves(weights: Any, heads: int) -> Any:
-    """Rows of a query's or key's projection in the hub's order.
+    """Rows of a query or key projection in the hub's order.
 
-    A rotary embedding turns pairs of a head's rows. llama.cpp has the two of a pair beside each other, the
-    hub's format all first ones before all second ones.
+    A rotary embedding rotates pairs of a head's rows. llama.cpp stores the two rows of a pair next to each
+    other. The hub's format stores all first rows, then all second rows.
     """
     pairs = weights.shape[0] // heads // 2
     return weights.reshape(heads, pairs, 2, -1).transpose(1, 2).reshape(weights.shape).contiguous()
@@ -173,7 +173,7 @@ def _header(reader: Any, key: str, gguf: Path, default: Any = None) -> Any:
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("HF_HUB_OFFLINE", "1")  # nothing is to be had there that the file has not
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")  # the file has everything that is needed
     if len(sys.argv) != 3:
         sys.exit("usage: python -m maestromotif.language.hub_folder MODEL.gguf FOLDER")
     try:

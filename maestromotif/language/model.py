@@ -1,4 +1,4 @@
-"""What the rest of the code knows of a language model: it rates given answers, and it writes."""
+"""The interface of a language model: it rates given answers, and it writes text."""
 
 from collections.abc import Iterable, Sequence
 from typing import Protocol, TypedDict, runtime_checkable
@@ -14,7 +14,7 @@ class Message(TypedDict):
     content: str
 
 
-Chat = list[Message]  # one that ends with an assistant's message is continued within that message
+Chat = list[Message]  # if the last message is the assistant's, the model continues that message
 
 
 @runtime_checkable
@@ -32,28 +32,28 @@ class LanguageModel(Protocol):
     def answer_logprobs(
         self, prompts: Sequence[Chat], answers: Sequence[str]
     ) -> Float64[np.ndarray, "n answers"]:
-        """Log-probability (natural) of each answer as the next thing the model says, for n prompts.
+        """Log-probability (natural) that the model's next token is each answer, for n prompts.
 
-        -inf where the model does not have the answer among its likeliest continuations; the caller decides
-        what that means. From a model in this process the same call gives the same bits, whatever was asked
-        before; a server answers many at once and promises less. Prompts that begin alike are fastest when
-        they are asked together. Raises UserError if a prompt is longer than the context.
+        -inf where the answer is not among the model's most likely tokens; the caller decides what that means.
+        A model in this process gives the same bits for the same call, independent of earlier calls. A server
+        batches requests and does not promise that. Prompts that share a prefix are fastest in one call.
+        Raises UserError if a prompt is longer than the context.
         """
 
     def complete(self, prompts: Sequence[Chat], max_tokens: int, temperature: float, seed: int) -> list[str]:
-        """What the model says to each of n prompts, at most `max_tokens` tokens long.
+        """The text that the model writes for each of n prompts, at most `max_tokens` tokens long.
 
-        Temperature 0 takes the likeliest token every time, and the seed does not matter. Else the i-th
-        prompt is sampled with `seed` + i, so that a prompt given n times gets n draws. Of a message that is
-        continued only what is added is returned. Raises UserError as `answer_logprobs` does.
+        At temperature 0 the model takes the most likely token every time, and the seed does not matter.
+        Otherwise prompt i is sampled with `seed` + i, so a prompt given n times gets n samples. If the model
+        continues a message, only the added text is returned. Raises UserError like `answer_logprobs`.
         """
 
 
 def match(candidates: Iterable[tuple[str, float]], answers: Sequence[str]) -> Float64[np.ndarray, " answers"]:
-    """Log-probability of each answer, from the likeliest next tokens and their log-probabilities.
+    """Log-probability of each answer, from the most likely next tokens and their log-probabilities.
 
-    A token counts for an answer if it is the answer up to white space ("Yes", " Yes"); those that do are
-    added up. -inf for an answer that is no token's.
+    A token counts for an answer if the two are equal up to white space ("Yes", " Yes"); the probabilities of
+    such tokens are added. -inf for an answer without such a token.
     """
     logprobs = np.full(len(answers), -np.inf)
     for token, logprob in candidates:

@@ -1,11 +1,11 @@
-"""Language models that are known to us: where they are, what their licences ask, and how to run them.
+"""Known language models: where they are, what their licences require, and how to run them.
 
-`language.model` may name one of these, for the backends `vllm` and `server`, or any other model by its id on
-the model hub. What the small ones weigh as GGUF files, and where those come from, is in `weights.MODELS`
-under the same names.
+For the backends `vllm` and `server`, `language.model` may name one of these or any other model by its id on
+the model hub. `weights.MODELS` has the sizes and sources of the small models' GGUF files, under the same
+names.
 
-No revision of the repositories below has been checked by us, so none is given: the hub's newest is taken.
-Pin one with `language.revision` where a run is to be repeated.
+We have not checked a revision of these repositories, so no preset pins one: the hub's newest is used. Set
+`language.revision` for a run that must be repeatable.
 """
 
 from dataclasses import dataclass
@@ -14,33 +14,33 @@ from typing import Literal
 Family = Literal["chatml", "llama3", "llama4"]
 
 LLAMA_DUTIES = (
-    "give a copy of the licence along with the model or what contains it; show 'Built with Llama'; begin the "
-    "name of every model that was trained with it or its answers, reward models too, with 'Llama' before you "
-    "pass that on; keep to the acceptable use policy"
+    "distribute a copy of the licence with the model or anything that contains it; show 'Built with Llama'; "
+    "if you distribute a model that was trained with it or its answers, reward models too, begin its name "
+    "with 'Llama'; follow the acceptable use policy"
 )
 LLAMA4_DUTIES = LLAMA_DUTIES + (
-    "; as it sees pictures, it is not licensed to persons and companies at home in the EU"
+    "; the model is multimodal, so it is not licensed to people and companies based in the EU"
 )
-APACHE_DUTIES = "give a copy of the licence along with the model, and say what was changed"
+APACHE_DUTIES = "distribute a copy of the licence with the model, and state what was changed"
 
 
 @dataclass(frozen=True)
 class Preset:
-    """One model. GPU counts are for 80 GB each; `context` is the longest that the model was made for."""
+    """One model. GPU counts are for 80 GB each; `context` is the longest that the model was designed for."""
 
     name: str
     hub: str  # repository on the model hub
-    revision: str | None  # commit in it; None: not known to us
+    revision: str | None  # commit in it; None: not pinned
     licence: str
-    duties: str  # what the licence asks of those who use the model, in a sentence
+    duties: str  # what the licence requires of the model's users, in a sentence
     tensor_parallel: int  # GPUs that share one copy
     dtype: str
-    quantisation: str | None  # as stored in the repository; None: `dtype` as it is
+    quantisation: str | None  # as stored in the repository; None: stored as `dtype`
     context: int  # tokens
     temperature: float  # the publisher's sampling, for `complete`
     top_p: float
     family: Family  # of its chat template
-    system: str | None = None  # what the template says where a chat has no system message
+    system: str | None = None  # the chat template's default system message
 
 
 def _llama(
@@ -88,7 +88,7 @@ PRESETS = {
     for preset in (
         _llama("llama-3.1-8b-instruct", "Llama-3.1-8B-Instruct", "3.1", 1, 131_072),
         _llama("llama-3.1-70b-instruct", "Llama-3.1-70B-Instruct", "3.1", 4, 131_072),
-        # 810 GB as bfloat16 are more than eight GPUs hold
+        # FP8, because 810 GB in bfloat16 is more than eight GPUs hold
         _llama("llama-3.1-405b-instruct", "Llama-3.1-405B-Instruct-FP8", "3.1", 8, 131_072, "fp8"),
         _llama("llama-3.3-70b-instruct", "Llama-3.3-70B-Instruct", "3.3", 4, 131_072),
         _llama("llama-4-scout", "Llama-4-Scout-17B-16E-Instruct", "4", 4, 10_485_760),
@@ -101,10 +101,10 @@ PRESETS = {
 
 
 def hub_name(model: str) -> str:
-    """The id under which the hub, vLLM and `vllm serve` know the model of a preset; others as they are."""
+    """The id of a preset's model on the hub, in vLLM and in `vllm serve`; any other name unchanged."""
     return PRESETS[model].hub if model in PRESETS else model
 
 
 def top_p(model: str) -> float:
-    """The share of the probability that `complete` samples from; 1 (all) for a model without a preset."""
+    """The top-p with which `complete` samples; 1 (no limit) for a model without a preset."""
     return PRESETS[model].top_p if model in PRESETS else 1.0

@@ -1,15 +1,15 @@
-"""Answers of a language model written down, and given again without the model.
+"""Records a language model's answers in a file and replays them without the model.
 
-A file of recorded answers has a line of JSON a question, which says all there is to know about it:
+The file has one line of JSON per question:
 
     {"model": "...", "digest": "...", "licence": "...",
      "question": {"prompt": [{"role": "user", "content": "..."}], "answers": ["Yes", "No"]},
      "reply": [-0.1, null]}
 
-`reply` is a list of log-probabilities (null: -inf), or the text for a question with `max_tokens`,
-`temperature` and `seed` (null at temperature 0, where it does not matter) in place of `answers`. Numbers are
-written so that they are read back to the same bits. Files of one model may be joined end to end; if a
-question is there twice, the later reply counts.
+`reply` is a list of log-probabilities (null: -inf). A question for text has `max_tokens`, `temperature` and
+`seed` (null at temperature 0, where it does not matter) in place of `answers`, and its reply is the text.
+Numbers are read back to the same bits. Files of one model can be concatenated; if a question occurs twice,
+the later reply counts.
 """
 
 import hashlib
@@ -39,14 +39,14 @@ class _Strict(BaseModel):
 
 
 class Rating(_Strict):
-    """How likely each answer is as the next thing that the model says."""
+    """A question for the log-probability of each answer."""
 
     prompt: list[dict[str, str]]
     answers: list[str]
 
 
 class Completion(_Strict):
-    """What the model says. `seed` is that of this prompt; None at temperature 0."""
+    """A question for text. `seed` is this prompt's own; None at temperature 0."""
 
     prompt: list[dict[str, str]]
     max_tokens: int
@@ -63,12 +63,12 @@ class Line(_Strict):
 
 
 def ratings(prompts: Sequence[Chat], answers: Sequence[str]) -> list[Rating]:
-    """The questions of a call of `answer_logprobs`."""
+    """The questions of one call of `answer_logprobs`."""
     return [Rating(prompt=_plain(prompt), answers=list(answers)) for prompt in prompts]
 
 
 def completions(prompts: Sequence[Chat], max_tokens: int, temperature: float, seed: int) -> list[Completion]:
-    """The questions of a call of `complete`; each has a seed of its own."""
+    """The questions of one call of `complete`; each has its own seed."""
     return [
         Completion(
             prompt=_plain(prompt),
@@ -85,10 +85,10 @@ def _plain(prompt: Chat) -> list[dict[str, str]]:
 
 
 class Recorder:
-    """A language model that also writes down every question and its reply; a call's when it has returned."""
+    """Wraps a language model and records each call's questions and replies when the call has returned."""
 
     def __init__(self, model: LanguageModel, path: Path) -> None:
-        """Raises UserError if the file cannot be written, or holds replies of another model."""
+        """Raises UserError if the file cannot be written or holds replies of another model."""
         self.name = model.name
         self.digest = model.digest
         self.licence = model.licence
@@ -102,8 +102,8 @@ class Recorder:
         first, _ = _first_and_digest(path)
         if first is not None and first.digest != model.digest:
             raise UserError(
-                f"language.record: {path}: holds replies of {first.model} ({first.digest}); for those of "
-                f"{model.name} ({model.digest}) name another file"
+                f"language.record: {path}: holds replies of {first.model} ({first.digest}); name another "
+                f"file for those of {model.name} ({model.digest})"
             )
 
     def answer_logprobs(
@@ -133,7 +133,7 @@ class Recorder:
 
 
 class RecordedModel:
-    """Replies from a file, and nothing else. Reads all of it on construction."""
+    """Replays the replies in a file. The constructor reads the whole file."""
 
     def __init__(self, path: Path, digest: str) -> None:
         """`digest` is the file's SHA-256. Raises UserError with the line number if a line is damaged."""
@@ -146,12 +146,12 @@ class RecordedModel:
             first = first or line
             if (line.model, line.digest) != (first.model, first.digest):
                 raise UserError(
-                    f"{path}:{number}: a reply of {line.model} ({line.digest}) among those of {first.model} "
-                    f"({first.digest}); a file should hold one model's"
+                    f"{path}:{number}: a reply of {line.model} ({line.digest}), but the file began with "
+                    f"replies of {first.model} ({first.digest}); a file should hold replies of one model"
                 )
             self._replies[_key(line.question)] = line.reply
         if first is None:
-            raise UserError(f"{path}: no line of a question and its reply; language.record writes such files")
+            raise UserError(f"{path}: no recorded answers; it should be a file that language.record wrote")
         self.name = first.model
         self.licence = first.licence
 
@@ -172,30 +172,30 @@ class RecordedModel:
         key = _key(question)
         if key not in self._replies:
             raise UserError(
-                f"{self._path}: no reply to this question is recorded there: {_shown(question)}\n"
-                "Record it with the model itself: another language.backend, and this file as language.record."
+                f"{self._path}: no reply to this question is recorded: {_shown(question)}\n"
+                "To record it, set language.backend to another backend and language.record to this file."
             )
         return self._replies[key]
 
 
 def load(settings: LanguageSettings) -> RecordedModel:
-    """The configured file. Raises UserError if it is damaged or of another model than the configured one."""
+    """Loads the configured file. Raises UserError if it is damaged or holds replies of another model."""
     digest, _ = identity(settings)
     path = _path(settings)
     model = RecordedModel(path, digest)
     if model.name != settings.model:
-        raise UserError(f"{path}: has replies of {model.name}, but language.model is {settings.model}")
+        raise UserError(f"{path}: holds replies of {model.name}, but language.model is {settings.model}")
     return model
 
 
 def identity(settings: LanguageSettings) -> tuple[str, str]:
-    """(SHA-256 of the file, licence of the model that it is of). Raises UserError."""
+    """(SHA-256 of the file, licence of the recorded model). Raises UserError."""
     first, digest = _first_and_digest(_path(settings))
     return digest, settings.licence or (first.licence if first else "")
 
 
 def check(settings: LanguageSettings) -> Iterator[Finding]:
-    """Whether the file can be read and is of the configured model."""
+    """Whether the file can be read and holds replies of the configured model."""
     try:
         load(settings)
     except UserError as error:
@@ -205,7 +205,7 @@ def check(settings: LanguageSettings) -> Iterator[Finding]:
 
 
 def _first_and_digest(path: Path) -> tuple[Line | None, str]:
-    """The first line, None if there is none, and the SHA-256 of the file."""
+    """The file's first line (None if the file is empty) and its SHA-256."""
     try:
         with path.open("rb") as file:
             first = file.readline().decode(errors="replace")
@@ -217,12 +217,12 @@ def _first_and_digest(path: Path) -> tuple[Line | None, str]:
 
 
 def _path(settings: LanguageSettings) -> Path:
-    assert settings.path is not None  # the settings see to it
+    assert settings.path is not None  # the schema checks this
     return Path(settings.path).expanduser()
 
 
 def _lines(path: Path) -> list[str]:
-    """The file's lines; the last one is an unfinished one if the file does not end with one."""
+    """The file's lines; the last one is incomplete if the file does not end with a newline."""
     try:
         lines = path.read_bytes().decode(errors="replace").split("\n")
     except OSError as error:
@@ -245,10 +245,10 @@ def _parse(text: str, where: str) -> Line:
         field = ".".join(str(part) for part in problem["loc"]) or "line"
         raise UserError(f"{where}: damaged: {field}: {problem['msg']}") from error
     except (ValueError, RecursionError) as error:
-        raise UserError(f"{where}: damaged: not a line of JSON: {error}; remove the line") from error
+        raise UserError(f"{where}: damaged: not valid JSON: {error}; remove the line") from error
     if isinstance(line.question, Completion) != isinstance(line.reply, str):
         raise UserError(
-            f"{where}: damaged: the reply should be a list for 'answers', a text for 'max_tokens'"
+            f"{where}: damaged: the reply should be a list for 'answers' and text for 'max_tokens'"
         )
     if isinstance(line.question, Rating) and len(line.reply) != len(line.question.answers):
         raise UserError(
@@ -265,13 +265,13 @@ def _key(question: Rating | Completion) -> str:
 def _shown(question: Rating | Completion) -> str:
     said = json.dumps(question.model_dump(exclude={"prompt"}))
     prompt = " | ".join(f"{message['role']}: {message['content']}" for message in question.prompt)
-    if len(prompt) > SHOWN:  # what tells questions apart stands at the end
+    if len(prompt) > SHOWN:  # prompts differ at the end
         prompt = "... " + prompt[-SHOWN:]
     return f"{said} to {prompt!r}"
 
 
 def _drop_unfinished_line(path: Path) -> None:
-    """Cuts off what a killed process left of its last line, so that the next begins a line of its own."""
+    """Removes an incomplete last line, which a killed process left, so that the next reply starts a line."""
     with path.open("a+b") as file:
         size = file.seek(0, os.SEEK_END)
         file.seek(0)
@@ -280,5 +280,5 @@ def _drop_unfinished_line(path: Path) -> None:
             if line.endswith(b"\n"):
                 kept += len(line)
         if kept < size:
-            log.warning("%s: the last line is unfinished and is removed", path)
+            log.warning("%s: the last line is incomplete; removing it", path)
             file.truncate(kept)

@@ -1,11 +1,11 @@
 """A language model behind an OpenAI-compatible server: `vllm serve`, llama.cpp's server, and others.
 
-Many questions are under way at once (`language.concurrency`), and the answers are put back in the order
-asked. What may pass is asked again, with growing pauses: no connection, too many questions (429), errors of
-the server (5xx), timeouts, half an answer. What will not pass (400, 401, 404) is not. The first question that
-is lost for good ends the call: callers write down what they have chunk by chunk and lose one call's answers.
+Up to `language.concurrency` requests run at once; answers are returned in the order asked. Temporary errors
+are retried with exponential backoff: no connection, too many requests (429), server errors (5xx), timeouts,
+incomplete replies. Permanent errors (400, 401, 404) are not retried. The first request that fails for good
+ends the call. Callers save their answers chunk by chunk, so they lose one call's answers.
 
-Nothing promises the same bits twice: servers compute questions together, as they happen to arrive.
+The same questions may give different bits, because servers batch requests as they arrive.
 """
 
 import asyncio
@@ -38,45 +38,45 @@ log = logging.getLogger("maestromotif")
 
 __all__ = ["ServerModel", "check", "identity", "load", "served_models"]
 
-FIRST_PAUSE = 0.5  # seconds before a question is asked again; doubled every time
+FIRST_PAUSE = 0.5  # seconds before the first retry; doubled for every further one
 LONGEST_PAUSE = 60.0
-SILENCE = 10.0  # seconds between two lines of the log about trouble
+SILENCE = 10.0  # seconds between two warnings about retries
 CONNECT_TIMEOUT = 10.0
-SHOWN = 200  # characters of a server's answer in an error
-RENDERERS = ("vllm", "llamacpp")  # servers, as they call themselves, that hand arguments on to templates
-PASSING = (408, 409, 425, 429)  # with every 5xx, what may be otherwise the next time
+SHOWN = 200  # characters of a server's reply in an error
+RENDERERS = ("vllm", "llamacpp")  # servers (by `owned_by`) that pass arguments on to chat templates
+PASSING = (408, 409, 425, 429)  # temporary errors, like every 5xx
 
 Body = dict[str, Any]
 Result = TypeVar("Result")
 
 
 class _UnusableError(ValueError):
-    """A reply that is not what was asked for, though its status says so."""
+    """A reply that is not what was asked for, although its status is 200."""
 
 
 @dataclass
 class _Trouble:
-    """What went wrong with one attempt, and what helps if it goes on."""
+    """What went wrong in one attempt, and what to do if it keeps happening."""
 
     what: str
     mend: str
-    pause: float = 0.0  # seconds that the server wants us to wait
+    pause: float = 0.0  # seconds that the server asks us to wait
 
 
 @dataclass(frozen=True)
 class _Choice:
-    """What is used of a reply."""
+    """The parts of a reply that we use."""
 
     text: str  # without the message that it continues
-    candidates: list[tuple[str, float]]  # likeliest first tokens, if they were asked for
+    candidates: list[tuple[str, float]]  # most likely first tokens, if requested
 
     @staticmethod
     def read(response: httpx.Response, body: Body) -> "_Choice":
         """Raises _UnusableError, or UserError if the server leaves out log-probabilities."""
         try:
             reply = response.json()
-        except ValueError as error:  # also for bytes that are no UTF-8
-            raise _UnusableError("the answer is no JSON") from error
+        except ValueError as error:  # also for bytes that are not UTF-8
+            raise _UnusableError("the reply is not JSON") from error
         try:
             choice = reply["choices"][0]
             text = choice["message"]["content"] or ""
@@ -88,19 +88,19 @@ class _Choice:
             if not isinstance(text, str):
                 raise TypeError
         except (KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
-            raise _UnusableError("the answer is no chat completion") from error
+            raise _UnusableError("the reply is not a chat completion") from error
         if "timings" in reply:  # llama.cpp's server, which repeats the message that it continues
             text = text.removeprefix(_begun(body))
         if body.get("logprobs") and not candidates and (text or choice.get("logprobs") is None):
             raise UserError(
-                f"{response.request.url}: the answer has no log-probabilities, by which captions are judged; "
-                "vLLM and llama.cpp's server give them for every model, others only for some"
+                f"{response.request.url}: the reply has no log-probabilities, which captions are judged by; "
+                "vLLM and llama.cpp's server give them for every model, other servers only for some"
             )
         return _Choice(text, candidates)
 
 
 class ServerModel:
-    """Nothing is asked on construction; the first call asks the server which models it serves."""
+    """The constructor sends nothing; the first call asks the server which models it serves."""
 
     def __init__(self, settings: LanguageSettings, digest: str, licence: str) -> None:
         self.name = settings.model
@@ -109,7 +109,7 @@ class ServerModel:
         self._served = presets.hub_name(settings.model)
         self._settings = settings
         self._checked = False
-        self._extra: Body = {}  # fields beyond OpenAI's, for a server that is known to take them
+        self._extra: Body = {}  # fields beyond OpenAI's, for servers that accept them
         self._random = random.Random()
         self._silent_until = 0.0  # time.monotonic()
         self._key = _key(settings)
@@ -140,7 +140,7 @@ class ServerModel:
 
     def _body(self, prompt: Chat) -> Body:
         body: Body = {"model": self._served, "messages": prompt}
-        if prompt[-1]["role"] == "assistant":  # vLLM has to be told; llama.cpp's server does it by itself
+        if prompt[-1]["role"] == "assistant":  # vLLM needs these flags, llama.cpp's server does not
             body |= {"add_generation_prompt": False, "continue_final_message": True}
         return body
 
@@ -157,8 +157,8 @@ class ServerModel:
                     found[number] = await self._ask(client, body | self._extra)
                 except UserError as error:
                     raise UserError(
-                        f"{error}\nThis was question {number + 1} of {len(bodies)}; {len(found)} of "
-                        "them were answered."
+                        f"{error}\nThis was question {number + 1} of {len(bodies)}; {len(found)} were "
+                        "answered."
                     ) from error
 
         async with httpx.AsyncClient(**self._options) as client:
@@ -172,7 +172,7 @@ class ServerModel:
         return [found[number] for number in range(len(bodies))]
 
     async def _ask(self, client: httpx.AsyncClient, body: Body) -> _Choice:
-        """The reply to one question. Raises UserError if it is lost for good."""
+        """The reply to one question. Raises UserError if it fails for good."""
 
         async def read(response: httpx.Response) -> _Choice:
             if response.status_code != 200:
@@ -182,10 +182,10 @@ class ServerModel:
         return await self._send(client, client.build_request("POST", "/chat/completions", json=body), read)
 
     async def _check_served(self, client: httpx.AsyncClient) -> None:
-        """Sees to it, before the first question, that it is the configured model that will answer.
+        """Checks before the first question that the server serves the configured model.
 
-        Some servers answer with the model that they have, whatever was asked for; a manifest would then name
-        the wrong one. A server that does not list its models is taken at its word.
+        Some servers answer with the model that they have even if the request names another; the manifest
+        would then name the wrong model. A server that does not list its models is trusted.
         """
         if self._checked:
             return
@@ -197,7 +197,7 @@ class ServerModel:
         self._checked = True
 
     async def _models(self, client: httpx.AsyncClient) -> dict[str, str] | None:
-        """Names of the models that the server lists, each with its server's name; None without a list."""
+        """Maps each model that the server lists to its `owned_by`; None without a list."""
 
         async def read(response: httpx.Response) -> dict[str, str] | None:
             return _listed(response)
@@ -212,7 +212,7 @@ class ServerModel:
         request: httpx.Request,
         read: Callable[[httpx.Response], Awaitable[Result]],
     ) -> Result:
-        """What `read` makes of the response, after as many attempts as it takes and the settings allow."""
+        """Sends the request, with up to `language.retries` retries, and returns `read(response)`."""
         trouble = _Trouble("", "")
         for attempt in range(self._settings.retries + 1):
             if attempt:
@@ -229,19 +229,19 @@ class ServerModel:
                 )
         tries = self._settings.retries + 1
         raise UserError(
-            f"{self._url}: {trouble.what}, {tries} time{'' if tries == 1 else 's'} (language.retries). "
+            f"{self._url}: {trouble.what}; tried {tries} time{'' if tries == 1 else 's'} (language.retries). "
             f"{trouble.mend}"
         )
 
     async def _attempt(self, client: httpx.AsyncClient, request: httpx.Request) -> httpx.Response | _Trouble:
-        """A response that will be the same the next time, or what went wrong."""
+        """A response that a retry would not change, or what went wrong."""
         try:
-            async with asyncio.timeout(self._settings.timeout):  # httpx's begins anew with every byte
+            async with asyncio.timeout(self._settings.timeout):  # httpx's own restarts with every byte
                 response = await client.send(request)
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             return _Trouble(
                 f"no server answers ({_one_line(error)})",
-                f"Start one there, with: vllm serve {self._served}  (or set language.url)",
+                f"Start one with: vllm serve {self._served}  (or set language.url)",
             )
         except (TimeoutError, httpx.TimeoutException):
             return _Trouble(
@@ -249,30 +249,30 @@ class ServerModel:
                 "Raise language.timeout, or lower language.concurrency.",
             )
         except httpx.RequestError as error:
-            return _Trouble(f"the connection broke ({_one_line(error)})", "Look at the server's log.")
+            return _Trouble(f"the connection broke ({_one_line(error)})", "Check the server's log.")
         status = response.status_code
         if status in PASSING or status >= 500:
-            mend = "Lower language.concurrency." if status == 429 else "Look at the server's log."
+            mend = "Lower language.concurrency." if status == 429 else "Check the server's log."
             return _Trouble(f"status {status}: {self._start_of(response)}", mend, _retry_after(response))
         return response
 
     async def _pause(self, attempt: int, trouble: _Trouble) -> None:
-        """Waits before the attempt of this number, from 1: twice as long each time, but never all at once."""
+        """Waits before retry `attempt` (from 1): exponential backoff with jitter."""
         grown = min(FIRST_PAUSE * 2 ** (attempt - 1), LONGEST_PAUSE)
         pause = max(grown * self._random.uniform(0.5, 1.0), trouble.pause * self._random.uniform(1.0, 1.1))
-        if time.monotonic() >= self._silent_until:  # many questions have the same trouble at once
+        if time.monotonic() >= self._silent_until:  # many requests fail for the same reason at once
             self._silent_until = time.monotonic() + SILENCE
-            log.warning("%s: %s; asking again in %.1f s", self._url, trouble.what, pause)
+            log.warning("%s: %s; retrying in %.1f s", self._url, trouble.what, pause)
         await asyncio.sleep(pause)
 
     # ---------------------------------------------------------------------------------------- refusals
 
     async def _refusal(self, client: httpx.AsyncClient, response: httpx.Response) -> str:
-        """Why a question was refused and what to do, in words."""
+        """An error message: why the server refused a question and what to do."""
         status, variable = response.status_code, self._settings.api_key_variable
         says = f"status {status}: {self._start_of(response)}"
         if status in (401, 403):
-            reason = "refuses the key in" if self._key else "wants a key; put it in"
+            reason = "rejects the key in" if self._key else "needs a key; put it in"
             return (
                 f"{self._url}: the server {reason} the environment variable {variable} "
                 f"(language.api_key_variable). It says {says}"
@@ -282,22 +282,22 @@ class ServerModel:
             if served is not None and self._served not in served:
                 return _not_served(self._url, self._served, list(served))
             return (
-                f"{self._url}: no chat completions of '{self._served}' there; language.url should be like "
-                f"http://127.0.0.1:8000/v1. It says {says}"
+                f"{self._url}: no chat completions for '{self._served}' at this address; language.url should "
+                f"look like http://127.0.0.1:8000/v1. The server says {says}"
             )
         if any(word in response.text.lower() for word in ("context length", "context size", "too long")):
             return (
-                f"{self._url}: a prompt is too long for the model as it is served. Start the server with a "
-                f"longer context (vllm serve {self._served} --max-model-len N). It says {says}"
+                f"{self._url}: a prompt is too long for the server's context. Start the server with a longer "
+                f"one (vllm serve {self._served} --max-model-len N). It says {says}"
             )
-        return f"{self._url}: the server refuses. It says {says}"
+        return f"{self._url}: the server refused the request. It says {says}"
 
     @property
     def _url(self) -> str:
         return self._settings.url
 
     def _start_of(self, response: httpx.Response) -> str:
-        """The beginning of a reply for an error, without the key if the server repeats it."""
+        """The start of a reply, for an error; masks the key if the server repeats it."""
         text = " ".join(response.text.split())
         if self._key:
             text = text.replace(self._key, "(key)")
@@ -305,7 +305,7 @@ class ServerModel:
 
 
 def load(settings: LanguageSettings) -> ServerModel:
-    """The configured model; nothing is asked of the server yet. Raises UserError."""
+    """The configured model; sends nothing to the server yet. Raises UserError."""
     return ServerModel(settings, *identity(settings))
 
 
@@ -325,7 +325,7 @@ def check(settings: LanguageSettings) -> Iterator[Finding]:
 
 
 def served_models(settings: LanguageSettings) -> list[str]:
-    """Names of the models that the server at `language.url` lists. Raises UserError if it does not."""
+    """Names of the models that the server at `language.url` lists. Raises UserError if it gives no list."""
     try:
         with httpx.Client(**_options(settings)) as client:
             response = client.get("/models", timeout=CONNECT_TIMEOUT)
@@ -333,12 +333,14 @@ def served_models(settings: LanguageSettings) -> list[str]:
         raise UserError(f"{settings.url}: no server answers ({_one_line(error)})") from error
     served = _listed(response)
     if served is None:
-        raise UserError(f"{settings.url}: lists no models; it answers /models with {response.status_code}")
+        raise UserError(
+            f"{settings.url}: the server lists no models; it answered /models with {response.status_code}"
+        )
     return list(served)
 
 
 def _options(settings: LanguageSettings) -> dict[str, Any]:
-    """What an HTTP client needs to know to talk to the configured server."""
+    """Arguments of the HTTP client for the configured server."""
     key = _key(settings)
     return {
         "base_url": settings.url,
@@ -346,14 +348,14 @@ def _options(settings: LanguageSettings) -> dict[str, Any]:
         "timeout": httpx.Timeout(settings.timeout, connect=min(CONNECT_TIMEOUT, settings.timeout)),
         "limits": httpx.Limits(max_connections=settings.concurrency),
         "verify": _certificates(),
-        # no proxy stands between us and this machine
+        # a server on this machine needs no proxy
         "trust_env": urlsplit(settings.url).hostname not in ("127.0.0.1", "localhost", "::1"),
     }
 
 
 @functools.cache
 def _certificates() -> ssl.SSLContext:
-    """Those that httpx trusts, read once: it takes a while."""
+    """The certificates that httpx trusts; read once, because reading is slow."""
     return httpx.create_ssl_context()
 
 
@@ -363,13 +365,13 @@ def _key(settings: LanguageSettings) -> str:
 
 def _not_served(url: str, name: str, served: Sequence[str]) -> str:
     return (
-        f"{url}: serves no model '{name}' (language.model); it serves {', '.join(served) or 'none'}. "
-        f"Name one of those, or start: vllm serve {name}"
+        f"{url}: the server has no model '{name}' (language.model); it has {', '.join(served) or 'none'}. "
+        f"Use one of those, or start: vllm serve {name}"
     )
 
 
 def _listed(response: httpx.Response) -> dict[str, str] | None:
-    """Names of the models in a reply to /models, each with its server's name; None if it is not a list."""
+    """Maps each model in a reply to /models to its `owned_by`; None if the reply is not a list."""
     if response.status_code != 200:
         return None
     try:
@@ -384,7 +386,7 @@ def _begun(body: Body) -> str:
 
 
 def _retry_after(response: httpx.Response) -> float:
-    """Seconds that a server wants us to wait: a number or a date in its header; 0 if it says nothing."""
+    """Seconds to wait by the Retry-After header, which is a number or a date; 0 without the header."""
     value = response.headers.get("Retry-After", "").strip()
     try:
         seconds = float(value)

@@ -1,11 +1,12 @@
-"""What a language model is shown: a chat as one text, by the format of each family of models.
+"""Renders a chat as one text, in the format of each model family.
 
-The engines render with the template that comes with the model; what is here is written from the published
-descriptions of the formats, so that what is meant stands in one place and can be compared with what a model
-file carries (tests/language/test_templates.py does).
+The engines render with the template that comes with the model. This module follows the published
+descriptions of the formats, so that the intended text is in one place and can be compared with the template
+in a model file (tests/language/test_templates.py does).
 
-A chat that ends with an assistant's message is left open there, for the model to go on. End such a message
-with a word or a mark, not with white space: Llama's templates cut it off, and tokens begin with a space.
+If a chat ends with an assistant's message, the text ends there too and the model continues it. End such a
+message with a word or a punctuation mark, not with white space: Llama's templates strip it, and tokens begin
+with a space.
 """
 
 from collections.abc import Sequence
@@ -13,20 +14,20 @@ from collections.abc import Sequence
 from maestromotif.language.model import Message
 from maestromotif.language.presets import Family
 
-# The templates of Llama 3.1 and 3.3 begin every chat so. The date is the one that they fall back on. Some of
-# Llama 3.2's and 4's take today's where they are not told it, and questions would be others every day.
+# The templates of Llama 3.1 and 3.3 begin every chat like this; the date is their default. Some templates of
+# Llama 3.2 and 4 use today's date if none is given, so the prompts would change every day.
 LLAMA_DATE = "26 Jul 2024"
 LLAMA3_PREAMBLE = f"Cutting Knowledge Date: December 2023\nToday Date: {LLAMA_DATE}\n\n"
 
-# What templates may ask for beside the messages, for the engines to hand on: the date, and whether the model
-# thinks before it answers, where we read its first word. Templates that know neither ignore both.
+# Template arguments that the engines pass on: the date, and no thinking before the answer, because we read
+# the first token. Templates ignore arguments that they do not use.
 ARGUMENTS = {"date_string": LLAMA_DATE, "enable_thinking": False}
 
 
 def render(family: Family, chat: Sequence[Message], system: str | None = None) -> str:
-    """The text from which the model goes on, with its special tokens written out.
+    """The text that the model continues, with its special tokens written out.
 
-    `system` is what the model's template says where the chat has no system message (`Preset.system`).
+    `system` is the template's default system message, used if the chat has none (`Preset.system`).
     """
     messages = list(chat)
     said = messages.pop(0)["content"] if messages and messages[0]["role"] == "system" else system

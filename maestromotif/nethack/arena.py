@@ -1,12 +1,12 @@
-"""Arenas: small levels on which rare things happen often, with the rest of the dungeon as ever.
+"""Arenas: small levels on which rare events are frequent. The rest of the dungeon is unchanged.
 
-An arena is a level description file (`arenas/<name>.des`, in the language of NetHack's own level compiler,
-which the nle wheel ships) with two levels: "before", the first level of the dungeon, where the hero finds
-what she will need, and "arena", the second one. A line `# opening: east east down` names the actions that
-take her from one to the other; they are played before the episode's first observation. The arena is not the
-first level because shopkeepers' names and prices there leak the clock, which is pinned only after the reset.
+An arena is a level description file, `arenas/<name>.des`, in the language of NetHack's level compiler, which
+the nle wheel ships. It has two levels: "before", the first level of the dungeon, where the hero finds what
+she needs, and "arena", the second level. A line `# opening: east east down` names the actions that lead from
+one to the other; they are played before the episode's first observation. The arena cannot be the first level:
+shopkeepers' names and prices there depend on the clock, which is pinned only after the reset.
 
-The Gnomish Mines branch off on level 3 or 4, or from the arena where that says `BRANCH:`.
+The Gnomish Mines branch off on level 3 or 4, or in the arena if its description says `BRANCH:`.
 """
 
 import re
@@ -45,7 +45,7 @@ def names() -> tuple[str, ...]:
 
 
 def check(arena: str) -> None:
-    """Raises UserError for a name that no arena has."""
+    """Raises UserError if no arena has this name."""
     if not arena.endswith(".des") and arena not in names():
         known = f"; known are {', '.join(names())}, or the path of a .des file"
         raise UserError(f"there is no arena {arena!r}{did_you_mean(arena, names(), known)}")
@@ -65,10 +65,10 @@ def arena_files(setting: str, arenas: Iterable[str]) -> dict[str, str]:
 
 
 def build(arena: str, folder: Path) -> Arena:
-    """Compile the arena of that name, or the one described by the file `arena` (`*.des`), into `folder`.
+    """Compile the named arena, or the one described by the file `arena` (`*.des`), into `folder`.
 
-    The same description gives the same bytes. Raises UserError for an unknown name, a file that cannot be
-    read, and a description that is wrong.
+    The same description gives the same bytes. Raises UserError for an unknown name, an unreadable file or an
+    invalid description.
     """
     file, text = _read(arena)
     opening = _opening(file, text)
@@ -88,7 +88,7 @@ def build(arena: str, folder: Path) -> Arena:
 
 
 def _read(arena: str) -> tuple[str, str]:
-    """Path, as the user will read it in messages, and text of an arena's description."""
+    """Path (for messages) and text of an arena's description."""
     check(arena)
     try:
         if arena.endswith(".des"):
@@ -109,7 +109,7 @@ def _opening(file: str, text: str) -> tuple[int, ...]:
     found = _OPENING.search(text)
     if found is None:
         raise UserError(
-            f"{file}: a line such as '# opening: east down' must lead from one level to the other"
+            f"{file}: needs a line such as '# opening: east down' that leads from one level to the other"
         )
     line = text[: found.start()].count("\n") + 1
     try:
@@ -119,14 +119,14 @@ def _opening(file: str, text: str) -> tuple[int, ...]:
 
 
 def _compile_dungeon(work: Path, branch_on_arena: bool) -> None:
-    """NetHack's own dungeon with our two levels on top."""
+    """Compile NetHack's own dungeon with our two levels on top."""
     text = Path(HACKDIR, "dat", "dungeon.def").read_text()
     ours = [f'LEVEL: "{name}" "none" @ ({depth}, 0)' for depth, name in enumerate(LEVELS, 1)]
     mines = f'BRANCH: "The Gnomish Mines" @ {"(2, 0)" if branch_on_arena else "(3, 2)"}'
     text, changed = _MINES.subn("\n".join([mines, *ours]), text)
     if changed != 1:
-        raise RuntimeError("the dungeon of this NLE does not name the Gnomish Mines once")
-    # Without comments, as NetHack's own build hands it to its compiler.
+        raise RuntimeError("dungeon.def of this NLE must name the Gnomish Mines exactly once")
+    # Strip comments, as NetHack's own build does before it runs this compiler.
     lines = [line for line in text.splitlines() if not line.startswith("#")]
     source = work / "dungeon.pdf"
     source.write_text("\n".join(lines) + "\n")
@@ -146,10 +146,10 @@ def _compile_levels(work: Path, file: str, text: str) -> None:
 
 
 def _run(program: str, *arguments: str, folder: Path) -> None:
-    """One of the tools that the nle wheel ships beside its data."""
+    """Run one of the tools that the nle wheel ships beside its data."""
     try:
         subprocess.run(
             [str(Path(HACKDIR, program)), *arguments], cwd=folder, check=True, capture_output=True, text=True
         )
     except FileNotFoundError as error:
-        raise UserError(f"arenas need {program}, which this nle came without: {HACKDIR}") from error
+        raise UserError(f"arenas need the program {program}, which this nle lacks: {HACKDIR}") from error

@@ -1,7 +1,7 @@
-"""One game of NetHack: seeded resets, and steps: an action, its macro and the prompts it leads to.
+"""One game of NetHack: seeded resets and steps. A step is an action, its macro and the prompts that follow.
 
-The rules of actions, macros and prompts are those of the published agent (`actions.py` has the tables). They
-stand here once and serve training, evaluation and collection alike.
+The rules for actions, macros and prompts are those of the published agent (tables in `actions.py`). Training,
+evaluation and collection all use this module.
 """
 
 import re
@@ -20,7 +20,7 @@ from maestromotif.nethack.engine.loader import Engine, open_engine
 from maestromotif.nethack.observation import FINAL, MESSAGE_BYTES
 from maestromotif.nethack.seeds import EpisodeSeeds
 
-# Longest chain of prompts answered within one step; NetHack asks far fewer unless something is stuck.
+# The most prompts answered in one step; NetHack asks far fewer unless it is stuck.
 MAX_KEYS = 100
 _NOT_FOR_SALE = (nethack.FOOD_CLASS, nethack.COIN_CLASS)
 _YN, _GETLIN, _MORE = 0, 1, 2  # misc: waits for one key, for a line of text, for a space
@@ -29,7 +29,7 @@ _OFFERED = re.compile(rb"\[([a-zA-Z])")
 
 
 class End(IntEnum):
-    """How an episode ended; only TRUNCATED has a future whose value may be bootstrapped."""
+    """How an episode ended. Only after TRUNCATED may the value of the last state be bootstrapped."""
 
     NOT = 0
     DEATH = 1
@@ -42,8 +42,8 @@ class End(IntEnum):
 class Setup:
     """How games are made.
 
-    options: what `options.write_options` returns. folder: an existing one for the games' temporary files.
-    arena: where episodes begin, None for the dungeon.
+    options: what `rcfile.write_options` returns. folder: an existing folder for the games' temporary files.
+    arena: where episodes begin; None: in the dungeon.
     """
 
     loader: Literal["shared", "stock"]
@@ -58,18 +58,18 @@ class Setup:
 
 
 def _healing_glyph() -> int:
-    """Glyph of the spellbook of healing: the one starting spell that is cast on oneself."""
+    """Glyph of the spellbook of healing, the only starting spell that the hero casts on herself."""
     for index in range(nethack.NUM_OBJECTS):
         item = nethack.objclass(index)
         if ord(item.oc_class) == nethack.SPBOOK_CLASS and nethack.OBJ_NAME(item) == "healing":
             return int(nethack.GLYPH_OBJ_OFF) + index
-    raise RuntimeError("this NLE knows no spellbook of healing")
+    raise RuntimeError("this NLE has no spellbook of healing")
 
 
 class Game:
     """A game whose engine writes its observations into the given arrays.
 
-    After `step`, `text` holds every page of the messages of that step, the last one included.
+    After `step`, `text` holds all message pages of that step, including the last one.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class Game:
         for _ in range(MAX_KEYS):
             if self._program[3] and not any(self._misc):
                 break
-            # A line of text is wanted by one hero in ten thousand, who begins on a scroll that turns to dust.
+            # One hero in ten thousand is asked for a line of text: she begins on a scroll that turns to dust.
             self._send(actions.ESC if self._misc[_GETLIN] else actions.SPACE)
         else:
             raise RuntimeError(f"NetHack asked {MAX_KEYS} questions before the first move: {self._page()!r}")
@@ -129,12 +129,12 @@ class Game:
         return self._end() if self._over() else End.NOT
 
     def keep_final(self) -> None:
-        """Copy the present observation to `final`, for an episode that is cut off here."""
+        """Copy the current observation to `final`: the episode is cut off here."""
         for name, array in self.final.items():
             array[...] = self._obs[name]
 
     def cause(self) -> bytes:
-        """What the hero died of, in NetHack's words: "killed by a jackal", "starvation", ..."""
+        """The cause of death in NetHack's words: "killed by a jackal", "starvation", ..."""
         entry = (self._engine.folder / "xlogfile").read_bytes().rpartition(b"\tdeath=")[2]
         return entry.split(b"\n")[0].split(b"\t")[0]
 
@@ -146,7 +146,7 @@ class Game:
         return page
 
     def _answer(self, key: int) -> None:
-        """Answer the question that the agent was asked: a key, or yes for the first thing that is offered."""
+        """Answer the agent's question with `key`. For food and drink, yes chooses the first item offered."""
         question = self._page()
         if question.startswith((b"What do you want to eat?", b"What do you want to drink?")):
             offered = _OFFERED.search(question)
@@ -173,7 +173,7 @@ class Game:
             self._enhance()
 
     def _answer_prompts(self) -> None:
-        """Turn pages and escape questions until it is the agent's turn."""
+        """Dismiss pages and escape questions until it is the agent's turn."""
         send, misc, over = self._send, self._misc, self._over
         self._pages: list[bytes] = []
         self._snapped = False
@@ -186,7 +186,7 @@ class Game:
                 self._pages.append(page)
                 if any(words in page for words in actions.KEPT_PAGES):
                     kept = page
-                if self._program[0] and not self._snapped:  # game over, but the map still stands
+                if self._program[0] and not self._snapped:  # game over, but the map is still shown
                     self._snapped = True
                     self.keep_final()
                 send(actions.SPACE)
@@ -220,7 +220,7 @@ class Game:
         return actions.ESC
 
     def _end(self) -> End:
-        """The game is over: "You die..." or else the last page with words becomes the final message."""
+        """The game is over: the page "You die...", or the last page with words, is the final message."""
         end = End.LEFT if self._engine.how_done() in (nethack.ESCAPED, nethack.QUIT) else End.DEATH
         if not self._snapped:
             for array in self.final.values():

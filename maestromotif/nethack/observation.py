@@ -1,6 +1,6 @@
-"""What is observed of a game: names, shapes and dtypes, and the block of shared memory that holds all games.
+"""Observations of a game: names, shapes and dtypes, and the block of shared memory that holds all games.
 
-The arrays have a leading game axis. NetHack itself writes its part straight into the block.
+The arrays have a leading game axis. NetHack writes its part directly into the block.
 """
 
 import mmap
@@ -15,9 +15,9 @@ from maestromotif.errors import UserError, did_you_mean
 
 ROWS, COLUMNS = 21, 79
 MESSAGE_BYTES = 256
-INVENTORY = 55  # items at most
+INVENTORY = 55  # maximum number of items
 
-# Written by NetHack at every step. Inventory glyphs tell what an item is, whatever its appearance.
+# Written by NetHack at every step. Inventory glyphs give an item's true kind, not its appearance.
 ENGINE = (
     "glyphs",
     "chars",
@@ -30,10 +30,10 @@ ENGINE = (
     "inv_letters",
     "inv_oclasses",
 )
-# Asked for only where a replay is recorded: it costs a quarter of the game's speed.
+# Only for recording replays: it costs a quarter of the game's speed.
 SCREEN = ("tty_chars", "tty_colors", "tty_cursor")
 
-# The part of an episode's last observation that is kept when the game goes on with the next episode.
+# The part of an episode's last observation that is kept when the next episode begins.
 FINAL = ("chars", "colors", "blstats", "message", "inv_oclasses")
 
 # Indices of blstats (NLE 1.3.0, `nle.nethack.NLE_BL_*`).
@@ -68,11 +68,11 @@ def engine_layout(names: Iterable[str]) -> dict[str, tuple[tuple[int, ...], np.d
 
 
 class Block:
-    """Named arrays `[games, ...]` in one piece of memory that processes share.
+    """Named arrays `[games, ...]` in one block of memory that processes share.
 
-    The memory has no name that could be left behind: it belongs to those who have its file open, and is gone
-    with the last of them. `file` attaches to the block of another process; without it a new one is made.
-    Raises OSError where there is no room.
+    The memory has no name, so nothing is left behind: it is freed when the last process closes its file.
+    `file` attaches to the block of another process; without it a new one is made. Raises OSError if there is
+    not enough memory.
     """
 
     def __init__(self, layout: Layout, games: int, file: int | None = None) -> None:
@@ -91,7 +91,7 @@ class Block:
         return self.arrays[key]
 
     def close(self) -> None:
-        """Let go of the memory; arrays that somebody still holds keep it alive."""
+        """Release the memory; arrays that are still in use keep it alive."""
         self.arrays.clear()
         os.close(self.file)
 

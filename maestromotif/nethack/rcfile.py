@@ -1,7 +1,7 @@
 """The options file that NetHack reads, and the character that it describes.
 
-NetHack takes options that begin with `@` for a path. NLE appends `,name:<player>` to whatever options it is
-given, so the file carries that ending in its own name.
+NetHack reads options that begin with `@` as a path. NLE appends `,name:<player>` to its options, so the
+file's name ends in that.
 """
 
 import re
@@ -56,7 +56,7 @@ def options_file(config: Config) -> dict[str, str]:
 def character_options(character: str) -> str:
     """The options line of a character such as "mon-hum-neu-mal": role, race, alignment and gender.
 
-    Raises UserError for one that NetHack does not know, or would quietly replace by another.
+    Raises UserError for a character that NetHack does not know or would silently replace.
     """
     parts = character.lower().split("-")
     tables = {"role": [*_ROLES], "race": [*_RACES], "alignment": [*_ALIGNMENTS], "gender": [*_GENDERS]}
@@ -80,7 +80,7 @@ def character_options(character: str) -> str:
             + " ".join(possible)
         )
     if (role, gender) == ("val", "mal"):
-        raise UserError(f"nethack.character: {character!r}: a Valkyrie is female: fem")
+        raise UserError(f"nethack.character: {character!r}: a Valkyrie is always female; use fem")
     return (
         f"OPTIONS=name:{_PLAYER},role:{name},race:{_RACES[race][0]},gender:{_GENDERS[gender]},"
         f"align:{_ALIGNMENTS[alignment]}"
@@ -88,10 +88,10 @@ def character_options(character: str) -> str:
 
 
 def write_options(folder: Path, character: str = CHARACTER, file: Path | None = None) -> str:
-    """Put the options file into `folder`; returns NETHACKOPTIONS that make NetHack read it.
+    """Write the options file into `folder`; return the NETHACKOPTIONS that make NetHack read it.
 
-    file: options to use instead of the package's own (`nethackrc`), without the character. Raises UserError
-    for an unknown character, a file that cannot be read, and a line that NetHack does not understand.
+    file: replaces the package's own options (`nethackrc`); it does not set the character. Raises UserError
+    for an unknown character, an unreadable file or a line that NetHack does not understand.
     """
     try:
         text = (file or files("maestromotif.nethack").joinpath("nethackrc")).read_text()
@@ -99,7 +99,7 @@ def write_options(folder: Path, character: str = CHARACTER, file: Path | None = 
         raise UserError(f"nethack.options: cannot read {file}: {error}") from error
     lines = [character_options(character), *text.splitlines()]
     if file and (complaint := _complaint(lines, folder)):
-        # The first line that NetHack complains of, when it reads no further.
+        # The first bad line is the first one whose addition makes NetHack complain.
         at = bisect_left(range(1, len(lines)), True, key=lambda i: bool(_complaint(lines[: i + 1], folder)))
         raise UserError(f"{file}:{at + 1}: {lines[at + 1]}\n  NetHack says: {complaint}")
     return _write(lines, folder)
@@ -112,7 +112,7 @@ def _write(lines: list[str], folder: Path) -> str:
 
 
 def _complaint(lines: list[str], folder: Path) -> str | None:
-    """What NetHack says, on the first screen of a game, of the first line that it does not understand."""
+    """NetHack's complaint, on a game's first screen, about the first line that it does not understand."""
     screen = np.zeros(**nethack.OBSERVATION_DESC["tty_chars"])
     engine = open_engine("stock", {"tty_chars": screen}, _write(lines, folder), None, folder)
     try:

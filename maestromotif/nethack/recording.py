@@ -1,7 +1,7 @@
-"""A recorded game: its seeds and actions, from which it can be played again to the same observations.
+"""A recorded game: its seeds and actions. Playing it again gives the same observations.
 
-Neither the process, nor the day, nor the time zone, nor the loader matters. NLE's version does; the digest
-tells whether it was the same game.
+The process, the date, the time zone and the loader do not matter. NLE's version does. The digest shows
+whether two games were the same.
 """
 
 import hashlib
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from maestromotif.errors import UserError
-from maestromotif.nethack import actions as keys
+from maestromotif.nethack import actions
 from maestromotif.nethack import arena as arenas
 from maestromotif.nethack.engine.loader import NLE_VERSION, Loader, choose
 from maestromotif.nethack.game import End, Game, Setup
@@ -27,9 +27,9 @@ from maestromotif.nethack.seeds import EpisodeSeeds
 
 @dataclass(frozen=True)
 class Frame:
-    """What a game showed at its beginning or after a step. The arrays change with the next frame.
+    """What a game shows at its start or after a step. The next frame overwrites the arrays.
 
-    `arrays` [1, ...]: NLE observations with a game axis. When the game is over (`end`) they are what NetHack
+    `arrays` [1, ...]: NLE observations with a game axis. If the game is over (`end`), they hold what NetHack
     left; `game.final` holds the last observation of the episode, `game.text` all messages of the step.
     """
 
@@ -40,10 +40,10 @@ class Frame:
 
 @dataclass(frozen=True)
 class Recording:
-    """One episode from its beginning.
+    """One episode from its start.
 
-    actions: numbers (`keys.NAMES`). options: an options file of one's own. arena: name or path of an arena.
-    digest: SHA-256 in hex of all observations (`Recording.play`), where it is known.
+    actions: indices of `actions.NAMES`. options: path of an options file, None for the package's own. arena:
+    name or path of an arena. digest: SHA-256 (hex) of all observations (`Recording.play`), None if unknown.
     """
 
     seeds: EpisodeSeeds
@@ -54,7 +54,7 @@ class Recording:
     digest: str | None = None
 
     def frames(self, observe: tuple[str, ...] = (), loader: Loader = "auto") -> Generator[Frame, None, None]:
-        """Play again: the first observation, then one frame an action. `observe` as in `GamePool`."""
+        """Play again: the first observation, then one frame per action. `observe` as in `GamePool`."""
         arrays = {
             name: np.zeros((1, *shape), dtype)
             for name, (shape, dtype) in engine_layout((*ENGINE, *observe)).items()
@@ -75,9 +75,9 @@ class Recording:
                 game.close()
 
     def play(self, observe: tuple[str, ...] = (), loader: Loader = "auto") -> "Recording":
-        """Play again, to the end or the last action: the same recording with the digest of what was seen.
+        """Play again to the end or the last action; return the recording with the digest of what was seen.
 
-        `observe` adds to what is digested, so compare digests of equal `observe` only.
+        `observe` adds to the digest, so compare only digests with equal `observe`.
         """
         seen = hashlib.sha256()
         for frame in self.frames(observe, loader):
@@ -89,20 +89,20 @@ class Recording:
         return replace(self, digest=seen.hexdigest())
 
     def save(self, file: Path) -> None:
-        names = [keys.NAMES[action] for action in self.actions]
+        names = [actions.NAMES[action] for action in self.actions]
         content = asdict(self) | {"nle": NLE_VERSION, "seeds": self.seeds._asdict(), "actions": names}
         file.write_text(json.dumps(content, indent=1) + "\n")
 
     @staticmethod
     def load(file: Path) -> "Recording":
-        """Raises UserError, with the file's name, for anything but a recording of this version of NLE."""
+        """Raises UserError, naming the file, unless it is a recording made with this version of NLE."""
         try:
             content: dict[str, Any] = json.loads(file.read_text())
             if content.pop("nle") != NLE_VERSION:
-                raise UserError(f"was recorded with another nle than {NLE_VERSION}")
+                raise UserError(f"was recorded with another version of nle; {NLE_VERSION} is needed")
             seeds = EpisodeSeeds(**content.pop("seeds"))
-            actions = tuple(keys.action(name) for name in content.pop("actions"))
-            return Recording(seeds, actions, **content)
+            played = tuple(actions.action(name) for name in content.pop("actions"))
+            return Recording(seeds, played, **content)
         except UserError as error:
             raise UserError(f"{file}: {error}") from error
         except (OSError, ValueError, KeyError, TypeError) as error:

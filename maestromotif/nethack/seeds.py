@@ -1,8 +1,8 @@
-"""Seeds of episodes: a pure function of what the episode is for, so that any episode can be played again.
+"""Seeds of episodes: a pure function of purpose, run, game and number, so any episode can be played again.
 
-Each purpose draws its seeds from a range of its own. A game of the evaluation can therefore not have been met
-in training, whatever the run's seed. Only the levels' maps can be shared on purpose: with `levels`, all
-purposes meet the same few dungeons, though never with the same monsters' and dice's fortunes.
+Each purpose draws its seeds from its own range, so no game of the evaluation can occur in training, for any
+run seed. Only the maps of levels can be shared, on request: with `levels`, all purposes use the same few
+dungeons. Monsters and dice in them still differ.
 """
 
 from typing import Literal, NamedTuple
@@ -10,16 +10,16 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 Purpose = Literal["collect", "train", "evaluate"]
-# The hero's birthday, in seconds since 1970: one for all (2024-01-01) takes the clock out of shop prices and
-# shopkeepers' names.
+# The hero's birthday in seconds since 1970 (2024-01-01). It is fixed so that shop prices and shopkeepers'
+# names do not depend on the clock.
 BIRTHDAY = 1_704_067_200
 _RANGE = 1 << 29
 _FIRST: dict[Purpose, int] = {"collect": 0, "train": _RANGE, "evaluate": 2 * _RANGE}
-_SHARED = 3 * _RANGE  # first seed of levels that all purposes meet
+_SHARED = 3 * _RANGE  # first seed of levels that all purposes share
 
 
 class EpisodeSeeds(NamedTuple):
-    """NetHack's three generators: `core` the rules, `disp` the display, `lgen` the levels."""
+    """Seeds of NetHack's three generators: `core` for the rules, `disp` the display, `lgen` the levels."""
 
     core: int
     disp: int
@@ -29,9 +29,9 @@ class EpisodeSeeds(NamedTuple):
 def episode_seeds(
     purpose: Purpose, run_seed: int, game: int, episode: int, levels: int | None = None
 ) -> EpisodeSeeds:
-    """Seeds of a game's n-th episode, equal on every machine.
+    """Seeds of a game's n-th episode, the same on every machine.
 
-    levels: how many dungeons there are, or None for a new one every episode.
+    levels: number of dungeons; None: a new one every episode.
     """
     draw = np.random.SeedSequence((_FIRST[purpose], run_seed, game, episode)).generate_state(3, np.uint64)
     core, disp, lgen = (_FIRST[purpose] + int(x % _RANGE) for x in draw)

@@ -1,9 +1,9 @@
 """How good a judge's answers are: figures with 95 % intervals, from arrays alone; no model is called.
 
 A figure is a dictionary with "n", a "share" or a "mean", and its interval "low" to "high": Wilson's for a
-share, a bootstrap's for a mean. Where n is 0 the others are None. Intervals take pairs for independent; pairs
-that share captions are less than that, so intervals of the collected pairs are somewhat too narrow. Those of
-the gold set, whose pairs share few captions, are about right.
+share, a bootstrap's for a mean. If n is 0, the others are None. Intervals assume independent pairs. Pairs
+that share captions are not independent, so intervals of the collected pairs are somewhat too narrow. Pairs of
+the gold set share few captions, so their intervals are about right.
 """
 
 import math
@@ -20,20 +20,20 @@ from maestromotif.quality.gold import KINDS, PARTS, Pair
 from maestromotif.quality.oracle import NAME as ORACLE
 
 STEPS = 10  # points of a margin curve
-_BOOTSTRAP_MOST = 2_000  # of more values the mean's distribution is normal for all that matters here
+_BOOTSTRAP_MOST = 2_000  # with more values the normal approximation is good enough
 _Z = NormalDist().inv_cdf(0.975)
 Figure = dict[str, float | int | None]
 
 
 @dataclass(frozen=True)
 class Answers:
-    """What a judge says of P pairs of one skill.
+    """A judge's answers about P pairs of one skill.
 
-    margin: float64 [P], log-odds of the first being the better, the mean of both orders or wordings; NaN
-    where an answer was nonsense. odds: float64 [P, 2], log-odds of the one named first in either order; None
-    for scores of single captions, which know no order. kinds: of each pair the kinds of its two observations
-    (maestromotif.quality.oracle.kind); empty if figures by kind are not wanted. alike: bool [P], whether
-    two wordings say the same; None where there is one, or where `odds` tells it of two orders.
+    margin: float64 [P], log-odds that the first is better, the mean over both orders or wordings; NaN where
+    an answer was nonsense. odds: float64 [P, 2], log-odds of the caption named first, per order; None for
+    scores of single captions, which have no order. kinds: for each pair, the kinds of its two observations
+    (maestromotif.quality.oracle.kind); empty if figures by kind are not wanted. alike: bool [P], whether two
+    wordings agree; None if there is only one wording or if `odds` holds two orders.
     """
 
     margin: np.ndarray
@@ -48,11 +48,11 @@ class Answers:
 
     @property
     def twice(self) -> bool:
-        """Whether there is anything that could disagree."""
+        """Whether there are two answers per pair, which could disagree."""
         return self.odds is not None or self.alike is not None
 
     def consistent(self, tie_margin: float) -> np.ndarray:
-        """Whether both orders or wordings say the same, bool [P]; a single score does so by its nature."""
+        """Whether both orders or wordings agree, bool [P]; a single score always agrees with itself."""
         if self.odds is not None:
             return consistent(self.odds, tie_margin)
         return self.answered if self.alike is None else self.alike
@@ -62,7 +62,7 @@ class Answers:
 
 
 def share(hits: np.ndarray) -> Figure:
-    """The share of true ones among bool [n]."""
+    """The share of true values in bool [n]."""
     return share_of(int(np.count_nonzero(hits)), len(hits))
 
 
@@ -89,15 +89,15 @@ def mean(values: np.ndarray) -> Figure:
 
 
 def order(answers: Answers, tie_margin: float) -> dict[str, Figure] | None:
-    """What the order of the two captions does; None for pointwise scores.
+    """Effect of the order of the two captions; None for pointwise scores.
 
-    same: the share of pairs of which both orders prefer the same one. first: how often the one named first is
-    preferred, one half if the place does not matter. bias: by how many log-odds the first place is favoured.
+    same: the share of pairs for which both orders agree. first: how often the caption named first is
+    preferred; one half without position bias. bias: mean log-odds in favour of the first position.
     """
     if answers.odds is None:
         return None
     odds = answers.odds[answers.answered]
-    # Both answers to a pair go together, so that the interval counts pairs and not answers.
+    # The two answers to a pair are averaged, so that the interval counts pairs and not answers.
     return {
         "same": share(answers.consistent(tie_margin)[answers.answered]),
         "first": mean((np.sign(odds) + 1).mean(1) / 2),
@@ -106,17 +106,17 @@ def order(answers: Answers, tie_margin: float) -> dict[str, Figure] | None:
 
 
 def repeat(margin: np.ndarray, again: np.ndarray, tie_margin: float) -> Figure:
-    """The share of equal labels in two passes, margins float64 [P] each, where both gave an answer."""
+    """The share of equal labels in two passes (margins float64 [P]) where both gave an answer."""
     both = np.isfinite(margin) & np.isfinite(again)
     return share(labels_of(margin[both], tie_margin) == labels_of(again[both], tie_margin))
 
 
 def agreement(margin: np.ndarray, target: np.ndarray, tie_margin: float) -> dict[str, Figure]:
-    """Margins against labels that are held to be right, float64 [P]: 1, 0, or one half for a tie.
+    """Compares margins with target labels, float64 [P]: 1, 0, or one half for a tie.
 
-    decided: of pairs of which one is the better, how often the margin's sign says which. ties: of ties, how
-    often the margin is below `tie_margin`. labels: how often label and target are equal, ties included. Pairs
-    without an answer are in none of them.
+    decided: among pairs that are not ties, how often the margin's sign is right. ties: among ties, how often
+    the margin is below `tie_margin`. labels: how often label and target are equal, ties included. Pairs
+    without an answer are excluded.
     """
     answered = np.isfinite(margin)
     margin, target = margin[answered], target[answered]
@@ -129,10 +129,10 @@ def agreement(margin: np.ndarray, target: np.ndarray, tie_margin: float) -> dict
 
 
 def curve(margin: np.ndarray, target: np.ndarray, steps: int = STEPS) -> list[dict[str, Any]]:
-    """What raising the least margin does, on answered pairs that are no ties of the target.
+    """Effect of raising the least margin, on answered pairs that are not ties of the target.
 
-    At each of `steps` thresholds, which are quantiles of |margin| from 0 on: the threshold, the fraction that
-    is kept, and the agreement of what is kept. A judge that knows when it is unsure has a rising curve.
+    For each of `steps` thresholds, which are the quantiles 0, 1/steps, ... of |margin|: the threshold, the
+    fraction of pairs kept, and their agreement. If a judge knows when it is unsure, the curve rises.
     """
     usable = np.isfinite(margin) & (target != 0.5)
     size, right = np.abs(margin[usable]), np.sign(margin[usable]) == np.sign(target[usable] - 0.5)
@@ -157,10 +157,10 @@ def curve(margin: np.ndarray, target: np.ndarray, steps: int = STEPS) -> list[di
 def curate(
     margin: np.ndarray, consistent: np.ndarray | None, least: float, tie_margin: float = 0.0
 ) -> np.ndarray:
-    """Which pairs teach a reward model, bool [P]: answered, alike in both orders, with a margin of `least`.
+    """Which pairs a reward model learns from, bool [P]: answered, consistent, with a margin of `least`.
 
-    consistent: bool [P], or None for pointwise scores, which are alike by their nature. Ties, pairs with a
-    margin below `tie_margin`, are labels of their own and need no margin; the default knows none.
+    consistent: bool [P], or None for pointwise scores, which are always consistent. Ties, which are pairs
+    with a margin below `tie_margin`, need no margin of `least`; with the default there are no ties.
     """
     size = np.abs(margin)
     kept: np.ndarray = np.isfinite(margin) & ((size >= least) | (size < tie_margin))
@@ -168,20 +168,20 @@ def curate(
 
 
 def by_kind(kinds: Sequence[tuple[str, str]], of: Callable[[np.ndarray], Any]) -> dict[str, Any]:
-    """`of` the pairs (bool [P]) that have an observation of a kind, for each kind."""
+    """For each kind, `of` applied to the pairs (bool [P]) that have an observation of that kind."""
     first, second = (np.array([pair[side] for pair in kinds], object) for side in (0, 1))
     names = sorted({name for pair in kinds for name in pair})
     return {name: of(np.asarray((first == name) | (second == name), bool)) for name in names}
 
 
 def ask_again(margin: np.ndarray, difference: np.ndarray, tie_margin: float = 0.0) -> np.ndarray:
-    """Which labels are not reproduced by a reward model that learned from other captions, bool [P].
+    """Which labels a reward model that was trained on other captions does not reproduce, bool [P].
 
-    difference: float64 [P], by how much that model rewards the first more than the second; NaN where there is
-    no such model. A label is doubted where it prefers the other caption, or sees no difference. Ties and
-    pairs without an answer are not among them.
+    difference: float64 [P], the model's reward of the first minus that of the second; NaN if there is no such
+    model. A label is doubted if the model prefers the other caption or sees no difference. Ties and pairs
+    without an answer are never doubted.
 
-    The idea, to check labels by models that were not trained on them, is that of C. Northcutt, L. Jiang and
+    The idea of checking labels with models that were not trained on them is from C. Northcutt, L. Jiang and
     I. Chuang, "Confident learning: estimating uncertainty in dataset labels", JAIR 70 (2021), 1373-1411.
     """
     decided = np.isfinite(margin) & (np.abs(margin) >= tie_margin) & (margin != 0)
@@ -203,9 +203,9 @@ def figures(
 ) -> dict[str, Any]:
     """All figures of one skill's collected pairs, for JSON.
 
-    nonsense: how many questions were answered with anything else than a choice, and how many were asked.
-    oracle: float64 [P], the scripted oracle's labels, None for a skill that it does not know. again: float64
-    [P], margins of a second pass, None if there was none.
+    nonsense: how many questions were not answered with one of the choices, and how many were asked. oracle:
+    float64 [P], the scripted oracle's labels, None for a skill that it does not know. again: float64 [P],
+    margins of a second pass, None if there was none.
     """
     margin, answered = answers.margin, answers.answered
     kept = curate(margin, answers.consistent(tie_margin), keep_margin, tie_margin)
@@ -238,11 +238,11 @@ def figures(
 def gold_figures(
     pairs: Sequence[Pair], answers: Answers, *, tie_margin: float, keep_margin: float, left_out: int = 0
 ) -> dict[str, Any]:
-    """Agreement with gold pairs of one skill, part by part, and by the kind of pair.
+    """Agreement with one skill's gold pairs, by part and by kind of pair.
 
-    `answers` are those to `pairs`, in this order; `left_out` counts pairs that could not be asked
-    (maestromotif.quality.gold.decidable). "curated" is the agreement of what `curate` keeps, "kept" how
-    much that is; the more it keeps out, the less its agreement says about the whole.
+    `answers` belong to `pairs`, in this order; `left_out` counts pairs that could not be asked
+    (maestromotif.quality.gold.decidable). "curated" is the agreement on the pairs that `curate` keeps, "kept"
+    their share; the fewer it keeps, the less their agreement says about all pairs.
     """
     target = np.array([pair.target for pair in pairs], np.float64)
     kept = curate(answers.margin, answers.consistent(tie_margin), keep_margin, tie_margin)
@@ -276,31 +276,31 @@ def gold_figures(
 # ------------------------------------------------------------------------------------------ in words
 
 _ROWS: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("questions answered with nonsense", ("nonsense",)),
-    ("pairs without a sensible answer", ("unanswered",)),
+    ("nonsense answers", ("nonsense",)),
+    ("pairs without a valid answer", ("unanswered",)),
     ("ties", ("ties",)),
     ("same answer in both orders or wordings", ("same",)),
-    ("prefers what is named first", ("order", "first")),
-    ("favour for the first place, log-odds", ("order", "bias")),
+    ("prefers the caption named first", ("order", "first")),
+    ("position bias, log-odds", ("order", "bias")),
     ("same label when asked again", ("repeat",)),
     (f"agrees with the {ORACLE}", (ORACLE,)),
-    (f"... of what is kept, with the {ORACLE}", (f"{ORACLE}, kept",)),
-    ("kept", ("kept",)),
+    (f"... on kept pairs, with the {ORACLE}", (f"{ORACLE}, kept",)),
+    ("pairs kept", ("kept",)),
     ("agrees with the gold set, tune", ("gold", "tune", "decided")),
     ("agrees with the gold set, report", ("gold", "report", "decided")),
-    ("... of what is kept, report", ("gold", "report", "curated")),
-    ("kept of the gold set, report", ("gold", "report", "kept")),
-    ("ties of the gold set found, report", ("gold", "report", "ties")),
+    ("... on kept pairs, report", ("gold", "report", "curated")),
+    ("gold pairs kept, report", ("gold", "report", "kept")),
+    ("gold ties found, report", ("gold", "report", "ties")),
     *((f"gold set, report: {kind}", ("gold", "report", "kinds", kind)) for kind in KINDS if kind != "tie"),
 )
 
 
 def markdown(skills: dict[str, dict[str, Any]]) -> str:
-    """A table with a column a skill, and one of the kinds of event with a row a skill and kind.
+    """A table with a column per skill, then one row per skill and clause, and per skill and kind of event.
 
-    skills: `figures` of each, with `gold_figures` under "gold" and obeyed clauses under "counterfactuals"
-    (maestromotif.quality.clauses.figures), where there are such. Rows of which no skill knows
-    anything are left out.
+    skills: `figures` of each skill, with `gold_figures` under "gold" and obeyed clauses under
+    "counterfactuals" (maestromotif.quality.clauses.figures) where they exist. Rows without a figure of any
+    skill are left out.
     """
     lines = ["| |" + "".join(f" {name} |" for name in skills), "|---|" + "---|" * len(skills)]
     for told, path in _ROWS:
@@ -313,7 +313,7 @@ def markdown(skills: dict[str, dict[str, Any]]) -> str:
         for clause, figure in found.get("counterfactuals", {}).items()
     ]
     if clauses:
-        lines += ["", "| skill | one fact changed | as the text says |", "|---|---|---|"]
+        lines += ["", "| skill | one fact changed | judged as the text says |", "|---|---|---|"]
         lines += [f"| {name} | {clause} | {words(figure) or '–'} |" for name, clause, figure in clauses]
     kinds = [(name, kind, row) for name, found in skills.items() for kind, row in found["by_kind"].items()]
     if kinds:
@@ -331,7 +331,7 @@ def markdown(skills: dict[str, dict[str, Any]]) -> str:
 
 
 def words(figure: Figure | None) -> str:
-    """A figure with its interval and number, as in "87 % (79–92, n 100)"; "" for none."""
+    """A figure with its interval and n, such as "87 % (79–92, n 100)"; "" for none."""
     if not figure or not figure["n"]:
         return ""
     value = figure.get("share")

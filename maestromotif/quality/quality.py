@@ -1,9 +1,9 @@
-"""The stage `quality`: how far a judge's labels can be trusted, on the run's own pairs and on the gold set.
+"""Stage `quality`: how far a judge's labels can be trusted, on the run's own pairs and on the gold set.
 
-The run's pairs are held against the scripted oracle of events, the gold set's against labels made by hand;
-counterfactual pairs, which differ in one fact, tell which clauses of a skill's text the judge obeys. What is
-asked beyond the annotation is remembered like all answers, so a second look costs nothing; `again` asks the
-gold set's questions once more from an empty memory, to see whether the answers stay the same.
+The run's pairs are compared with the scripted oracle of events, the gold set's with labels made by hand.
+Counterfactual pairs, which differ in one fact, show which clauses of a skill's text the judge obeys. Answers
+beyond the annotation's are cached like all others, so a second run costs nothing. `again` asks the gold set's
+questions once more with an empty cache, to see whether the answers stay the same.
 """
 
 import tempfile
@@ -27,11 +27,11 @@ from maestromotif.quality import gold, measures, oracle
 from maestromotif.quality.measures import Measures
 from maestromotif.skill import Skill, skills_of
 
-PROBES = 5  # counterfactual pairs a clause
+PROBES = 5  # counterfactual pairs per clause
 
 
 def examine(config: Config, collected: Artefact | None, again: bool = False) -> dict[str, dict[str, Any]]:
-    """Figures by skill, as `quality.markdown` takes them; of the run's pairs only where there are some.
+    """Figures by skill, as `figures.markdown` takes them; without `collected`, none of the run's own pairs.
 
     Raises UserError for a mistake in a gold file or in a file of measures, and as the language model does.
     """
@@ -81,14 +81,14 @@ def examine(config: Config, collected: Artefact | None, again: bool = False) -> 
 
 
 def reads(config: Config) -> dict[str, str]:
-    """What `answers.reads` names, and the gold sets and measures of the skills that have some."""
+    """Maps what `answers.reads` names, and the skills' gold sets and measures, to SHA-256."""
     files = [gold.path_of(config.skills_folder, name) for name in config.skills]
     golden = {str(path): sha256(path) for path in files if path.is_file()}
     return answers.reads(config) | golden | measures.reads(config)
 
 
 def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, Any]:
-    """The stage `quality`. Raises UserError as `examine` does."""
+    """Runs the stage. Raises UserError as `examine` does."""
     found = examine(config, inputs["collect"])
     work.write_json("quality.json", found)
     work.write_text("quality.md", quality.markdown(found))
@@ -96,7 +96,7 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, An
 
 
 def _ask(judge: Judge, comparisons: Iterable[Comparison], further: Iterable[Question] = ()) -> None:
-    """Have all answered that is not known yet."""
+    """Asks all questions that are not in the cache."""
     asked = {one.key: one for comparison in comparisons for one in comparison.questions()}
     questions = list((asked | {one.key: one for one in further}).values())
     with Progress("quality", len(questions), "questions", done=sum(judge.known(questions))) as progress:

@@ -1,4 +1,4 @@
-"""How good a distilled model is: accuracy and calibration on pairs, and how far its ensemble agrees."""
+"""Quality of a distilled model: accuracy and calibration on pairs, and disagreement in its ensemble."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,10 +14,10 @@ BINS = 10
 def accuracy(
     scores: np.ndarray, judged: Judged, skill: int, chosen: np.ndarray, random: np.random.Generator
 ) -> dict[str, Any]:
-    """How many of the pairs within the captions `chosen` (bool [N]) are ordered as labelled, ties left out.
+    """Share of the pairs within the captions `chosen` (bool [N]) that are ordered as labelled, without ties.
 
     The 95 % interval is a bootstrap over captions, because pairs that share a caption are not independent.
-    With no pair that is no tie, the accuracy is None.
+    The accuracy is None if there are only ties or no pairs.
     """
     pairs, label, tie = judged.pairs[skill], judged.labels[skill], judged.ties[skill]
     within = judged.within(skill, chosen)
@@ -36,9 +36,9 @@ def accuracy(
 
 
 def over_captions(pairs: np.ndarray, values: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """Means of values [V, P] over bootstrap samples of the captions of pairs int [P, 2], float64 [B, V].
+    """Means of values [V, P] over bootstrap samples of the captions of pairs int [P, 2]; float64 [B, V].
 
-    A pair counts as often as both of its captions are drawn; samples without any pair are left out.
+    The weight of a pair is the product of its captions' numbers of draws. Samples without pairs are left out.
     """
     captions, place = np.unique(pairs, return_inverse=True)
     first, second = place.reshape(-1, 2).T
@@ -52,12 +52,12 @@ def over_captions(pairs: np.ndarray, values: np.ndarray, random: np.random.Gener
 
 
 def calibration(scores: np.ndarray, judged: Judged, skill: int, chosen: np.ndarray) -> dict[str, Any]:
-    """Whether a preference of 80 % is right in 80 % of the cases: the expected calibration error.
+    """The expected calibration error: how far a preference of 80 % is from being right in 80 % of cases.
 
         ECE = sum_b n_b / n |accuracy_b - confidence_b|
 
-    (Naeini et al., AAAI 2015) over BINS bins with equally many pairs each, sorted by confidence, which is the
-    probability sigmoid(|R_i - R_j|) of the preferred caption; ties are left out, as in the accuracy.
+    (Naeini et al., AAAI 2015) over BINS bins of equally many pairs, sorted by confidence: the probability
+    sigmoid(|R_i - R_j|) of the preferred caption. Ties are left out, as in the accuracy.
     """
     used = judged.within(skill, chosen) & ~judged.ties[skill]
     pairs, label = judged.pairs[skill][used], judged.labels[skill][used]
@@ -81,7 +81,7 @@ def calibration(scores: np.ndarray, judged: Judged, skill: int, chosen: np.ndarr
 def disagreement(
     z: np.ndarray, scores: Sequence[np.ndarray], judged: Judged, skill: int, chosen: np.ndarray
 ) -> dict[str, float] | None:
-    """How far J models of a skill differ, None for one: in normalised rewards, and in the order of pairs.
+    """How much J models of a skill differ in normalised rewards and in the order of pairs; None for one.
 
     z float [J, I]: normalised rewards of all items; scores: R of the judged captions by each model.
     """

@@ -1,9 +1,9 @@
-"""Pairs of captions as batches of equal shape, in which nothing is scored twice.
+"""Batches of pairs of captions with equal shapes, in which nothing is scored twice.
 
-A caption is in many pairs of a batch, and a message in many captions. A batch lists its pairs by their places
-among its distinct observations, and these by the places of their messages among its distinct ones; messages
-are sorted into parts by length, so that short ones need not be read as if they were long. All batches of an
-epoch are made on the host at once, and one compiled program runs through them.
+A caption is in many pairs of a batch, and a message is in many captions. So a batch lists its distinct
+messages, its distinct observations (each with the place of its message), and its pairs (as places of
+observations). Messages are sorted into parts by length, so that short ones are not processed as long ones.
+The host makes all batches of an epoch at once, and one compiled program runs through them.
 """
 
 from collections.abc import Sequence
@@ -13,21 +13,21 @@ import numpy as np
 
 from maestromotif.rewards.model import Network, features
 
-# Features of messages that are read as one part: the shortest first, the last is all there can be.
+# Numbers of features of each part's messages: the shortest first, the last is the maximum.
 WIDTHS: dict[str, tuple[int, ...]] = {"words": (13, 23, 47), "published": (48, 96, 256)}
-SPARE = 16  # places of a batch are rounded up to a sixteenth, so that the next epoch fits the same program
+SPARE = 16  # a batch's sizes are rounded up to a sixteenth, so that the next epoch fits the same program
 
 
 class Shown(NamedTuple):
-    """Distinct observations as a model is shown them. Leading axes are those of batches and members."""
+    """Distinct observations as a model's input. The leading axes are those of batches and members."""
 
     changes: np.ndarray  # int8 [..., c, 4]
     message: np.ndarray  # int32 [..., c], places among the messages of all parts
-    parts: tuple[np.ndarray, ...]  # of each width int32 [..., u], rows of `Captions.features`
+    parts: tuple[np.ndarray, ...]  # for each width int32 [..., u], rows of `Captions.features`
 
 
 class Batch(NamedTuple):
-    """b labelled pairs of the observations in `shown`, filled up with weight 0."""
+    """b labelled pairs of the observations in `shown`, padded with weight 0."""
 
     shown: Shown
     pairs: np.ndarray  # int32 [..., b, 2], places in shown
@@ -36,11 +36,11 @@ class Batch(NamedTuple):
 
 
 class Captions:
-    """The judged captions, each also without its message: N + N observations, of which row i + N hides i's.
+    """The N judged captions, with and without their messages: row i + N is row i without its message.
 
     messages: [N], changes: int8 [N, 4].
 
-    `features` int [D, f] are those of the distinct messages; row 0 is no message.
+    `features` int [D, f]: those of the distinct messages; row 0 is the empty message.
     """
 
     def __init__(self, network: Network, messages: Sequence[bytes], changes: np.ndarray) -> None:
@@ -51,7 +51,7 @@ class Captions:
         own = np.array([row[message] for message in messages], np.int32)
         self._message = np.concatenate([own, np.zeros_like(own)])
         self._changes = np.concatenate([changes, changes])
-        # Captions that differ in their message alone are one observation when it is hidden.
+        # Captions that differ only in their messages are one observation when these are hidden.
         _, first, same = np.unique(changes, axis=0, return_index=True, return_inverse=True)
         self.hidden = (self.count + first[same.reshape(-1)]).astype(np.int32)
         self.widths = WIDTHS[network]
@@ -62,7 +62,7 @@ class Captions:
         self._place = np.zeros(2 * self.count, np.int32)
 
     def places(self, observations: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The distinct ones among observations int32 [n], ascending, and each one's place among them."""
+        """The distinct ones of observations int32 [n], ascending, and each one's place among them."""
         self._flag[observations] = True
         distinct = np.flatnonzero(self._flag).astype(np.int32)
         self._flag[distinct] = False
@@ -70,7 +70,7 @@ class Captions:
         return distinct, self._place[observations]
 
     def show(self, groups: Sequence[np.ndarray], sizes: "Sizes") -> Shown:
-        """Groups of distinct observations int32 [<= c], one a row of the result."""
+        """Groups of distinct observations int32 [<= c], one per row of the result."""
         messages = [np.unique(self._message[group]) for group in groups]
         parts = [[rows[self._part[rows] == part] for part in range(len(self.widths))] for rows in messages]
         c = sizes.grow("observations", max(map(len, groups)), 2 * self.count)
@@ -101,10 +101,10 @@ class Captions:
         randoms: Sequence[np.random.Generator],
         sizes: "Sizes",
     ) -> Batch:
-        """An epoch of every member, arrays [S, M, ...]; those that have fewer pairs are filled up.
+        """One epoch of all members, arrays [S, M, ...]; members with fewer pairs are padded.
 
-        orders: of each of the M members, the rows of its pairs in the order in which they are learned from.
-        In every batch a share `hide` of the captions lose their message.
+        orders: for each of the M members, the rows of its pairs in training order. In every batch a share
+        `hide` of the captions lose their message.
         """
         steps = max(-(-len(order) // batch) for order in orders)
         members = len(orders)
@@ -137,7 +137,7 @@ class Captions:
 
 
 class Sizes:
-    """Sizes of arrays that only grow, in steps, so that few programs are compiled."""
+    """Array sizes that only grow, and in steps, so that few programs are compiled."""
 
     def __init__(self, known: dict[str, int] | None = None) -> None:
         self.known = dict(known or {})

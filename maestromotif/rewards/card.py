@@ -1,4 +1,4 @@
-"""What a card tells of a reward model over all collected observations: scale, quantiles and both ends."""
+"""A card's figures of a reward model over all collected observations: scale, quantiles, extremes."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -21,7 +21,7 @@ def raw_rewards(
 
 
 def over_items(raw: np.ndarray, items: Items, spoken: Sequence[str]) -> dict[str, Any]:
-    """Mean, deviation and quantiles of R float64 [I], and the items that are rewarded most and least."""
+    """Mean, standard deviation and quantiles of R float64 [I], and the items rewarded most and least."""
     z = normalised(raw)
     order = np.argsort(-z, kind="stable")
     top, bottom = (

@@ -1,23 +1,24 @@
-"""Stage `curate`: which labels reward models learn from, and what becomes of those that others contradict.
+"""Stage `curate`: selects the labels that reward models train on, and checks the doubtful ones.
 
-1. Where both orders, or both wordings, disagree (inconsistent), and where the margin is below
-   `curate.keep_margin` (too close), a pair is left out.
-2. Every label is held against reward models that saw neither of its captions. The captions are parted in
-   quarters, all of a message in one; two quarters are one half, the other two the other, and there are three
-   ways to halve four quarters: any two captions are in the same half in at least one of them, so the model of
-   the other half can judge the pair. It is not asked about kinds of event that it has never met: of those it
-   knows nothing, and rare events would be doubted first.
-3. What such a model does not reproduce is doubted. The most doubted pairs, `curate.again_pairs` a skill, are
-   asked again in another way: where the second answer confirms the label it stays, where it says clearly
-   otherwise the label is replaced (two against one), where it is unclear the pair is dropped. What is doubted
-   beyond that bound stays as it was, and is counted.
+1. A pair is left out if its two orders or wordings disagree (inconsistent) or if its margin is below
+   `curate.keep_margin` (too close).
+2. Every label is compared with reward models that saw neither of its captions. The captions are split into
+   quarters; all captions of a message are in one quarter. Two quarters make a half. There are three ways to
+   halve four quarters, and any two captions are in the same half in at least one of them, so the model of the
+   other half can judge the pair. A model does not judge kinds of event that it has never seen: it knows
+   nothing about them, and rare events would be doubted first.
+3. A label that such a model does not reproduce is doubted. The most doubted pairs, `curate.again_pairs` per
+   skill, are asked again in another way. If the second answer confirms the label, the label stays. If it
+   clearly contradicts the label, the label is replaced (two against one). If it is unclear, the pair is
+   dropped. Doubted pairs beyond that limit stay as they are, and are counted.
 
-After Source2Synth (A. Lupidi et al., arXiv 2409.08239, 2024), whose curation trains on one slice and keeps of
-the other what that model can answer. There what it cannot is thrown away; here rare events would go first.
+After Source2Synth (A. Lupidi et al., arXiv 2409.08239, 2024), whose curation trains on one slice of the data
+and keeps the part of the other that the model can answer. It discards the rest; here that would discard rare
+events first.
 
-    <skill>/preferences.npz    what is kept: first, second, label, margin
-    <skill>/fates.npz          of every labelled pair what became of it: first, second, fate (index of FATES)
-    curate.json, curate.md     how much was kept, by kind of event; what raising the margin would do
+    <skill>/preferences.npz    the kept pairs: first, second, label, margin
+    <skill>/fates.npz          every labelled pair's fate: first, second, fate (index of FATES)
+    curate.json, curate.md     how much was kept, by kind of event; the effect of a higher margin
 """
 
 import logging
@@ -35,9 +36,8 @@ from maestromotif.annotate.questions import Method
 from maestromotif.config.schema import Config, DistilSettings
 from maestromotif.pipeline.progress import Progress
 from maestromotif.pipeline.store import Artefact, Work
-from maestromotif.quality import figures as quality
 from maestromotif.quality import measures, oracle
-from maestromotif.quality.figures import words
+from maestromotif.quality.figures import Figure, agreement, ask_again, by_kind, curate, curve, share, words
 from maestromotif.rewards.batches import Captions
 from maestromotif.rewards.fit import Learner, learn, start_of
 from maestromotif.rewards.pairs import parts, read_captions, targets
@@ -48,10 +48,10 @@ log = logging.getLogger("maestromotif")
 FATES = ("kept", "inconsistent", "too close", "confirmed", "replaced", "dropped", "not asked")
 KEPT, INCONSISTENT, CLOSE, CONFIRMED, REPLACED, DROPPED, NOT_ASKED = range(len(FATES))
 LEFT_OUT = (INCONSISTENT, CLOSE, DROPPED)
-# Of each way to halve four quarters, the half of each quarter.
+# For each way to halve four quarters, the half of each quarter.
 HALVINGS = np.array([[0, 0, 1, 1], [0, 1, 0, 1], [0, 1, 1, 0]], np.int8)
-# How the halves' models learn, whatever `distil` is told: a check need not be the product. Their epoch is the
-# one that reproduces the other half best, so what is doubted is doubted by the best of them.
+# Settings of the halves' models, independent of `distil`: a check need not use the final model's settings.
+# Each model keeps the epoch that reproduces the other half best, so only the doubts of that epoch count.
 CHECK = DistilSettings(seeds=1)
 CHECKPOINT = "halves.msgpack"
 
@@ -69,7 +69,7 @@ class Labels:
     consistent: np.ndarray
 
     def usable(self, keep_margin: float, tie_margin: float) -> np.ndarray:
-        return quality.curate(self.margin, self.consistent, keep_margin, tie_margin)
+        return curate(self.margin, self.consistent, keep_margin, tie_margin)
 
 
 def reads(config: Config) -> dict[str, str]:
@@ -98,7 +98,7 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, An
         work.scratch / CHECKPOINT,
     )
     doubted = [
-        quality.ask_again(labels.margin, told, annotate.tie_margin) & kept
+        ask_again(labels.margin, told, annotate.tie_margin) & kept
         for labels, told, kept in zip(every, difference, usable, strict=True)
     ]
     chosen = [
@@ -154,11 +154,11 @@ def contradictions(
     seed: int,
     checkpoint: Path | None = None,
 ) -> list[np.ndarray]:
-    """What models of other captions say of each label, of each skill float64 [P].
+    """What models of other captions say about each label; float64 [P] for each skill.
 
-    By how much the first is rewarded more than the second, a mean over the models that saw neither but know
-    both kinds of event; NaN where there is none. kinds: [N]. quarter: int8 [N]. every: of each skill its
-    labels and which are usable, bool [P].
+    The first caption's reward minus the second's, averaged over the models that saw neither caption but both
+    kinds of event; NaN if there are none. kinds: [N]. quarter: int8 [N]. every: by skill, its labels and
+    which of them are usable, bool [P].
     """
     kind = np.unique(np.array(kinds), return_inverse=True)[1].reshape(-1)
     half = HALVINGS[:, quarter]  # [3, N]
@@ -172,7 +172,7 @@ def contradictions(
             if len(own):
                 learners.append(Learner(f"{name} {way}{side}", 0, start, labels.pairs, target, own, other))
                 places.append((k, way, side))
-    scores = np.full((len(every), 3, 2, captions.count), np.nan)  # stays where a model cannot judge
+    scores = np.full((len(every), 3, 2, captions.count), np.nan)  # NaN stays where a model cannot judge
     if learners:
         members = learn(captions, learners, CHECK, seed, checkpoint, "curate: halves")
         for place, learner, member in zip(places, learners, members, strict=True):
@@ -182,10 +182,11 @@ def contradictions(
 
 
 def unseen(pairs: np.ndarray, half: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """Mean difference of rewards, float64 [P], by models of the halves in which neither caption is.
+    """Mean difference of rewards, float64 [P], by the models of halves that contain neither caption.
 
     pairs: int [P, 2]. half: int [W, N], the half of each caption in each of W ways to halve. scores: float64
-    [W, 2, N], rewards by the models of both halves, NaN where one cannot judge. NaN where none can.
+    [W, 2, N], rewards by the models of both halves, NaN where one cannot judge. The result is NaN where no
+    model can.
     """
     first, second = half[:, pairs[:, 0]], half[:, pairs[:, 1]]  # [W, P]
     way = np.arange(len(half))[:, None]
@@ -196,7 +197,7 @@ def unseen(pairs: np.ndarray, half: np.ndarray, scores: np.ndarray) -> np.ndarra
 
 
 def most_doubted(doubted: np.ndarray, margin: np.ndarray, difference: np.ndarray, most: int) -> np.ndarray:
-    """Rows int [<= most] of doubted pairs, the surest contradictions first: the model is most certain."""
+    """Rows int [<= most] of doubted pairs; those that the model contradicts most strongly come first."""
     rows = np.flatnonzero(doubted)
     order = np.lexsort((rows, -np.abs(margin[rows]), -np.abs(difference[rows])))
     return rows[order[:most]]
@@ -213,7 +214,7 @@ def ask(
     chosen: Sequence[np.ndarray],
     method: Method,
 ) -> tuple[list[Labels], int]:
-    """A second annotation of the chosen rows of each skill, and how many questions that were."""
+    """A second annotation of the chosen rows of each skill, and the number of questions."""
     settings = config.annotate.model_copy(update={"method": method})
     comparisons = []
     for skill, labels, rows in zip(skills, every, chosen, strict=True):
@@ -248,7 +249,7 @@ def decide(
     second: Labels,
     config: Config,
 ) -> tuple[np.ndarray, Labels]:
-    """What becomes of each pair, int8 [P], and the labels after replacement.
+    """The fate of each pair, int8 [P], and the labels after replacement.
 
     second: the second annotation of the rows `chosen`.
     """
@@ -279,21 +280,21 @@ def figures(
 ) -> dict[str, Any]:
     """All figures of one skill, for JSON.
 
-    difference: float64 [P], see `contradictions`. truth: float64 [P], the scripted oracle's labels, None for
-    a skill that it does not know. kinds: of each caption (maestromotif.quality.oracle.kind).
+    difference: float64 [P], see `contradictions`. truth: float64 [P], the scripted oracle's labels; None for
+    a skill without an oracle. kinds: that of each caption (maestromotif.quality.oracle.kind).
     """
     kept = ~np.isin(fate, LEFT_OUT)
     again = np.isin(fate, (CONFIRMED, REPLACED, DROPPED))
     told = np.where(np.isfinite(difference), np.sign(difference), 0.0)
 
-    def agrees(of: np.ndarray, which: Labels) -> quality.Figure | None:
+    def agrees(of: np.ndarray, which: Labels) -> Figure | None:
         if truth is None:
             return None
-        return quality.agreement(which.margin[of], truth[of], tie_margin)["decided"]
+        return agreement(which.margin[of], truth[of], tie_margin)["decided"]
 
     def part(of: np.ndarray) -> dict[str, Any]:
         return {
-            "kept": quality.share(kept[of]),
+            "kept": share(kept[of]),
             "labelled_oracle": agrees(of, labels),
             "kept_oracle": agrees(of & kept, curated),
         }
@@ -304,36 +305,34 @@ def figures(
         "labelled": len(fate),
         "fates": {name: int((fate == number).sum()) for number, name in enumerate(FATES)},
         **part(everything),
-        "checked": quality.share(np.isfinite(difference)),
-        "reproduced": quality.share(np.sign(labels.margin[decided]) == told[decided]),
+        "checked": share(np.isfinite(difference)),
+        "reproduced": share(np.sign(labels.margin[decided]) == told[decided]),
         "again_oracle": agrees(again, labels),
         "replaced_oracle": agrees(fate == REPLACED, curated),
         "curve": _curve(labels, told, decided, truth),
-        "by_kind": quality.by_kind([(kinds[a], kinds[b]) for a, b in labels.pairs.tolist()], part),
+        "by_kind": by_kind([(kinds[a], kinds[b]) for a, b in labels.pairs.tolist()], part),
     }
 
 
 def _curve(
     labels: Labels, told: np.ndarray, decided: np.ndarray, truth: np.ndarray | None
 ) -> list[dict[str, Any]]:
-    """What raising the least margin would do to labels that are no ties: kept fraction, and agreement.
+    """The effect of a higher minimum margin on labels other than ties: kept fraction and agreement.
 
-    At each threshold the share that models of other captions reproduce (their held-out accuracy), and the
+    For each threshold: the share that models of other captions reproduce (their held-out accuracy), and the
     agreement with the oracle where it decides.
     """
     margin = np.where(decided, labels.margin, np.nan)
-    points = quality.curve(margin, np.where(told == 0, 0.5, (told + 1) / 2))
+    points = curve(margin, np.where(told == 0, 0.5, (told + 1) / 2))
     for point in points:
         kept = np.abs(margin) >= point["threshold"]
         point["reproduced"] = point.pop("agreement")
-        point["oracle"] = (
-            None if truth is None else quality.agreement(margin[kept], truth[kept], 0.0)["decided"]
-        )
+        point["oracle"] = None if truth is None else agreement(margin[kept], truth[kept], 0.0)["decided"]
     return points
 
 
 def vanishing(found: dict[str, Any]) -> list[str]:
-    """Kinds of event of which surely less than half as much is kept as of all pairs of the skill."""
+    """Kinds of event whose kept share is, even at its upper bound, below half of the skill's kept share."""
     bar = (found["kept"]["share"] or 0.0) / 2
     return [kind for kind, row in found["by_kind"].items() if row["kept"]["high"] < bar]
 
@@ -344,8 +343,8 @@ def _say(skill: str, found: dict[str, Any]) -> None:
     log.info("curate: %s: %s; kept by kind of event: %s", skill, fates, kinds)
     for kind in vanishing(found):
         log.warning(
-            "curate: %s: little is left of '%s', so the reward may not know it; lower curate.keep_margin, or "
-            "raise curate.again_pairs",
+            "curate: %s: few pairs of '%s' are left, so the reward may not learn it; lower "
+            "curate.keep_margin or raise curate.again_pairs",
             skill,
             kind,
         )
@@ -355,10 +354,10 @@ def _say(skill: str, found: dict[str, Any]) -> None:
 
 
 def markdown(found: dict[str, dict[str, Any]], method: Method) -> str:
-    """Tables of what was kept, by skill and by kind of event, and the curves of the margin."""
+    """Tables of the kept labels, by skill and by kind of event, and the margin curves."""
     name = oracle.NAME
     lines = [
-        "| skill | labelled | " + " | ".join(FATES) + " | kept in all | checked | reproduced | "
+        "| skill | labelled | " + " | ".join(FATES) + " | kept in total | checked | reproduced | "
         f"{name}, labelled | {name}, kept |",
         "|---|--:|" + "--:|" * len(FATES) + "---|---|---|---|---|",
     ]
@@ -369,11 +368,12 @@ def markdown(found: dict[str, dict[str, Any]], method: Method) -> str:
         lines.append(f"| {skill} | {row['labelled']} | {fates} | {told} |")
     lines += [
         "",
-        "Left out: both orders or wordings disagree (inconsistent), closer than curate.keep_margin (too "
-        f"close), no clear answer when asked again, {method} (dropped). Confirmed and replaced were asked "
-        "again too; not asked: doubted beyond curate.again_pairs, and kept as it was. Checked: by reward "
-        "models that saw neither caption but both kinds of event; reproduced: by these. Intervals take pairs "
-        "for independent, though those that share a caption are not.",
+        "Pairs are left out if their two orders or wordings disagree (inconsistent), if the margin is below "
+        "curate.keep_margin (too close), or if the answer was unclear when they were asked again, "
+        f"{method} (dropped). Confirmed and replaced pairs were also asked again. Not asked: doubted pairs "
+        "beyond the limit curate.again_pairs, kept unchanged. Checked: pairs that reward models could judge "
+        "that saw neither caption but both kinds of event. Reproduced: labels that these models agree with. "
+        "Intervals treat pairs as independent, although pairs that share a caption are not.",
         "",
         f"| skill | asked again: first labels, {name} | replaced labels, {name} |",
         "|---|---|---|",
@@ -389,7 +389,7 @@ def markdown(found: dict[str, dict[str, Any]], method: Method) -> str:
         for kind, part in row["by_kind"].items():
             told = " | ".join(words(part[of]) or "–" for of in ("kept", "labelled_oracle", "kept_oracle"))
             lines.append(f"| {skill} | {kind} | {told} |")
-    lines += ["", f"| skill | least margin | kept | reproduced | {name} |", "|---|--:|--:|---|---|"]
+    lines += ["", f"| skill | minimum margin | kept | reproduced | {name} |", "|---|--:|--:|---|---|"]
     for skill, row in found.items():
         for point in row["curve"]:
             told = " | ".join(words(point[of]) or "–" for of in ("reproduced", "oracle"))

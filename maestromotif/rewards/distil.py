@@ -1,9 +1,9 @@
-"""Stage `distil`: a reward model of each skill is learned from its preferences.
+"""Stage `distil`: trains a reward model of each skill on the skill's preferences.
 
-By default a label is sigmoid(margin / temperature), the language model's own certainty, so that R keeps the
-distances between its scores and not only their order; ties stay at 1/2. How models are learned stands in
-`fit`. Of the models of a skill the one with the lowest held-out loss is the skill's, so the held-out figures
-are a little flattering; the card says so.
+By default a label is sigmoid(margin / temperature), the language model's certainty, so that R keeps the
+distances between its scores and not only their order; ties stay at 1/2. `fit.py` trains the models. A skill
+gets the one of its models with the lowest held-out loss, so the held-out figures are slightly too good; the
+card says so.
 
     <skill>/card.json, params.msgpack    the skill's model
     <skill>/members/<seed>.msgpack       all models of the skill, if there are several
@@ -19,14 +19,14 @@ from maestromotif.collect.observations import Items
 from maestromotif.config.schema import Config
 from maestromotif.errors import UserError
 from maestromotif.pipeline.store import Artefact, Work
-from maestromotif.rewards import accuracy as quality
+from maestromotif.rewards.accuracy import accuracy, calibration, disagreement
 from maestromotif.rewards.card import normalised, over_items, raw_rewards
 from maestromotif.rewards.fit import Member, best, train
 from maestromotif.rewards.model import FLAT
 from maestromotif.rewards.pairs import Judged, read_judged
 from maestromotif.skill import Skill, skill_files, skills_of
 
-CHANCE = 0.5  # accuracy of a coin, the baseline
+CHANCE = 0.5  # accuracy of guessing, the baseline
 CHECKPOINT = "members.msgpack"
 
 
@@ -36,7 +36,7 @@ def reads(config: Config) -> dict[str, str]:
 
 
 def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, Any]:
-    """The stage. Raises UserError if no part can be held out, or a skill's labels tell nothing."""
+    """Run the stage. Raises UserError if nothing can be held out, or a skill's labels teach nothing."""
     settings, spoken = config.distil, config.annotate.changes
     skills = skills_of(config)
     annotated = inputs["annotate"]
@@ -55,8 +55,8 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, An
         card = _card(config, skill, k, judged, members[k], chosen, items)
         if judged.ties[k].all() or card["std"] < FLAT:
             raise UserError(
-                f"skill '{skill.name}': its labels do not tell captions apart: nothing can be learned; see "
-                f"{annotated.path / skill.name / 'quality.json'}. Describe the skill in other words, or "
+                f"skill '{skill.name}': its labels do not distinguish captions, so nothing can be learned; "
+                f"see {annotated.path / skill.name / 'quality.json'}. Describe the skill in other words, or "
                 "lower annotate.tie_margin."
             )
         work.write_json(f"{skill.name}/card.json", card | {"judge": judge})
@@ -72,11 +72,11 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, An
 def _card(
     config: Config, skill: Skill, k: int, judged: Judged, members: list[Member], chosen: Member, items: Items
 ) -> dict[str, Any]:
-    """What is to be known of a skill's model; `k` is the skill's number."""
+    """The card of a skill's model; `k` is the skill's number."""
     spoken = config.annotate.changes
     sides = {"held_out": judged.held_out, "train": ~judged.held_out}
-    accuracy = {
-        side: quality.accuracy(
+    accuracies = {
+        side: accuracy(
             chosen.scores, judged, k, which, np.random.default_rng([config.run.seed, 3, k, number])
         )
         for number, (side, which) in enumerate(sides.items())
@@ -88,12 +88,12 @@ def _card(
         "description": skill.description,
         "network": config.distil.network,
         "changes": list(spoken),
-        "accuracy_held_out": accuracy["held_out"],
-        "accuracy_train": accuracy["train"],
+        "accuracy_held_out": accuracies["held_out"],
+        "accuracy_train": accuracies["train"],
         "accuracy_note": "share of pairs ordered as labelled, ties left out; interval by bootstrap over "
         "captions; epoch and model were chosen by the held-out loss",
-        "calibration_held_out": quality.calibration(chosen.scores, judged, k, judged.held_out),
-        "disagreement": quality.disagreement(
+        "calibration_held_out": calibration(chosen.scores, judged, k, judged.held_out),
+        "disagreement": disagreement(
             normalised(raw), [member.scores for member in members], judged, k, judged.held_out
         ),
         "baseline": CHANCE,

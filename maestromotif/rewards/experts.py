@@ -1,7 +1,7 @@
-"""Models of one ancestry for a soup: experts in kinds of event, or the ensemble that `distil` learned.
+"""Models of one ancestry for a soup: experts on kinds of event, or the ensemble that `distil` trained.
 
-The captions are parted in folds, all of a message in one. In each fold's turn its captions are reported on,
-those of the next are chosen on, and the models learn from the others alone.
+The captions are split into folds; all captions of a message are in one fold. For each fold, its captions are
+for reporting, those of the next fold are for choosing, and the models train only on the others.
 """
 
 import itertools
@@ -18,16 +18,16 @@ from maestromotif.rewards.fit import Learner, Member, learn, score, start_of
 from maestromotif.rewards.model import Params, load_members
 from maestromotif.rewards.pairs import Judged, parts
 
-ALL = "all pairs"  # the model that is no expert
-WHOLE = -1  # the fold whose soup is kept: its models learned from all captions but those they are chosen on
+ALL = "all pairs"  # the model that is not an expert
+WHOLE = -1  # the fold whose soup is kept: its models train on all captions except those for choosing
 NONE = np.zeros(0, np.int64)  # rows
 
 
 @dataclass(frozen=True)
 class Fold:
-    """Captions of one skill, bool [N], on which models are chosen and reported; pairs beside them, as rows.
+    """One skill's captions for choosing and for reporting, bool [N], and rows of its pairs.
 
-    learned: of neither kind of captions, held_out: of those that are chosen on.
+    learned: pairs without any of these captions. held_out: pairs of captions for choosing.
     """
 
     skill: int
@@ -53,7 +53,7 @@ class Fold:
 
 @dataclass(frozen=True)
 class Pot:
-    """Models of one skill with their names, and R float32 [N] of the one they come from, None if unknown."""
+    """Models of one skill, their names, and R float32 [N] of the model they start from; None if unknown."""
 
     fold: Fold
     names: list[str]
@@ -64,7 +64,7 @@ class Pot:
 def experts(
     config: Config, judged: Judged, captions: Captions, kinds: Sequence[str], work: Work
 ) -> list[Pot]:
-    """Pots of models that are fine-tuned for this, of every skill one a fold and at last that of WHOLE."""
+    """Pots of models that are fine-tuned for a soup: for every skill, one per fold and then that of WHOLE."""
     settings, own = config.soup, config.distil.model_copy(update={"seeds": 1, "patience": None})
     part = parts(judged.messages, kinds, settings.folds, np.random.default_rng([config.run.seed, 9]))
     folds = [
@@ -88,7 +88,7 @@ def experts(
         names.append([ALL, *frequent[: settings.experts]])
         learners.append(fold.learner(config, judged, ALL, begun.params, fold.learned, fold.held_out))
         for kind in names[-1][1:]:
-            # As many of its own kind as of all others.
+            # As many pairs of its own kind as of all others.
             further = np.resize(learned[kind], max(0, len(fold.learned) - 2 * len(learned[kind])))
             rows = np.concatenate([fold.learned, further])
             tested = _about(judged, fold.skill, kind, fold.held_out, kinds)
@@ -107,14 +107,14 @@ def _fold(judged: Judged, k: int, skill: str, number: int, part: np.ndarray, cou
     learned = np.flatnonzero(judged.within(k, ~report & ~choose))
     if not len(learned):
         raise UserError(
-            f"skill '{skill}': no labelled pair is left to learn from beside the captions kept for choosing "
+            f"skill '{skill}': no labelled pair is left for training, apart from the captions for choosing "
             "and reporting; raise annotate.captions or annotate.pairs"
         )
     return Fold(k, number, choose, report, learned, np.flatnonzero(judged.within(k, choose)))
 
 
 def _about(judged: Judged, skill: int, kind: str, rows: np.ndarray, kinds: Sequence[str]) -> np.ndarray:
-    """Those of the rows of a skill's pairs in which a caption is of the kind."""
+    """Those of the rows of a skill's pairs that have a caption of the kind."""
     told = np.array([one == kind for one in kinds])[judged.pairs[skill][rows]]
     found: np.ndarray = rows[told.any(1)]
     return found
@@ -123,9 +123,9 @@ def _about(judged: Judged, skill: int, kind: str, rows: np.ndarray, kinds: Seque
 def members(
     config: Config, judged: Judged, captions: Captions, kinds: Sequence[str], distilled: Artefact
 ) -> list[Pot]:
-    """A pot a skill, of the models that `distil` learned; half of its held-out captions are chosen on.
+    """One pot per skill, of the models that `distil` trained. Half of its held-out captions are for choosing.
 
-    All of them have chosen the epoch of each model, which flatters every method alike.
+    All held-out captions chose the epoch of each model, so the figures of all methods are too good alike.
     """
     held_out = np.flatnonzero(judged.held_out)
     messages = [judged.messages[row] for row in held_out.tolist()]
@@ -138,7 +138,7 @@ def members(
         loaded = load_members(distilled.path / skill)
         if len(loaded) < 2:
             raise UserError(
-                f"{distilled.path / skill}: has one model, of which there is no average; raise distil.seeds"
+                f"{distilled.path / skill}: has one model, but a soup averages several; raise distil.seeds"
             )
         scores = score(captions, [params for _, params in loaded])
         models = [

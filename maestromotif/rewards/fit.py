@@ -1,4 +1,4 @@
-"""Learning reward models from labelled pairs: all skills, and all members of their ensembles, at once.
+"""Trains reward models on labelled pairs: all skills, and all members of their ensembles, at once.
 
 Bradley-Terry with soft labels. For a pair (i, j) with label y = P(i preferred):
 
@@ -8,10 +8,10 @@ Bradley-Terry with soft labels. For a pair (i, j) with label y = P(i preferred):
 With y = 1/2 for ties this is the loss of the paper (section 3.1, from Motif).
 
 The M learners (skills and seeds; halves of the labels; experts) are one program, vmapped over their stacked
-parameters; an epoch is one scan. What one learns is a function of the run's seed, its name, its own seed and
-where it begins, whoever learns beside it. Its parameters are those of the epoch with the lowest held-out
-loss. When that has not improved for `distil.patience` epochs, later ones do not count, and when no learner is
-left the loop ends.
+parameters; an epoch is one scan. The result of a learner depends on the run's seed, its name, its own seed
+and its start, not on the other learners. Its parameters are those of the epoch with the lowest held-out loss.
+If that does not improve for `distil.patience` epochs, later epochs do not count. The loop ends when no
+learner is left.
 """
 
 import hashlib
@@ -44,11 +44,11 @@ SECONDS_BETWEEN_CHECKPOINTS = 30.0
 
 @dataclass(frozen=True)
 class Learner:
-    """Who is to learn, and from what: pairs int32 [P, 2] of captions with labels float32 [P].
+    """A model to train, and its data: pairs int32 [P, 2] of captions with labels float32 [P].
 
-    learned, held_out: int [<= P], rows of pairs: what it learns from, a row as often as it is listed, and
-    what its epochs are compared on (none: the last one is taken). start: its first parameters, without a
-    leading axis. name and seed choose its random numbers.
+    learned, held_out: int, rows of pairs. It trains on `learned`, on a row as often as it is listed. Its
+    epochs are compared on `held_out` (empty: the last epoch is taken). start: initial parameters, without a
+    leading axis. name and seed determine its random numbers.
     """
 
     name: str
@@ -62,18 +62,18 @@ class Learner:
 
 @dataclass(frozen=True)
 class Member:
-    """A learned model of one skill."""
+    """A trained model of one skill."""
 
     seed: int
-    ancestry: str  # what it began from: members with the same may be averaged
+    ancestry: str  # what it started from: members of the same ancestry may be averaged
     params: Params
-    epoch: int  # 1..., that the parameters are from
-    loss: float | None  # held out, of that epoch; None if no pair was held out
+    epoch: int  # from 1: the one that the parameters are from
+    loss: float | None  # held-out loss of that epoch; None if no pair was held out
     scores: np.ndarray  # float32 [N]: R of the judged captions
 
 
 def best(members: Sequence[Member]) -> Member:
-    """The one with the lowest held-out loss; of equals, and where nothing was held out, the first seed's."""
+    """The member with the lowest held-out loss; if that does not decide, the one with the lowest seed."""
     return min(members, key=lambda member: (member.loss is None, member.loss or 0.0, member.seed))
 
 
@@ -83,13 +83,13 @@ def bradley_terry(
     label: Float[Array, " b"],
     weight: Float[Array, " b"],
 ) -> Float[Array, ""]:
-    """Mean loss of b pairs with rewards `first` and `second` (formula above), weighted."""
+    """Weighted mean loss of b pairs with rewards `first` and `second` (formula above)."""
     loss = -label * jax.nn.log_sigmoid(first - second) - (1 - label) * jax.nn.log_sigmoid(second - first)
     return (loss * weight).sum() / jnp.maximum(weight.sum(), 1.0)
 
 
 def ancestry_of(network: Network, params: Params) -> str:
-    """A name for what training begins from: equal for equal networks with equal parameters."""
+    """A name for the start of training: equal for equal networks with equal parameters."""
     digest = hashlib.sha256(f"{network}\n".encode())
     for path, leaf in jax.tree_util.tree_leaves_with_path(params):
         digest.update(f"{jax.tree_util.keystr(path)} {leaf.shape}\n".encode())
@@ -104,7 +104,7 @@ def train(
     seed: int,
     checkpoint: Path | None = None,
 ) -> list[list[Member]]:
-    """Learns `settings.seeds` models of each skill from the pairs of captions that are not held out.
+    """Train `settings.seeds` models of each skill on the pairs of captions that are not held out.
 
     checkpoint: as in `learn`. Raises UserError if a skill has no such pair.
     """
@@ -126,7 +126,7 @@ def train(
 
 
 def start_of(network: Network, skill: str, seed: int, number: int) -> Params:
-    """What a skill's model with this number begins from, a function of the run's seed and these alone."""
+    """The start of a skill's model with this number: a function of the run's seed and the arguments only."""
     key = jax.random.fold_in(jax.random.key(seed), zlib.crc32(skill.encode()))
     return initial(network, jax.random.fold_in(key, number))
 
@@ -139,10 +139,10 @@ def learn(
     checkpoint: Path | None = None,
     says: str = "distil",
 ) -> list[Member]:
-    """What each of the M learners comes to.
+    """Train the M learners and return their models.
 
-    checkpoint: a file that is written every half a minute or so, and read if it is there. says: what the
-    progress is of.
+    checkpoint: a file that is written about every 30 s, and read if it exists. says: what the progress bar
+    shows.
     """
     network = captions.network
     batch = min(settings.batch, max(len(one.learned) for one in learners))
@@ -167,7 +167,7 @@ def learn(
         sizes = Sizes(state["sizes"])
 
     def prepare(epoch: int) -> Batch:
-        # The numbers of (what for, run, its seed, its name, epoch) make a generator of their own.
+        # Each (run, purpose, learner's seed, learner's name, epoch) has its own generator.
         randoms = [
             np.random.default_rng([seed, 4, one.seed, zlib.crc32(one.name.encode()), epoch])
             for one in learners
@@ -229,7 +229,7 @@ def score(captions: Captions, params: Sequence[Params]) -> Float32[np.ndarray, "
 def _of_captions(
     network: Network, params: Params, table: UInt[Array, "d f"], every: Shown, count: int
 ) -> np.ndarray:
-    """float32 [M, count]: the groups' last places are spare."""
+    """float32 [M, count]: without the padding after the last group."""
     return np.asarray(_scores(network, params, table, every))[:, :count]
 
 
@@ -245,7 +245,7 @@ def _epoch(
     table: UInt[Array, "d f"],
     batches: Batch,
 ) -> tuple[Params, optax.OptState]:
-    """All members through their batches [S, M, ...]; one that has no more pairs stays as it is."""
+    """Train all members on their batches [S, M, ...]; a member that has no more pairs stays as it is."""
 
     def step(params: Params, state: optax.OptState, batch: Batch) -> tuple[Params, optax.OptState]:
         def loss_of(params: Params) -> Float[Array, ""]:
@@ -285,7 +285,7 @@ def _rewards(network: Network, params: Params, table: UInt[Array, "d f"], shown:
 
 @partial(jax.jit, static_argnums=0)
 def _scores(network: Network, params: Params, table: UInt[Array, "d f"], shown: Shown) -> Float[Array, "m n"]:
-    """R of groups of observations [G, c], one behind the other, by all M members."""
+    """R of groups of observations [G, c], one after the other, by all M members."""
 
     def group(one: Shown) -> Float[Array, "m c"]:
         return jax.vmap(lambda p: _rewards(network, p, table, one))(params)
@@ -324,7 +324,7 @@ def _groups(captions: Captions, which: np.ndarray) -> Shown:
 
 
 class _Exact(Sizes):
-    """Groups are of one size, so that places of observations are known without looking."""
+    """All groups have the same size, so the places of observations are known."""
 
     def __init__(self, size: int) -> None:
         super().__init__({"observations": size})
@@ -333,7 +333,7 @@ class _Exact(Sizes):
 def _tested(
     captions: Captions, learners: Sequence[Learner]
 ) -> tuple[Shown, np.ndarray, np.ndarray, np.ndarray]:
-    """The held-out captions of all, and each one's pairs of them [M, P, 2], labels and weights [M, P]."""
+    """The held-out captions of all learners, and each one's pairs [M, P, 2], labels and weights [M, P]."""
     which = np.unique(np.concatenate([one.pairs[one.held_out].reshape(-1) for one in learners]))
     which = which if len(which) else np.zeros(1, np.int64)
     place = np.zeros(captions.count, np.int32)
@@ -357,7 +357,7 @@ def _choose(where: np.ndarray, new: Params, old: Params) -> Params:
 
 
 def _restore(state: dict[str, Any], checkpoint: Path) -> dict[str, Any]:
-    """The state in a checkpoint of this same training; a later start goes on bit for bit."""
+    """The state in a checkpoint of the same training. The continued training gives the same bits."""
     saved = flax.serialization.msgpack_restore(checkpoint.read_bytes())
     restored = {
         name: jax.tree.map(jnp.asarray, flax.serialization.from_state_dict(state[name], saved[name]))

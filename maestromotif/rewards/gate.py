@@ -1,15 +1,16 @@
-"""Stage `gate`: before anything is trained, each skill's reward must tell what its text is for.
+"""Stage `gate`: before training, each skill's reward must match what the skill's text asks for.
 
-A skill's text names events that the skill is for (`wanted`) and that it must not be paid for (`forbidden`);
-events.py tells which of them happened on which collected step, whatever a language model said. Two questions:
+A skill's text names events that the skill is for (`wanted`) and events that must not be rewarded
+(`forbidden`). events.py finds them on the collected steps, independently of any language model. There are two
+questions:
 
-    AUC     = P(z_wanted > z_other) + P(z_wanted = z_other) / 2     is the wanted rewarded above all else?
-    paid(e) = share of the steps with e on which z > theta          is the forbidden rewarded in training?
+    AUC     = P(z_wanted > z_other) + P(z_wanted = z_other) / 2     are wanted events rewarded above all else?
+    paid(e) = share of the steps with e on which z > theta          are forbidden events rewarded in training?
 
-AUC (Mann-Whitney; Hanley and McNeil, 1982) is over distinct observations, as a reward is a function of them;
-its interval is a bootstrap over them, both sides separately. `other` is every observation with no wanted
-event. theta is the threshold that training will use. Steps with both a wanted and a forbidden event, and
-wanted events too rare to judge, are on neither side.
+AUC (Mann-Whitney; Hanley and McNeil, 1982) is over distinct observations, because a reward is a function of
+them. Its interval is a bootstrap over them, separately for both sides. `other` is every observation without a
+wanted event. theta is the threshold that training will use. Steps with both a wanted and a forbidden event,
+and wanted events that are too rare to judge, are on neither side.
 """
 
 import logging
@@ -21,7 +22,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import rankdata
 
-from maestromotif.collect import observations as dataset
+from maestromotif.collect import observations
 from maestromotif.config.schema import Config, GateSettings
 from maestromotif.errors import UserError
 from maestromotif.nethack.state import CHANGES, DEPTH_CHANGE
@@ -37,10 +38,10 @@ OF_DEPTH = ("descended", "ascended")
 
 @dataclass(frozen=True)
 class Situations:
-    """What happened on the S collected steps, and the I distinct observations that a reward can be of."""
+    """What happened on the S collected steps, and the rewards of the I distinct observations."""
 
     item: np.ndarray  # int64 [S]: the observation of each step
-    happened: dict[str, np.ndarray]  # of each event bool [S]
+    happened: dict[str, np.ndarray]  # bool [S] for each event
     z: np.ndarray  # float32 [I, K]
 
 
@@ -67,7 +68,7 @@ def reads(config: Config) -> dict[str, str]:
 
 
 def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, Any]:
-    """The stage. Raises UserError if a skill fails and `gate.enforce` is on."""
+    """Run the stage. Raises UserError if a skill fails and `gate.enforce` is on."""
     skills = skills_of(config)
     models = load_rewards(inputs["distil"].path, config.skills)
     path = inputs["collect"].path / "observations.npz"
@@ -76,7 +77,7 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, An
         for event in (*skill.wanted, *skill.forbidden):
             if event not in situations.happened:
                 raise UserError(
-                    f"{path}: was collected by a version that did not tell '{event}', which {skill.path} "
+                    f"{path}: was collected by a version without the event '{event}', which {skill.path} "
                     "names; run `collect` again"
                 )
     thresholds = models.thresholds(config.reward)
@@ -107,9 +108,9 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, An
     work.write_text("gate.md", page)
     if problems and config.gate.enforce:
         raise UserError(
-            f"{work.path / 'gate.md'}: rewards that would train something else than the skills' texts say:\n"
+            f"{work.path / 'gate.md'}: rewards do not match the skills' texts:\n"
             + page
-            + "\nTo train on them all the same: gate.enforce=false"
+            + "\nTo train on them anyway: gate.enforce=false"
         )
     for problem in problems:
         log.warning("gate: %s", problem)
@@ -117,19 +118,19 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, An
 
 
 def read_situations(path: Path, models: RewardModels, spoken: Sequence[str]) -> Situations:
-    """The collected steps with the rewards of what was seen on them."""
-    observations = dataset.load(path)
+    """The collected steps with the rewards of their observations."""
+    collected = observations.load(path)
     with np.load(path) as file:
         if "events" not in file or "event_names" not in file:
-            raise UserError(f"{path}: does not tell the events of its steps; run `collect` again")
+            raise UserError(f"{path}: has no events of its steps; run `collect` again")
         names = np.char.decode(file["event_names"].astype("S"), "ascii").tolist()
         counts = {name: file["events"][:, column] > 0 for column, name in enumerate(names)}
-    changes = dataset.canonical(observations.changes, tuple(CHANGES))  # what happened, told or not
+    changes = observations.canonical(collected.changes, tuple(CHANGES))  # all, in captions or not
     codes = {name: changes[:, column] > 0 for column, name in enumerate(CHANGES) if column != DEPTH_CHANGE}
-    seen = dataset.canonical(observations.changes, spoken)
-    keys = np.column_stack([observations.message_id, seen.astype(np.int32)])
+    seen = observations.canonical(collected.changes, spoken)
+    keys = np.column_stack([collected.message_id, seen.astype(np.int32)])
     distinct, item = np.unique(keys, axis=0, return_inverse=True)
-    messages = [bytes(message) for message in observations.messages[distinct[:, 0]]]
+    messages = [bytes(message) for message in collected.messages[distinct[:, 0]]]
     return Situations(
         item.reshape(-1), counts | codes, models.score(messages, distinct[:, 1:].astype(np.int8))
     )
@@ -186,7 +187,7 @@ def auc(wanted: np.ndarray, others: np.ndarray, random: np.random.Generator) -> 
     ranks = rankdata(np.concatenate([wanted, others]))
     n, m = len(wanted), len(others)
     estimate = (ranks[:n].sum() - n * (n + 1) / 2) / (n * m)
-    # Samples of observations as counts: equal rewards share a place, and places are sorted once.
+    # Samples as counts per distinct reward, so that rewards are sorted only once.
     values, place = np.unique(np.concatenate([wanted, others]), return_inverse=True)
     samples = np.empty(BOOTSTRAPS)
     for i in range(BOOTSTRAPS):
@@ -198,7 +199,7 @@ def auc(wanted: np.ndarray, others: np.ndarray, random: np.random.Generator) -> 
 
 
 def _failures(rows: Sequence[Row], settings: GateSettings) -> list[tuple[str, str]]:
-    """Events for which a skill fails, with what is wrong."""
+    """Events for which a skill fails, with the reason."""
     failures = []
     for row in rows:
         if row.side == "all" and row.auc is not None and row.auc < settings.auc:
@@ -208,7 +209,7 @@ def _failures(rows: Sequence[Row], settings: GateSettings) -> list[tuple[str, st
             failures.append(
                 (
                     worst.event,
-                    f"{row.skill}: what it wants is rewarded above all else in {row.auc:.0%} of the cases, "
+                    f"{row.skill}: its wanted events are rewarded above all else in {row.auc:.0%} of cases, "
                     f"less than gate.auc = {settings.auc:.0%}; worst is `{worst.event}` ({worst.auc:.0%}).",
                 )
             )
@@ -216,31 +217,31 @@ def _failures(rows: Sequence[Row], settings: GateSettings) -> list[tuple[str, st
             failures.append(
                 (
                     row.event,
-                    f"{row.skill} is paid on {row.paid:.0%} of `{row.event}`, more than gate.forbidden = "
-                    f"{settings.forbidden:.0%}.",
+                    f"{row.skill}: is paid on {row.paid:.0%} of the steps with `{row.event}`, more than "
+                    f"gate.forbidden = {settings.forbidden:.0%}.",
                 )
             )
     return failures
 
 
 def _advice(skill: Skill, event: str, config: Config) -> str:
-    """What may mend it."""
+    """What may fix it."""
     change = "depth" if event in OF_DEPTH else event if event in CHANGES else None
     if change is not None and change not in config.annotate.changes:
         return (
-            f"annotate.changes lacks {change}, so neither the judge nor the reward sees `{event}` unless the "
-            "game says it: add it."
+            f"annotate.changes lacks {change}, so neither the judge nor the reward sees `{event}` unless a "
+            "message says it: add it."
         )
     side = "bad" if event in skill.forbidden else "good"
     return (
-        f"Say in {skill.path}, in plain words, that `{event}` is {side}; look at the captions that are "
-        f"rewarded most in distil/{skill.name}/card.json (top); a larger language.model, more "
+        f"Say in {skill.path}, in plain words, that `{event}` is {side}. Look at the captions that are "
+        f"rewarded most in distil/{skill.name}/card.json (top). A larger language.model, more "
         "annotate.captions or a higher reward.quantile_of may help."
     )
 
 
 def _page(rows: Sequence[Row], problems: Sequence[str], settings: GateSettings) -> str:
-    """The table in Markdown, what is wrong below it."""
+    """The table in Markdown, with the problems below it."""
 
     def cell(value: float | None, form: str) -> str:
         return "" if value is None else format(value, form)
@@ -257,11 +258,11 @@ def _page(rows: Sequence[Row], problems: Sequence[str], settings: GateSettings) 
         lines.append(f"| {' | '.join(cells)} |")
     lines += [
         "",
-        f"Asked for: AUC of all wanted events at least {settings.auc:.2f}; each forbidden event paid on at "
+        f"Required: AUC of all wanted events at least {settings.auc:.2f}; each forbidden event paid on at "
         f"most {settings.forbidden:.0%} of its steps; events on fewer than {settings.fewest} steps are not "
         "judged.",
         "",
-        *(f"- {problem}" for problem in problems or ["Every skill that is gated passes."]),
+        *(f"- {problem}" for problem in problems or ["All gated skills pass."]),
         "",
     ]
     return "\n".join(lines)

@@ -32,8 +32,8 @@ Params = dict[str, Any]
 
 MESSAGE_BYTES = 256
 BUCKETS = 4096  # of hashed words; 0 is padding
-WORDS = 24  # words of a message that are read; with the pairs of neighbours 47 features
-FLAT = 1e-6  # deviation of R below which a model tells nothing apart
+WORDS = 24  # words of a message that are read; with pairs of neighbours, 47 features
+FLAT = 1e-6  # standard deviation of R below which a model counts as constant
 QUANTILES = tuple(round(0.05 * step, 2) for step in range(21))
 SMALLEST_BATCH, LARGEST_BATCH = 64, 1024  # scored at once; padded to powers of two between them
 
@@ -45,11 +45,10 @@ _WORD = re.compile(rb"[a-z]+(?:'[a-z]+)?|\d+")
 
 @lru_cache(maxsize=1 << 16)
 def word_features(message: bytes) -> np.ndarray:
-    """int32 [2 * WORDS - 1]: buckets of the words and of the pairs of neighbouring words, 0 where there are
-    none.
+    """int32 [2 * WORDS - 1]: buckets of the words and of the pairs of neighbouring words, padded with 0.
 
-    Letters' case and the value of numbers do not count. CRC-32 is the hash, so that buckets never change.
-    Kept, since one message is met with many changes; read-only.
+    Case and the values of numbers do not count. The hash is CRC-32, so that buckets never change. The result
+    is cached, because a message occurs with many changes, and read-only.
     """
     words = [b"#" if word.isdigit() else word for word in _WORD.findall(message.lower())][:WORDS]
     terms = words + [left + b" " + right for left, right in itertools.pairwise(words)]
@@ -60,7 +59,7 @@ def word_features(message: bytes) -> np.ndarray:
 
 
 def byte_features(message: bytes) -> np.ndarray:
-    """int32 [256]: the bytes of the message, 0 behind its end."""
+    """int32 [256]: the bytes of the message, padded with 0."""
     return np.frombuffer(message[:MESSAGE_BYTES].ljust(MESSAGE_BYTES, b"\0"), np.uint8).astype(np.int32)
 
 
@@ -68,7 +67,7 @@ FEATURES: dict[str, Callable[[bytes], np.ndarray]] = {"words": word_features, "p
 
 
 def features(network: Network, messages: Sequence[bytes]) -> Int[np.ndarray, "n f"]:
-    """Features of n messages; an empty row of zeros stands for no message."""
+    """Features of n messages; a row of zeros is the empty message."""
     one = FEATURES[network]
     return (
         np.stack([one(message) for message in messages])
@@ -87,11 +86,11 @@ def one_hot_changes(changes: Int[Array, "n 4"]) -> Float[Array, "n 13"]:
 
 
 class Words(nn.Module):
-    """Words and pairs of words as a bag of embeddings, beside the changes, into a small MLP.
+    """A bag of embeddings of words and pairs of words, concatenated with the changes, into a small MLP.
 
-    The embeddings begin at zero, so a word that no judged caption had says nothing, and an unseen message is
-    rewarded for what changed. `scale` makes them learn slowly: at 1 a hundred captions are learned by heart
-    within two epochs, before the changes have been understood.
+    The embeddings start at zero, so a word that is in no judged caption contributes nothing, and an unseen
+    message is rewarded for what changed. `scale` slows their learning: at 1 the model memorises a hundred
+    captions within two epochs, before it has learned the changes.
     """
 
     width: int = 64
@@ -117,11 +116,11 @@ class Words(nn.Module):
 
 
 class Window(nn.Module):
-    """A convolution over time, then ReLU, of sequences that are constant from some place on.
+    """A convolution over time, then ReLU, of sequences that are constant from some position on.
 
-    x [u, a, c] are the first places of sequences of `length` places, all others are `tail` [c]. What is read
-    of the bytes behind a message's end is the same everywhere, so it is computed once and not 200 times. The
-    windows are laid side by side and multiplied, which unlike a convolution stays fast under vmap.
+    x [u, a, c] holds the first positions of sequences of `length` positions; all others are `tail` [c]. The
+    output after a message's end is the same everywhere, so it is computed once and not 200 times. The
+    convolution is a sum of matrix products, which stays fast under vmap, unlike a convolution operation.
     """
 
     features: int
@@ -143,7 +142,7 @@ class Window(nn.Module):
 
 
 def _extend(x: Float[Array, "u a c"], tail: Float[Array, " c"], places: int) -> Float[Array, "u b c"]:
-    """The first `places` places."""
+    """The first `places` positions."""
     u, a, c = x.shape
     if places <= a:
         return x[:, :places]
@@ -153,7 +152,7 @@ def _extend(x: Float[Array, "u a c"], tail: Float[Array, " c"], places: int) -> 
 def _pool(
     x: Float[Array, "u a c"], tail: Float[Array, " c"], length: int
 ) -> tuple[Float[Array, "u b c"], int]:
-    """The maximum of every three places."""
+    """The maximum of every three positions."""
     places = min(-(-x.shape[1] // 3), length // 3)
     x = _extend(x, tail, 3 * places).reshape(len(x), places, 3, -1)
     return jnp.maximum(jnp.maximum(x[:, :, 0], x[:, :, 1]), x[:, :, 2]), length // 3
@@ -162,8 +161,8 @@ def _pool(
 class Published(nn.Module):
     """The published architecture (MaestroMotif, ICLR 2025): a message tower and a change tower.
 
-    The published change input is five numbers of which all but the change of depth, in {-1, 0, 1}, are
-    zero; ours are that number (1 = deeper) and one number for each other change, its code scaled to [0, 1].
+    The published change input is five numbers; all but the change of depth, in {-1, 0, 1}, are zero. Ours is
+    that number (1 = deeper) and, for each other change, its code scaled to [0, 1].
     """
 
     @nn.compact
@@ -215,8 +214,8 @@ def rewards(
 ) -> Float[Array, " n"]:
     """R, not normalised, of n observations.
 
-    tokens: features of messages int [u, f], one after the other; parts may be cut to fewer features f where
-    the rest of their rows is 0, which costs less. message: the row of each observation's message in them.
+    tokens: features of messages int [u, f], in consecutive parts. A part whose last features are all 0 may
+    leave them out, which costs less. message: the row of each observation's message in all parts together.
     """
     return jnp.asarray(NETWORKS[network].apply(params, tokens, changes, message))
 
@@ -244,7 +243,7 @@ class RewardModels:
         self._mean = np.array([card["mean"] for card in cards], np.float32)
         self._std = np.array([max(card["std"], FLAT) for card in cards], np.float32)
         self._groups = []
-        # A few new observations a step are no work, but on a GPU they would wait for its updates.
+        # On the CPU: a few new observations per step are little work. On a GPU they would wait for updates.
         processor = jax.local_devices(backend="cpu")[0]
         for network in dict.fromkeys(card["network"] for card in cards):
             columns = [k for k, card in enumerate(cards) if card["network"] == network]
@@ -256,7 +255,7 @@ class RewardModels:
     ) -> Float32[np.ndarray, "n K"]:
         """Normalised rewards z = (R - mean) / std of n observations for every skill.
 
-        Whatever n is, only powers of two are compiled, and memory is bounded.
+        Observations are padded to powers of two: few shapes are compiled, and memory is bounded.
         """
         parts = [
             self._score_part(messages[start : start + LARGEST_BATCH], changes[start : start + LARGEST_BATCH])
@@ -273,16 +272,16 @@ class RewardModels:
         for group in self._groups:
             tokens = features(group.network, list(messages) + [b""] * (padded - count))
             seen = np.zeros((len(group.columns), padded, len(CHANGES)), np.int8)
-            for row, k in enumerate(group.columns):  # each model sees the changes that its captions told
+            for row, k in enumerate(group.columns):  # each model sees the changes that its captions tell
                 seen[row, :count] = canonical(changes, self.cards[k]["changes"])
             scored = np.asarray(_score(group.network, group.params, tokens, seen))
             scores[:, group.columns] = scored[:, :count].T
         return scores
 
     def thresholds(self, settings: RewardSettings) -> Float32[np.ndarray, " K"]:
-        """Of each skill, the quantile of its normalised rewards below which a step is not rewarded.
+        """For each skill, the quantile of its normalised rewards below which a step is not rewarded.
 
-        Infinite for a model that tells nothing apart.
+        Infinite for a model that is constant (FLAT).
         Raises UserError if `reward.quantile_of` names a skill that is not here.
         """
         for name in settings.quantile_of:
@@ -328,7 +327,7 @@ def load_rewards(folder: Path, skills: Sequence[str]) -> RewardModels:
 
 
 def load_members(folder: Path) -> list[tuple[dict[str, Any], Params]]:
-    """All models of a skill in its folder of `distil`: what the card tells of each, and its parameters.
+    """All models of a skill in its folder of `distil`: each one's row in the card, and its parameters.
 
     Raises UserError if one is missing or damaged.
     """
@@ -356,4 +355,4 @@ def _read_params(card: dict[str, Any], path: Path) -> Params:
     try:
         return dict(flax.serialization.from_bytes(zeros, path.read_bytes()))
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path}: is not what card.json tells of, or damaged: {error}") from error
+        raise UserError(f"{path}: does not match card.json, or is damaged: {error}") from error

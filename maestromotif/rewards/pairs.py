@@ -1,7 +1,7 @@
-"""The judged captions and the labelled pairs of them, and which are held out.
+"""The judged captions, the labelled pairs of them, and which are held out.
 
-Captions are held out by message: no message is on both sides, and captions without a message are all trained
-on. Where captions are parted evenly no message is in two parts, and those without one are spread over all.
+Captions are held out by message: no message is on both sides, and captions without a message are never held
+out. An even split (`parts`) also keeps every message in one part; captions without one are spread over all.
 """
 
 import json
@@ -24,12 +24,12 @@ class Judged:
     messages: list[bytes]  # [N]
     changes: np.ndarray  # int8 [N, 4]
     held_out: np.ndarray  # bool [N]
-    pairs: list[np.ndarray]  # of each skill int32 [P, 2]
+    pairs: list[np.ndarray]  # int32 [P, 2] for each skill
     labels: list[np.ndarray]  # float32 [P], P(first preferred)
     ties: list[np.ndarray]  # bool [P]
 
     def within(self, skill: int, chosen: np.ndarray) -> np.ndarray:
-        """Which of a skill's pairs are of captions `chosen` (bool [N]) alone, bool [P]."""
+        """Which of a skill's pairs have both captions in `chosen` (bool [N]), bool [P]."""
         both: np.ndarray = chosen[self.pairs[skill]].all(1)
         return both
 
@@ -69,7 +69,7 @@ def read_captions(annotated: Path) -> list[dict[str, Any]]:
 
 
 def targets(label: np.ndarray, margin: np.ndarray, settings: DistilSettings) -> np.ndarray:
-    """What is learned, float32 [P]: the label itself, or the judge's certainty, sigmoid(margin / T)."""
+    """Training targets, float32 [P]: the label itself, or the judge's certainty, sigmoid(margin / T)."""
     if settings.labels == "hard":
         return label.astype(np.float32)
     soft = 1 / (1 + np.exp(-margin.astype(np.float64) / settings.temperature))
@@ -79,10 +79,10 @@ def targets(label: np.ndarray, margin: np.ndarray, settings: DistilSettings) -> 
 def parts(
     messages: Sequence[bytes], kinds: Sequence[str], count: int, random: np.random.Generator
 ) -> np.ndarray:
-    """In which of `count` parts each caption is, int8 [N]: all of a message in one, each kind in all.
+    """The part of each caption, int8 [N], of `count` parts: a message is in one, a kind in all if possible.
 
-    As far as that goes: a kind of event (of the first caption of a message) with few messages is in as many
-    parts as it can be, and parts are of about equal sizes.
+    A kind of event (that of a message's first caption) with few messages is in as many parts as possible.
+    Parts have about equal sizes.
     """
     groups: dict[tuple[bytes, int], list[int]] = {}
     for row, message in enumerate(messages):
@@ -101,7 +101,7 @@ def parts(
 
 
 def hold_out(messages: Sequence[bytes], share: float, random: np.random.Generator) -> np.ndarray:
-    """Which captions are held out, bool [N]: by message, about `share` of all; those without a message never.
+    """Which captions are held out, bool [N]: about `share` of all, by message; never those without a message.
 
     Raises UserError if fewer than two would be on either side.
     """
@@ -118,6 +118,6 @@ def hold_out(messages: Sequence[bytes], share: float, random: np.random.Generato
     if held_out < 2:
         raise UserError(
             f"{len(messages)} judged captions with {len(distinct)} different messages cannot be split into a "
-            "trained and a held-out part; raise annotate.captions, or collect.explorer_steps for more of them"
+            "training part and a held-out part; raise annotate.captions or collect.explorer_steps"
         )
     return np.array([message in chosen for message in messages])

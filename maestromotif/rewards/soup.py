@@ -1,20 +1,21 @@
-"""Stage `soup`: reward models of one ancestry averaged, with weights from what each is good at.
+"""Stage `soup`: averages reward models of one ancestry, weighted by what each is good at.
 
 After SoCE (Souper-Model: soup of category experts, arXiv 2511.13254, 2025). Categories are a skill's kinds of
-event. Of every skill:
+event. For every skill:
 
-1. Models that descend from one: fine-tuned from a common model, one on all pairs and one expert for each of
-   the most frequent kinds of event (`soup.of: experts`), or the ensemble that `distil` learned (`members`),
-   if its models began alike. Averages of models that did not are refused: they lie in different valleys.
-2. Of the categories those whose accuracies over the models are weakly correlated: first the one in which the
-   models differ most, then every other whose |Pearson correlation| with all chosen ones is below
-   `soup.correlation`, where models have different strengths. The best model of each is in the soup.
+1. Models with a common start: fine-tuned from one model, one on all pairs and one expert for each of the most
+   frequent kinds of event (`soup.of: experts`), or the ensemble that `distil` trained (`members`), if its
+   models have the same start. Models with different starts are refused: they lie in different basins of the
+   loss.
+2. Categories in which models have different strengths: the accuracies of the models are weakly correlated.
+   First the category in which the models differ most, then every other one whose |Pearson correlation| with
+   all chosen ones is below `soup.correlation`. The best model of each category is in the soup.
 3. Weights: on the simplex in steps of 1/STEPS, those with the highest mean accuracy over all categories.
 
-2 and 3 see only pairs of the captions that are kept for choosing. What comes out is compared on pairs of
-other captions, which neither training nor choice has seen, with the best single model by the same measure,
-the uniform average of all models and their ensemble (the mean of their rewards). Experts are learned and
-compared `soup.folds` times, each part of the captions reported on once, so all captions count.
+Steps 2 and 3 see only pairs of the captions for choosing. The soup is compared on pairs of other captions,
+which neither training nor choosing has seen, with the best single model by the same measure, the uniform
+average of all models, and their ensemble (the mean of their rewards). Experts are trained and compared
+`soup.folds` times, and each fold is reported on once, so all captions count.
 
     <skill>/card.json, params.msgpack    the soup; reward.path may name this folder
     soup.json, soup.md                   the comparison
@@ -43,13 +44,13 @@ from maestromotif.rewards.pairs import Judged, read_judged
 from maestromotif.skill import skill_files, skills_of
 
 STEPS = 10  # weights are multiples of a tenth
-MOST = 3  # models in a soup, so that all weights can be tried
-FEWEST = 10  # pairs without which a category is not looked at
+MOST = 3  # maximum number of models in a soup, so that all weights can be tried
+FEWEST = 10  # a category with fewer pairs is ignored
 METHODS = ("start", ALL, "best single", "uniform", "soup", "ensemble")
 SAYS = {
     "start": "the common model, before it was fine-tuned",
-    ALL: "fine-tuned on all pairs: as many epochs, no expert",
-    "best single": "best of the models on the captions kept for choosing",
+    ALL: "fine-tuned on all pairs for as many epochs; not an expert",
+    "best single": "the best model on the captions for choosing",
     "uniform": "average of all models' parameters",
     "soup": "average with chosen weights",
     "ensemble": "mean of all models' rewards",
@@ -73,7 +74,7 @@ def reads(config: Config) -> dict[str, str]:
 
 
 def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, Any]:
-    """The stage. Raises UserError if models of a skill began from unrelated parameters."""
+    """Run the stage. Raises UserError if models of a skill started from unrelated parameters."""
     settings, spoken = config.distil, config.annotate.changes
     skills = skills_of(config)
     random = np.random.default_rng([config.run.seed, 2])  # as distil, so the same captions are held out
@@ -128,14 +129,14 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, An
 def blend(names: Sequence[str], models: Sequence[Member], weights: np.ndarray) -> Params:
     """The average of models' parameters by weights float [J] that sum to 1.
 
-    Raises UserError if two of them began from unrelated parameters.
+    Raises UserError if two of them started from unrelated parameters.
     """
     for name, model in zip(names, models, strict=True):
         if model.ancestry != models[0].ancestry:
             raise UserError(
-                f"models '{names[0]}' and '{name}' began from unrelated parameters (ancestry "
-                f"{models[0].ancestry} and {model.ancestry}), so their average is no model; learn them from "
-                "one start (distil.same_start=true), or choose soup.of=experts"
+                f"models '{names[0]}' and '{name}' started from unrelated parameters (ancestry "
+                f"{models[0].ancestry} and {model.ancestry}), so they cannot be averaged; train them from "
+                "one start (distil.same_start=true), or set soup.of=experts"
             )
     total = sum(weights)
     return dict(
@@ -149,10 +150,10 @@ def blend(names: Sequence[str], models: Sequence[Member], weights: np.ndarray) -
 
 
 def cook(pot: Pot, judged: Judged, captions: Captions, kinds: Sequence[str], correlation: float) -> Soup:
-    """The soup of a pot, chosen by its captions `choose`."""
+    """The soup of a pot, chosen on its captions `choose`."""
     names, models, k = pot.names, pot.models, pot.fold.skill
     even = np.full(len(models), 1 / len(models))
-    uniform = blend(names, models, even)  # refuses strangers before anything else is done
+    uniform = blend(names, models, even)  # first, because it refuses models of different ancestry
     each = np.stack([model.scores for model in models])  # [J, N]
     categories = {
         kind: rows
@@ -170,7 +171,7 @@ def cook(pot: Pot, judged: Judged, captions: Captions, kinds: Sequence[str], cor
     stacked = [blend(names, models, row) for row in weights]
     scores = score(captions, stacked)
     value = _accuracies(scores, judged, k, categories).mean(1) if categories else np.zeros(len(grid))
-    # Of equally good ones the most even: averages of many are flatter than corners.
+    # Of equally good weights the most even: averages of many models lie in flatter regions of the loss.
     order = np.lexsort(((grid**2).sum(1), -value.round(9)))
     taken = int(order[0])
     told = {
@@ -193,8 +194,9 @@ def cook(pot: Pot, judged: Judged, captions: Captions, kinds: Sequence[str], cor
 def weakly_correlated(accuracy: np.ndarray, below: float) -> list[int]:
     """Categories in which models have different strengths; accuracy: float64 [J, C].
 
-    First the one in which the models differ most, then, by how much they differ, each whose absolute Pearson
-    correlation with all chosen ones is less than `below`. Where all models are alike is no category.
+    First the one in which the models differ most; then, in order of how much they differ, each one whose
+    absolute Pearson correlation with all chosen ones is less than `below`. A category in which all models are
+    alike is never chosen.
     """
     spread = accuracy.std(0)
     chosen: list[int] = []
@@ -207,7 +209,7 @@ def weakly_correlated(accuracy: np.ndarray, below: float) -> list[int]:
 
 
 def _simplex(models: int, steps: int) -> list[tuple[int, ...]]:
-    """All ways to give `steps` equal shares to some models."""
+    """All ways to distribute `steps` equal shares among the models."""
     if models == 1:
         return [(steps,)]
     return [(own, *rest) for own in range(steps + 1) for rest in _simplex(models - 1, steps - own)]
@@ -216,7 +218,7 @@ def _simplex(models: int, steps: int) -> list[tuple[int, ...]]:
 def _categories(
     judged: Judged, skill: int, chosen: np.ndarray, kinds: Sequence[str]
 ) -> dict[str, np.ndarray]:
-    """Rows of a skill's decided pairs within captions `chosen` (bool [N]), by the kinds that they tell."""
+    """Rows of a skill's pairs within captions `chosen` (bool [N]), without ties, by kind of event."""
     rows = np.flatnonzero(judged.within(skill, chosen) & ~judged.ties[skill])
     told = np.array(kinds, object)[judged.pairs[skill][rows]]
     return {kind: rows[(told == kind).any(1)] for kind in sorted(set(told.reshape(-1).tolist()))}
@@ -249,7 +251,7 @@ def compare(
     kinds: Sequence[str],
     random: np.random.Generator,
 ) -> dict[str, Any]:
-    """Accuracy of each method on the pairs of the reported captions of all pots, and against the best single.
+    """Accuracy of each method on all pots' captions for reporting, and its gain over the best single model.
 
     Intervals are 95 %, by bootstrap over captions.
     """
@@ -330,7 +332,7 @@ def markdown(found: dict[str, dict[str, Any]]) -> str:
         lines.append(f"| {skill} | {soup['pairs']} | {' | '.join(cells)} | {over} | {recipe} |")
     lines += [
         "",
-        "Held-out accuracy on captions that neither training nor choice of weights has seen; 95 % intervals "
+        "Held-out accuracy on captions that neither training nor choosing weights has seen; 95 % intervals "
         "by bootstrap over captions. " + "; ".join(f"{name}: {SAYS[name]}" for name in names) + ".",
         "",
         "| skill | kind of event | pairs | " + " | ".join(names) + " |",

@@ -5,9 +5,9 @@
                | field ("==" | "!=" | "<" | "<=" | ">" | ">=") literal
     literal    = whole number | true | false
 
-The fields are those of GameState, without the ones about the running skill: a task is about the game.
-Each condition is waited for in turn. In one step as many are passed as hold, in order: with
-["depth >= 2", "depth == 1"] a game must have been at depth 2 or below and then come back to 1.
+The fields are those of GameState, except the ones about the running skill: a task is about the game.
+Conditions must be met in order. One step can meet several, as long as each next one holds. With
+["depth >= 2", "depth == 1"] a game must reach depth 2 or deeper and then come back to depth 1.
 """
 
 import operator
@@ -44,12 +44,12 @@ class Comparison:
     literal: int | bool
 
     def holds(self, state: Mapping[str, Any]) -> Any:
-        """Bool, or bool [N] where the state's values are arrays [N]."""
+        """Bool, or bool [N] if the state's values are arrays [N]."""
         return _OPERATORS[self.op](state[self.field], self.literal)
 
 
 def parse(text: str, where: str = "task.success") -> tuple[Comparison, ...]:
-    """The comparisons of one condition, all of which must hold. Raises UserError, with `where` before it."""
+    """The comparisons of one condition; all must hold. Raises UserError that begins with `where`."""
     tokens = _tokens(text, where)
     found = []
     while True:
@@ -58,18 +58,18 @@ def parse(text: str, where: str = "task.success") -> tuple[Comparison, ...]:
             return tuple(found)
         kind, word = tokens.pop(0)
         if (kind, word) != ("word", "and"):
-            raise _error(text, where, f"expected 'and' before '{word}'; join comparisons by 'and'")
+            raise _error(text, where, f"expected 'and' before '{word}'; join comparisons with 'and'")
 
 
 class Success:
-    """For N games, which of the conditions have been met so far. N is taken from the first `update`.
+    """For N games, how many of the conditions have been met so far. The first call sets N.
 
-    conditions: texts of the form above, at least one.
+    conditions: texts in the syntax above, at least one.
     """
 
     def __init__(self, conditions: Sequence[str], where: str = "task.success") -> None:
         if not conditions:
-            raise UserError(f"{where}: no condition; the task could never be achieved")
+            raise UserError(f"{where}: no condition, so the task could never be achieved; add one")
         self.conditions = [parse(text, f"{where}[{n}]") for n, text in enumerate(conditions)]
         self.fields = sorted({part.field for condition in self.conditions for part in condition})
         self._met: Int[np.ndarray, " N"] = np.zeros(0, np.int64)
@@ -80,12 +80,12 @@ class Success:
         return self._met.copy()
 
     def reset(self, mask: Bool[np.ndarray, " N"]) -> None:
-        """New episodes begin in the games of the mask."""
+        """Start over in the games of the mask: new episodes begin there."""
         self._fit(len(mask))
         self._met[mask] = 0
 
     def update(self, state: Mapping[str, np.ndarray]) -> Bool[np.ndarray, " N"]:
-        """Looks at the state after a step, one array [N] a field; true where all conditions have been met."""
+        """Check the state after a step, one array [N] per field. True where all conditions have been met."""
         self._fit(len(state[self.fields[0]]))
         for n, condition in enumerate(self.conditions):
             waiting = self._met == n
@@ -143,7 +143,7 @@ def _comparison(tokens: list[tuple[str, str]], text: str, where: str) -> Compari
     _, op = tokens.pop(0)
     if op not in _OPERATORS:
         hint = " (two equal signs compare)" if op == "=" else ""
-        raise _error(text, where, f"'{op}' is not a comparison{hint}; there are {', '.join(_OPERATORS)}")
+        raise _error(text, where, f"'{op}' is not a comparison{hint}; use one of {', '.join(_OPERATORS)}")
     if not tokens:
         raise _error(text, where, f"the condition ends where {_KINDS[FIELDS[field]]} was expected")
     _, word = tokens.pop(0)
@@ -158,7 +158,7 @@ def _comparison(tokens: list[tuple[str, str]], text: str, where: str) -> Compari
 
 
 def _literal(word: str) -> int | bool | None:
-    """None where the token is no literal, which is the wrong type for every field."""
+    """None if the token is not a literal, which is the wrong type for every field."""
     if word.lstrip("-").isdigit():
         return int(word)
     return {"true": True, "false": False}.get(word.lower())

@@ -16,7 +16,7 @@ from maestromotif.agent.network import ActorCritic, Params
 from maestromotif.agent.policy import Acting, Carry, fresh_carry
 from maestromotif.agent.reward import Met, Scorer
 from maestromotif.train.environment_process import EnvironmentProcess
-from maestromotif.train.metrics import Happened, Seconds
+from maestromotif.train.metrics import Counts, Seconds
 from maestromotif.train.ppo import Batch
 
 
@@ -24,7 +24,7 @@ class Played(NamedTuple):
     """What an actor hands over."""
 
     batch: Batch
-    happened: Happened
+    counts: Counts  # of what happened
     met: list[Met]  # what was seen, where it was asked for
     snapshot: dict[str, Any] | None  # of the actor after this rollout, where it was asked for
 
@@ -85,27 +85,32 @@ class Actor:
         for t in range(self._length):
             with self.seconds.of("policy"):
                 self._count += 1
-                self._carry, rollout, on_device = self._acting.act(
+                self._carry, rollout, chosen = self._acting.act(
                     params, self._carry, rollout, arrays.inputs, t, self._key, self._count
                 )
-                action = np.asarray(on_device)
+                action = np.asarray(chosen)
             self.seconds.bytes += arrays.inputs.nbytes + action.nbytes
             environment.step(action)
             final_values.append(self._final_values(params))
         last_values = self._acting.values(params, self._carry, arrays.inputs)
         # Copies, for the environment writes the next rollout into the same arrays.
-        columns = [
-            np.array(array.T) for array in (arrays.reward, arrays.switched, arrays.over, arrays.terminal)
-        ]
-        came = jax.device_put((arrays.running[None].copy(), *columns, np.stack(final_values)), self._device)
-        self.seconds.bytes += arrays.inputs.nbytes + sum(leaf.nbytes for leaf in came)
-        batch = Batch(rollout, memory, jax.block_until_ready(last_values), *came)
+        came = {
+            "last_skill": arrays.running[None].copy(),
+            "reward": np.array(arrays.reward.T),
+            "switched": np.array(arrays.switched.T),
+            "over": np.array(arrays.over.T),
+            "terminal": np.array(arrays.terminal.T),
+            "final_value": np.stack(final_values),
+        }
+        self.seconds.bytes += arrays.inputs.nbytes + sum(array.nbytes for array in came.values())
+        on_device = jax.device_put(came, self._device)
+        batch = Batch(rollout, memory, jax.block_until_ready(last_values), **on_device)
         finished = environment.finish_rollout(met, snapshot)
         self.lost = finished.lost
         self.seconds.games, self.seconds.program = finished.seconds.games, finished.seconds.program
         self.seconds.host = finished.seconds.host
         where = None if finished.snapshot is None else finished.snapshot | self._snapshot()
-        return Played(batch, finished.happened, finished.met, where)
+        return Played(batch, finished.counts, finished.met, where)
 
     def _snapshot(self) -> dict[str, Any]:
         """Where the policy is between two rollouts; of types that msgpack writes."""

@@ -26,7 +26,15 @@ from maestromotif.nethack.tracker import depth_codes
 from maestromotif.programs import contract
 from maestromotif.programs.sandbox import ProgramHost
 from maestromotif.skill import skills_of
-from maestromotif.train.metrics import Happened, Seconds, nothing_happened
+from maestromotif.train.metrics import (
+    Counts,
+    Episodes,
+    Seconds,
+    Steps,
+    count_episodes,
+    count_steps,
+    no_counts,
+)
 
 
 @dataclass(frozen=True)
@@ -90,7 +98,7 @@ class Arrays:
 class Finished(NamedTuple):
     """What is told of a rollout when it is over."""
 
-    happened: Happened
+    counts: Counts
     seconds: Seconds  # since the beginning
     lost: int  # episodes, since the beginning
     met: list[Met]  # what was seen, where it was asked for
@@ -175,7 +183,7 @@ class Environment:
             np.equal(ended, End.TRUNCATED, out=arrays.cut)
             if over.any():
                 self._show_final(skill)
-                self._count_episodes(ended)
+                count_episodes(self._counts, Episodes(over & self._in_dungeon, ended, pool.final_state))
         with self.seconds.of("program"):
             options.advance(pool.state, over)
         with self.seconds.of("host"):
@@ -191,11 +199,12 @@ class Environment:
 
         met: whether to say what was seen; snapshot: whether to say where everything is.
         """
-        arrays, happened = self._arrays, self._happened
-        happened.add(self._acted, arrays.reward, arrays.switched | arrays.over, self._events)
+        arrays, counts = self._arrays, self._counts
+        call_ended = arrays.switched | arrays.over
+        count_steps(counts, Steps(self._acted, arrays.reward, call_ended, self._events))
         self._begin_rollout()
         return Finished(
-            happened,
+            counts,
             self.seconds,
             self._pool.lost,
             self._reward.met() if met else [],
@@ -225,7 +234,7 @@ class Environment:
 
     def _begin_rollout(self) -> None:
         self._step = 0
-        self._happened = nothing_happened(self._skills)
+        self._counts = no_counts(self._skills)
         self._acted = np.zeros((self._pool.games, self._length), np.int32)
         self._events = np.zeros((*self._acted.shape, self._pool.events.shape[1]), np.int16)
 
@@ -263,9 +272,3 @@ class Environment:
             message = self._reward.messages.read(self._form, self._shown[games], text)
             acting = np.maximum(skill[games], 0)
             fill(views, pool.final, pool.final_state, message, nothing, acting, games)
-
-    def _count_episodes(self, ended: np.ndarray) -> None:
-        counted = (ended != End.NOT) & self._in_dungeon
-        deepest = self._pool.final_state["deepest"][counted]
-        died = (ended[counted] == End.DEATH).sum()
-        self._happened.episodes[:] += (counted.sum(), died, deepest.sum(), (deepest >= 2).sum())

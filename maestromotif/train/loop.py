@@ -69,7 +69,7 @@ def learn(
             versions.append(learnt.params)
 
             rewards.after(update, [met for one in played for met in one.met])
-            curve.add([one.happened for one in played], figures)
+            curve.add([one.counts for one in played], figures)
             note = ""
             if plan.row_after(update):
                 row = curve.row(update * plan.steps)

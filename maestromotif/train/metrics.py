@@ -1,49 +1,312 @@
-"""What happened in rollouts, the learning curve made from it, and where the time of the actors went."""
+"""What is measured in training: one table, from which the rows of the learning curve are made.
+
+A new figure is added here and nowhere else: as an entry of METRICS and, where it needs something counted that
+is not counted yet, as one of STEP_SUMS or EPISODE_SUMS. Environments count, actors hand the counts over, the
+curve adds them up over all rollouts since its last row, games and processes.
+
+n games, T steps of a rollout, K skills, E events (`nethack.events`).
+"""
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from itertools import product
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from maestromotif.nethack.events import EVENTS
-
-# What is counted of the episodes that end, but for those that began in an arena: how many, by death, sum of
-# their deepest levels, how many reached level 2 or deeper.
-EPISODE_COUNTS = ("episodes", "deaths", "deepest", "at_least_2")
+from maestromotif.nethack.game import End
 
 
-class Happened(NamedTuple):
-    """What happened in rollouts, summed over steps and games."""
+class Steps(NamedTuple):
+    """A rollout of one environment."""
 
-    steps: np.ndarray  # float64 [K], environment steps of each skill
-    calls: np.ndarray  # float64 [K], how many calls of it ended
-    reward: np.ndarray  # float64 [K]
-    events: np.ndarray  # float64 [K, E], how often each event happened while the skill acted
-    episodes: np.ndarray  # float64 [4], EPISODE_COUNTS
-
-    def add(self, skill: np.ndarray, reward: np.ndarray, ended: np.ndarray, events: np.ndarray) -> None:
-        """Count steps of play, but not the episodes.
-
-        skill int32 [T, n]: which acted; reward float32 [T, n]; ended bool [T, n]: the skill's call was over
-        after the step; events int16 [T, n, E].
-        """
-        acted = (skill.ravel() == np.arange(len(self.steps))[:, None]).astype(np.float64)
-        self.steps[:] += acted.sum(1)
-        self.calls[:] += acted @ ended.ravel()
-        self.reward[:] += acted @ reward.ravel()
-        self.events[:] += acted @ events.reshape(-1, events.shape[-1])
+    skill: np.ndarray  # int32 [n, T], which acted
+    reward: np.ndarray  # float32 [n, T]
+    call_ended: np.ndarray  # bool [n, T]: the skill's call was over after the step
+    events: np.ndarray  # int16 [n, T, E], how often each happened
 
 
-def nothing_happened(skills: int) -> Happened:
-    steps, calls, reward = np.zeros((3, skills))
-    return Happened(steps, calls, reward, np.zeros((skills, len(EVENTS))), np.zeros(len(EPISODE_COUNTS)))
+class Episodes(NamedTuple):
+    """What ended on one step of an environment."""
+
+    counted: np.ndarray  # bool [n]: an episode ended that had begun in the dungeon, not in an arena
+    end: np.ndarray  # int8 [n], `game.End`
+    state: Mapping[str, np.ndarray]  # GameState at the end, each [n]; valid where `counted`
 
 
-def total(parts: Iterable[Happened]) -> Happened:
+# What is summed over steps, by the skill that acted: [n, T] or [n, T, E] -> float64 [K] or [K, E].
+STEP_SUMS: dict[str, Callable[[Steps], np.ndarray]] = {
+    "steps": lambda steps: np.ones_like(steps.call_ended),
+    "calls": lambda steps: steps.call_ended,
+    "reward": lambda steps: steps.reward,
+    "paid": lambda steps: steps.reward > 0,
+    "events": lambda steps: steps.events,
+}
+# What is summed over episodes: [n] -> float64 [].
+EPISODE_SUMS: dict[str, Callable[[Episodes], np.ndarray]] = {
+    "episodes": lambda episodes: np.ones_like(episodes.counted),
+    "deaths": lambda episodes: episodes.end == End.DEATH,
+    "deepest": lambda episodes: episodes.state["deepest"],
+    "at_least_2": lambda episodes: episodes.state["deepest"] >= 2,
+}
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A figure of the curve.
+
+    name: its key in a row, where {skill} stands for each skill's name and {event} for each event's.
+    of: what it is in a window; None leaves it out of the row.
+    """
+
+    name: str
+    title: str  # of a plot
+    unit: str
+    doc: str
+    of: Callable[["Window"], float | None]
+
+
+@dataclass(frozen=True)
+class Window:
+    """The steps since the last row, as a metric sees them: of one skill, or one skill's one event, or all."""
+
+    env_step: int
+    counts: "Counts"
+    figures: Sequence[Mapping[str, float]]  # of the learner, an update each
+    skill: int | None = None
+    event: int | None = None
+
+    def __getitem__(self, name: str) -> float:
+        """A sum over steps of this skill (and event), or over episodes."""
+        count = self.counts[name]
+        if name in STEP_SUMS and self.skill is not None:
+            count = count[self.skill]
+        return float((count if self.event is None or count.ndim == 0 else count[self.event]).sum())
+
+    def of_all_skills(self, name: str) -> float:
+        return float(self.counts[name].sum())
+
+    def mean(self, figure: str) -> float:
+        """Of a figure of the learner, over updates."""
+        return float(np.mean([one[figure] for one in self.figures]))
+
+
+METRICS = (
+    Metric(
+        "env_step",
+        "Environment steps",
+        "steps",
+        "Environment steps from the beginning of training to the end of the window, all games together.",
+        lambda w: w.env_step,
+    ),
+    Metric(
+        "episodes",
+        "Episodes",
+        "episodes",
+        "Episodes that ended in the window, without those that began in an arena.",
+        lambda w: int(w["episodes"]),
+    ),
+    Metric(
+        "deaths",
+        "Deaths",
+        "episodes",
+        "Those of `episodes` that ended with the hero's death.",
+        lambda w: int(w["deaths"]),
+    ),
+    Metric(
+        "skill/{skill}/reward_per_call",
+        "Reward in one call of the skill",
+        "reward",
+        "Sum of the skill's rewards, divided by how many of its calls ended (by 1 if none did).",
+        lambda w: w["reward"] / max(w["calls"], 1),
+    ),
+    Metric(
+        "skill/{skill}/reward_per_1k_steps",
+        "Reward in 1,000 steps of the skill",
+        "reward / 1,000 steps",
+        "Sum of the skill's rewards in 1,000 of the steps in which it acted.",
+        lambda w: 1000 * w["reward"] / max(w["steps"], 1),
+    ),
+    Metric(
+        "skill/{skill}/paid_share",
+        "Share of the skill's steps that earn a reward",
+        "share",
+        "Share of the steps in which the skill acted that earned more than 0: whether its reward is dense or "
+        "rare, which the sum of the reward does not tell.",
+        lambda w: w["paid"] / max(w["steps"], 1),
+    ),
+    Metric(
+        "skill/{skill}/time_share",
+        "Share of all steps",
+        "share",
+        "Share of all environment steps in which the skill acted.",
+        lambda w: w["steps"] / max(w.of_all_skills("steps"), 1),
+    ),
+    Metric(
+        "skill/{skill}/mean_duration",
+        "Steps in one call of the skill",
+        "steps",
+        "Steps in which the skill acted, divided by how many of its calls ended (by 1 if none did).",
+        lambda w: w["steps"] / max(w["calls"], 1),
+    ),
+    Metric(
+        "events/{skill}/{event}_per_1k_steps",
+        "{event} in 1,000 steps of the skill",
+        "events / 1,000 steps",
+        "How often the event happened in 1,000 of the steps in which the skill acted; left out where it did "
+        "not happen.",
+        lambda w: 1000 * w["events"] / w["steps"] if w["events"] else None,
+    ),
+    Metric(
+        "depth/deepest_mean",
+        "Deepest level of an episode, mean",
+        "levels",
+        "Mean over `episodes` of the deepest level reached; left out where no episode ended.",
+        lambda w: w["deepest"] / w["episodes"] if w["episodes"] else None,
+    ),
+    Metric(
+        "depth/at_least_2",
+        "Share of episodes that reach level 2",
+        "share",
+        "Share of `episodes` that reached level 2 or deeper; left out where no episode ended.",
+        lambda w: w["at_least_2"] / w["episodes"] if w["episodes"] else None,
+    ),
+    # Of the learner: means over the updates of the window, of what `ppo.loss` and `Learner.update` return.
+    Metric(
+        "loss/policy_loss",
+        "Policy loss",
+        "normalised advantage",
+        "PPO's clipped surrogate loss, mean over steps.",
+        lambda w: w.mean("policy_loss"),
+    ),
+    Metric(
+        "loss/value_loss",
+        "Value loss",
+        "scaled return squared",
+        "Squared error of the acting skill's value, clipped as `train.value_clip` says, mean over steps.",
+        lambda w: w.mean("value_loss"),
+    ),
+    Metric(
+        "loss/entropy",
+        "Entropy of the policy",
+        "nats",
+        "Entropy of the acting skill's distribution over actions, mean over steps.",
+        lambda w: w.mean("entropy"),
+    ),
+    Metric(
+        "loss/kl",
+        "How far the policy moved",
+        "nats",
+        "KL divergence of the policy that acted from the one that learns, estimated by mean(r - 1 - log r).",
+        lambda w: w.mean("kl"),
+    ),
+    Metric(
+        "loss/clipped",
+        "Share of steps that are clipped",
+        "share",
+        "Share of steps whose term of the policy loss is the clipped one, which has no gradient.",
+        lambda w: w.mean("clipped"),
+    ),
+    Metric(
+        "loss/minibatches",
+        "Minibatches of an update",
+        "minibatches",
+        "How many minibatches an update learned from; fewer than planned where `train.target_kl` ended it.",
+        lambda w: w.mean("minibatches"),
+    ),
+)
+
+Counts = dict[str, np.ndarray]  # the sums by name
+
+
+def no_counts(skills: int) -> Counts:
+    no_steps = np.zeros((0, 0), bool)
+    empty = Steps(no_steps, no_steps, no_steps, np.zeros((0, 0, len(EVENTS)), np.int16))
+    by_skill = {name: _summed(_which(empty.skill, skills), of(empty)) for name, of in STEP_SUMS.items()}
+    return by_skill | {name: np.zeros(()) for name in EPISODE_SUMS}
+
+
+def count_steps(counts: Counts, steps: Steps) -> None:
+    """Add a rollout."""
+    which_kn = _which(steps.skill, len(counts["steps"]))
+    for name, of in STEP_SUMS.items():
+        counts[name] += _summed(which_kn, of(steps))
+
+
+def count_episodes(counts: Counts, episodes: Episodes) -> None:
+    """Add the episodes that ended on a step."""
+    for name, of in EPISODE_SUMS.items():
+        counts[name] += of(episodes)[episodes.counted].sum()
+
+
+def total(parts: Iterable[Counts]) -> Counts:
     """The sum of at least one."""
-    return Happened(*(np.sum(arrays, axis=0) for arrays in zip(*parts, strict=True)))
+    first, *others = parts
+    return {
+        name: np.sum([count, *(other[name] for other in others)], axis=0) for name, count in first.items()
+    }
+
+
+Row = dict[str, int | float]
+
+
+class Curve:
+    """Collects what actors counted and what the learner tells; `row` closes a window and returns plain JSON.
+
+    over_processes: sums counts over all processes.
+    """
+
+    def __init__(self, skills: Sequence[str], over_processes: Callable[[Counts], Counts]) -> None:
+        self._skills, self._over_processes = tuple(skills), over_processes
+        self.rows: list[Row] = []
+        self._counts = no_counts(len(self._skills))
+        self._figures: list[Mapping[str, float]] = []
+
+    def add(self, counts: Sequence[Counts], figures: Mapping[str, float]) -> None:
+        """Of one update: what was counted in the rollouts of all actors, and figures of the learner."""
+        self._counts = total([self._counts, *counts])
+        self._figures.append(figures)
+
+    def row(self, env_step: int) -> Row:
+        window = Window(env_step, self._over_processes(self._counts), self._figures)
+        row: Row = {}
+        for metric in METRICS:
+            for name, part in self._parts(metric.name, window):
+                value = metric.of(part)
+                if value is not None:
+                    row[name] = value if isinstance(value, int) else round(value, 6)
+        self.rows.append(row)
+        self._counts, self._figures = no_counts(len(self._skills)), []
+        return row
+
+    def snapshot(self) -> dict[str, Any]:
+        """Only at the end of a window, where nothing else is open."""
+        return {"rows": self.rows}
+
+    def restore(self, snapshot: dict[str, Any]) -> None:
+        self.rows = list(snapshot["rows"])
+
+    def _parts(self, name: str, window: Window) -> Iterator[tuple[str, Window]]:
+        """The window of each skill and event that a metric's name asks for, and the name that it gets."""
+        skills = enumerate(self._skills) if "{skill}" in name else [(None, "")]
+        events = enumerate(EVENTS) if "{event}" in name else [(None, "")]
+        for (k, skill), (e, event) in product(skills, events):
+            yield name.format(skill=skill, event=event), replace(window, skill=k, event=e)
+
+
+def _which(skill: np.ndarray, skills: int) -> np.ndarray:
+    """float64 [K, n * T]: 1 where the skill acted."""
+    which: np.ndarray = skill.ravel() == np.arange(skills)[:, None]
+    return which.astype(np.float64)
+
+
+def _summed(which_kn: np.ndarray, what: np.ndarray) -> np.ndarray:
+    """[n, T] -> float64 [K], or [n, T, E] -> [K, E]."""
+    sums: np.ndarray = which_kn @ what.reshape(which_kn.shape[1], *what.shape[2:])
+    return sums
 
 
 class Seconds:
@@ -69,59 +332,3 @@ def summary(all_seconds: Sequence[Seconds], steps: int) -> dict[str, float]:
     each = {name: sum(vars(one)[name] for one in all_seconds) / max(steps, 1) for name in vars(Seconds())}
     times = {f"{name}_us": round(1e6 * value, 2) for name, value in each.items() if name != "bytes"}
     return times | {"bytes_per_step": round(each["bytes"], 1)}
-
-
-Row = dict[str, int | float]
-
-
-class Curve:
-    """Collects what actors say happened; `row` closes a window and returns plain JSON.
-
-    together: sums what happened over all processes.
-    """
-
-    def __init__(self, skills: Sequence[str], together: Callable[[Happened], Happened]) -> None:
-        self._skills, self._together = tuple(skills), together
-        self.rows: list[Row] = []
-        self._happened = nothing_happened(len(skills))
-        self._figures: list[dict[str, float]] = []
-
-    def add(self, happened: Sequence[Happened], figures: dict[str, float]) -> None:
-        """Of one update: what happened in the rollouts of all actors, and its losses and the like."""
-        self._happened = total([self._happened, *happened])
-        self._figures.append(figures)
-
-    def row(self, env_step: int) -> Row:
-        happened = self._together(self._happened)
-        counts = dict(zip(EPISODE_COUNTS, happened.episodes.tolist(), strict=True))
-        row: Row = {
-            "env_step": env_step,
-            "episodes": int(counts["episodes"]),
-            "deaths": int(counts["deaths"]),
-        }
-        all_steps = max(happened.steps.sum(), 1)
-        for k, name in enumerate(self._skills):
-            calls, steps = max(happened.calls[k], 1), happened.steps[k]
-            row[f"skill/{name}/reward_per_call"] = happened.reward[k] / calls
-            row[f"skill/{name}/reward_per_1k_steps"] = 1000 * happened.reward[k] / max(steps, 1)
-            row[f"skill/{name}/time_share"] = steps / all_steps
-            row[f"skill/{name}/mean_duration"] = steps / calls
-            for event, times in zip(EVENTS, happened.events[k], strict=True):
-                if times:
-                    row[f"events/{name}/{event}_per_1k_steps"] = 1000 * times / steps
-        if counts["episodes"]:
-            row["depth/deepest_mean"] = counts["deepest"] / counts["episodes"]
-            row["depth/at_least_2"] = counts["at_least_2"] / counts["episodes"]
-        for name in self._figures[0]:
-            row[f"loss/{name}"] = float(np.mean([figures[name] for figures in self._figures]))
-        row = {name: one if isinstance(one, int) else round(float(one), 6) for name, one in row.items()}
-        self.rows.append(row)
-        self._happened, self._figures = nothing_happened(len(self._skills)), []
-        return row
-
-    def snapshot(self) -> dict[str, Any]:
-        """Only at the end of a window, where nothing else is open."""
-        return {"rows": self.rows}
-
-    def restore(self, snapshot: dict[str, Any]) -> None:
-        self.rows = list(snapshot["rows"])

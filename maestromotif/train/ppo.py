@@ -1,7 +1,11 @@
 """Proximal policy optimisation (Schulman et al. 2017) of all skills at once: the formulas.
 
-T time, B games, K skills. Every function runs inside `shard_map` over the mesh axis AXIS: each device has
-some of the games, and what concerns all of them is summed over that axis.
+T time, B games, K skills, G groups of steps. At t the game is under skill k_t, which the policy pi and the
+value V of a step are those of: pi(a_t | o_t, k_t), V(o_t, k_t). The reward r_t is of the step from o_t to
+o_{t+1}.
+
+Every function runs inside `shard_map` over the mesh axis AXIS: each device has some of the games, and what
+concerns all of them is summed over that axis.
 """
 
 from typing import NamedTuple
@@ -46,10 +50,14 @@ class Targets(NamedTuple):
 
 
 def next_values(batch: Batch, bootstrap: str) -> Float[Array, "t b"]:
-    """What stands for the value after each step.
+    r"""What stands for the value after each step: v'_t of `returns.advantages`.
 
-    bootstrap: at a switch of skills "acting" takes the value of the skill that acted, "next" that of the next
-    one, "none" zero. Where an episode was cut short it is the last observation's, before the games went on.
+        v'_t = final_value_t       where the step was the episode's last (0 after a death)
+               V(o_{t+1}, k_t)     else, if bootstrap is "acting" or the skill goes on
+               V(o_{t+1}, k_{t+1}) if bootstrap is "next"
+               0                   if bootstrap is "none" and another call begins
+
+    An episode that was cut short is bootstrapped by its own last observation, before the games went on.
     """
     rollout = batch.rollout
     following_tbk = jnp.concatenate([rollout.values[1:], batch.last_values])
@@ -64,10 +72,16 @@ def next_values(batch: Batch, bootstrap: str) -> Float[Array, "t b"]:
 def targets(
     network: ActorCritic, params: Params, scale: ReturnScale, batch: Batch, settings: TrainSettings
 ) -> tuple[Targets, ReturnScale]:
-    """Advantages and value targets of a rollout.
+    r"""Advantages and value targets of a rollout.
 
-    With `correction: vtrace` the values are those of `params`, and steps are weighted by how much likelier
-    the actions are under `params` than when they were taken; else both are what the acting policy said.
+        A_t      = returns.advantages(r_t, V_t, v'_t, ...)
+        advantage = (A_t - mean) / deviation, within the steps of each skill or over all (`normalise`)
+        value     = A_t + V_t
+
+    With `correction: clip`, V is what the acting policy mu said, and rho_t = c_t = 1 (GAE). With `vtrace`, V
+    is that of pi under `params`, and rho_t = c_t = min(1, pi(a_t) / mu(a_t)) (Espeholt et al. 2018, section
+    4.1, both clips at 1). The trace is cut where another
+    call of a skill or another episode begins. With `scale_returns`, r_t is what `return_scale.rescale` gives.
     """
     rollout = batch.rollout
     rho_tb: Array = jnp.ones_like(batch.reward)
@@ -79,18 +93,25 @@ def targets(
     same_tb = ~(jnp.asarray(batch.switched) | batch.over)
     reward_tb: Array = batch.reward
     if settings.scale_returns:
-        scale, reward_tb = rescale(scale, reward_tb, rollout.skill, same_tb, settings.gamma, AXIS)
+        scale, reward_tb = rescale(
+            scale,
+            reward_tb=reward_tb,
+            skill_tb=rollout.skill,
+            same_tb=same_tb,
+            gamma=settings.gamma,
+            axis=AXIS,
+        )
     value_tb = pick(batch.rollout.values, rollout.skill)
     advantage_tb = advantages(
-        reward_tb,
-        value_tb,
-        next_values(batch, settings.bootstrap),
-        1.0 - batch.terminal,
-        same_tb.astype(jnp.float32),
-        settings.gamma,
-        settings.gae_lambda,
-        rho_tb,
-        rho_tb,
+        reward_tb=reward_tb,
+        value_tb=value_tb,
+        next_value_tb=next_values(batch, settings.bootstrap),
+        cont_tb=1.0 - batch.terminal,
+        same_tb=same_tb.astype(jnp.float32),
+        gamma=settings.gamma,
+        lam=settings.gae_lambda,
+        rho_tb=rho_tb,
+        c_tb=rho_tb,
     )
     which_tbk = jax.nn.one_hot(rollout.skill, network.skills)
     if settings.normalise == "batch":
@@ -101,7 +122,9 @@ def targets(
 def normalise(advantage_tb: Float[Array, "t b"], which_tbg: Float[Array, "t b g"]) -> Float[Array, "t b"]:
     """Zero mean and unit deviation within each group of steps, which `which_tbg` marks with 1.
 
-    The deviation counts as at least 1e-3 (as published).
+        (A_t - mean_g) / max(deviation_g, 1e-3),   g the group of step t
+
+    The bound of the deviation is that of the published code.
     """
     count_g = jnp.maximum(jax.lax.psum(which_tbg.sum((0, 1)), AXIS), 1)
     mean_g = jax.lax.psum((advantage_tb[..., None] * which_tbg).sum((0, 1)), AXIS) / count_g
@@ -125,13 +148,33 @@ def loss(
     target: Targets,
     settings: TrainSettings,
 ) -> tuple[Array, dict[str, Array]]:
-    """Clipped policy loss + value_coef * value loss - entropy_coef * entropy, of one device's games."""
+    r"""The loss of one device's games, and its parts.
+
+        loss = L_policy + value_coef L_value - entropy_coef H
+
+        L_policy = -mean_t min(r_t A_t, clip(r_t, 1 / (1 + eps), 1 + eps) A_t)
+        L_value  =  mean_t max((V_t - R_t)^2, (V'_t + clip(V_t - V'_t, -eps_v, eps_v) - R_t)^2)
+        H        =  mean_t entropy of pi(. | o_t, k_t)
+
+    r_t = pi(a_t) / mu(a_t), with pi under `params` and mu the policy that acted; A_t and R_t are `target`'s
+    advantage and value; V'_t is the value that mu's network gave. L_policy is equation 7 of Schulman et al.
+    2017 with the lower bound 1 / (1 + eps) in place of 1 - eps, so that log r_t is bounded evenly. With
+    `value_clip: null`, L_value is the first square alone.
+
+    The figures beside the parts, means over steps:
+
+        kl      = mean_t (r_t - 1) - log r_t, which estimates KL(mu || pi) from actions of mu without bias and
+                  is never negative (Schulman 2020, "Approximating KL divergence", k3)
+        clipped = share of steps at which the minimum is the clipped term, so that they give pi no gradient:
+                  r_t > 1 + eps and A_t > 0, or r_t < 1 / (1 + eps) and A_t < 0
+    """
     _, logits, values = unroll(network, params, rollout.glance, rollout.first, memory_bh)
     log_probs = jax.nn.log_softmax(pick(logits, rollout.skill))
     value = pick(values, rollout.skill)
-    ratio = jnp.exp(pick(log_probs, rollout.action) - rollout.log_prob)
-    clipped = jnp.clip(ratio, 1 / (1 + settings.clip), 1 + settings.clip)
-    policy_loss = -jnp.minimum(ratio * target.advantage, clipped * target.advantage).mean()
+    log_ratio = pick(log_probs, rollout.action) - rollout.log_prob
+    ratio, low, high = jnp.exp(log_ratio), 1 / (1 + settings.clip), 1 + settings.clip
+    surrogate = jnp.minimum(ratio * target.advantage, jnp.clip(ratio, low, high) * target.advantage)
+    policy_loss = -surrogate.mean()
     error = jnp.square(value - target.value)
     if settings.value_clip is not None:
         before = pick(rollout.values, rollout.skill)
@@ -140,11 +183,13 @@ def loss(
     value_loss = error.mean()
     entropy = -(jnp.exp(log_probs) * log_probs).sum(-1).mean()
     total = policy_loss + settings.value_coef * value_loss - settings.entropy_coef * entropy
+    advantage = jnp.asarray(target.advantage)
+    clipped = ((ratio > high) & (advantage > 0)) | ((ratio < low) & (advantage < 0))
     figures: dict[str, Array] = {
         "policy_loss": policy_loss,
         "value_loss": value_loss,
         "entropy": entropy,
-        "kl": (ratio - 1 - jnp.log(ratio)).mean(),
-        "clipped": (jnp.abs(ratio - 1) > settings.clip).mean(),
+        "kl": (ratio - 1 - log_ratio).mean(),
+        "clipped": clipped.mean(),
     }
     return total, figures

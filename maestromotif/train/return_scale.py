@@ -32,15 +32,22 @@ def fresh_scale(games: int, skills: int) -> ReturnScale:
 
 def rescale(
     scale: ReturnScale,
+    *,
     reward_tb: Float[Array, "t b"],
     skill_tb: Int[Array, "t b"],
     same_tb: Bool[Array, "t b"],
     gamma: float,
     axis: str,
 ) -> tuple[ReturnScale, Float[Array, "t b"]]:
-    """Rewards divided by the root of their skill's mean square, this rollout's returns included.
+    r"""Rewards divided by the root mean square of their skill's returns, this rollout's included.
 
-    Returns start anew where `same_tb` is False. axis: of the mesh whose devices share the statistics.
+        G_t   = r_t + gamma same_{t-1} G_{t-1}
+        m_k   = (w_k m_k + sum over the skill's steps of G_t^2) / (w_k + its steps)
+        r'_t  = clip(r_t / sqrt(m_k), -10, 10),   k the skill that acted at t
+
+    G_t is the discounted sum of the rewards of the skill's call up to t (as usual in vector environments; not
+    the return from t on, which is not known yet). same_tb: False where the call or the episode ends after t.
+    axis: of the mesh whose devices share the statistics.
     """
 
     def forwards(running_b: jax.Array, x: tuple[Array, Array]) -> tuple[jax.Array, jax.Array]:

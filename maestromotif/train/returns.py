@@ -8,6 +8,7 @@ from maestromotif.agent.arrays import Array
 
 
 def advantages(
+    *,
     reward_tb: Float[Array, "t b"],
     value_tb: Float[Array, "t b"],
     next_value_tb: Float[Array, "t b"],

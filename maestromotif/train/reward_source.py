@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, runtime_checkable
 
 from maestromotif.agent.reward import Met, Scorer
 from maestromotif.annotate import answers
@@ -15,6 +15,7 @@ from maestromotif.rewards.model import load_rewards
 ONLINE_FOLDER = "rewards"  # in the artefact `train`: the last models that were learned during training
 
 
+@runtime_checkable
 class RewardSource(Protocol):
     """Says which models score the steps of each rollout. A context manager."""
 
@@ -23,7 +24,7 @@ class RewardSource(Protocol):
         """Whether it wants to know what training meets."""
         ...
 
-    def __enter__(self) -> Self: ...
+    def __enter__(self) -> "RewardSource": ...
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
@@ -74,7 +75,7 @@ class DistilledRewards:
         models = load_rewards(folder, config.skills)
         self._scorer = Scorer(models.score, models.thresholds(config.reward))
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "DistilledRewards":
         return self
 
     def __exit__(self, *_: object) -> None:

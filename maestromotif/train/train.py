@@ -35,7 +35,7 @@ from maestromotif.train.environment import Plan
 from maestromotif.train.environment_process import EnvironmentProcess
 from maestromotif.train.learner import Learner, on_host
 from maestromotif.train.loop import Rollouts, State, learn
-from maestromotif.train.metrics import Curve, Happened, summary
+from maestromotif.train.metrics import Curve, summary
 from maestromotif.train.online_rewards import OnlineRewards
 from maestromotif.train.reward_source import DistilledRewards, RewardSource, reward_files, reward_folder
 from maestromotif.train.schedule import Schedule, schedule
@@ -66,7 +66,7 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, An
     acting = make_acting(network, games // settings.actors, settings.rollout)
     learner = Learner(network, settings, games * settings.machines, all_devices(settings))
     learnt = learner.fresh(seed)
-    curve = Curve(config.skills, lambda happened: Happened(**summed(happened._asdict())))
+    curve = Curve(config.skills, summed)
     places = [number * settings.devices // settings.actors for number in range(settings.actors)]
 
     with ExitStack() as stack:

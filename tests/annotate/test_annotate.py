@@ -192,7 +192,7 @@ def test_a_shard_that_is_at_work_is_refused(collected: Artefact, tmp_path: Path)
     config = configured(tmp_path)
     judge, asked = Judge(config.language, config.annotate), annotate.plan(config, collected).questions()
     with claimed(judge, asked, (1, 2)):
-        with pytest.raises(UserError, match=rf"shard 1/2 .* at work already: process {os.getpid()} on"):
+        with pytest.raises(UserError, match=rf"shard 1/2 .* is being answered: process {os.getpid()} on"):
             annotate.answer_shard(config, collected, (1, 2))
         with claimed(judge, asked, (2, 2)):
             pass
@@ -211,7 +211,7 @@ def test_no_question_is_asked_twice_by_any_run(
     asked = sum(len(chunk["answers"]) for chunk in remembered(answers)) - before
     assert 0 < asked < facts["questions"] == 24
     says = annotate.dry_run(config, collected)
-    assert "questions      24, of which 24 are answered already" in says
+    assert "questions      24, 24 of them answered already" in says
     assert "What happened: " in says
 
 
@@ -234,7 +234,7 @@ def test_a_line_cut_short_is_asked_again(
     copy.write_bytes(first + b"\n" + second[:-9])
     with caplog.at_level("INFO", "maestromotif"):
         judge = Judge(config.language, config.annotate)
-    assert f"{copy}:2: not a whole line" in caplog.text
+    assert f"{copy}:2: incomplete line" in caplog.text
     assert sum(judge.known(asked)) == 3
     judge.ask(asked)
     everything = Judge(config.language, config.annotate)
@@ -346,10 +346,10 @@ def test_quality_on_the_gold_set_and_on_pairs_of_the_run(collected: Artefact, an
 @pytest.mark.parametrize(
     ("line", "error"),
     [
-        ("{", r"pairs\.jsonl:2: not a line of JSON"),
-        ("[1]", r":2: should be an object with the fields skill, a, b"),
-        ('{"skill": "descender", "a": "x"}', r":2: the field 'b' should be a text, it is None"),
-        ('{"skill": "descender", "a": "x", "b": 3}', r":2: the field 'b' should be a text, it is 3"),
+        ("{", r"pairs\.jsonl:2: not valid JSON"),
+        ("[1]", r":2: should be a JSON object with the fields skill, a, b"),
+        ('{"skill": "descender", "a": "x"}', r":2: the field 'b' should be a text \(got None\)"),
+        ('{"skill": "descender", "a": "x", "b": 3}', r":2: the field 'b' should be a text \(got 3\)"),
         ('{"skill": "s", "a": "x", "b": "y", "c": "z"}', r":2: unknown field 'c'"),
     ],
 )

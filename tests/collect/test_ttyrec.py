@@ -134,8 +134,8 @@ def test_broken_recordings_are_told_apart(
 ) -> None:
     whole = ttyrec.find(recorded[0])[0].read_bytes()
     for content, words in (
-        (whole[: len(whole) // 2], "breaks off"),
-        (b"", "breaks off"),
+        (whole[: len(whole) // 2], "cut off"),
+        (b"", "cut off"),
         (b"no recording at all", "cannot be read"),
         (whole[:500] + bytes(20) + whole[520:], "cannot be read"),
         (bz2.compress(b"a text of something else " * 100), "cannot be decoded|no step"),
@@ -153,5 +153,5 @@ def test_a_directory_without_recordings_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("nothing here")
     with pytest.raises(UserError, match="no recordings"):
         ttyrec.find(tmp_path)
-    with pytest.raises(UserError, match="is no directory"):
+    with pytest.raises(UserError, match="is not a directory"):
         ttyrec.find(tmp_path / "notes.txt")

@@ -111,7 +111,7 @@ def test_every_mistake_is_reported_with_its_place() -> None:
         "mine.yaml:5: train.gamma: should be less than or equal to 1 (got 2)",
         "mine.yaml:6: train.bootstrap: should be 'acting', 'next' or 'none' (got 'actign'); "
         "did you mean 'acting'?",
-        "mine.yaml:7: task.words: must be set: the task as somebody would say it",
+        "mine.yaml:7: task.words: must be set: the task in plain words",
         "mine.yaml:14: nethack.games: Interpolation key 'nethack.gamez' not found",
         "mine.yaml:15: gae_lambda: unknown key; did you mean 'train.gae_lambda'?",
         "command line: distil.epochs: should be greater than or equal to 1 (got 0)",
@@ -152,12 +152,12 @@ def test_an_old_section_is_answered_with_its_new_name() -> None:
         ("just words\n", "mine.yaml: should hold 'key: value' lines"),
         ("- a\n- b\n", "mine.yaml: should hold 'key: value' lines"),
         ("extends: [3]\n", "mine.yaml:1: extends: should be a file or a list of files (got [3])"),
-        ("extends: mine.yaml\n", "mine.yaml: 'extends' goes in a circle: mine.yaml -> mine.yaml"),
+        ("extends: mine.yaml\n", "mine.yaml: 'extends' forms a cycle: mine.yaml -> mine.yaml"),
         (
             "extends: bases.yaml\n",
             "bases.yaml: no such file (extended by mine.yaml); did you mean 'base.yaml'?",
         ),
-        ("skills: [a]\ntask: {words: 'up ${ down'}\n", "mine.yaml:2: a '${' begins a reference"),
+        ("skills: [a]\ntask: {words: 'up ${ down'}\n", "mine.yaml:2: '${' starts a reference"),
         ("collect: 4\n", "mine.yaml:1: collect: should be a section with some of the keys explorer_steps"),
         (
             "skills: descender\n",
@@ -213,10 +213,10 @@ def test_a_section_with_nothing_in_it_sets_nothing() -> None:
         (["train.steps=[1"], "train.steps: is not valid YAML"),
         (["run.name.first=3"], "run.name: should be a valid string"),
         (["reward.quantile_of.desender=0.5"], "is not one of the run's skills; did you mean 'descender'?"),
-        (["skills=[descender, descender]"], "skills[1]: 'descender' is there twice"),
+        (["skills=[descender, descender]"], "skills[1]: 'descender' is listed twice"),
         (
             ["train.minibatches=7"],
-            "train.minibatches: 7 equal parts cannot be made of nethack.games = 64",
+            "train.minibatches: should divide nethack.games = 64 (got 7)",
         ),
         (["run.name=.."], "run.name: "),
         (["reward.scale=.inf"], "reward.scale: should be a finite number"),

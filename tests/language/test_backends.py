@@ -107,16 +107,16 @@ def test_where_and_how_fast_is_in_no_key() -> None:
 
 
 WRONG: list[tuple[dict[str, object], str, str]] = [
-    ({"backend": "recorded"}, "path", "must be set"),
-    ({"backend": "server", "path": "a"}, "path", "is for language.backend gguf or vllm or recorded"),
-    ({"revision": "abc"}, "revision", "is for language.backend vllm or server, not gguf; set it to null"),
-    ({"backend": "vllm", "sha256": "0" * 64}, "sha256", "is for language.backend gguf"),
-    ({"tensor_parallel": 2}, "tensor_parallel", "is for language.backend vllm"),
-    ({"url": "127.0.0.1:8000/v1"}, "url", "should be like http://127.0.0.1:8000/v1"),
-    ({"url": "http://here:port/v1"}, "url", "should be like http"),
-    ({"url": "https://me:secret@there/v1"}, "url", "without user, password and query"),
+    ({"backend": "recorded"}, "path", "must name the file with the answers"),
+    ({"backend": "server", "path": "a"}, "path", "applies to language.backend gguf or vllm or recorded only"),
+    ({"revision": "abc"}, "revision", "applies to language.backend vllm or server only, not to gguf; set it"),
+    ({"backend": "vllm", "sha256": "0" * 64}, "sha256", "applies to language.backend gguf"),
+    ({"tensor_parallel": 2}, "tensor_parallel", "applies to language.backend vllm"),
+    ({"url": "127.0.0.1:8000/v1"}, "url", "should look like http://127.0.0.1:8000/v1"),
+    ({"url": "http://here:port/v1"}, "url", "should look like http"),
+    ({"url": "https://me:secret@there/v1"}, "url", "no user, password or query"),
     ({"api_key_variable": "sk-12345"}, "api_key_variable", "match pattern"),
-    ({"backend": "recorded", "path": "a", "record": "a"}, "record", "another file than language.path"),
+    ({"backend": "recorded", "path": "a", "record": "a"}, "record", "a different file from language.path"),
     ({"backend": "gpt"}, "backend", "'gguf', 'vllm', 'server' or 'recorded'"),
     ({"concurrency": 0}, "concurrency", "greater than or equal to 1"),
 ]

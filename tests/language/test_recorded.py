@@ -105,21 +105,21 @@ def test_the_later_reply_counts(path: Path) -> None:
     assert replay(path).answer_logprobs(ask("a"), ANSWERS).tolist() == [[-0.5, -np.inf]]
 
 
-def test_an_unfinished_line(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_incomplete_line(path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """A killed process leaves half a line; the next recorder cuts it off and goes on."""
     whole = path.read_bytes()
     path.write_bytes(whole + whole[: whole.index(b"\n") // 2])
-    with pytest.raises(UserError, match=r"answers\.jsonl:7: damaged: not a line of JSON"):
+    with pytest.raises(UserError, match=r"answers\.jsonl:7: damaged: not valid JSON"):
         replay(path)
     with caplog.at_level(logging.WARNING):
         Recorder(Formula(), path)
     assert path.read_bytes() == whole
-    assert "the last line is unfinished" in caplog.text
+    assert "the last line is incomplete" in caplog.text
 
 
 DAMAGED = {
-    "": "not a line of JSON",
-    "{": "not a line of JSON",
+    "": "not valid JSON",
+    "{": "not valid JSON",
     "[]": "line",
     '{"model": "formula"}': "digest",
     "LINE-more": "reply.*",
@@ -151,15 +151,15 @@ def test_a_damaged_line(path: Path, damage: str) -> None:
 def test_files_that_cannot_be_used(path: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"none\.jsonl: cannot be read: No such file"):
         replay(tmp_path / "none.jsonl")
-    with pytest.raises(UserError, match=r"has replies of formula, but language\.model is other"):
+    with pytest.raises(UserError, match=r"holds replies of formula, but language\.model is other"):
         replay(path, model="other")
     path.write_text("")
-    with pytest.raises(UserError, match="no line of a question and its reply"):
+    with pytest.raises(UserError, match="no recorded answers"):
         replay(path)
     with pytest.raises(UserError, match=r"language\.record: .*cannot be written"):
         Recorder(Formula(), path / "below_a_file")
     Recorder(Formula(), path).answer_logprobs(ask("a"), ANSWERS)
-    with pytest.raises(UserError, match=r"holds replies of formula \(0+\); for those of said"):
+    with pytest.raises(UserError, match=r"holds replies of formula \(0+\); name another file"):
         Recorder(Said([], ""), path)
 
 

@@ -251,21 +251,21 @@ def test_what_does_not_pass_after_all(running: Server) -> None:
     says = failed(opened(running, concurrency=1), questions(2))
     assert f"{running.url}: status 500: " in says
     assert "out of memory" in says
-    assert "3 times (language.retries)" in says
-    assert "This was question 1 of 2; 0 of them were answered" in says
+    assert "tried 3 times (language.retries)" in says
+    assert "This was question 1 of 2; 0 were answered" in says
     running.answer = lambda body: (200, {}, b"x" * 1000)
-    assert "the answer is no JSON: '" + "x" * 200 + "'," in failed(opened(running))
+    assert "the reply is not JSON: '" + "x" * 200 + "';" in failed(opened(running))
 
 
 def test_how_many_were_answered(running: Server) -> None:
     running.answer = lambda body: good(body) if number(body) < 3 else json_reply({}, 400)
     says = failed(opened(running, concurrency=1), questions(5))
-    assert "This was question 3 of 5; 2 of them were answered" in says
+    assert "This was question 3 of 5; 2 were answered" in says
 
 
 def test_no_logprobs(running: Server) -> None:
     running.answer = lambda body: json_reply(completion("Yes"))
-    assert "the answer has no log-probabilities" in failed(opened(running))
+    assert "the reply has no log-probabilities" in failed(opened(running))
     assert len(running.asked) == 1
 
 
@@ -284,8 +284,8 @@ def test_keys(running: Server, monkeypatch: pytest.MonkeyPatch, caplog: pytest.L
 
     running.answer = lambda body: json_reply({"error": f"wrong key {KEY}"}, 401)
     refused = failed(opened(running, api_key_variable="MY_KEY"))
-    assert "refuses the key in the environment variable MY_KEY (language.api_key_variable)" in refused
-    assert "wants a key; put it in the environment variable OPENAI_API_KEY" in failed(opened(running))
+    assert "rejects the key in the environment variable MY_KEY (language.api_key_variable)" in refused
+    assert "needs a key; put it in the environment variable OPENAI_API_KEY" in failed(opened(running))
     assert len(running.asked) == 4  # each was asked once
     running.answer = lambda body: json_reply({"error": f"I hate {KEY}"}, 500)
     assert KEY not in failed(opened(running, api_key_variable="MY_KEY")) + refused + caplog.text
@@ -294,7 +294,7 @@ def test_keys(running: Server, monkeypatch: pytest.MonkeyPatch, caplog: pytest.L
 def test_a_model_that_is_not_served(running: Server) -> None:
     running.models = [{"id": "one"}, {"id": "two"}]
     says = failed(opened(running))
-    assert f"serves no model '{MODEL}' (language.model); it serves one, two" in says
+    assert f"the server has no model '{MODEL}' (language.model); it has one, two" in says
     assert running.asked == []
 
 
@@ -302,7 +302,7 @@ def test_a_server_that_does_not_list_its_models(running: Server) -> None:
     running.models = None
     opened(running).answer_logprobs(questions(1), ANSWERS)
     running.answer = lambda body: json_reply({"error": "no such model"}, 404)
-    assert f"no chat completions of '{MODEL}' there; language.url should be like" in failed(opened(running))
+    assert f"no chat completions for '{MODEL}' at this address; language.url" in failed(opened(running))
     assert len(running.asked) == 2
 
 
@@ -325,7 +325,7 @@ def test_slow(running: Server) -> None:
     running.answer = slow
     says = failed(opened(running, timeout=0.1, retries=1))
     gone.set()
-    assert "no answer within 0.1 s, 2 times" in says
+    assert "no answer within 0.1 s; tried 2 times" in says
     assert "Raise language.timeout" in says
 
 
@@ -358,7 +358,7 @@ def test_a_server_that_starts_late() -> None:
     thread.start()
     url = f"http://127.0.0.1:{port}/v1"
     settings = LanguageSettings(backend="server", model=MODEL, url=url, retries=8)
-    assert "it serves another" in failed(backends.open_model(settings))
+    assert "it has another" in failed(backends.open_model(settings))
     started[0].shutdown()
     thread.join()
     started[0].server_close()

@@ -120,7 +120,7 @@ def test_wrong_content_from_an_index_is_refused(tmp_path: Path, cached: Path) ->
     make_wheels(tmp_path / "index", content=CONTENT[:-1] + b"\0")
     done = ensure()
     assert done.returncode == 2
-    assert "what arrived has the SHA-256" in done.stderr
+    assert "the fetched file has the SHA-256" in done.stderr
     assert [path.name for path in cached.parent.iterdir()] == ["tiny.gguf.lock"]
 
 
@@ -170,7 +170,7 @@ def test_corrupted_cache_is_moved_aside_and_fetched_again(tmp_path: Path, cached
     cached.write_bytes(CONTENT[::-1])
     done = ensure()
     assert done.returncode == 0, done.stderr
-    assert f"{cached}: wrong SHA-256; moved to tiny.gguf.corrupt" in done.stderr
+    assert f"{cached}: wrong SHA-256; moving it to tiny.gguf.corrupt" in done.stderr
     assert cached.read_bytes() == CONTENT
     assert cached.with_name("tiny.gguf.corrupt").read_bytes() == CONTENT[::-1]
 
@@ -215,7 +215,7 @@ def test_a_model_of_ones_own_needs_no_table(tmp_path: Path) -> None:
     assert weights.identity(own) == (pin, "CC0-1.0")
     with pytest.raises(UserError, match=r"language\.sha256: missing"):
         weights.ensure(settings(model="mine", path=str(mine)))
-    with pytest.raises(UserError, match=r"language\.model: 'mine' is not among"):
+    with pytest.raises(UserError, match=r"language\.model: 'mine' is not one of"):
         weights.ensure(settings(model="mine"))
     with pytest.raises(UserError, match="another name"):
         weights.ensure(settings(path=str(mine), sha256=pin))

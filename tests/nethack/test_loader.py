@@ -166,8 +166,8 @@ def header(content: bytearray, kind: int) -> int:
 @pytest.mark.parametrize(
     ("where", "value", "reason"),
     [
-        (lambda content: 18, 183, "no shared library for x86-64"),  # the machine: aarch64
-        (lambda content: 0, 0, "no shared library for x86-64"),
+        (lambda content: 18, 183, "not a shared library for x86-64"),  # the machine: aarch64
+        (lambda content: 0, 0, "not a shared library for x86-64"),
         (lambda content: header(content, 4), 7, "thread-local"),
         (lambda content: header(content, 1) + 4, 6, "one writable segment"),  # code that can be written
     ],
@@ -195,9 +195,9 @@ def test_other_relocations_settings_and_garbage_are_refused(
     with pytest.raises(UnsuitableError, match=r"relocations of types \[37\]"):
         Image(path, {})
     path.write_bytes(content[:4096])
-    with pytest.raises(UnsuitableError, match="not the library that was expected"):
+    with pytest.raises(UnsuitableError, match="is not the expected library"):
         Image(path, {})
-    with pytest.raises(UnsuitableError, match="settings has 49224 bytes, expected were 40"):
+    with pytest.raises(UnsuitableError, match="settings has 49224 bytes, expected 40"):
         Image(Path(DLPATH), {"settings": 40})
     with pytest.raises(UnsuitableError, match="does not export nle_begin"):
         image.offset("nle_begin")

@@ -458,9 +458,9 @@ def test_a_long_path_of_temporary_files_does_no_harm(tmp_path: Path, monkeypatch
         assert (pool.obs["blstats"][:, TURN] == 1).all()
 
 
-def test_the_example_of_the_readme_runs(tmp_path: Path) -> None:
-    readme = Path(__file__).parents[2] / "README.md"
-    (example,) = re.findall(r"```python\n(.*?)```", readme.read_text(), re.DOTALL)
+def test_the_example_of_the_documentation_runs(tmp_path: Path) -> None:
+    page = Path(__file__).parents[2] / "docs" / "many-games.md"
+    (example,) = re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
     file = tmp_path / "example.py"
     file.write_text(example)
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}

@@ -83,7 +83,7 @@ def test_a_file_that_is_no_recording_is_refused_by_name(tmp_path: Path) -> None:
         assert str(error.value).startswith(f"{file}: ")
         return str(error.value)
 
-    assert "another nle than 1.3.0" in refused(nle="1.2.0")
+    assert "another version of nle; 1.3.0 is needed" in refused(nle="1.2.0")
     assert "no action 'norht'; did you mean 'north'" in refused(actions=["norht"])
     assert "unexpected keyword argument 'moves'" in refused(moves=3)
     assert "missing 1 required positional argument: 'lgen'" in refused(seeds={"core": 1, "disp": 2})

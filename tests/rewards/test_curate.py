@@ -256,7 +256,7 @@ def test_a_kind_of_event_that_a_model_has_not_met_is_not_doubted(
 
 
 def test_asking_again_is_another_way() -> None:
-    with pytest.raises(ValueError, match=r"again should not be pairwise, as annotate\.method is"):
+    with pytest.raises(ValueError, match=r"again should differ from annotate\.method, which is pairwise"):
         Config.model_validate(
             {
                 "skills": ["descender"],

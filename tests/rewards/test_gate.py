@@ -83,9 +83,9 @@ def test_a_reward_that_pays_for_what_is_forbidden_fails(inputs: dict[str, Artefa
     message = str(caught.value)
     assert str(work.path / "gate.md") in message
     assert "| skill | event |" in message
-    assert "- discoverer: what it wants is rewarded above all else in" in message
-    assert "- discoverer is paid on" in message
-    assert "of `explored`, more than gate.forbidden = 5%. Say in" in message
+    assert "- discoverer: its wanted events are rewarded above all else in" in message
+    assert "- discoverer: is paid on" in message
+    assert "of the steps with `explored`, more than gate.forbidden = 5%. Say in" in message
     assert "- descender" not in message
     lenient = config.model_copy(update={"gate": GateSettings(enforce=False)})
     assert gate.run(lenient, inputs, work) == {"passed": False, "problems": 2}

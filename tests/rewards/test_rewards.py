@@ -252,7 +252,7 @@ def test_learning_ends_when_it_does_not_get_better(tmp_path: Path) -> None:
 
 
 def test_labels_that_tell_nothing_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"skill 'descender': its labels do not tell captions apart"):
+    with pytest.raises(UserError, match=r"skill 'descender': its labels do not distinguish captions"):
         distil.run(configured(epochs=1), write_inputs(tmp_path, ties=True), Work(tmp_path / "distil"))
 
 

@@ -96,7 +96,7 @@ def test_the_average_is_of_parameters(pots: list[experts.Pot]) -> None:
 
 def test_models_of_unrelated_starts_are_refused(pots: list[experts.Pot]) -> None:
     models = [pots[0].models[0], pots[1].models[0]]
-    with pytest.raises(UserError, match="'a' and 'b' began from unrelated parameters"):
+    with pytest.raises(UserError, match="'a' and 'b' started from unrelated parameters"):
         soup.blend(["a", "b"], models, np.array([0.5, 0.5]))
 
 
@@ -187,10 +187,10 @@ def test_the_ensemble_of_distil_is_averaged_only_if_it_began_alike(
             assert set(found["recipe"]) <= {"seed 0", "seed 1"}
         else:
             with pytest.raises(
-                UserError, match=r"'seed 0' and 'seed 1' began from unrelated .*same_start=true"
+                UserError, match=r"'seed 0' and 'seed 1' started from unrelated .*same_start=true"
             ):
                 soup.run(config, given, Work(folder / "soup"))
     config = configured(seeds=1, of="members")
     distil.run(config, inputs, Work(tmp_path / "one"))
-    with pytest.raises(UserError, match=r"has one model, of which there is no average; raise distil\.seeds"):
+    with pytest.raises(UserError, match=r"has one model, but a soup averages several; raise distil\.seeds"):
         soup.run(config, inputs | {"distil": Artefact(tmp_path / "one", {})}, Work(tmp_path / "soup"))

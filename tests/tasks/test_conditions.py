@@ -91,7 +91,7 @@ def test_one_step_may_meet_several_conditions_but_only_in_order() -> None:
         ("depth", "'depth' is a whole number; compare it"),
         ("not depth >= 2", "'depth' is a whole number; compare it"),
         ("depth =2", "'=' is not a comparison (two equal signs compare)"),
-        ("depth => 2", "'=>' is not a comparison; there are ==, !="),
+        ("depth => 2", "'=>' is not a comparison; use one of ==, !="),
         ("depth >=", "the condition ends where a whole number was expected"),
         ("depth >= two", "'depth' is a whole number, got 'two'"),
         ("depth >= true", "'depth' is a whole number, got 'true'"),

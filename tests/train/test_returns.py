@@ -42,15 +42,15 @@ def test_equal_to_the_definition_with_switches_truncations_and_deaths(
     rho, c = np.minimum(1, rng.gamma(2, 0.5, (2, steps, games)))
     single = partial(jnp.asarray, dtype=jnp.float32)
     got = advantages(
-        single(r),
-        single(v),
-        single(v_next),
-        single(cont),
-        single(same),
-        gamma,
-        lam,
-        single(rho),
-        single(c),
+        reward_tb=single(r),
+        value_tb=single(v),
+        next_value_tb=single(v_next),
+        cont_tb=single(cont),
+        same_tb=single(same),
+        gamma=gamma,
+        lam=lam,
+        rho_tb=single(rho),
+        c_tb=single(c),
     )
     for game in range(games):
         column = [x[:, game] for x in (r, v, v_next, cont, same)]
@@ -63,7 +63,9 @@ def test_a_switch_by_hand() -> None:
     r, v, v_next, cont, same = (
         jnp.asarray(x, jnp.float32)[:, None] for x in ([1, 5], [0.5, 0], [2, 0], [1, 0], [0, 0])
     )
-    got = advantages(r, v, v_next, cont, same, gamma=0.9, lam=0.95)[:, 0]
+    got = advantages(
+        reward_tb=r, value_tb=v, next_value_tb=v_next, cont_tb=cont, same_tb=same, gamma=0.9, lam=0.95
+    )[:, 0]
     # 1 + 0.9 * 2 - 0.5 = 2.3; 5 + 0 - 0 = 5
     np.testing.assert_allclose(got, [2.3, 5.0], rtol=1e-6)
 
@@ -73,5 +75,7 @@ def test_without_switches_and_lambda_one_it_is_the_return_less_the_value() -> No
     v = jnp.asarray([0.3, 0.2, 0.1])[:, None]
     v_next = jnp.asarray([0.2, 0.1, 4.0])[:, None]
     ones = jnp.ones((3, 1))
-    got = advantages(r, v, v_next, ones, ones, gamma=0.5, lam=1.0)[0, 0]
-    assert got == pytest.approx(1 + 0.5 + 0.25 + 0.125 * 4 - 0.3)
+    got = advantages(
+        reward_tb=r, value_tb=v, next_value_tb=v_next, cont_tb=ones, same_tb=ones, gamma=0.5, lam=1.0
+    )
+    assert got[0, 0] == pytest.approx(1 + 0.5 + 0.25 + 0.125 * 4 - 0.3)

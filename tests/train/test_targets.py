@@ -104,7 +104,9 @@ def test_scales_are_the_root_mean_square_of_each_skills_returns() -> None:
     rng = np.random.default_rng(4)
     gamma, state = 0.9, fresh_scale(N, SKILLS)
     running, squares, steps = np.zeros(N), np.zeros(SKILLS), np.zeros(SKILLS)
-    compute = on_one_device(lambda s, r, k, c: rescale(s, r, k, c, gamma, AXIS))
+    compute = on_one_device(
+        lambda s, r, k, c: rescale(s, reward_tb=r, skill_tb=k, same_tb=c, gamma=gamma, axis=AXIS)
+    )
     for _ in range(2):
         skill = rng.integers(0, 2, (T, N))
         reward = (rng.normal(size=(T, N)) * np.where(skill == 0, 1, 100)).astype(np.float32)

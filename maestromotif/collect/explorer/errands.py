@@ -1,8 +1,8 @@
-"""What the explorer does in shops and on altars: it sells what it carries, and drops it on altars.
+"""The explorer's errands in shops and on altars: it sells what it carries, and drops it on altars.
 
-A thing dropped on an altar shows whether it is blessed, cursed or neither. What is dropped in a shop is
-offered for. Wares are not picked up by walking over them, so with the agent's actions nothing can be bought,
-and no price be asked; but food can be eaten where it lies, and who finds another way out has stolen it.
+An item dropped on an altar shows whether it is blessed, cursed or neither. The shopkeeper makes an offer for
+an item dropped in a shop. Walking over goods does not pick them up, so the agent's actions cannot buy
+anything or ask for a price. But food can be eaten where it lies, and leaving by another way then is theft.
 """
 
 from typing import NamedTuple
@@ -14,10 +14,10 @@ from maestromotif.collect.explorer.memory import FOOD, SAFE, SHOPKEEPER, TRADER,
 from maestromotif.collect.explorer.paths import HEIGHT, OFFSETS, SQUARES, WIDTH
 from maestromotif.nethack.actions import INDEX
 
-OFFERINGS = 12  # things dropped on the altars of one level
-SALES = 16  # things dropped in the shops of one level
-PATIENCE = 30  # steps of waiting for a shopkeeper to make way
-_SIZE = 12  # squares from its keeper beyond which nothing belongs to a shop
+OFFERINGS = 12  # items dropped on the altars of one level
+SALES = 16  # items dropped in the shops of one level
+PATIENCE = 30  # steps of waiting for a shopkeeper to step aside
+_SIZE = 12  # a shop ends at most this many squares from its keeper
 
 _DROP, _EAT = INDEX["drop"], INDEX["eat"]
 _FLOOR_ALONE = np.zeros(10, np.uint8)
@@ -26,20 +26,20 @@ _NOWHERE = bytes(SQUARES)
 
 
 class Errand(NamedTuple):
-    """Somewhere to go, the last direction first, or, where that is empty, something to do here."""
+    """A path to walk, last direction first; if it is empty, an action to take here."""
 
     way: list[int]
     action: int | None = None
 
 
 def remember_keeper(level: Level, glyphs: np.ndarray) -> None:
-    """Note where a shopkeeper stands who is displayed."""
+    """Remember where the displayed shopkeeper stands."""
     y, x = divmod(int((glyphs == SHOPKEEPER).argmax()), glyphs.shape[1])
     level.keeper = paths.square(x, y)
 
 
 def shop(level: Level) -> np.ndarray:
-    """Mask of the shop's floor as far as it is known: what can be reached from its keeper without a door."""
+    """Mask of the known floor of the shop: what can be reached from its keeper without a door."""
     inside = np.zeros((HEIGHT, WIDTH), bool)
     if level.keeper is not None:
         row, column = divmod(level.keeper, WIDTH)
@@ -52,7 +52,7 @@ def shop(level: Level) -> np.ndarray:
 
 
 def errand(level: Level, glyphs: np.ndarray, here: int, wares: int) -> Errand | None:
-    """What is to be done on this level with `wares` stacks that can be dropped; None: nothing."""
+    """The next errand on this level with `wares` stacks that can be dropped; None if there is none."""
     passable = level.walkable(glyphs, SAFE, boulders=False)
     altars = level.terrain == paths.ALTAR
     if wares and level.offerings < OFFERINGS and altars.any():
@@ -73,7 +73,7 @@ def errand(level: Level, glyphs: np.ndarray, here: int, wares: int) -> Errand | 
 
 
 def _taste(level: Level, glyphs: np.ndarray, passable: np.ndarray, here: int) -> Errand | None:
-    """Go to food in the shop and eat it there; once, because then the keeper lets nobody out."""
+    """Go to food in the shop and eat it there. Only once: after that the keeper blocks the way out."""
     if here == level.meal:
         level.tasting = False
         return Errand([], _EAT)
@@ -82,12 +82,12 @@ def _taste(level: Level, glyphs: np.ndarray, passable: np.ndarray, here: int) ->
     if not way:
         return None
     end = here + sum(OFFSETS[direction] for direction in way)
-    level.meal = end if food.reshape(-1)[end] else None  # or else the way to the keeper
+    level.meal = end if food.reshape(-1)[end] else None  # otherwise the way leads to the keeper
     return Errand(way)
 
 
 def _into_shop(level: Level, goals: np.ndarray, passable: np.ndarray, here: int) -> list[int] | None:
-    """The way to one of the goals, or to the keeper: on the threshold one waits until the way is free."""
+    """The path to one of the goals, or else to the keeper: at the door the explorer waits until he moves."""
     way = level.way(goals, passable, here)
     if way is None:
         keeper = np.zeros((HEIGHT, WIDTH), bool)
@@ -97,7 +97,7 @@ def _into_shop(level: Level, goals: np.ndarray, passable: np.ndarray, here: int)
 
 
 def _counters(level: Level, glyphs: np.ndarray) -> np.ndarray:
-    """Mask of the squares where something can be sold: not at the door, where the keeper stands."""
+    """Mask of the squares where items can be sold: not at the door, where the keeper stands."""
     doors = (level.terrain == paths.DOOR) | (level.terrain == paths.CLOSED_DOOR)
     at_door = np.zeros((HEIGHT, WIDTH), bool)
     at_door[1:] |= doors[:-1]

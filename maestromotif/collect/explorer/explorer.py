@@ -1,13 +1,13 @@
 """A scripted explorer: it plays NetHack from what a player sees, so that observations need no trained agent.
 
-It walks to the nearest square from which something new may be seen, opens or kicks doors, fights what stands
-in its way, fetches what it may sell, searches walls and dead ends when nothing is left, and takes the stairs
-down. Sometimes it looks around first, and sometimes it goes back up for a moment, so that such observations
-exist. It does business in the shops and on the altars that it sees. Now and then it eats, drinks, prays,
-casts, or drops what it has found.
+It walks to the nearest square from which it may see something new, opens or kicks doors, fights what is in
+its way, picks up what it can sell, searches walls and dead ends when nothing else is left, and takes the
+stairs down. Sometimes it explores the level first, and sometimes it goes back up briefly, so that such
+observations exist. It runs errands in the shops and on the altars that it sees. Occasionally it eats, drinks,
+prays, casts, or drops what it has found.
 
-Every episode's choices are drawn from a generator of its own, so play is a function of the explorer's seed
-and the pool's.
+Every episode draws its choices from its own generator, so play is a function of the explorer's seed and the
+pool's seed.
 """
 
 import random
@@ -45,23 +45,23 @@ from maestromotif.nethack.observation import (
 )
 from maestromotif.nethack.pool.pool import GamePool
 
-# How often, out of all arrivals on a level or of all steps.
-RETURN_UP = 0.3  # arrivals by stairs from above after which it goes up again at once
+# Frequencies, as fractions of arrivals on a level or of steps.
+RETURN_UP = 0.3  # arrivals by stairs from above after which it goes straight back up
 LOOK_AROUND = 0.25  # levels that it explores before it takes the stairs that it has seen
-TASTE = 0.25  # levels on which it eats of what a shop sells
-DECLINE = 0.2  # offers for what it has to sell that it turns down
-WHIM = 0.004  # steps on which it drinks, casts, drops, prays or rests for no good reason
+TASTE = 0.25  # levels on which it eats a shop's food
+DECLINE = 0.2  # offers of shopkeepers that it declines
+WHIM = 0.004  # steps on which it drinks, casts, drops, prays or rests without a reason
 APPETITE = 0.004  # steps on which it eats although it is not hungry
 
 LOOK_AROUND_STEPS = 250
 KICKS = 12  # kicks at one door
 SEARCHES = 8  # steps of searching at one square
-RESTS = 20  # times 25 turns of rest in a row
+RESTS = 20  # rests of 25 turns in a row
 STILL = 12  # steps without a game turn after which it does something at random
 
 YES, NO = INDEX["northwest"], INDEX["southeast"]
 _SEARCH, _KICK, _WAIT, _MORE = INDEX["search"], INDEX["kick"], INDEX["wait"], INDEX["more"]
-_FIRST_STEP = INDEX["north"]  # the eight steps follow one another as in maps.COMPASS
+_FIRST_STEP = INDEX["north"]  # the eight moves are in the order of paths.COMPASS
 _STEPS = range(_FIRST_STEP, _FIRST_STEP + 8)
 
 _HUNGRY = 2
@@ -76,9 +76,9 @@ class _Player:
         self._level, self._where = Level(), (-1, -1)
         self._depth = 0
         self._plan: list[int] = []  # directions, the next one last
-        self._exploring = False  # the plan leads to something new: when that is seen, plan anew
+        self._exploring = False  # the plan leads to something new: once that is seen, plan again
         self._moved: tuple[int, int] | None = None  # square and direction of the last step
-        self._aim = 0  # direction for the next question about one
+        self._aim = 0  # the answer if a direction is asked for
         self._kick: int | None = None  # direction of the door that is being kicked
         self._struck = False
         self._searches = 0
@@ -98,7 +98,7 @@ class _Player:
             return self._answer(message)
         glyphs, bl = obs["glyphs"][game], obs["blstats"][game].tolist()
         if SWALLOWED[glyphs[bl[Y], max(bl[X] - 1, 0)]]:
-            return self._rng.choice(_STEPS)  # any blow meets the stomach
+            return self._rng.choice(_STEPS)  # every direction hits the stomach
         here = paths.square(bl[X], bl[Y])
         changed = self._look(glyphs, bl, here, pool, game)
         self._learn(message, here, changed)
@@ -122,7 +122,7 @@ class _Player:
         """Answers are compass keys: northwest is yes, southeast no."""
         if b"direction?" in question:
             return _FIRST_STEP + self._aim
-        if b"attack" in question:  # only asked of peaceful ones
+        if b"attack" in question:  # only asked about peaceful monsters
             self._level.peaceful.add(self._target)
             self._moved, self._plan = None, []
             return NO
@@ -169,7 +169,7 @@ class _Player:
         self._depth = depth
 
     def _learn(self, message: bytes, here: int, changed: bool) -> None:
-        """What became of the last step."""
+        """Learn from the outcome of the last step."""
         level = self._level
         if self._exploring and changed:
             self._plan = []
@@ -204,7 +204,7 @@ class _Player:
         if bl[HUNGER] >= _HUNGRY and not self._starved and (kinds == nethack.FOOD_CLASS).any():
             return INDEX["eat"]
         if bl[HP] < 0.6 * bl[MAX_HP] and self._rests < RESTS:
-            if MONSTER[glyphs].sum() <= 1:  # oneself
+            if MONSTER[glyphs].sum() <= 1:  # the hero
                 self._rests += 1
                 return _WAIT
         elif bl[HP] > 0.8 * bl[MAX_HP]:
@@ -212,10 +212,10 @@ class _Player:
         return None
 
     def _fight(self, glyphs: np.ndarray, bl: list[int], here: int) -> int | None:
-        """Strike a monster that stands beside, unless it is peaceful or better left alone."""
+        """Attack an adjacent monster, unless it is peaceful or better left alone."""
         self._struck = False
         if bl[HP] < self._hp:
-            self._level.peaceful.clear()  # perhaps one of them is not
+            self._level.peaceful.clear()  # one of them may be hostile
         self._hp = bl[HP]
         x, y = bl[X], bl[Y]
         if MONSTER[glyphs[max(y - 1, 0) : y + 2, max(x - 1, 0) : x + 2]].sum() <= 1:
@@ -279,7 +279,7 @@ class _Player:
         direction = self._plan[-1]
         row, column = divmod(here + OFFSETS[direction], WIDTH)
         self._target = int(glyphs[row - 1, column - 1])
-        if TRADER[self._target]:  # let them make way
+        if TRADER[self._target]:  # wait for it to step aside
             level.patience += 1
             if level.patience % errands.PATIENCE == 0:
                 self._plan = []
@@ -290,7 +290,7 @@ class _Player:
         return _FIRST_STEP + direction
 
     def _make_plan(self, glyphs: np.ndarray, here: int, wares: int) -> int | None:
-        """Fill the plan, or return an action to take where it stands."""
+        """Fill the plan, or return an action to take here."""
         level, terrain = self._level, self._level.terrain
         errand = errands.errand(level, glyphs, here, wares)
         if errand is not None:
@@ -345,7 +345,7 @@ class Explorer:
         self._players: list[_Player | None] = [None] * games
 
     def act(self, pool: GamePool) -> np.ndarray:
-        """int32 [N]: an action for what each game of the pool shows now."""
+        """int32 [N]: one action per game, for what the pool's games show now."""
         episodes = pool.episode.tolist()
         actions = np.empty(pool.games, np.int32)
         for game, episode in enumerate(episodes):

@@ -1,4 +1,4 @@
-"""What the explorer remembers of a level, and where on it there is something to go to."""
+"""What the explorer remembers of a level, and the places on it that are worth a visit."""
 
 from collections.abc import Set
 from dataclasses import dataclass, field
@@ -9,9 +9,9 @@ from nle import nethack
 from maestromotif.collect.explorer import paths
 from maestromotif.collect.explorer.paths import HEIGHT, SQUARES, WIDTH
 
-RETRY = 2  # moves that may fail before a way counts as blocked
+RETRY = 2  # failures after which a move counts as blocked
 
-# To touch or to strike these costs more than it is worth; none of them follows.
+# Touching or attacking these costs more than it is worth, and none of them follows the hero.
 _LEFT_ALONE = frozenset(
     {
         *(
@@ -26,9 +26,9 @@ _LEFT_ALONE = frozenset(
         *("brown mold", "yellow mold", "green mold", "red mold"),
     }
 )
-# Nobody strikes the first of these and lives; the others are peaceful unless they are given a reason.
+# Attacking a shopkeeper is fatal; the others are peaceful unless provoked.
 _TRADERS = frozenset({"shopkeeper", "aligned priest", "watchman", "watch captain"})
-# What is picked up by walking over it.
+# The hero picks these up by walking over them.
 _LOOT_CLASSES = (
     *(nethack.COIN_CLASS, nethack.WAND_CLASS, nethack.SCROLL_CLASS, nethack.POTION_CLASS),
     nethack.FOOD_CLASS,
@@ -81,7 +81,7 @@ SHOPKEEPER, BOULDER = _monster("shopkeeper"), _object("boulder")
 
 
 def _passable(*kinds: int) -> np.ndarray:
-    """uint8 [10] for `maps.reach`: what may be walked on, by kind of terrain."""
+    """uint8 [10] for `paths.reach`: what can be walked on, by kind of terrain."""
     table = np.zeros(10, np.uint8)
     table[[paths.FLOOR, paths.DOWN, paths.UP, paths.ALTAR, *kinds]] = 1
     table[[paths.DOOR, paths.CLOSED_DOOR]] = 2
@@ -93,7 +93,7 @@ _NOWHERE = bytes(SQUARES)
 
 
 def framed(inner: np.ndarray) -> np.ndarray:
-    """A mask of a level, bool [21, 79], with the frame of a map around it, bool [23, 81]."""
+    """A level's mask, bool [21, 79], with the frame of a map around it, bool [23, 81]."""
     mask = np.zeros((HEIGHT, WIDTH), bool)
     mask[1:-1, 1:-1] = inner
     return mask
@@ -108,30 +108,30 @@ def _blank() -> np.ndarray:
 
 @dataclass
 class Level:
-    """Memory of a level. Masks are bool [23, 81], as maps are."""
+    """Memory of a level. Masks are bool [23, 81], like maps."""
 
     terrain: np.ndarray = field(default_factory=_blank)
     visited: np.ndarray = field(default_factory=lambda: np.zeros((HEIGHT, WIDTH), bool))
-    near: np.ndarray = field(default_factory=lambda: np.zeros((HEIGHT, WIDTH), bool))  # visited or beside
+    near: np.ndarray = field(default_factory=lambda: np.zeros((HEIGHT, WIDTH), bool))  # visited or adjacent
     searched: np.ndarray = field(default_factory=lambda: np.zeros((HEIGHT, WIDTH), np.int32))
     blocked: set[tuple[int, int]] = field(default_factory=set)  # (square, direction)
     failures: dict[tuple[int, int], int] = field(default_factory=dict)
     kicks: dict[int, int] = field(default_factory=dict)  # by the door's square
-    shut: set[int] = field(default_factory=set)  # doors that did not give way
+    shut: set[int] = field(default_factory=set)  # doors that did not open
     peaceful: set[int] = field(default_factory=set)  # glyphs
-    keeper: int | None = None  # where a shopkeeper was seen last
-    offerings: int = 0  # things dropped on its altars
-    sales: int = 0  # things dropped in its shops
-    tasting: bool = False  # it means to eat in a shop
+    keeper: int | None = None  # where a shopkeeper was last seen
+    offerings: int = 0  # items dropped on its altars
+    sales: int = 0  # items dropped in its shops
+    tasting: bool = False  # it wants to eat in a shop
     meal: int | None = None  # where
-    patience: int = 0  # steps spent waiting for a shopkeeper to make way
+    patience: int = 0  # steps spent waiting for a shopkeeper to step aside
     steps: int = 0
     look_around: bool = False
     return_up: bool = False
-    exhausted: bool = False  # nothing new can be walked to, as long as the map stays as it is
+    exhausted: bool = False  # nothing new can be reached until the map changes
 
     def look(self, glyphs: np.ndarray, here: int, stairs: int | None) -> bool:
-        """Enter what is displayed and where the hero stands (on `stairs`: UP or DOWN); True if it is new."""
+        """Record what is displayed and where the hero stands (on `stairs`: UP or DOWN); True if it is new."""
         self.steps += 1
         changed = paths.remember(self.terrain, glyphs)
         if stairs is not None:
@@ -146,19 +146,19 @@ class Level:
         return changed
 
     def failed(self, square: int, direction: int, for_good: bool) -> None:
-        """A step did not lead anywhere."""
+        """Record a failed move."""
         failures = self.failures[square, direction] = self.failures.get((square, direction), 0) + 1
         if for_good or failures >= RETRY:
             self.blocked.add((square, direction))
 
     def give_up(self) -> None:
-        """Nothing new can be reached. What did not work may work when the map has changed."""
+        """Nothing new can be reached. Forget failed moves: they may work when the map has changed."""
         self.exhausted = True
         self.blocked.clear()
         self.failures.clear()
 
     def walkable(self, glyphs: np.ndarray, table: np.ndarray, boulders: bool) -> np.ndarray:
-        """uint8 [23, 81] for `maps.reach`; boulders may be left out."""
+        """uint8 [23, 81] for `paths.reach`. boulders: whether the hero may push them."""
         passable: np.ndarray = table[self.terrain]
         closed = AVOID[glyphs] | TRADER[glyphs]
         for glyph in self.peaceful:
@@ -171,7 +171,7 @@ class Level:
         return passable
 
     def way(self, goals: np.ndarray, passable: np.ndarray, here: int) -> list[int] | None:
-        """The shortest way to one of the goals, the last direction first; None if there is none."""
+        """The shortest path to one of the goals, last direction first; None if there is none."""
         goal, _, came = paths.reach(passable.tobytes(), here, goals.tobytes(), self.blocked)
         return None if goal is None else paths.way(came, goal)
 
@@ -182,16 +182,16 @@ class Level:
         return new
 
     def place_to_search(self, passable: np.ndarray, here: int) -> list[int]:
-        """The way to the likeliest place of something hidden; empty if it is here.
+        """The path to the place where something is most likely hidden; empty if it is here.
 
-        Likely are dead ends and walls with much that is unknown behind them; near ones are preferred, and
-        those that have been searched already come last.
+        Dead ends, and walls with much unknown behind them, are likely places. Near ones are preferred; places
+        that have already been searched come last.
         """
         _, met, came = paths.reach(passable.tobytes(), here, _NOWHERE, self.blocked)
         squares = np.array(met)
         row, column = np.divmod(squares, WIDTH)
         distance = np.maximum(abs(row - row[0]), abs(column - column[0]))
-        dead_end = _sum_around(passable != 0, 1)[row, column] <= 2  # itself and the way it was reached by
+        dead_end = _sum_around(passable != 0, 1)[row, column] <= 2  # itself and the way in
         unknown = _sum_around(self.terrain == paths.UNKNOWN, 5)[row, column] / 121
         walls = paths.around((self.terrain == paths.ROCK) | (self.terrain == paths.UNKNOWN))[row, column]
         score = 8 * unknown + 6 * dead_end - 0.15 * distance - 4 * self.searched[row, column]

@@ -1,4 +1,4 @@
-"""What a level looks like to somebody who walks on it, and shortest paths across it.
+"""The terrain of a level for walking, and shortest paths across it.
 
 Maps are flat: a level of 21 x 79 squares with a frame of rock around it, so that every square has eight
 neighbours. Square (x, y) of NetHack's map has the number `square(x, y)`.
@@ -14,7 +14,7 @@ from maestromotif.nethack.observation import COLUMNS, ROWS
 HEIGHT, WIDTH = ROWS + 2, COLUMNS + 2
 SQUARES = HEIGHT * WIDTH
 
-# Kinds of terrain. A door, open or closed, is not entered or left diagonally; an empty doorway may be.
+# Kinds of terrain. A door, open or closed, cannot be entered or left diagonally; an empty doorway can.
 UNKNOWN, ROCK, FLOOR, DOOR, CLOSED_DOOR, TRAP, HOLE, DOWN, UP, ALTAR = range(10)
 _COVERED = 255  # a glyph that hides the terrain: a monster, an object, an effect
 
@@ -23,7 +23,7 @@ COMPASS = ((0, -1), (1, 0), (0, 1), (-1, 0), (1, -1), (1, 1), (-1, 1), (-1, -1))
 OFFSETS = tuple(dy * WIDTH + dx for dx, dy in COMPASS)
 _MOVES = tuple((direction, OFFSETS[direction], direction >= 4) for direction in range(8))
 
-# NetHack's own words for the symbols of its maps; those that are not named here are solid.
+# NetHack's own words for the symbols of its maps; symbols not named here are solid.
 _WORDS = {
     "doorway": FLOOR,
     "open door": DOOR,
@@ -47,7 +47,7 @@ _TRAPS = (
     *("level teleporter", "magic portal", "statue trap", "magic trap", "anti-magic field", "polymorph trap"),
     "vibrating square",
 )
-_STONE, _DARK_FLOOR, _SYMBOLS = 0, 20, 65  # the first two share their words: "dark part of a room"
+_STONE, _DARK_FLOOR, _SYMBOLS = 0, 20, 65  # the first two have the same words: "dark part of a room"
 
 
 def _terrain_of_glyphs() -> np.ndarray:
@@ -69,9 +69,9 @@ def square(x: int, y: int) -> int:
 
 
 def remember(terrain: np.ndarray, glyphs: np.ndarray) -> bool:
-    """Enter what is displayed (`glyphs` int16 [21, 79]) into `terrain` uint8 [23, 81]; True if it changed.
+    """Record what is displayed (`glyphs` int16 [21, 79]) in `terrain` uint8 [23, 81]; True if it changed.
 
-    Under what covers it the terrain stays as it was; where it was unknown it is taken for floor.
+    Covered terrain stays as it was; if it was unknown, it becomes floor.
     """
     inner = terrain[1:-1, 1:-1]
     seen = TERRAIN[glyphs]
@@ -100,9 +100,9 @@ def reach(
 ) -> tuple[int | None, list[int], list[int]]:
     """Breadth-first search from `start` over squares that are not 0 in `passable` (2: not diagonally).
 
-    `blocked` holds (square, direction) that have turned out not to work. Returns the nearest square that is
-    not 0 in `goals` (None if there is none; the start counts), all squares met, nearest first, and for every
-    square of the map the direction by which it was entered (8: start, -1: not met).
+    `blocked` holds moves (square, direction) that have failed. Returns the nearest square that is not 0 in
+    `goals` (None if there is none; the start counts), all squares reached, nearest first, and for every
+    square of the map the direction by which it was entered (8: start, -1: not reached).
     """
     came = [-1] * SQUARES
     came[start] = 8
@@ -126,7 +126,7 @@ def reach(
 
 
 def way(came: list[int], goal: int) -> list[int]:
-    """Directions that lead to `goal` in a search's result, the last one first."""
+    """Directions that lead to `goal` in a search's result, last one first."""
     directions = []
     here = goal
     while came[here] != 8:

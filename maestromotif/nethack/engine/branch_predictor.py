@@ -1,15 +1,14 @@
-"""Addresses of code that the processor's branch predictor takes for one another.
+"""Code addresses that the processor's branch predictor cannot distinguish.
 
-The code of NetHack stands at another address for each game. What the predictor has learned about its branches
-in one game is then of no use in the next, and dozens of games push each other's out of its tables. But a
-predictor does not look at every bit of an address. AMD's Zen 3, for one, combines bits that lie twelve apart,
-so that two addresses that differ in both of such a pair are one to it (functions of this kind are in Wikner
-and Razavi, Retbleed, USENIX Security 2022). Where all games' code stands at such addresses, they learn
-together.
+Each game has NetHack's code at a different address. What the predictor learns about branches in one game is
+then useless in the next, and dozens of games evict each other's entries from its tables. But a predictor does
+not use every bit of an address. AMD's Zen 3, for example, combines bits that are twelve apart, so it cannot
+distinguish two addresses that differ in both bits of such a pair (functions of this kind are in Wikner and
+Razavi, Retbleed, USENIX Security 2022). If the code of all games is at such addresses, games share entries.
 
-Which bits these are is found by trying: two copies of a long chain of jumps, run in turn, are quick if they
-share what is learned, and slow if they push each other out. Where no difference can be told, addresses do not
-matter, or not in a way that this can use. A mistake costs speed and nothing else.
+An experiment finds these bits: two copies of a long chain of jumps run in turn. They are fast if they share
+entries, and slow if they evict each other's. If there is no measurable difference, addresses do not matter,
+or not in a way that this module can use. A wrong result costs speed and nothing else.
 """
 
 import ctypes
@@ -24,19 +23,19 @@ from operator import xor
 
 from maestromotif.nethack.engine.memory import map_if_free, unmap
 
-SPAN = 1 << 23  # bytes between two games at least
-_BITS = range(23, 46)  # that may be flipped
+SPAN = 1 << 23  # minimum distance between two games, in bytes
+_BITS = range(23, 46)  # bits that may be flipped
 _ANCHOR = 1 << 46  # far from where Linux puts programs, libraries and stacks
 
-# More jumps than half of what a predictor's tables hold, so that two chains do not fit in side by side.
+# More jumps than half of a predictor's entries, so that two chains do not fit into its tables together.
 _JUMPS, _JUMP_OVER_SIX, _RETURN = 4096, bytes([0xEB, 6] + [0xCC] * 6), bytes([0xC3])
 _ROUNDS = 5
 
 
 def place(number: int) -> int | None:
-    """An address, a multiple of SPAN, that is one to the branch predictor with those of all other numbers.
+    """Address number `number`, a multiple of SPAN. The branch predictor cannot distinguish these addresses.
 
-    None on processors where there are no such addresses, and for numbers for which they do not suffice.
+    None if the processor has no such addresses, or too few for this number.
     """
     flips = unseen_flips()
     if not flips or number >> len(flips):
@@ -46,9 +45,9 @@ def place(number: int) -> int | None:
 
 @cache
 def unseen_flips() -> tuple[int, ...]:
-    """Bits of an address, alone or in pairs, that the branch predictor does not notice when they are flipped.
+    """Address bits, single or in pairs, whose flip the branch predictor does not notice.
 
-    The lowest bit of each is in no other, so all combinations differ. Takes a tenth of a second.
+    The lowest bit of each is in no other, so all combinations differ. Takes 0.1 s.
     """
     code = os.memfd_create("jumps")
     try:
@@ -63,7 +62,7 @@ def _search(code: int) -> list[int]:
     executable = mmap.PROT_READ | mmap.PROT_EXEC
 
     def in_turn(flip: int) -> float:
-        """Nanoseconds for two chains at addresses that differ by `flip`; for one chain twice without."""
+        """Nanoseconds for two chains at addresses that differ by `flip`; for one chain twice if it is 0."""
         address, best = _ANCHOR ^ flip, math.inf
         if flip and not map_if_free(address, size, executable, code):
             return best

@@ -1,7 +1,7 @@
-"""A shared library's file, to be loaded many times: its code once, its data once a game.
+"""Loads a shared library many times: its code once, its data once per game.
 
-That is a dynamic linker's work. Ours does it for x86-64 Linux only, relies on nothing it has not checked, and
-compares every address it computes with what the system's linker made of the same file.
+This is a small dynamic linker. It supports x86-64 Linux only, checks everything that it relies on, and
+compares every address that it computes with the result of the system's linker for the same file.
 """
 
 import ctypes
@@ -20,10 +20,10 @@ from maestromotif.nethack.engine.memory import HUGE_PAGE, map_over, on_huge_page
 
 
 class UnsuitableError(Exception):
-    """What the shared loader relies on does not hold here; says what."""
+    """A requirement of the shared loader is not met here; the message names it."""
 
 
-# ELF for x86-64: what is read of the file, and the only kinds of it that are understood.
+# ELF for x86-64: the parts of the file that are read, and the only kinds that are supported.
 _PROGRAM_HEADER = np.dtype(
     [("type", "<u4"), ("flags", "<u4")]
     + [(name, "<u8") for name in ("offset", "address", "physical", "file_size", "size", "align")]
@@ -44,13 +44,13 @@ _PAGE = mmap.PAGESIZE
 _CONSTRUCT = ctypes.PYFUNCTYPE(None, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
 _DESTRUCT = ctypes.PYFUNCTYPE(None)
 
-# A call or jump is a byte and the distance from behind it; a stub of the procedure linkage table begins with
-# a jump of two bytes and the distance to the slot in the data that says where to.
+# A call or jump is one byte and the distance from the end of the instruction. A stub of the procedure linkage
+# table begins with a jump: two bytes and the distance to the slot in the data that holds its target.
 _CALL, _JUMP, _NEAR_BYTES = 0xE8, 0xE9, 5
 _JUMP_BY_SLOT, _JUMP_BY_SLOT_BYTES = 0x25FF, 6
 
-# Files (SHA-256) in which all that looks like a call of a stub is one, as a disassembler finds: the libraries
-# of nle 1.3.0 for Python 3.11, 3.12 and 3.13.
+# Files (SHA-256) in which everything that looks like a call of a stub is one, by a disassembler's check: the
+# libraries of nle 1.3.0 for Python 3.11, 3.12 and 3.13.
 _CALLS_KNOWN = {
     "becf6478c75e40cf9488d6127892951f28ef8736b7b71ce22c37af006b280027",
     "bad9b29bad1fa58f764df77bb9640d14e6f905d81262aa37323e4633161b277f",
@@ -59,31 +59,31 @@ _CALLS_KNOWN = {
 
 
 class Image:
-    """A library's file, and what must be done to load it once more.
+    """A library's file, and what it takes to load it once more.
 
-    sizes: bytes that exported variables must have, by name. Raises UnsuitableError when the file is not what
-    `Image` knows how to load.
+    sizes: bytes that exported variables must have, by name. Raises UnsuitableError if `Image` cannot load the
+    file.
     """
 
     def __init__(self, path: Path, sizes: Mapping[str, int]) -> None:
         self._name, self._bytes = path.name, path.read_bytes()
-        self._rooms: dict[int, int] = {}  # of games that are there: numbers of their places
+        self._rooms: dict[int, int] = {}  # reserved address of each open game: number of its place
         try:
             self._read_segments()
             self._read_relocations()
             for name, expected in sizes.items():
                 found = int(self._symbol(name)["size"])
                 if found != expected:
-                    raise UnsuitableError(f"{self._name}: {name} has {found} bytes, expected were {expected}")
+                    raise UnsuitableError(f"{self._name}: {name} has {found} bytes, expected {expected}")
             self._bind(path)
             self._link_calls()
         except (struct.error, ValueError, LookupError) as error:
-            raise UnsuitableError(f"{path} is not the library that was expected: {error}") from error
+            raise UnsuitableError(f"{path} is not the expected library: {error}") from error
 
     def offset(self, name: str) -> int:
-        """How far the exported function or variable of this name lies behind where the library is put.
+        """Bytes from the library's base address to the exported function or variable of this name.
 
-        Raises UnsuitableError where there is none.
+        Raises UnsuitableError if there is none.
         """
         return int(self._symbol(name)["value"])
 
@@ -93,7 +93,7 @@ class Image:
     def _read_segments(self) -> None:
         kind, machine = struct.unpack_from("<HH", self._bytes, 16)
         if (self._bytes[:7], kind, machine) != _ELF64_LITTLE_ENDIAN_X86_64_SHARED:
-            raise UnsuitableError(f"{self._name} is no shared library for x86-64")
+            raise UnsuitableError(f"{self._name} is not a shared library for x86-64")
         (offset,) = struct.unpack_from("<Q", self._bytes, 32)
         size, count = struct.unpack_from("<HH", self._bytes, 54)
         headers = self._table(_PROGRAM_HEADER, offset, size * count)
@@ -102,17 +102,17 @@ class Image:
         loaded = headers[headers["type"] == _LOAD]
         writable = loaded["flags"] & _WRITE != 0
         if writable.sum() != 1 or not writable[-1]:
-            raise UnsuitableError(f"{self._name} has not exactly one writable segment, at its end")
+            raise UnsuitableError(f"{self._name} must have exactly one writable segment, at its end")
         if (loaded["offset"][~writable] != loaded["address"][~writable]).any():
-            raise UnsuitableError(f"{self._name} is laid out otherwise in memory than in its file")
+            raise UnsuitableError(f"{self._name} has different layouts in memory and in its file")
         self._code, self._data = loaded[~writable], loaded[writable][0]
-        # The pages of the data, as offsets from where the library is put.
+        # The pages of the data, as offsets from the base address.
         self._low = int(self._data["address"]) & -_PAGE
         self._high = -(-int(self._data["address"] + self._data["size"]) // _PAGE) * _PAGE
         if self._high - self._low > HUGE_PAGE:
-            raise UnsuitableError(f"the data of {self._name} does not fit on a page of 2 MiB")
+            raise UnsuitableError(f"the data of {self._name} does not fit into a page of 2 MiB")
         if -(-self._low // HUGE_PAGE) * HUGE_PAGE + 2 * HUGE_PAGE > branch_predictor.SPAN:
-            raise UnsuitableError(f"the code of {self._name} has {self._low} bytes, too many")
+            raise UnsuitableError(f"the code of {self._name} is too large: {self._low} bytes")
         dynamic = headers[headers["type"] == _DYNAMIC][0]
         entries = self._table(np.dtype("<i8"), int(dynamic["offset"]), int(dynamic["file_size"])).reshape(
             -1, 2
@@ -120,7 +120,7 @@ class Image:
         self._dynamic = dict(entries[: int((entries[:, 0] == _NULL).argmax())].tolist()[::-1])
 
     def _read_relocations(self) -> None:
-        """Every word of the data that holds an address, and which address of this library that should be."""
+        """Find every word of the data that holds an address, and which address that should be."""
         of = self._dynamic
         relocations = np.concatenate(
             [
@@ -130,7 +130,7 @@ class Image:
         )
         unknown = set(relocations["type"].tolist()) - {_64, _GLOB_DAT, _JUMP_SLOT, _RELATIVE}
         if unknown:
-            raise UnsuitableError(f"{self._name} has relocations of types {sorted(unknown)}")
+            raise UnsuitableError(f"{self._name} has unsupported relocations of types {sorted(unknown)}")
         slots = relocations["slot"].astype(np.int64) - self._low
         if (slots % 8).any() or slots.min() < 0 or slots.max() >= self._high - self._low:
             raise UnsuitableError(f"{self._name} has relocations outside its data")
@@ -155,15 +155,16 @@ class Image:
         return symbol
 
     def _bind(self, path: Path) -> None:
-        """Let the system's linker load the library once, and compare.
+        """Load the library once with the system's linker, and compare.
 
-        What lies in other libraries is taken from there. The linker may also send calls to them that this
-        library could answer itself (`error` is glibc's, too); data must be its own, or games would share it.
+        Addresses in other libraries are taken from there. The linker may also bind calls to another library
+        although this one has the function (glibc has an `error` too). Data must be this library's own, or
+        games would share it.
         """
         self._linked = ctypes.CDLL(str(path), mode=os.RTLD_NOW | os.RTLD_LOCAL)
         address = ctypes.cast(self._linked.nle_start, ctypes.c_void_p).value
         if address is None:
-            raise UnsuitableError(f"{self._name} was loaded without nle_start")
+            raise UnsuitableError(f"{self._name} has no function nle_start")
         base = np.uint64(address - self.offset("nle_start"))
         linked = words(int(base) + self._low, (self._high - self._low) // 8)[self._slots]
         elsewhere = self._elsewhere = self._imported | (self._call & (linked - base >= self._high))
@@ -176,17 +177,18 @@ class Image:
         self._own_slots, self._own_targets = self._slots[~elsewhere], self._targets[~elsewhere]
 
     def _link_calls(self) -> None:
-        """Make `_code_file`, the code with the library's calls of its own functions leading straight to them.
+        """Make `_code_file`: the code, with direct calls of the library's own functions.
 
-        As built they pass through stubs that jump to addresses in the data, so that another library could put
-        its own functions there. Every game has such data, which takes room in the processor's caches.
+        As built, these calls go through stubs that jump to addresses in the data, so that another library
+        could replace the functions. Every game has its own copy of that data, which takes space in the
+        processor's caches.
         """
         code = bytearray(self._bytes[: self._low])
         own = self._call & ~self._elsewhere
         slots, targets = self._slots[own] * 8 + self._low, self._targets[own].astype(np.int64)
         function_of = np.full(self._low, -1)
         for slot, target in zip(slots.tolist(), targets.tolist(), strict=True):
-            # Before a linker has been there, a slot holds the address behind its stub's jump.
+            # Before linking, a slot holds the address right after its stub's jump.
             (behind,) = struct.unpack_from("<Q", self._bytes, self._in_file(slot))
             stub = behind - _JUMP_BY_SLOT_BYTES
             if struct.unpack_from("<Hi", code, stub) == (_JUMP_BY_SLOT, slot - behind):
@@ -201,14 +203,14 @@ class Image:
         try:
             map_over(room, _PAGE, mmap.PROT_READ | mmap.PROT_EXEC, self._code_file)
         except OSError as error:
-            raise UnsuitableError(f"this system lets no code run from memory: {error}") from error
+            raise UnsuitableError(f"this system does not allow code to run from memory: {error}") from error
         finally:
             unmap(room, _PAGE)
 
     def calls(self, of: np.ndarray) -> Iterator[tuple[int, int]]:
-        """Where something stands in the code that looks like a call of, or a jump to, an address; and which.
+        """What looks like a call of, or a jump to, an address in the code: its place and the address.
 
-        of: bool [bytes of code], the addresses in question.
+        of: bool [bytes of code], the addresses to look for.
         """
         code = np.frombuffer(self._bytes[: self._low], np.uint8)
         for segment in self._code[self._code["flags"] & _EXECUTE != 0]:
@@ -221,13 +223,13 @@ class Image:
             yield from zip(site[found].tolist(), target[found].tolist(), strict=True)
 
     def _in_file(self, address: int) -> int:
-        """Where in the file the data stands that is loaded at this offset from the library's begin."""
+        """Position in the file of the data that is loaded at this offset from the base address."""
         return address - int(self._data["address"]) + int(self._data["offset"])
 
     def map(self) -> tuple[int, int]:
-        """Map code and room for data; where the library is, and what `unmap` wants.
+        """Map the code and space for data; return the base address and the argument of `unmap`.
 
-        Raises OSError when there is no room.
+        Raises OSError if there is not enough address space.
         """
         number = next(number for number in count() if number not in self._rooms.values())
         room = reserve(branch_predictor.SPAN, branch_predictor.place(number))

@@ -1,6 +1,6 @@
-"""NetHack as an engine that takes keys: on shared code where that can be, else as NLE loads it.
+"""NetHack as an engine that takes keys: with shared code where possible, otherwise as NLE loads it.
 
-Both engines play the same games to the same observations; `shared` says how code is shared, and why.
+Both engines play the same games to the same observations. `shared.py` explains how and why code is shared.
 """
 
 import _ctypes
@@ -27,27 +27,27 @@ Loader = Literal["auto", "shared", "stock"]
 
 @runtime_checkable
 class Engine(Protocol):
-    """One NetHack. Before `start` and after `close` nothing else may be called."""
+    """One NetHack. Call `start` first, and nothing after `close`."""
 
     folder: Path  # where NetHack keeps this game's files
 
     def start(self, seeds: EpisodeSeeds) -> None:
-        """Begin a new game, whatever became of the last one."""
+        """Begin a new game; the last one may be in any state."""
 
     def send(self, key: int) -> None:
-        """Press a key; when this returns, the arrays show what NetHack made of it."""
+        """Press a key. On return the arrays hold the new observation."""
 
     def over(self) -> int:
-        """Not 0 when the game is over."""
+        """Not 0 if the game is over."""
 
     def how_done(self) -> int:
-        """How it ended (`nle.nethack.DIED`, ...)."""
+        """How the game ended (`nle.nethack.DIED`, ...)."""
 
     def close(self) -> None: ...
 
 
 def check_nle() -> None:
-    """Raises UserError unless exactly the NLE is installed that this package was made for."""
+    """Raises UserError unless NLE is installed in exactly the version that this package needs."""
     try:
         found = metadata.version("nle")
     except metadata.PackageNotFoundError:
@@ -55,14 +55,14 @@ def check_nle() -> None:
     if found != NLE_VERSION:
         raise UserError(
             f"the game needs nle {NLE_VERSION}, but {f'nle {found}' if found else 'no nle'} is installed for "
-            f"{sys.executable}; mend it with: {sys.executable} -m pip install nle=={NLE_VERSION}"
+            f"{sys.executable}; install it with: {sys.executable} -m pip install nle=={NLE_VERSION}"
         )
 
 
 def choose(loader: Loader) -> Literal["shared", "stock"]:
-    """The loader to use on this machine; for "auto" the shared one if it can be.
+    """The loader to use on this machine; for "auto" the shared one if possible.
 
-    Raises UserError when "shared" was asked for and cannot be had.
+    Raises UserError if "shared" is asked for and not possible.
     """
     check_nle()
     if loader == "stock":
@@ -77,7 +77,7 @@ def choose(loader: Loader) -> Literal["shared", "stock"]:
 
 
 def why_not_shared() -> str | None:
-    """What keeps games from sharing NetHack's code on this machine, or None if they can."""
+    """Why games cannot share NetHack's code on this machine; None if they can."""
     try:
         image()
     except UnsuitableError as reason:
@@ -94,9 +94,9 @@ def open_engine(
 ) -> Engine:
     """A NetHack that writes its observations into `arrays`.
 
-    arrays: by NLE's names, C-contiguous, of NLE's shapes and dtypes; they must outlive the engine.
-    options: NETHACKOPTIONS. hackdir: holds NetHack's data file `nhdat`; None for NLE's. folder: for temporary
-    files, an existing one that several engines may share.
+    arrays: by NLE's names, C-contiguous, with NLE's shapes and dtypes; they must outlive the engine.
+    options: NETHACKOPTIONS. hackdir: folder of NetHack's data file `nhdat`; None: NLE's own. folder: an
+    existing folder for temporary files; several engines may share it.
     """
     engine = SharedEngine if loader == "shared" else _StockEngine
     return engine(arrays, options, hackdir or _nle_hackdir(), folder)
@@ -109,9 +109,9 @@ def _nle_hackdir() -> Path:
 
 
 def pin_birthday(library: str) -> None:
-    """Take the clock out of a game that NLE has begun.
+    """Set the hero's birthday in a game that NLE has started, so that the game does not depend on the clock.
 
-    library: NLE's copy for this game (`nle.nethack.Nethack.dlpath`), which is loaded already.
+    library: NLE's copy for this game (`nle.nethack.Nethack.dlpath`), already loaded.
     """
     loaded = ctypes.CDLL(library)
     ctypes.c_long.in_dll(loaded, "ubirthday").value = BIRTHDAY
@@ -119,18 +119,18 @@ def pin_birthday(library: str) -> None:
 
 
 class _StockEngine:
-    """NLE's own class: a private copy of the library."""
+    """NLE's own class, with a private copy of the library."""
 
     def __init__(self, arrays: Mapping[str, np.ndarray], options: str, hackdir: Path, folder: Path) -> None:
         from nle import nethack
 
-        del folder  # NLE makes its own where `tempfile` says, which the pool has set
+        del folder  # NLE makes its own with `tempfile`, whose folder the pool sets
         player = options.rpartition("name:")[2]
         self._nethack = nethack.Nethack(
             observation_keys=(),
             playername=player,
             ttyrec=None,
-            options=[options.removesuffix(f",name:{player}")],  # NLE puts it back
+            options=[options.removesuffix(f",name:{player}")],  # NLE appends it again
             hackdir=str(hackdir),
             fix_moon_phase=True,
         )
@@ -141,7 +141,7 @@ class _StockEngine:
         self.close = self._nethack.close
 
     def start(self, seeds: EpisodeSeeds) -> None:
-        # NLE forgets the seeds after one reset, so they are set before every one.
+        # NLE forgets the seeds after one reset, so set them before every reset.
         self._nethack.set_initial_seeds(seeds.core, seeds.disp, False, seeds.lgen)
         self._nethack.reset()
         pin_birthday(self._nethack.dlpath)

@@ -1,4 +1,4 @@
-"""Memory mapped at addresses of our choice: what the system offers, with Linux's numbers for it."""
+"""Memory mapped at chosen addresses: the system's calls, with Linux's constants."""
 
 import ctypes
 import mmap
@@ -25,23 +25,23 @@ def _libc() -> ctypes.CDLL:
 
 
 def map_over(address: int, size: int, protection: int, file: int = -1, offset: int = 0) -> None:
-    """Map so many bytes of a file, or zeros, privately at an address, in place of what is there."""
+    """Map `size` bytes of a file, or zeros, privately at an address, and replace what is there."""
     _map(address, size, protection, _MAP_FIXED, file, offset)
 
 
 def map_if_free(address: int, size: int, protection: int, file: int = -1) -> bool:
-    """The same where nothing is there; otherwise nothing happens, and False is returned."""
+    """Like `map_over` if nothing is mapped there; otherwise do nothing and return False."""
     try:
         mapped = _map(address, size, protection, _MAP_FIXED_NOREPLACE, file)
     except FileExistsError:
         return False
-    if mapped != address:  # Linux before 4.17 took the address for a wish
+    if mapped != address:  # Linux before 4.17 treats the address as a hint
         unmap(mapped, size)
     return mapped == address
 
 
 def reserve(size: int, address: int | None = None) -> int:
-    """Keep room in the address space, which takes no memory; at an address if that is free. Where it is."""
+    """Reserve address space, which takes no memory, at `address` if that is free; return where it is."""
     if address is not None and map_if_free(address, size, 0):
         return address
     return _map(None, size, 0, 0)
@@ -52,7 +52,7 @@ def unmap(address: int, size: int) -> None:
 
 
 def on_huge_pages(address: int, size: int) -> None:
-    """Where this is refused, programs are slower, not wrong."""
+    """Ask for huge pages. If the system refuses, programs are slower, not wrong."""
     _libc().madvise(address, size, _MADV_HUGEPAGE)
 
 
@@ -62,10 +62,10 @@ def words(address: int, count: int) -> np.ndarray:
 
 
 def _map(address: int | None, size: int, protection: int, flags: int, file: int = -1, offset: int = 0) -> int:
-    """Raises OSError when there is no room."""
+    """Raises OSError if the memory cannot be mapped."""
     flags |= mmap.MAP_PRIVATE | (mmap.MAP_ANONYMOUS | _MAP_NORESERVE if file < 0 else 0)
     mapped = _libc().mmap(address, size, protection, flags, file, offset)
     if mapped is None or mapped == ctypes.c_void_p(-1).value:
         number = ctypes.get_errno()
-        raise OSError(number, f"memory cannot be mapped: {os.strerror(number)}")
+        raise OSError(number, f"cannot map memory: {os.strerror(number)}")
     return int(mapped)

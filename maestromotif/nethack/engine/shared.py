@@ -1,8 +1,8 @@
-"""NetHack's code once for all games of a process.
+"""One copy of NetHack's code for all games of a process.
 
-NetHack keeps a game in global variables, so NLE loads a private copy of the whole library (3 MB) a game.
-With dozens of games no cache of the processor can hold all these copies. Here the code of the one file that
-NLE's wheel ships is mapped again and again, which takes no memory, each time followed by data of its own.
+NetHack keeps a game in global variables, so NLE loads a private copy of the whole library (3 MB) per game.
+With dozens of games, no processor cache holds all these copies. This module maps the code of the library in
+NLE's wheel once per game, which takes no extra memory, each time followed by the game's own data.
 """
 
 import ctypes
@@ -21,7 +21,7 @@ from maestromotif.nethack.engine.elf import Image, UnsuitableError
 from maestromotif.nethack.seeds import BIRTHDAY, EpisodeSeeds
 
 # NLE 1.3.0's C structures (its header nletypes.h, on x86-64). The wheel exports its settings, so their size
-# can be checked; observations are told apart from rubbish by the comparison of loaders in the tests.
+# can be checked. The tests check the observations: they compare both loaders.
 
 
 class _Seeds(ctypes.Structure):
@@ -66,7 +66,7 @@ class _Observation(ctypes.Structure):
     ]
 
 
-# The games of a process run in turn, so nothing is gained by letting go of the interpreter's lock.
+# The games of a process run in turn, so releasing the interpreter's lock would gain nothing.
 _START = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
 _STEP = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
 _END = ctypes.PYFUNCTYPE(None, ctypes.c_void_p)
@@ -74,7 +74,7 @@ _END = ctypes.PYFUNCTYPE(None, ctypes.c_void_p)
 
 @cache
 def image() -> Image:
-    """NLE's library. Raises UnsuitableError where its code cannot be shared."""
+    """NLE's library. Raises UnsuitableError if its code cannot be shared."""
     if sys.platform != "linux" or platform.machine() != "x86_64":
         raise UnsuitableError(f"this is {sys.platform} on {platform.machine()}, not Linux on x86_64")
     from nle.nethack.nethack import DLPATH
@@ -84,16 +84,16 @@ def image() -> Image:
 
 
 class SharedEngine:
-    """A game on a data segment of its own."""
+    """A game with its own data segment."""
 
     def __init__(self, arrays: Mapping[str, np.ndarray], options: str, hackdir: Path, folder: Path) -> None:
         self._image = image()
         self.folder = _prepare(folder, hackdir)
-        self._arrays = dict(arrays)  # NetHack has their addresses
+        self._arrays = dict(arrays)  # NetHack holds their addresses
         self._observation = _Observation()
         for name, array in arrays.items():
             if not array.flags.c_contiguous:
-                raise ValueError(f"the array {name} is not contiguous")
+                raise ValueError(f"the array {name} must be C-contiguous")
             setattr(self._observation, name, array.ctypes.data)
         self._settings = _Settings(
             hackdir=os.fsencode(self.folder), options=options.encode(), spawn_monsters=1, fix_moon_phase=True
@@ -109,7 +109,7 @@ class SharedEngine:
         self.send = self._not_started
 
     def _not_started(self, key: int) -> None:
-        raise RuntimeError(f"key {key} before the game was started")
+        raise RuntimeError(f"key {key} was sent before the game was started")
 
     def start(self, seeds: EpisodeSeeds) -> None:
         self._stop()
@@ -117,7 +117,7 @@ class SharedEngine:
         initial.seeds[:] = seeds.core, seeds.disp
         initial.lgen_seed = seeds.lgen
         initial.use_init_seeds = initial.use_lgen_seed = True
-        # From this NLE takes the phase of the moon and the hour, as it does itself.
+        # NLE derives the phase of the moon and the hour from this seed, as its own class does.
         self._settings.time_seed, self._settings.time_seed_is_set = seeds.core + 1, True
         self._image.construct(self._base)
         observation, address = self._observation, ctypes.addressof(self._observation)
@@ -128,7 +128,7 @@ class SharedEngine:
 
         def send(key: int) -> None:
             if observation.done:
-                raise RuntimeError("the game is over")  # NetHack would run into nowhere
+                raise RuntimeError("the game is over")  # NetHack would crash
             observation.action = key
             step(context, address)
 
@@ -156,10 +156,10 @@ class SharedEngine:
 
 
 def _prepare(parent: Path, hackdir: Path) -> Path:
-    """A folder as NetHack wants it for a game's own files."""
+    """Make the folder that NetHack needs for a game's own files."""
     folder = Path(tempfile.mkdtemp(prefix="game-", dir=parent))
     (folder / "nhdat").symlink_to(hackdir / "nhdat")
-    for name in ("perm", "record", "logfile", "xlogfile"):  # or NetHack cannot lock them
+    for name in ("perm", "record", "logfile", "xlogfile"):  # NetHack can lock only existing files
         (folder / name).touch()
     (folder / "save").mkdir()
     return folder

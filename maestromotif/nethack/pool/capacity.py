@@ -1,4 +1,4 @@
-"""Whether so many games fit on the machine, and where their temporary files have room."""
+"""Checks that the games fit on the machine, and chooses the folder for their temporary files."""
 
 import os
 import resource
@@ -7,7 +7,7 @@ import tempfile
 from maestromotif.errors import UserError
 from maestromotif.machine import memory
 
-# Bytes a game and a worker, as `benchmarks/soak.py` finds them on x86-64 Linux, rounded up; open files.
+# Bytes per game and worker, measured by `benchmarks/soak.py` on x86-64 Linux, rounded up; open files.
 _GAME = {"shared": 2.7e6, "stock": 3.7e6}
 _WORKER = 40e6
 _FILES_A_GAME = 3
@@ -15,9 +15,9 @@ _FILES = 64  # of a process without games
 
 
 def short_temporary_folder() -> str:
-    """The folder for temporary files, or /tmp where its path is too long for what is put there.
+    """The folder for temporary files, or /tmp if its path is too long.
 
-    NetHack takes 127 bytes for the path of its options, and Linux 107 for that of a socket.
+    NetHack allows 127 bytes for the path of its options, and Linux 107 for the path of a socket.
     """
     folder = tempfile.gettempdir()
     longest = 107 - len("/pymp-12345678/listener-12345678")
@@ -25,7 +25,7 @@ def short_temporary_folder() -> str:
 
 
 def check_room(games: int, workers: int, observations: int, loader: str) -> None:
-    """Raises UserError when the games cannot fit into memory or need more files than a process may open.
+    """Raises UserError if the games do not fit into memory or need more files than a process may open.
 
     observations: bytes of shared memory.
     """
@@ -35,7 +35,7 @@ def check_room(games: int, workers: int, observations: int, loader: str) -> None
         free = known[1]
         raise UserError(
             f"nethack.games: {games} games in {workers} worker processes need about {needed / 1e9:.1f} GB, "
-            f"and {free / 1e9:.1f} GB are free; about {int(games * free / needed)} games would fit"
+            f"but {free / 1e9:.1f} GB are free; about {int(games * free / needed)} games would fit"
         )
     a_worker = -(-games // workers)
     files = max(a_worker * _FILES_A_GAME, 2 * workers) + _FILES
@@ -44,7 +44,7 @@ def check_room(games: int, workers: int, observations: int, loader: str) -> None
         if hard != resource.RLIM_INFINITY and files > hard:
             raise UserError(
                 f"nethack.games: {a_worker} games in each of {workers} worker processes need about {files} "
-                f"open files a process, and {hard} are allowed (ulimit -Hn); "
+                f"open files per process, but {hard} are allowed (ulimit -Hn); "
                 "use more nethack.workers or fewer games"
             )
         resource.setrlimit(resource.RLIMIT_NOFILE, (files, hard))

@@ -1,8 +1,8 @@
-"""Single bytes between a pool and its workers: what is waited for at every step.
+"""Single bytes between a pool and its workers, which are awaited at every step.
 
-They pass through a connection's socket, because the connection's own messages take several system calls; and
-in calls that keep the interpreter's lock. A learner has several threads, and whoever lets go of the lock gets
-it back only when another of them does: once a worker and step, that takes longer than the games.
+They use the connection's socket directly, because the connection's own messages take several system calls.
+The calls keep the interpreter's lock. A learner has several threads, and a thread that releases the lock gets
+it back only when another one releases it. Once per worker and step, that takes longer than the games.
 """
 
 import ctypes
@@ -18,13 +18,13 @@ for _name in ("send", "recv"):
 
 
 def send(connection: Connection, data: bytes) -> None:
-    """Raises ConnectionError when the other end is gone."""
+    """Raises ConnectionError if the other end is closed."""
     if _LIBC.send(connection.fileno(), data, len(data), 0) < 0:
         raise ConnectionError(os.strerror(ctypes.get_errno()))
 
 
 def receive(connection: Connection, size: int) -> bytes:
-    """The next so many bytes, once they are there. Raises EOFError when the other end is gone."""
+    """Wait for the next bytes, `size` at most. Raises EOFError if the other end is closed."""
     there = ctypes.create_string_buffer(size)
     if (length := _LIBC.recv(connection.fileno(), there, size, socket.MSG_DONTWAIT)) > 0:
         return there.raw[:length]

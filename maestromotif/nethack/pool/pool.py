@@ -1,13 +1,13 @@
 """Many games stepped together by worker processes.
 
-NetHack writes each game's observation straight into shared memory, so nothing is copied or pickled on the way
-from the game to the learner. A game that ends begins its next episode at once; the last observation of the
-ended one is kept in `final`, and `ended` says how it ended. Everything is a function of (purpose, seed,
-actions): neither the number of workers, nor the loader, nor the division into parts changes anything, and
-`snapshot` / `restore` bring games back by playing their actions again.
+NetHack writes each game's observation directly into shared memory, so nothing is copied or pickled on the way
+from the game to the learner. A game that ends begins its next episode at once; `final` keeps the last
+observation of the ended episode, and `ended` says how it ended. Everything is a function of (purpose, seed,
+actions): the number of workers, the loader and the division into parts change nothing. `snapshot` and
+`restore` bring games back by playing their actions again.
 
-The games may be divided into parts that are stepped in turn: every worker has games of each part, so all of
-them play one part while the policy thinks about another.
+The games may be divided into parts that are stepped in turn. Every worker has games of each part, so all
+workers play one part while the policy chooses actions for another.
 """
 
 import logging
@@ -60,20 +60,20 @@ class GamePool:
     `changes` int8 [N, 4] and `events` int16 [N, E]: what happened on the last step (`state.CHANGES`, and how
     often each of `events.EVENTS` did).
     `ended` uint8 [N]: `game.End` of the last step. Where it is not 0, `final[name]` and `final_state[name]`
-    hold the last observation and state of the ended episode, and all the others the first ones of the next,
-    but for `changes` and `events`. `cause` S128 [N]: what the hero died of, in NetHack's words.
-    For a game that is LOST with its worker they hold what was seen last.
+    hold the last observation and state of the ended episode; all other arrays except `changes` and `events`
+    then hold the first ones of the next. `cause` S128 [N]: the cause of death in NetHack's words.
+    For a game that is LOST with its worker, `final` and `final_state` hold what was seen last.
 
-    The arrays are views of shared memory: they change with the next step, so copy what is kept.
+    The arrays are views of shared memory. The next step overwrites them, so copy what you keep.
 
-    games: N. purpose, seed: decide about the episodes' seeds (`seeds.episode_seeds`). max_steps: cap of an
-    episode. workers: W, None for one a core that this process may use. observe: further NLE observations.
-    levels: how many dungeons there are, None for a new one every episode. arena: name or path of an arena
-    in which episodes begin, of all games or (`starts`) one entry a game, None for the dungeon. parts: how
-    many groups the games are divided into; `rows[part]` is the slice of the N games that belongs to each.
-    first_game: number of the first of these games among those of all processes, which decides about seeds.
-    loader: see `library`. character, options: see `options.write_options`. Raises UserError, before any
-    game starts, for what does not exist or does not fit on this machine.
+    games: N. purpose, seed: determine the episodes' seeds (`seeds.episode_seeds`). max_steps: most steps of
+    an episode. workers: W; None: one per core that this process may use. observe: further NLE observations.
+    levels: number of dungeons; None: a new one every episode. arena: name or path of the arena in which
+    episodes begin, for all games or one entry per game (`starts`); None: the dungeon. parts: number of groups
+    that the games are divided into; `rows[part]` is the slice of the N games in each. first_game: number of
+    the first of these games among those of all processes; it determines seeds. loader: see `engine.loader`.
+    character, options: see `rcfile.write_options`. Raises UserError, before any game starts, for what does
+    not exist or does not fit on this machine.
     """
 
     def __init__(
@@ -95,9 +95,9 @@ class GamePool:
     ) -> None:
         self.starts = [arena] * games if arena is None or isinstance(arena, str) else list(arena)
         if len(self.starts) != games:
-            raise UserError(f"{games} games cannot begin in {len(self.starts)} places, one a game")
+            raise UserError(f"{games} games need one arena each, but {len(self.starts)} are given")
         if not 1 <= parts <= games:
-            raise UserError(f"{games} games cannot be divided into {parts} parts")
+            raise UserError(f"{games} games cannot be divided into {parts} parts; use 1 to {games}")
         observe = tuple(name for name in observe if name not in ENGINE)
         arrays_of = layout(observe)
         chosen = choose(loader)
@@ -106,11 +106,11 @@ class GamePool:
         self.games = games
         self.lost = 0  # episodes lost with a dead worker
         self._played = ActionLog(games)
-        self._unreported = np.zeros(games, bool)  # lost games of which `ended` has not told yet
+        self._unreported = np.zeros(games, bool)  # lost games that `ended` has not reported yet
         self._context = server_context()
         self._processes: list[mp.process.BaseProcess] = []
         self._connections: list[Connection] = []
-        self._pending: list[deque[int]] = []  # parts that a worker has yet to answer for
+        self._pending: list[deque[int]] = []  # of each worker, parts without an answer yet
         self._folder, self._lock = temporary_folder()
         try:
             try:
@@ -156,7 +156,7 @@ class GamePool:
     def reset(self, episode: np.ndarray | int = 0) -> None:
         """Begin the given episode in every game (numbers from 0, int [N] or one for all).
 
-        Raises RuntimeError when workers die again and again.
+        Raises RuntimeError if workers die in every attempt.
         """
         self._played.clear(np.arange(self.games))
         for _ in range(_TRIES):
@@ -174,7 +174,7 @@ class GamePool:
     def step(self, actions: np.ndarray) -> None:
         """Play one action (int [N], `IDLE` leaves a game untouched) in every game.
 
-        Raises ValueError for an action that does not exist, RuntimeError when a worker fails.
+        Raises ValueError for an action that does not exist, RuntimeError if a worker fails.
         """
         _check(actions)  # of all parts before any begins
         for part, rows in enumerate(self.rows):
@@ -183,16 +183,16 @@ class GamePool:
             self.finish(part)
 
     def begin(self, actions: np.ndarray, part: int) -> None:
-        """Let the games of a part play one action each (int [n]); `finish` must follow.
+        """Start one action (int [n]) in every game of a part; `finish` must follow.
 
-        Until then their arrays are in motion; the other parts' stand still.
+        Until then the part's arrays may change at any time; those of other parts do not.
         """
         _check(actions)
         self._begin(actions, part)
 
     def _begin(self, actions: np.ndarray, part: int) -> None:
         rows = self.rows[part]
-        # What a game that was lost in the meantime shows is not what its action was chosen for.
+        # A game that was lost in the meantime no longer shows what its action was chosen for.
         played = np.where(self._unreported[rows], IDLE, actions)
         self._block["action"][rows] = played
         moved = np.flatnonzero(played != IDLE)
@@ -210,11 +210,11 @@ class GamePool:
         self._played.clear(rows.start + np.flatnonzero(self.ended[rows]))
 
     def snapshot(self) -> Snapshot:
-        """Where all games are, for `restore`; not while a part is under way."""
+        """The state of all games, for `restore`. Do not call it between `begin` and `finish`."""
         return Snapshot(self.episode.copy(), self._played.actions())
 
     def restore(self, snapshot: Snapshot) -> None:
-        """Bring all games back to where they were; takes as long as their episodes took to play."""
+        """Bring all games back to where they were. It takes as long as their episodes took to play."""
         self.reset(snapshot.episode)
         length = max(map(len, snapshot.actions), default=0)
         played = np.full((length, self.games), IDLE, np.int32)
@@ -227,7 +227,7 @@ class GamePool:
 
     def close(self) -> None:
         for connection in self._connections:
-            with suppress(ConnectionError):  # the worker is dead already
+            with suppress(ConnectionError):  # the worker is already dead
                 send(connection, QUIT)
         for process in self._processes:
             process.join(10)
@@ -279,7 +279,7 @@ class GamePool:
                 send(connection, order + bytes([part]))
 
     def _collect(self, part: int) -> None:
-        """Wait until every worker has done what it was ordered to do with this part."""
+        """Wait until every worker has finished its orders for this part."""
         for w, pending in enumerate(self._pending):
             try:
                 while part in pending:
@@ -294,7 +294,7 @@ class GamePool:
             raise RuntimeError(f"worker {w} of the games failed:\n{traceback}")
 
     def _replace(self, w: int) -> None:
-        """A worker died: start another, whose games begin their next episodes."""
+        """Replace a dead worker; its games begin their next episodes."""
         self._processes[w].join()
         code = self._processes[w].exitcode
         self._connections[w].close()
@@ -349,14 +349,14 @@ def open_pool(
 
 
 def check_pools(config: Config, pools: int) -> None:
-    """Raises UserError where the config's games have no room on this machine, in so many pools at once."""
+    """Raises UserError if the config's games, in `pools` pools at once, do not fit on this machine."""
     settings = config.nethack
     workers = pools * min(settings.games // pools, settings.workers or available_cores())
     check_room(settings.games, workers, settings.games * _bytes_a_game(()), choose(settings.loader))
 
 
 def _bytes_a_game(observe: tuple[str, ...]) -> int:
-    """Of shared memory."""
+    """Bytes of shared memory per game."""
     return sum(bytes_of(*array) for array in layout(observe).values())
 
 

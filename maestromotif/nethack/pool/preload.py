@@ -1,4 +1,4 @@
-"""What the server imports from which a pool's workers are forked: they begin with all of it done."""
+"""Imports of the server from which a pool's workers are forked, so that workers start ready."""
 
 from maestromotif.nethack.engine import branch_predictor, loader
 from maestromotif.nethack.pool import worker

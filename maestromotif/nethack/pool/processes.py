@@ -1,4 +1,4 @@
-"""How processes of games begin, and the folders that they leave nothing in."""
+"""Starts the processes of games, and makes temporary folders that do not outlive them."""
 
 import fcntl
 import multiprocessing as mp
@@ -17,10 +17,10 @@ _LOCK = "in-use"
 
 
 def server_context() -> ForkServerContext:
-    """Processes that a server forks, which is started if it does not run yet.
+    """The context for processes that a server forks; starts the server if it does not run yet.
 
-    They are not forked from here, for threads must not be copied into a game; and the server has everything
-    imported, so that a worker is there in a moment. It listens on a socket in the folder for temporary files.
+    A fork of this process would copy its threads into a game. The server has everything imported, so a worker
+    starts quickly. It listens on a socket in the folder for temporary files.
     """
     context = mp.get_context("forkserver")
     context.set_forkserver_preload(["maestromotif.nethack.pool.preload"])
@@ -34,10 +34,10 @@ def server_context() -> ForkServerContext:
 
 
 def temporary_folder() -> tuple[Path, int | None]:
-    """A new folder and its lock, which ends with this process; folders of ended processes are removed."""
+    """Make a folder with a lock that ends with this process; remove the folders of ended processes."""
     parent = Path(short_temporary_folder())
     for left in parent.glob(f"{_PREFIX}*"):
-        with suppress(OSError):  # another user's, or removed meanwhile
+        with suppress(OSError):  # another user's, or already removed
             held = os.open(left / _LOCK, os.O_RDWR | os.O_CLOEXEC)
             try:
                 fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -45,7 +45,7 @@ def temporary_folder() -> tuple[Path, int | None]:
             finally:
                 os.close(held)
     folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
-    # Locked before it has the name that others look for: they must never find it free.
+    # Lock the file before it gets the name that others look for, so that they never find it unlocked.
     lock = os.open(folder / "new", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     fcntl.flock(lock, fcntl.LOCK_EX)
     (folder / "new").rename(folder / _LOCK)

@@ -1,4 +1,4 @@
-"""A worker process: it plays its games when told to, and writes what they show into shared memory."""
+"""A worker process: plays its games on command and writes their observations into shared memory."""
 
 import os
 import shutil
@@ -22,8 +22,8 @@ from maestromotif.nethack.tracker import TRACKED, Tracker
 IDLE = -1  # the action that leaves a game untouched
 CAUSE_BYTES = 128
 
-# Orders to a worker, a byte each and the number of a part; and its answers, a byte each (`wire`). Only a
-# traceback is a message of the connection's own.
+# Orders to a worker: one byte and the number of a part. Its answers: one byte (`pipe.py`). Only a traceback
+# is sent as the connection's own message.
 RESET, STEP, QUIT = b"r", b"s", b"q\0"
 DONE, FAILED = b"k", b"e"
 
@@ -37,14 +37,14 @@ class SharedFile(Protocol):
 
 @dataclass(frozen=True)
 class Plan:
-    """What a worker must know of the pool."""
+    """What a worker must know about the pool."""
 
     games: int
     first_game: int  # its number among the games of all pools
     purpose: Purpose
     seed: int
     max_steps: int
-    observe: tuple[str, ...]  # NLE observations beside ENGINE
+    observe: tuple[str, ...]  # NLE observations in addition to ENGINE
     levels: int | None
     setups: tuple[Setup, ...]  # by game
 
@@ -81,7 +81,7 @@ class _Rows:
         self._steps = arrays["state"][:, TRACKED.index("step")]
 
     def reset(self) -> None:
-        """Begin, in every game, the episode whose number stands in the block."""
+        """Begin in every game the episode whose number is in the block."""
         for i in range(len(self._games)):
             self._begin(i)
 
@@ -96,7 +96,7 @@ class _Rows:
             if action != IDLE and (end := games[i].step(action)):
                 ended[i] = end
                 self._tracker.over(i, games[i].text)
-        # A game that is over shows nothing that could be tracked: its state stays that of the step before.
+        # A game that is over shows nothing to track: its state stays that of the previous step.
         goes_on = moved & (ended == End.NOT)
         self._tracker.update(arrays, [game.text for game in games], goes_on)
         if self._steps.max() >= limit:
@@ -105,7 +105,7 @@ class _Rows:
             self._end(i)
 
     def _end(self, i: int) -> None:
-        """Keep what the episode's last step showed, and begin the next episode."""
+        """Keep what the last step of the episode showed, and begin the next episode."""
         arrays, game = self._arrays, self._games[i]
         if arrays["ended"][i] == End.TRUNCATED:
             game.keep_final()
@@ -130,14 +130,14 @@ class _Rows:
 
 
 def work(connection: Connection, memory: SharedFile, parts: list[tuple[int, int]], plan: Plan) -> None:
-    """Obey orders until told to quit or the parent is gone.
+    """Follow orders until QUIT or until the parent is gone.
 
-    parts: first and last+1 game of each part, which are stepped in turn. Everything is written into the
-    block; an answer says that it is there, or is a traceback.
+    parts: first and last+1 game of each part; parts are stepped in turn. Results are written into the block.
+    An answer says that they are complete, or is a traceback.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process; workers end when told to
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process; workers end on QUIT
     folder = plan.setups[0].folder
-    # NLE makes a folder a game with `tempfile`; in ours they vanish with the worker.
+    # NLE makes a folder per game with `tempfile`; inside ours they are removed with the worker.
     os.environ["TMPDIR"] = tempfile.tempdir = str(folder)
     rows: list[_Rows] = []
     block = Block(layout(plan.observe), plan.games, memory.detach())

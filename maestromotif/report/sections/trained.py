@@ -3,20 +3,19 @@
 from typing import Any
 
 from maestromotif.config.schema import Config
+from maestromotif.nethack.events import EVENTS
 from maestromotif.report import svg
 from maestromotif.report.evidence import Evidence
 from maestromotif.report.sections.writing import thousands
+from maestromotif.train.metrics import METRICS
 
-# Titles of the curves whose keys say too little, by the part of the key that is not a skill's name.
+# Titles of plots by the name of what is plotted: a key of the curve without the skill's name in it.
 CURVE_TITLES = {
-    "return": "Return",
-    "skill/reward_per_call": "Reward in one call of the skill",
-    "skill/reward_per_1k_steps": "Reward in 1,000 steps of the skill",
-    "skill/time_share": "Share of all steps",
-    "time_share": "Share of all steps",
-    "skill/mean_duration": "Steps in one call of the skill",
-    "depth/deepest_mean": "Deepest level of an episode, mean",
-    "depth/at_least_2": "Share of episodes that reach level 2",
+    metric.name.replace("{skill}/", "").format(event=event): metric.title.format(
+        event=event.replace("_", " ").capitalize()
+    )
+    for metric in METRICS
+    for event in (EVENTS if "{event}" in metric.name else ("",))
 }
 SHARES = ("share", "at_least", "rate")  # words in keys whose values lie between 0 and 1
 

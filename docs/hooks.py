@@ -1,0 +1,267 @@
+"""Reference pages for the documentation, written from the tables of the package.
+
+MkDocs calls `on_files` before it reads the pages (mkdocs.yml, `hooks`). `pages` needs only the package, so
+the tests check it without MkDocs.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
+
+if TYPE_CHECKING:
+    from mkdocs.config.defaults import MkDocsConfig
+    from mkdocs.structure.files import Files
+    from pydantic import BaseModel
+    from pydantic.fields import FieldInfo
+
+
+def on_files(files: Files, *, config: MkDocsConfig) -> Files:
+    """Adds the generated pages. Raises PluginError if the package is not installed beside MkDocs."""
+    from mkdocs.exceptions import PluginError
+    from mkdocs.structure.files import File
+
+    try:
+        generated = pages()
+    except ModuleNotFoundError as error:
+        raise PluginError(
+            f"the reference pages are written from the package, but the module '{error.name}' is not "
+            "installed in this environment; build the documentation with: make docs"
+        ) from error
+    for path, text in generated.items():
+        files.append(File.generated(config, path, content=text))
+    return files
+
+
+def pages() -> dict[str, str]:
+    """Markdown of each generated page, by its path below docs/."""
+    return {
+        "configuration.md": configuration(),
+        "game-state.md": game_state(),
+        "events.md": events(),
+        "actions.md": actions(),
+        "metrics.md": metrics(),
+    }
+
+
+# ---------------------------------------------------------------------------------------- configuration
+
+
+def configuration() -> str:
+    """Every setting: key, type and bounds, default, description."""
+    from maestromotif.config.schema import RENAMED, Config
+
+    parts = [
+        "# Configuration\n\n"
+        "A config is a YAML file. `extends:` names other files, relative to this one. Later files override "
+        "earlier ones, and the file itself overrides them all. On the command line, `key=value` pairs "
+        "override everything: `maestromotif run configs/quickstart.yaml train.steps=200000`. `${run.seed}` "
+        "stands for the value of another key. `maestromotif run CONFIG --print-config` prints the whole "
+        "config.\n\n"
+        "An unknown key or an impossible value is an error that names the file, the line and, for a mistyped "
+        "key, the likely name.\n\n"
+        "This page is written from `maestromotif/config/schema.py`.\n"
+    ]
+    top = [(name, info) for name, info in Config.model_fields.items() if _section(info) is None]
+    parts.append("## Top level\n\n" + _settings("", top))
+    for name, info in Config.model_fields.items():
+        section = _section(info)
+        if section is not None:
+            parts.extend(_section_pages(name, section))
+    parts.append(
+        "## Old names\n\nThese sections had another name before. The old name is an error that says the new "
+        "one.\n\n" + table(("old", "new"), ((code(old), code(new)) for old, new in RENAMED.items()))
+    )
+    return "\n\n".join(parts) + "\n"
+
+
+def _section_pages(name: str, section: type[BaseModel]) -> Iterator[str]:
+    from maestromotif.config.schema import Section
+
+    said = (section.__doc__ or "").strip()
+    if said == (Section.__doc__ or "").strip():
+        said = ""
+    text = " ".join(said.split())
+    own = [(key, info) for key, info in section.model_fields.items() if _section(info) is None]
+    yield f"## {name}\n\n" + (f"{escape(text)}\n\n" if text else "") + _settings(f"{name}.", own)
+    for key, info in section.model_fields.items():
+        inner = _section(info)
+        if inner is not None:
+            yield from _section_pages(f"{name}.{key}", inner)
+
+
+def _settings(prefix: str, fields: Sequence[tuple[str, FieldInfo]]) -> str:
+    return table(
+        ("key", "type", "default", "description"),
+        (
+            (code(f"{prefix}{name}"), _type_of(info), _default_of(info), escape(info.description or ""))
+            for name, info in fields
+        ),
+    )
+
+
+def _section(info: FieldInfo) -> type[BaseModel] | None:
+    from pydantic import BaseModel
+
+    kind = info.annotation
+    return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
+
+
+def _type_of(info: FieldInfo) -> str:
+    limits = [*_limits(info.metadata)]
+    return ", ".join([_type(info.annotation), *limits])
+
+
+def _type(kind: Any) -> str:
+    origin, arguments = get_origin(kind), get_args(kind)
+    if origin is Annotated:
+        return ", ".join([_type(arguments[0]), *_limits(_constraints(arguments[1:]))])
+    if origin is Literal:
+        return " or ".join(code(value) for value in arguments)
+    if origin in (Union, types.UnionType):
+        return " or ".join(_type(one) for one in arguments)
+    if origin is tuple:
+        return f"list of {_type(arguments[0])}"
+    if origin is dict:
+        return f"mapping of name to {_type(arguments[1])}"
+    return {
+        int: "integer",
+        float: "number",
+        str: "string",
+        bool: "`true` or `false`",
+        type(None): "`null`",
+    }[kind]
+
+
+def _constraints(annotations: Iterable[Any]) -> Iterator[Any]:
+    from pydantic.fields import FieldInfo
+
+    for one in annotations:
+        yield from one.metadata if isinstance(one, FieldInfo) else [one]
+
+
+def _limits(metadata: Iterable[Any]) -> Iterator[str]:
+    words = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<", "multiple_of": "a multiple of"}
+    for one in metadata:
+        for name, word in words.items():
+            if (limit := getattr(one, name, None)) is not None:
+                yield escape(f"{word} {limit:g}")
+        if getattr(one, "min_length", None):
+            yield "not empty"
+        if pattern := getattr(one, "pattern", None):
+            yield f"matches {code(pattern)}"
+
+
+def _default_of(info: FieldInfo) -> str:
+    import json
+
+    if info.is_required():
+        return "required"
+    return code(json.dumps(info.get_default(call_default_factory=True)))
+
+
+# ------------------------------------------------------------------------------------- the game and metrics
+
+
+def game_state() -> str:
+    """Fields of GameState, and the changes that captions and reward models see."""
+    from maestromotif.nethack.state import CHANGES, FIELDS
+
+    fields = (
+        (code(name), code(field.type.__name__), escape(field.doc), field.source)
+        for name, field in FIELDS.items()
+    )
+    meanings = ((code(name), escape(change.doc)) for name, change in CHANGES.items())
+    sentences = (
+        (code(name), code(number), code(short), escape(sentence))
+        for name, change in CHANGES.items()
+        for number, (short, sentence) in enumerate(change.says.items(), start=1)
+    )
+    return (
+        "# GameState\n\n"
+        "`GameState` is what programs and task conditions read: plain integers, booleans and strings. It "
+        "holds what a player could know, never the engine's secrets. Task conditions cannot read the fields "
+        "about the running skill.\n\n"
+        "This page is written from `FIELDS` and `CHANGES` in `maestromotif/nethack/state.py`.\n\n"
+        + table(("field", "type", "meaning", "source"), fields)
+        + "\n\n## Changes\n\n"
+        "A change is what happened on a step beside the message. `annotate.changes` chooses which changes a "
+        "caption tells and the reward model sees. Each change has a code on each step. Code 0 means that "
+        "nothing changed; captions do not mention it.\n\n"
+        + table(("change", "meaning"), meanings)
+        + "\n\n"
+        + table(("change", "code", "name", "sentence in the caption"), sentences)
+        + "\n"
+    )
+
+
+def events() -> str:
+    """Events and what each is read from."""
+    from maestromotif.nethack.events import EVENTS
+
+    rows = ((code(name), escape(event.doc), escape(event.source)) for name, event in EVENTS.items())
+    return (
+        "# Events\n\n"
+        "An event is something that happened on a step. It is read from the step's messages, which are those "
+        "of NetHack 3.6.7, or from the status lines. Skills name events as `wanted` and `forbidden`. The "
+        "learning curve counts them per 1,000 steps of each skill.\n\n"
+        "This page is written from `EVENTS` in `maestromotif/nethack/events.py`.\n\n"
+        + table(("event", "meaning", "read from"), rows)
+        + "\n"
+    )
+
+
+def actions() -> str:
+    """The action sets."""
+    from maestromotif.nethack.actions import ACTION_SETS, INDEX
+
+    text = (
+        "# Actions\n\n"
+        "`train.network.actions` chooses one of these sets. Each set has all actions of the sets before it. "
+        "The prompts that follow an action are part of the same step.\n\n"
+        "This page is written from `ACTION_SETS` in `maestromotif/nethack/actions.py`.\n"
+    )
+    for name, actions in ACTION_SETS.items():
+        rows = ((str(INDEX[one]), code(one), escape(action.doc)) for one, action in actions.adds.items())
+        head = ("number", "action", "what it does")
+        text += f"\n## {name}\n\n{escape(actions.doc)}\n\n{table(head, rows)}\n"
+    return text
+
+
+def metrics() -> str:
+    """The figures of the learning curve."""
+    from maestromotif.train.metrics import METRICS
+
+    rows = ((code(metric.name), escape(metric.unit), escape(metric.doc)) for metric in METRICS)
+    return (
+        "# Metrics\n\n"
+        "A row of the learning curve (`train/curve.jsonl`) covers the steps since the row before. "
+        "`train.curve_steps` sets its length. In a name, `{skill}` stands for each skill and `{event}` for "
+        "each [event](events.md).\n\n"
+        "This page is written from `METRICS` in `maestromotif/train/metrics.py`.\n\n"
+        + table(("metric", "unit", "meaning"), rows)
+        + "\n"
+    )
+
+
+# --------------------------------------------------------------------------------------------- Markdown
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def code(value: object) -> str:
+    """As code in a cell of a table."""
+    return f"`{value}`"
+
+
+def escape(text: str) -> str:
+    """As text in a cell of a table."""
+    text = " ".join(text.split())
+    for character, written in (("&", "&amp;"), ("<", "&lt;"), ("*", r"\*"), ("|", r"\|"), ("[", r"\[")):
+        text = text.replace(character, written)
+    return text

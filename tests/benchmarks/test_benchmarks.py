@@ -1,0 +1,103 @@
+"""Every benchmark runs, as small as it goes, and ends with one line of JSON."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import pytest
+import tiny
+
+from maestromotif.nethack.actions import ACTIONS
+
+FOLDER = tiny.ROOT / "benchmarks"
+PEERS = FOLDER / "peers"
+
+
+def run(script: str, *arguments: str) -> dict[str, Any]:
+    """What is in the last line that a benchmark prints."""
+    done = subprocess.run(
+        [sys.executable, str(FOLDER / script), *arguments],
+        cwd=tiny.ROOT,
+        env=tiny.environment(PYTHONPATH=str(tiny.ROOT)),
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stderr
+    figures: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return figures
+
+
+def test_the_engine() -> None:
+    found = run("engine.py", "--games", "4", "--workers", "2", "--rounds", "1", "--seconds", "0.3")
+    assert found["steps_per_second"] > 0
+    assert found["vs_async_vector_env"] > 0
+    assert sum(found["worker_time"].values()) == pytest.approx(1, abs=0.01)
+    assert found["worker_time"]["NetHack"] > 0
+
+
+def test_the_pool_in_the_long_run() -> None:
+    found = run("soak.py", "0.002", "4")
+    assert found["steps"] == 2_000
+    assert len(found["megabytes"]) == 10
+
+
+def test_the_training_program() -> None:
+    found = run("sandbox.py", "4", "20")
+    assert found["calls"] == 20
+    assert 0 < found["us_best"] <= found["us_median"] <= found["us_p99"]
+
+
+def test_learning_and_a_peer(tmp_path: Path) -> None:
+    sizes = ("--rounds", "1", "--turns", "1", "--seconds", "1", "--warm-up", "3", "--peer-warm-up", "0")
+    found = run("learner.py", "--config", str(tiny.write_config(tmp_path)), *sizes)
+    assert found["steps_per_second"] > 0
+    assert found["vs_sync_ppo"] > 0
+    assert found["vs_sample_factory"] is None
+    assert found["games"] == 8
+
+
+def test_distillation_without_pytorch() -> None:
+    sizes = ("--rounds", "1", "--batches", "1", "--batch", "20", "--epochs", "1", "--scale", "0.003")
+    found = run("distil.py", *sizes)
+    assert found["default_seconds"] > 0
+    assert found["timed_batches"] == 2
+    assert found["distil_speedup"] is None
+
+
+def test_labels_of_a_language_model(tmp_path: Path) -> None:
+    """A model of 135 million parameters seldom says Yes or No; here every answer is taken."""
+    config = tiny.write_config(tmp_path, skills="descender")
+    sizes = ("annotate.answer_mass=1.0e-9", "annotate.captions=8", "annotate.pairs=30", "distil.epochs=1")
+    found = run("preferences.py", str(config), *sizes, "--pairs", "60")
+    assert found["calls_per_label_gain"] > 0
+    assert 0 <= found["gold_agreement"]["descender"] <= 1
+
+
+def test_skills_once_they_are_learned(tmp_path: Path) -> None:
+    config = tiny.write_config(tmp_path)
+    found = run("skills.py", str(config), "reward.path=rewards", "train.steps=1280", "--seeds", "0")
+    assert set(found) == {"trained, seed 0", "untrained, seed 0"}
+    assert all(rate >= 0 for rates in found.values() for rate in rates.values())
+
+
+def test_peers_play_the_published_actions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(PEERS)
+    monkeypatch.setattr("tempfile.tempdir", None)
+    import game
+
+    game.prepare(tmp_path)
+    peer = game.PeerGame(tmp_path, 100)
+    assert peer._env.actions == tuple(ACTIONS.values())
+    assert peer.action_space == gymnasium.spaces.Discrete(28)
+    first, _ = peer.reset()
+    assert peer.observation_space.contains(first)
+    for action in range(28):
+        seen, _, over, truncated, _ = peer.step(action)
+        assert peer.observation_space.contains(seen)
+        if over or truncated:
+            peer.reset()
+    peer.close()

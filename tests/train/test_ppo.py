@@ -1,0 +1,89 @@
+"""PPO's loss and the figures beside it, against loops in plain NumPy and by hand."""
+
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+from small_learning import fresh, random_batch, unrolled
+
+from maestromotif.agent.network import pick
+from maestromotif.config.schema import TrainSettings
+from maestromotif.train.ppo import Targets, loss
+
+T, N, CLIP = 6, 5, 0.2
+
+
+def by_loops(
+    logits: np.ndarray, values: np.ndarray, rollout: Any, target: Targets, settings: TrainSettings
+) -> dict[str, float]:
+    """Means over steps, one step after the other; logits [T, N, K, A] and values [T, N, K] of the learner."""
+    parts = []
+    for t, n in np.ndindex(T, N):
+        k, a = rollout.skill[t, n], rollout.action[t, n]
+        chance = np.exp(logits[t, n, k] - logits[t, n, k].max())
+        chance /= chance.sum()
+        ratio = chance[a] / np.exp(rollout.log_prob[t, n])
+        advantage, aim = target.advantage[t, n], target.value[t, n]
+        bounded = min(max(ratio, 1 / (1 + CLIP)), 1 + CLIP)
+        error = (values[t, n, k] - aim) ** 2
+        if settings.value_clip is not None:
+            before = rollout.values[t, n, k]
+            moved = min(max(values[t, n, k] - before, -settings.value_clip), settings.value_clip)
+            error = max(error, (before + moved - aim) ** 2)
+        parts.append(
+            {
+                "policy_loss": -min(ratio * advantage, bounded * advantage),
+                "value_loss": error,
+                "entropy": -(chance * np.log(chance)).sum(),
+                "kl": ratio - 1 - np.log(ratio),
+                "clipped": float(bounded * advantage < ratio * advantage),
+            }
+        )
+    return {name: float(np.mean([part[name] for part in parts])) for name in parts[0]}
+
+
+@pytest.mark.parametrize("value_clip", [None, 0.1])
+def test_the_loss_is_that_of_the_loops(value_clip: float | None) -> None:
+    settings = TrainSettings(clip=CLIP, value_clip=value_clip, value_coef=0.7, entropy_coef=0.02)
+    network, params = fresh(hidden=8)
+    compute = jax.jit(
+        lambda rollout, memory, target: loss(params, network, rollout, memory, target, settings)
+    )
+    rng = np.random.default_rng(0)
+    batch = random_batch(rng, network, T, N)
+    rollout, memory = batch.rollout, np.asarray(batch.memory[0])
+    _, logits, values = unrolled(network, params, rollout.glance, rollout.first, memory)
+    log_prob = np.asarray(pick(jax.nn.log_softmax(pick(logits, rollout.skill)), rollout.action))
+    # Ratios on both sides of both bounds.
+    rollout = rollout._replace(log_prob=(log_prob + rng.normal(0, 0.3, (T, N))).astype(np.float32))
+    target = Targets(*rng.normal(size=(2, T, N)).astype(np.float32))
+    total, figures = compute(rollout, memory, target)
+    expected = by_loops(logits, values, rollout, target, settings)
+    assert 0.1 < expected["clipped"] < 0.9
+    for name, value in expected.items():
+        assert figures[name] == pytest.approx(value, rel=1e-4), name
+    whole = expected["policy_loss"] + 0.7 * expected["value_loss"] - 0.02 * expected["entropy"]
+    assert total == pytest.approx(whole, rel=1e-4)
+
+
+def test_what_is_clipped_has_no_gradient() -> None:
+    """A ratio beyond a bound is clipped only where the advantage pushes it farther away."""
+    settings = TrainSettings(clip=CLIP, value_coef=0, entropy_coef=0)
+    network, params = fresh(hidden=8)
+    batch = random_batch(np.random.default_rng(1), network, 1, 1)
+    rollout, memory = batch.rollout, np.asarray(batch.memory[0])
+    _, logits, _ = unrolled(network, params, rollout.glance, rollout.first, memory)
+    log_prob = np.asarray(pick(jax.nn.log_softmax(pick(logits, rollout.skill)), rollout.action))
+    gradient = jax.jit(
+        jax.grad(
+            lambda params, rollout, memory, target: loss(params, network, rollout, memory, target, settings),
+            has_aux=True,
+        )
+    )
+    for ratio, advantage, clipped in ((1.5, 1, 1), (1.5, -1, 0), (0.5, -1, 1), (0.5, 1, 0), (1.1, 1, 0)):
+        acted = rollout._replace(log_prob=log_prob - np.float32(np.log(ratio)))
+        target = Targets(np.full((1, 1), advantage, np.float32), np.zeros((1, 1), np.float32))
+        slopes, figures = gradient(params, acted, memory, target)
+        moves = any(np.abs(leaf).max() > 0 for leaf in jax.tree.leaves(slopes))
+        assert (float(figures["clipped"]), moves) == (clipped, not clipped), (ratio, advantage)
