@@ -272,7 +272,7 @@ def _by_event(score: np.ndarray, changes: np.ndarray) -> list[dict[str, Any]]:
     """Mean score of the captions that tell each change, best first; one kind is that nothing changed."""
     kinds = [
         (sentence, changes[:, column] == code)
-        for column, change in enumerate(CHANGES.values())
+        for column, change in zip(range(changes.shape[1]), CHANGES.values(), strict=False)
         for code, sentence in enumerate(change.words)
         if code
     ]

@@ -17,7 +17,7 @@ from maestromotif.collect.captions import caption
 from maestromotif.errors import UserError
 from maestromotif.nethack import events
 from maestromotif.nethack.events import EVENTS
-from maestromotif.nethack.state import CHANGES, DEPTH_CHANGE
+from maestromotif.nethack.state import CHANGES, DEPTH_CHANGE, FIRST_COLUMNS, columns_of
 
 SOURCES = ("explorer", "random", "arena", "recordings")
 EXPLORER, RANDOM, ARENA, RECORDINGS = range(len(SOURCES))  # codes of `source`
@@ -29,7 +29,7 @@ class Observations:
 
     messages: np.ndarray  # S256 [M], distinct
     message_id: np.ndarray  # int32 [S]
-    changes: np.ndarray  # int8 [S, 4], columns as in nethack.state.CHANGES
+    changes: np.ndarray  # int8 [S, C], columns as in nethack.state.CHANGES
     source: np.ndarray  # int8 [S]: index of SOURCES
     status: np.ndarray | None = None  # int32 [S, 5], see `statistic`; None in files of earlier versions
     episode: np.ndarray | None = None  # int32 [S]; likewise
@@ -41,7 +41,7 @@ class Items:
 
     messages: np.ndarray  # S256 [M]
     message_id: np.ndarray  # int32 [I]
-    changes: np.ndarray  # int8 [I, 4], canonical
+    changes: np.ndarray  # int8 [I, columns_of(spoken)], canonical
     count: np.ndarray  # int64 [I]: steps on which the item was seen
     statistics: dict[str, np.ndarray] = field(default_factory=dict)  # int8 [I], codes of each one told
     horizon: int = 1  # steps over which these changed
@@ -85,6 +85,9 @@ def load(path: Path) -> Observations:
             parts |= {name: file[name] for name in ("status", "episode") if name in file}
     except (OSError, ValueError, KeyError) as error:
         raise UserError(f"{path}: not a file of observations: {error}; run `collect` again") from error
+    changes = parts["changes"]
+    if changes.ndim == 2 and FIRST_COLUMNS <= changes.shape[1] < len(CHANGES):  # of an earlier version
+        parts["changes"] = np.pad(changes, ((0, 0), (0, len(CHANGES) - changes.shape[1])))
     observations = Observations(**parts)
     steps = len(observations.message_id)
     if observations.changes.shape != (steps, len(CHANGES)) or len(observations.source) != steps:
@@ -99,17 +102,18 @@ def load(path: Path) -> Observations:
 
 
 def canonical(changes: np.ndarray, spoken: Sequence[str]) -> np.ndarray:
-    """int8 [n, 4] -> int8 [n, 4]: what a caption tells of changes, and so what a reward may depend on.
+    """int8 [n, c] -> int8 [n, columns_of(spoken)]: what a caption tells of changes, all a reward depends on.
 
-    Columns that are not in `spoken` become 0. Where the depth changed and is spoken of, the others become 0
-    too: on arrival everything on a level is new and the agent stands on stairs, which is no event beside
-    the arrival.
+    Columns that are not in `spoken` become 0, and so do those that are not given. Where the depth changed and
+    is spoken of, the others become 0 too: on arrival everything on a level is new and the agent stands on
+    stairs, which is no event beside the arrival.
     """
-    kept = np.array(changes, np.int8, ndmin=2)
+    given = np.array(changes, np.int8, ndmin=2)
+    kept = np.zeros((len(given), columns_of(spoken)), np.int8)
     for column, name in enumerate(CHANGES):
-        if name not in spoken:
-            kept[:, column] = 0
-    others = [column for column in range(len(CHANGES)) if column != DEPTH_CHANGE]
+        if name in spoken and column < given.shape[1]:
+            kept[:, column] = given[:, column]
+    others = [column for column in range(kept.shape[1]) if column != DEPTH_CHANGE]
     moved = kept[:, DEPTH_CHANGE] != 0
     kept[np.ix_(moved, others)] = 0
     return kept
@@ -133,11 +137,12 @@ def distinct(
         columns.append(statistic.codes(observations.status, observations.episode, statistics, horizon))
     rows = np.concatenate(columns, axis=1, dtype=np.int32)
     items, count = np.unique(rows, axis=0, return_counts=True)
-    told = items[:, 1 + len(CHANGES) :].astype(np.int8)
+    width = columns_of(spoken)
+    told = items[:, 1 + width :].astype(np.int8)
     return Items(
         messages=observations.messages,
         message_id=items[:, 0].astype(np.int32),
-        changes=items[:, 1 : 1 + len(CHANGES)].astype(np.int8),
+        changes=items[:, 1 : 1 + width].astype(np.int8),
         count=count,
         statistics={name: told[:, column] for column, name in enumerate(statistics)},
         horizon=horizon,

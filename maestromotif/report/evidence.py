@@ -172,7 +172,10 @@ def _collected(folder: Path) -> Collected:
         distinct=len(messages),
         empty=int(sum(counts[index] for index, text in enumerate(texts) if not text)),
         frequent=[(texts[index], int(counts[index])) for index in order.tolist() if texts[index]][:12],
-        changed={name: int((changes[:, column] > 0).sum()) for column, name in enumerate(CHANGES)},
+        changed={
+            name: int((changes[:, column] > 0).sum())
+            for column, name in zip(range(changes.shape[1]), CHANGES, strict=False)
+        },
     )
 
 

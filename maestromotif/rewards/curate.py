@@ -164,7 +164,7 @@ def contradictions(
     learners, places = [], []
     for k, (name, (labels, usable)) in enumerate(every.items()):
         target = targets(labels.label, labels.margin, CHECK)
-        start = start_of(CHECK.network, name, seed, 0)
+        start = start_of(CHECK.network, name, seed, 0, captions.columns)
         for way, side in np.ndindex(3, 2):
             inside = half[way][labels.pairs] == side  # [P, 2]
             own, other = np.flatnonzero(usable & inside.all(1)), np.flatnonzero(usable & ~inside.any(1))

@@ -22,7 +22,7 @@ class Judged:
     """The judged captions, shared by all skills, and each skill's labelled pairs of them."""
 
     messages: list[bytes]  # [N]
-    changes: np.ndarray  # int8 [N, 4]
+    changes: np.ndarray  # int8 [N, C]
     held_out: np.ndarray  # bool [N]
     pairs: list[np.ndarray]  # of each skill int32 [P, 2]
     labels: list[np.ndarray]  # float32 [P], P(first preferred)

@@ -25,6 +25,7 @@ from maestromotif.collect import observations as dataset
 from maestromotif.collect.observations import Items
 from maestromotif.config.schema import Config
 from maestromotif.errors import UserError
+from maestromotif.nethack.state import FIRST_COLUMNS
 from maestromotif.pipeline.store import Work
 from maestromotif.rewards.card import over_items, raw_rewards
 from maestromotif.rewards.fit import best, train
@@ -209,6 +210,8 @@ def _items(observations: list[Observation], count: Mapping[Observation, int]) ->
     return Items(
         messages=np.array(messages, "S256"),
         message_id=np.array([place[message] for message, _ in observations], np.int32),
-        changes=np.array([changes for _, changes in observations], np.int8).reshape(-1, 4),
+        changes=np.array([changes for _, changes in observations], np.int8).reshape(
+            len(observations), -1 if observations else FIRST_COLUMNS
+        ),
         count=np.array([count[observation] for observation in observations], np.int64),
     )
