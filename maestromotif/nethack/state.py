@@ -204,6 +204,11 @@ CHANGES: dict[str, Change] = {
             "reached": "The agent now stands on a staircase up.",
         },
     ),
+    "health": Change(
+        "The hit points against those of the step before.",
+        {"gained": "The agent regained hit points.", "lost": "The agent lost hit points."},
+        field="hp",
+    ),
 }
 DEPTH_CHANGE = tuple(CHANGES).index("depth")  # the column of the depth
 NUM_CODES = tuple(len(change.words) for change in CHANGES.values())  # of each change, with 0
