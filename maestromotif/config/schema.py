@@ -94,14 +94,23 @@ class CollectSettings(Section):
     max_steps: int = Field(1_000, ge=1, description="environment steps after which an episode is truncated")
 
 
-Backend = Literal["gguf", "vllm", "server", "recorded"]
+Backend = Literal["gguf", "vllm", "server", "recorded"]  # each is a module of `maestromotif.language`
 
-# Settings of the language model that only some backends use.
-OF_BACKENDS: dict[str, tuple[Backend, ...]] = {
-    "path": ("gguf", "vllm", "recorded"),
-    "sha256": ("gguf",),
-    "revision": ("vllm", "server"),
-    "tensor_parallel": ("vllm",),
+# Which settings of the language model each backend uses, apart from those that all of them use.
+BACKENDS: dict[Backend, tuple[str, ...]] = {
+    "gguf": ("path", "sha256", "threads", "context"),
+    "vllm": ("path", "revision", "threads", "context", "tensor_parallel"),
+    "server": (
+        "revision",
+        "context",
+        "url",
+        "api_key_variable",
+        "concurrency",
+        "timeout",
+        "retries",
+        "top_logprobs",
+    ),
+    "recorded": ("path",),
 }
 
 
@@ -177,11 +186,12 @@ class LanguageSettings(Section):
         None, description="file to which every question and its answer are appended; null: none"
     )
 
-    @field_validator(*OF_BACKENDS)
+    # Null by default, so a value was set on purpose.
+    @field_validator("path", "sha256", "revision", "tensor_parallel")
     @classmethod
     def _fits_the_backend(cls, value: Any, info: Any) -> Any:
         backend = info.data.get("backend")  # absent if it is wrong itself
-        legal = OF_BACKENDS[str(info.field_name)]
+        legal = [name for name, used in BACKENDS.items() if info.field_name in used]
         if value is not None and backend is not None and backend not in legal:
             raise ValueError(
                 f"applies to language.backend {' or '.join(legal)} only, not to {backend}; set it to null"

@@ -1,4 +1,4 @@
-"""The configured language model, whatever runs it. A new backend is a module and a line of the table here.
+"""The configured language model. A new backend is a module here and its name in `config/schema.py`.
 
 A backend's module has three functions; `load` may take long, the others are quick:
 
@@ -12,7 +12,6 @@ The first two raise UserError.
 import importlib
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
@@ -22,36 +21,6 @@ from maestromotif.language import presets, recorded
 from maestromotif.language.model import LanguageModel
 
 log = logging.getLogger("maestromotif")
-
-COMMON = ("backend", "model", "licence", "cache", "record")  # settings that every backend heeds
-
-
-@dataclass(frozen=True)
-class Backend:
-    module: str  # imported when it is needed: each takes a while, and one is needed
-    settings: tuple[str, ...]  # fields of `LanguageSettings`, beside the common ones, that mean something
-
-
-BACKENDS = {
-    "gguf": Backend("maestromotif.language.gguf", ("path", "sha256", "threads", "context")),
-    "vllm": Backend(
-        "maestromotif.language.vllm", ("path", "revision", "threads", "context", "tensor_parallel")
-    ),
-    "server": Backend(
-        "maestromotif.language.server",
-        (
-            "revision",
-            "context",
-            "url",
-            "api_key_variable",
-            "concurrency",
-            "timeout",
-            "retries",
-            "top_logprobs",
-        ),
-    ),
-    "recorded": Backend("maestromotif.language.recorded", ("path",)),
-}
 
 
 def open_model(settings: LanguageSettings) -> LanguageModel:
@@ -97,4 +66,5 @@ def check(settings: LanguageSettings) -> Iterator[Finding]:
 
 
 def _module(settings: LanguageSettings) -> ModuleType:
-    return importlib.import_module(BACKENDS[settings.backend].module)
+    # Imported when it is needed: each takes a while, and a run needs one.
+    return importlib.import_module(f"maestromotif.language.{settings.backend}")

@@ -1,7 +1,8 @@
 """Which code makes a stage's output: the modules that its module imports, found without running them.
 
 Imports count wherever they stand, in functions too, and so do strings that name a module of the package, as
-tables of modules have them; imports for type checkers only do not count. With a module count the data files
+tables of modules have them; with an f-string that ends in a module's name, as f"package.{name}", all modules
+of that package count. Imports for type checkers only do not count. With a module count the data files
 of its package (levels, templates). Comments, docstrings and layout do not: the syntax tree is hashed.
 """
 
@@ -9,7 +10,7 @@ import ast
 import hashlib
 import importlib.util
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -51,7 +52,7 @@ def code_of(module: str, root: Path | None = None) -> dict[str, str]:
             found[_relative(path, roots)] = scan.digest
         folders.add(path.parent)
         parents = [name[:place] for place, letter in enumerate(name) if letter == "."]
-        for other in (*scan.names, *parents):
+        for other in (*_expanded(scan.names, roots), *parents):
             if other not in seen:
                 seen.add(other)
                 open_.append(other)
@@ -92,6 +93,17 @@ def _file(name: str, roots: dict[str, Path]) -> Path | None:
         if file.is_file():
             return file
     return None
+
+
+def _expanded(names: Iterable[str], roots: dict[str, Path]) -> Iterator[str]:
+    """The names, with all modules of a package in place of "package.*"."""
+    for name in names:
+        package = name.removesuffix(".*")
+        root = roots.get(package.partition(".")[0])
+        if package == name:
+            yield name
+        elif root is not None:
+            yield from (f"{package}.{file.stem}" for file in root.joinpath(*package.split(".")).glob("*.py"))
 
 
 def _relative(path: Path, roots: dict[str, Path]) -> str:
@@ -156,6 +168,8 @@ def _walk(node: ast.AST, package: str, parts: list[str], names: list[str]) -> No
         names += [base, *(f"{base}.{alias.name}" for alias in node.names)]
     elif isinstance(node, ast.Constant) and isinstance(node.value, str) and _DOTTED.fullmatch(node.value):
         names.append(node.value)
+    elif isinstance(node, ast.JoinedStr) and (package_of := _chosen_from(node)):
+        names.append(f"{package_of}.*")
     for field in node._fields:
         value = getattr(node, field, None)
         if value is None or value == []:
@@ -170,6 +184,14 @@ def _walk(node: ast.AST, package: str, parts: list[str], names: list[str]) -> No
                     isinstance(node, ast.If) and field == "body" and "TYPE_CHECKING" in ast.dump(node.test)
                 )
                 _walk(item, package, parts, [] if checks_types else names)
+
+
+def _chosen_from(node: ast.JoinedStr) -> str | None:
+    """The package of f"package.{name}"; None for other strings."""
+    match node.values:
+        case [ast.Constant(value=str(start)), ast.FormattedValue()] if _DOTTED.fullmatch(start[:-1]):
+            return start.removesuffix(".") if start.endswith(".") else None
+    return None
 
 
 def _is_docstring(node: ast.AST) -> bool:

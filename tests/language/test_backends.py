@@ -36,19 +36,22 @@ def test_each_backend_opens_what_it_should(tmp_path: Path) -> None:
     assert recorder.digest == backends.identity(settings(backend="server"))[0]
 
 
-def test_the_table_of_backends_is_what_the_settings_know() -> None:
-    assert set(backends.BACKENDS) == set(get_args(schema.Backend))
-    special = {
-        name: {key for key in backends.BACKENDS if name in backends.BACKENDS[key].settings}
-        for name in LanguageSettings.model_fields
-        if name not in backends.COMMON
-    }
-    assert all(special.values()), special  # no setting without a backend that heeds it
-    for name, legal in schema.OF_BACKENDS.items():
-        assert special[name] == set(legal), name
-    for backend in backends.BACKENDS.values():
-        module = importlib.import_module(backend.module)
+def test_the_table_of_backends_is_complete() -> None:
+    assert set(schema.BACKENDS) == set(get_args(schema.Backend))
+    used = {name for names in schema.BACKENDS.values() for name in names}
+    assert used | {"backend", "model", "licence", "cache", "record"} == set(LanguageSettings.model_fields)
+    for backend in schema.BACKENDS:
+        module = importlib.import_module(f"maestromotif.language.{backend}")
         assert all(callable(getattr(module, function)) for function in ("load", "identity", "check"))
+
+
+def test_every_setting_of_some_backends_only_is_refused_by_the_others() -> None:
+    for name, value in {"sha256": "0" * 64, "revision": "main", "tensor_parallel": 2}.items():
+        for backend in schema.BACKENDS:
+            if name in schema.BACKENDS[backend]:
+                continue
+            with pytest.raises(ValidationError, match=r"applies to language\.backend"):
+                settings(backend=backend, path="answers.jsonl", **{name: value})
 
 
 def test_a_context_that_the_model_was_not_made_for() -> None:

@@ -95,7 +95,19 @@ def test_no_module_that_python_imports_is_missed(stage: str) -> None:
 def test_imports_wherever_they_stand(tmp_path: Path) -> None:
     package = tmp_path / "small"
     (package / "deep").mkdir(parents=True)
-    for name in ("used", "lazy", "table", "typed", "beside", "other", "deep/__init__", "deep/below"):
+    (package / "any").mkdir()
+    for name in (
+        "used",
+        "lazy",
+        "table",
+        "typed",
+        "beside",
+        "other",
+        "deep/__init__",
+        "deep/below",
+        "any/one",
+        "any/two",
+    ):
         (package / f"{name}.py").write_text(f"NAME = {name!r}\n")
     (package / "__init__.py").write_text('"""Nothing but words."""\n')
     (package / "deep/levels.txt").write_text("data")
@@ -106,8 +118,9 @@ def test_imports_wherever_they_stand(tmp_path: Path) -> None:
         "if TYPE_CHECKING:\n    from small import typed\n"
         "TABLE = {'a': 'small.table', 'b': 'small.nowhere'}\n"
         "def run():\n    from small.deep.below import NAME\n    import small.lazy\n"
+        "def chosen(name):\n    return importlib.import_module(f'small.any.{name}')\n"
     )
-    names = ("used", "lazy", "table", "beside", "stage", "deep/__init__", "deep/below")
+    names = ("used", "lazy", "table", "beside", "stage", "deep/__init__", "deep/below", "any/one", "any/two")
     assert set(code_of("small.stage", tmp_path)) == {
         *(f"small/{name}.py" for name in names),
         "small/deep/levels.txt",
