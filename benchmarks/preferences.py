@@ -124,7 +124,7 @@ def main() -> None:
     given = parser.parse_intermixed_args()
     config = load(given.config, given.overrides)
     collected = run_stage(config, "collect", open_run(config, given.config))
-    observations = dataset.load(collected.path / "observations.npz")
+    observations = dataset.load(collected.path)
     settings = config.annotate
     items = dataset.distinct(observations, settings.changes, settings.statistics, settings.horizon)
     judge = Judge(config.language, config.annotate)

@@ -4,6 +4,7 @@ All imports of the text count: those inside functions and those for type checkin
 """
 
 import ast
+import re
 from collections.abc import Iterator
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
@@ -153,3 +154,25 @@ def test_some_libraries_are_known_in_one_place(library: str, folder: str) -> Non
 )
 def test_what_must_start_fast_loads_no_jax(module: str) -> None:
     assert not {name for name in loaded_with(module) if name.split(".")[0] in JAX}
+
+
+def file_names(module: str) -> set[str]:
+    """Names of artefacts' files in the code of a module, but for its docstrings and sentences."""
+    path = file_of(module)
+    assert path is not None
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    texts = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)]
+    names = [re.fullmatch(r"(?:.*/)?([\w-]+\.(?:npz|jsonl|json|msgpack|html))", str(text)) for text in texts]
+    return {name[1] for name in names if name}
+
+
+def test_a_file_of_an_artefact_is_named_in_one_module() -> None:
+    # quality.json: of each skill by `annotate`, and of the stage `quality`; config.json: of the model hub.
+    places: dict[str, list[str]] = {}
+    for module in modules():
+        for name in file_names(module) - {"quality.json", "config.json"}:
+            places.setdefault(name, []).append(module)
+    assert {"observations.npz", "preferences.npz", "card.json", "policy.msgpack", "curve.jsonl"} <= set(
+        places
+    )
+    assert not {name: found for name, found in places.items() if len(found) > 1}

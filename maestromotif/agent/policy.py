@@ -122,6 +122,9 @@ def make_acting(network: ActorCritic, games: int, length: int) -> Acting:
     )
 
 
+POLICY = "policy.msgpack"  # the file that `train` writes
+
+
 def load_policy(path: Path, network: ActorCritic) -> Params:
     """Parameters from a file that `train` wrote. Raises UserError for those of another network."""
     blank = jax.eval_shape(lambda: initial_params(network, 0))

@@ -22,7 +22,7 @@ _COMBINATIONS = int(np.prod(NUM_CODES))
 # What is kept by game, as attributes and in snapshots.
 _BY_GAME = ("seen", "times", "last", "before")
 
-# (n messages, changes int8 [n, 4]) -> normalised rewards float32 [n, K]: `RewardModels.score`
+# (n messages, changes int8 [n, C]) -> normalised rewards float32 [n, K]: `RewardModels.score`
 Score = Callable[[Sequence[bytes], np.ndarray], np.ndarray]
 
 
@@ -63,7 +63,7 @@ class RewardFunction:
         """Rewards float32 [N] of one step.
 
         message int32 [N]: numbers of the messages after the step (of the final observation where `ended`);
-        changes int8 [N, 4], the depth column against where the skill began; skill int32 [N]: which acted;
+        changes int8 [N, C], the depth column against where the skill began; skill int32 [N]: which acted;
         ended bool [N].
         """
         row = self._rows(message, changes)
@@ -138,7 +138,7 @@ class RewardFunction:
         return self._scorer.score(*self._observations(keys))
 
     def _observations(self, keys: list[int]) -> tuple[list[bytes], np.ndarray]:
-        """Messages [n] and changes int8 [n, 4]."""
+        """Messages [n] and changes int8 [n, C]."""
         texts = [self.messages.texts[key // _COMBINATIONS] for key in keys]
         codes = np.array([key % _COMBINATIONS for key in keys])[:, None] // _RADIX % NUM_CODES
         return texts, codes.astype(np.int8)

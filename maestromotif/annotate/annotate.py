@@ -17,6 +17,7 @@ import numpy as np
 from maestromotif.annotate import answers
 from maestromotif.annotate.answers import Judge, claimed
 from maestromotif.annotate.labels import Comparison, Labelled
+from maestromotif.annotate.preferences import CAPTIONS, FIGURES, SCORES, write_preferences
 from maestromotif.annotate.questions import CHOICES, KINDS, Question, prompt_hash
 from maestromotif.collect import observations as dataset
 from maestromotif.collect.observations import Items
@@ -53,7 +54,7 @@ class Task:
 def plan(config: Config, collected: Artefact) -> Task:
     """Selects what to judge from the collected observations. Raises UserError if there are too few."""
     settings = config.annotate
-    observations = dataset.load(collected.path / "observations.npz")
+    observations = dataset.load(collected.path)
     items = dataset.distinct(observations, settings.changes, settings.statistics, settings.horizon)
     drawn = draw(items, settings.captions, np.random.default_rng([config.run.seed, 0]))
     if len(drawn) < 2:
@@ -211,17 +212,11 @@ def _write(skill: Skill, found: Labelled, task: Task, work: Work) -> dict[str, A
     pairs, labels, consistent = (
         of[answered] for of in (found.pairs, found.label(settings), found.consistent)
     )
-    work.write_arrays(
-        f"{skill.name}/preferences.npz",
-        first=pairs[:, 0].astype(np.int32),
-        second=pairs[:, 1].astype(np.int32),
-        label=labels,
-        margin=found.margin[answered].astype(np.float32),
-        consistent=consistent,
-    )
+    margin = found.margin[answered].astype(np.float32)
+    write_preferences(work, skill.name, pairs, label=labels, margin=margin, consistent=consistent)
     scored = np.flatnonzero(np.isfinite(found.score)).tolist()
     lines = [{"id": row, "score": round(float(found.score[row]), 4)} for row in scored]
-    work.write_text(f"{skill.name}/scores.jsonl", _jsonl(lines))
+    work.write_text(f"{skill.name}/{SCORES}", _jsonl(lines))
     odds = None if found.odds is None else found.odds[answered]
     quality = {
         "method": settings.method,
@@ -239,7 +234,7 @@ def _write(skill: Skill, found: Labelled, task: Task, work: Work) -> dict[str, A
         **_extremes(task.captions, found.score),
         "events": _by_event(found.score, task.items.changes[task.drawn]),
     }
-    work.write_json(f"{skill.name}/quality.json", quality)
+    work.write_json(f"{skill.name}/{FIGURES}", quality)
     return quality
 
 
@@ -254,7 +249,7 @@ def _write_captions(task: Task, work: Work) -> None:
         }
         for row, item in enumerate(task.drawn.tolist())
     ]
-    work.write_text("captions.jsonl", _jsonl(lines))
+    work.write_text(CAPTIONS, _jsonl(lines))
 
 
 def _extremes(captions: Sequence[str], score: np.ndarray) -> dict[str, list[dict[str, Any]]]:
@@ -271,7 +266,7 @@ def _by_event(score: np.ndarray, changes: np.ndarray) -> list[dict[str, Any]]:
     """Mean score of the captions with each change, best first; one row is for captions without a change."""
     kinds = [
         (sentence, changes[:, column] == code)
-        for column, change in enumerate(CHANGES.values())
+        for column, change in zip(range(changes.shape[1]), CHANGES.values(), strict=False)
         for code, sentence in enumerate(change.words)
         if code
     ]

@@ -32,14 +32,15 @@ def caption(
 ) -> str:
     """A few sentences on one observation.
 
-    message: the game's message line, empty if there was none. changes: one code a change of `CHANGES`.
+    message: the game's message line, empty if there was none. changes: a code of each change of
+    `CHANGES`, or of the first ones.
     spoken: names of the changes to tell; of the others the caption says nothing. statistics: codes of the
     statistics to tell, by name. horizon: over how many steps these changed.
     """
     sentences = [f'The game says: "{" ".join(message.split())}"'] if message.strip() else []
     told = [
         change.words[code]
-        for (name, change), code in zip(CHANGES.items(), changes, strict=True)
+        for (name, change), code in zip(CHANGES.items(), changes, strict=False)
         if name in spoken
     ]
     told = [sentence for sentence in told if sentence]

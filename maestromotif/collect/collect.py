@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from maestromotif.collect import card, statistics, ttyrec
+from maestromotif.collect import card, observations, statistics, ttyrec
 from maestromotif.collect.explorer.explorer import Explorer
 from maestromotif.collect.observations import ARENA, EXPLORER, RANDOM, RECORDINGS, SOURCES
 from maestromotif.config.schema import Config
@@ -367,8 +367,8 @@ def _join(segments: list[_Segment], config: Config, work: Work) -> dict[str, Any
             recorded = part["recordings"].tolist()
     arrays = {name: np.concatenate(parts) for name, parts in columns.items()}
     arrays["messages"] = np.array(list(numbers), f"S{MESSAGE_BYTES}")
-    work.write_arrays("observations.npz", **arrays, event_names=np.array(list(EVENTS), "S32"))
-    work.write_json("episodes.json", episodes)
+    work.write_arrays(observations.FILE, **arrays, event_names=np.array(list(EVENTS), "S32"))
+    work.write_json(observations.EPISODES, episodes)
     figures = card.figures(arrays, episodes)
     if recorded is not None:
         figures["recordings"] = dict(zip(("read", "broken", "found"), recorded, strict=True))

@@ -17,7 +17,10 @@ from maestromotif.collect.statistics import NUMBERS, codes
 from maestromotif.errors import UserError
 from maestromotif.nethack import events
 from maestromotif.nethack.events import EVENTS
-from maestromotif.nethack.state import CHANGES, DEPTH_CHANGE
+from maestromotif.nethack.state import CHANGES, DEPTH_CHANGE, FIRST_COLUMNS, columns_of
+
+FILE = "observations.npz"
+EPISODES = "episodes.json"  # a row an episode: source, steps, deepest, end, cause of death
 
 SOURCES = ("explorer", "random", "arena", "recordings")
 EXPLORER, RANDOM, ARENA, RECORDINGS = range(len(SOURCES))  # codes of `source`
@@ -29,7 +32,7 @@ class Observations:
 
     messages: np.ndarray  # S256 [M], distinct
     message_id: np.ndarray  # int32 [S]
-    changes: np.ndarray  # int8 [S, 4], columns as in nethack.state.CHANGES
+    changes: np.ndarray  # int8 [S, C], columns as in nethack.state.CHANGES
     source: np.ndarray  # int8 [S]: index of SOURCES
     status: np.ndarray | None = None  # int32 [S, 5], see `statistics.py`; None in files of earlier versions
     episode: np.ndarray | None = None  # int32 [S]; likewise
@@ -41,7 +44,7 @@ class Items:
 
     messages: np.ndarray  # S256 [M]
     message_id: np.ndarray  # int32 [I]
-    changes: np.ndarray  # int8 [I, 4], canonical
+    changes: np.ndarray  # int8 [I, columns_of(spoken)], canonical
     count: np.ndarray  # int64 [I]: steps on which the item was seen
     statistics: dict[str, np.ndarray] = field(default_factory=dict)  # int8 [I], codes of each one in captions
     horizon: int = 1  # steps over which these changed
@@ -77,14 +80,18 @@ def text(message: bytes) -> str:
     return message.decode("latin-1")
 
 
-def load(path: Path) -> Observations:
-    """Reads `observations.npz`. Raises UserError if an array is missing or shapes do not match."""
+def load(folder: Path) -> Observations:
+    """Reads `observations.npz` in `folder`. Raises UserError if an array is missing or shapes differ."""
+    path = folder / FILE
     try:
         with np.load(path) as file:
             parts = {name: file[name] for name in ("messages", "message_id", "changes", "source")}
             parts |= {name: file[name] for name in ("status", "episode") if name in file}
     except (OSError, ValueError, KeyError) as error:
         raise UserError(f"{path}: not a file of observations: {error}; run `collect` again") from error
+    changes = parts["changes"]
+    if changes.ndim == 2 and FIRST_COLUMNS <= changes.shape[1] < len(CHANGES):  # of an earlier version
+        parts["changes"] = np.pad(changes, ((0, 0), (0, len(CHANGES) - changes.shape[1])))
     observations = Observations(**parts)
     steps = len(observations.message_id)
     if observations.changes.shape != (steps, len(CHANGES)) or len(observations.source) != steps:
@@ -100,18 +107,29 @@ def load(path: Path) -> Observations:
     return observations
 
 
-def canonical(changes: np.ndarray, spoken: Sequence[str]) -> np.ndarray:
-    """int8 [n, 4] -> int8 [n, 4]: the changes that a caption tells, and so all that a reward may depend on.
+def happened(folder: Path) -> dict[str, np.ndarray]:
+    """On which steps each event happened: name -> bool [S]. Raises UserError if the file has no events."""
+    path = folder / FILE
+    with np.load(path) as file:
+        if "events" not in file or "event_names" not in file:
+            raise UserError(f"{path}: has no events of its steps; run `collect` again")
+        names = np.char.decode(file["event_names"].astype("S"), "ascii").tolist()
+        return {name: file["events"][:, column] > 0 for column, name in enumerate(names)}
 
-    Columns that are not in `spoken` become 0. If the depth changed and is in `spoken`, the others become 0
-    too: on arrival everything on a level is new and the agent stands on stairs, which adds nothing to the
-    arrival.
+
+def canonical(changes: np.ndarray, spoken: Sequence[str]) -> np.ndarray:
+    """int8 [n, c] -> int8 [n, columns_of(spoken)]: changes that captions tell and rewards depend on.
+
+    Columns that are not in `spoken` or that `changes` lacks become 0. If the depth changed and is in
+    `spoken`, the others become 0 too: on arrival everything on a level is new and the agent stands on
+    stairs, which adds nothing to the arrival.
     """
-    kept = np.array(changes, np.int8, ndmin=2)
+    given = np.array(changes, np.int8, ndmin=2)
+    kept = np.zeros((len(given), columns_of(spoken)), np.int8)
     for column, name in enumerate(CHANGES):
-        if name not in spoken:
-            kept[:, column] = 0
-    others = [column for column in range(len(CHANGES)) if column != DEPTH_CHANGE]
+        if name in spoken and column < given.shape[1]:
+            kept[:, column] = given[:, column]
+    others = [column for column in range(kept.shape[1]) if column != DEPTH_CHANGE]
     moved = kept[:, DEPTH_CHANGE] != 0
     kept[np.ix_(moved, others)] = 0
     return kept
@@ -135,11 +153,12 @@ def distinct(
         columns.append(codes(observations.status, observations.episode, statistics, horizon))
     rows = np.concatenate(columns, axis=1, dtype=np.int32)
     items, count = np.unique(rows, axis=0, return_counts=True)
-    told = items[:, 1 + len(CHANGES) :].astype(np.int8)
+    width = columns_of(spoken)
+    told = items[:, 1 + width :].astype(np.int8)
     return Items(
         messages=observations.messages,
         message_id=items[:, 0].astype(np.int32),
-        changes=items[:, 1 : 1 + len(CHANGES)].astype(np.int8),
+        changes=items[:, 1 : 1 + width].astype(np.int8),
         count=count,
         statistics={name: told[:, column] for column, name in enumerate(statistics)},
         horizon=horizon,

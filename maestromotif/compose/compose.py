@@ -20,6 +20,18 @@ from maestromotif.skill import Skill
 
 log = logging.getLogger(__name__)
 
+CHECK = "check.json"
+
+
+def program_file(role: str) -> str:
+    """Where the checked program over skills is; role: `program` or `training`."""
+    return f"{role}.py"
+
+
+def skill_file(skill: str) -> str:
+    """Where a skill's checked program is."""
+    return f"skills/{skill}.py"
+
 
 def reads(config: Config) -> dict[str, str]:
     """Path -> SHA-256 of the skill files and of both programs over skills. Raises UserError."""
@@ -59,10 +71,10 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, An
             log.warning("%s never used %s on %d trial states", file, ", ".join(idle), counts["states"])
 
     for role, source in sources.items():
-        work.write_text(f"{role}.py", source)
+        work.write_text(program_file(role), source)
     for one in skills:
-        work.write_text(f"skills/{one.name}.py", one.program or contract.default_program(one))
-    work.write_json("check.json", report)
+        work.write_text(skill_file(one.name), one.program or contract.default_program(one))
+    work.write_json(CHECK, report)
     return {
         "task": {"name": config.task.name, "words": config.task.words},
         "programs": {role: entry["provenance"] for role, entry in report["programs"].items()},

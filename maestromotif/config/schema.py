@@ -69,7 +69,7 @@ class NethackSettings(Section):
     )
 
 
-Change = Literal["depth", "explored", "downstairs", "upstairs"]
+Change = Literal["depth", "explored", "downstairs", "upstairs", "health"]
 Statistic = Literal["gold", "hp", "experience", "hunger"]
 
 

@@ -17,11 +17,12 @@ import numpy as np
 
 from maestromotif.agent.episodes import Episode, play_wave
 from maestromotif.agent.network import build, initial_params
-from maestromotif.agent.policy import load_policy
+from maestromotif.agent.policy import POLICY, load_policy
 from maestromotif.agent.reward import RewardFunction
+from maestromotif.compose.compose import program_file
 from maestromotif.config.schema import Config
 from maestromotif.evaluate.agents import network_policy, random_policy, wandering_policy
-from maestromotif.evaluate.record import record
+from maestromotif.evaluate.record import REPLAY, REPLAY_ABOUT, record
 from maestromotif.intervals import bootstrap_mean, wilson
 from maestromotif.nethack.pool.pool import GamePool, open_pool
 from maestromotif.nethack.recording import Recording
@@ -32,6 +33,9 @@ from maestromotif.programs.sandbox import ProgramHost
 from maestromotif.skill import skills_of
 from maestromotif.train import train
 from maestromotif.train.reward_source import DistilledRewards, reward_folder
+
+EPISODES = "episodes.jsonl"  # a line an episode: agent, seeds, success, deepest, steps, end
+RESULTS = "results.json"
 
 
 @dataclass(frozen=True)
@@ -88,10 +92,10 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, An
         for agent, played in episodes.items()
         for episode in played
     ]
-    work.write_text("episodes.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
+    work.write_text(EPISODES, "".join(json.dumps(line) + "\n" for line in lines))
     results = [_row(row, episodes[row.name], settings.confidence) for row in rows]
     task = {"name": config.task.name, "words": config.task.words, "success": list(config.task.success)}
-    work.write_json("results.json", {"task": task, "confidence": settings.confidence, "rows": results})
+    work.write_json(RESULTS, {"task": task, "confidence": settings.confidence, "rows": results})
     _write_replay(config, inputs, work, _to_show(episodes["trained"]))
     return {"rows": results}
 
@@ -103,7 +107,7 @@ def _wave(
     network = build(config.train.network, len(config.skills))
     key = jax.random.fold_in(jax.random.key(seed + 3), wave)
     if entry.agent == "trained":
-        params = load_policy(inputs["train"].path / "policy.msgpack", network)
+        params = load_policy(inputs["train"].path / POLICY, network)
         policy = network_policy(pool, network, params, key)
     elif entry.agent == "untrained":
         policy = network_policy(pool, network, initial_params(network, seed), key)
@@ -111,7 +115,7 @@ def _wave(
         policy = random_policy(pool, network.actions, seed + wave)
     else:
         policy = wandering_policy(pool, seed + wave)
-    program = inputs["compose"].path / "program.py"
+    program = inputs["compose"].path / program_file("program")
     skills = skills_of(config)
     with ProgramHost(program.read_text(), skills, pool.games, seed + wave, config.task.program) as host:
         return play_wave(pool, policy, host, config.task.success, seed, wave, entry.levels)
@@ -151,7 +155,7 @@ def _write_replay(config: Config, inputs: dict[str, Artefact], work: Work, episo
         config.nethack.character,
         config.nethack.options,
     )
-    work.write_arrays("replay.npz", **record(recording, episode.skills, episode.switched, reward))
+    work.write_arrays(REPLAY, **record(recording, episode.skills, episode.switched, reward))
     outcome = "success" if episode.success else "no success"
     about = {
         "skills": list(config.skills),
@@ -160,4 +164,4 @@ def _write_replay(config: Config, inputs: dict[str, Artefact], work: Work, episo
         "success": episode.success,
         "title": f"{config.task.name}: {outcome} in {episode.steps} steps",
     }
-    work.write_json("replay.json", about)
+    work.write_json(REPLAY_ABOUT, about)

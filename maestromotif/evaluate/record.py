@@ -12,6 +12,9 @@ from maestromotif.nethack.recording import Recording
 from maestromotif.nethack.state import CHANGES, DEPTH_CHANGE
 from maestromotif.nethack.tracker import TRACKED, Tracker, depth_codes
 
+REPLAY = "replay.npz"  # the arrays of `record`
+REPLAY_ABOUT = "replay.json"  # skills, agent, seeds, success, title
+
 
 def record(
     recording: Recording, skills: Sequence[int], switched: Sequence[bool], reward: RewardFunction

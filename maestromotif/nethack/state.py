@@ -4,6 +4,7 @@
 these entries, so a field or a change is described here and nowhere else.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -152,6 +153,9 @@ class Change:
 
     doc: str
     says: dict[str, str]  # the name of each code from 1 on -> the sentence of it in a caption
+    # A number of `FIELDS`: code 1 where it rose on the step, 2 where it fell. None: the tracker has rules of
+    # its own for this change.
+    field: str | None = None
 
     @cached_property
     def codes(self) -> dict[str, int]:
@@ -169,7 +173,8 @@ class Change:
         return ("", *self.says.values())
 
 
-# In the order of the columns of arrays `changes`.
+# In the order of the columns of arrays `changes`. A new one goes last, so that earlier files, labels and
+# reward models stay what they are; `config.schema.Change` lists those that a config may name.
 CHANGES: dict[str, Change] = {
     "depth": Change(
         "The depth of the level. While skills act, it is compared with the depth at which the running skill "
@@ -199,6 +204,20 @@ CHANGES: dict[str, Change] = {
             "reached": "The agent now stands on a staircase up.",
         },
     ),
+    "health": Change(
+        "The hit points against those of the step before.",
+        {"gained": "The agent regained hit points.", "lost": "The agent lost hit points."},
+        field="hp",
+    ),
 }
 DEPTH_CHANGE = tuple(CHANGES).index("depth")  # the column of the depth
 NUM_CODES = tuple(len(change.words) for change in CHANGES.values())  # of each change, with 0
+# Labels and reward models always have the columns of the first changes, told or not; those of further changes
+# only where they are told.
+FIRST_COLUMNS = 4
+
+
+def columns_of(spoken: Sequence[str]) -> int:
+    """How many columns of changes labels and reward models have, if the changes `spoken` are told."""
+    last = max((column for column, name in enumerate(CHANGES) if name in spoken), default=0)
+    return max(FIRST_COLUMNS, last + 1)

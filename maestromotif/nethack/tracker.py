@@ -39,6 +39,12 @@ DEEPER, HIGHER = (CHANGES["depth"].codes[name] for name in ("deeper", "higher"))
 # Stairs up have the codes of stairs down. `_approach` adds 1 to "closer" for "reached".
 _SEEN, _CLOSER = (CHANGES["downstairs"].codes[name] for name in ("seen", "closer"))
 
+# Changes that are told by a number of GameState: their column, and that of the number.
+_COMPARED = tuple(
+    (column, TRACKED.index(change.field))
+    for column, change in enumerate(CHANGES.values())
+    if change.field is not None
+)
 _AT = {name: column for column, name in enumerate(TRACKED)}
 _STATUS = {name: field.column for name, field in FIELDS.items() if field.column is not None}
 _STATUS_AT = np.array([_AT[name] for name in _STATUS])
@@ -141,6 +147,7 @@ class Tracker:
         column, bl, changes, happened = self._column, obs["blstats"], self.changes, self.events
         hero = bl[:, X : Y + 1].T
         before, level_before = column["depth"].copy(), column["xp_level"].copy()
+        numbers_before = [self.state[:, number].copy() for _, number in _COMPARED]
         for name in ("step", "idle_steps", "still_steps"):
             column[name] += 1
         stays = hero == self._hero
@@ -154,6 +161,9 @@ class Tracker:
             arrived &= moved
         first: list[tuple[int, int]] = []  # places that came into view: game, place
         changes[:] = 0
+        for (place, number), old in zip(_COMPARED, numbers_before, strict=True):
+            new = self.state[:, number]
+            changes[:, place] = np.where(new > old, 1, np.where(new < old, 2, 0))
         happened[:] = 0
         arrivals = arrived.nonzero()[0].tolist()
         for game in arrivals:

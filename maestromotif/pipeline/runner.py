@@ -57,6 +57,7 @@ def run_all(
             wanted = wanted[: names.index(until) + 1]
         for stage in wanted:  # what cannot be read is found now, not after an hour
             path.reads(stage)
+            path.code(stage)
         path.stop_at_stale(wanted)
         _write_config(config, run)
         done: dict[str, Artefact] = {}
@@ -143,8 +144,8 @@ class _Path:
     ) -> None:
         self.by_name = {stage.name: stage for stage in stages}
         self._config, self._run, self._stale, self._command = config, run, stale, command
-        self._code = {stage.name: code_of(stage.module) for stage in stages}
         self._reads: dict[str, dict[str, str]] = {}
+        self._code: dict[str, dict[str, str]] = {}
         self._current: dict[str, Artefact] = {}
 
     def includes(self, stage: Stage) -> bool:
@@ -164,6 +165,12 @@ class _Path:
         if stage.name not in self._reads:
             self._reads[stage.name] = stage.reads()(self._config)
         return self._reads[stage.name]
+
+    def code(self, stage: Stage) -> dict[str, str]:
+        """As it was when it was first asked for."""
+        if stage.name not in self._code:
+            self._code[stage.name] = code_of(stage.module)
+        return self._code[stage.name]
 
     def current(self, name: str) -> Artefact:
         """A finished stage's artefact, if it and those before it are what the config asks for now."""
@@ -262,7 +269,7 @@ class _Path:
         return artefact
 
     def _identity(self, stage: Stage, inputs: Mapping[str, str]) -> dict[str, Any]:
-        return identity(self._config, stage, inputs, self.reads(stage), self._code[stage.name])
+        return identity(self._config, stage, inputs, self.reads(stage), self.code(stage))
 
     def _finished(self, stage: Stage, asked: Mapping[str, Any]) -> Artefact | None:
         """The finished artefact with this identity or, without one, one that differs in its code alone."""

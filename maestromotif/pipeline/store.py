@@ -52,7 +52,7 @@ def sha256(path: Path) -> str:
 
 
 def file_contents(setting: str, path: str) -> dict[str, str]:
-    """Path -> SHA-256 of one file that a setting names. Raises UserError if it cannot be read."""
+    """Path -> SHA-256 of a file that a setting names. Raises UserError if it cannot be read."""
     try:
         return {path: sha256(Path(path))}
     except OSError as error:
@@ -257,9 +257,8 @@ class Run:
 
     def _heal(self) -> None:
         """Ends what a killed process had begun: a folder with a manifest only has to be moved."""
-        for manifest in sorted(
-            (self.folder / ".work").glob(f"*/{MANIFEST}"), key=lambda path: path.stat().st_mtime
-        ):
+        manifests = (self.folder / ".work").glob(f"*/{MANIFEST}")
+        for manifest in sorted(manifests, key=lambda path: path.stat().st_mtime):
             self._publish(manifest.parent)
 
     def new_work(self, stage: str, key: str, identity: Mapping[str, Any]) -> Path:
@@ -273,9 +272,8 @@ class Run:
 
     def begun(self, stage: str) -> list[tuple[Path, dict[str, Any]]]:
         """Folders in which the stage was begun and not finished, with their identities; the newest first."""
-        folders = sorted(
-            (self.folder / ".work").glob(f"{stage}-*"), key=lambda path: path.stat().st_mtime, reverse=True
-        )
+        there = (self.folder / ".work").glob(f"{stage}-*")
+        folders = sorted(there, key=lambda path: path.stat().st_mtime, reverse=True)
         found = [(folder, _read_identity(folder)) for folder in folders]
         return [(folder, identity) for folder, identity in found if identity and identity["stage"] == stage]
 
@@ -309,10 +307,7 @@ class Run:
         place.rename(aside)
 
     def finished(self, stage: str) -> Iterator[Artefact]:
-        """The artefacts of a stage: the present one, then those that it has replaced. No file is verified.
-
-        Raises UserError if a manifest is damaged.
-        """
+        """The present artefact of a stage, then those it replaced; not verified. Raises UserError."""
         place = self.folder / stage
         if place.exists():
             yield Artefact(place, self._read_manifest(place, self._again(stage)))

@@ -24,7 +24,7 @@ def facts(message: str, changes: Sequence[int]) -> list[str]:
     """
     told = [
         f"{name}: {change.names[code]}"
-        for (name, change), code in zip(CHANGES.items(), changes, strict=True)
+        for (name, change), code in zip(CHANGES.items(), changes, strict=False)
         if code
     ]
     counts = read(message.encode("latin-1")).counts

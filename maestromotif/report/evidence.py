@@ -12,13 +12,19 @@ from typing import Any
 
 import numpy as np
 
+from maestromotif.annotate.preferences import CAPTIONS, FIGURES, PREFERENCES, SCORES
+from maestromotif.collect import observations
 from maestromotif.collect.observations import SOURCES
+from maestromotif.compose.compose import CHECK, program_file, skill_file
 from maestromotif.config.schema import Config
 from maestromotif.errors import UserError
+from maestromotif.evaluate.evaluate import EPISODES, RESULTS
 from maestromotif.intervals import Interval
 from maestromotif.nethack.state import CHANGES
-from maestromotif.pipeline.store import Artefact
+from maestromotif.pipeline.store import MANIFEST, Artefact
 from maestromotif.report import replay as replays
+from maestromotif.rewards.model import CARD
+from maestromotif.train.metrics import CURVE
 
 
 @dataclass(frozen=True)
@@ -117,8 +123,8 @@ def read(config: Config, inputs: Mapping[str, Artefact]) -> Evidence:
             raise UserError(f"report: the stage '{stage}' has no artefact; run `maestromotif {stage}` first")
     annotate = inputs.get("annotate")
     distil = inputs.get("distil")
-    evaluate = inputs["evaluate"].path
-    episodes = _read_jsonl(evaluate / "episodes.jsonl")
+    composed, evaluate = inputs["compose"].path, inputs["evaluate"].path
+    episodes = _read_jsonl(evaluate / EPISODES)
     return Evidence(
         collected=_collected(inputs["collect"].path) if "collect" in inputs else None,
         labels=[_labels(annotate.path, skill) for skill in config.skills] if annotate else [],
@@ -127,17 +133,18 @@ def read(config: Config, inputs: Mapping[str, Artefact]) -> Evidence:
         rewards=[_reward(distil.path, skill) for skill in config.skills] if distil else [],
         soup=_table(inputs, "soup", ("skills",)),
         gate=_table(inputs, "gate", ("rows", "problems", "not_gated")),
-        curve=_curve(inputs["train"].path / "curve.jsonl"),
+        curve=_curve(inputs["train"].path / CURVE),
         programs={
-            role: _program(inputs["compose"].path, role, f"{role}.py") for role in ("program", "training")
+            role: _program(inputs["compose"].path, role, program_file(role))
+            for role in ("program", "training")
         },
         skill_programs=[
-            _program(inputs["compose"].path, name, f"skills/{name}.py")
+            _program(composed, name, skill_file(name))
             for name in config.skills
-            if (inputs["compose"].path / "skills" / f"{name}.py").is_file()
+            if (composed / skill_file(name)).is_file()
         ],
-        results=_results(evaluate / "results.json"),
-        episodes=_agents(evaluate / "episodes.jsonl", episodes),
+        results=_results(evaluate / RESULTS),
+        episodes=_agents(evaluate / EPISODES, episodes),
         replay=replays.load(evaluate),
         digests={stage: artefact.digest for stage, artefact in inputs.items()},
     )
@@ -147,23 +154,23 @@ def read(config: Config, inputs: Mapping[str, Artefact]) -> Evidence:
 
 
 def _collected(folder: Path) -> Collected:
-    path = folder / "observations.npz"
+    path = folder / observations.FILE
     arrays = _read_arrays(path, "messages", "message_id", "changes", "source")
     messages, message_id, changes = arrays["messages"], arrays["message_id"], arrays["changes"]
     counts = np.bincount(message_id, minlength=len(messages))
     texts = [bytes(text).decode("latin-1") for text in messages.tolist()]
     order = np.argsort(-counts, kind="stable")
-    rows = _read_json(folder / "episodes.json")
+    rows = _read_json(folder / observations.EPISODES)
     plays = []
     for code, source in enumerate(SOURCES):
-        own = [row for row in rows if _need(row, "source", folder / "episodes.json") in (source, code)]
+        own = [row for row in rows if _need(row, "source", folder / observations.EPISODES) in (source, code)]
         if own:
             plays.append(
                 Play(
                     source=source,
                     steps=int((arrays["source"] == code).sum()),
-                    deepest=[int(_need(row, "deepest", folder / "episodes.json")) for row in own],
-                    ends=_counted(str(_need(row, "end", folder / "episodes.json")) for row in own),
+                    deepest=[int(_need(row, "deepest", folder / observations.EPISODES)) for row in own],
+                    ends=_counted(str(_need(row, "end", folder / observations.EPISODES)) for row in own),
                 )
             )
     return Collected(
@@ -172,20 +179,23 @@ def _collected(folder: Path) -> Collected:
         distinct=len(messages),
         empty=int(sum(counts[index] for index, text in enumerate(texts) if not text)),
         frequent=[(texts[index], int(counts[index])) for index in order.tolist() if texts[index]][:12],
-        changed={name: int((changes[:, column] > 0).sum()) for column, name in enumerate(CHANGES)},
+        changed={
+            name: int((changes[:, column] > 0).sum())
+            for column, name in zip(range(changes.shape[1]), CHANGES, strict=False)
+        },
     )
 
 
 def _labels(folder: Path, skill: str) -> Labels:
-    captions_path = folder / "captions.jsonl"
+    captions_path = folder / CAPTIONS
     captions = {
         int(_need(row, "id", captions_path)): str(_need(row, "caption", captions_path))
         for row in _read_jsonl(captions_path)
     }
-    quality = _read_json(folder / skill / "quality.json")
-    arrays = _read_arrays(folder / skill / "preferences.npz", "first", "second", "label")
+    quality = _read_json(folder / skill / FIGURES)
+    arrays = _read_arrays(folder / skill / PREFERENCES, "first", "second", "label")
     label = arrays["label"].astype(np.float64)
-    scores_path = folder / skill / "scores.jsonl"  # captions whose answer was nonsense are not in it
+    scores_path = folder / skill / SCORES  # captions whose answer was nonsense are not in it
     if scores_path.is_file():
         measure = "log-odds of the answer yes"
         scores = {
@@ -225,7 +235,7 @@ def _model(facts: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _reward(folder: Path, skill: str) -> RewardCard:
-    path = folder / skill / "card.json"
+    path = folder / skill / CARD
     card = _read_json(path)
     held_out = _need(card, "accuracy_held_out", path)
     low, high = _need(held_out, "low", path), _need(held_out, "high", path)
@@ -283,7 +293,7 @@ def _program(folder: Path, role: str, name: str) -> Program:
         source = (folder / name).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{folder / name}: {error}; run the stage 'compose' again") from error
-    check = _read_json(folder / "check.json")
+    check = _read_json(folder / CHECK)
     entry = check.get("programs", {}).get(role) or check.get("skills", {}).get(role) or {}
     origin = {key: entry[key] for key in ("file", "sha256") if entry.get(key)}
     origin |= {key: value for key, value in entry.get("provenance", {}).items() if value is not None}
@@ -342,7 +352,7 @@ def _need(row: Any, name: str, path: Path) -> Any:
 def path_stage(path: Path) -> str:
     """The stage whose artefact holds `path`: the folder above with a manifest, or else its own folder."""
     for folder in path.parents:
-        if (folder / "manifest.json").is_file():
+        if (folder / MANIFEST).is_file():
             return folder.name
     return path.parent.name
 

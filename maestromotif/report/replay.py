@@ -16,6 +16,7 @@ import numpy as np
 from markupsafe import Markup
 
 from maestromotif.errors import UserError
+from maestromotif.evaluate.record import REPLAY, REPLAY_ABOUT
 from maestromotif.report import svg
 
 STEPS_PER_SECOND = 8
@@ -53,10 +54,10 @@ class Call:
 
 def load(folder: Path) -> Replay:
     """Reads `replay.npz` and `replay.json` of an evaluate artefact. Raises UserError."""
-    path = folder / "replay.npz"
+    path = folder / REPLAY
     names = ("tty_chars", "tty_colors", "tty_cursor", "skill", "reward", "depth", "message")
     try:
-        about = json.loads((folder / "replay.json").read_text(encoding="utf-8"))
+        about = json.loads((folder / REPLAY_ABOUT).read_text(encoding="utf-8"))
         with np.load(path) as arrays:
             chars, colours, cursor, skill, reward, depth, message = (arrays[name] for name in names)
         skills = [str(name) for name in about["skills"]]

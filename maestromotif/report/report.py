@@ -21,6 +21,7 @@ from maestromotif.report.evidence import Evidence
 from maestromotif.report.sections import asked, evaluated, labels, programs, rewards, trained
 from maestromotif.report.sections.writing import sentence
 
+PAGE = "report.html"  # and the template that it is made from
 HERE = Path(__file__).parent
 
 
@@ -32,8 +33,8 @@ def reads(config: Config) -> dict[str, str]:
 def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, Any]:
     """Writes `report.html`, then the same to wandb. Raises UserError if an artefact lacks something."""
     found = evidence.read(config, inputs)
-    work.write_text("report.html", page(config, found))
-    tracked.log_run(config, inputs, work.path / "report.html")
+    work.write_text(PAGE, page(config, found))
+    tracked.log_run(config, inputs, work.path / PAGE)
     return {"agents": {row["agent"]: row["success"] for row in found.results}}
 
 
@@ -46,7 +47,7 @@ def page(config: Config, found: Evidence) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template("report.html").render(
+    return environment.get_template(PAGE).render(
         config=config,
         version=maestromotif.__version__,
         style=replay.style(),

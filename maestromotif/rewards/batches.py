@@ -21,7 +21,7 @@ SPARE = 16  # a batch's sizes are rounded up to a sixteenth, so that the next ep
 class Shown(NamedTuple):
     """Distinct observations as a model's input. The leading axes are those of batches and members."""
 
-    changes: np.ndarray  # int8 [..., c, 4]
+    changes: np.ndarray  # int8 [..., c, C]
     message: np.ndarray  # int32 [..., c], places among the messages of all parts
     parts: tuple[np.ndarray, ...]  # for each width int32 [..., u], rows of `Captions.features`
 
@@ -38,7 +38,7 @@ class Batch(NamedTuple):
 class Captions:
     """The N judged captions, with and without their messages: row i + N is row i without its message.
 
-    messages: [N], changes: int8 [N, 4].
+    messages: [N], changes: int8 [N, C].
 
     `features` int [D, f]: those of the distinct messages; row 0 is the empty message.
     """
@@ -50,6 +50,7 @@ class Captions:
         self.features = features(network, distinct)
         own = np.array([row[message] for message in messages], np.int32)
         self._message = np.concatenate([own, np.zeros_like(own)])
+        self.columns = changes.shape[1]
         self._changes = np.concatenate([changes, changes])
         # Captions that differ only in their messages are one observation when these are hidden.
         _, first, same = np.unique(changes, axis=0, return_index=True, return_inverse=True)

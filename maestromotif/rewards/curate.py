@@ -32,6 +32,7 @@ import numpy as np
 from maestromotif.annotate import answers
 from maestromotif.annotate.answers import Judge
 from maestromotif.annotate.labels import Comparison
+from maestromotif.annotate.preferences import read_captions, read_preferences, write_preferences
 from maestromotif.annotate.questions import Method
 from maestromotif.config.schema import Config, DistilSettings
 from maestromotif.pipeline.progress import Progress
@@ -40,7 +41,7 @@ from maestromotif.quality import measures, oracle
 from maestromotif.quality.figures import Figure, agreement, ask_again, by_kind, curate, curve, share, words
 from maestromotif.rewards.batches import Captions
 from maestromotif.rewards.fit import Learner, learn, start_of
-from maestromotif.rewards.pairs import parts, read_captions, targets
+from maestromotif.rewards.pairs import parts, targets
 from maestromotif.skill import Skill, skills_of
 
 log = logging.getLogger("maestromotif")
@@ -87,7 +88,7 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, An
     read = [message.encode("latin-1") for message in messages]
     changes = np.array([row["changes"] for row in captions], np.int8)
     kinds = [oracle.kind(message, row) for message, row in zip(messages, changes.tolist(), strict=True)]
-    every = [_read(folder / skill.name / "preferences.npz") for skill in skills]
+    every = [_read(folder, skill.name) for skill in skills]
     usable = [labels.usable(settings.keep_margin, annotate.tie_margin) for labels in every]
     difference = contradictions(
         Captions(CHECK.network, read, changes),
@@ -113,13 +114,8 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, An
         fate, curated = decide(every[k], usable[k], doubted[k], chosen[k], second[k], config)
         left = ~np.isin(fate, LEFT_OUT)
         pairs = curated.pairs
-        work.write_arrays(
-            f"{skill.name}/preferences.npz",
-            first=pairs[left, 0],
-            second=pairs[left, 1],
-            label=curated.label[left],
-            margin=curated.margin[left].astype(np.float32),
-        )
+        label, margin = curated.label[left], curated.margin[left].astype(np.float32)
+        write_preferences(work, skill.name, pairs[left], label=label, margin=margin)
         work.write_arrays(f"{skill.name}/fates.npz", first=pairs[:, 0], second=pairs[:, 1], fate=fate)
         truth = None
         if skill.name in known and known[skill.name].worth:
@@ -137,10 +133,14 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, An
     }
 
 
-def _read(path: Path) -> Labels:
-    with np.load(path) as file:
-        pairs = np.column_stack([file["first"], file["second"]]).astype(np.int32)
-        return Labels(pairs, file["margin"].astype(np.float64), file["label"], file["consistent"])
+def _read(folder: Path, skill: str) -> Labels:
+    columns = read_preferences(folder, skill)
+    return Labels(
+        columns["pairs"].astype(np.int32),
+        columns["margin"].astype(np.float64),
+        columns["label"],
+        columns["consistent"],
+    )
 
 
 # ------------------------------------------------------------------------------------------- the halves
@@ -165,7 +165,7 @@ def contradictions(
     learners, places = [], []
     for k, (name, (labels, usable)) in enumerate(every.items()):
         target = targets(labels.label, labels.margin, CHECK)
-        start = start_of(CHECK.network, name, seed, 0)
+        start = start_of(CHECK.network, name, seed, 0, captions.columns)
         for way, side in np.ndindex(3, 2):
             inside = half[way][labels.pairs] == side  # [P, 2]
             own, other = np.flatnonzero(usable & inside.all(1)), np.flatnonzero(usable & ~inside.any(1))

@@ -14,6 +14,7 @@ from typing import Any
 import flax.serialization
 import numpy as np
 
+from maestromotif.annotate.preferences import FIGURES
 from maestromotif.collect import observations
 from maestromotif.collect.observations import Items
 from maestromotif.config.schema import Config
@@ -22,7 +23,7 @@ from maestromotif.pipeline.store import Artefact, Work
 from maestromotif.rewards.accuracy import accuracy, calibration, disagreement
 from maestromotif.rewards.card import normalised, over_items, raw_rewards
 from maestromotif.rewards.fit import Member, best, train
-from maestromotif.rewards.model import FLAT
+from maestromotif.rewards.model import FLAT, member_file, write_model
 from maestromotif.rewards.pairs import Judged, read_judged
 from maestromotif.skill import Skill, skill_files, skills_of
 
@@ -44,7 +45,7 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, An
     judged = read_judged(annotated.path, inputs["curate"].path, config.skills, settings, random)
     members = train(judged, config.skills, settings, config.run.seed, work.scratch / CHECKPOINT)
 
-    items = observations.distinct(observations.load(inputs["collect"].path / "observations.npz"), spoken)
+    items = observations.distinct(observations.load(inputs["collect"].path), spoken)
     judge = {
         name: annotated.manifest["facts"][name]
         for name in ("model", "model_sha256", "licence", "prompt_sha256")
@@ -56,15 +57,14 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, An
         if judged.ties[k].all() or card["std"] < FLAT:
             raise UserError(
                 f"skill '{skill.name}': its labels do not distinguish captions, so nothing can be learned; "
-                f"see {annotated.path / skill.name / 'quality.json'}. Describe the skill in other words, or "
+                f"see {annotated.path / skill.name / FIGURES}. Describe the skill in other words, or "
                 "lower annotate.tie_margin."
             )
-        work.write_json(f"{skill.name}/card.json", card | {"judge": judge})
-        work.write_bytes(f"{skill.name}/params.msgpack", flax.serialization.to_bytes(chosen.params))
+        write_model(work, skill.name, card | {"judge": judge}, chosen.params)
         if len(members[k]) > 1:
             for member in members[k]:
                 content = flax.serialization.to_bytes(member.params)
-                work.write_bytes(f"{skill.name}/members/{member.seed}.msgpack", content)
+                work.write_bytes(f"{skill.name}/{member_file(member.seed)}", content)
         facts["skills"][skill.name] = {"accuracy_held_out": card["accuracy_held_out"], "epoch": card["epoch"]}
     return facts
 

@@ -74,7 +74,7 @@ def experts(
     ]
     learners = []
     for fold in folds:
-        start = start_of(own.network, config.skills[fold.skill], config.run.seed, 0)
+        start = start_of(own.network, config.skills[fold.skill], config.run.seed, 0, captions.columns)
         learners.append(fold.learner(config, judged, "start", start, fold.learned, fold.held_out))
     starts = learn(captions, learners, own, config.run.seed, work.scratch / "starts.msgpack", "soup: starts")
 

@@ -32,6 +32,7 @@ from jaxtyping import Array, Float, Float32, Int, UInt
 
 from maestromotif.config.schema import DistilSettings
 from maestromotif.errors import UserError
+from maestromotif.nethack.state import FIRST_COLUMNS
 from maestromotif.pipeline.progress import Progress
 from maestromotif.pipeline.store import writing
 from maestromotif.rewards.batches import WIDTHS, Batch, Captions, Shown, Sizes
@@ -118,17 +119,21 @@ def train(
             )
         held_out = np.flatnonzero(judged.within(k, judged.held_out))
         for j in range(settings.seeds):
-            start = start_of(settings.network, skill, seed, 0 if settings.same_start else j)
+            number, columns = 0 if settings.same_start else j, judged.changes.shape[1]
+            start = start_of(settings.network, skill, seed, number, columns)
             learners.append(Learner(skill, j, start, judged.pairs[k], judged.labels[k], learned, held_out))
     captions = Captions(settings.network, judged.messages, judged.changes)
     members = learn(captions, learners, settings, seed, checkpoint)
     return [members[k * settings.seeds : (k + 1) * settings.seeds] for k in range(len(skills))]
 
 
-def start_of(network: Network, skill: str, seed: int, number: int) -> Params:
-    """The start of a skill's model with this number: a function of the run's seed and the arguments only."""
+def start_of(network: Network, skill: str, seed: int, number: int, columns: int = FIRST_COLUMNS) -> Params:
+    """The start of a skill's model with this number: a function of the run's seed and the arguments only.
+
+    columns: number of changes that the model sees.
+    """
     key = jax.random.fold_in(jax.random.key(seed), zlib.crc32(skill.encode()))
-    return initial(network, jax.random.fold_in(key, number))
+    return initial(network, jax.random.fold_in(key, number), columns)
 
 
 def learn(

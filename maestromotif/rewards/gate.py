@@ -71,14 +71,14 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, An
     """Run the stage. Raises UserError if a skill fails and `gate.enforce` is on."""
     skills = skills_of(config)
     models = load_rewards(inputs["distil"].path, config.skills)
-    path = inputs["collect"].path / "observations.npz"
-    situations = read_situations(path, models, config.annotate.changes)
+    folder = inputs["collect"].path
+    situations = read_situations(folder, models, config.annotate.changes)
     for skill in skills:
         for event in (*skill.wanted, *skill.forbidden):
             if event not in situations.happened:
                 raise UserError(
-                    f"{path}: was collected by a version without the event '{event}', which {skill.path} "
-                    "names; run `collect` again"
+                    f"{folder / observations.FILE}: was collected by a version without the event '{event}', "
+                    f"which {skill.path} names; run `collect` again"
                 )
     thresholds = models.thresholds(config.reward)
     rows: list[Row] = []
@@ -117,14 +117,9 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, An
     return {"passed": not problems, "problems": len(problems)}
 
 
-def read_situations(path: Path, models: RewardModels, spoken: Sequence[str]) -> Situations:
+def read_situations(folder: Path, models: RewardModels, spoken: Sequence[str]) -> Situations:
     """The collected steps with the rewards of their observations."""
-    collected = observations.load(path)
-    with np.load(path) as file:
-        if "events" not in file or "event_names" not in file:
-            raise UserError(f"{path}: has no events of its steps; run `collect` again")
-        names = np.char.decode(file["event_names"].astype("S"), "ascii").tolist()
-        counts = {name: file["events"][:, column] > 0 for column, name in enumerate(names)}
+    collected, counts = observations.load(folder), observations.happened(folder)
     changes = observations.canonical(collected.changes, tuple(CHANGES))  # all, in captions or not
     codes = {name: changes[:, column] > 0 for column, name in enumerate(CHANGES) if column != DEPTH_CHANGE}
     seen = observations.canonical(collected.changes, spoken)

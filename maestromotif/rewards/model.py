@@ -25,10 +25,14 @@ from jaxtyping import Array, Float, Float32, Int, Int8
 from maestromotif.collect.observations import canonical
 from maestromotif.config.schema import RewardSettings
 from maestromotif.errors import UserError
-from maestromotif.nethack.state import CHANGES, DEPTH_CHANGE, NUM_CODES
+from maestromotif.nethack.state import DEPTH_CHANGE, FIRST_COLUMNS, NUM_CODES, columns_of
+from maestromotif.pipeline.store import Work
 
 Network = Literal["words", "published"]
 Params = dict[str, Any]
+
+CARD = "card.json"  # what is known of a model
+PARAMS = "params.msgpack"
 
 MESSAGE_BYTES = 256
 BUCKETS = 4096  # of hashed words; 0 is padding
@@ -79,9 +83,10 @@ def features(network: Network, messages: Sequence[bytes]) -> Int[np.ndarray, "n 
 # -------------------------------------------------------------------------------------------- networks
 
 
-def one_hot_changes(changes: Int[Array, "n 4"]) -> Float[Array, "n 13"]:
+def one_hot_changes(changes: Int[Array, "n c"]) -> Float[Array, "n d"]:
     return jnp.concatenate(
-        [jax.nn.one_hot(changes[:, i], codes) for i, codes in enumerate(NUM_CODES)], axis=-1
+        [jax.nn.one_hot(changes[:, i], codes) for i, codes in enumerate(NUM_CODES[: changes.shape[1]])],
+        axis=-1,
     )
 
 
@@ -99,7 +104,7 @@ class Words(nn.Module):
 
     @nn.compact
     def __call__(
-        self, tokens: Sequence[Array], changes: Int[Array, "n 4"], message: Int[Array, " n"]
+        self, tokens: Sequence[Array], changes: Int[Array, "n c"], message: Int[Array, " n"]
     ) -> Float[Array, " n"]:
         table = self.param("embedding", nn.initializers.zeros, (BUCKETS, self.embedding))
 
@@ -167,7 +172,7 @@ class Published(nn.Module):
 
     @nn.compact
     def __call__(
-        self, tokens: Sequence[Array], changes: Int[Array, "n 4"], message: Int[Array, " n"]
+        self, tokens: Sequence[Array], changes: Int[Array, "n c"], message: Int[Array, " n"]
     ) -> Float[Array, " n"]:
         embed = nn.Embed(MESSAGE_BYTES, 32)
         layers = [
@@ -187,7 +192,7 @@ class Published(nn.Module):
 
         m = jnp.concatenate([tower(part) for part in tokens])[message]
         sign = jnp.array([0.0, 1.0, -1.0])[changes[:, DEPTH_CHANGE]]
-        rest = changes / jnp.array([[codes - 1 for codes in NUM_CODES]])
+        rest = changes / jnp.array([[codes - 1 for codes in NUM_CODES[: changes.shape[1]]]])
         d = rest.at[:, DEPTH_CHANGE].set(sign)
         for _ in range(2):
             d = nn.relu(nn.Dense(128)(d))
@@ -199,9 +204,10 @@ class Published(nn.Module):
 NETWORKS: dict[str, nn.Module] = {"words": Words(), "published": Published()}
 
 
-def initial(network: Network, key: Array) -> Params:
+def initial(network: Network, key: Array, columns: int = FIRST_COLUMNS) -> Params:
+    """Parameters that nothing was learned into, for changes of so many columns."""
     tokens = jnp.asarray(features(network, [b""]))
-    no_change = jnp.zeros((1, len(CHANGES)), jnp.int32)
+    no_change = jnp.zeros((1, columns), jnp.int32)
     return dict(NETWORKS[network].init(key, [tokens], no_change, jnp.zeros(1, jnp.int32)))
 
 
@@ -209,7 +215,7 @@ def rewards(
     network: Network,
     params: Params,
     tokens: Sequence[Array],
-    changes: Int[Array, "n 4"],
+    changes: Int[Array, "n c"],
     message: Int[Array, " n"],
 ) -> Float[Array, " n"]:
     """R, not normalised, of n observations.
@@ -225,9 +231,10 @@ def rewards(
 
 @dataclass(frozen=True)
 class Group:
-    """Skills whose models share a network: scored in one call with stacked parameters."""
+    """Skills whose models share a network and its inputs: scored in one call with stacked parameters."""
 
     network: Network
+    width: int  # columns of changes
     columns: np.ndarray  # indices of the skills among all K
     params: Params  # leaves [skills of the group, ...]
 
@@ -245,13 +252,15 @@ class RewardModels:
         self._groups = []
         # On the CPU: a few new observations per step are little work. On a GPU they would wait for updates.
         processor = jax.local_devices(backend="cpu")[0]
-        for network in dict.fromkeys(card["network"] for card in cards):
-            columns = [k for k, card in enumerate(cards) if card["network"] == network]
+        kinds = [(card["network"], columns_of(card["changes"])) for card in cards]
+        for network, width in dict.fromkeys(kinds):
+            columns = [k for k, kind in enumerate(kinds) if kind == (network, width)]
             stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *[params[k] for k in columns])
-            self._groups.append(Group(network, np.array(columns), jax.device_put(stacked, processor)))
+            placed = jax.device_put(stacked, processor)
+            self._groups.append(Group(network, width, np.array(columns), placed))
 
     def score(
-        self, messages: Sequence[bytes], changes: Int8[np.ndarray, "n 4"]
+        self, messages: Sequence[bytes], changes: Int8[np.ndarray, "n c"]
     ) -> Float32[np.ndarray, "n K"]:
         """Normalised rewards z = (R - mean) / std of n observations for every skill.
 
@@ -271,7 +280,7 @@ class RewardModels:
         scores = np.zeros((count, len(self.skills)), np.float32)
         for group in self._groups:
             tokens = features(group.network, list(messages) + [b""] * (padded - count))
-            seen = np.zeros((len(group.columns), padded, len(CHANGES)), np.int8)
+            seen = np.zeros((len(group.columns), padded, group.width), np.int8)
             for row, k in enumerate(group.columns):  # each model sees the changes that its captions tell
                 seen[row, :count] = canonical(changes, self.cards[k]["changes"])
             scored = np.asarray(_score(group.network, group.params, tokens, seen))
@@ -300,10 +309,21 @@ class RewardModels:
 
 @jax.jit(static_argnums=0)
 def _score(
-    network: Network, params: Params, tokens: Int[Array, "n f"], changes: Int[Array, "k n 4"]
+    network: Network, params: Params, tokens: Int[Array, "n f"], changes: Int[Array, "k n c"]
 ) -> Float[Array, "k n"]:
     each = jnp.arange(len(tokens))
     return jax.vmap(lambda p, c: rewards(network, p, [tokens], c.astype(jnp.int32), each))(params, changes)
+
+
+def write_model(work: Work, place: str, card: dict[str, Any], params: Params) -> None:
+    """Writes one model to the folder `place` of an artefact; `load_rewards` reads it."""
+    work.write_json(f"{place}/{CARD}", card)
+    work.write_bytes(f"{place}/{PARAMS}", flax.serialization.to_bytes(params))
+
+
+def member_file(seed: int) -> str:
+    """Where the model of one seed is, in a skill's folder of `distil`."""
+    return f"members/{seed}.msgpack"
 
 
 def load_rewards(folder: Path, skills: Sequence[str]) -> RewardModels:
@@ -314,15 +334,15 @@ def load_rewards(folder: Path, skills: Sequence[str]) -> RewardModels:
     cards, params = [], []
     for skill in skills:
         place = Path(folder) / skill
-        if not (place / "card.json").is_file():
-            there = sorted(path.parent.name for path in Path(folder).glob("*/card.json"))
+        if not (place / CARD).is_file():
+            there = sorted(path.parent.name for path in Path(folder).glob(f"*/{CARD}"))
             raise UserError(
-                f"{place}: no reward model for the skill '{skill}' (card.json is missing); "
+                f"{place}: no reward model for the skill '{skill}' ({CARD} is missing); "
                 f"{folder} has models for: {', '.join(there) or 'none'}"
             )
         card = _read_card(place)
         cards.append(card)
-        params.append(_read_params(card, place / "params.msgpack"))
+        params.append(_read_params(card, place / PARAMS))
     return RewardModels(skills, cards, params)
 
 
@@ -334,8 +354,8 @@ def load_members(folder: Path) -> list[tuple[dict[str, Any], Params]]:
     card = _read_card(folder)
     rows = card.get("members", [])
     if len(rows) == 1:
-        return [(rows[0], _read_params(card, folder / "params.msgpack"))]
-    return [(row, _read_params(card, folder / "members" / f"{row['seed']}.msgpack")) for row in rows]
+        return [(rows[0], _read_params(card, folder / PARAMS))]
+    return [(row, _read_params(card, folder / member_file(row["seed"]))) for row in rows]
 
 
 def _read_card(folder: Path) -> dict[str, Any]:
@@ -350,7 +370,9 @@ def _read_card(folder: Path) -> dict[str, Any]:
 
 
 def _read_params(card: dict[str, Any], path: Path) -> Params:
-    template = jax.eval_shape(lambda: initial(card["network"], jax.random.key(0)))
+    template = jax.eval_shape(
+        lambda: initial(card["network"], jax.random.key(0), columns_of(card["changes"]))
+    )
     zeros = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), template)
     try:
         return dict(flax.serialization.from_bytes(zeros, path.read_bytes()))

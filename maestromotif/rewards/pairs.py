@@ -4,15 +4,14 @@ Captions are held out by message: no message is on both sides, and captions with
 out. An even split (`parts`) also keeps every message in one part; captions without one are spread over all.
 """
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from maestromotif.annotate.preferences import read_captions, read_preferences
 from maestromotif.config.schema import DistilSettings
 from maestromotif.errors import UserError
 
@@ -22,7 +21,7 @@ class Judged:
     """The judged captions, shared by all skills, and each skill's labelled pairs of them."""
 
     messages: list[bytes]  # [N]
-    changes: np.ndarray  # int8 [N, 4]
+    changes: np.ndarray  # int8 [N, C]
     held_out: np.ndarray  # bool [N]
     pairs: list[np.ndarray]  # int32 [P, 2] for each skill
     labels: list[np.ndarray]  # float32 [P], P(first preferred)
@@ -49,10 +48,10 @@ def read_judged(
     messages = [row["message"].encode("latin-1") for row in rows]
     pairs, labels, ties = [], [], []
     for skill in skills:
-        with np.load(curated / skill / "preferences.npz") as file:
-            pairs.append(np.column_stack([file["first"], file["second"]]))
-            ties.append(file["label"] == 0.5)
-            labels.append(targets(file["label"], file["margin"], settings))
+        columns = read_preferences(curated, skill)
+        pairs.append(columns["pairs"])
+        ties.append(columns["label"] == 0.5)
+        labels.append(targets(columns["label"], columns["margin"], settings))
     return Judged(
         messages,
         np.array([row["changes"] for row in rows], np.int8),
@@ -61,11 +60,6 @@ def read_judged(
         labels,
         ties,
     )
-
-
-def read_captions(annotated: Path) -> list[dict[str, Any]]:
-    """The judged captions in a folder of `annotate`: message (Latin-1), changes, count, caption."""
-    return [json.loads(line) for line in (annotated / "captions.jsonl").read_text().splitlines()]
 
 
 def targets(label: np.ndarray, margin: np.ndarray, settings: DistilSettings) -> np.ndarray:

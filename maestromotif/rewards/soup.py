@@ -25,7 +25,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import flax.serialization
 import jax
 import numpy as np
 
@@ -39,7 +38,7 @@ from maestromotif.rewards.batches import Captions
 from maestromotif.rewards.card import over_items, raw_rewards
 from maestromotif.rewards.experts import ALL, Pot, experts, members
 from maestromotif.rewards.fit import Member, score
-from maestromotif.rewards.model import Params
+from maestromotif.rewards.model import Params, write_model
 from maestromotif.rewards.pairs import Judged, read_judged
 from maestromotif.skill import skill_files, skills_of
 
@@ -88,7 +87,7 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, An
         pots = experts(config, judged, captions, kinds, work)
     else:
         pots = members(config, judged, captions, kinds, inputs["distil"])
-    items = observations.distinct(observations.load(inputs["collect"].path / "observations.npz"), spoken)
+    items = observations.distinct(observations.load(inputs["collect"].path), spoken)
     cooked = [(pot, cook(pot, judged, captions, kinds, config.soup.correlation)) for pot in pots]
     found: dict[str, Any] = {}
     for k, skill in enumerate(skills):
@@ -116,8 +115,7 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, An
             **over_items(raw[0], items, spoken),
         }
         found[skill.name]["recipe"] = recipe
-        work.write_json(f"{skill.name}/card.json", card)
-        work.write_bytes(f"{skill.name}/params.msgpack", flax.serialization.to_bytes(soup.params))
+        write_model(work, skill.name, card, soup.params)
     work.write_json("soup.json", {"settings": config.soup.model_dump(), "skills": found})
     work.write_text("soup.md", markdown(found))
     return {"skills": {name: row["methods"]["soup"] for name, row in found.items()}}

@@ -21,7 +21,7 @@ from maestromotif.nethack.action_log import Snapshot
 from maestromotif.nethack.game import End
 from maestromotif.nethack.observation import Layout
 from maestromotif.nethack.pool.pool import open_pool
-from maestromotif.nethack.state import DEPTH_CHANGE
+from maestromotif.nethack.state import DEPTH_CHANGE, columns_of
 from maestromotif.nethack.tracker import depth_codes
 from maestromotif.programs import contract
 from maestromotif.programs.sandbox import ProgramHost
@@ -144,6 +144,8 @@ class Environment:
             )
             self._stack = self._stack.pop_all()
         self._in_dungeon = np.array([start is None for start in plan.starts])
+        # Changes that no reward model sees would only make more observations to score.
+        self._untold = slice(columns_of(config.annotate.changes), None)
         self._reward = RewardFunction(scorer, config.reward, plan.games)
         self._options = Options(self._host, plan.games)
         self._skills, self._length = len(skills), config.train.rollout
@@ -247,6 +249,7 @@ class Environment:
             self._shown[over] = self._numbers(pool.final["message"][over])
         changes = pool.changes.copy()
         depth = np.where(over, pool.final_state["depth"], pool.state["depth"])
+        changes[:, self._untold] = 0
         changes[:, DEPTH_CHANGE] = depth_codes(self._options.start_depth, depth)
         reward = self._reward(self._shown, changes, skill, over)
         reward[ended == End.LOST] = 0  # nobody saw what it came to

@@ -19,6 +19,8 @@ import numpy as np
 from maestromotif.nethack.events import EVENTS
 from maestromotif.nethack.game import End
 
+CURVE = "curve.jsonl"  # the file that `train` writes, a line a row
+
 
 class Steps(NamedTuple):
     """A rollout of one environment."""

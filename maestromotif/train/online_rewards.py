@@ -25,10 +25,11 @@ from maestromotif.collect import observations as dataset
 from maestromotif.collect.observations import Items
 from maestromotif.config.schema import Config
 from maestromotif.errors import UserError
+from maestromotif.nethack.state import FIRST_COLUMNS
 from maestromotif.pipeline.store import Work
 from maestromotif.rewards.card import over_items, raw_rewards
 from maestromotif.rewards.fit import best, train
-from maestromotif.rewards.model import Params, RewardModels
+from maestromotif.rewards.model import Params, RewardModels, write_model
 from maestromotif.rewards.pairs import Judged, hold_out, targets
 from maestromotif.skill import skills_of
 from maestromotif.train.reward_source import ONLINE_FOLDER
@@ -128,10 +129,7 @@ class OnlineRewards:
         self._settle()
         last = self._versions[-1]
         for skill, card, params in zip(self._skills, last.cards, last.params, strict=True):
-            work.write_json(f"{ONLINE_FOLDER}/{skill.name}/card.json", card)
-            work.write_bytes(
-                f"{ONLINE_FOLDER}/{skill.name}/params.msgpack", flax.serialization.to_bytes(params)
-            )
+            write_model(work, f"{ONLINE_FOLDER}/{skill.name}", card, params)
 
     def _settle(self) -> None:
         """Wait for the models that are being learned."""
@@ -209,6 +207,8 @@ def _items(observations: list[Observation], count: Mapping[Observation, int]) ->
     return Items(
         messages=np.array(messages, "S256"),
         message_id=np.array([place[message] for message, _ in observations], np.int32),
-        changes=np.array([changes for _, changes in observations], np.int8).reshape(-1, 4),
+        changes=np.array([changes for _, changes in observations], np.int8).reshape(
+            len(observations), -1 if observations else FIRST_COLUMNS
+        ),
         count=np.array([count[observation] for observation in observations], np.int64),
     )

@@ -10,7 +10,7 @@ from maestromotif.agent.reward import Met, Scorer
 from maestromotif.annotate import answers
 from maestromotif.config.schema import Config
 from maestromotif.pipeline.store import Artefact, Work, canonical, file_contents
-from maestromotif.rewards.model import load_rewards
+from maestromotif.rewards.model import CARD, PARAMS, load_rewards
 
 ONLINE_FOLDER = "rewards"  # in the artefact `train`: the last models that were learned during training
 
@@ -61,7 +61,7 @@ def reward_files(config: Config) -> dict[str, str]:
         contents = answers.reads(config) | {"annotate and distil": hashlib.sha256(ways).hexdigest()}
     if config.reward.path is not None:
         for name in config.skills:
-            for file in ("params.msgpack", "card.json"):
+            for file in (PARAMS, CARD):
                 contents |= file_contents("reward.path", str(Path(config.reward.path) / name / file))
     return contents
 

@@ -19,7 +19,7 @@ import numpy as np
 from flax import serialization
 
 from maestromotif.agent.network import ActorCritic, build
-from maestromotif.agent.policy import Acting, make_acting
+from maestromotif.agent.policy import POLICY, Acting, make_acting
 from maestromotif.agent.reward import Scorer
 from maestromotif.config.schema import Config
 from maestromotif.errors import UserError
@@ -35,7 +35,7 @@ from maestromotif.train.environment import Plan
 from maestromotif.train.environment_process import EnvironmentProcess
 from maestromotif.train.learner import Learner, on_host
 from maestromotif.train.loop import Rollouts, State, learn
-from maestromotif.train.metrics import Curve, summary
+from maestromotif.train.metrics import CURVE, Curve, summary
 from maestromotif.train.online_rewards import OnlineRewards
 from maestromotif.train.reward_source import DistilledRewards, RewardSource, reward_files, reward_folder
 from maestromotif.train.schedule import Schedule, schedule
@@ -110,8 +110,8 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, An
         rewards.write(work)
 
     if process == 0:
-        work.write_bytes("policy.msgpack", serialization.to_bytes(on_host(learnt.params)))
-        work.write_text("curve.jsonl", "".join(json.dumps(row, sort_keys=True) + "\n" for row in curve.rows))
+        work.write_bytes(POLICY, serialization.to_bytes(on_host(learnt.params)))
+        work.write_text(CURVE, "".join(json.dumps(row, sort_keys=True) + "\n" for row in curve.rows))
     steps_here = (plan.updates - done) * games * settings.rollout
     thresholds = rewards.scorer(plan.updates).thresholds
     return {

@@ -32,7 +32,7 @@ CHANGES = [(0, 0, 0, 0), (0, 1, 0, 0), (1, 0, 0, 0), (2, 0, 0, 0), (0, 0, 3, 0)]
 RUN = """
 import sys
 from pathlib import Path
-from maestromotif.preferences import annotate
+from maestromotif.annotate import annotate
 from maestromotif.config.schema import Config
 from maestromotif.pipeline.store import Artefact, Work
 config = Config.model_validate_json(sys.argv[1])
@@ -42,7 +42,7 @@ annotate.run(config, {"collect": Artefact(Path(sys.argv[2]), {})}, Work(Path(sys
 SHARD = """
 import sys
 from pathlib import Path
-from maestromotif.preferences import annotate
+from maestromotif.annotate import annotate
 from maestromotif.config.schema import Config
 from maestromotif.pipeline.store import Artefact
 config = Config.model_validate_json(sys.argv[1])

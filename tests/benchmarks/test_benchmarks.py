@@ -71,8 +71,8 @@ def test_distillation_without_pytorch() -> None:
 def test_labels_of_a_language_model(tmp_path: Path) -> None:
     """A model of 135 million parameters seldom says Yes or No; here every answer is taken."""
     config = tiny.write_config(tmp_path, skills="descender")
-    sizes = ("annotate.answer_mass=1.0e-9", "annotate.captions=8", "annotate.pairs=30", "distil.epochs=1")
-    found = run("preferences.py", str(config), *sizes, "--pairs", "60")
+    sizes = ("annotate.answer_mass=1.0e-9", "language.threads=1", "distil.epochs=1", "--pairs", "60")
+    found = run("preferences.py", str(config), *sizes)
     assert found["calls_per_label_gain"] > 0
     assert 0 <= found["gold_agreement"]["descender"] <= 1
 

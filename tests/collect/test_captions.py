@@ -14,7 +14,7 @@ from maestromotif.collect.statistics import NUMBERS, UNKNOWN, codes
 from maestromotif.collect.statistics import before as step_before
 from maestromotif.config.schema import Change, Statistic
 from maestromotif.errors import UserError
-from maestromotif.nethack.state import CHANGES, NUM_CODES
+from maestromotif.nethack.state import CHANGES, NUM_CODES, columns_of
 
 changes = st.tuples(*[st.integers(0, codes - 1) for codes in NUM_CODES])
 spoken = st.sets(st.sampled_from([*CHANGES]), min_size=1).map(tuple)
@@ -82,14 +82,14 @@ def test_different_observations_have_different_captions() -> None:
 
 @given(st.lists(changes, max_size=20), spoken)
 def test_canonical_changes(rows: list[tuple[int, ...]], named: tuple[str, ...]) -> None:
-    given_codes = np.array(rows, np.int8).reshape(-1, 4)
+    given_codes = np.array(rows, np.int8).reshape(-1, len(CHANGES))
     kept = canonical(given_codes, named)
-    assert kept.shape == given_codes.shape
+    assert kept.shape == (len(rows), columns_of(named))
     assert kept.dtype == np.int8
     assert np.array_equal(canonical(kept, named), kept)
     for before, after in zip(rows, kept.tolist(), strict=True):
         moved = "depth" in named and before[0] != 0
-        for column, name in enumerate(CHANGES):
+        for column, name in zip(range(len(after)), CHANGES, strict=False):
             told = name in named and (name == "depth" or not moved)
             assert after[column] == (before[column] if told else 0)
 

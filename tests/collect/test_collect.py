@@ -56,7 +56,7 @@ def recorded(tmp_path: Path) -> Path:
 def test_the_collection_holds_what_was_asked_for(tmp_path: Path) -> None:
     work = Work(tmp_path / "work")
     facts = collect.run(config(), {}, work)
-    observations = dataset.load(work.path / "observations.npz")
+    observations = dataset.load(work.path)
     assert np.bincount(observations.source).tolist() == [150, 90]
     assert (np.diff(observations.source) >= 0).all()
     assert observations.changes.dtype == np.int8
@@ -160,7 +160,7 @@ def test_recordings_are_a_source(tmp_path: Path, recorded: Path, caplog: pytest.
     with caplog.at_level(logging.WARNING):
         facts = collect.run(asked, {}, work)
     assert facts["steps"] == {"explorer": 8, "recordings": 150}
-    observations = dataset.load(work.path / "observations.npz")
+    observations = dataset.load(work.path)
     assert np.bincount(observations.source, minlength=4).tolist() == [8, 0, 0, 150]
     assert not observations.changes[observations.source == dataset.RECORDINGS, 1:].any()
     # Whether the one that cannot be read was come to depends on the order.

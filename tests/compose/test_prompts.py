@@ -13,7 +13,7 @@ from maestromotif.config.schema import Config
 from maestromotif.errors import UserError
 from maestromotif.nethack.state import FIELDS
 from maestromotif.programs import contract, provenance
-from maestromotif.skill import load_all
+from maestromotif.skill import load_all, skills_of
 
 ROOT = Path(__file__).parents[2]
 ARGUMENTS = ("configs/quickstart.yaml", ["skills=[discoverer, descender, ascender, merchant]"])
@@ -54,7 +54,7 @@ def test_a_prompt_tells_every_field_and_the_language(config: Config, what: str) 
 @pytest.mark.parametrize("what", ["training", "task"])
 def test_a_program_over_skills_is_told_of_every_skill(config: Config, what: str) -> None:
     words = " ".join(prompts.of(config, what).text.split())
-    for skill in load_all(config.skills_folder, config.skills):
+    for skill in skills_of(config):
         assert f"- `{skill.name}` may start {skill.starts}. It ends {skill.ends}." in words
         assert " ".join(skill.description.split()) in words
     assert "worshipper" not in words

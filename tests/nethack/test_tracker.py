@@ -16,7 +16,7 @@ from maestromotif.nethack.game import End
 from maestromotif.nethack.observation import COLUMNS, DEPTH, DUNGEON, LEVEL, ROWS, TURN, X, Y
 from maestromotif.nethack.pool.pool import GamePool
 from maestromotif.nethack.squares import Maps
-from maestromotif.nethack.state import CHANGES, FIELDS, SKILL_FIELDS
+from maestromotif.nethack.state import CHANGES, FIELDS, FIRST_COLUMNS, SKILL_FIELDS
 from maestromotif.nethack.tracker import TRACKED, Tracker
 
 DEPTH_CHANGE, EXPLORED, DOWN, UP = range(4)
@@ -82,9 +82,9 @@ class Scene:
         self.obs["inv_letters"][0, free], self.obs["inv_oclasses"][0, free] = ord(letter), kind
 
     def step(self, text: bytes = b"") -> list[int]:
-        """One step of the first game; returns its changes."""
+        """One step of the first game; returns its changes, those of the map."""
         self.tracker.update(self.obs, [text, b""], np.array([True, False]))
-        codes: list[int] = self.tracker.changes[0].tolist()
+        codes: list[int] = self.tracker.changes[0, :FIRST_COLUMNS].tolist()
         return codes
 
     def now(self, name: str) -> int:
@@ -286,6 +286,18 @@ def test_status_lines(scene: Scene) -> None:
         scene.obs["blstats"][0, index] = value + 3
     scene.begin()
     assert [scene.now(name) for name in fields] == [3, 4, 5, 6, 7]
+
+
+def test_hit_points_are_compared_with_the_step_before(scene: Scene) -> None:
+    hit_points = scene.obs["blstats"][0, 10:11]
+    hit_points[:] = 12
+    scene.begin()
+    codes, column = CHANGES["health"].codes, tuple(CHANGES).index("health")
+    for now, code in ((12, 0), (9, codes["lost"]), (9, 0), (10, codes["gained"])):
+        hit_points[:] = now
+        scene.step()
+        assert scene.tracker.changes[0, column] == code
+        assert scene.tracker.changes[1, column] == 0  # was not played
 
 
 def test_maps_kept_by_their_changes_are_those_read_anew(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -245,6 +246,34 @@ def test_damage_is_named_with_what_mends_it(folder: Path, damage: str) -> None:
             assert f"{place / broken.split(':')[0]}:{broken.split(':', 1)[1]}" in str(caught.value)
             mend = f"rm -r {place} && maestromotif collect configs/mine.yaml run.seed=3"
             assert str(caught.value).endswith(mend)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"stage": "../../escaped"}, {"key": "../../../escaped"}, {"stage": ["collect"]}], ids=str
+)
+def test_a_manifest_cannot_move_files_out_of_the_run(folder: Path, wrong: dict[str, object]) -> None:
+    with Run(folder) as run:
+        make(run, OTHER_KEY)
+        work = store.Work(run.new_work("collect", KEY, {}))
+        work.write_json("manifest.json", {"stage": "collect", "key": KEY, "code": {}, "outputs": {}} | wrong)
+    with pytest.raises(UserError, match=r"manifest\.json: is damaged"), Run(folder):
+        pass
+    assert work.path.is_dir()
+    assert not list(folder.parents[1].rglob("*escaped*"))
+
+
+def test_a_folder_with_spaces_is_quoted_in_commands(tmp_path: Path) -> None:
+    folder = tmp_path / "my runs" / "mine"
+    with Run(folder, "'my config.yaml'") as run:
+        place = make(run).path
+        (place / "log.txt").write_text("something else")
+        with pytest.raises(UserError) as caught:
+            run.artefact("collect")
+    command = str(caught.value).rpartition("make it again: ")[2]
+    assert shlex.split(command) == [
+        *("rm", "-r", str(place), "&&"),
+        *("maestromotif", "collect", "my config.yaml"),
+    ]
 
 
 def test_damage_among_several_files_names_each(folder: Path) -> None:

@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-import test_rewards
+import small_rewards
 from hypothesis import given
 from hypothesis import strategies as st
-from test_rewards import SKILLS
+from small_rewards import SKILLS
 
 from maestromotif.annotate.answers import Judge
+from maestromotif.annotate.preferences import read_captions
 from maestromotif.annotate.questions import about_pairs
 from maestromotif.config.schema import AnnotateSettings, Config, CurateSettings
 from maestromotif.pipeline.store import Artefact, Work
@@ -33,7 +34,7 @@ from maestromotif.rewards.curate import (
     most_doubted,
     unseen,
 )
-from maestromotif.rewards.pairs import parts, read_captions
+from maestromotif.rewards.pairs import parts
 from maestromotif.skill import load_all
 
 WRONG = 40  # labels of the descender that were turned round
@@ -41,9 +42,9 @@ WRONG = 40  # labels of the descender that were turned round
 
 def configured(folder: Path, **settings: Any) -> Config:
     """Pointwise labels; the answers of the second, pairwise annotation are remembered in `folder`."""
-    annotate = AnnotateSettings(changes=test_rewards.SPOKEN, answers=str(folder / "answers"))
+    annotate = AnnotateSettings(changes=small_rewards.SPOKEN, answers=str(folder / "answers"))
     changed = {"annotate": annotate, "curate": CurateSettings(**settings)}
-    return test_rewards.configured(epochs=20, seeds=1).model_copy(update=changed)
+    return small_rewards.configured(epochs=20, seeds=1).model_copy(update=changed)
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +55,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Arte
     pairs with a caption of the first wrong pair are answered "1" in both orders.
     """
     folder = tmp_path_factory.mktemp("curate")
-    inputs = test_rewards.write_inputs(folder)
+    inputs = small_rewards.write_inputs(folder)
     work = Work(inputs["annotate"].path)
     with np.load(work.path / "descender" / "preferences.npz") as file:
         parts = dict(file)
@@ -71,7 +72,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Arte
         asked = about_pairs(
             "pairwise", skill.description, ([rows[a]["caption"], rows[b]["caption"]] for a, b in pairs)
         )
-        score = [test_rewards.worth(skill.name, row["message"], tuple(row["changes"])) for row in rows]
+        score = [small_rewards.worth(skill.name, row["message"], tuple(row["changes"])) for row in rows]
         for number, question in enumerate(asked):
             a, b = pairs[number // 2]
             gap = (score[a] - score[b]) * (1 if number % 2 == 0 else -1)
@@ -162,7 +163,7 @@ def test_nothing_is_asked_beyond_the_bound_and_nothing_is_lost(
 
 
 def test_too_few_captions_to_check_are_kept(tmp_path: Path) -> None:
-    inputs = test_rewards.write_inputs(tmp_path, captions=3)
+    inputs = small_rewards.write_inputs(tmp_path, captions=3)
     facts = curate.run(configured(tmp_path), inputs, Work(tmp_path / "curated"))
     assert facts["skills"]["descender"]["share_kept"] == 1.0
     assert facts["questions"] == 0
@@ -241,7 +242,7 @@ def test_a_kind_of_event_that_a_model_has_not_met_is_not_doubted(
     kinds = [oracle.kind(row["message"], row["changes"]) for row in rows]
     up = np.array([kind == "depth: higher" for kind in kinds])
     quarter = np.where(up, 0, np.arange(len(rows)) % 4).astype(np.int8)
-    labels = curate._read(inputs["annotate"].path / "discoverer" / "preferences.npz")
+    labels = curate._read(inputs["annotate"].path, "discoverer")
     captions = Captions(
         "words",
         [row["message"].encode() for row in rows],

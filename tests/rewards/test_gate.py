@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-import test_rewards
+import small_rewards
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -41,8 +41,8 @@ def happened(inputs: dict[str, Artefact]) -> None:
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Artefact]:
     folder = tmp_path_factory.mktemp("gate")
-    made = test_rewards.write_inputs(folder)
-    distil.run(test_rewards.configured(epochs=20, seeds=1), made, Work(folder / "distil"))
+    made = small_rewards.write_inputs(folder)
+    distil.run(small_rewards.configured(epochs=20, seeds=1), made, Work(folder / "distil"))
     happened(made)
     return made | {"distil": Artefact(folder / "distil", {})}
 
@@ -51,23 +51,23 @@ def configured(folder: Path, descender: str, discoverer: str, **settings: Any) -
     for name, head in (("descender", descender), ("discoverer", discoverer)):
         (folder / f"{name}.md").write_text(TEXT.format(name=name, head=head))
     changed = {"skills_folder": str(folder), "gate": GateSettings(**settings)}
-    return test_rewards.configured().model_copy(update=changed)
+    return small_rewards.configured().model_copy(update=changed)
 
 
 def test_a_reward_that_pays_for_what_is_wanted_passes(inputs: dict[str, Artefact], tmp_path: Path) -> None:
     """The skills of the project, with the tables that stand in their own texts."""
     work = Work(tmp_path / "gate")
-    facts = gate.run(test_rewards.configured(), inputs, work)
+    facts = gate.run(small_rewards.configured(), inputs, work)
     assert facts == {"passed": True, "problems": 0}
     found = json.loads((work.path / "gate.json").read_text())
     rows = {(row["skill"], row["event"]): row for row in found["rows"]}
     assert rows["descender", "all wanted"]["auc"] > 0.95
-    assert rows["descender", "descended"]["steps"] == len(test_rewards.MESSAGES)
+    assert rows["descender", "descended"]["steps"] == len(small_rewards.MESSAGES)
     assert rows["descender", "ascended"]["paid"] == 0
     assert rows["discoverer", "explored"]["auc"] > 0.9
     assert not rows["discoverer", "picked_up"]["judged"]  # it never happened
     page = (work.path / "gate.md").read_text()
-    assert f"| descender | ascended | forbidden | {len(test_rewards.MESSAGES)} |" in page
+    assert f"| descender | ascended | forbidden | {len(small_rewards.MESSAGES)} |" in page
     assert "wanted, not judged" in page
 
 

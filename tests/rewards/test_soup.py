@@ -8,8 +8,8 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
-import test_rewards
-from test_rewards import MESSAGES, SKILLS
+import small_rewards
+from small_rewards import MESSAGES, SKILLS
 
 from maestromotif.config.schema import Config, SoupSettings
 from maestromotif.errors import UserError
@@ -25,13 +25,13 @@ FOLDS = 3
 
 def configured(seeds: int = 1, same_start: bool = False, **settings: Any) -> Config:
     chosen = {"folds": FOLDS, "experts": 2, "epochs": 3} | settings
-    config = test_rewards.configured(epochs=20, seeds=seeds, same_start=same_start)
+    config = small_rewards.configured(epochs=20, seeds=seeds, same_start=same_start)
     return config.model_copy(update={"soup": SoupSettings.model_validate(chosen)})
 
 
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Artefact]:
-    return test_rewards.write_inputs(tmp_path_factory.mktemp("soup"))
+    return small_rewards.write_inputs(tmp_path_factory.mktemp("soup"))
 
 
 @pytest.fixture(scope="module")

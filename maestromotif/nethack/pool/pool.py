@@ -57,7 +57,7 @@ class GamePool:
 
     `obs[name]` [N, ...]: NLE observations (`observation.ENGINE` and those of `observe`).
     `state[name]` int32 [N]: tracked fields of GameState and the policy's senses (`tracker.TRACKED`).
-    `changes` int8 [N, 4] and `events` int16 [N, E]: what happened on the last step (`state.CHANGES`, and how
+    `changes` int8 [N, C] and `events` int16 [N, E]: what happened on the last step (`state.CHANGES`, and how
     often each of `events.EVENTS` did).
     `ended` uint8 [N]: `game.End` of the last step. Where it is not 0, `final[name]` and `final_state[name]`
     hold the last observation and state of the ended episode; all other arrays except `changes` and `events`
