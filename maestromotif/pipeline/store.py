@@ -388,12 +388,11 @@ def has_work(folder: Path) -> bool:
 def _read_identity(folder: Path) -> dict[str, Any] | None:
     """The identity of a stage that was begun in a folder; None if it has none."""
     try:
-        identity = json.loads((folder / IDENTITY).read_text())
-    except (OSError, ValueError):
+        identity = dict(json.loads((folder / IDENTITY).read_text()))
+    except (OSError, ValueError, TypeError):
         return None
     parts = ("config", "inputs", "files", "code")
-    whole = isinstance(identity, dict) and all(isinstance(identity.get(part), dict) for part in parts)
-    return identity if whole else None
+    return identity if all(isinstance(identity.get(part), dict) for part in parts) else None
 
 
 def _remove(folder: Path) -> str:

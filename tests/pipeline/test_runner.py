@@ -89,7 +89,7 @@ def test_the_manifest_says_what_a_stage_was_made_from(run: Callable[..., list[st
     assert load("runs/quickstart/config.yaml").distil.epochs == 3
 
 
-def test_only_what_depends_on_a_change_is_made_anew(run: Callable[..., list[str]]) -> None:
+def test_only_what_depends_on_a_change_is_made_again(run: Callable[..., list[str]]) -> None:
     run()
     first = everything(Path("runs/quickstart"))
     assert run("distil.epochs=2") == ["total", "page"]
@@ -100,7 +100,7 @@ def test_only_what_depends_on_a_change_is_made_anew(run: Callable[..., list[str]
     assert everything(Path("runs/quickstart")) == first
 
 
-def test_an_input_made_anew_with_the_same_content_changes_nothing_behind_it(
+def test_an_input_made_again_with_the_same_content_changes_nothing_behind_it(
     run: Callable[..., list[str]],
 ) -> None:
     run()

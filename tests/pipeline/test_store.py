@@ -220,7 +220,7 @@ def test_a_run_folder_that_cannot_be_used(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", ["changed", "missing", "manifest", "no manifest", "a file"])
-def test_damage_is_named_with_what_mends_it(folder: Path, damage: str) -> None:
+def test_damage_is_named_with_the_commands_that_repair_it(folder: Path, damage: str) -> None:
     with Run(folder, "configs/mine.yaml run.seed=3") as run:
         place = make(run).path
         match damage:
@@ -244,8 +244,8 @@ def test_damage_is_named_with_what_mends_it(folder: Path, damage: str) -> None:
             with pytest.raises(UserError) as caught:
                 look("collect")
             assert f"{place / broken.split(':')[0]}:{broken.split(':', 1)[1]}" in str(caught.value)
-            mend = f"rm -r {place} && maestromotif collect configs/mine.yaml run.seed=3"
-            assert str(caught.value).endswith(mend)
+            repair = f"rm -r {place} && maestromotif collect configs/mine.yaml run.seed=3"
+            assert str(caught.value).endswith(repair)
 
 
 @pytest.mark.parametrize(
