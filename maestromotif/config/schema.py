@@ -520,7 +520,7 @@ class ComposeSettings(Section):
 
 
 class TaskSettings(Section):
-    name: str
+    name: str = Field(description="name of the task, for tables and wandb")
     words: str = Field(description="the task in plain words")
     program: str = Field(description="program over skills that carries out the task")
     success: tuple[str, ...] = Field(

@@ -125,8 +125,9 @@ def test_files_that_are_named_exist(page: Path) -> None:
         if re.search(r"NAME|collector|two_levels_down", name):  # a file that the reader writes
             name = str(Path(name).parent)
         where = [ROOT, ROOT / "maestromotif", page.parent, ROOT / "maestromotif" / "nethack"]
-        found = [any(folder.glob(name.rstrip("/"))) for folder in where]
-        assert any(found) or name in MADE, f"{page.relative_to(ROOT)} names {name}"
+        forms = (name.rstrip("/"), f"{name}.py")  # modules go without their ending
+        found = any(any(folder.glob(form)) for folder in where for form in forms)
+        assert found or name in MADE, f"{page.relative_to(ROOT)} names {name}"
 
 
 ELSEWHERE = (".", "/", "~", "runs/", "site/")  # what an installation or a run makes, and other machines
