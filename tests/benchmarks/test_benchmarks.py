@@ -1,6 +1,7 @@
 """Every benchmark runs, as small as it goes, and ends with one line of JSON."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -70,8 +71,11 @@ def test_distillation_without_pytorch() -> None:
 
 def test_labels_of_a_language_model(tmp_path: Path) -> None:
     """A model of 135 million parameters seldom says Yes or No; here every answer is taken."""
-    config = tiny.write_config(tmp_path, skills="descender")
-    sizes = ("annotate.answer_mass=1.0e-9", "language.threads=1", "distil.epochs=1", "--pairs", "60")
+    skills = shutil.copytree(tiny.ROOT / "skills", tmp_path / "skills")
+    gold = skills / "gold" / "descender.jsonl"
+    gold.write_text("".join(gold.read_text().splitlines(keepends=True)[::6]))
+    config = tiny.write_config(tmp_path, skills="descender", skills_folder=skills)
+    sizes = ("annotate.answer_mass=1.0e-9", "language.threads=1", "distil.epochs=1", "--pairs", "20")
     found = run("preferences.py", str(config), *sizes)
     assert found["calls_per_label_gain"] > 0
     assert 0 <= found["gold_agreement"]["descender"] <= 1
