@@ -6,8 +6,8 @@ observations that were never met before are asked for: the reward models are the
 
 import signal
 import traceback
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import DupFd
 from typing import Any
@@ -73,7 +73,8 @@ class EnvironmentProcess:
     def step(self, action: np.ndarray) -> None:
         """Play one action (int [n]) in every game; what came of it stands in `arrays`."""
         self.arrays.action[:] = action
-        send(self._connection, _STEP)
+        with self._gone_is_an_error():
+            send(self._connection, _STEP)
         self._wait()
 
     def finish_rollout(self, met: bool, snapshot: bool) -> Finished:
@@ -87,18 +88,26 @@ class EnvironmentProcess:
         self._call("restore", snapshot)
 
     def _call(self, method: str, *arguments: Any) -> Any:
-        send(self._connection, _CALL)
-        self._connection.send((method, arguments))
+        with self._gone_is_an_error():
+            send(self._connection, _CALL)
+            self._connection.send((method, arguments))
         self._wait()
-        return self._connection.recv()
+        with self._gone_is_an_error():
+            return self._connection.recv()
 
     def _wait(self) -> None:
         """Until what was ordered is done; meanwhile score what it asks for."""
-        try:
+        with self._gone_is_an_error():
             while (answer := receive(self._connection, 1)) == _ASK:
                 self._connection.send(self._scorer.score(*self._connection.recv()))
             if answer == _FAILED:
                 raise self._connection.recv()
+
+    @contextmanager
+    def _gone_is_an_error(self) -> Iterator[None]:
+        """A process can end between any two messages: before an order is sent, or while it is carried out."""
+        try:
+            yield
         except (EOFError, ConnectionError) as error:
             raise RuntimeError(f"the process {self._process.name} is gone; out of memory?") from error
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from maestromotif.agent.messages import MessageTable, fingerprints, hash_words
 from maestromotif.agent.reward import RewardFunction, Scorer
 from maestromotif.config.schema import RewardSettings
+from maestromotif.nethack.state import CHANGES
 
 
 def test_messages_are_numbered_once_and_hashed_alike() -> None:
@@ -60,7 +61,7 @@ def rewards_of(
     ended: Sequence[bool] = (False, False),
 ) -> np.ndarray:
     numbers = np.array([function.messages.number(text) for text in texts], np.int32)
-    return function(numbers, np.zeros((2, 4), np.int8), np.array(skills), np.array(ended))
+    return function(numbers, np.zeros((2, len(CHANGES)), np.int8), np.array(skills), np.array(ended))
 
 
 def test_reward_is_thresholded_scaled_and_divided_by_the_count() -> None:
