@@ -1,6 +1,6 @@
 """MaestroMotif: NetHack skills learned from words, composed by programs that language models write.
 
-Data flows one way: nethack -> collect -> annotate -> rewards -> train -> compose -> evaluate -> report.
+Data flows one way: collect -> annotate -> quality -> rewards -> train -> compose -> evaluate -> report.
 """
 
 __all__ = ["__version__"]

@@ -1,4 +1,4 @@
-"""What users are meant to read: the one exception, the hint at its end, and the findings of the doctor."""
+"""Messages for users: the one exception class, the "did you mean" hint, and the findings of the doctor."""
 
 import difflib
 from collections.abc import Iterable
@@ -9,17 +9,17 @@ __all__ = ["Finding", "UserError", "did_you_mean"]
 
 
 class UserError(Exception):
-    """Something that the user can fix: bad input, a missing file, a full disk.
+    """A problem that the user can fix: bad input, a missing file, a full disk.
 
-    The message is one or more plain lines that name the file, the line or field, what was wrong and
-    what would be right. The command line prints it without a traceback and exits with status 2.
+    The message has one or more plain lines. It names the file, the line or field, what is wrong and what
+    would be right. The command line prints it without a traceback and exits with status 2.
     """
 
 
 def did_you_mean(word: str, known: Iterable[str], otherwise: str | None = None) -> str:
-    """The end of a message: "; did you mean 'x'?" with the nearest of `known`, else "; known are x, y, z".
+    """The end of a message: "; did you mean 'x'?" with the closest of `known`, else "; known are x, y, z".
 
-    `otherwise` replaces that list, for messages that have it already ("") or that have a better hint.
+    `otherwise` replaces that list, for messages that already have it ("") or have a better hint.
     """
     known = list(known)
     near = difflib.get_close_matches(word, known, n=1)
@@ -30,12 +30,12 @@ def did_you_mean(word: str, known: Iterable[str], otherwise: str | None = None) 
 
 @dataclass(frozen=True)
 class Finding:
-    """What a part says of itself to `maestromotif doctor`: one line, and what to do about it.
+    """One result of a check by `maestromotif doctor`: a line, and what to do about it.
 
-    state: "ok"; "note", worth knowing; "absent", optional and not there; "missing", required and not there.
+    state: "ok"; "note": worth knowing; "absent": optional and not there; "missing": required and not there.
     """
 
     state: Literal["ok", "note", "absent", "missing"]
     what: str
-    fix: str = ""  # a command, quoted for a shell, or what to do
-    extra: str | None = None  # what to install again: an extra of the package, "" for none
+    fix: str = ""  # a shell command, quoted, or an instruction
+    extra: str | None = None  # the extra to install; "" reinstalls the package without extras

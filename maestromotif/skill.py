@@ -1,19 +1,19 @@
-"""A skill as its author writes it: `<folder>/<name>.md`, plain words under a short YAML head.
+"""A skill is a file `<folder>/<name>.md`: a short YAML head and a description in plain words.
 
     ---
     name: descender
     starts: at any time
     ends: when the depth has changed, or after 150 game turns
     max_turns: 150                      # optional
-    wanted: [descended]                 # optional: events that it is for, and that it must not be paid for
-    forbidden: [ascended]               # (maestromotif.rewards.gate); without `wanted` it is not gated
+    wanted: [descended]                 # optional: events that the reward model must rank highest
+    forbidden: [ascended]               # optional: events that it must not reward
     ---
     The agent should go down the stairs to a deeper dungeon level, urgently. ...
 
-The body is the description that a language model judges observations by. `<name>.py` beside it, when
-there is one, holds the functions `may_start` and `should_end` that a language model wrote from the head.
-`gold/<name>.jsonl` and `measures/<name>.yaml`, when there are some, measure the judgements of the skill
-(maestromotif.quality).
+A language model judges observations by the description. maestromotif.rewards.gate checks `wanted` and
+`forbidden`; it skips a skill without `wanted`. The optional `<name>.py` beside the file holds the functions
+`may_start` and `should_end`, which a language model wrote from the head. The optional `gold/<name>.jsonl` and
+`measures/<name>.yaml` measure the judgements of the skill (maestromotif.quality).
 """
 
 import hashlib
@@ -36,14 +36,14 @@ _NAME = re.compile(r"[a-z][a-z0-9_]*")
 @dataclass(frozen=True)
 class Skill:
     name: str
-    description: str  # the body: what a judge is told the agent wants
-    starts: str  # in words: when it may start
-    ends: str  # in words: when it ends
-    max_turns: int  # game turns after which it ends, where no program says otherwise
+    description: str  # the body: tells the judge what the agent wants
+    starts: str  # when it may start, in words
+    ends: str  # when it ends, in words
+    max_turns: int  # game turns after which it ends, unless its program ends it earlier
     path: Path  # the .md file
     digest: str  # SHA-256 of the .md file
     program: str | None = None  # text of the .py file beside it
-    wanted: tuple[str, ...] = ()  # events that it is for
+    wanted: tuple[str, ...] = ()  # events that the skill should cause
     forbidden: tuple[str, ...] = ()  # events that must not be rewarded
 
     @property
@@ -54,7 +54,7 @@ class Skill:
 def load_all(folder: str | Path, names: Sequence[str]) -> list[Skill]:
     """The skills `names` in this order, which is also the order of their indexes 0..K-1.
 
-    Raises UserError with everything that is wrong in all of them.
+    Raises UserError that lists every mistake in all of them.
     """
     problems = [f"skills: '{name}' is listed twice" for name in sorted(set(names)) if names.count(name) > 1]
     if not names:
@@ -120,8 +120,8 @@ def load(folder: str | Path, name: str) -> Skill:
 
 
 def known_events() -> tuple[str, ...]:
-    """What `wanted` and `forbidden` may name: events of the game, and changes beside the depth's."""
-    from maestromotif.nethack.events import EVENTS  # these import the game; most callers need none
+    """The names that `wanted` and `forbidden` accept: events of the game, and all changes but `depth`."""
+    from maestromotif.nethack.events import EVENTS  # slow to import, and most callers do not need it
     from maestromotif.nethack.state import CHANGES
 
     return (*EVENTS, *(name for name in CHANGES if name != "depth"))
@@ -156,7 +156,7 @@ def _split(path: Path, text: str) -> tuple[str, int, str]:
         )
     if lines[first].strip() != "---":
         raise UserError(
-            f"{path}:{first + 1}: no head; the file must begin with a line '---', then name:, starts:, "
+            f"{path}:{first + 1}: no head; the file must start with a line '---', then name:, starts:, "
             "ends:, then another line '---'"
         )
     end = next((n for n in range(first + 1, len(lines)) if lines[n].strip() == "---"), None)
@@ -166,7 +166,7 @@ def _split(path: Path, text: str) -> tuple[str, int, str]:
 
 
 def _head_fields(path: Path, head: str, head_line: int, name: str) -> dict[str, object]:
-    """The head's keys and values, checked; `head_line` is the line of the file on which the head begins."""
+    """The head's keys and values, checked; `head_line` is the line of the file where the head starts."""
     try:
         node = yaml.compose(head, Loader=yaml.SafeLoader)
         values = yaml.safe_load(head)
@@ -190,11 +190,11 @@ def _head_fields(path: Path, head: str, head_line: int, name: str) -> dict[str, 
         if key not in seen:
             problems.append(f"{path}:{head_line}: the key '{key}' is missing")
         elif not isinstance(values[key], str) or not values[key].strip():
-            problems.append(f"{path}:{seen[key]}: '{key}' must be words, got {values[key]!r}")
+            problems.append(f"{path}:{seen[key]}: '{key}' must be text, got {values[key]!r}")
         elif key == "name" and values[key] != name:
             problems.append(
                 f"{path}:{seen[key]}: the name is '{values[key]}' but the file is '{path.name}'; "
-                "they must agree"
+                "they must be the same"
             )
     max_turns = values.get("max_turns", DEFAULT_MAX_TURNS)
     if isinstance(max_turns, bool) or not isinstance(max_turns, int) or max_turns < 1:
@@ -210,7 +210,7 @@ def _head_fields(path: Path, head: str, head_line: int, name: str) -> dict[str, 
     ]
     if "forbidden" in seen and "wanted" not in seen:
         problems.append(
-            f"{path}:{seen['forbidden']}: 'forbidden' without 'wanted': say what the skill is for"
+            f"{path}:{seen['forbidden']}: 'forbidden' needs 'wanted'; add the events that the skill should cause"
         )
     if problems:
         raise UserError("\n".join(problems))

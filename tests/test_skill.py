@@ -73,8 +73,8 @@ def test_all_skills_of_the_project_load() -> None:
         (GOOD.replace("ends: when", "ends: [when"), "brawler.md:4: the head is not YAML"),
         (GOOD.replace("ends:", "end:"), "brawler.md:4: unknown key 'end'; did you mean 'ends'?"),
         (GOOD.replace("ends: when nothing hits back\n", ""), "brawler.md:2: the key 'ends' is missing"),
-        (GOOD.replace("at any time", ""), "brawler.md:3: 'starts' must be words, got None"),
-        (GOOD.replace("at any time", "7"), "brawler.md:3: 'starts' must be words, got 7"),
+        (GOOD.replace("at any time", ""), "brawler.md:3: 'starts' must be text, got None"),
+        (GOOD.replace("at any time", "7"), "brawler.md:3: 'starts' must be text, got 7"),
         (GOOD.replace("name: brawler", "name: bawler"), "brawler.md:2: the name is 'bawler' but the file is"),
         (
             GOOD.replace("---\nThe", "name: x\n---\nThe"),

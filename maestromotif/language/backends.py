@@ -1,10 +1,10 @@
 """The configured language model. A new backend is a module here and its name in `config/schema.py`.
 
-A backend's module has three functions; `load` may take long, the others are quick:
+A backend's module has three functions; `load` may be slow, the others are fast:
 
     load(settings) -> LanguageModel        the model, ready to be asked
-    identity(settings) -> (str, str)       SHA-256 of what decides about its answers, and its licence
-    check(settings) -> Iterator[Finding]   what it needs on this machine, for `maestromotif doctor`
+    identity(settings) -> (str, str)       SHA-256 of what determines its answers, and its licence
+    check(settings) -> Iterator[Finding]   its requirements on this machine, for `maestromotif doctor`
 
 The first two raise UserError.
 """
@@ -24,16 +24,16 @@ log = logging.getLogger("maestromotif")
 
 
 def open_model(settings: LanguageSettings) -> LanguageModel:
-    """The configured model, ready to be asked; with `record`, wrapped so that its answers are written down.
+    """The configured model, ready for questions; with `record`, wrapped to record its answers in a file.
 
-    Loads weights (gguf, vllm) or reads the file (recorded); a server is asked for nothing yet. Raises
+    Loads weights (gguf, vllm) or reads the file (recorded). Sends no request to a server yet. Raises
     UserError.
     """
     _, licence = identity(settings)
     preset = presets.PRESETS.get(settings.model)
     if preset and settings.context > preset.context:
         raise UserError(
-            f"language.context: {settings.context} tokens, but {settings.model} was made for at most "
+            f"language.context: {settings.context} tokens, but the context of {settings.model} is at most "
             f"{preset.context}"
         )
     if preset and licence == preset.licence:
@@ -43,22 +43,22 @@ def open_model(settings: LanguageSettings) -> LanguageModel:
 
 
 def identity(settings: LanguageSettings) -> tuple[str, str]:
-    """(SHA-256, licence) of the configured model, for keys and manifests. Nothing is loaded or asked.
+    """(SHA-256, licence) of the configured model, for keys and manifests. Loads no model and asks nothing.
 
-    The digest is over whatever decides about the answers and can be known beforehand: for gguf the weights;
-    for recorded the file; for vllm and server see `hub.identity`. Raises UserError.
+    The digest covers what determines the answers: the weights (gguf) or the file (recorded); for vllm and
+    server see `hub.identity`. Raises UserError.
     """
     found: tuple[str, str] = _module(settings).identity(settings)
     return found
 
 
 def reads(settings: LanguageSettings) -> dict[str, str]:
-    """The model, in words -> its digest, for the keys of stages that ask it. Raises UserError."""
+    """Name of the model -> its digest, for the keys of stages that ask it. Raises UserError."""
     return {f"weights of {settings.model}": identity(settings)[0]}
 
 
 def check(settings: LanguageSettings) -> Iterator[Finding]:
-    """What the configured backend needs, and what the model's licence asks of those who use it."""
+    """Checks the configured backend, and notes what the model's licence requires."""
     yield from _module(settings).check(settings)
     if settings.model in presets.PRESETS:
         preset = presets.PRESETS[settings.model]

@@ -12,9 +12,9 @@ NOT_STATED = "not stated (language.licence)"
 
 
 def identity(settings: LanguageSettings) -> tuple[str, str]:
-    """(SHA-256, licence) of the model. The SHA-256 is of the folder `language.path`, or of name and revision.
+    """(SHA-256, licence) of the model. The SHA-256 covers the folder `language.path`, or name and revision.
 
-    It does not depend on where a server runs. Raises UserError if the folder holds no model.
+    It does not depend on a server's address. Raises UserError if the folder holds no model.
     """
     preset = presets.PRESETS.get(settings.model)
     if settings.path:
@@ -31,10 +31,10 @@ def named_digest(model: str, revision: str | None) -> str:
 
 
 def folder_digest(folder: Path) -> str:
-    """SHA-256 over a folder's files: their names and sizes, and the content of the JSON files among them.
+    """SHA-256 over the names and sizes of a folder's files and the content of its JSON files.
 
-    Reading tens of gigabytes of weights takes minutes; their index and configuration are among the JSON
-    files, so another model has another digest. Raises UserError if there is no model.
+    Hashing tens of gigabytes of weights would take minutes. The JSON files hold their index and
+    configuration, so different models have different digests. Raises UserError if there is no model.
     """
     if not (folder / "config.json").is_file():
         raise UserError(

@@ -1,1 +1,1 @@
-"""How stages are run: the table of stages, the runner, the artefacts on disk, progress."""
+"""Runs stages: the table of stages, the runner, the artefacts on disk, progress."""

@@ -1,9 +1,9 @@
-"""Which code makes a stage's output: the modules that its module imports, found without running them.
+"""Finds the code that makes a stage's output: the modules that its module imports, without running them.
 
-Imports count wherever they stand, in functions too, and so do strings that name a module of the package, as
-tables of modules have them; with an f-string that ends in a module's name, as f"package.{name}", all modules
-of that package count. Imports for type checkers only do not count. With a module count the data files
-of its package (levels, templates). Comments, docstrings and layout do not: the syntax tree is hashed.
+Counted: all imports, also those in functions; strings that name a module of the package, as in tables of
+modules; all modules of a package that an f-string chooses from, as in f"package.{name}"; and the data files
+(levels, templates) of each module's package. Not counted: imports for type checkers, and comments, docstrings
+and layout, because the syntax tree is hashed.
 """
 
 import ast
@@ -17,8 +17,8 @@ from typing import NamedTuple
 
 PACKAGE = "maestromotif"
 
-# Modules, and all below them, that say how a stage is run and not what comes out. What settings mean for the
-# output is in the key by their values, and the version of the package changes without its code.
+# Modules, with their submodules, that run a stage but do not affect its output. The key holds the values of
+# the settings already, and the version of the package changes without its code.
 FRAME = ("maestromotif.errors", "maestromotif.machine", "maestromotif.config", "maestromotif.pipeline")
 
 _NO_DATA = (".pyc", ".so", ".md", ".typed")
@@ -26,16 +26,16 @@ _DOTTED = re.compile(r"[A-Za-z_]\w*(\.\w+)+")
 
 
 class _Scan(NamedTuple):
-    """A Python file: the hash of what it does ("" for nothing) and the names that it may import."""
+    """A Python file: the hash of its code ("" if it has none) and the names that it may import."""
 
     digest: str
     names: tuple[str, ...]
 
 
 def code_of(module: str, root: Path | None = None) -> dict[str, str]:
-    """File -> hash, of the code behind a stage's module; files relative to the folder that holds the package.
+    """File -> hash of the code behind a stage's module; paths are relative to the folder of the package.
 
-    root: a folder that holds the package, such as another checkout; None: where it is imported from.
+    root: the folder that contains the package, such as another checkout; None: the imported package's.
     """
     package = module.partition(".")[0]
     roots = {name: root or _root(name) for name in (PACKAGE, package)}
@@ -62,12 +62,12 @@ def code_of(module: str, root: Path | None = None) -> dict[str, str]:
 
 
 def changed(made: dict[str, str], now: dict[str, str]) -> list[str]:
-    """The files in which two states of the code differ."""
+    """The files that differ between two versions of the code."""
     return sorted(file for file in made.keys() | now.keys() if made.get(file) != now.get(file))
 
 
 def mixed(before: dict[str, str], now: dict[str, str]) -> dict[str, str]:
-    """The code of work that was begun with one state and ended with another; it equals neither of them."""
+    """The code of work that started with one version and finished with another; it equals neither."""
     both = {}
     for file in sorted(before.keys() | now.keys()):
         first, then = before.get(file, "none"), now.get(file, "none")
@@ -76,7 +76,7 @@ def mixed(before: dict[str, str], now: dict[str, str]) -> dict[str, str]:
 
 
 def _root(package: str) -> Path:
-    """The folder that holds a package."""
+    """The folder that contains a package."""
     spec = importlib.util.find_spec(package)
     if spec is None or spec.origin is None:
         raise ModuleNotFoundError(f"no package {package!r}", name=package)
@@ -84,7 +84,7 @@ def _root(package: str) -> Path:
 
 
 def _file(name: str, roots: dict[str, Path]) -> Path | None:
-    """The file of a module; None if no module of the packages has this name."""
+    """The file of a module; None if the packages have no module of this name."""
     root = roots.get(name.partition(".")[0])
     if root is None:
         return None
@@ -112,7 +112,7 @@ def _relative(path: Path, roots: dict[str, Path]) -> str:
 
 
 def _data(folder: Path) -> Iterator[Path]:
-    """Files of a package that are no modules, also in folders of it that are no packages."""
+    """Data files of a package, also in its subfolders that are not packages."""
     for path in folder.iterdir():
         if path.name.startswith((".", "__pycache__")):
             continue
@@ -139,7 +139,7 @@ def _hashed(path: Path, mtime: int, size: int) -> str:
 
 @cache
 def _scan(path: Path, package: str, mtime: int, size: int) -> _Scan:
-    """Of a Python file; `package` is where its relative imports begin."""
+    """Scans a Python file; `package` is the base of its relative imports."""
     tree = ast.parse(path.read_bytes(), str(path))
     parts: list[str] = []
     names: list[str] = []
@@ -153,9 +153,9 @@ def _does_something(tree: ast.Module) -> bool:
 
 
 def _walk(node: ast.AST, package: str, parts: list[str], names: list[str]) -> None:
-    """Adds what the node says to `parts` and what it may import to `names`.
+    """Adds the node's content to `parts` and the names that it may import to `names`.
 
-    Only what is there is said, so that the same source reads alike in all versions of Python.
+    Leaves out empty fields, so that the same source gives the same hash in all versions of Python.
     """
     parts.append(type(node).__name__)
     if isinstance(node, ast.Import):

@@ -1,7 +1,7 @@
-"""The key of a stage: the SHA-256 of all that its output depends on.
+"""The key of a stage: the SHA-256 of everything that its output depends on.
 
-That is the settings that matter to it, the digests of its inputs, the content of the files that it reads and
-the code that makes it. The same key means the same output.
+It covers the settings that affect the output, the digests of the inputs, the content of the files that the
+stage reads, and its code. The same key means the same output.
 """
 
 import hashlib
@@ -12,7 +12,7 @@ from maestromotif.config.schema import Config
 from maestromotif.pipeline import store
 from maestromotif.pipeline.stages import Stage
 
-# Settings that say where and how fast, never what comes out. Results must not depend on them.
+# Settings about places and speed. Results must not depend on them.
 NOT_IN_KEYS = {
     "run.name",
     "run.root",
@@ -33,7 +33,7 @@ NOT_IN_KEYS = {
     "annotate.answers",
     "annotate.price",
     "train.checkpoints",
-    "train.devices",  # which games share a minibatch does depend on it; a run may go on on other devices
+    "train.devices",  # it affects which games share a minibatch, but a run may resume on other devices
     "slurm",
 }
 
@@ -43,7 +43,7 @@ def identity(
 ) -> dict[str, Any]:
     """Everything that a stage's output depends on.
 
-    inputs: stage -> digest. reads: what the stage's `reads` returns. code: see `code.code_of`.
+    inputs: stage -> digest. reads: the result of the stage's `reads`. code: see `code.code_of`.
     """
     return {
         "stage": stage.name,
@@ -59,7 +59,7 @@ def key_of(identity: Mapping[str, Any]) -> str:
 
 
 def differences(made: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
-    """What differs between a manifest and an identity, in words; the code is not compared."""
+    """The differences between a manifest and an identity, in words; does not compare the code."""
     found = []
     for key in sorted(made["config"].keys() | asked["config"].keys()):
         before, now = made["config"].get(key), asked["config"].get(key)
@@ -70,12 +70,12 @@ def differences(made: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
             found.append(f"{path} has changed")
     for name in sorted(made["inputs"].keys() | asked["inputs"].keys()):
         if made["inputs"].get(name) != asked["inputs"].get(name):
-            found.append(f"'{name}' has been made again since")
+            found.append(f"'{name}' was made again since")
     return found
 
 
 def picked(config: Config, settings: Sequence[str]) -> dict[str, Any]:
-    """Dotted key -> plain value of every field below `settings` that is in keys."""
+    """Dotted key -> plain value of every field under `settings` that counts for the key."""
     flat: dict[str, Any] = {}
 
     def flatten(value: Any, key: str) -> None:
@@ -90,5 +90,5 @@ def picked(config: Config, settings: Sequence[str]) -> dict[str, Any]:
 
 
 def _below(key: str, names: Iterable[str]) -> bool:
-    """Whether a dotted key is one of `names` or lies below one; everything lies below ""."""
+    """Whether a dotted key is one of `names` or under one; every key is under ""."""
     return any(name in ("", key) or key.startswith(f"{name}.") for name in names)

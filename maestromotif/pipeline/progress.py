@@ -1,11 +1,11 @@
-"""How far a long loop has come: a bar on a terminal, a log line every 30 seconds elsewhere.
+"""Progress of a long loop: a bar on a terminal, a log line every 30 seconds elsewhere.
 
     with Progress("annotate descender", total=96, unit="captions", done=32) as progress:
         for batch in batches:
             ...
             progress.advance(len(batch))
 
-`done` is what an earlier, killed process had finished; it counts towards the total, not towards the rate.
+`done` counts items that an earlier, killed process finished; they count for the total but not for the rate.
 Messages go to the logger "maestromotif", which only the command line configures.
 """
 
@@ -22,7 +22,7 @@ SECONDS_BETWEEN_LINES = 30.0
 
 
 def duration(seconds: float) -> str:
-    """Seconds in words that fit a log line: '8 s', '3 min 05 s', '2 h 07 min'."""
+    """A short text for a number of seconds: '8 s', '3 min 05 s', '2 h 07 min'."""
     whole = round(max(0.0, seconds))
     if whole < 60:
         return f"{whole} s"
@@ -32,7 +32,7 @@ def duration(seconds: float) -> str:
 
 
 class Progress:
-    """Progress of one loop over `total` things called `unit`. Use as a context manager."""
+    """Progress of one loop over `total` items called `unit`. Use it as a context manager."""
 
     def __init__(
         self,
@@ -64,7 +64,7 @@ class Progress:
         return self
 
     def advance(self, count: int = 1, note: str = "") -> None:
-        """`count` more are done; `note`, say a loss, stands behind the figures until it changes."""
+        """Counts `count` more items as done; shows `note`, such as a loss, until the next one."""
         self.done += count
         self._note = note or self._note
         if not self._bar.disable:
@@ -83,7 +83,7 @@ class Progress:
             log.info("%s in %s", self._line(), duration(time.monotonic() - self._started))
 
     def _line(self) -> str:
-        """Such as: annotate descender: 48/96 captions, 1.9/s, 25 s left, loss 0.31."""
+        """For example "annotate descender: 48/96 captions, 1.9/s, 25 s left, loss 0.31"."""
         parts = [f"{self.label}: {self.done:,}/{self.total:,} {self.unit}"]
         rate = (self.done - self._done_before) / max(time.monotonic() - self._started, 1e-9)
         if rate > 0:

@@ -1,8 +1,8 @@
-"""How stages are run: what is done is skipped, what is missing is made, what is stale is named.
+"""Runs stages: skips finished ones, makes missing ones, and reports stale ones.
 
-A finished stage with the same key (see `keys`) need not run again, and a stage that was killed goes on in its
-own work folder. Where only the code has changed since, the work is stale: nothing is run or reused before the
-user has said which, by `--stale reuse` or `--stale repeat`.
+A finished stage with the same key (see `keys`) does not run again. A killed stage resumes in its work folder.
+Work is stale if only the code has changed since; it is neither reused nor repeated until the user chooses
+`--stale reuse` or `--stale repeat`.
 """
 
 import logging
@@ -24,14 +24,14 @@ from maestromotif.pipeline.store import Artefact, Run
 
 log = logging.getLogger("maestromotif")
 
-# What to do with work of older code: take it as it is, or do it again. None: name it and stop.
+# What to do with work of older code: use it as it is, or make it again. None: name it and stop.
 Stale = Literal["reuse", "repeat"]
 
-FILES_SHOWN = 8  # of those that have changed, in a message
+FILES_SHOWN = 8  # changed files to list in a message
 
 
 def open_run(config: Config, config_file: str = "CONFIG") -> Run:
-    """The run that the config names, not yet locked; `config_file` as the user wrote it, with overrides."""
+    """The run of a config, not locked yet; `config_file` as the user wrote it, with overrides."""
     return Run(Path(config.run.root) / config.run.name, config_file)
 
 
@@ -42,9 +42,9 @@ def run_all(
     until: str | None = None,
     stale: Stale | None = None,
 ) -> list[Artefact]:
-    """Runs every stage of the path that is not done yet, in order, and returns their artefacts.
+    """Runs every stage of the run that is not finished, in order, and returns all their artefacts.
 
-    until: the last stage to run. Raises UserError if the config does without it, and if work is stale.
+    until: the last stage to run. Raises UserError if the config does not include it, and if work is stale.
     """
     command = f"run {run.config_file}" + (f" --until {until}" if until else "")
     with run:
@@ -53,9 +53,11 @@ def run_all(
         names = [stage.name for stage in wanted]
         if until is not None:
             if until not in names:
-                raise UserError(f"--until {until}: no stage of this run, which has: {', '.join(names)}")
+                raise UserError(
+                    f"--until {until}: not a stage of this run; its stages are: {', '.join(names)}"
+                )
             wanted = wanted[: names.index(until) + 1]
-        for stage in wanted:  # what cannot be read is found now, not after an hour
+        for stage in wanted:  # finds unreadable files now and not after an hour
             path.reads(stage)
             path.code(stage)
         path.stop_at_stale(wanted)
@@ -71,11 +73,11 @@ def run_all(
 def run_stage(
     config: Config, name: str, run: Run, stages: Sequence[Stage] = STAGES, stale: Stale | None = None
 ) -> Artefact:
-    """Runs one stage, if it is not done yet, from the finished outputs of those before it.
+    """Runs one stage, if it is not finished, on the finished artefacts of the stages before it.
 
-    stale: what to do with the stage's own work of older code; inputs of older code are taken as they are if
-    it is given. Raises UserError if an input is not finished, was made with other settings than these, or
-    has other code and `stale` is None.
+    stale: what to do with the stage's own work of older code; if given, inputs of older code are used as
+    they are. Raises UserError if an input is not finished, was made with other settings, or has other code
+    and `stale` is None.
     """
     with run:
         path = _Path(config, run, stages, stale, f"{name} {run.config_file}")
@@ -88,7 +90,7 @@ def run_stage(
 def assist_stage(
     config: Config, name: str, run: Run, stages: Sequence[Stage] = STAGES, stale: Stale | None = None
 ) -> None:
-    """Takes part in a stage that another process runs, which alone holds the run's lock and ends the stage.
+    """Takes part in a stage that another process runs; that process holds the lock and finishes the stage.
 
     Raises UserError as `run_stage` does.
     """
@@ -103,41 +105,41 @@ def assist_stage(
 def input_of(
     config: Config, name: str, run: Run, stages: Sequence[Stage] = STAGES, stale: Stale | None = None
 ) -> Artefact:
-    """A finished stage's artefact, for who wants to read it without running a stage.
+    """A finished stage's artefact, to read it without running a stage.
 
-    Raises UserError if it is not finished, was made with other settings than these, or has other code and
-    `stale` is None.
+    Raises UserError if it is not finished, was made with other settings, or has other code and `stale` is
+    None.
     """
     return _Path(config, run, stages, stale, f"{name} {run.config_file}").current(name)
 
 
 @dataclass(frozen=True)
 class _Found:
-    """What is there of a stage, and what becomes of it."""
+    """The existing work of a stage."""
 
-    identity: dict[str, Any]  # that is asked for, or of the artefact that there will be
-    finished: Artefact | None  # to be used, not verified yet
-    folder: Path  # else where the stage begins or goes on
+    identity: dict[str, Any]  # the requested one, or that of the artefact to be made
+    finished: Artefact | None  # the one to use, not verified yet
+    folder: Path  # if not finished: where the stage starts or resumes
     goes_on: bool = False
 
 
 @dataclass(frozen=True)
 class _StaleWork:
-    """Work that differs from what is asked in its code alone."""
+    """Work that differs from the request only in its code."""
 
     folder: Path
-    files: list[str]  # that have changed
-    seconds: float | None  # that it took; None: it was not finished
+    files: list[str]  # the changed ones
+    seconds: float | None  # the time it took; None if not finished
 
     def __str__(self) -> str:
         shown = self.files[:FILES_SHOWN]
         more = f" and {len(self.files) - len(shown)} more" if len(self.files) > len(shown) else ""
-        state = "half done" if self.seconds is None else f"took {duration(self.seconds)}"
+        state = "unfinished" if self.seconds is None else f"took {duration(self.seconds)}"
         return f"{self.folder} ({state}): the code has changed since: {', '.join(shown)}{more}"
 
 
 class _Path:
-    """The stages of a run under one config. Each artefact, file and module is looked at once."""
+    """The stages of a run under one config. Reads each artefact, file and module once."""
 
     def __init__(
         self, config: Config, run: Run, stages: Sequence[Stage], stale: Stale | None, command: str
@@ -149,11 +151,11 @@ class _Path:
         self._current: dict[str, Artefact] = {}
 
     def includes(self, stage: Stage) -> bool:
-        """Whether `run` does the stage."""
+        """Whether the run has this stage."""
         return not self._replaced(stage) and (not stage.optional or stage.name in self._config.run.further)
 
     def inputs(self, stage: Stage) -> list[str]:
-        """The stages whose artefacts a stage is given under this config."""
+        """The stages whose artefacts a stage reads under this config."""
         return [
             name
             for name in stage.inputs
@@ -167,13 +169,13 @@ class _Path:
         return self._reads[stage.name]
 
     def code(self, stage: Stage) -> dict[str, str]:
-        """As it was when it was first asked for."""
+        """The code at the first call; later edits do not change the result."""
         if stage.name not in self._code:
             self._code[stage.name] = code_of(stage.module)
         return self._code[stage.name]
 
     def current(self, name: str) -> Artefact:
-        """A finished stage's artefact, if it and those before it are what the config asks for now."""
+        """A finished stage's artefact, if it and its inputs match the present config."""
         if name not in self._current:
             stage, artefact = self.by_name[name], self._run.artefact(name)
             asked = self._identity(
@@ -181,9 +183,9 @@ class _Path:
             )
             if found := differences(artefact.manifest, asked):
                 raise UserError(
-                    f"{artefact.path}: was made otherwise: {'; '.join(found)}\n"
+                    f"{artefact.path}: was made with other settings or inputs: {'; '.join(found)}\n"
                     f"make it again with: maestromotif {name} {self._run.config_file}\n"
-                    f"or all that is needed with: maestromotif run {self._run.config_file}"
+                    f"or make everything that is needed with: maestromotif run {self._run.config_file}"
                 )
             if work := _stale_artefact(artefact, asked):
                 if self._stale is None:
@@ -193,9 +195,9 @@ class _Path:
         return self._current[name]
 
     def find(self, stage: Stage, inputs: Mapping[str, str]) -> _Found:
-        """What is there of a stage with these digests of inputs. Changes nothing.
+        """The existing work of a stage with these input digests. Changes nothing.
 
-        Raises UserError if it is stale and the user has not said what to do about it.
+        Raises UserError if it is stale and the user has not chosen `--stale`.
         """
         asked = self._identity(stage, inputs)
         finished = self._finished(stage, asked)
@@ -212,7 +214,7 @@ class _Path:
         return _Found(asked, None, self._run.new_work(stage.name, key_of(asked), asked))
 
     def stop_at_stale(self, stages: Sequence[Stage]) -> None:
-        """Raises UserError with all stages whose work is stale, if the user has not said what to do then."""
+        """Raises UserError that lists all stages with stale work, unless the user has chosen `--stale`."""
         if self._stale is not None:
             return
         digests: dict[str, str] = {}
@@ -228,14 +230,14 @@ class _Path:
             raise self._stale_error(found)
 
     def ensure(self, stage: Stage, inputs: Mapping[str, Artefact], label: str, left: list[str]) -> Artefact:
-        """The stage's artefact: found, or made."""
+        """The stage's artefact; makes it if necessary."""
         found = self.find(stage, {name: artefact.digest for name, artefact in inputs.items()})
         if found.finished is not None:
             artefact = self._run.restore(found.finished)
             if work := _stale_artefact(artefact, found.identity):
                 log.warning("%s%s: used as it is; %s", label, stage.name, work)
             else:
-                log.info("%s%s: done already", label, stage.name)
+                log.info("%s%s: already done", label, stage.name)
             return artefact
         return self._make(stage, inputs, found, label, left)
 
@@ -252,9 +254,7 @@ class _Path:
                 log.warning("%s: edited while this command was running: %s", stage.name, ", ".join(files))
             known = found.identity | {"code": code}
             work.begin(known)
-            log.info(
-                "%s%s: %s", label, stage.name, "goes on where it was stopped" if found.goes_on else "begins"
-            )
+            log.info("%s%s: %s", label, stage.name, "resumes" if found.goes_on else "begins")
             facts = stage.run()(self._config, dict(inputs), work)
             seconds = round(time.monotonic() - started, 1)
             more = {"key": key_of(known), "facts": facts, "seconds": seconds, "resumed": found.goes_on}
@@ -272,7 +272,7 @@ class _Path:
         return identity(self._config, stage, inputs, self.reads(stage), self.code(stage))
 
     def _finished(self, stage: Stage, asked: Mapping[str, Any]) -> Artefact | None:
-        """The finished artefact with this identity or, without one, one that differs in its code alone."""
+        """The finished artefact with this identity, or else one that differs only in its code."""
         same = [
             artefact
             for artefact in self._run.finished(stage.name)
@@ -282,13 +282,13 @@ class _Path:
         return next(iter([*current, *same]), None)
 
     def _replaced(self, stage: Stage) -> bool:
-        """Whether finished reward models, or those that training learns, stand in for a stage."""
+        """Whether given reward models, or ones that training learns, replace the stage."""
         return stage.makes_rewards and not self._config.reward.distilled
 
     def _begun(
         self, stage: Stage, asked: Mapping[str, Any]
     ) -> tuple[Path | None, tuple[Path, dict[str, str]] | None]:
-        """(Folder of half-done work with this identity, folder and code of one with only other code)."""
+        """Unfinished work: the folder with this identity, and (folder, code) where only the code differs."""
         exact, older = None, None
         for folder, begun in self._run.begun(stage.name):
             if not store.has_work(folder) or differences(begun, asked):
@@ -300,7 +300,7 @@ class _Path:
         return exact, older
 
     def _stale_work(self, stage: Stage, asked: Mapping[str, Any]) -> _StaleWork | None:
-        """What there is of a stage that differs in its code alone; None if it need not be asked about."""
+        """The stage's work that differs only in its code; None if the user need not choose."""
         exact, older = self._begun(stage, asked)
         if exact is not None:
             return None
@@ -309,7 +309,7 @@ class _Path:
         return _StaleWork(older[0], changed(older[1], asked["code"]), None) if older else None
 
     def _stale_error(self, works: Sequence[_StaleWork], of: str | None = None) -> UserError:
-        """of: the command that makes the work again, if it is another than the one that was given."""
+        """of: the command that makes the work again, if it is not the command that was given."""
         return UserError(
             "\n".join(
                 [
@@ -322,12 +322,12 @@ class _Path:
 
 
 def _stale_artefact(artefact: Artefact, asked: Mapping[str, Any]) -> _StaleWork | None:
-    """How an artefact is stale; None if the code is the one that is asked for."""
+    """Why an artefact is stale; None if its code is the requested one."""
     files = changed(artefact.manifest["code"], dict(asked["code"]))
     return _StaleWork(artefact.path, files, artefact.manifest.get("seconds", 0.0)) if files else None
 
 
 def _write_config(config: Config, run: Run) -> None:
-    """The whole config as it was used last, for people; the manifests say what each stage used."""
+    """Writes the last used config for people to read; the manifests record what each stage used."""
     with store.writing(run.folder / "config.yaml") as file:
         file.write(dump(config).encode())

@@ -1,9 +1,9 @@
-"""The one table of the stages from words to behaviour. The command line, the runner and the tests go by it.
+"""The table of the stages from words to behaviour, for the command line, the runner and the tests.
 
-A stage is a module with two functions, imported when the stage is looked at and not before:
+A stage is a module with two functions. It is imported when it is first needed:
 
-    reads(config) -> dict[str, str]      what it reads beside its inputs -> SHA-256; raises UserError
-    run(config, inputs, work) -> facts   writes the artefact into `work`; the facts go into the manifest
+    reads(config) -> dict[str, str]      other files that it reads -> SHA-256; raises UserError
+    run(config, inputs, work) -> facts   writes the artefact into `work`; the manifest records the facts
 """
 
 import importlib
@@ -14,15 +14,15 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Stage:
-    """One step of the path. Whatever its output depends on is named here, read by `reads` or is its code."""
+    """One step of a run. Its output depends only on the fields below, what `reads` returns, and its code."""
 
     name: str
-    help: str  # one sentence, for the command line
+    help: str  # one sentence for the command line
     module: str
-    inputs: tuple[str, ...]  # stages whose artefacts it is given
+    inputs: tuple[str, ...]  # stages whose artefacts it reads
     settings: tuple[str, ...]  # dotted keys of sections or fields; "" is the whole config
-    optional: bool = False  # not on the path: `run` does it if `run.further` names it
-    makes_rewards: bool = False  # not needed if the config names reward models or has training learn them
+    optional: bool = False  # runs only if `run.further` names it
+    makes_rewards: bool = False  # skipped if the config gives reward models or training learns them
 
     def run(self) -> Callable[..., dict[str, Any]]:
         """The module's function `run`."""
@@ -38,7 +38,7 @@ class Stage:
 STAGES = (
     Stage(
         "collect",
-        "Play NetHack and keep what is seen.",
+        "Play NetHack and record the observations.",
         "maestromotif.collect.collect",
         inputs=(),
         settings=("run", "nethack.games", "nethack.character", "nethack.options", "collect"),
@@ -46,7 +46,7 @@ STAGES = (
     ),
     Stage(
         "annotate",
-        "Let a language model judge what was seen by the skill texts.",
+        "Let a language model judge the observations by the text of each skill.",
         "maestromotif.annotate.annotate",
         inputs=("collect",),
         settings=("run", "skills", "language", "annotate"),
@@ -54,7 +54,7 @@ STAGES = (
     ),
     Stage(
         "quality",
-        "Say how far the judgements can be trusted: gold set, oracle, clauses.",
+        "Measure the quality of the judgements: gold set, oracle, clauses.",
         "maestromotif.quality.quality",
         inputs=("collect",),
         settings=("run", "skills", "language", "annotate", "curate.keep_margin"),
@@ -63,7 +63,7 @@ STAGES = (
     ),
     Stage(
         "curate",
-        "Keep the judgements that agree with each other, and ask some of the others again.",
+        "Keep consistent judgements and ask some of the others again.",
         "maestromotif.rewards.curate",
         inputs=("annotate",),
         settings=("run", "skills", "language", "annotate", "curate"),
@@ -79,7 +79,7 @@ STAGES = (
     ),
     Stage(
         "soup",
-        "Average reward models of one ancestry, and compare with the best one and the ensemble.",
+        "Average reward models that share a start, and compare with the best one and the ensemble.",
         "maestromotif.rewards.soup",
         inputs=("collect", "annotate", "curate", "distil"),
         settings=("run", "skills", "annotate", "distil", "soup"),
@@ -87,8 +87,8 @@ STAGES = (
         makes_rewards=True,
     ),
     Stage(
-        "gate",  # no input of later stages: other thresholds do not repeat the training
-        "Check that the reward models pay for what the skills want, before anything is trained.",
+        "gate",  # not an input of later stages, so new thresholds do not repeat the training
+        "Check before training that the reward models reward what the skills want.",
         "maestromotif.rewards.gate",
         inputs=("collect", "distil"),
         settings=("run", "skills", "annotate.changes", "reward", "gate"),
@@ -96,21 +96,21 @@ STAGES = (
     ),
     Stage(
         "train",
-        "Learn all skills at once, by reinforcement learning.",
+        "Train one policy for all skills by reinforcement learning.",
         "maestromotif.train.train",
         inputs=("distil",),
         settings=("run", "skills", "nethack", "annotate.changes", "reward", "train"),
     ),
     Stage(
         "compose",
-        "Check the program that carries out the task with the skills.",
+        "Check the program that solves the task with the skills.",
         "maestromotif.compose.compose",
         inputs=(),
         settings=("run", "skills", "compose", "task"),
     ),
     Stage(
         "evaluate",
-        "Play the task on dungeons that training never saw.",
+        "Play the task in games that training never saw.",
         "maestromotif.evaluate.evaluate",
         inputs=("distil", "train", "compose"),  # distil: the replay shows the rewards
         settings=(
@@ -126,7 +126,7 @@ STAGES = (
     ),
     Stage(
         "report",
-        "Write one HTML page about all of it.",
+        "Write the report, one HTML page.",
         "maestromotif.report.report",
         inputs=(
             "collect",

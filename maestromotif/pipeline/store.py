@@ -1,14 +1,14 @@
-"""Runs and the artefacts in them: every finished stage is a folder with a manifest, and a kill loses nothing.
+"""Runs and their artefacts. A finished stage is a folder with a manifest; a kill loses no finished work.
 
     runs/<name>/<stage>/                    finished output of a stage and its manifest.json
-    runs/<name>/.work/<stage>-<key12>/      a stage that runs, or was killed while it ran
-    runs/<name>/.work/<stage>-<key12>/.scratch/     its identity.json and checkpoints, deleted at its end
+    runs/<name>/.work/<stage>-<key12>/      a stage that is running or was killed
+    runs/<name>/.work/<stage>-<key12>/.scratch/     its identity.json and checkpoints, deleted at the end
     runs/<name>/.earlier/<stage>-<key12>/   finished outputs that newer settings have replaced
-    runs/<name>/.lock                       held, with the process id in it, by the process that works here
+    runs/<name>/.lock                       locked by the process that works here; holds its id
 
-A stage is identified by its key, a hash of all that its output may depend on (see `keys.py`). Files are
-written under a temporary name, flushed to the disk and renamed, so under its own name a file is whole.
-The manifest is written last: a work folder that has one is finished, whatever happened after that.
+The key of a stage is a hash of everything that its output depends on (see `keys.py`). Files are written
+under a temporary name, flushed to the disk and renamed, so a file is complete if it has its final name. The
+manifest is written last: a work folder that has one is finished.
 """
 
 import contextlib
@@ -33,7 +33,7 @@ from maestromotif.errors import UserError
 
 MANIFEST = "manifest.json"
 SCRATCH = ".scratch"
-IDENTITY = f"{SCRATCH}/identity.json"  # of a stage that has begun: all that its output depends on
+IDENTITY = f"{SCRATCH}/identity.json"  # everything that the output of a started stage depends on
 TEMPORARY = ".tmp-"  # prefix of files that are being written
 
 _STAGE = re.compile(r"[a-z][a-z0-9_]*")
@@ -63,9 +63,9 @@ def file_contents(setting: str, path: str) -> dict[str, str]:
 
 @contextlib.contextmanager
 def writing(path: Path) -> Iterator[IO[bytes]]:
-    """A file object whose content appears under `path` at once and whole, or not at all.
+    """A file object that replaces `path` atomically when it is closed.
 
-    Raises UserError if the disk is full; what was under `path` before stays there.
+    After an error the old file is unchanged. Raises UserError if the disk is full.
     """
     temporary = path.with_name(f"{TEMPORARY}{path.name}")
     try:
@@ -85,7 +85,7 @@ def writing(path: Path) -> Iterator[IO[bytes]]:
 
 
 def is_disk_full(error: BaseException) -> bool:
-    """Whether the error, or one that it was raised from, says that there is no space or no quota left."""
+    """Whether the error, or one of its causes, means that the disk or the quota is full."""
     seen: set[int] = set()
     link: BaseException | None = error
     while link is not None and id(link) not in seen:
@@ -97,12 +97,12 @@ def is_disk_full(error: BaseException) -> bool:
 
 
 def disk_full(path: Path) -> UserError:
-    """The error that the user reads when there was no space for `path`."""
+    """The error for a disk that has no space left for `path`."""
     folder = next(parent for parent in path.absolute().parents if parent.exists())
     free = shutil.disk_usage(folder).free // 1_000_000
     return UserError(
-        f"disk full while writing {path} ({free} MB free there); finished stages are untouched; "
-        "free space and start the same command again"
+        f"disk full while writing {path} ({free} MB free there); finished stages are not affected; "
+        "free some space and run the same command again"
     )
 
 
@@ -116,7 +116,7 @@ def _flush_folder(folder: Path) -> None:
 
 
 def _plain(value: Any) -> Any:
-    """NumPy and JAX scalars and arrays, tuples' kin and paths as JSON knows them."""
+    """Converts NumPy and JAX arrays and scalars, and paths, to JSON types."""
     if hasattr(value, "tolist"):
         return value.tolist()
     if isinstance(value, Path):
@@ -125,8 +125,8 @@ def _plain(value: Any) -> Any:
 
 
 def write_arrays(file: IO[bytes], arrays: Mapping[str, Any]) -> None:
-    """Writes arrays as .npz for numpy.load. Equal arrays, equal bytes; numpy.savez stores the time."""
-    import numpy as np  # here, so that `maestromotif --help` need not wait for it
+    """Writes arrays as .npz for numpy.load. Equal arrays give equal bytes; numpy.savez would store the time."""
+    import numpy as np  # here, so that `maestromotif --help` starts fast
 
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
         for name in sorted(arrays):
@@ -145,32 +145,32 @@ class Artefact:
 
     @property
     def digest(self) -> str:
-        """Hash over the hashes of all output files."""
+        """SHA-256 over the hashes of all output files."""
         return hashlib.sha256(canonical(self.manifest["outputs"])).hexdigest()
 
 
 class Work:
-    """The folder of a stage that runs. It survives a kill; what is written stays there for the next try."""
+    """The folder of a running stage. After a kill its files stay there for the next attempt."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         path.mkdir(parents=True, exist_ok=True)
         for leftover in path.rglob(f"{TEMPORARY}*"):
-            leftover.unlink(missing_ok=True)  # another process of the same stage may tidy up too
+            leftover.unlink(missing_ok=True)  # another process of the stage may delete it too
 
     def begin(self, identity: Mapping[str, Any]) -> None:
-        """Notes what the output depends on, for who finds the folder half done."""
+        """Records what the output depends on, so that a later process can resume the work."""
         self.write_json(IDENTITY, dict(identity))
 
     @property
     def scratch(self) -> Path:
-        """Folder for checkpoints and chunks: no part of the artefact, deleted when the stage finishes."""
+        """Folder for checkpoints and chunks: not part of the artefact, deleted when the stage finishes."""
         folder = self.path / SCRATCH
         folder.mkdir(exist_ok=True)
         return folder
 
     def write_bytes(self, name: str, content: bytes) -> None:
-        """Writes the file `name`, which may lie in subfolders, atomically; so do the other methods."""
+        """Writes the file `name` atomically, as the other methods do; the name may contain subfolders."""
         with writing(self.path / name) as file:
             file.write(content)
 
@@ -188,7 +188,7 @@ class Work:
             write_arrays(file, arrays)
 
     def outputs(self) -> dict[str, str]:
-        """SHA-256 of every file of the artefact by its name below the folder, sorted by name."""
+        """Relative path -> SHA-256 of every file of the artefact, sorted by path."""
         names = (
             path.relative_to(self.path)
             for path in self.path.rglob("*")
@@ -201,7 +201,7 @@ class Work:
 class Run:
     """The folder of a run, locked for this process. Use as a context manager.
 
-    `config_file` is what the user would write after a verb; it only serves messages.
+    `config_file` is what the user types after a verb; only messages use it.
     """
 
     def __init__(self, folder: Path, config_file: str = "CONFIG") -> None:
@@ -216,8 +216,8 @@ class Run:
             self._lock = os.open(lock, os.O_RDWR | os.O_CREAT, 0o644)
         except OSError as error:
             raise UserError(
-                f"{self.folder}: the folder of the run cannot be used: {error.strerror} ({error.filename}); "
-                "set run.root to a folder in which you may write"
+                f"{self.folder}: cannot be used as the folder of the run: {error.strerror} ({error.filename}); "
+                "set run.root to a folder where you may write"
             ) from error
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -229,10 +229,10 @@ class Run:
                     f"{lock}: cannot be locked: {error.strerror}; set run.root to a local disk"
                 ) from error
             raise UserError(
-                f"{self.folder}: process {holder} works on this run; wait for it, stop it, "
-                "or write run.name=another to begin another run"
+                f"{self.folder}: process {holder} is using this run; wait for it, stop it, "
+                "or set run.name=another to start another run"
             ) from error
-        # A forked worker that outlives us must not hold the lock; closing its copy leaves ours locked.
+        # A forked worker that outlives this process must not hold the lock. Closing its copy keeps ours locked.
         os.register_at_fork(after_in_child=self._unlock)
         try:
             os.ftruncate(self._lock, 0)
@@ -256,13 +256,13 @@ class Run:
             self._lock = None
 
     def _heal(self) -> None:
-        """Ends what a killed process had begun: a folder with a manifest only has to be moved."""
+        """Completes what a killed process left: moves folders with a manifest to their places."""
         manifests = (self.folder / ".work").glob(f"*/{MANIFEST}")
         for manifest in sorted(manifests, key=lambda path: path.stat().st_mtime):
             self._publish(manifest.parent)
 
     def new_work(self, stage: str, key: str, identity: Mapping[str, Any]) -> Path:
-        """The folder in which a stage begins. It is not made here, and holds no work of another identity."""
+        """The folder for a new stage. Does not create it. It never holds work of another identity."""
         base = self.folder / ".work" / f"{stage}-{key[:12]}"
         number, folder = 1, base
         while _read_identity(folder) not in (None, dict(identity)):
@@ -271,7 +271,7 @@ class Run:
         return folder
 
     def begun(self, stage: str) -> list[tuple[Path, dict[str, Any]]]:
-        """Folders in which the stage was begun and not finished, with their identities; the newest first."""
+        """Folders of unfinished work of the stage with their identities, newest first."""
         there = (self.folder / ".work").glob(f"{stage}-*")
         folders = sorted(there, key=lambda path: path.stat().st_mtime, reverse=True)
         found = [(folder, _read_identity(folder)) for folder in folders]
@@ -280,7 +280,7 @@ class Run:
     def finish(self, work: Work, manifest: dict[str, Any]) -> Artefact:
         """Turns a work folder into the stage's artefact.
 
-        `manifest` needs "stage" and "key"; "outputs", "version" and "created" are added here.
+        `manifest` needs "stage" and "key"; this adds "outputs", "version" and "created".
         """
         outputs = work.outputs()
         created = time.strftime("%Y-%m-%dT%H:%M:%S%z")
@@ -288,7 +288,7 @@ class Run:
         return self._publish(work.path)
 
     def _publish(self, finished: Path) -> Artefact:
-        """Moves a finished folder to its place, what was there to `.earlier`; killed, `_heal` ends it."""
+        """Moves a finished folder to its place and the old one to `.earlier`; after a kill `_heal` completes it."""
         shutil.rmtree(finished / SCRATCH, ignore_errors=True)
         manifest = self._read_manifest(finished, _remove(finished))
         place = self.folder / manifest["stage"]
@@ -302,12 +302,12 @@ class Run:
         key = self._read_manifest(place, self._again(place.name))["key"]
         aside = self.folder / ".earlier" / f"{place.name}-{key[:12]}"
         aside.parent.mkdir(exist_ok=True)
-        if aside.exists():  # the same key, so the same content, unless somebody has changed it
+        if aside.exists():  # same key, so same content, unless somebody has edited it
             shutil.rmtree(aside)
         place.rename(aside)
 
     def finished(self, stage: str) -> Iterator[Artefact]:
-        """The present artefact of a stage, then those it replaced; not verified. Raises UserError."""
+        """The present artefact of a stage, then the ones that it replaced; not verified. Raises UserError."""
         place = self.folder / stage
         if place.exists():
             yield Artefact(place, self._read_manifest(place, self._again(stage)))
@@ -315,30 +315,30 @@ class Run:
             yield Artefact(earlier, self._read_manifest(earlier, _remove(earlier)))
 
     def restore(self, artefact: Artefact) -> Artefact:
-        """Makes one of the `finished` artefacts the present one, every file checked. Raises UserError."""
+        """Makes one of the `finished` artefacts the present one; checks every file. Raises UserError."""
         place = self.folder / artefact.manifest["stage"]
         if artefact.path == place:
             return self.artefact(place.name)
         checked = self._verify(artefact.path, _remove(artefact.path))
         if place.exists():
             self._move_aside(place)
-        artefact.path.rename(place)  # killed before this line, the next start comes here again
+        artefact.path.rename(place)  # after a kill before this line, the next start repeats it
         return Artefact(place, checked.manifest)
 
     def artefact(self, stage: str) -> Artefact:
-        """The finished output of a stage, every file checked.
+        """The finished output of a stage; checks every file.
 
-        Raises UserError if the stage is not finished or a file of it is missing or damaged.
+        Raises UserError if the stage is not finished or one of its files is missing or damaged.
         """
         place = self.folder / stage
         if not place.exists():
             raise UserError(
-                f"{place}: stage '{stage}' is not done; do it with: maestromotif {stage} {self.config_file}"
+                f"{place}: stage '{stage}' is not finished; run it with: maestromotif {stage} {self.config_file}"
             )
         return self._verify(place, self._again(stage))
 
     def _again(self, stage: str) -> str:
-        """The commands that make a stage's artefact again where there is a damaged one."""
+        """The commands that replace a damaged artefact of a stage."""
         return f"{_remove(self.folder / stage)} && maestromotif {stage} {self.config_file}"
 
     def _verify(self, folder: Path, again: str) -> Artefact:
@@ -349,9 +349,9 @@ class Run:
             if not path.is_file():
                 problems.append(f"{path}: is missing")
             elif sha256(path) != digest:
-                problems.append(f"{path}: is damaged: its SHA-256 is not the one in {MANIFEST}")
+                problems.append(f"{path}: is damaged: its SHA-256 differs from the one in {MANIFEST}")
         if problems:
-            raise UserError("\n".join([*problems, f"put back what was there, or make it again: {again}"]))
+            raise UserError("\n".join([*problems, f"restore it, or make it again: {again}"]))
         return Artefact(folder, manifest)
 
     def _read_manifest(self, folder: Path, again: str) -> dict[str, Any]:
@@ -364,29 +364,29 @@ class Run:
             if not isinstance(manifest["outputs"], dict):
                 raise TypeError
         except FileNotFoundError as error:
-            raise UserError(f"{path}: is missing\nput it back, or make it again: {again}") from error
+            raise UserError(f"{path}: is missing\nrestore it, or make it again: {again}") from error
         except OSError as error:
             raise UserError(
-                f"{path}: cannot be read: {error.strerror}\ncorrect that, or make it again: {again}"
+                f"{path}: cannot be read: {error.strerror}\nfix that, or make it again: {again}"
             ) from error
         except (ValueError, KeyError, TypeError) as error:
-            raise UserError(f"{path}: is damaged\nput it back, or make it again: {again}") from error
+            raise UserError(f"{path}: is damaged\nrestore it, or make it again: {again}") from error
         if not isinstance(manifest.get("code"), dict):
             raise UserError(
-                f"{path}: does not say which code made it, as version {manifest.get('version', 'unknown')} "
-                "did not record that; this version cannot go on with such a run\n"
-                f"begin another run with run.name=another, or remove this one: {_remove(self.folder)}"
+                f"{path}: does not say which code made it, because version {manifest.get('version', 'unknown')} "
+                "did not record that; this version cannot continue such a run\n"
+                f"start another run with run.name=another, or remove this one: {_remove(self.folder)}"
             )
         return dict(manifest)
 
 
 def has_work(folder: Path) -> bool:
-    """Whether a work folder holds anything beside its identity."""
+    """Whether a work folder holds anything besides its identity."""
     return any(path.is_file() and path != folder / IDENTITY for path in folder.rglob("*"))
 
 
 def _read_identity(folder: Path) -> dict[str, Any] | None:
-    """The identity of a stage that was begun in a folder; None if it has none."""
+    """The identity in a work folder; None if it has none."""
     try:
         identity = dict(json.loads((folder / IDENTITY).read_text()))
     except (OSError, ValueError, TypeError):

@@ -1,8 +1,8 @@
-"""Does a judge obey a clause of a skill's text? Pairs of captions that differ in one fact tell.
+"""Tests whether a judge obeys each clause of a skill's text, with pairs of captions that differ in one fact.
 
-To a real observation in which nothing of note happened one fact is added: a change, or a sentence of the
-game as a further page of its message. The text says whether that makes it better or worse. What comes out is
-no observation that was made, but one that might have been.
+Each pair starts from a real observation without notable facts. One fact is added: a change, or a sentence of
+the game at the end of the message. The skill's text says whether the fact makes the observation better or
+worse. The result is a counterfactual: a plausible observation that was not collected.
 """
 
 import re
@@ -17,20 +17,20 @@ from maestromotif.quality.gold import MOST_BYTES, Side
 from maestromotif.quality.measures import Measures, change_of
 from maestromotif.quality.oracle import score
 
-# With these words a message tells by itself where one went or stands, or waits for an answer: nothing can be
-# added to it.
+# A message with one of these words already says where the agent is or went, or asks a question, so no fact can
+# be added to it.
 _CLOSED = re.compile(
     r"stair|ladder|trap ?door|hole|level|can't go|climb|\bfall|ceiling|altar|\?", re.IGNORECASE
 )
 
 
 class Probe(NamedTuple):
-    """A pair of captions of which the first has the clause's fact."""
+    """A pair of captions; the first one has the clause's fact."""
 
     clause: str
     a: str
     b: str
-    target: float  # 1 if a is the better by the text, 0 if b is
+    target: float  # 1 if a is better by the text, 0 if b is
 
 
 def probes(
@@ -42,9 +42,9 @@ def probes(
 ) -> list[Probe]:
     """At most `most` pairs for each clause of a skill.
 
-    observations: messages and changes (codes in the order of `CHANGES`). Those are taken that tell no change,
-    no move, and nothing that the scripted oracle knows to be good or bad. Clauses on changes that are not
-    `spoken` of are left out.
+    observations: messages and changes (codes in the order of `CHANGES`). Uses only those without a
+    change, a move, or a fact that the scripted oracle knows to be good or bad. Skips clauses about changes
+    that are not `spoken`.
     """
     if not measures.clauses:
         return []
@@ -72,7 +72,7 @@ def probes(
 
 
 def figures(found: Sequence[Probe], margin: np.ndarray) -> dict[str, Figure]:
-    """How often the margins, float64 [n], say what the text says, clause by clause; NaN counts as not."""
+    """Clause -> share of the margins, float64 [n], that agree with the text; NaN counts as disagreement."""
     target = np.array([probe.target for probe in found], np.float64)
     right = np.sign(margin) == np.sign(target - 0.5)
     clauses = np.array([probe.clause for probe in found], object)
@@ -80,7 +80,7 @@ def figures(found: Sequence[Probe], margin: np.ndarray) -> dict[str, Figure]:
 
 
 def with_fact(message: str, fact: str) -> Side:
-    """An observation without changes, and one fact more; "" for none."""
+    """An observation without changes, plus one fact; "" for none."""
     change = change_of(fact)
     if change is None:
         return Side("  ".join(part for part in (message.rstrip(), fact) if part), (0,) * len(CHANGES))

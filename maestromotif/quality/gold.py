@@ -1,16 +1,16 @@
-"""The gold set: pairs of observations labelled by hand, to choose prompts by and to report a judge's quality.
+"""The gold set: pairs of observations labelled by hand, to choose prompts and to measure judges.
 
-`<skills folder>/gold/<skill>.jsonl`, a pair a line:
+`<skills folder>/gold/<skill>.jsonl` has one pair a line:
 
     {"id": "descender-017",
      "a": {"message": "You descend the stairs.", "changes": {"depth": "deeper"}},
      "b": {"message": "You stop waiting.", "changes": {}},
      "label": "a", "reason": "...", "kind": "plain", "part": "report"}
 
-The label says which one is closer to what the skill's text asks for; "tie" if neither is. Captions are not
-stored but made from message and changes, so a change of their wording leaves the set as it is. Prompts may
-be tuned on the part "tune"; figures that are published come from "report". So that nothing is carried over
-from one to the other, no message stands in both, apart from the empty one.
+The label names the observation that is closer to what the skill's text asks for; "tie" if neither is.
+Captions are built from message and changes, so a new wording of captions does not change the set. Prompts
+may be tuned on the part "tune"; published figures come from the part "report". To prevent leaks, no message
+is in both parts, except the empty one.
 """
 
 import json
@@ -28,17 +28,17 @@ from maestromotif.errors import UserError, did_you_mean
 from maestromotif.nethack.state import CHANGES, DEPTH_CHANGE
 
 FOLDER = "gold"
-LABELS = {"a": 1.0, "b": 0.0, "tie": 0.5}  # as labels of preferences: 1 where the first is the better
+LABELS = {"a": 1.0, "b": 0.0, "tie": 0.5}  # as preference labels: 1 if the first one is better
 KINDS = {
-    "plain": "one does what the skill wants, the other something unimportant",
-    "near-miss": "the other comes close to it, or does it with the wrong object, outcome or place",
-    "misleading": "words of the message point the wrong way",
-    "opposite": "the same message or act with the opposite change or outcome",
-    "negated": "a clause of what is bad or never wanted decides",
+    "plain": "one does what the skill wants, the other is irrelevant",
+    "near-miss": "the other comes close, but has the wrong object, outcome or place",
+    "misleading": "words of the message suggest the wrong answer",
+    "opposite": "the same message or action with the opposite change or outcome",
+    "negated": "a clause about something bad or never wanted decides",
     "tie": "both equally good or equally bad",
 }
 PARTS = ("tune", "report")
-MOST_BYTES = 255  # of a message: the game's line and its closing zero take 256
+MOST_BYTES = 255  # of a message: the game's line has 256 bytes with the final zero
 
 _FIELDS = ("id", "a", "b", "label", "reason", "kind", "part")
 _SIDE = ("message", "changes")
@@ -49,13 +49,13 @@ class Side:
     """One of the two observations."""
 
     message: str
-    changes: tuple[int, ...]  # one code a change of `CHANGES`
+    changes: tuple[int, ...]  # one code for each change of `CHANGES`
 
     def caption(self, spoken: Sequence[str]) -> str:
         return caption(self.message, self.codes(spoken), spoken)
 
     def codes(self, spoken: Sequence[str]) -> list[int]:
-        """The changes that are spoken of; of the others 0."""
+        """The codes of the `spoken` changes, 0 for the others."""
         codes: list[int] = canonical(np.array([self.changes], np.int8), spoken)[0].tolist()
         return codes
 
@@ -76,17 +76,17 @@ class Pair:
 
     @property
     def target(self) -> float:
-        """1 if a is the better, 0 if b is, one half for a tie."""
+        """1 if a is better, 0 if b is, 0.5 for a tie."""
         return LABELS[self.label]
 
     def captions(self, spoken: Sequence[str]) -> tuple[str, str]:
         return self.a.caption(spoken), self.b.caption(spoken)
 
     def decidable(self, spoken: Sequence[str]) -> bool:
-        """Whether captions that tell only the `spoken` changes differ in what the label rests on.
+        """Whether captions with only the `spoken` changes contain the difference that the label is based on.
 
-        A change that tells the sides apart must be told; where the depth does, it is enough that this is,
-        because a change of level is told alone and always decides.
+        Every change that differs between the sides must be spoken. If the depth differs, it alone is enough:
+        a caption with a change of level mentions no other change, and the level always decides.
         """
         if self.captions(spoken)[0] == self.captions(spoken)[1]:
             return False
@@ -100,28 +100,28 @@ class Pair:
 
 
 def decidable(pairs: Iterable[Pair], spoken: Sequence[str]) -> tuple[list[Pair], int]:
-    """The pairs that can be decided where only the `spoken` changes are told, and how many cannot."""
+    """The pairs that captions with only the `spoken` changes can decide, and the number of the others."""
     pairs = list(pairs)
     kept = [pair for pair in pairs if pair.decidable(spoken)]
     return kept, len(pairs) - len(kept)
 
 
 def asked(pairs: Iterable[Pair], spoken: Sequence[str]) -> tuple[list[str], np.ndarray]:
-    """The distinct captions of these pairs, and int32 [P, 2], which two of them each pair is."""
+    """The distinct captions of these pairs, and int32 [P, 2]: the two indexes of each pair."""
     numbers: dict[str, int] = {}
     rows = [[numbers.setdefault(told, len(numbers)) for told in pair.captions(spoken)] for pair in pairs]
     return list(numbers), np.array(rows, np.int32).reshape(-1, 2)
 
 
 def path_of(folder: str | Path, skill: str) -> Path:
-    """Where the gold pairs of a skill of this folder of skills are."""
+    """The gold file of a skill; `folder` is the folder of skills."""
     return Path(folder) / FOLDER / f"{skill}.jsonl"
 
 
 def load_all(folder: str | Path, skills: Sequence[str]) -> dict[str, list[Pair]]:
-    """The gold pairs of these skills; of a skill without a gold file none.
+    """The gold pairs of these skills; an empty list for a skill without a gold file.
 
-    Raises UserError with everything that is wrong in any of the files.
+    Raises UserError that lists every mistake in all of the files.
     """
     problems: list[str] = []
     pairs = {}
@@ -132,25 +132,27 @@ def load_all(folder: str | Path, skills: Sequence[str]) -> dict[str, list[Pair]]
 
 
 def load(path: str | Path) -> list[Pair]:
-    """The pairs of one gold file, named after its skill. Raises UserError with everything that is wrong."""
+    """The pairs of one gold file, named after its skill. Raises UserError that lists every mistake."""
     path = Path(path)
     problems: list[str] = []
     return _checked({path.stem: _read(path, problems)}, problems)[path.stem]
 
 
 def _checked(pairs: dict[str, list[Pair]], problems: list[str]) -> dict[str, list[Pair]]:
-    """The pairs, after a look at what concerns several lines. Raises UserError."""
+    """The pairs, after the checks that involve several lines. Raises UserError."""
     ids: dict[str, Pair] = {}
     parts: dict[str, Pair] = {}  # the first pair that has a message
     for pair in (pair for of_skill in pairs.values() for pair in of_skill):
         first = ids.setdefault(pair.id, pair)
         if first is not pair:
-            problems.append(f"{pair.where}: id: '{pair.id}' is taken by {first.where}; each id stands once")
+            problems.append(
+                f"{pair.where}: id: '{pair.id}' is already used at {first.where}; use each id once"
+            )
         for message in dict.fromkeys(" ".join(side.message.split()) for side in (pair.a, pair.b)):
             other = parts.setdefault(message, pair)
             if message and other.part != pair.part:
                 problems.append(
-                    f"{pair.where}: message {message!r} stands in part '{pair.part}' here and in part "
+                    f"{pair.where}: message {message!r} is in part '{pair.part}' here and in part "
                     f"'{other.part}' at {other.where}; use another message in one of them"
                 )
     if problems:
@@ -159,7 +161,7 @@ def _checked(pairs: dict[str, list[Pair]], problems: list[str]) -> dict[str, lis
 
 
 def _read(path: Path, problems: list[str]) -> list[Pair]:
-    """The pairs of the lines that are right; adds to `problems` what is wrong with the others."""
+    """The pairs of the correct lines; adds the mistakes of the others to `problems`."""
     try:
         lines = path.read_text(encoding="utf-8").split("\n")
     except UnicodeDecodeError:
@@ -180,7 +182,7 @@ def _read(path: Path, problems: list[str]) -> list[Pair]:
 
 
 class _Line:
-    """Reads one line and collects what is wrong with it."""
+    """Reads one line and collects its mistakes."""
 
     def __init__(self, where: str) -> None:
         self.where = where
@@ -200,17 +202,17 @@ class _Line:
         a, b = self._side(values["a"], "a"), self._side(values["b"], "b")
         for field, known in (("label", LABELS), ("kind", KINDS), ("part", PARTS)):
             if values[field] not in list(known):
-                self.wrong(f"{field}: {values[field]!r} is none; known are {', '.join(known)}")
+                self.wrong(f"{field}: unknown {field} {values[field]!r}; known are {', '.join(known)}")
         if not isinstance(values["id"], str) or not re.fullmatch(rf"{re.escape(skill)}-\d+", values["id"]):
-            self.wrong(f"id: {values['id']!r}; it must be the skill's name, '-' and digits: '{skill}-001'")
+            self.wrong(f"id: {values['id']!r} must be the skill's name, '-' and digits, as in '{skill}-001'")
         if not isinstance(values["reason"], str) or not values["reason"].strip():
-            self.wrong("reason: empty; say in a sentence why the label is what it is")
+            self.wrong("reason: empty; explain the label in one sentence")
         if not self.problems and (values["kind"] == "tie") != (values["label"] == "tie"):
-            self.wrong(f"kind: '{values['kind']}' with label '{values['label']}'; ties have both")
+            self.wrong(f"kind: '{values['kind']}' with label '{values['label']}'; a tie needs 'tie' for both")
         if a is None or b is None or self.problems:
             return None
         if a == b:
-            self.wrong("a and b are the same; a pair has two different observations")
+            self.wrong("a and b are the same; a pair needs two different observations")
             return None
         named = {name: values[name] for name in ("id", "label", "reason", "kind", "part")}
         return Pair(skill=skill, a=a, b=b, where=self.where, **named)
@@ -223,7 +225,7 @@ class _Line:
         return values
 
     def _fields(self, values: object, names: Sequence[str], what: str) -> bool:
-        """Whether `values` is an object with just these fields."""
+        """Whether `values` is an object with exactly these fields."""
         if not isinstance(values, dict):
             self.wrong(f"{what} must be an object with {', '.join(names)}, got {_short(values)}")
             return False
@@ -232,7 +234,7 @@ class _Line:
                 self.wrong(f"{what}: unknown field '{name}'{did_you_mean(name, names)}")
         missing = [name for name in names if name not in values]
         if missing:
-            self.wrong(f"{what}: '{missing[0]}' is missing; there must be {', '.join(names)}")
+            self.wrong(f"{what}: '{missing[0]}' is missing; the fields are {', '.join(names)}")
         return not missing
 
     def _side(self, values: object, name: str) -> Side | None:
@@ -247,12 +249,12 @@ class _Line:
             size = len(message.encode("latin-1"))
         except UnicodeEncodeError as error:
             letter = message[error.start]
-            self.wrong(f"{name}.message: {letter!r} is not Latin-1; NetHack writes single bytes")
+            self.wrong(f"{name}.message: {letter!r} is not Latin-1; NetHack's messages are Latin-1 only")
             return None
         if size > MOST_BYTES:
             self.wrong(f"{name}.message: {size} bytes; the game's line holds at most {MOST_BYTES}")
         if "\0" in message:
-            self.wrong(f"{name}.message: a zero byte ends the game's line; leave it out")
+            self.wrong(f"{name}.message: a zero byte would end the game's line; remove it")
         return None if changes is None else Side(message, changes)
 
     def _changes(self, values: object, where: str) -> tuple[int, ...] | None:
@@ -264,10 +266,10 @@ class _Line:
                 self.wrong(f"{where}: unknown change '{name}'{did_you_mean(name, CHANGES)}")
             elif not isinstance(word, str) or word not in CHANGES[name].codes:
                 self.wrong(
-                    f"{where}.{name}: {_short(word)} is none; known are {', '.join(CHANGES[name].codes)}"
+                    f"{where}.{name}: unknown code {_short(word)}; known are {', '.join(CHANGES[name].codes)}"
                 )
         if "depth" in values and len(values) > 1:
-            self.wrong(f"{where}: on arrival at a level no other change is told; give 'depth' alone")
+            self.wrong(f"{where}: an observation with 'depth' has no other change; give 'depth' alone")
         return tuple(change.codes.get(str(values.get(name)), 0) for name, change in CHANGES.items())
 
 

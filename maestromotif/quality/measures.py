@@ -1,6 +1,6 @@
-"""What a skill is measured by beside its gold pairs: `<skills folder>/measures/<skill>.yaml`.
+"""The measures of a skill besides its gold pairs: `<skills folder>/measures/<skill>.yaml`.
 
-    worth:                            # of facts to the skill, for the scripted oracle
+    worth:                            # fact -> worth to the skill, for the scripted oracle
       "depth: deeper": 1.0
       killed: 0.5
     clauses:                          # of the skill's text, for counterfactual pairs
@@ -11,8 +11,8 @@
 
 A fact of `worth` is an event by its name (`nethack/events.py`) or a change, "<change>: <code>"
 (`nethack/state.py`), in quotes because of the colon. A fact of a clause is a change or a sentence of the
-game, such as "You kill the newt!". Either part may be left out. A skill without the file is not measured by
-the oracle, nor by clauses.
+game, such as "You kill the newt!". Both parts are optional. A skill without the file is not measured by the
+oracle or by clauses.
 """
 
 import math
@@ -36,20 +36,20 @@ _CLAUSE = ("words", "fact", "good", "instead")
 
 @dataclass(frozen=True)
 class Clause:
-    """A clause of a skill's text, and a fact that it is about."""
+    """A clause of a skill's text, and a fact that it applies to."""
 
     words: str
     fact: str  # "<change>: <code>", or a sentence of the game
     good: bool  # whether the fact makes an observation better
-    instead: str = ""  # a change that the other observation has in its place; "" for none
+    instead: str = ""  # a change that the other observation has instead; "" for none
 
 
 @dataclass(frozen=True)
 class Measures:
-    """What is known of one skill.
+    """The measures of one skill.
 
-    worth: of facts to the skill. 1 and more is for what achieves the goal, less for progress towards it,
-    below 0 for what the text calls bad. A fact that is not listed is worth 0.
+    worth: fact -> worth to the skill: at least 1 if it achieves the goal, less for progress towards it, below
+    0 for what the text calls bad. A fact that is not listed is worth 0.
     """
 
     worth: dict[str, float]
@@ -57,27 +57,27 @@ class Measures:
 
 
 def change_of(fact: str) -> tuple[str, int] | None:
-    """The change and its code, where the fact is "<change>: <code>"."""
+    """The change and its code if the fact is "<change>: <code>", else None."""
     name, _, word = fact.partition(": ")
     known = name in CHANGES and word in CHANGES[name].codes
     return (name, CHANGES[name].codes[word]) if known else None
 
 
 def path_of(folder: str | Path, skill: str) -> Path:
-    """Where the measures of a skill of this folder of skills are."""
+    """The measures file of a skill; `folder` is the folder of skills."""
     return Path(folder) / FOLDER / f"{skill}.yaml"
 
 
 def reads(config: Config) -> dict[str, str]:
-    """The files of measures of the skills that have some -> SHA-256."""
+    """The measures files that exist -> SHA-256."""
     files = [path_of(config.skills_folder, name) for name in config.skills]
     return {str(path): sha256(path) for path in files if path.is_file()}
 
 
 def load_all(folder: str | Path, skills: Sequence[str]) -> dict[str, Measures]:
-    """The measures of those of these skills that have some.
+    """The measures of these skills, without those that have no file.
 
-    Raises UserError with everything that is wrong in any of the files.
+    Raises UserError that lists every mistake in all of the files.
     """
     found: dict[str, Measures] = {}
     problems: list[str] = []
@@ -94,7 +94,7 @@ def load_all(folder: str | Path, skills: Sequence[str]) -> dict[str, Measures]:
 
 
 def load(path: str | Path) -> Measures:
-    """The measures in one file. Raises UserError with everything that is wrong in it."""
+    """The measures in one file. Raises UserError that lists every mistake in it."""
     path = Path(path)
     try:
         root = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
@@ -103,7 +103,7 @@ def load(path: str | Path) -> Measures:
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from error
     except RecursionError:
-        raise UserError(f"{path}: nested too deeply; there are {' and '.join(_PARTS)}") from None
+        raise UserError(f"{path}: nested too deeply; the parts are {' and '.join(_PARTS)}") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         raise UserError(
@@ -118,7 +118,7 @@ def load(path: str | Path) -> Measures:
 
 
 class _Reader:
-    """Reads the nodes of one file and collects what is wrong with them."""
+    """Reads the nodes of one file and collects their mistakes."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -130,7 +130,7 @@ class _Reader:
     def measures(self, root: yaml.Node | None) -> Measures:
         parts = self._mapping(root, "the file", _PARTS)
         if root is not None and not parts and not self.problems:
-            self.wrong(root, f"empty; there must be {' or '.join(_PARTS)}")
+            self.wrong(root, f"empty; it needs {' or '.join(_PARTS)}")
         return Measures(
             self._worth(parts["worth"][1]) if "worth" in parts else {},
             self._clauses(parts["clauses"][1]) if "clauses" in parts else (),
@@ -155,7 +155,7 @@ class _Reader:
         for item in node.value:
             clause = self._clause(item)
             if clause is not None and clause.words in clauses:
-                self.wrong(item, f"words: '{clause.words}' stands twice; figures are named after the words")
+                self.wrong(item, f"words: '{clause.words}' is used twice; each clause needs its own words")
             elif clause is not None:
                 clauses[clause.words] = clause
         return tuple(clauses.values())
@@ -169,7 +169,7 @@ class _Reader:
                 self.wrong(node, f"a clause lacks '{name}'; it needs words, fact and good")
         for name in ("words", "fact", "instead"):
             if name in values and (not isinstance(values[name], str) or not str(values[name]).strip()):
-                self.wrong(fields[name][1], f"{name}: must be words, got {values[name]!r}")
+                self.wrong(fields[name][1], f"{name}: must be text, got {values[name]!r}")
         if "good" in values and not isinstance(values["good"], bool):
             self.wrong(fields["good"][1], f"good: must be true or false, got {values['good']!r}")
         if len(self.problems) > before:
@@ -186,14 +186,16 @@ class _Reader:
         if fact.partition(": ")[0] in CHANGES:
             self.wrong(node, f"fact: '{fact}' is not a change{_nearest(fact)}")
         elif fact in EVENTS:
-            self.wrong(node, f"fact: '{fact}' is an event; write a sentence of the game that tells of it")
+            self.wrong(node, f"fact: '{fact}' is an event; write a message of the game that reports it")
         elif not fact.isascii() or len(fact) > MOST_BYTES:
-            self.wrong(node, f"fact: a sentence of the game is ASCII and has at most {MOST_BYTES} letters")
+            self.wrong(
+                node, f"fact: must be ASCII with at most {MOST_BYTES} characters, as the game's messages are"
+            )
 
     def _mapping(
         self, node: yaml.Node | None, what: str, known: Sequence[str], kind: str = "key"
     ) -> dict[str, tuple[yaml.Node, yaml.Node]]:
-        """The keys that are known, each with its node and the node of its value."""
+        """The known keys, each with its node and the node of its value."""
         if not isinstance(node, yaml.MappingNode):
             some = ", ".join(known[:4])
             self.wrong(node, f"{what}: must be lines of '{kind}: value' with {kind}s such as {some}")
@@ -210,12 +212,12 @@ class _Reader:
         return found
 
     def _scalar(self, node: yaml.Node) -> object:
-        """The value of a node without parts, None for any other."""
+        """The value of a scalar node, None for any other."""
         if not isinstance(node, yaml.ScalarNode):
             return None
         try:
             value: object = yaml.SafeLoader("").construct_object(node)
-        except (ValueError, yaml.YAMLError):  # a date that there is not
+        except (ValueError, yaml.YAMLError):  # an impossible date
             return str(node.value)
         return value
 

@@ -1,10 +1,10 @@
-"""The scripted oracle: preferences from the game's events by a fixed table, to measure judges against.
+"""The scripted oracle: preferences computed from the game's events by a fixed table, to measure judges.
 
-It scores an observation by the events that `maestromotif.nethack.events` finds in its message and by its
-changes. What each of these facts is worth to a skill stands beside the skill (maestromotif.quality.measures).
-So the oracle is exact where a rule on events can be, and blind elsewhere: it does not see that the agent
-stands on an altar, sacrifices, is refused by a shopkeeper or finds a hidden door, because no event tells
-that. Figures against it carry its name, and it never labels pairs that a reward model learns from.
+It scores an observation by its changes and by the events that `maestromotif.nethack.events` finds in its
+message. A file beside the skill says what each of these facts is worth (maestromotif.quality.measures). The
+oracle is exact for facts that have an event and blind to others: it does not see that the agent stands on an
+altar, sacrifices, is refused by a shopkeeper or finds a hidden door. Figures that use it carry its name. It
+never labels pairs that a reward model learns from.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,9 +18,9 @@ NAME = "oracle (scripted)"
 
 
 def facts(message: str, changes: Sequence[int]) -> list[str]:
-    """What is known of an observation: changes first, then events in their order.
+    """The facts about an observation: changes first, then events in the order of `EVENTS`.
 
-    message: Latin-1 text. changes: one code a change of `CHANGES`.
+    message: Latin-1 text. changes: one code for each change of `CHANGES`.
     """
     told = [
         f"{name}: {change.names[code]}"
@@ -32,14 +32,14 @@ def facts(message: str, changes: Sequence[int]) -> list[str]:
 
 
 def kind(message: str, changes: Sequence[int]) -> str:
-    """The first fact of an observation; "no event" if it has none, "nothing" without a message too."""
+    """The first fact of an observation; without facts "no event", without a message "nothing"."""
     return next(iter(facts(message, changes)), "no event" if message.strip() else "nothing")
 
 
 def score(worth: Mapping[str, float], message: str, changes: Sequence[int]) -> float:
-    """What an observation is worth to a skill: the worst of what is bad in it, else the best of the rest.
+    """The worth of an observation to a skill: the lowest worth if any fact is bad, else the highest.
 
-    worth: of facts to the skill (`Measures.worth`). Message and changes as in `facts`.
+    worth: fact -> worth to the skill (`Measures.worth`). Message and changes as in `facts`.
     """
     found = [worth.get(fact, 0.0) for fact in facts(message, changes)]
     return min(found) if any(value < 0 for value in found) else max(found, default=0.0)
@@ -52,5 +52,5 @@ def scores(worth: Mapping[str, float], messages: Sequence[str], changes: np.ndar
 
 
 def labels(score: np.ndarray, pairs: np.ndarray) -> np.ndarray:
-    """float64 [P] of pairs int [P, 2] of scores [n]: 1 if the first is the better, 0 if not, 1/2 if equal."""
+    """float64 [P] of pairs int [P, 2] of scores [n]: 1 if the first is better, 0 if worse, 0.5 if equal."""
     return np.asarray((np.sign(score[pairs[:, 0]] - score[pairs[:, 1]]) + 1) / 2, np.float64)

@@ -1,1 +1,1 @@
-"""Where a run can be followed from outside: Weights & Biases."""
+"""Experiment tracking with Weights & Biases."""

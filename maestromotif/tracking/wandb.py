@@ -1,7 +1,7 @@
-"""A run of Weights & Biases: online with a key, or else offline by itself.
+"""A run of Weights & Biases: online with an API key, offline without one.
 
-An offline run is in `runs/<name>/wandb`; `wandb sync` uploads it later, `wandb leet` shows it. The x axis of
-everything is `env_step`, because wandb's own step begins at 0 again when a run is resumed offline.
+An offline run is in `runs/<name>/wandb`; `wandb sync` uploads it, `wandb leet` shows it. The x axis of every
+plot is `env_step`, because wandb's own step restarts at 0 when a run is resumed offline.
 """
 
 import contextlib
@@ -24,14 +24,14 @@ __all__ = ["Run", "check", "html", "start", "table"]
 
 log = logging.getLogger("maestromotif")
 
-INIT_SECONDS = 30  # until a server that does not answer counts as unreachable
+INIT_SECONDS = 30  # timeout for a server that does not answer
 
 
 def start(config: Config, run_folder: Path) -> Run:
     """A wandb run with its files in `<run_folder>/wandb`; the same name and seed give the same run id.
 
-    With `auto` it goes offline by itself where there is no key or no server. The run is a context manager,
-    which finishes it. Raises what `wandb.init` raises.
+    With `auto` the run is offline if there is no key or no server. The run is a context manager that finishes
+    it on exit. Raises what `wandb.init` raises.
     """
     run_folder.mkdir(parents=True, exist_ok=True)
     mode = config.tracking.wandb
@@ -66,20 +66,20 @@ def start(config: Config, run_folder: Path) -> Run:
 
 
 def table(columns: Sequence[str | int], rows: Sequence[Sequence[Any]]) -> wandb.Table:
-    """A table to log, row by row."""
+    """A table to log; each of `rows` is a row."""
     return wandb.Table(columns=list(columns), data=[list(row) for row in rows])
 
 
 def html(page: str) -> wandb.Html:
-    """A whole HTML page to log, byte for byte."""
+    """A complete HTML page to log, unchanged."""
     return wandb.Html(page, inject=False, data_is_not_path=True)
 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """While wandb starts: no error reports to its makers, and no question for a key on the terminal.
+    """While wandb starts: sends no error reports and does not ask for a key on the terminal.
 
-    wandb asks on any terminal that is not "dumb"; a run that worked for minutes must not wait for an answer.
+    wandb asks on any terminal that is not "dumb", and a run must not block on a question.
     """
     wanted = {"WANDB_ERROR_REPORTING": "false", "WANDB_SILENT": "true", "TERM": "dumb"}
     before = {name: os.environ.get(name) for name in wanted}
@@ -95,15 +95,13 @@ def _quiet() -> Iterator[None]:
 
 
 def check() -> Iterator[Finding]:
-    """Looks where wandb looks: the environment, then ~/.netrc."""
+    """Looks for a key in the environment, then in ~/.netrc, as wandb does."""
     host = os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai").split("//")[-1].split("/")[0]
     found = bool(os.environ.get("WANDB_API_KEY"))
-    with contextlib.suppress(
-        OSError, netrc.NetrcParseError
-    ):  # no such file, or one that wandb cannot read either
+    with contextlib.suppress(OSError, netrc.NetrcParseError):  # no such file, or one that wandb cannot read
         found = found or netrc.netrc(os.environ.get("NETRC")).authenticators(host) is not None
     if found:
-        yield Finding("ok", f"a key for {host}")
+        yield Finding("ok", f"API key for {host} found")
     else:
         login = shlex.join([str(Path(sys.executable).parent / "wandb"), "login"])
-        yield Finding("absent", f"no key for {host}: Weights & Biases runs stay offline, in files", login)
+        yield Finding("absent", f"no API key for {host}: Weights & Biases runs are offline", login)

@@ -72,7 +72,7 @@ def test_a_second_run_has_nothing_to_do(
         path: path.stat().st_mtime_ns for path in Path("runs/quickstart").rglob("*.*") if path.is_file()
     }
     assert run() == []
-    assert "[1/3] draw: done already" in caplog.text
+    assert "[1/3] draw: already done" in caplog.text
     for path, when in written.items():
         assert path.name in ("config.yaml", ".lock") or path.stat().st_mtime_ns == when
 
@@ -137,9 +137,11 @@ def test_a_stage_beside_the_path_is_run_if_the_config_asks_for_it(
     assert list(run_inputs("page")) == ["draw", "total", "soup"]
     with caplog.at_level(logging.INFO, "maestromotif"):
         assert run() == ["draw", "total", "page"]
-    assert "[1/3] draw: done already" in caplog.text  # where else a stage is run is no change for the others
+    assert "[1/3] draw: already done" in caplog.text  # how stage code is found does not affect the others
     assert list(run_inputs("page")) == ["draw", "total"]
-    with pytest.raises(UserError, match="--until soup: no stage of this run, which has: draw, total, page"):
+    with pytest.raises(
+        UserError, match="--until soup: not a stage of this run; its stages are: draw, total, page"
+    ):
         run(until="soup")
 
 
@@ -160,7 +162,7 @@ def test_what_cannot_be_read_is_found_before_anything_runs(run: Callable[..., li
 
 def test_a_stage_alone_names_the_command_for_what_it_lacks() -> None:
     with pytest.raises(
-        UserError, match=r"stage 'draw' is not done; do it with: maestromotif draw mine\.yaml"
+        UserError, match=r"stage 'draw' is not finished; run it with: maestromotif draw mine\.yaml"
     ):
         run_one("total")
     run_one("draw")
@@ -173,17 +175,26 @@ def test_a_stage_alone_refuses_what_was_made_otherwise() -> None:
     with pytest.raises(UserError) as caught:
         run_one("page", "distil.epochs=2")
     lines = str(caught.value).splitlines()
-    assert lines[0] == "runs/quickstart/total: was made otherwise: distil.epochs was 30, is 2"
+    assert (
+        lines[0]
+        == "runs/quickstart/total: was made with other settings or inputs: distil.epochs was 30, is 2"
+    )
     assert lines[1] == "make it again with: maestromotif total mine.yaml"
-    with pytest.raises(UserError, match=r"draw: was made otherwise: run\.seed was 0, is 1"):
+    with pytest.raises(
+        UserError, match=r"draw: was made with other settings or inputs: run\.seed was 0, is 1"
+    ):
         run_one("page", "run.seed=1")
     Path("program.py").write_text("second")
-    with pytest.raises(UserError, match=r"total: was made otherwise: program\.py has changed"):
+    with pytest.raises(
+        UserError, match=r"total: was made with other settings or inputs: program\.py has changed"
+    ):
         run_one("page")
     run_one("total")
     run_one("page")
     run_one("draw", "collect.explorer_steps=60")
-    with pytest.raises(UserError, match=r"total: was made otherwise: 'draw' has been made again since"):
+    with pytest.raises(
+        UserError, match=r"total: was made with other settings or inputs: 'draw' was made again since"
+    ):
         run_one("page", "collect.explorer_steps=60")
 
 
@@ -263,7 +274,7 @@ def test_a_full_disk_ends_a_run_with_words_and_more_space_lets_it_go_on(tmp_path
         "status 0",
     ], done.stderr
     assert f"disk full while writing {disk}/runs/quickstart/.work/draw-" in done.stderr
-    assert "draw: goes on where it was stopped" in done.stderr
+    assert "draw: resumes" in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -105,7 +105,7 @@ def test_stale_work_is_reused_only_while_the_user_says_so(
     with caplog.at_level(logging.INFO, "maestromotif"):
         run("reuse")
     assert "[1/3] draw: used as it is; runs/quickstart/draw (took" in caplog.text
-    assert "[2/3] total: done already" in caplog.text
+    assert "[2/3] total: already done" in caplog.text
     assert manifest("draw") == before
     with pytest.raises(UserError, match="--stale repeat"):
         run()
@@ -163,7 +163,7 @@ def test_half_done_work_of_older_code_is_stale_too(code: Path, monkeypatch: pyte
     with pytest.raises(UserError) as caught:
         run()
     first = str(caught.value).splitlines()[0]
-    assert first == f"{folder} (half done): the code has changed since: edited_stages/draw.py"
+    assert first == f"{folder} (unfinished): the code has changed since: edited_stages/draw.py"
     run("reuse")
     made = manifest("draw")
     assert made["resumed"]
@@ -184,7 +184,7 @@ def test_half_done_work_of_older_code_is_not_lost_when_it_begins_again(
     assert not manifest("draw")["resumed"]
     assert store.has_work(folder)
     (code / "draw.py").write_text(text)
-    run()  # the edit is taken back: it goes on where it was stopped
+    run()  # the edit is taken back: the run resumes
     assert manifest("draw")["resumed"]
     assert not folder.exists()
 

@@ -192,7 +192,7 @@ def test_a_second_process_is_told_who_works_on_the_run(folder: Path) -> None:
         says(process)
         with pytest.raises(UserError) as caught:
             Run(folder).__enter__()
-    assert str(caught.value).startswith(f"{folder}: process {process.pid} works on this run; ")
+    assert str(caught.value).startswith(f"{folder}: process {process.pid} is using this run; ")
     assert "run.name=another" in str(caught.value)
     with Run(folder):  # the lock dies with its holder
         assert (folder / ".lock").read_text() == f"{os.getpid()}\n"
@@ -215,7 +215,7 @@ def test_two_runs_side_by_side(tmp_path: Path) -> None:
 
 def test_a_run_folder_that_cannot_be_used(tmp_path: Path) -> None:
     (tmp_path / "runs").write_text("taken")
-    with pytest.raises(UserError, match=r"runs/mine: the folder of the run cannot be used: .*run\.root"):
+    with pytest.raises(UserError, match=r"runs/mine: cannot be used as the folder of the run: .*run\.root"):
         Run(tmp_path / "runs" / "mine").__enter__()
 
 
@@ -289,9 +289,7 @@ def test_damage_among_several_files_names_each(folder: Path) -> None:
 def test_a_stage_that_is_not_done_names_the_command_that_does_it(folder: Path) -> None:
     with Run(folder, "configs/mine.yaml") as run, pytest.raises(UserError) as caught:
         run.artefact("collect")
-    message = (
-        f"{folder}/collect: stage 'collect' is not done; do it with: maestromotif collect configs/mine.yaml"
-    )
+    message = f"{folder}/collect: stage 'collect' is not finished; run it with: maestromotif collect configs/mine.yaml"
     assert str(caught.value) == message
 
 
@@ -407,5 +405,5 @@ def test_a_full_disk_is_named_and_leaves_everything_whole(
     work = tmp_path / "disk" / "mine" / ".work" / f"annotate-{KEY[:12]}"
     assert first.startswith(f"disk full while writing {work}/captions.jsonl (")
     assert second.startswith(f"disk full while writing {work}/deep/scores.npz (")
-    assert "MB free there); finished stages are untouched" in first
+    assert "MB free there); finished stages are not affected" in first
     assert free == "free again: True"

@@ -74,7 +74,7 @@ def test_every_skill_with_gold_pairs_has_measures() -> None:
         ("You kill the newt!", "killed", 10, "'killed' is an event; write a sentence of the game"),
         ("You kill the newt!", "Ça!", 10, "a sentence of the game is ASCII and has at most 255 letters"),
         ("You kill the newt!", "2026-99-99x", None, ""),
-        ("You kill the newt!", "12", 10, "fact: must be words, got 12"),
+        ("You kill the newt!", "12", 10, "fact: must be text, got 12"),
         ("killing is bad", "going deeper", 9, "words: 'going deeper' stands twice"),
         ("    good: true\n", "    good: true\n    bad: 1\n", 8, "a clause: unknown key 'bad'"),
     ],
