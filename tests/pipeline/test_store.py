@@ -1,4 +1,4 @@
-"""What the store promises: whole files, one process a run, nothing lost by kills, damage or full disks."""
+"""The store: atomic files, one process a run, nothing lost by kills, damage or full disks."""
 
 import contextlib
 import json
@@ -289,7 +289,8 @@ def test_damage_among_several_files_names_each(folder: Path) -> None:
 def test_a_stage_that_is_not_done_names_the_command_that_does_it(folder: Path) -> None:
     with Run(folder, "configs/mine.yaml") as run, pytest.raises(UserError) as caught:
         run.artefact("collect")
-    message = f"{folder}/collect: stage 'collect' is not finished; run it with: maestromotif collect configs/mine.yaml"
+    command = "maestromotif collect configs/mine.yaml"
+    message = f"{folder}/collect: stage 'collect' is not finished; run it with: {command}"
     assert str(caught.value) == message
 
 

@@ -1,4 +1,4 @@
-"""The gold set: what ships is complete and balanced; right files are read, wrong ones are told why."""
+"""The gold set: the shipped files are complete and balanced; mistakes get clear messages."""
 
 import json
 from collections import Counter
@@ -72,7 +72,7 @@ def test_a_pair_knows_its_captions_and_its_target(tmp_path: Path) -> None:
     assert pair.a.changes == (0,) * len(CHANGES)
     assert pair.b.changes[:4] == (0, 0, 2, 0)
     assert pair.captions(ALL)[1] == CHANGES["downstairs"].words[2]
-    assert not pair.decidable(("depth",))  # captions differ, but only the other change told which is better
+    assert not pair.decidable(("depth",))  # the captions differ, but the label depends on the other change
 
 
 def test_a_skill_without_gold_has_no_pairs(tmp_path: Path) -> None:
@@ -90,25 +90,25 @@ SIDE = line()["a"]
     ("fields", "said"),
     [
         ({"lable": "a"}, "unknown field 'lable'; did you mean 'label'?"),
-        ({"label": "c"}, "label: 'c' is none; known are a, b, tie"),
-        ({"label": ["a"]}, "label: ['a'] is none"),
-        ({"kind": "hard"}, "kind: 'hard' is none; known are plain, near-miss"),
-        ({"kind": "tie"}, "kind: 'tie' with label 'b'; ties have both"),
-        ({"part": "test"}, "part: 'test' is none; known are tune, report"),
-        ({"id": "runner-001"}, "id: 'runner-001'; it must be the skill's name, '-' and digits"),
-        ({"reason": " "}, "reason: empty; say in a sentence why"),
+        ({"label": "c"}, "label: 'c' is unknown; known are a, b, tie"),
+        ({"label": ["a"]}, "label: ['a'] is unknown"),
+        ({"kind": "hard"}, "kind: 'hard' is unknown; known are plain, near-miss"),
+        ({"kind": "tie"}, "kind: 'tie' with label 'b'; a tie needs 'tie' for both"),
+        ({"part": "test"}, "part: 'test' is unknown; known are tune, report"),
+        ({"id": "runner-001"}, "id: 'runner-001' must be the skill's name, '-' and digits"),
+        ({"reason": " "}, "reason: empty; explain the label"),
         ({"a": "You stop waiting."}, "a must be an object with message, changes"),
         ({"a": {"message": "x"}}, "a: 'changes' is missing"),
         ({"a": SIDE | {"message": 1}}, "a.message: must be text, got 1"),
         ({"a": SIDE | {"message": "x" * 256}}, "a.message: 256 bytes; the game's line holds at most 255"),
         ({"a": SIDE | {"message": "10 €"}}, "a.message: '€' is not Latin-1"),
-        ({"a": SIDE | {"message": "x\0"}}, "a.message: a zero byte ends the game's line"),
+        ({"a": SIDE | {"message": "x\0"}}, "a.message: a zero byte would end the game's line"),
         ({"a": SIDE | {"changes": {"depths": "deeper"}}}, "unknown change 'depths'; did you mean 'depth'?"),
         (
             {"a": SIDE | {"changes": {"depth": "down"}}},
-            "a.changes.depth: 'down' is none; known are deeper, h",
+            "a.changes.depth: 'down' is unknown; known are deeper, h",
         ),
-        ({"a": SIDE | {"changes": {"depth": 1}}}, "a.changes.depth: 1 is none"),
+        ({"a": SIDE | {"changes": {"depth": 1}}}, "a.changes.depth: 1 is unknown"),
         ({"a": SIDE | {"changes": {"depth": "deeper", "explored": "new"}}}, "give 'depth' alone"),
         ({"a": SIDE | {"changes": []}}, "a.changes: must be an object such as"),
         ({"b": SIDE}, "a and b are the same"),
@@ -128,9 +128,11 @@ def test_what_is_wrong_between_lines_is_said(tmp_path: Path) -> None:
     write(tmp_path, line())
     other = line(id="walker-001", part="report")
     write(tmp_path, line(id="runner-001"), other | {"id": "runner-001"}, skill="runner")
-    with pytest.raises(UserError, match=r"'runner-001' is taken by .*runner.jsonl:1; each id") as error:
+    with pytest.raises(
+        UserError, match=r"'runner-001' is already used at .*runner.jsonl:1; use each id once"
+    ) as error:
         gold.load_all(tmp_path, ["walker", "runner"])
-    assert "runner.jsonl:2: message 'You stop waiting.' stands in part 'report' here" in str(error.value)
+    assert "runner.jsonl:2: message 'You stop waiting.' is in part 'report' here" in str(error.value)
     assert "walker.jsonl:1; use another message" in str(error.value)
 
 
