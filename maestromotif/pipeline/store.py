@@ -125,7 +125,7 @@ def _plain(value: Any) -> Any:
 
 
 def write_arrays(file: IO[bytes], arrays: Mapping[str, Any]) -> None:
-    """Writes arrays as .npz for numpy.load. Equal arrays give equal bytes; numpy.savez would store the time."""
+    """Writes arrays as .npz for numpy.load. Equal arrays give equal bytes; numpy.savez stores the time."""
     import numpy as np  # here, so that `maestromotif --help` starts fast
 
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
@@ -216,7 +216,7 @@ class Run:
             self._lock = os.open(lock, os.O_RDWR | os.O_CREAT, 0o644)
         except OSError as error:
             raise UserError(
-                f"{self.folder}: cannot be used as the folder of the run: {error.strerror} ({error.filename}); "
+                f"{self.folder}: cannot be used as the run's folder: {error.strerror} ({error.filename}); "
                 "set run.root to a folder where you may write"
             ) from error
         try:
@@ -232,7 +232,7 @@ class Run:
                 f"{self.folder}: process {holder} is using this run; wait for it, stop it, "
                 "or set run.name=another to start another run"
             ) from error
-        # A forked worker that outlives this process must not hold the lock. Closing its copy keeps ours locked.
+        # A forked worker that outlives this process must not hold the lock. Closing its copy keeps ours.
         os.register_at_fork(after_in_child=self._unlock)
         try:
             os.ftruncate(self._lock, 0)
@@ -288,7 +288,7 @@ class Run:
         return self._publish(work.path)
 
     def _publish(self, finished: Path) -> Artefact:
-        """Moves a finished folder to its place and the old one to `.earlier`; after a kill `_heal` completes it."""
+        """Moves a finished folder to its place, the old one to `.earlier`. After a kill `_heal` completes it."""
         shutil.rmtree(finished / SCRATCH, ignore_errors=True)
         manifest = self._read_manifest(finished, _remove(finished))
         place = self.folder / manifest["stage"]
@@ -333,7 +333,8 @@ class Run:
         place = self.folder / stage
         if not place.exists():
             raise UserError(
-                f"{place}: stage '{stage}' is not finished; run it with: maestromotif {stage} {self.config_file}"
+                f"{place}: stage '{stage}' is not finished; "
+                f"run it with: maestromotif {stage} {self.config_file}"
             )
         return self._verify(place, self._again(stage))
 
@@ -373,8 +374,9 @@ class Run:
             raise UserError(f"{path}: is damaged\nrestore it, or make it again: {again}") from error
         if not isinstance(manifest.get("code"), dict):
             raise UserError(
-                f"{path}: does not say which code made it, because version {manifest.get('version', 'unknown')} "
-                "did not record that; this version cannot continue such a run\n"
+                f"{path}: does not say which code made it, because version "
+                f"{manifest.get('version', 'unknown')} did not record that; this version "
+                f"cannot continue such a run\n"
                 f"start another run with run.name=another, or remove this one: {_remove(self.folder)}"
             )
         return dict(manifest)

@@ -216,9 +216,9 @@ def test_an_old_run_folder_says_what_to_do_with_it() -> None:
             command()
         first, second = str(caught.value).splitlines()
         assert first.startswith(
-            f"{RUN}/draw/manifest.json: does not say which code made it, as version 0.1.0"
+            f"{RUN}/draw/manifest.json: does not say which code made it, because version 0.1.0"
         )
-        assert second == (f"begin another run with run.name=another, or remove this one: rm -r {RUN}")
+        assert second == (f"start another run with run.name=another, or remove this one: rm -r {RUN}")
 
 
 def test_what_was_made_is_hashed_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -53,7 +53,7 @@ def test_every_skill_with_gold_pairs_has_measures() -> None:
     ("old", "new", "line", "says"),
     [
         (RIGHT, "", 1, "the file: must be lines of 'key: value' with keys such as worth, clauses"),
-        (RIGHT, "{}", 1, "empty; there must be worth or clauses"),
+        (RIGHT, "{}", 1, "empty; it needs worth or clauses"),
         ('"depth: deeper": 1', "depth: deeper: 1", 2, 'quotes, as in "depth: deeper"'),
         ("worth:", "wort:", 1, "unknown key 'wort'; did you mean 'worth'?"),
         ("  killed:", "  kiled:", 3, "worth: unknown fact 'kiled'; did you mean 'killed'?"),
@@ -71,11 +71,11 @@ def test_every_skill_with_gold_pairs_has_measures() -> None:
         ("good: true", "good: 1", 7, "good: must be true or false, got 1"),
         ('"depth: higher"', "You stop.", 8, "instead: 'You stop.' is not a change; known are depth: deeper"),
         ('fact: "depth: deeper"', 'fact: "depth: deepest"', 6, "did you mean 'depth: deeper'?"),
-        ("You kill the newt!", "killed", 10, "'killed' is an event; write a sentence of the game"),
-        ("You kill the newt!", "Ça!", 10, "a sentence of the game is ASCII and has at most 255 letters"),
+        ("You kill the newt!", "killed", 10, "'killed' is an event; write a message of the game"),
+        ("You kill the newt!", "Ça!", 10, "fact: must be ASCII with at most 255 characters"),
         ("You kill the newt!", "2026-99-99x", None, ""),
         ("You kill the newt!", "12", 10, "fact: must be text, got 12"),
-        ("killing is bad", "going deeper", 9, "words: 'going deeper' stands twice"),
+        ("killing is bad", "going deeper", 9, "words: 'going deeper' is used twice"),
         ("    good: true\n", "    good: true\n    bad: 1\n", 8, "a clause: unknown key 'bad'"),
     ],
 )
