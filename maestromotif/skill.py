@@ -210,7 +210,7 @@ def _head_fields(path: Path, head: str, head_line: int, name: str) -> dict[str, 
     ]
     if "forbidden" in seen and "wanted" not in seen:
         problems.append(
-            f"{path}:{seen['forbidden']}: 'forbidden' needs 'wanted'; add the events that the skill wants"
+            f"{path}:{seen['forbidden']}: 'forbidden' needs 'wanted'; add the events that the skill is for"
         )
     if problems:
         raise UserError("\n".join(problems))

@@ -59,7 +59,7 @@ class _Trouble:
     """What went wrong in one attempt, and what to do if it keeps happening."""
 
     what: str
-    mend: str
+    fix: str
     pause: float = 0.0  # seconds that the server asks us to wait
 
 
@@ -230,7 +230,7 @@ class ServerModel:
         tries = self._settings.retries + 1
         raise UserError(
             f"{self._url}: {trouble.what}; tried {tries} time{'' if tries == 1 else 's'} (language.retries). "
-            f"{trouble.mend}"
+            f"{trouble.fix}"
         )
 
     async def _attempt(self, client: httpx.AsyncClient, request: httpx.Request) -> httpx.Response | _Trouble:
@@ -252,8 +252,8 @@ class ServerModel:
             return _Trouble(f"the connection broke ({_one_line(error)})", "Check the server's log.")
         status = response.status_code
         if status in PASSING or status >= 500:
-            mend = "Lower language.concurrency." if status == 429 else "Check the server's log."
-            return _Trouble(f"status {status}: {self._start_of(response)}", mend, _retry_after(response))
+            fix = "Lower language.concurrency." if status == 429 else "Check the server's log."
+            return _Trouble(f"status {status}: {self._start_of(response)}", fix, _retry_after(response))
         return response
 
     async def _pause(self, attempt: int, trouble: _Trouble) -> None:

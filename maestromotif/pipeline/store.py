@@ -216,8 +216,8 @@ class Run:
             self._lock = os.open(lock, os.O_RDWR | os.O_CREAT, 0o644)
         except OSError as error:
             raise UserError(
-                f"{self.folder}: cannot be used as the folder of the run: {error.strerror} "
-                f"({error.filename}); set run.root to a folder where you may write"
+                f"{self.folder}: cannot be used as the run's folder: {error.strerror} ({error.filename}); "
+                "set run.root to a folder where you may write"
             ) from error
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -232,7 +232,7 @@ class Run:
                 f"{self.folder}: process {holder} is using this run; wait for it, stop it, "
                 "or set run.name=another to start another run"
             ) from error
-        # A forked worker that outlives this process must not hold the lock; closing its copy keeps ours.
+        # A forked worker that outlives this process must not hold the lock. Closing its copy keeps ours.
         os.register_at_fork(after_in_child=self._unlock)
         try:
             os.ftruncate(self._lock, 0)
@@ -288,7 +288,7 @@ class Run:
         return self._publish(work.path)
 
     def _publish(self, finished: Path) -> Artefact:
-        """Moves a finished folder to its place and the old one to `.earlier`; `_heal` completes it."""
+        """Moves a finished folder to its place, the old one to `.earlier`. After a kill `_heal` completes it."""
         shutil.rmtree(finished / SCRATCH, ignore_errors=True)
         manifest = self._read_manifest(finished, _remove(finished))
         place = self.folder / manifest["stage"]
@@ -333,8 +333,8 @@ class Run:
         place = self.folder / stage
         if not place.exists():
             raise UserError(
-                f"{place}: stage '{stage}' is not finished; run it with: "
-                f"maestromotif {stage} {self.config_file}"
+                f"{place}: stage '{stage}' is not finished; "
+                f"run it with: maestromotif {stage} {self.config_file}"
             )
         return self._verify(place, self._again(stage))
 
@@ -375,8 +375,8 @@ class Run:
         if not isinstance(manifest.get("code"), dict):
             raise UserError(
                 f"{path}: does not say which code made it, because version "
-                f"{manifest.get('version', 'unknown')} did not record that; "
-                "this version cannot continue such a run\n"
+                f"{manifest.get('version', 'unknown')} did not record that; this version "
+                f"cannot continue such a run\n"
                 f"start another run with run.name=another, or remove this one: {_remove(self.folder)}"
             )
         return dict(manifest)

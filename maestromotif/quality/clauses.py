@@ -17,8 +17,8 @@ from maestromotif.quality.gold import MOST_BYTES, Side
 from maestromotif.quality.measures import Measures, change_of
 from maestromotif.quality.oracle import score
 
-# A message with one of these words already says where the agent is or went, or asks a question, so no fact
-# can be added to it.
+# A message with one of these words already says where the agent is or went, or asks a question. It takes no
+# further fact.
 _CLOSED = re.compile(
     r"stair|ladder|trap ?door|hole|level|can't go|climb|\bfall|ceiling|altar|\?", re.IGNORECASE
 )

@@ -67,7 +67,7 @@ def test_the_version() -> None:
         ),
         (
             ["run", "mine.yaml", "run.root=mine.yaml"],
-            "mine.yaml/quickstart: the folder of the run cannot be used",
+            "mine.yaml/quickstart: cannot be used as the run's folder",
         ),
     ],
 )

@@ -215,7 +215,7 @@ def test_two_runs_side_by_side(tmp_path: Path) -> None:
 
 def test_a_run_folder_that_cannot_be_used(tmp_path: Path) -> None:
     (tmp_path / "runs").write_text("taken")
-    with pytest.raises(UserError, match=r"runs/mine: cannot be used as the folder of the run: .*run\.root"):
+    with pytest.raises(UserError, match=r"runs/mine: cannot be used as the run's folder: .*run\.root"):
         Run(tmp_path / "runs" / "mine").__enter__()
 
 
@@ -289,8 +289,10 @@ def test_damage_among_several_files_names_each(folder: Path) -> None:
 def test_a_stage_that_is_not_done_names_the_command_that_does_it(folder: Path) -> None:
     with Run(folder, "configs/mine.yaml") as run, pytest.raises(UserError) as caught:
         run.artefact("collect")
-    command = "maestromotif collect configs/mine.yaml"
-    message = f"{folder}/collect: stage 'collect' is not finished; run it with: {command}"
+    message = (
+        f"{folder}/collect: stage 'collect' is not finished; "
+        "run it with: maestromotif collect configs/mine.yaml"
+    )
     assert str(caught.value) == message
 
 

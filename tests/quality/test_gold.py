@@ -90,13 +90,13 @@ SIDE = line()["a"]
     ("fields", "said"),
     [
         ({"lable": "a"}, "unknown field 'lable'; did you mean 'label'?"),
-        ({"label": "c"}, "label: 'c' is unknown; known are a, b, tie"),
-        ({"label": ["a"]}, "label: ['a'] is unknown"),
-        ({"kind": "hard"}, "kind: 'hard' is unknown; known are plain, near-miss"),
+        ({"label": "c"}, "label: unknown label 'c'; known are a, b, tie"),
+        ({"label": ["a"]}, "label: unknown label ['a']"),
+        ({"kind": "hard"}, "kind: unknown kind 'hard'; known are plain, near-miss"),
         ({"kind": "tie"}, "kind: 'tie' with label 'b'; a tie needs 'tie' for both"),
-        ({"part": "test"}, "part: 'test' is unknown; known are tune, report"),
+        ({"part": "test"}, "part: unknown part 'test'; known are tune, report"),
         ({"id": "runner-001"}, "id: 'runner-001' must be the skill's name, '-' and digits"),
-        ({"reason": " "}, "reason: empty; explain the label"),
+        ({"reason": " "}, "reason: empty; explain the label in one sentence"),
         ({"a": "You stop waiting."}, "a must be an object with message, changes"),
         ({"a": {"message": "x"}}, "a: 'changes' is missing"),
         ({"a": SIDE | {"message": 1}}, "a.message: must be text, got 1"),
@@ -106,9 +106,9 @@ SIDE = line()["a"]
         ({"a": SIDE | {"changes": {"depths": "deeper"}}}, "unknown change 'depths'; did you mean 'depth'?"),
         (
             {"a": SIDE | {"changes": {"depth": "down"}}},
-            "a.changes.depth: 'down' is unknown; known are deeper, h",
+            "a.changes.depth: unknown code 'down'; known are deeper, h",
         ),
-        ({"a": SIDE | {"changes": {"depth": 1}}}, "a.changes.depth: 1 is unknown"),
+        ({"a": SIDE | {"changes": {"depth": 1}}}, "a.changes.depth: unknown code 1"),
         ({"a": SIDE | {"changes": {"depth": "deeper", "explored": "new"}}}, "give 'depth' alone"),
         ({"a": SIDE | {"changes": []}}, "a.changes: must be an object such as"),
         ({"b": SIDE}, "a and b are the same"),
@@ -129,7 +129,7 @@ def test_what_is_wrong_between_lines_is_said(tmp_path: Path) -> None:
     other = line(id="walker-001", part="report")
     write(tmp_path, line(id="runner-001"), other | {"id": "runner-001"}, skill="runner")
     with pytest.raises(
-        UserError, match=r"'runner-001' is already used at .*runner.jsonl:1; use each id once"
+        UserError, match=r"'runner-001' is already used at .*runner.jsonl:1; use each id"
     ) as error:
         gold.load_all(tmp_path, ["walker", "runner"])
     assert "runner.jsonl:2: message 'You stop waiting.' is in part 'report' here" in str(error.value)

@@ -72,7 +72,7 @@ def test_every_skill_with_gold_pairs_has_measures() -> None:
         ('"depth: higher"', "You stop.", 8, "instead: 'You stop.' is not a change; known are depth: deeper"),
         ('fact: "depth: deeper"', 'fact: "depth: deepest"', 6, "did you mean 'depth: deeper'?"),
         ("You kill the newt!", "killed", 10, "'killed' is an event; write a message of the game"),
-        ("You kill the newt!", "Ça!", 10, "must be ASCII with at most 255 characters"),
+        ("You kill the newt!", "Ça!", 10, "fact: must be ASCII with at most 255 characters"),
         ("You kill the newt!", "2026-99-99x", None, ""),
         ("You kill the newt!", "12", 10, "fact: must be text, got 12"),
         ("killing is bad", "going deeper", 9, "words: 'going deeper' is used twice"),
