@@ -47,11 +47,11 @@ def _limits(call_seconds: float) -> monty.ResourceLimits:
 class ProgramHost:
     """Runs one program over skills for N games. A context manager; not thread-safe.
 
-    program: source of the class Program; path: its file, for messages; skills: K skills in index order; games: N;
-    seed: of the sandbox's `random`, which is reseeded for every game and step, so that a game's choices do
-    not depend on other games; call_seconds: time limit of one call; first_game: number of the first of these
-    games in the whole run; balance: probability that a call goes to the startable skill that has acted least
-    in these games, instead of the program's choice.
+    program: source of the class Program; path: its file, for messages; skills: K skills, in index order;
+    games: N; seed: of the sandbox's `random`, which is reseeded for every game and step, so that a game's
+    choices do not depend on other games; call_seconds: time limit of one call; first_game: number of the
+    first of these games in the whole run; balance: probability that a call goes to the skill that has acted
+    least in these games, of those that may start, instead of the program's choice.
     """
 
     def __init__(
