@@ -1,4 +1,4 @@
-"""Skill files: what is read, and that every mistake is named with its file and line."""
+"""Skill files: what is read; every mistake gets a message with file and line."""
 
 import hashlib
 from pathlib import Path

@@ -33,7 +33,7 @@ def open_model(settings: LanguageSettings) -> LanguageModel:
     preset = presets.PRESETS.get(settings.model)
     if preset and settings.context > preset.context:
         raise UserError(
-            f"language.context: {settings.context} tokens, but the context of {settings.model} is at most "
+            f"language.context: {settings.context} tokens, but {settings.model} has a context of at most "
             f"{preset.context}"
         )
     if preset and licence == preset.licence:

@@ -202,7 +202,7 @@ class _Line:
         a, b = self._side(values["a"], "a"), self._side(values["b"], "b")
         for field, known in (("label", LABELS), ("kind", KINDS), ("part", PARTS)):
             if values[field] not in list(known):
-                self.wrong(f"{field}: unknown {field} {values[field]!r}; known are {', '.join(known)}")
+                self.wrong(f"{field}: {values[field]!r} is unknown; known are {', '.join(known)}")
         if not isinstance(values["id"], str) or not re.fullmatch(rf"{re.escape(skill)}-\d+", values["id"]):
             self.wrong(f"id: {values['id']!r} must be the skill's name, '-' and digits, as in '{skill}-001'")
         if not isinstance(values["reason"], str) or not values["reason"].strip():
@@ -266,7 +266,7 @@ class _Line:
                 self.wrong(f"{where}: unknown change '{name}'{did_you_mean(name, CHANGES)}")
             elif not isinstance(word, str) or word not in CHANGES[name].codes:
                 self.wrong(
-                    f"{where}.{name}: unknown code {_short(word)}; known are {', '.join(CHANGES[name].codes)}"
+                    f"{where}.{name}: {_short(word)} is unknown; known are {', '.join(CHANGES[name].codes)}"
                 )
         if "depth" in values and len(values) > 1:
             self.wrong(f"{where}: an observation with 'depth' has no other change; give 'depth' alone")

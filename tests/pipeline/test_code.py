@@ -1,4 +1,4 @@
-"""Which files count as a stage's code, and which changes of them count."""
+"""Which files count as a stage's code, and which edits change its hash."""
 
 import shutil
 import subprocess

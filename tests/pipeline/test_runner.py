@@ -1,4 +1,4 @@
-"""Which stages run, which are skipped, and that a killed run ends like an unbroken one."""
+"""Which stages run and which are skipped; a killed run ends with the same artefacts as an unbroken one."""
 
 import json
 import logging
@@ -137,7 +137,7 @@ def test_a_stage_beside_the_path_is_run_if_the_config_asks_for_it(
     assert list(run_inputs("page")) == ["draw", "total", "soup"]
     with caplog.at_level(logging.INFO, "maestromotif"):
         assert run() == ["draw", "total", "page"]
-    assert "[1/3] draw: already done" in caplog.text  # how stage code is found does not affect the others
+    assert "[1/3] draw: already done" in caplog.text  # an optional stage does not change the others
     assert list(run_inputs("page")) == ["draw", "total"]
     with pytest.raises(
         UserError, match="--until soup: not a stage of this run; its stages are: draw, total, page"

@@ -1,4 +1,4 @@
-"""Work of older code is named and neither reused nor done again before the user has said which."""
+"""Stale work is reported, and neither reused nor repeated until the user chooses."""
 
 import json
 import logging

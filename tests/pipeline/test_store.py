@@ -1,4 +1,4 @@
-"""What the store promises: whole files, one process a run, nothing lost by kills, damage or full disks."""
+"""The store: atomic files, one process a run, nothing lost by kills, damage or full disks."""
 
 import contextlib
 import json

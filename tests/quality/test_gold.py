@@ -1,4 +1,4 @@
-"""The gold set: what ships is complete and balanced; right files are read, wrong ones are told why."""
+"""The gold set: the shipped files are complete and balanced; mistakes get clear messages."""
 
 import json
 from collections import Counter
@@ -72,7 +72,7 @@ def test_a_pair_knows_its_captions_and_its_target(tmp_path: Path) -> None:
     assert pair.a.changes == (0,) * len(CHANGES)
     assert pair.b.changes[:4] == (0, 0, 2, 0)
     assert pair.captions(ALL)[1] == CHANGES["downstairs"].words[2]
-    assert not pair.decidable(("depth",))  # captions differ, but only the other change told which is better
+    assert not pair.decidable(("depth",))  # the captions differ, but the label depends on the other change
 
 
 def test_a_skill_without_gold_has_no_pairs(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Measures beside a skill: what is right is read, and what is wrong is told with its line."""
+"""Measures of a skill: correct files are read; every mistake gets a message with its line."""
 
 from pathlib import Path
 
