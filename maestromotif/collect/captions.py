@@ -1,7 +1,7 @@
-"""An observation in English: its message, then what changed. Equal observations give equal captions.
+"""Captions: an observation in English, its message and then what changed. Equal inputs give equal captions.
 
-Changes are what a reward model sees too. Statistics (gold, hit points, experience, hunger) are told to the
-judge alone, over a number of steps before the observation.
+Reward models see the changes too. Only the judge sees the statistics (gold, hit points, experience, hunger),
+which cover a number of steps before the observation.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 from maestromotif.nethack.state import CHANGES
 
-# What is said of each code of each statistic (maestromotif.collect.statistics); of code 0 nothing.
+# The clause for each code of each statistic (maestromotif.collect.statistics); "" for code 0.
 STATISTICS: dict[str, tuple[str, ...]] = {
     "gold": ("", "the agent's gold became more", "the agent's gold became less"),
     "hp": ("", "the agent regained hit points", "the agent lost hit points"),
@@ -32,10 +32,9 @@ def caption(
 ) -> str:
     """A few sentences on one observation.
 
-    message: the game's message line, empty if there was none. changes: a code of each change of
-    `CHANGES`, or of the first ones.
-    spoken: names of the changes to tell; of the others the caption says nothing. statistics: codes of the
-    statistics to tell, by name. horizon: over how many steps these changed.
+    message: the game's message line, empty if there was none. changes: one code per change of `CHANGES`, or
+    of the first ones. spoken: names of the changes to include. statistics: codes of the statistics to
+    include, by name. horizon: number of steps that the statistics cover.
     """
     sentences = [f'The game says: "{" ".join(message.split())}"'] if message.strip() else []
     told = [
@@ -51,7 +50,7 @@ def caption(
 
 
 def _over(horizon: int, clauses: list[str]) -> list[str]:
-    """The clauses as sentences; over several steps as one, which says how many."""
+    """The clauses as sentences; for several steps, one sentence that states the number."""
     if horizon > 1 and clauses:
         return [f"Over the last {horizon} steps {' and '.join(clauses)}."]
     return [f"{clause[0].upper()}{clause[1:]}." for clause in clauses]

@@ -1,7 +1,7 @@
-"""compose: takes the programs of a run, checks each before it may run, and keeps what was checked.
+"""Stage `compose`: checks the programs of a run before they run, and stores the checked copies.
 
-Artefact: `program.py` (carries out the task), `training.py` (under which the skills are trained),
-`skills/<name>.py` (when each skill may start and should end; the default where a skill is only a text) and
+Artefact: `program.py` (carries out the task), `training.py` (selects skills while they are trained),
+`skills/<name>.py` (when each skill may start and should end; the default for a skill without a program) and
 `check.json`: each file's SHA-256, provenance and the counts of its behaviour tests.
 """
 
@@ -24,12 +24,12 @@ CHECK = "check.json"
 
 
 def program_file(role: str) -> str:
-    """Where the checked program over skills is; role: `program` or `training`."""
+    """Path of the checked program over skills in the artefact; role: `program` or `training`."""
     return f"{role}.py"
 
 
 def skill_file(skill: str) -> str:
-    """Where a skill's checked program is."""
+    """Path of a skill's checked program in the artefact."""
     return f"skills/{skill}.py"
 
 
@@ -43,7 +43,7 @@ def reads(config: Config) -> dict[str, str]:
 
 
 def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, Any]:
-    """The stage. Raises UserError with every problem of every program."""
+    """Runs the stage. Raises UserError that lists every problem of every program."""
     skills = skill.skills_of(config)
     report: dict[str, Any] = {"skills": {}, "programs": {}}
     problems: list[str] = []

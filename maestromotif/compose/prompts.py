@@ -1,8 +1,8 @@
 """Prompts that ask a language model for a program, rendered from the tables and the skills of a config.
 
-There are three: for a skill's own program (`skill_program`), for the program under which the skills are
-trained (`training_program`), and for the program that carries out a task (`task_program`). Every field of
-GameState is in every prompt, because a prompt takes them from `contract.game_state`.
+There are three: for a skill's own program (`skill_program`), for the program that selects skills in training
+(`training_program`), and for the program that carries out a task (`task_program`). Every prompt lists every
+field of GameState, from `contract.game_state`.
 """
 
 import hashlib
@@ -80,13 +80,13 @@ class Prompt(NamedTuple):
 
     text: str
     program: Path  # the file of the program
-    skill: Skill | None = None  # whose program it is; None for a program over skills
+    skill: Skill | None = None  # the skill it belongs to; None for a program over skills
 
 
 def of(config: Config, what: str) -> Prompt:
-    """The prompt for "training", "task" or the program of the skill of this name.
+    """The prompt for "training", for "task", or for the program of the skill with this name.
 
-    Raises UserError for any other name, and for a mistake in a skill.
+    Raises UserError for any other name, and for an error in a skill.
     """
     skills = skills_of(config)
     if what == "training":
@@ -121,7 +121,7 @@ def skill_program(skill: Skill) -> str:
 
 
 def training_program(skills: Sequence[Skill]) -> str:
-    """The prompt for the program under which these skills are trained."""
+    """The prompt for the program that selects these skills in training."""
     return _text(
         "# A program under which the skills are trained",
         *_over_skills(skills),
@@ -180,7 +180,7 @@ def _over_skills(skills: Sequence[Skill]) -> list[str]:
 
 
 def _surroundings() -> list[str]:
-    """What a program sees, and its language."""
+    """The parts on what a program sees, and on its language."""
     return [
         "## What the program sees",
         "Every field is a plain value.",
@@ -191,7 +191,7 @@ def _surroundings() -> list[str]:
 
 
 def _described(skill: Skill) -> str:
-    """An entry of the list of skills. A skill without a program of its own has the default one."""
+    """An entry of the list of skills. A skill without its own program has the default one."""
     starts, ends = skill.starts, skill.ends
     if skill.program is None:
         starts, ends = "at any time", f"when the depth has changed, or after {skill.max_turns} game turns"
@@ -202,7 +202,7 @@ def _described(skill: Skill) -> str:
 
 
 def _listed(title: str, events: Sequence[str]) -> str:
-    """Events and changes with their documentation; "" for none."""
+    """Events and changes with their documentation; "" if there are none."""
     docs = {name: EVENTS[name].doc if name in EVENTS else CHANGES[name].doc for name in events}
     return "\n".join([title, "", *(f"- `{name}`: {doc}" for name, doc in docs.items())]) if docs else ""
 

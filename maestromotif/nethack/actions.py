@@ -1,4 +1,4 @@
-"""The actions, the keys they send, and the sets of them that an agent can be given."""
+"""The actions, the keys they send, and the sets of actions that an agent can use."""
 
 from dataclasses import dataclass
 from itertools import accumulate
@@ -18,7 +18,7 @@ def _control(letter: str) -> bytes:
 
 @dataclass(frozen=True)
 class Action:
-    """An action, and the keys that it sends. Keys of macros (wait, cast, ...) continue in `game.py`."""
+    """An action and the keys it sends. `game.py` sends the further keys of macros (wait, cast, ...)."""
 
     keys: bytes
     doc: str
@@ -26,7 +26,7 @@ class Action:
 
 @dataclass(frozen=True)
 class ActionSet:
-    """Actions that an agent can be given. A set has all actions of the sets before it in the table."""
+    """Actions that an agent can use. A set includes all actions of the sets before it in the table."""
 
     doc: str
     adds: dict[str, Action]
@@ -40,10 +40,10 @@ def _run(key: str, direction: str) -> Action:
     return Action(key.encode(), f"Move {direction} until something interesting appears.")
 
 
-# In the order of their numbers.
+# In the order of the action numbers.
 ACTION_SETS: dict[str, ActionSet] = {
     "published": ActionSet(
-        "The 28 actions of the published agent, in its order.",
+        "The 28 actions of the published agent, in the published order.",
         {
             "more": Action(bytes([ENTER]), "Press Enter, which also turns pages."),
             "north": _move("k", "north"),
@@ -65,21 +65,21 @@ ACTION_SETS: dict[str, ActionSet] = {
             "up": Action(b"<", "Go up the stairs."),
             "down": Action(b">", "Go down the stairs."),
             "wait": Action(b".", "Wait for 25 turns, or until something interrupts."),
-            "kick": Action(_control("d"), "Kick. The next action says in which direction."),
-            "eat": Action(b"e", "Eat. The next action answers what."),
-            "search": Action(b"s", "Search the squares around for hidden things."),
+            "kick": Action(_control("d"), "Kick. The next action gives the direction."),
+            "eat": Action(b"e", "Eat. The next action chooses the item."),
+            "search": Action(b"s", "Search the adjacent squares for hidden things."),
             "cast": Action(b"Z", "Cast the first spell."),
             "enhance": Action(_meta("e"), "Improve a weapon skill or spell skill."),
             "pray": Action(_meta("p"), "Pray."),
-            "quaff": Action(b"q", "Drink. The next action answers what."),
-            "drop": Action(b"d", "Drop the first item that is not from the start, not food and not coins."),
+            "quaff": Action(b"q", "Drink. The next action chooses the item."),
+            "drop": Action(b"d", "Drop the first item that is not starting inventory, food or coins."),
         },
     ),
-    # NetHack's own command to walk somewhere: what is displayed is chosen by its symbol, from the hero's
-    # square on, and if there is nothing of the kind a turn passes. To a monster means next to it, and a
-    # shopkeeper is often the nearest one.
+    # NetHack's travel command finds a displayed target by its symbol, searching on from the hero's square. If
+    # there is no such symbol, a turn passes. Travelling to a monster ends next to it; the nearest monster is
+    # often a shopkeeper.
     "travel": ActionSet(
-        "Four more, which walk to something in view by NetHack's travel command.",
+        "Four more, which walk to something in view with NetHack's travel command.",
         {
             "travel_down": Action(b"_@>.", "Walk to the staircase down."),
             "travel_up": Action(b"_@<.", "Walk to the staircase up."),
@@ -93,7 +93,7 @@ NAMES: tuple[str, ...] = tuple(_ALL)
 SENT: tuple[bytes, ...] = tuple(action.keys for action in _ALL.values())  # the keys of each action
 KEYS: tuple[int, ...] = tuple(keys[0] for keys in SENT)  # the first key of each action
 INDEX: dict[str, int] = {name: index for index, name in enumerate(NAMES)}
-# How many of NAMES an agent with each set has.
+# Number of actions in each set. A set is a prefix of NAMES.
 SETS: dict[str, int] = dict(
     zip(ACTION_SETS, accumulate(len(actions.adds) for actions in ACTION_SETS.values()), strict=True)
 )
@@ -102,19 +102,19 @@ ACTIONS: dict[str, int] = dict(zip(NAMES[:NUM_ACTIONS], KEYS[:NUM_ACTIONS], stri
 
 
 def action(name: str) -> int:
-    """The number of an action. Raises UserError for a name that no action has."""
+    """The number of an action. Raises UserError for an unknown name."""
     if name not in INDEX:
         raise UserError(f"there is no action {name!r}{did_you_mean(name, NAMES)}")
     return INDEX[name]
 
 
-# At a yes/no question the agent answers with a compass key: northwest is `y`, southeast is `n`.
+# The agent answers yes/no questions with a compass key: northwest is `y`, southeast is `n`.
 YES = ACTIONS["northwest"]
 
-# Questions that the agent answers itself; every other one-key question is escaped.
+# Questions that the agent answers; every other one-key question is escaped.
 AGENT_QUESTIONS = (b"eat", b"attack", b"direction?", b"pray", b"drop", b"drink", b"Sell")
 
-# Of a message of several pages only these pages are shown to the agent after all pages have been turned.
+# After turning all pages of a message, the agent sees only the pages that contain these words.
 KEPT_PAGES = (b"descend the stairs", b"climb up the stairs", b"You are frozen")
 
 WAIT_TURNS = b"25"

@@ -1,7 +1,7 @@
-"""Events: what happened on a step, told by the game's messages and by a few numbers of its status lines.
+"""Events: what happened on a step, read from the game's messages and a few numbers of its status lines.
 
-The messages are those of NetHack 3.6.7, all pages of a step joined. Most steps have none, and the rest repeat
-themselves, so what a text says is worked out once and kept.
+The messages are those of NetHack 3.6.7, with all pages of a step joined. Most steps have no message, and the
+others repeat, so each text is parsed once and cached.
 """
 
 import re
@@ -13,32 +13,32 @@ from nle import nethack
 
 
 class Pattern(NamedTuple):
-    """Words that tell of an event. Patterns see single spaces; every match counts."""
+    """Words that signal an event, in text with single spaces. Every match counts."""
 
-    needle: str  # is in every text that matches; looked for first, because it is quicker
+    needle: str  # part of every text that matches; checked first, because it is faster
     regex: str
 
 
 @dataclass(frozen=True)
 class Event:
-    """Something that happens on a step, and how it is recognised."""
+    """Something that happens on a step, and how to recognise it."""
 
     doc: str  # a sentence
-    source: str  # the words or numbers that tell of it
-    patterns: tuple[Pattern, ...] = ()  # without any, code below or the tracker recognises it
+    source: str  # the words or numbers that signal it
+    patterns: tuple[Pattern, ...] = ()  # if empty, code below or the tracker recognises it
 
 
 _STOLE = Pattern("You stole", r"You stole \d+ ")
 
-# In the order of the columns of arrays `events`.
+# In column order of the arrays `events`.
 EVENTS: dict[str, Event] = {
     "descended": Event(
         "The agent came to a deeper level.",
-        "the depth is greater than on the step before (blstats)",
+        "the depth is greater than on the previous step (blstats)",
     ),
     "ascended": Event(
         "The agent came to a higher level.",
-        "the depth is smaller than on the step before (blstats)",
+        "the depth is smaller than on the previous step (blstats)",
     ),
     "killed": Event(
         "The agent killed a monster.",
@@ -47,11 +47,11 @@ EVENTS: dict[str, Event] = {
     ),
     "ate": Event(
         "The agent finished a meal.",
-        'a meal\'s closing words: "You finish eating", or how a meal of one turn tasted',
+        'the end of a meal: "You finish eating", or how a meal of one turn tasted',
     ),
     "sold": Event(
         "The agent sold something to a shopkeeper.",
-        '"You sold ..."; where the shopkeeper has no gold: "You traded ...", "You relinquish ..."',
+        '"You sold ..."; if the shopkeeper has no gold: "You traded ...", "You relinquish ..."',
         (
             Pattern(
                 "You ",
@@ -69,13 +69,13 @@ EVENTS: dict[str, Event] = {
         'a shopkeeper offers gold for an item: "X offers 88 gold pieces for your copper wand."',
     ),
     "price_quoted": Event(
-        "A shop told what an item costs.",
-        'a shop says what an item costs: "For you, good sir; only 66 zorkmids for this ...", '
+        "A shop stated what an item costs.",
+        'a shop states what an item costs: "For you, good sir; only 66 zorkmids for this ...", '
         '"... will cost you ...", "(for sale, ...)", "(unpaid, ...)"',
     ),
     "price_identified": Event(
         "A price left one possible base price for an unidentified item.",
-        "an offer or a quote that leaves one base price possible for an unidentified potion, "
+        "an offer or a quote that leaves one possible base price for an unidentified potion, "
         "scroll, wand, ring or spellbook",
     ),
     "altar_blessed": Event(
@@ -95,7 +95,7 @@ EVENTS: dict[str, Event] = {
     ),
     "stole": Event(
         "The agent left a shop without paying.",
-        '"You stole 120 zorkmids worth of merchandise.": left a shop without paying',
+        '"You stole 120 zorkmids worth of merchandise."',
         (_STOLE,),
     ),
     "robbed": Event(
@@ -121,10 +121,10 @@ EVENTS: dict[str, Event] = {
     ),
     "angered_shopkeeper": Event(
         "The agent angered a shopkeeper.",
-        '"X gets angry!" of somebody with a name, "X is furious!", a theft',
+        '"X gets angry!" where X is a name, "X is furious!", a theft',
         (
-            # Monsters without a name, and the hero's own "you", begin with one of the words left out. Names
-            # of shopkeepers have up to three words: Asidonhopo, Rath Luirc, Beinn a Ghlo, Sgurr na Ciche.
+            # Monsters without a name, and the hero as "you", begin with one of the excluded words. Names of
+            # shopkeepers have up to three words: Asidonhopo, Rath Luirc, Beinn a Ghlo, Sgurr na Ciche.
             Pattern(
                 "gets angry!",
                 r"(?<![\w-] )\b(?!The |It |Your? )[A-Z][\w'-]+(?: (?:a|na|[A-Z][\w'-]+))* gets angry!",
@@ -135,12 +135,12 @@ EVENTS: dict[str, Event] = {
     ),
     "picked_up": Event(
         "An item came into the inventory.",
-        'a thing came into the inventory: "k - a milky potion."',
+        'an item came into the inventory: "k - a milky potion."',
         (Pattern(" - ", r"(?:^| )[a-zA-Z$#] - (?=an? |the |\d|[A-Z])"),),
     ),
     "dropped": Event(
         "The agent dropped an item.",
-        '"You drop ...", or a thing laid on an altar',
+        '"You drop ...", or an item put on an altar',
         (
             Pattern("You drop ", r"You drop (?!to the |like )"),
             Pattern("the altar", r"(?:flash as [^.]* hits?| lands? on) the altar"),
@@ -168,7 +168,7 @@ EVENTS: dict[str, Event] = {
     "entered_shop": Event(
         "The agent entered a shop and was greeted.",
         "a shopkeeper's greeting: \"Hello, Agent! Welcome to X's general store!\", or that he "
-        'mutters against shoplifters; not "So, Agent, you dare return to ...", with which he attacks',
+        'mutters against shoplifters; not "So, Agent, you dare return to ...", which begins an attack',
         (
             Pattern("Welcome", r'! Welcome(?: again)? to [^"]*!"'),
             Pattern("shoplifters", r"mutters imprecations against shoplifters"),
@@ -182,7 +182,7 @@ _COUNTED = tuple(
     for pattern in event.patterns
 )
 
-# Texts in memory at once: less than ten megabytes.
+# Texts in the cache: less than ten megabytes.
 _KEPT = 20_000
 
 _MEALS_END = re.compile(rb"You finish eating|You're finally finished|You consume ")
@@ -204,7 +204,7 @@ _ANGRY_GREETING = b"you dare return to "
 _OWED = re.compile(rb'you pay for it!"|you bought it!|You owe |\(unpaid, ')
 _PAID = re.compile(rb"You (?:bought|paid for|stole|escaped the shop without paying)|debt is paid off")
 
-# What an item of a class looks like as long as it is not identified: "milky potion", "scroll labeled X".
+# How an unidentified item of a class appears: "milky potion", "scroll labeled X".
 _LOOKS = re.compile(rb"(?:^|.* )(potion|scroll|wand|ring|spellbook)s?(?: (?:labeled|called|named) .*)?$")
 _CLASSES = {
     b"potion": nethack.POTION_CLASS,
@@ -227,10 +227,10 @@ BASE_PRICES: dict[bytes, tuple[int, ...]] = {look: _base_prices(kind) for look, 
 
 
 class Price(NamedTuple):
-    """What a shopkeeper gives (`offered`) or takes for an unidentified item."""
+    """What a shopkeeper pays (`offered`) or charges for an unidentified item."""
 
     gold: int
-    quantity: int  # items that this is the price of
+    quantity: int  # number of items that the price is for
     look: bytes  # key of BASE_PRICES
     offered: bool
     angry: bool = False
@@ -239,12 +239,12 @@ class Price(NamedTuple):
 class Said(NamedTuple):
     """What a text says."""
 
-    counts: np.ndarray  # int16 [len(EVENTS)], without the events that are told by numbers
-    prices: tuple[Price, ...] = ()  # of unidentified items
-    greeted: bool = False  # a shopkeeper spoke to the hero who came in, kindly or not
-    offer: int = 0  # gold pieces, where the text ends with the question whether to sell
-    owes: bool = False  # something of the shop was taken or eaten
-    paid: bool = False  # ... and is paid for, or carried away
+    counts: np.ndarray  # int16 [len(EVENTS)], without the events that numbers signal
+    prices: tuple[Price, ...] = ()  # for unidentified items
+    greeted: bool = False  # a shopkeeper spoke to the hero on entry, kindly or not
+    offer: int = 0  # gold pieces, if the text ends with the question whether to sell
+    owes: bool = False  # the hero took or ate something from the shop
+    paid: bool = False  # ... and has paid for it or carried it away
 
 
 NOTHING = Said(np.zeros(len(EVENTS), np.int16))
@@ -252,7 +252,7 @@ _cache: dict[bytes, Said] = {}
 
 
 def read(text: bytes) -> Said:
-    """What the messages of a step say."""
+    """Parse the messages of a step, cached."""
     said = _cache.get(text)
     if said is None:
         if len(_cache) >= _KEPT:
@@ -262,11 +262,11 @@ def read(text: bytes) -> Said:
 
 
 def base_prices(price: Price, charisma: int, tourist: bool) -> tuple[int, ...]:
-    """Base prices of its class that lead to this price.
+    """Base prices of the item's class that are consistent with this price, in gold pieces.
 
-    A shopkeeper gives a half, or three eighths if she is one of those who see that the hero does not know the
-    item; she takes a third more for some items that he does not know, and changes that by his charisma.
-    Tourists are cheated both ways. What a dunce cap or a bare shirt does is not counted in.
+    For an item that the hero has not identified, some shopkeepers pay three eighths of the base price instead
+    of half, and some items cost a third more. Charisma scales what shopkeepers charge. Tourists get worse
+    prices both ways. The effects of a dunce cap and of a visible shirt are ignored.
     """
     if price.offered:
         ways = ((1, 3), (1, 4)) if tourist else ((1, 2), (3, 8))
@@ -290,7 +290,7 @@ def base_prices(price: Price, charisma: int, tourist: bool) -> tuple[int, ...]:
 
 
 def _by_charisma(charisma: int) -> tuple[int, int]:
-    """By what a shopkeeper multiplies and divides what she takes."""
+    """Multiplier and divisor of what a shopkeeper charges."""
     for most, factor in ((5, (2, 1)), (7, (3, 2)), (10, (4, 3)), (15, (1, 1)), (17, (3, 4)), (18, (2, 3))):
         if charisma <= most:
             return factor
@@ -315,27 +315,27 @@ def _read(text: bytes) -> Said:
 
 
 def _meals(text: bytes) -> int:
-    """Meals that came to an end. How food tastes is said first, that it is finished only if it took long."""
+    """Meals that ended. A message on the taste comes first; "finished" follows only after a long meal."""
     if finished := len(_MEALS_END.findall(text)):
         return finished
     return int(_STOPPED not in text and _TASTE.search(text) is not None)
 
 
 def _offers(text: bytes, counts: np.ndarray) -> tuple[int, list[Price]]:
-    """The offer that waits for an answer, 0 if none does; and the prices of unidentified items."""
+    """The offer that waits for an answer, 0 if there is none; and the prices of unidentified items."""
     waits, prices = 0, []
     for found in _OFFER.finditer(text):
         only, gold, item, number, answer = found.groups()
-        if answer:  # the question of the step before still stands there, with its answer
+        if answer:  # the question of the previous step is still shown, with its answer
             continue
         counts[COLUMN["price_offered"]] += 1
         if found.end() == len(text):
             waits = int(gold)
         look = _LOOKS.match(item)
-        # The offer is for all items of a stack, whose number was said when it was dropped.
+        # The offer is for the whole stack; the message on dropping it gave the number of items.
         dropped = _DROPPED.search(text[: found.start()])
         quantity = 1 if number == b"it" else int(dropped[1]) if dropped else 0
-        if look and quantity and not only:  # a shopkeeper short of gold offers all that she has
+        if look and quantity and not only:  # a shopkeeper short of gold offers all of it
             prices.append(Price(int(gold), quantity, look[1], True))
     return waits, prices
 
@@ -343,7 +343,7 @@ def _offers(text: bytes, counts: np.ndarray) -> tuple[int, list[Price]]:
 def _quotes(text: bytes, counts: np.ndarray) -> list[Price]:
     spoken = [(item, gold, address == b"scum") for address, gold, item in _QUOTE.findall(text)]
     spoken += [(item, gold, False) for item, gold in _COST.findall(text)]
-    # A thing that is picked up has its price spoken and written on it: one quote.
+    # Picking up an item states its price twice, in speech and in a tag: one quote.
     counts[COLUMN["price_quoted"]] += max(len(spoken), len(_TAG.findall(text)))
     looks = [(_LOOKS.match(item), int(gold), angry) for item, gold, angry in spoken]
     return [Price(gold, 1, look[1], False, angry) for look, gold, angry in looks if look]

@@ -1,4 +1,4 @@
-"""What the squares of a level show, for many games at once, kept up to date by the squares that change."""
+"""What the squares of a level show, for many games at once. Updates read only the squares that changed."""
 
 import numpy as np
 from nle import nethack
@@ -8,7 +8,7 @@ from maestromotif.nethack.observation import COLUMNS, ROWS
 CELLS = ROWS * COLUMNS
 NEAR = 3  # squares from the hero that count as near
 
-# Kinds of squares. Places come last: the tracker remembers them while something covers them.
+# Kinds of squares. Places come last: the tracker remembers them even while something covers them.
 BLANK, PLAIN, PLAYER, PRIEST, SHOPKEEPER, ALTAR, DOWN, UP = range(8)
 KINDS, FIRST_PLACE = 8, ALTAR
 PLACES = KINDS - FIRST_PLACE
@@ -42,17 +42,17 @@ _KIND = _kind_of_glyph()
 
 
 class Maps:
-    """What the squares of each game's level show, kept up to date by the squares that change."""
+    """What the squares of each game's level show."""
 
     def __init__(self, games: int) -> None:
         self._glyphs = np.full((games, CELLS), -1, np.int16)
         self.kinds = np.zeros((games, CELLS), np.uint8)
-        # How many squares show each kind: [N, KINDS].
+        # Number of squares of each kind: [N, KINDS].
         self.counts = np.zeros((games, KINDS), np.int64)
         self.counts[:, BLANK] = CELLS
 
     def read(self, game: int, glyphs: np.ndarray, chars: np.ndarray) -> list[tuple[int, int]]:
-        """Read the whole map of a game again. Returns the places on it as (square, kind)."""
+        """Read the whole map of a game again. Returns its places as (square, kind)."""
         self._glyphs[game] = glyphs[game].ravel()
         kinds = self.kinds[game]
         _KIND.take(self._glyphs[game], out=kinds)
@@ -64,7 +64,7 @@ class Maps:
     def update(
         self, glyphs: np.ndarray, chars: np.ndarray, moved: np.ndarray | None
     ) -> list[tuple[int, int, int]]:
-        """Read what changed where `moved` (everywhere without); returns new places: (game, square, kind)."""
+        """Read what changed in the games `moved` (None: all). Returns new places as (game, square, kind)."""
         changed = (glyphs.reshape(-1, CELLS) != self._glyphs).ravel().nonzero()[0]
         game = changed // CELLS
         if moved is not None:

@@ -1,7 +1,7 @@
-"""Two tables: `FIELDS`, what a program may know of a game, and `CHANGES`, what a step can change.
+"""Two tables: `FIELDS`, what a program can read about a game, and `CHANGES`, what a step can change.
 
-`nethack/tracker.py` keeps both up to date. Type stubs, prompts, captions and the documentation are made from
-these entries, so a field or a change is described here and nowhere else.
+`nethack/tracker.py` keeps both up to date. Type stubs, prompts, captions and the documentation are generated
+from these entries, so each field and each change is described only here.
 """
 
 from collections.abc import Sequence
@@ -27,14 +27,14 @@ from maestromotif.nethack.observation import (
 class Field:
     """A field of GameState.
 
-    The tracker fills a field with `column` or `events` by itself; every other field needs code there.
+    The tracker fills fields with `column` or `events` automatically; every other field needs code there.
     """
 
     type: type  # int, bool or str
     doc: str  # sentences, with the unit and the meaning of special values
     source: str  # what it is read from
-    column: int | None = None  # of blstats, for a field that is a copy of a number of the status lines
-    events: tuple[str, ...] = ()  # names in EVENTS, for a field that counts them over the episode
+    column: int | None = None  # of blstats, for a field that copies a number from the status lines
+    events: tuple[str, ...] = ()  # names in EVENTS, for a field that counts these events per episode
 
 
 _CALL = "call of the skill"
@@ -52,12 +52,14 @@ def _seen(doc: str) -> Field:
     return Field(bool, doc, "map")
 
 
-# In the order in which programs see them.
+# In the order programs see them.
 FIELDS: dict[str, Field] = {
     "step": Field(int, "Environment steps since the episode began.", "environment"),
-    "turn": _status(TURN, "Game turns of the episode, from 1. One step may take no turn or many."),
-    "depth": _status(DEPTH, "Depth of the present level. 1 is the first level."),
-    "deepest": Field(int, "Greatest depth of the episode.", "status lines"),
+    "turn": _status(
+        TURN, "Game turn of the episode, starting at 1. One step can take zero, one or many turns."
+    ),
+    "depth": _status(DEPTH, "Depth of the current level. 1 is the first level."),
+    "deepest": Field(int, "Greatest depth reached in the episode.", "status lines"),
     "dungeon": _status(DUNGEON, "The dungeon: 0 is the Dungeons of Doom, 2 the Gnomish Mines."),
     "branch_depth": Field(
         int,
@@ -66,15 +68,15 @@ FIELDS: dict[str, Field] = {
         "map, status lines",
     ),
     "hp": _status(HP, "Hit points."),
-    "max_hp": _status(MAX_HP, "Greatest possible hit points."),
-    "xp_level": _status(XP_LEVEL, "Experience level. It begins at 1."),
+    "max_hp": _status(MAX_HP, "Maximum hit points."),
+    "xp_level": _status(XP_LEVEL, "Experience level, starting at 1."),
     "gold": _status(GOLD, "Gold pieces that the agent carries."),
     "hunger": _status(HUNGER, "0 satiated, 1 not hungry, 2 hungry, 3 weak, 4 fainting."),
-    "energy": _status(ENERGY, "Energy for spells."),
-    "max_energy": _status(nethack.NLE_BL_ENEMAX, "Greatest possible energy."),
+    "energy": _status(ENERGY, "Energy for casting spells."),
+    "max_energy": _status(nethack.NLE_BL_ENEMAX, "Maximum energy."),
     "armor_class": _status(nethack.NLE_BL_AC, "Armor class. Lower is better."),
     "kills": _count("Monsters that the agent killed in this episode.", "killed"),
-    "items_sold": _count("Sales in this episode. A stack sold at once counts once.", "sold"),
+    "items_sold": _count("Sales in this episode. Selling a whole stack counts once.", "sold"),
     "has_eaten_in_mines": Field(
         bool, "Whether the agent finished a meal in the Gnomish Mines in this episode.", "events `ate`"
     ),
@@ -91,7 +93,7 @@ FIELDS: dict[str, Field] = {
     "prayers": _count("Prayers that the agent began in this episode.", "prayed"),
     "skill": Field(
         str,
-        'Name of the skill that is running or has just ended. "" when the episode begins.',
+        'Name of the skill that is running or has just ended. "" at the start of the episode.',
         _CALL,
     ),
     "skill_steps": Field(int, "Environment steps since this skill began.", _CALL),
@@ -99,18 +101,18 @@ FIELDS: dict[str, Field] = {
     "skill_start_depth": Field(int, "Depth at which this skill began.", _CALL),
     "explored": Field(
         int,
-        "Squares of this level that the map shows: the greatest number on this visit of the level.",
+        "The most squares of this level that the map has shown on this visit to the level.",
         "map",
     ),
     "idle_steps": Field(int, "Environment steps since the agent last saw a new square of this level.", "map"),
-    "downstairs_seen": _seen("Whether a staircase or ladder down was seen on this visit of the level."),
-    "upstairs_seen": _seen("Whether a staircase or ladder up was seen on this visit of the level."),
+    "downstairs_seen": _seen("Whether a staircase or ladder down was seen on this visit to the level."),
+    "upstairs_seen": _seen("Whether a staircase or ladder up was seen on this visit to the level."),
     "on_downstairs": _seen(
         "Whether the agent stands on a staircase or ladder down that it has seen or has come up by."
     ),
     "on_upstairs": _seen(
         "Whether the agent stands on a staircase or ladder up that it has seen or has come down by. True "
-        "when the episode begins."
+        "at the start of the episode."
     ),
     "altar_in_view": _seen("Whether the map shows an altar."),
     "shopkeeper_in_view": _seen("Whether the map shows a shopkeeper."),
@@ -123,7 +125,7 @@ FIELDS: dict[str, Field] = {
     "player_in_view": _seen("Whether the map shows another human who looks like a player."),
     "shopkeeper_near": _seen("Whether the map shows a shopkeeper within 3 squares of the agent."),
     "altar_near": _seen(
-        "Whether the first altar seen on this visit of the level is within 3 squares, even if something "
+        "Whether the first altar seen on this visit to the level is within 3 squares, even if something "
         "covers it now."
     ),
     "on_altar": _seen("Whether the agent stands on that altar."),
@@ -134,32 +136,32 @@ FIELDS: dict[str, Field] = {
         "messages, status lines",
     ),
     "unpaid": Field(
-        bool, "Whether the agent took or ate something of the shop and has not paid for it.", "messages"
+        bool, "Whether the agent took or ate something from the shop and has not paid for it.", "messages"
     ),
     "offer": Field(
         int,
-        "Gold pieces that a shopkeeper offers in a question that waits for an answer. 0 without such a "
+        "Gold pieces that a shopkeeper offers in a question that waits for an answer. 0 if there is no such "
         "question.",
         "messages",
     ),
 }
-# Fields about the running skill. `agent/options.py` keeps them, not the tracker.
+# Fields about the running skill, updated by `agent/options.py` and not by the tracker.
 SKILL_FIELDS = tuple(name for name, field in FIELDS.items() if field.source == _CALL)
 
 
 @dataclass(frozen=True)
 class Change:
-    """Something that a step can change, as a code: 0 means no change, 1, 2, ... are the keys of `says`."""
+    """Something that a step can change, as a code: 0 is no change; 1, 2, ... are the keys of `says`."""
 
     doc: str
-    says: dict[str, str]  # the name of each code from 1 on -> the sentence of it in a caption
-    # A number of `FIELDS`: code 1 where it rose on the step, 2 where it fell. None: the tracker has rules of
-    # its own for this change.
+    says: dict[str, str]  # name of each code from 1 on -> its sentence in a caption
+    # A numeric field of `FIELDS`: code 1 if it rose on the step, 2 if it fell. None: code in the tracker
+    # detects this change.
     field: str | None = None
 
     @cached_property
     def codes(self) -> dict[str, int]:
-        """The codes by their names, without 0."""
+        """Name -> code, without 0."""
         return {name: code for code, name in enumerate(self.says, 1)}
 
     @cached_property
@@ -169,16 +171,16 @@ class Change:
 
     @cached_property
     def words(self) -> tuple[str, ...]:
-        """The sentence of each code; "" for 0, of which captions say nothing."""
+        """The sentence of each code; "" for 0, which captions leave out."""
         return ("", *self.says.values())
 
 
-# In the order of the columns of arrays `changes`. A new one goes last, so that earlier files, labels and
-# reward models stay what they are; `config.schema.Change` lists those that a config may name.
+# In column order of the arrays `changes`. Append new ones, so that existing files, labels and reward models
+# stay valid. `config.schema.Change` lists those that a config can name.
 CHANGES: dict[str, Change] = {
     "depth": Change(
-        "The depth of the level. While skills act, it is compared with the depth at which the running skill "
-        "began, otherwise with the step before.",
+        "The depth of the level, compared with the depth at which the running skill began, or with the "
+        "previous step if no skill is running.",
         {
             "deeper": "The agent left the level: it went down to a deeper dungeon level.",
             "higher": "The agent left the level: it went up to a higher dungeon level.",
@@ -189,7 +191,7 @@ CHANGES: dict[str, Change] = {
         {"new": "New parts of the level came into view."},
     ),
     "downstairs": Change(
-        "The way to a staircase or ladder down. Closer means closer than ever on this visit of the level.",
+        "The distance to a staircase or ladder down. Closer means closer than before on this visit.",
         {
             "seen": "A staircase down came into view for the first time.",
             "closer": "The agent came closer to a staircase down than before.",
@@ -197,7 +199,7 @@ CHANGES: dict[str, Change] = {
         },
     ),
     "upstairs": Change(
-        "The way to a staircase or ladder up. Closer means closer than ever on this visit of the level.",
+        "The distance to a staircase or ladder up. Closer means closer than before on this visit.",
         {
             "seen": "A staircase up came into view for the first time.",
             "closer": "The agent came closer to a staircase up than before.",
@@ -205,19 +207,19 @@ CHANGES: dict[str, Change] = {
         },
     ),
     "health": Change(
-        "The hit points against those of the step before.",
+        "The hit points, compared with the previous step.",
         {"gained": "The agent regained hit points.", "lost": "The agent lost hit points."},
         field="hp",
     ),
 }
-DEPTH_CHANGE = tuple(CHANGES).index("depth")  # the column of the depth
-NUM_CODES = tuple(len(change.words) for change in CHANGES.values())  # of each change, with 0
-# Labels and reward models always have the columns of the first changes, told or not; those of further changes
-# only where they are told.
+DEPTH_CHANGE = tuple(CHANGES).index("depth")  # column of the depth
+NUM_CODES = tuple(len(change.words) for change in CHANGES.values())  # per change, including 0
+# Labels and reward models always have the columns of the first changes, in captions or not. They have the
+# columns of later changes only if captions mention them.
 FIRST_COLUMNS = 4
 
 
 def columns_of(spoken: Sequence[str]) -> int:
-    """How many columns of changes labels and reward models have, if the changes `spoken` are told."""
+    """Number of change columns in labels and reward models if captions mention the changes `spoken`."""
     last = max((column for column, name in enumerate(CHANGES) if name in spoken), default=0)
     return max(FIRST_COLUMNS, last + 1)

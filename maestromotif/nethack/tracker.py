@@ -1,7 +1,7 @@
-"""Follows games: keeps GameState, changes and events up to date.
+"""Keeps GameState, changes and events of games up to date.
 
-`Tracker` follows many games at once, from observations alone; nothing is read that a player could not know.
-It runs at every step of every game, so it looks only at the squares of the map that changed.
+`Tracker` follows many games at once. It reads only observations, so it knows nothing that a player could not
+know. It runs at every step of every game, so it looks only at the map squares that changed.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -28,9 +28,9 @@ from maestromotif.nethack.squares import (
 )
 from maestromotif.nethack.state import CHANGES, DEPTH_CHANGE, FIELDS, SKILL_FIELDS
 
-# What the policy network sees beside GameState: where the remembered stairs are, in squares from the hero.
+# What the policy network sees besides GameState: offsets from the hero to the remembered stairs, in squares.
 OFFSETS = ("downstairs_dx", "downstairs_dy", "upstairs_dx", "upstairs_dy")
-# And for how many environment steps the hero has not left its square.
+# ... and for how many environment steps the hero has stayed on its square.
 SENSES = (*OFFSETS, "still_steps")
 TRACKED: tuple[str, ...] = (*(name for name in FIELDS if name not in SKILL_FIELDS), *SENSES)
 
@@ -39,7 +39,7 @@ DEEPER, HIGHER = (CHANGES["depth"].codes[name] for name in ("deeper", "higher"))
 # Stairs up have the codes of stairs down. `_approach` adds 1 to "closer" for "reached".
 _SEEN, _CLOSER = (CHANGES["downstairs"].codes[name] for name in ("seen", "closer"))
 
-# Changes that are told by a number of GameState: their column, and that of the number.
+# Changes of a numeric field of GameState: the column of the change, and of the field.
 _COMPARED = tuple(
     (column, TRACKED.index(change.field))
     for column, change in enumerate(CHANGES.values())
@@ -49,15 +49,15 @@ _AT = {name: column for column, name in enumerate(TRACKED)}
 _STATUS = {name: field.column for name, field in FIELDS.items() if field.column is not None}
 _STATUS_AT = np.array([_AT[name] for name in _STATUS])
 _STATUS_FROM = np.array([*_STATUS.values()])
-# Fields that count events of the episode: their column, and the columns of the events.
+# Fields that count events per episode: their column, and the columns of the events.
 _TALLIES = tuple(
     (_AT[name], tuple(COLUMN[event] for event in field.events))
     for name, field in FIELDS.items()
     if field.events
 )
 _MINES = 2
-_FAR = 1000  # where a place is that was not seen
-_SHREWD = 15  # the experience level at which Tourists are no longer cheated
+_FAR = 1000  # coordinate of a place that was not seen
+_SHREWD = 15  # experience level from which shopkeepers no longer cheat Tourists
 _NOT_FOR_SALE = (nethack.FOOD_CLASS, nethack.COIN_CLASS, nethack.MAXOCLASSES)
 
 _TOURIST = nethack.GLYPH_MON_OFF + next(
@@ -66,15 +66,16 @@ _TOURIST = nethack.GLYPH_MON_OFF + next(
 
 
 def depth_codes(before: np.ndarray, now: np.ndarray) -> np.ndarray:
-    """Int8 [N], codes of the change `depth` from the depths `before` to the depths `now`, both [N]."""
+    """int8 [N]: codes of the change `depth` from depths `before` to depths `now`, both [N]."""
     return np.where(now > before, DEEPER, np.where(now < before, HIGHER, 0)).astype(np.int8)
 
 
 class Tracker:
-    """GameState (without the skill's fields), changes and events of N games.
+    """GameState (without the skill fields), changes and events of N games.
 
-    `state` int32 [N, len(TRACKED)], `changes` int8 [N, len(CHANGES)] and `events` int16 [N, len(EVENTS)] are
-    written in place, where a game was played. The depth column of `changes` compares with the step before.
+    Writes `state` int32 [N, len(TRACKED)], `changes` int8 [N, len(CHANGES)] and `events` int16
+    [N, len(EVENTS)] in place, in the rows of the games that were played. The depth column of `changes`
+    compares with the previous step.
     """
 
     def __init__(self, state: np.ndarray, changes: np.ndarray, events: np.ndarray) -> None:
@@ -82,33 +83,35 @@ class Tracker:
         self.state, self.changes, self.events = state, changes, events
         self._column = {name: state[:, i] for i, name in enumerate(TRACKED)}
         self._maps = Maps(games)
-        # The places of a level (altar, stairs down, stairs up), remembered from where they were first shown
-        # on this visit: x and y of each, and how close the hero has come.
+        # The places of a level (altar, stairs down, stairs up) where the map first showed them on this visit:
+        # x and y of each, and the closest distance that the hero has reached.
         self._known = np.zeros((2, PLACES, games), bool)
         self._seen, self._on = self._known
         self._place = np.full((2, PLACES, games), _FAR)
         self._nearest = np.full((PLACES, games), COLUMNS)
         self._level = np.full(games, -1, np.int64)  # 100 x dungeon number + level
         self._hero = np.zeros((2, games), np.int64)  # x and y
-        self._corner = np.arange(games) * CELLS  # the first square of each game among those of all
+        self._corner = np.arange(games) * CELLS  # index of the first square of each game
         self._starting = [frozenset[int]() for _ in range(games)]
         self._letters, self._classes = b"", b""
         self._inventory: list[tuple[bytes, bytes]] = [(b"", b"")] * games
-        # Squares of all stairs down and up that were ever shown, by level; and where there are several now.
+        # Squares of all stairs down and up shown so far, by level; games whose level has several of a kind.
         self._stairs: list[dict[tuple[int, int], set[int]]] = [{} for _ in range(games)]
         self._several: set[int] = set()
-        self._doors: dict[int, tuple[int, ...]] = {}  # of shops with heroes in them: x, y, the way inwards
+        self._doors: dict[
+            int, tuple[int, ...]
+        ] = {}  # game -> door of the shop it is in: x, y, direction inwards
         self._tourist = np.zeros(games, bool)
-        # What must not change in games that are not played; the game's axis first.
+        # Arrays that must not change in games that are not played, with the game axis first.
         self._memory = (
             *(state, changes, events, self._seen.T, self._place.T, self._nearest.T),
             *(self._level, self._hero.T),
         )
 
     def begin(self, game: int, obs: Mapping[str, np.ndarray], starting: Iterable[int] | None = None) -> None:
-        """Forget everything of this game: an episode begins with the given observation `obs` (all games).
+        """Reset this game: an episode begins with the observation `obs` (of all games).
 
-        starting: inventory letters of the things that count as the hero's own, by default all that she has.
+        starting: inventory letters of the items that count as starting inventory; default: all items.
         """
         self._level[game] = -1
         self._stairs[game] = {}
@@ -128,17 +131,17 @@ class Tracker:
         self.events[game] = 0
 
     def update(self, obs: Mapping[str, np.ndarray], texts: Sequence[bytes], moved: np.ndarray) -> None:
-        """One step was played in the games of the mask `moved`; `texts` are the messages of the step [N]."""
+        """Take in one step of the games in the mask `moved`; `texts` [N] are the messages of the step."""
         played = moved.tolist()
         said = {game: events.read(text) for game, text in enumerate(texts) if text and played[game]}
         self._observe(obs, said, moved)
 
     def over(self, game: int, text: bytes) -> None:
-        """The game ended on this step: only its text tells what happened. Its state stays what it was."""
+        """Take in the text of a game that ended on this step. Only its events change, not its state."""
         self.events[game] = events.read(text).counts
 
     def _observe(self, obs: Mapping[str, np.ndarray], said: Mapping[int, Said], moved: np.ndarray) -> None:
-        """All games are worked out, which is quicker; those that were not played get back what they had."""
+        """Compute all games, which is faster, then restore the games that were not played."""
         playing = np.count_nonzero(moved)
         if not playing:
             return
@@ -210,14 +213,14 @@ class Tracker:
                 array[others] = rows
 
     def _arrive(self, game: int, obs: Mapping[str, np.ndarray], before: int) -> list[tuple[int, int]]:
-        """The hero came to another level; returns the places that its map shows."""
+        """The hero arrived on another level. Returns the places that its map shows."""
         column = self._column
         x, y, dungeon, level = obs["blstats"][game, [X, Y, DUNGEON, LEVEL]].tolist()
         depth, came_from = int(column["depth"][game]), int(self._level[game])
         self._level[game] = 100 * dungeon + level
         self._seen[:, game] = False
         self._place[:, :, game], self._nearest[:, game] = _FAR, COLUMNS
-        # Who comes by stairs stands on their other end; every episode begins on stairs up.
+        # The hero arrives on the other end of the stairs it took. Every episode begins on stairs up.
         if came_from < 0 or (column["on_downstairs"][game] and depth > before):
             self._stand_on(game, UP, x, y)
         elif column["on_upstairs"][game] and depth < before:
@@ -241,7 +244,7 @@ class Tracker:
         self._remember(game, kind, y * COLUMNS + x)
 
     def _found(self, game: int, square: int, kind: int, first: list[tuple[int, int]]) -> None:
-        """A place is shown; it joins `first` if it is the first of its kind on this visit."""
+        """The map shows a place. Append it to `first` if it is the first of its kind on this visit."""
         if kind != ALTAR:
             self._remember(game, kind, square)
         place = kind - FIRST_PLACE
@@ -251,7 +254,7 @@ class Tracker:
             first.append((game, place))
 
     def _remember(self, game: int, kind: int, square: int) -> None:
-        """Stairs are known for as long as the episode lasts."""
+        """Remember stairs until the episode ends."""
         level = int(self._level[game])
         known = self._stairs[game].setdefault((kind, level), set())
         known.add(square)
@@ -261,7 +264,7 @@ class Tracker:
                 self._column["branch_depth"][game] = self._column["depth"][game]
 
     def _approach(self, hero: np.ndarray) -> np.ndarray:
-        """Where the hero stands among the places; returns codes of having come closer, int8 [places, N]."""
+        """Update the position relative to the places. Returns codes of coming closer, int8 [places, N]."""
         state, on, games = self.state, self._on, len(self.state)
         offset = self._place - hero[:, None]
         away = abs(offset)
@@ -271,20 +274,20 @@ class Tracker:
         codes: np.ndarray = (distance < self._nearest).view(np.int8)
         codes *= on.view(np.int8) + np.int8(_CLOSER)
         np.minimum(self._nearest, distance, out=self._nearest)
-        for game in self._several:  # she may stand on others than the first ones shown
+        for game in self._several:  # the hero may stand on other stairs than the first ones shown
             square, level = int(hero[1, game] * COLUMNS + hero[0, game]), int(self._level[game])
             for kind in (DOWN, UP):
                 on[kind - FIRST_PLACE, game] |= square in self._stairs[game].get((kind, level), ())
-        at = _AT["downstairs_seen"]  # the first of four columns side by side
+        at = _AT["downstairs_seen"]  # the first of four adjacent columns
         state[:, at : at + 4] = self._known[:, 1:].reshape(4, games).T
-        at = _AT["downstairs_dx"]  # here too
+        at = _AT["downstairs_dx"]  # likewise
         state[:, at : at + 4] = offset[:, 1:].swapaxes(0, 1).reshape(4, games).T
         state[:, _AT["altar_near"]] = distance[0] <= NEAR
         state[:, _AT["on_altar"]] = on[0]
         return codes
 
     def _hear(self, game: int, words: Said, bl: np.ndarray, open_offer: int, arrived: bool) -> None:
-        """Take in what the messages of a game's step say; `open_offer` waited for an answer before it."""
+        """Take in the messages of a game's step; `open_offer` waited for an answer before the step."""
         column, told = self._column, self.events[game]
         told += words.counts
         if words.offer and words.offer == open_offer:
@@ -305,12 +308,12 @@ class Tracker:
             column["unpaid"][game] = not words.paid
 
     def _enter_shop(self, game: int, x: int, y: int, arrived: bool) -> None:
-        """The hero was greeted at a shop's door; or inside if she fell in, and then leaves with the level."""
+        """The hero was greeted at a shop's door. If it fell in, it leaves the shop only with the level."""
         inwards = np.zeros(2) if arrived else np.sign([x, y] - self._hero[:, game])
         self._doors[game] = (x, y, *inwards.astype(int).tolist())
 
     def _leave_shops(self, bl: np.ndarray, moved: np.ndarray) -> None:
-        """A shop is left by going back out through its door."""
+        """The hero leaves a shop by going back out through its door."""
         for game in [game for game in self._doors if moved[game]]:
             door_x, door_y, dx, dy = self._doors[game]
             inside = (bl[game, X] - door_x) * dx + (bl[game, Y] - door_y) * dy >= 0
@@ -320,7 +323,7 @@ class Tracker:
                 self._column["unpaid"][game] = 0
 
     def _beings(self, hero: np.ndarray) -> None:
-        """Altars, shopkeepers, priests and players in view."""
+        """Update altars, shopkeepers, priests and players in view."""
         state, counts = self.state, self._maps.counts
         others = counts > 0
         herself = self._maps.kinds.ravel().take(self._corner + hero[1] * COLUMNS + hero[0]) == PLAYER
@@ -333,11 +336,11 @@ class Tracker:
             near[game] = self._maps.near(game, SHOPKEEPER, *hero[:, game].tolist())
 
     def _carry(self, obs: Mapping[str, np.ndarray], moved: np.ndarray) -> None:
-        """Count what could be sold, in the games whose inventory changed."""
+        """Count sellable items in the games whose inventory changed."""
         letters, classes = obs["inv_letters"].tobytes(), obs["inv_oclasses"].tobytes()
         if letters == self._letters and classes == self._classes:
             return
-        # Of games that were not played nothing was read, so there it is compared again next time.
+        # Games that were not played were not read, so compare them again next time.
         self._letters, self._classes = (letters, classes) if moved.all() else (b"", b"")
         slots = obs["inv_letters"].shape[1]
         for game in np.flatnonzero(moved).tolist():

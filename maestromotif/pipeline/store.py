@@ -288,7 +288,7 @@ class Run:
         return self._publish(work.path)
 
     def _publish(self, finished: Path) -> Artefact:
-        """Moves a finished folder to its place, the old one to `.earlier`; `_heal` completes it."""
+        """Moves a finished folder to its place, the old one to `.earlier`. A kill is healed by `_heal`."""
         shutil.rmtree(finished / SCRATCH, ignore_errors=True)
         manifest = self._read_manifest(finished, _remove(finished))
         place = self.folder / manifest["stage"]

@@ -1,1 +1,1 @@
-"""Programs over skills: what they may read, how they are checked, how they run."""
+"""Programs over skills: what they can read, how they are checked, and how they run."""

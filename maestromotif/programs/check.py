@@ -1,6 +1,6 @@
-"""Checks of a program before it may run: its shape, its types, its behaviour. All in the user's terms.
+"""Checks of a program before it runs: structure, types and behaviour. Messages are in the user's terms.
 
-`program` and `skill_program` read the text only; `behaviour` runs it in the sandbox on games of dice.
+`program` and `skill_program` only read the source; `behaviour` runs it in the sandbox on simulated games.
 """
 
 import ast
@@ -19,9 +19,9 @@ from maestromotif.programs.trial_states import Dice
 from maestromotif.skill import Skill
 
 MAX_SOURCE = 100_000  # characters
-GAMES, STEPS = 32, 120  # of the behaviour tests: 3,840 states, and as many again
+GAMES, STEPS = 32, 120  # of the behaviour tests: 3,840 states, played twice
 
-# How the host uses a program, put after its text, so that the type checker sees whether the two fit.
+# How the host uses a program. This code is appended to the source, so that the type checker checks the fit.
 _USES = {
     "Program": "def _make() -> Program:\n    return Program()\n",
     "select": "def _select(program: Program, state: GameState, available: list[Skill]) -> Skill:\n"
@@ -34,13 +34,13 @@ _USES = {
 
 
 def program(source: str, path: str, skills: Sequence[Skill]) -> None:
-    """Checks a program over these skills. Raises UserError with every problem, each as file:line:column."""
+    """Checks a program over these skills. Raises UserError that lists every problem as file:line:column."""
     tree = _parse(source, path)
     classes = [node for node in tree.body if isinstance(node, ast.ClassDef)]
     found = next((node for node in classes if node.name == "Program"), None)
     if found is None:
         names = ", ".join(node.name for node in classes) or "none"
-        raise UserError(f"{path}:1: no class 'Program'; the classes of the file are: {names}")
+        raise UserError(f"{path}:1: no class 'Program'; the file defines these classes: {names}")
     methods = {node.name: node for node in found.body if isinstance(node, ast.FunctionDef)}
     if "select" not in methods:
         raise UserError(
@@ -54,7 +54,7 @@ def program(source: str, path: str, skills: Sequence[Skill]) -> None:
 
 
 def skill_program(source: str, path: str) -> None:
-    """Checks `may_start` and `should_end` of a skill. Raises UserError as `program` does."""
+    """Checks `may_start` and `should_end` of a skill. Raises UserError like `program`."""
     tree = _parse(source, path)
     functions = {node.name: node.lineno for node in tree.body if isinstance(node, ast.FunctionDef)}
     lines = {name: functions.get(name, 0) for name in ("may_start", "should_end")}
@@ -67,10 +67,10 @@ def skill_program(source: str, path: str) -> None:
 
 
 def behaviour(source: str, path: str, skills: Sequence[Skill], seed: int) -> dict[str, Any]:
-    """Runs the program and the skills' programs on games of dice; returns counts (no times) as plain JSON.
+    """Runs the program and the skills' programs on simulated games; returns counts (no times) as plain JSON.
 
-    The host refuses exceptions, time-outs, unknown skills and skills that may not start. Here, too: what a
-    game does must not depend on its neighbours or on earlier episodes. Raises UserError.
+    Raises UserError. The host rejects exceptions, time-outs, unknown skills and skills that may not start.
+    This check also rejects programs whose choices depend on other games or on earlier episodes.
     """
     calls = _play(source, path, skills, seed, neighbours=0)
     again = _play(source, path, skills, seed, neighbours=1)
@@ -88,10 +88,10 @@ def behaviour(source: str, path: str, skills: Sequence[Skill], seed: int) -> dic
 
 
 def _play(source: str, path: str, skills: Sequence[Skill], seed: int, neighbours: int) -> np.ndarray:
-    """Skill index of each call begun, else -1: int32 [STEPS, GAMES / 2], of the even games.
+    """int32 [STEPS, GAMES / 2], for the even games: the skill index where a call begins, else -1.
 
-    The even games meet the same states for any `neighbours`; the odd ones do not, and neither do the even
-    ones in the short episode that all play before.
+    The even games get the same states for every `neighbours`. The odd games do not, and the short episode
+    that all games play first differs too.
     """
     watched = slice(0, GAMES, 2)
     dice, others, past = (
@@ -102,7 +102,7 @@ def _play(source: str, path: str, skills: Sequence[Skill], seed: int, neighbours
     running = np.full(GAMES, -1, np.int32)
     began = np.full((STEPS, GAMES), -1, np.int32)
     with ProgramHost(source, skills, GAMES, seed, path) as host:
-        for _ in range(20):  # an episode whose only trace must be that it was
+        for _ in range(20):  # an earlier episode, which must not affect the next
             past.fresh[:] = running < 0
             running, switched = host.step(past.state, running, past.fresh)
             past.advance(running, switched)
@@ -122,7 +122,7 @@ def _play(source: str, path: str, skills: Sequence[Skill], seed: int, neighbours
 
 def _parse(source: str, path: str) -> ast.Module:
     if len(source) > MAX_SOURCE:
-        raise UserError(f"{path}: {len(source)} characters; a program may have {MAX_SOURCE}")
+        raise UserError(f"{path}: {len(source)} characters; the limit for a program is {MAX_SOURCE}")
     try:
         return ast.parse(source)
     except SyntaxError as error:
@@ -132,7 +132,7 @@ def _parse(source: str, path: str) -> ast.Module:
 
 
 def _check_types(source: str, path: str, lines: dict[str, int], skills: Sequence[Skill]) -> None:
-    """`lines`: what the host will use of the source (keys of _USES), and on which line each is defined."""
+    """`lines`: the names that the host uses (keys of _USES) -> the line that defines each."""
     text = source if source.endswith("\n") else source + "\n"
     row = text.count("\n") + 1
     used_on: dict[int, str] = {}
@@ -150,13 +150,13 @@ def _check_types(source: str, path: str, lines: dict[str, int], skills: Sequence
         else:
             name = used_on[row]
             short = name.rpartition(".")[2]
-            problems.append(f"{path}:{lines[name]}: {short} cannot be used as it must be: {message}")
+            problems.append(f"{path}:{lines[name]}: {short} has the wrong signature: {message}")
     if problems:
         raise UserError("\n".join(problems))
 
 
 def _explain(code: str, message: str, skills: Sequence[str]) -> str:
-    """The checker's message, in the words of this project where we know better ones."""
+    """The checker's message, in this project's terms where those are clearer."""
     text = message.replace("`", "'")
     read_only = re.search(r"Property '(\w+)' defined in 'GameState' is read-only", text)
     if read_only:
@@ -170,7 +170,7 @@ def _explain(code: str, message: str, skills: Sequence[str]) -> str:
         return f"'{strange[0]}' is not a skill of this run{did_you_mean(strange[0], skills)}"
     if code == "unresolved-import":
         name = re.findall(r"'([\w.]+)'", text)[0]
-        return f"no module '{name}' in the sandbox; there are {', '.join(contract.MODULES)}"
+        return f"no module '{name}' in the sandbox; available are {', '.join(contract.MODULES)}"
     if code == "unresolved-reference":
         return f"{text[0].upper()}{text[1:]}"
     return text

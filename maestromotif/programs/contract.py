@@ -1,13 +1,13 @@
-"""What a program is: the tables that type stubs, prompts and checks are made from.
+"""The contract of programs: the tables that generate type stubs, prompts and checks.
 
-A file in `policies/` is a program over skills: it defines a class `Program` as in `PROGRAM_FORM`. One object
-of it is made for every episode. `select` is asked when an episode begins and whenever the running skill ends;
-it returns one of `available`, the names of the skills that may start now, in the order of the config and
-never empty. `should_end` may end the running skill early; it is asked on every environment step.
+A file in `policies/` is a program over skills: it has a class `Program` as in `PROGRAM_FORM`. Each episode
+gets a new object. `select` is called when an episode begins and whenever the running skill ends. It returns
+one of `available`: the names of the skills that may start now, in config order, never empty. `should_end` is
+called on every environment step and can end the running skill early.
 
 A file `skills/<name>.py` defines two functions without memory, as in `SKILL_FORM`.
 
-`GameState` and `Skill` are there without an import. `LANGUAGE` says what the sandbox's Python lacks.
+`GameState` and `Skill` need no import. `LANGUAGE` says what the sandbox's Python lacks.
 """
 
 import ast
@@ -30,7 +30,7 @@ def may_start(state: GameState) -> bool: ...
 def should_end(state: GameState) -> bool: ...
 """
 
-# What the language of programs lacks, each with code that the sandbox refuses.
+# What the language of programs lacks -> code that the sandbox rejects.
 LACKS = {
     "class inheritance": "class A(dict):\n    pass",
     "decorators on methods": "class A:\n    @property\n    def b(self):\n        return 1",
@@ -44,18 +44,18 @@ MODULES = ("collections", "dataclasses", "functools", "itertools", "json", "math
 LANGUAGE = (
     f"The program runs in a small Python without {', '.join(LACKS)}. "
     f"These modules can be imported: {', '.join(f'`{module}`' for module in MODULES)}. "
-    "`random` is seeded from the run's seed, the game, the episode and the step. What is printed is dropped."
+    "`random` is seeded from the run's seed, the game, the episode and the step. Printed output is discarded."
 )
 
 
 def game_state() -> str:
-    """The declaration of GameState, every field with its documentation as a comment."""
+    """The declaration of GameState, with the documentation of each field as a comment."""
     fields = "\n".join(f"    {name}: {field.type.__name__}  # {field.doc}" for name, field in FIELDS.items())
     return f"@dataclass(frozen=True)\nclass GameState:\n{fields}\n"
 
 
 def stubs(skills: Sequence[Skill]) -> str:
-    """Declarations of GameState and Skill for the type checker; Skill is a Literal of these names."""
+    """Declarations of GameState and Skill for the type checker; Skill is a Literal of the skill names."""
     names = ", ".join(repr(skill.name) for skill in skills)
     skill_type = f"Literal[{names}]" if skills else "str"
     return (
@@ -65,7 +65,7 @@ def stubs(skills: Sequence[Skill]) -> str:
 
 
 def default_program(skill: Skill) -> str:
-    """For a skill that is only a text: may always start; ends when the depth changes or its turns are up."""
+    """For a skill without a program: can always start; ends when the depth changes or at `max_turns`."""
     return (
         "def may_start(state: GameState) -> bool:\n"
         "    return True\n\n\n"
@@ -75,7 +75,7 @@ def default_program(skill: Skill) -> str:
 
 
 def read(path: str | Path) -> str:
-    """The text of a program over skills. Raises UserError when there is no such file."""
+    """The source of a program over skills. Raises UserError if the file is missing or unreadable."""
     path = Path(path)
     try:
         return path.read_text(encoding="utf-8")
@@ -88,20 +88,20 @@ def read(path: str | Path) -> str:
 
 
 def used_fields(sources: Sequence[str]) -> list[str]:
-    """The fields of GameState whose names occur as words in the sources; only these are sent to the sandbox.
+    """The fields of GameState whose names occur as words in the sources; only these go to the sandbox.
 
-    A column of 64 values costs 15 us a call. A field that a program reaches by a name put
-    together at run time is not found here: the program then fails with an AttributeError at that line.
+    A column of 64 values costs 15 us a call. A field name that a program builds at run time is not found
+    here; the program then fails with an AttributeError at that line.
     """
     words = {word for source in sources for word in re.findall(r"\w+", source)}
     return [name for name in FIELDS if name in words]
 
 
 def draws_every_step(program: str, skill_programs: Sequence[str]) -> bool:
-    """Whether `random` is used by code that runs on every step: all but Program's __init__ and select.
+    """Whether code that runs on every step uses `random`: all code but Program's __init__ and select.
 
-    Seeding it costs 4 us a game, as much as all the rest; where chance is only drawn to select a skill, it is
-    seeded only then. Uses are found by name.
+    Seeding costs 4 us a game, as much as everything else together. If only skill selection draws random
+    numbers, the sandbox seeds only then. Uses are found by name.
     """
     try:
         trees = [ast.parse(program), *map(ast.parse, skill_programs)]

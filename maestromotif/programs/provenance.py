@@ -1,14 +1,14 @@
-"""Where a program comes from, as told by the comment block at its top.
+"""The provenance of a program, from the comment block at its top.
 
 The block is YAML behind '#': the key `provenance` with
 
 model           the language model that wrote the program
-date            when
+date            when it was written
 prompt          the prompt's file, relative to the program's folder
 prompt_sha256   SHA-256 of that file when the program was written
-score           success measured for it, or null
+score           its measured success, or null
 
-and for a skill's program also the skill's text that it was written from: `text` and `text_sha256`.
+and for a skill's program also `text` and `text_sha256`: the skill's text that it was written from.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ _OPTIONAL = ("text", "text_sha256")
 
 
 def parse(source: str, path: str) -> dict[str, Any]:
-    """The header's keys and values as plain JSON. Raises UserError that says what is missing."""
+    """The header's keys and values as plain JSON. Raises UserError for missing, unknown or bad keys."""
     block = []
     for line in source.splitlines():
         if not line.startswith("#"):
@@ -40,7 +40,7 @@ def parse(source: str, path: str) -> dict[str, Any]:
     fields = head.get("provenance") if isinstance(head, dict) else None
     if not isinstance(fields, dict):
         raise UserError(
-            f"{path}:1: no provenance header; the file must begin with a comment '# provenance:' that gives "
+            f"{path}:1: no provenance header; the file must begin with a comment '# provenance:' that has "
             f"{', '.join(REQUIRED)}"
         )
     missing = [key for key in REQUIRED if key not in fields]
@@ -61,13 +61,13 @@ def parse(source: str, path: str) -> dict[str, Any]:
 
 
 def stale(fields: dict[str, Any], path: Path) -> list[str]:
-    """Files named by the header that are not there or have changed since the program was written."""
+    """Reasons for a stale program: files named in its header that are missing or have changed since."""
     found = []
     for key in ("prompt", "text"):
         if key in fields:
             file = path.parent / str(fields[key])
             if not file.is_file():
-                found.append(f"{fields[key]} is not there")
+                found.append(f"{fields[key]} is missing")
             elif hashlib.sha256(file.read_bytes()).hexdigest() != fields.get(f"{key}_sha256"):
                 found.append(f"{fields[key]} has changed since")
     return found

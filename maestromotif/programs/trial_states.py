@@ -1,8 +1,8 @@
-"""Games of dice: cheap sequences of legal GameStates on which programs over skills are tried out.
+"""Simulated games: cheap random sequences of valid GameStates for testing programs over skills.
 
-They keep what is always true in NetHack (turns go up, the depth changes by one, nothing is deeper than
-`deepest`, flags of a level are forgotten when it is left) and draw the rest at random, so that a program
-meets situations that its author did not think of.
+They keep NetHack's invariants (turns increase, the depth changes by one, nothing is deeper than `deepest`,
+leaving a level resets its flags) and draw the rest at random, so that programs meet situations that their
+authors did not expect.
 """
 
 from typing import Any
@@ -16,7 +16,7 @@ _FLAGS = ("downstairs_seen", "upstairs_seen", "altar_in_view", "shopkeeper_in_vi
 
 
 class Dice:
-    """N games. `state` holds one array [N] a field of GameState, without the skill's name."""
+    """N simulated games. `state` has one array [N] per field of GameState, except the skill's name."""
 
     def __init__(self, games: int, seed: int) -> None:
         self._random = np.random.default_rng(seed)
@@ -30,7 +30,7 @@ class Dice:
         self._begin(self.fresh)
 
     def advance(self, skills: Int[np.ndarray, " N"], switched: Bool[np.ndarray, " N"]) -> None:
-        """One environment step under `skills`; `switched`: where a new call of the skill begins with it."""
+        """One environment step under `skills`; `switched`: games where a new call begins on this step."""
         s, draw = self.state, self._random
         games = len(skills)
         self._skill_begins(switched)
@@ -85,7 +85,7 @@ class Dice:
         s["on_upstairs"] |= down
 
     def _surroundings(self) -> None:
-        """Who and what is close by, and what comes of it."""
+        """Updates what is nearby, and the counts that follow from it."""
         s, games = self.state, len(self.fresh)
 
         def now_and_then(chance: float) -> np.ndarray:

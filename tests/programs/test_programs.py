@@ -222,9 +222,9 @@ def test_when_skills_may_start() -> None:
         (
             ", available: list[Skill]",
             "",
-            "p.py:5: select cannot be used as it must be: Too many",
+            "p.py:5: select has the wrong signature: Too many",
         ),
-        ("__init__(self)", "__init__(self, depth: int)", "p.py:1: Program cannot be used as it must be"),
+        ("__init__(self)", "__init__(self, depth: int)", "p.py:1: Program has the wrong signature"),
         ("return available[0]", "return available[0", "p.py:7:25: not Python: '[' was never closed"),
         ("self.last = state.depth", "self.lst = self.lat", "p.py:6:20: "),
         ("return", "x = [" + "1, " * 50_000 + "]\n        return", "a program may have 100000"),
@@ -245,7 +245,7 @@ def test_all_problems_of_a_program_at_once() -> None:
 
 def test_should_end_is_checked_too() -> None:
     method = "\n    def should_end(self, state: GameState) -> int:\n        return 2\n"
-    with pytest.raises(UserError, match=r"p.py:9: should_end cannot be used as it must be"):
+    with pytest.raises(UserError, match=r"p.py:9: should_end has the wrong signature"):
         check.program(GOOD + method, "p.py", [DISCOVERER])
 
 

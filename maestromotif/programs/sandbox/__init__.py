@@ -1,7 +1,7 @@
 """The sandbox in which programs over skills run.
 
-`host` says what a sandbox offers, `monty` is the one in use, `shim` and `inside` are the code inside it. The
-rest of the package knows only the names below; another sandbox is a new module here, and named below.
+`host` is the interface of a sandbox and `monty` the implementation in use. `shim` and `inside` are the code
+inside it. Other packages use only the names below. To add a sandbox, add a module here and name it below.
 """
 
 from maestromotif.programs.sandbox.host import Host

@@ -1,11 +1,11 @@
-"""The code around the programs, inside the sandbox. It is never imported: `shim.source` reads its text.
+"""The code around the programs, inside the sandbox. It is never imported; `shim.source` reads its text.
 
 It is written in Monty's Python, which has no iterators, no inheritance and no `collections.abc`. The host
-gives it the names below TYPE_CHECKING. Programs are loaded by `exec` with a namespace each, so they see none
+provides the names below TYPE_CHECKING. `exec` loads each program into its own namespace, so programs see none
 of the names here.
 
-`serve()` never returns: each turn it hands its answer to the host function `_exchange` and gets what has
-changed since the turn before. Speed counts here: one turn serves all games of a pool step.
+`serve()` never returns. Each turn it passes its answer to the host function `_exchange` and gets what has
+changed since the last turn. Speed matters here: one turn serves all games of a pool step.
 """
 
 import random
@@ -14,17 +14,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from maestromotif.programs.sandbox.shim import Answer, Change, Given, _exchange
 
-    GameState: Any  # the class, of those fields alone that the programs name
+    GameState: Any  # the class, with only the fields that the programs name
     names: list[str]  # of the K skills
-    sources: list[str]  # one program over skills, then one source a skill, each shifted to its own lines
+    sources: list[str]  # the program over skills, then one source per skill, each shifted to its own lines
     games: int  # N
-    first_game: int  # number of the first of these games among all
+    first_game: int  # number of the first of these games in the whole run
     seed: int
-    balance: float  # probability that the skill that acted least is called, whatever the program says
-    columns: int  # fields of GameState
-    names_skill: bool  # the last field is `skill`, which follows from what runs
+    balance: float  # probability of calling the least used skill instead of asking the program
+    columns: int  # number of fields of GameState
+    names_skill: bool  # the last field is `skill`, which follows from `running`
     draws: bool  # a source or `balance` needs `random`
-    draws_every_step: bool  # and not only to select a skill
+    draws_every_step: bool  # ... on every step, not only to select a skill
 
 
 def load(source: str) -> dict[str, Any]:
@@ -41,13 +41,13 @@ should_end = [space["should_end"] for space in spaces[1:]]
 interrupts = hasattr(Program, "should_end")
 index = {name: k for k, name in enumerate(names)}
 
-# What runs now: game, and skill index or -1 for the program. The host asks for it when a limit struck.
+# What is executing: game, and skill index or -1 for the program. The host reads it after a limit is hit.
 at = [-1, -1]
 
 every_game = list(range(games))
-players: list[Any] = [None] * games  # the Program of each game's episode
+players: list[Any] = [None] * games  # each game's Program, for the current episode
 running = [-1] * games  # skill indexes
-table: list[list[Any]] = [[None] * games for _ in range(columns)]  # GameState, field by field
+table: list[list[Any]] = [[None] * games for _ in range(columns)]  # GameState, one list per field
 fresh_games = [False] * games
 step = 0
 began = [0] * games  # step at which the episode began
@@ -81,7 +81,7 @@ def write(column: list[Any], change: "Change") -> None:
 
 
 def take_in(fresh: list[int], runs: "Change", values: "list[Change]") -> None:
-    """Brings `running`, `table` and the episodes up to date."""
+    """Updates `running`, `table` and the episodes."""
     global step
     step += 1
     write(running, runs)
@@ -99,7 +99,7 @@ def take_in(fresh: list[int], runs: "Change", values: "list[Change]") -> None:
 
 
 def act(rarest: list[int]) -> "Answer":
-    """Asks the programs of all games: the calls that begin, or the first fault."""
+    """Runs the programs of all games. Returns the calls that begin, or the first fault."""
     called, skills = [], []
     rows = zip(*table, strict=True) if table else [()] * games
     for game, row in enumerate(rows):

@@ -1,13 +1,12 @@
-"""The sandbox in which programs over skills run: pydantic-monty, and the only module that knows of it.
+"""The sandbox for programs over skills, on pydantic-monty. Only this module depends on pydantic-monty.
 
-Programs are untrusted. They are run by an interpreter of its own (Monty) in a worker process, without
-files, network, environment or imports of packages, under limits of time, memory and recursion. One call
-serves all games of a pool step: of columns of plain numbers what has changed goes in, and out come the games
-where a call of a skill begins.
+Programs are untrusted. A separate interpreter (Monty) runs them in a worker process without files, network,
+environment or package imports, and with limits on time, memory and recursion. One call serves all games of a
+pool step: the changes in columns of plain numbers go in, and the games where a skill's call begins come out.
 
-The worker sits in an endless loop that is suspended at each exchange with the host. (Feeding it a new
-snippet each step would be simpler, but Monty keeps every snippet it was ever fed.) A failure is a
-UserError with the program's file, line and what happened; nothing is replaced by a guess.
+The worker runs an endless loop that is suspended at each exchange with the host. (Feeding it a new snippet
+each step would be simpler, but Monty keeps every snippet.) A failure is a UserError with the program's file,
+line and cause; there is no fallback.
 """
 
 import ast
@@ -29,8 +28,8 @@ from maestromotif.programs.sandbox import shim
 from maestromotif.programs.sandbox.shim import Change
 from maestromotif.skill import Skill
 
-# A call takes well under a millisecond. The limit is there for programs that never return; it is on the wall
-# clock and generous, so that a crowded machine never ends a long training run.
+# A call takes well under a millisecond. The limit stops programs that never return. It counts wall-clock time
+# and is generous, so that a busy machine never ends a long training run.
 CALL_SECONDS = 10.0
 MEMORY_BYTES = 64 << 20
 RECURSION = 150
@@ -41,18 +40,18 @@ def _limits(call_seconds: float) -> monty.ResourceLimits:
         "max_turn_duration_secs": call_seconds,
         "max_memory": MEMORY_BYTES,
         "max_recursion_depth": RECURSION,
-        "max_suspensions": 2**62,  # one exchange a pool step, for as long as a run lasts
+        "max_suspensions": 2**62,  # one exchange per pool step, for the whole run
     }
 
 
 class ProgramHost:
     """Runs one program over skills for N games. A context manager; not thread-safe.
 
-    program: source of the class Program; path: its file, for messages; skills: K skills in the order of their
-    indexes; games: N; seed: of the sandbox's `random`, which is seeded again for every game and step, so that
-    a game's choices do not depend on the games beside it; call_seconds: limit of one call; first_game: number
-    of the first of these games among all; balance: probability that a call goes, instead of where the program
-    says, to the skill that has acted least in all these games, of those that may start.
+    program: source of the class Program; path: its file, for messages; skills: K skills, in index order;
+    games: N; seed: of the sandbox's `random`, which is reseeded for every game and step, so that a game's
+    choices do not depend on other games; call_seconds: time limit of one call; first_game: number of the
+    first of these games in the whole run; balance: probability that a call goes to the skill that has acted
+    least in these games, of those that may start, instead of the program's choice.
     """
 
     def __init__(
@@ -99,7 +98,7 @@ class ProgramHost:
         call_seconds: float,
         balance: float,
     ) -> None:
-        """Everything but the code in the worker: sources and their lines, a fresh worker, counters."""
+        """Everything but the code in the worker: sources and their lines, a new worker, counters."""
         self._names = [skill.name for skill in skills]
         self._paths = [path]
         self._sources = [program]
@@ -108,7 +107,7 @@ class ProgramHost:
             self._sources.append(
                 skill.program if skill.program is not None else contract.default_program(skill)
             )
-        # Each source gets lines of its own, so that a line in a traceback tells the file.
+        # Each source gets its own range of lines, so that a line in a traceback identifies the file.
         self._first_line = []
         self._shifted = []
         lines = 0
@@ -117,11 +116,13 @@ class ProgramHost:
             self._shifted.append("\n" * lines + source)
             lines += source.count("\n") + 1
         used = contract.used_fields(self._sources)
-        self._fields = [name for name in used if name != "skill"]  # its name follows from what runs
+        self._fields = [name for name in used if name != "skill"]  # its name follows from `running`
         self._names_skill = "skill" in used
         self.games, self._seed, self._call_seconds, self._balance = games, seed, call_seconds, balance
-        self._acted = np.zeros(len(self._names), np.int64)  # steps of each skill, where they are balanced
-        self._sent: np.ndarray | None = None  # what the worker has: a row for what runs, then one a field
+        self._acted = np.zeros(len(self._names), np.int64)  # steps of each skill, if calls are balanced
+        self._sent: np.ndarray | None = (
+            None  # the worker's copy: a row for the running skills, then one per field
+        )
         self._pool: monty.Monty | None = monty.Monty(max_processes=1, turn_duration_limit_grace=5.0)
         self._pool.__enter__()
         self._session = self._pool.checkout(
@@ -137,9 +138,9 @@ class ProgramHost:
         running: Int[np.ndarray, " N"],
         fresh: Bool[np.ndarray, " N"],
     ) -> tuple[Int[np.ndarray, " N"], Bool[np.ndarray, " N"]]:
-        """As `Host.step`; only what has changed is sent to the worker."""
+        """See `Host.step`. Sends only changes to the worker."""
         if self._waiting is None:
-            raise UserError(f"{self._paths[0]}: the program has failed before and is not run any more")
+            raise UserError(f"{self._paths[0]}: the program has failed before and cannot run again")
         acting = np.where(fresh, -1, running).astype(np.int32)
         rarest: list[int] = []
         if self._balance > 0:
@@ -163,7 +164,7 @@ class ProgramHost:
         return acting, switched
 
     def dump(self) -> bytes:
-        """As `Host.dump`: a line of JSON, then the worker's memory."""
+        """See `Host.dump`. The bytes are a line of JSON, then the worker's memory."""
         if self._waiting is None:
             raise UserError(f"{self._paths[0]}: the program has failed before and cannot be saved")
         head = {
@@ -180,7 +181,7 @@ class ProgramHost:
     def load(
         cls, data: bytes, program: str, skills: Sequence[Skill], path: str = "program.py"
     ) -> "ProgramHost":
-        """The host that `dump` was called on. Raises UserError when the programs are not the same."""
+        """Restores a host from `dump`. Raises UserError if the programs have changed."""
         head_bytes, _, worker = data.partition(b"\n")
         head = json.loads(head_bytes)
         host = cls.__new__(cls)
@@ -191,7 +192,7 @@ class ProgramHost:
             if head["programs"] != host._digest():
                 raise UserError(
                     f"{path}: the program or a skill's program was changed since the checkpoint was written; "
-                    "put the old text back, or run the stage from the beginning"
+                    "restore the old text, or run the stage from the beginning"
                 )
             host._acted = np.array(head["acted"], np.int64)
             host._advance(host._session.load_snapshot(worker, print_callback=_drop, external_lookup={}))
@@ -201,7 +202,7 @@ class ProgramHost:
         return host
 
     def close(self) -> None:
-        """Ends the worker. Safe to call twice."""
+        """Stops the worker. Safe to call twice."""
         self._waiting = None
         if self._pool is not None:
             self._session.__exit__(None, None, None)
@@ -220,7 +221,7 @@ class ProgramHost:
         return hashlib.sha256(json.dumps([self._names, self._sources]).encode()).hexdigest()
 
     def _changes(self, acting: np.ndarray, state: dict[str, np.ndarray]) -> list[Change]:
-        """Of what runs, and of each field: what is not as the worker has it."""
+        """Differences from the worker's copy: of the running skills, then of each field."""
         now = np.stack([acting, *(state[name] for name in self._fields)]).astype(np.int32)
         moved = np.ones_like(now, bool) if self._sent is None else now != self._sent
         self._sent = now
@@ -241,7 +242,7 @@ class ProgramHost:
         return changes
 
     def _advance(self, snapshot: monty.SyncSnapshot) -> None:
-        """Goes on until the worker asks for the next columns; anything else that it asks for is refused."""
+        """Runs until the worker asks for the next columns; refuses every other request."""
         while not (isinstance(snapshot, monty.FunctionSnapshot) and snapshot.function_name == "_exchange"):
             if isinstance(snapshot, monty.MontyComplete):
                 raise UserError(f"{self._paths[0]}: the program left the sandbox's loop")
@@ -249,7 +250,7 @@ class ProgramHost:
         self._waiting = snapshot
 
     def _place(self, line: int) -> str:
-        """'file:line' for a line of the worker's numbering."""
+        """'file:line' for a line in the worker's numbering."""
         which = max(k for k, first in enumerate(self._first_line) if first < line)
         return f"{self._paths[which]}:{line - self._first_line[which]}"
 
@@ -261,7 +262,7 @@ class ProgramHost:
         return self._paths[which]
 
     def _fault(self, what: str, game: int, skill: int, text: str) -> UserError:
-        """The message for an answer of the right kind of call and the wrong kind of value."""
+        """The error for a call that returned a wrong value."""
         if what == "nothing":
             return UserError(
                 f"{self._paths[0]}: no skill may start at the beginning of an episode (game {game}); "
@@ -280,13 +281,13 @@ class ProgramHost:
         return UserError(f"{place}: select returned {text} (game {game}), which is not a skill{hint}")
 
     def _failure(self, error: monty.MontyError) -> UserError:
-        """The message for an exception that a program raised, or that a limit raised in it."""
+        """The error for an exception that a program raised, or that a limit raised in it."""
         if isinstance(error, monty.MontyCrashedError):
             return UserError(f"{self._paths[0]}: the sandbox's process ended while the program ran: {error}")
         frames = (
             error.traceback() if isinstance(error, monty.MontyRuntimeError | monty.MontySyntaxError) else []
         )
-        # Programs are loaded by exec, whose frames are called <string>; the others belong to the shim.
+        # exec loads the programs, and names their frames <string>; other frames belong to the shim.
         lines = [frame.line for frame in frames if frame.filename == "<string>"]
         what = f"{type(error.exception()).__name__}: {error.exception()}"
         syntax = re.search(r"\(<string>, line (\d+)\)", what)
@@ -301,7 +302,7 @@ class ProgramHost:
         return UserError(f"{self._culprit()}: {what}")
 
     def _culprit(self) -> str:
-        """The file whose function was running when a limit struck that leaves no traceback."""
+        """The file whose function was running when a limit without a traceback was hit."""
         try:
             _, skill = self._session.feed_run("at")
         except (monty.MontyError, RuntimeError):
@@ -325,9 +326,9 @@ def type_check(source: str, stubs: str) -> list[dict[str, Any]]:
         except monty.MontyTypingError as error:
             return [record for record in json.loads(error.display()) if record["severity"] == "error"]
         except monty.MontyError:
-            return []  # the types are right; what it does when run is seen by the ProgramHost
+            return []  # the types are right; ProgramHost reports errors at run time
     return []
 
 
 def _drop(stream: str, text: str) -> None:
-    """What programs print goes nowhere: it could flood a log of a run of days."""
+    """Discards printed output, which could flood the log of a long run."""

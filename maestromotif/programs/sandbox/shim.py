@@ -1,4 +1,4 @@
-"""The text that is run inside the sandbox, and the types of what goes in and out at every turn."""
+"""The code that runs inside the sandbox, and the types of each exchange with it."""
 
 from collections.abc import Callable, Sequence
 from importlib.resources import files
@@ -6,14 +6,14 @@ from typing import Any
 
 from maestromotif.nethack.state import FIELDS
 
-# Games, None for all of them, and what stands there now.
+# Games (None: all), and their new values.
 Change = tuple[list[int] | None, list[Any]]
 
-# In: games whose episode begins; skill indexes, the one that acted least first (empty where calls are not
-# balanced); what runs; one change a field of GameState, without `skill`.
+# In: games whose episode begins; skill indexes, least used first (empty if calls are not balanced); the
+# running skills; one change per field of GameState, without `skill`.
 Given = tuple[list[int], list[int], Change, list[Change]]
 
-# Out: games where a call begins and their skill indexes; on a fault what it is, game, skill index and text.
+# Out: games where a call begins, and their skill indexes; or a fault: its kind, game, skill index and text.
 Answer = tuple[list[int], list[int]] | tuple[str, int, int, str]
 
 _exchange: Callable[[Answer | None], Given]  # the host's function inside the sandbox
@@ -29,7 +29,7 @@ class GameState:
 
 
 def source(fields: Sequence[str]) -> str:
-    """GameState with these of its fields, and then `inside.py`."""
+    """GameState with these fields, followed by `inside.py`."""
     lines = [f"    {name}: {FIELDS[name].type.__name__}" for name in fields] or ["    pass"]
     return _STATE.format(fields="\n".join(lines)) + files(__package__).joinpath("inside.py").read_text(
         "utf-8"
