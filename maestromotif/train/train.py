@@ -60,9 +60,7 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, An
     settings, games, seed = config.train, config.nethack.games, config.run.seed
     devices, process = local_devices(settings, games), jax.process_index()
     check_pools(config, settings.actors)
-    wait_for_all(
-        settings, "begin"
-    )  # opening a folder cleans it: no process may write before all have opened it
+    wait_for_all(settings, "begin")  # opening a folder cleans it: no process writes before all have opened it
     plan = schedule(settings, games * settings.machines)
     network = build(settings.network, len(config.skills))
     acting = make_acting(network, games // settings.actors, settings.rollout)
