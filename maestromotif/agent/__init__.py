@@ -1,1 +1,1 @@
-"""What acts: a policy's inputs and network, skills in time, the reward of a step. Imports no JAX here."""
+"""The acting side: a policy's inputs and network, skill calls, step rewards. This file imports no JAX."""

@@ -1,6 +1,6 @@
-"""One wave of episodes: one episode a game, under a program over skills, to its end or to the task's success.
+"""One wave of episodes: one per game, under a program over skills, until it ends or the task succeeds.
 
-Whoever scores a program or an agent plays waves. Who acts is handed in as a `Policy`; JAX is not needed here.
+Code that scores a program or an agent plays waves. The caller passes a `Policy`; this module needs no JAX.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,15 +16,15 @@ from maestromotif.nethack.seeds import episode_seeds
 from maestromotif.programs.sandbox import Host
 from maestromotif.tasks.conditions import Success
 
-# (first bool [N], skill int32 [N], step number) -> actions int32 [N]. It sees the pool that it was made for.
+# (first bool [N], skill int32 [N], step number) -> actions int32 [N]. It reads the pool that it was made for.
 Policy = Callable[[np.ndarray, np.ndarray, int], np.ndarray]
 
 
 @dataclass
 class Episode:
-    """What one episode came to; `actions`, `skills` and `switched` have one entry a step.
+    """The result of one episode; `actions`, `skills` and `switched` have one entry per step.
 
-    `switched` says that a new call of the skill began with this step.
+    `switched` is true where a new call of the skill began with this step.
     """
 
     seeds: Sequence[int]  # core, disp, lgen
@@ -49,10 +49,10 @@ def play_wave(
     wave: int,
     levels: int | None,
 ) -> list[Episode]:
-    """Episode number `wave` of every game of the pool, to its end or to the task's success.
+    """Play episode number `wave` of every game of the pool, until it ends or the task succeeds.
 
-    conditions: of the task, see `Success`. run_seed, levels: those of the pool, from which each episode's
-    seeds are written down. Returns one episode a game. Raises UserError where the program fails.
+    conditions: the task's, see `Success`. run_seed, levels: those of the pool; they give the seeds that are
+    recorded with each episode. Returns one episode per game. Raises UserError if the program fails.
     """
     games = pool.games
     pool.reset(wave)
@@ -96,6 +96,6 @@ def play_wave(
                 switched[game],
             )
             playing[game] = False
-        # Games that are over go on with other episodes, which are not looked at.
+        # Finished games continue with further episodes, which are ignored.
         options.advance(pool.state, over)
     return [episodes[game] for game in range(games)]

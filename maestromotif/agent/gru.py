@@ -1,11 +1,11 @@
-"""The recurrence of a gated recurrent unit over time, with a gradient of its own.
+"""The recurrence of a gated recurrent unit over time, with a custom gradient.
 
 Cho et al. 2014, reset gate after the matmul, as in cuDNN:
 
     reset, keep = sigmoid(x + h' W),   new = tanh(x + reset * (h' W + b)),   h = (1 - keep) * new + keep * h'
 
-where h' is the memory before, 0 where an episode begins. JAX would add up the gradient of W step by step, a
-matrix of H x 3H each time; here the steps' gradients are kept, and W's is one matmul over all of them.
+where h' is the memory before the step, 0 where an episode begins. JAX would accumulate the gradient of W step
+by step, a matrix of H x 3H each time. This module keeps the steps' gradients, and W's is one matmul over all.
 """
 
 from functools import partial
@@ -19,13 +19,13 @@ from maestromotif.agent.arrays import Array
 
 
 class _Steps(NamedTuple):
-    """What the gradient needs of each step, float32 [T, B, H]."""
+    """The values of each step that the gradient needs, float32 [T, B, H]."""
 
     before: Array  # h'
     reset: Array
     keep: Array
     new: Array
-    candidate: Array  # h' W + b, of what becomes `new`
+    candidate: Array  # h' W + b of the gate `new`
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(5,))
@@ -39,8 +39,8 @@ def gru(
 ) -> Float[Array, "t b h"]:
     """The memory after each step.
 
-    x_tbg: what the inputs give to the gates reset, keep and new, G = 3H. live_tb: 0 where an episode begins,
-    else 1; it has no gradient. h_bh: the memory before. dtype: of the matmuls.
+    x_tbg: the input terms of the gates reset, keep and new, G = 3H. live_tb: 0 where an episode begins, else
+    1; it has no gradient. h_bh: the initial memory. dtype: of the matmuls.
     """
     return _forward(kernel, bias, x_tbg, live_tb, h_bh, dtype)[0]
 
@@ -72,7 +72,7 @@ def _backward(
     kernel, live_tb, (before, reset, keep, new, candidate) = kept
     h = kernel.shape[0]
     back = kernel.T.astype(dtype)
-    # How each gate's argument moves the memory (reset: by way of new's), at all steps at once.
+    # Derivative of the memory by each gate's argument (reset: through new's), for all steps at once.
     by_new = (1 - keep) * (1 - new * new)
     by_reset = candidate * reset * (1 - reset)
     by_keep = (before - new) * keep * (1 - keep)

@@ -1,8 +1,8 @@
-"""What crosses from the games to the device: integers as NetHack wrote them, in one block a step.
+"""The data that goes from the games to the device: integers as NetHack wrote them, one block per step.
 
-Nothing is computed on the host that the device can compute: senses are squared up, maps cropped and
-statistics scaled inside the jitted step. One block is one transfer, and its length is the traffic. The
-processes of the games pack it; they do without JAX.
+The host computes nothing that the device can compute: the jitted step crops the maps and scales statistics
+and senses. One block is one transfer, and its size is the traffic. The processes of the games pack it,
+without JAX.
 """
 
 from collections.abc import Mapping
@@ -15,11 +15,11 @@ from maestromotif.nethack.observation import COLUMNS, INVENTORY, MESSAGE_BYTES, 
 from maestromotif.nethack.tracker import SENSES
 
 BLSTATS = 27
-FEW = 8  # last observations of episodes that were cut short, whose values are asked for in one call
+FEW = 8  # last observations of truncated episodes whose values one call computes
 _FLAGS = ("downstairs_seen", "upstairs_seen", "on_downstairs", "on_upstairs")
 SENSED = (*SENSES, *_FLAGS)
 
-# How a trunk reads messages: as hashed words, or character by character.
+# How a trunk reads messages: hashed words or single characters.
 MessageForm = Literal["words", "characters"]
 _MESSAGE: dict[MessageForm, tuple[int, type]] = {
     "words": (WORDS, np.uint16),
@@ -27,20 +27,20 @@ _MESSAGE: dict[MessageForm, tuple[int, type]] = {
 }
 
 
-Array = Any  # of the host or of the device
+Array = Any  # on the host or on the device
 
 
 class Inputs(NamedTuple):
-    """What the network is told of n games, as integers."""
+    """The network's inputs for n games, as integers."""
 
     chars: Array  # uint8 [n, 21, 79]
     colors: Array  # uint8 [n, 21, 79]
     blstats: Array  # int32 [n, 27], raw
     message: Array  # uint16 [n, WORDS] hashed words, or uint8 [n, 256] characters
-    senses: Array  # int32 [n, 9]: offsets of the remembered stairs, how long still, stairs seen, stood on
-    inventory: Array  # uint8 [n, 55]: class of each item
+    senses: Array  # int32 [n, 9]: offsets of remembered stairs, steps without moving, stairs seen, stood on
+    inventory: Array  # uint8 [n, 55]: the class of each item
     first: Array  # bool [n]: the observation begins an episode
-    skill: Array  # int32 [n]: which acts
+    skill: Array  # int32 [n]: the one that acts
 
 
 class Block:
@@ -66,7 +66,7 @@ class Block:
             self.parts.append((slice(start, self.size), (games, *shape), dtype))
 
     def allocate(self) -> tuple[np.ndarray, Inputs]:
-        """A new block uint8 [size], and views of its parts that are to be filled."""
+        """A new block uint8 [size], and views of its parts to fill."""
         block = np.empty(self.size, np.uint8)
         return block, self.views(block)
 
@@ -84,7 +84,7 @@ def fill(
     skill: np.ndarray,
     rows: slice | np.ndarray,
 ) -> None:
-    """Write observations and state of the games `rows` into a block's views; the other arguments are [n]."""
+    """Write observations and state of the games `rows` to a block's views; the other arguments are [n]."""
     for name in ("chars", "colors", "blstats"):
         getattr(views, name)[...] = obs[name][rows]
     views.inventory[...] = obs["inv_oclasses"][rows]

@@ -1,4 +1,4 @@
-"""Messages as integers: every distinct message is hashed and scored once, and looked up after that."""
+"""Messages as integers: every distinct message is hashed and scored once, then looked up."""
 
 import zlib
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from maestromotif.nethack.observation import MESSAGE_BYTES
 
-WORDS = 16  # of a message, as the policy network reads it
+WORDS = 16  # words of a message that the policy network reads
 VOCABULARY = 1024  # word hashes; 0 is padding
 
 _LANES = MESSAGE_BYTES // 8
@@ -23,10 +23,10 @@ def hash_words(message: bytes) -> np.ndarray:
 
 
 def fingerprints(message: np.ndarray) -> np.ndarray:
-    """uint64 [n] hashes of NUL-padded messages uint8 [n, 256], of all of them at once.
+    """uint64 [n] hashes of NUL-padded messages uint8 [n, 256], vectorised.
 
-    Each eight bytes are folded and multiplied by an odd number of their place, twice, so that every bit
-    reaches every other; that any two of a million messages collide has a probability of about 3e-8.
+    Each group of eight bytes is folded and multiplied by an odd number that depends on its place, twice, so
+    that every bit affects every other. Among a million messages, the chance of any collision is about 3e-8.
     """
     lanes = np.ascontiguousarray(message).view(np.uint64)
     lanes = (lanes ^ (lanes >> np.uint64(29))) * _ODD
@@ -35,9 +35,9 @@ def fingerprints(message: np.ndarray) -> np.ndarray:
 
 
 class MessageTable:
-    """Numbers messages in the order in which they appear.
+    """Numbers messages in the order of their first occurrence.
 
-    `words` uint16 [capacity, WORDS] grows with them.
+    `words` uint16 [capacity, WORDS] grows as needed.
     """
 
     def __init__(self) -> None:
@@ -64,7 +64,7 @@ class MessageTable:
             return np.array([known[print_] for print_ in prints], np.int32)
 
     def read(self, form: str, numbers: np.ndarray, message: np.ndarray) -> np.ndarray:
-        """Messages as a trunk reads them: "words" uint16 [n, WORDS] or "characters" uint8 [n, 256]."""
+        """Messages in a trunk's form: "words" uint16 [n, WORDS] or "characters" uint8 [n, 256]."""
         return self.words[numbers] if form == "words" else message
 
     def _add(self, text: bytes) -> int:

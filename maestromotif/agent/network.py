@@ -1,8 +1,8 @@
 """The skill-conditioned recurrent policy and value network.
 
 n games, T time, B games of a minibatch, K skills, A actions, H hidden units. The trunk does not see the
-skill; the heads give logits and values for every skill at every step, so the value of any skill at a switch
-costs no second forward pass.
+skill. The heads compute logits and values of every skill at every step, so the value of any skill at a switch
+needs no second forward pass.
 """
 
 from typing import Any, cast
@@ -36,7 +36,7 @@ def unpack(layout: Block, block: Array) -> Inputs:
 class Memory(nn.Module):
     """A gated recurrent unit (Cho et al. 2014; reset gate after the matmul, as in cuDNN).
 
-    What does not depend on the memory is computed for all T at once, so only one matmul a step is left.
+    Terms that do not depend on the memory are computed for all T at once, which leaves one matmul per step.
     """
 
     hidden: int
@@ -46,7 +46,7 @@ class Memory(nn.Module):
     def __call__(
         self, x_tbf: Float[Array, "t b f"], first_tb: Bool[Array, "t b"], h_bh: Float[Array, "b h"]
     ) -> tuple[Float[Array, "b h"], Float[Array, "t b h"]]:
-        """The memory after the last step and after each; cleared where `first_tb`."""
+        """The memory after the last step and after each step; reset where `first_tb`."""
         h = self.hidden
         x_tbg = nn.Dense(3 * h, dtype=self.dtype, name="input")(x_tbf).astype(jnp.float32)
         kernel = self.param("kernel", nn.initializers.orthogonal(), (h, 3 * h))
@@ -59,8 +59,8 @@ class Memory(nn.Module):
 class ActorCritic(nn.Module):
     """Trunk, memory and heads.
 
-    heads: "separate": a linear policy and value head a skill; "shared": one small network for all that is
-    told the skill as a one-hot vector.
+    heads: "separate": a linear policy and value head per skill; "shared": one small network for all skills,
+    with the skill as a one-hot input.
     """
 
     skills: int
@@ -75,7 +75,7 @@ class ActorCritic(nn.Module):
         return TRUNKS[self.trunk].message_form
 
     def glance(self, inputs: Inputs, last_action: Array) -> Glance:
-        """What the trunk takes from the inputs; needs no parameters."""
+        """The part of the inputs that the trunk reads; needs no parameters."""
         return TRUNKS[self.trunk].glance(inputs, last_action)
 
     @nn.compact
@@ -130,13 +130,13 @@ def build(settings: NetworkSettings, skills: int) -> ActorCritic:
 
 
 def pick(values: Float[Array, "..."], skill: Int[Array, "*n"]) -> jax.Array:
-    """The acting skill's part: values [*n, K, ...] and skill [*n] -> [*n, ...]."""
+    """Select the acting skill: values [*n, K, ...] and skill [*n] -> [*n, ...]."""
     index = skill.reshape(*skill.shape, *(1,) * (values.ndim - skill.ndim))
     return jnp.take_along_axis(values, index, axis=skill.ndim).squeeze(skill.ndim)
 
 
 def initial_params(network: ActorCritic, seed: int | Array) -> Params:
-    """An untrained policy's parameters: a function of the seed."""
+    """An untrained policy's parameters, determined by the seed."""
     layout = Block(1, network.message_form)
     inputs = unpack(layout, jnp.zeros(layout.size, jnp.uint8))
     glance = jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], network.glance(inputs, inputs.skill))

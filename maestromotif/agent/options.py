@@ -1,6 +1,6 @@
-"""Skills in time: call and return under a program over skills.
+"""Skill calls over time, under a program over skills.
 
-A program picks among the skills that may start; a skill runs until its termination (the options framework,
+The program selects among the skills that may start; a skill runs until it terminates (the options framework,
 Sutton, Precup and Singh 1999).
 """
 
@@ -15,7 +15,7 @@ from maestromotif.programs.sandbox import Host
 class Options:
     """Which skill runs in each of N games.
 
-    `running` int32 [N] is the skill that acts next, `switched` bool [N] whether its call began just now.
+    `running` int32 [N] is the skill that acts next; `switched` bool [N] is true if its call has just begun.
     """
 
     def __init__(self, host: Host, games: int) -> None:
@@ -30,7 +30,7 @@ class Options:
         return self._start["depth"]
 
     def full_state(self, state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """The tracked state together with what concerns the running skill."""
+        """The tracked state with the fields of the running skill added."""
         return {
             **state,
             "skill_steps": state["step"] - self._start["step"],
@@ -39,7 +39,7 @@ class Options:
         }
 
     def advance(self, state: Mapping[str, np.ndarray], fresh: np.ndarray) -> None:
-        """Let the program act on the state after a step; `fresh` bool [N]: an episode has just begun."""
+        """Run the program on the state after a step; `fresh` bool [N]: an episode has just begun."""
         for name, start in self._start.items():
             start[fresh] = state[name][fresh]
         self.running, self.switched = self._host.step(
@@ -49,7 +49,7 @@ class Options:
             start[self.switched] = state[name][self.switched]
 
     def snapshot(self) -> dict[str, Any]:
-        """A copy of everything but the program's host, which has a `dump` of its own."""
+        """A copy of the state, without the program's host, which has its own `dump`."""
         start = {name: value.copy() for name, value in self._start.items()}
         return {"running": self.running.copy(), "switched": self.switched.copy(), "start": start}
 

@@ -1,6 +1,6 @@
-"""The policy on the device: one jitted step that acts, and that files what it saw in the rollout's arrays.
+"""The policy on the device: one jitted step that acts, and stores its inputs in the rollout's arrays.
 
-Also a policy as a file, for all who act by one.
+Also loads a policy from its file.
 """
 
 from collections.abc import Callable
@@ -20,31 +20,31 @@ from maestromotif.errors import UserError
 
 
 class Carry(NamedTuple):
-    """What the policy takes from one step to the next."""
+    """The policy's state between two steps."""
 
     memory: Array  # float32 [n, H]
     last_action: Array  # int32 [n]
 
 
 class Rollout(NamedTuple):
-    """T steps of n games as the policy saw and played them; never leaves the device."""
+    """T steps of n games, with inputs and actions of the policy; never leaves the device."""
 
     glance: Glance  # [T, n, ...]
     first: Array  # bool [T, n]: o_t begins an episode
     skill: Array  # int32 [T, n]
     action: Array  # int32 [T, n]
-    log_prob: Array  # float32 [T, n], of the action when it was taken
+    log_prob: Array  # float32 [T, n], of the action under the acting policy
     values: Array  # float32 [T, n, K], of all skills at o_t
 
 
 class Acting(NamedTuple):
     """Jitted functions of n games; a block holds their `Inputs`.
 
-    begin: (carry) -> empty rollout, and a copy of the memory, [1, n, H].
+    begin: (carry) -> an empty rollout, and a copy of the memory, [1, n, H].
     act: (params, carry, rollout, block, t, key, count) -> carry, rollout, action int32 [n]. The carry and the
-        rollout are donated. The key is folded with `count`, so a run that is taken up again draws the same.
-    choose: (params, carry, block, key, count) -> carry, action: the same without filing anything.
-    values: (params, carry, block) -> float32 [1, n, K] of observations that nobody acts on.
+        rollout are donated. The key is folded with `count`, so a resumed run draws the same actions.
+    choose: (params, carry, block, key, count) -> carry, action: the same without a rollout.
+    values: (params, carry, block) -> float32 [1, n, K] of observations without an action.
     values_of_few: (params, carry, games int32 [FEW], block of FEW games) -> float32 [FEW, K].
     """
 
@@ -55,7 +55,7 @@ class Acting(NamedTuple):
     values_of_few: Callable[..., jax.Array]
 
     def compilations(self) -> int:
-        """How often anything was compiled; it must not grow after the first rollouts."""
+        """Number of compilations; it must not grow after the first rollouts."""
         return sum(compilations(function) for function in self)
 
 
@@ -64,11 +64,11 @@ def fresh_carry(network: ActorCritic, games: int) -> Carry:
 
 
 def make_acting(network: ActorCritic, games: int, length: int) -> Acting:
-    """For rollouts of `length` steps of `games` games."""
+    """Jitted functions for rollouts of `length` steps of `games` games."""
     layout, few = Block(games, network.message_form), Block(FEW, network.message_form)
 
     def look(params: Params, carry: Carry, block: Array, layout: Block) -> tuple[Rollout, Array, Array]:
-        """What is known before an action is drawn: a row, the memory, the acting skill's logits."""
+        """Everything before an action is sampled: a row, the memory, the acting skill's logits."""
         inputs = unpack(layout, block)
         last_action = jnp.where(inputs.first, -1, carry.last_action)
         glance = network.glance(inputs, last_action)
@@ -126,16 +126,16 @@ POLICY = "policy.msgpack"  # the file that `train` writes
 
 
 def load_policy(path: Path, network: ActorCritic) -> Params:
-    """Parameters from a file that `train` wrote. Raises UserError for those of another network."""
+    """Parameters from a file that `train` wrote. Raises UserError if they are of another network."""
     blank = jax.eval_shape(lambda: initial_params(network, 0))
     params: Params = fitted(path, blank, serialization.msgpack_restore(path.read_bytes()))
     return params
 
 
 def fitted(path: Path, blank: Any, state: Any) -> Any:
-    """`state`, as msgpack read it from `path`, in the form of `blank`, a tree of arrays or of their shapes.
+    """`state`, as msgpack read it from `path`, in the structure of `blank`, a tree of arrays or shapes.
 
-    Raises UserError where it is of another network or of other skills.
+    Raises UserError if it is of another network or of other skills.
     """
     try:
         found = serialization.from_state_dict(blank, state)
@@ -147,6 +147,6 @@ def fitted(path: Path, blank: Any, state: Any) -> Any:
         if np.shape(leaf) != wanted.shape:
             raise UserError(
                 f"{path}: holds another network than train.network and skills describe: "
-                f"{jax.tree_util.keystr(place)} has the shape {np.shape(leaf)} and should have {wanted.shape}"
+                f"{jax.tree_util.keystr(place)} has shape {np.shape(leaf)} and should have {wanted.shape}"
             )
     return found

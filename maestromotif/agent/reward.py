@@ -19,19 +19,19 @@ _RADIX = np.cumprod([1, *NUM_CODES[:-1]])
 _COMBINATIONS = int(np.prod(NUM_CODES))
 
 
-# What is kept by game, as attributes and in snapshots.
+# The state per game, as attributes and in snapshots.
 _BY_GAME = ("seen", "times", "last", "before")
 
 # (n messages, changes int8 [n, C]) -> normalised rewards float32 [n, K]: `RewardModels.score`
 Score = Callable[[Sequence[bytes], np.ndarray], np.ndarray]
 
 
-# An observation, and how often it was met.
+# Message, changes, and how often this observation occurred.
 Met = tuple[bytes, tuple[int, ...], int]
 
 
 class Scorer(NamedTuple):
-    """The skills' reward models and what their rewards must exceed."""
+    """The skills' reward models, and the thresholds that their rewards must exceed."""
 
     score: Score
     thresholds: np.ndarray  # float32 [K], in units of normalised reward
@@ -40,7 +40,7 @@ class Scorer(NamedTuple):
 class RewardFunction:
     """Rewards of N games.
 
-    Each distinct (message, changes) is scored once for all skills and looked up after that.
+    Each distinct (message, changes) is scored once for all skills, then looked up.
     """
 
     def __init__(self, scorer: Scorer, settings: RewardSettings, games: int) -> None:
@@ -49,8 +49,8 @@ class RewardFunction:
         self._empty = self.messages.number(b"")
         self._row: dict[int, int] = {}
         self._scores = np.zeros((1024, len(scorer.thresholds)), np.float32)
-        self._met = np.zeros(1024, np.int64)  # how often each row was, since `met` was asked
-        # What each game has seen: message, how often, and when last (by calls); -1 where there is nothing.
+        self._met = np.zeros(1024, np.int64)  # how often each row occurred since the last call of `met`
+        # What each game has seen: message, count, and the call that saw it last; -1 for an empty slot.
         shape = (games, settings.count_window)
         self._seen = np.full(shape, -1, np.int64)
         self._times, self._last = np.zeros(shape, np.int64), np.full(shape, -1, np.int64)
@@ -63,7 +63,7 @@ class RewardFunction:
         """Rewards float32 [N] of one step.
 
         message int32 [N]: numbers of the messages after the step (of the final observation where `ended`);
-        changes int8 [N, C], the depth column against where the skill began; skill int32 [N]: which acted;
+        changes int8 [N, C], with the depth change since the skill began; skill int32 [N]: the one that acted;
         ended bool [N].
         """
         row = self._rows(message, changes)
@@ -81,7 +81,7 @@ class RewardFunction:
         return np.where(passed, self._settings.scale * z * weight, 0).astype(np.float32)
 
     def score_by(self, scorer: Scorer) -> None:
-        """Rewards come from this one from now on; what is known already is scored anew."""
+        """Use this scorer from now on, and rescore all known observations with it."""
         if scorer is self._scorer:
             return
         self._scorer = scorer
@@ -89,7 +89,7 @@ class RewardFunction:
             self._scores[: len(known)] = self._score(known)
 
     def met(self) -> list[Met]:
-        """What was met since this was asked last, in the order in which it was met first."""
+        """The observations since the last call of this, in the order of their first occurrence."""
         keys = list(self._row)
         rows = np.flatnonzero(self._met).tolist()
         texts, codes = self._observations([keys[row] for row in rows])
@@ -144,18 +144,18 @@ class RewardFunction:
         return texts, codes.astype(np.int8)
 
     def _reserve(self, more: int) -> None:
-        """Room for so many more scores."""
+        """Make room for `more` scores."""
         while len(self._row) + more > len(self._scores):
             self._scores = np.concatenate([self._scores, np.zeros_like(self._scores)])
             self._met = np.concatenate([self._met, np.zeros_like(self._met)])
 
     def _count(self, message: np.ndarray) -> np.ndarray:
-        """int64 [N]: how often the message was seen, this time included, among the last distinct ones."""
+        """int64 [N]: how often each game saw the message, now included, among its last distinct ones."""
         seen, times, last = self._seen, self._times, self._last
         self._calls += 1
         found_nw = seen == message[:, None]
         found = found_nw.any(1)
-        # Where it was not seen it takes the place of what was seen longest ago.
+        # A new message replaces the one that was seen longest ago.
         slot = np.where(found, found_nw.argmax(1), last.argmin(1))
         game = np.arange(len(message))
         count: np.ndarray = np.where(found, times[game, slot], 0) + 1

@@ -1,8 +1,8 @@
-"""Trunks: what the network takes from the inputs of a step, as H numbers or so, without skill and memory.
+"""Trunks: features of a step's inputs, about H numbers, without skill and memory.
 
-n games. A trunk has two halves. Its *glance* is what it takes from the inputs without any parameter: windows
-around the hero, cut once when the policy acts, and stored as small integers. The module turns a glance into
-features; an update begins there, so whole maps are never kept.
+n games. A trunk has two halves. Its *glance* is what it reads from the inputs without parameters: windows
+around the hero, cropped once when the policy acts, and stored as small integers. The module computes features
+from a glance. Updates start from stored glances, so whole maps are never stored.
 
 A new trunk is a class with `message_form`, `glance` and `__call__`, and an entry in TRUNKS.
 """
@@ -22,7 +22,7 @@ from maestromotif.agent.messages import VOCABULARY
 from maestromotif.nethack.actions import NUM_ACTIONS
 from maestromotif.nethack.observation import X, Y
 
-# What is fed of blstats, brought to about unit size (facts of the published network; depth is ours).
+# Inputs from blstats, scaled to about 1 (as in the published network; depth is our addition).
 _SCALES = {
     0: 1 / 79, 1: 1 / 21, 10: 0.1, 11: 0.1, 12: 0.2,
     14: 0.1, 15: 0.1, 16: 0.1, 18: 0.1, 20: 0.001, 21: 1, 23: 1,
@@ -37,11 +37,11 @@ _KIND_BITS = np.zeros(256, np.uint8)
 for _bit, _kind in enumerate(_KINDS):
     for _char in _kind:
         _KIND_BITS[ord(_char)] |= 1 << _bit
-_COLORS = 16  # of a square, whose number is character * _COLORS + colour
+_COLORS = 16  # a square's number is character * _COLORS + colour
 
 
 class Own(NamedTuple):
-    """What the hero knows of herself."""
+    """The hero's own state."""
 
     blstats: Array  # int32 [n, 12], raw, those of _SCALES
     senses: Array  # int32 [n, 9]
@@ -50,7 +50,7 @@ class Own(NamedTuple):
 
 
 class FoveaGlance(NamedTuple):
-    """The map in three windows around the hero, each coarser than the one before; what is outside is 0."""
+    """Three windows of the map around the hero, each coarser than the last; 0 outside the map."""
 
     near: Array  # uint16 [n, 9, 9], squares
     middle: Array  # uint8 [n, 9, 9], bits of _KINDS in cells of 3 x 3 squares
@@ -60,7 +60,7 @@ class FoveaGlance(NamedTuple):
 
 
 class PublishedGlance(NamedTuple):
-    """The squares that the published network sees as a picture."""
+    """The squares that the published network reads as an image."""
 
     crop: Array  # uint16 [n, 12, 12], squares
     message: Array  # uint8 [n, 256]
@@ -93,7 +93,7 @@ def _squares(inputs: Inputs) -> UInt16[Array, "n h w"]:
 
 
 def _cut(map_nhw: Array, x_n: Array, y_n: Array, height: int, width: int) -> Array:
-    """The window [n, height, width] of each map whose middle is its (x, y); outside is 0."""
+    """A window [n, height, width] of each map, centred on its (x, y); 0 outside the map."""
     padded = jnp.pad(map_nhw, ((0, 0), (height // 2,) * 2, (width // 2,) * 2))
     return jax.vmap(lambda m, y, x: jax.lax.dynamic_slice(m, (y, x), (height, width)))(padded, y_n, x_n)
 
@@ -119,11 +119,10 @@ def _patches(image_nhwc: Array) -> Array:
 
 
 class Fovea(nn.Module):
-    """Single squares near by, cells of 3 x 3 squares around them, cells of 9 x 9 around those.
+    """Single squares near the hero, cells of 3 x 3 squares around them, cells of 9 x 9 around those.
 
-    Windows of 9 x 9 are read in patches of 3 x 3 that do not overlap, by one matmul for all: XLA has no fast
-    gradient of small convolutions on a CPU. The patch in the middle is the hero and what she could reach in
-    one step.
+    One matmul reads the 3 x 3 patches, without overlap, of each 9 x 9 window: XLA has no fast gradient of
+    small convolutions on a CPU. The middle patch is the hero and the squares that she can reach in one step.
     """
 
     hidden: int
@@ -151,8 +150,8 @@ class Fovea(nn.Module):
         def dense(size: int, value: Array) -> Array:
             return nn.relu(nn.Dense(size, dtype=self.dtype)(value))
 
-        # All lookups are in float32: their gradients add up many rows of one number, which GPUs do at once in
-        # float32, but one after the other in bfloat16.
+        # All lookups are in float32: their gradients sum many rows per index, which GPUs do in parallel in
+        # float32, but one by one in bfloat16.
         squares = jnp.asarray(glance.near).astype(jnp.int32)
         embed = nn.Embed(256 * _COLORS, 8, embedding_init=nn.initializers.normal(0.5))
         kinds = _unpack(jnp.asarray(_KIND_BITS)[squares // _COLORS]).astype(self.dtype)
@@ -173,7 +172,7 @@ class Fovea(nn.Module):
 
 
 class Published(nn.Module):
-    """The published network, but for the pictures: 12 x 12 squares are embedded, not drawn in 72 x 72 pixels.
+    """The published network, except for images: it embeds 12 x 12 squares instead of 72 x 72 pixels.
 
     Three convolutions of 32, 64 and 128 channels and 512 units; four layers of 128 for the statistics; six
     convolutions of 64 channels over the message's characters (sizes of the published code).

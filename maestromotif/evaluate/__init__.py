@@ -1,1 +1,1 @@
-"""Episodes on unseen seeds, and how sure one may be of their outcome."""
+"""Episodes on unseen seeds, with confidence intervals for their results."""

@@ -1,4 +1,4 @@
-"""The agents that are evaluated: a network, trained or not, and two that act at random."""
+"""The evaluated agents: a network, trained or untrained, and two that act at random."""
 
 import jax
 import numpy as np
@@ -31,12 +31,12 @@ def network_policy(pool: GamePool, network: ActorCritic, params: Params, key: ja
 
 
 def random_policy(pool: GamePool, actions: int, seed: int) -> Policy:
-    """Each of so many actions with the same probability."""
+    """Uniformly random: each of the first `actions` actions has the same probability."""
     rng = np.random.default_rng(seed)
     return lambda first, skill, step: rng.integers(0, actions, pool.games, np.int32)
 
 
 def wandering_policy(pool: GamePool, seed: int) -> Policy:
-    """Random actions that mostly walk, weighted as in the collection."""
+    """Random actions, mostly moves, with the weights of the stage `collect`."""
     rng = np.random.default_rng(seed)
     return lambda first, skill, step: random_actions(1, pool.games, rng)[0]

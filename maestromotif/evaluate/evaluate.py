@@ -1,10 +1,10 @@
-"""The stage `evaluate`: the trained agent on the composed task, an untrained and two random ones beside it.
+"""The stage `evaluate`: the trained agent on the composed task, next to an untrained and two random agents.
 
-All agents play the same games, whose seeds lie in a range that training never draws from. Where training
-was confined to a few dungeons (`nethack.levels`) those are met again, with other monsters, items and dice,
-and in a second set of rows new ones. The program over skills is the same for all; the random agent merely
-ignores the skill it is told. Uniformly random actions include praying, which soon kills; the wandering agent
-draws from the weights of the collection's random play instead, so it lives longer and gets farther.
+All agents play the same games, with seeds from a range that training never uses. If training was limited to a
+few dungeons (`nethack.levels`), these are played again with other monsters, items and dice, and a second set
+of rows is played in new dungeons. All agents use the same program over skills, but the random agents ignore
+the skill. Uniformly random actions include praying, which soon kills; the wandering agent uses the weights of
+the collection's random play instead, so it lives longer and gets farther.
 """
 
 import json
@@ -34,13 +34,13 @@ from maestromotif.skill import skills_of
 from maestromotif.train import train
 from maestromotif.train.reward_source import DistilledRewards, reward_folder
 
-EPISODES = "episodes.jsonl"  # a line an episode: agent, seeds, success, deepest, steps, end
+EPISODES = "episodes.jsonl"  # one episode per line: agent, seeds, success, deepest, steps, end
 RESULTS = "results.json"
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A row of the results: who plays, in how many dungeons (None: new levels every episode)."""
+    """A row of the results: the agent, and the number of dungeons (None: new levels every episode)."""
 
     name: str
     agent: Literal["trained", "untrained", "random", "wandering"]
@@ -48,7 +48,7 @@ class Entry:
 
 
 def entries(levels: int | None) -> list[Entry]:
-    """All agents where they were trained; if that was in a few dungeons, the networks in new ones as well."""
+    """All agents as in training; if that used a few dungeons, also all but the random agent in new ones."""
     rows = [Entry(agent, agent, levels) for agent in ("trained", "untrained", "random", "wandering")]
     if levels is not None:
         rows += [
@@ -74,7 +74,7 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, An
                 for row in (row for row in rows if row.levels == levels):
                     played: list[Episode] = []
                     for wave in range(waves):
-                        # A killed run goes on from a wave: what is drawn in it depends on the wave alone.
+                        # A killed run resumes at a wave, so the random draws depend only on the wave.
                         name = f".scratch/{row.name}-{wave}.json"
                         if not (work.path / name).exists():
                             found = _wave(config, inputs, pool, row, wave)

@@ -1,4 +1,4 @@
-"""One episode played again from its recording, with the screen: the material of a replay."""
+"""Replays one recorded episode with its screens, and collects the data of a replay page."""
 
 from collections.abc import Sequence
 
@@ -19,9 +19,9 @@ REPLAY_ABOUT = "replay.json"  # skills, agent, seeds, success, title
 def record(
     recording: Recording, skills: Sequence[int], switched: Sequence[bool], reward: RewardFunction
 ) -> dict[str, np.ndarray]:
-    """Arrays with one row a step, the observation that was acted on and the reward that the action earned:
+    """Arrays with one row per step, the observation before the action and the reward of the action:
     tty_chars uint8 [T, 24, 80], tty_colors int8, tty_cursor uint8 [T, 2], skill int8 [T], reward float32 [T],
-    depth int16 [T], message S256 [T]. `reward` must be one for a single game.
+    depth int16 [T], message S256 [T]. `reward` must be for a single game.
     """
     rows: dict[str, list[np.ndarray]] = {name: [] for name in (*SCREEN, "reward", "depth")}
     messages: list[bytes] = []

@@ -1,1 +1,1 @@
-"""One recurrent policy learns all skills at once: rollouts, advantages, PPO."""
+"""Trains one recurrent policy for all skills at once: rollouts, advantages, PPO."""

@@ -1,8 +1,7 @@
-"""Play for the learner: rollouts of a policy in an environment.
+"""Actors play rollouts of a policy in an environment, for the learner.
 
-An actor has a thread, an environment and a rollout on one device to itself, so that several of them are never
-in each other's way: while the games of one move, another's policy thinks. What an actor plays is a function
-of the config and of the parameters that it is given.
+Each actor has its own thread, environment and rollout on one device. Several actors overlap: while the games
+of one step, the policy of another computes. The config and the parameters determine what an actor plays.
 """
 
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -21,19 +20,18 @@ from maestromotif.train.ppo import Batch
 
 
 class Played(NamedTuple):
-    """What an actor hands over."""
+    """One rollout of one actor."""
 
     batch: Batch
-    counts: Counts  # of what happened
-    met: list[Met]  # what was seen, where it was asked for
-    snapshot: dict[str, Any] | None  # of the actor after this rollout, where it was asked for
+    counts: Counts  # the sums that the learning curve needs
+    met: list[Met]  # the observations, if requested
+    snapshot: dict[str, Any] | None  # the actor's state after this rollout, if requested
 
 
 class Actor:
-    """Plays rollouts in an environment of n games. A context manager, which ends its thread.
+    """Plays rollouts in an environment of n games. A context manager; on exit it ends its thread.
 
-    acting: compiled for n games, and rollouts of `length` steps. key: from it and the number of the step all
-    actions are drawn.
+    acting: compiled for n games and rollouts of `length` steps. key: seeds the actions, with the step number.
     """
 
     def __init__(
@@ -66,14 +64,14 @@ class Actor:
         self._environment.begin()
 
     def play(self, params: Params, scorer: Scorer, *, snapshot: bool, met: bool) -> Future[Played]:
-        """Order a rollout under these parameters and rewards, after those that were ordered before.
+        """Queue a rollout under these parameters and rewards.
 
-        snapshot: whether to say where everything is after it; met: whether to say what was seen.
+        snapshot: whether to return the state after it; met: whether to return the observations.
         """
         return self._thread.submit(self._play, params, scorer, snapshot, met)
 
     def warm_up(self, params: Params) -> None:
-        """Compile what may not be needed before long."""
+        """Compile the function that the first truncated episode needs, which may come late."""
         nothing = np.zeros_like(self._arrays.final_inputs[0])
         self._acting.values_of_few(params, self._carry, np.zeros(FEW, np.int64), nothing)
 
@@ -93,7 +91,7 @@ class Actor:
             environment.step(action)
             final_values.append(self._final_values(params))
         last_values = self._acting.values(params, self._carry, arrays.inputs)
-        # Copies, for the environment writes the next rollout into the same arrays.
+        # Copies, because the environment writes the next rollout into the same arrays.
         came = {
             "last_skill": arrays.running[None].copy(),
             "reward": np.array(arrays.reward.T),
@@ -113,7 +111,7 @@ class Actor:
         return Played(batch, finished.counts, finished.met, where)
 
     def _snapshot(self) -> dict[str, Any]:
-        """Where the policy is between two rollouts; of types that msgpack writes."""
+        """The policy's state between two rollouts, in types that msgpack writes."""
         return {
             "memory": np.array(self._carry.memory),
             "last_action": np.array(self._carry.last_action),
@@ -121,20 +119,22 @@ class Actor:
         }
 
     def restore(self, snapshot: dict[str, Any]) -> None:
-        """Bring everything back; the environment must have been made with the snapshot's program."""
+        """Restore a snapshot; the environment must have been created with the snapshot's program."""
         self._environment.restore(snapshot)
         carry = Carry(np.array(snapshot["memory"]), np.array(snapshot["last_action"]))
         self._carry = jax.device_put(carry, self._device)
         self._count = int(snapshot["count"])
 
     def _final_values(self, params: Params) -> np.ndarray:
-        """Value float32 [n] of the last observation where an episode was cut off, 0 elsewhere."""
+        """Value float32 [n] of the last observation where an episode was truncated, 0 elsewhere."""
         arrays = self._arrays
         value = np.zeros(len(arrays.cut), np.float32)
         cut = np.flatnonzero(arrays.cut)
         for start, inputs in zip(range(0, len(cut), FEW), arrays.final_inputs, strict=False):
             some = cut[start : start + FEW]
-            games = np.resize(some, FEW)  # as often as there is room: the same program for any number
+            games = np.resize(
+                some, FEW
+            )  # repeated up to FEW, so that one compiled function serves any number
             values = np.asarray(self._acting.values_of_few(params, self._carry, games, inputs))
             self.seconds.bytes += inputs.nbytes + values.nbytes
             value[some] = values[np.arange(len(some)), arrays.acted[some]]

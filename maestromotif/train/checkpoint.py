@@ -1,9 +1,9 @@
-"""Checkpoints of a training run: written beside it while it goes on, each whole or not there.
+"""Checkpoints of a training run: a thread writes them during training, and each is complete or ignored.
 
     <folder>/<updates>/<process>-of-<processes>.msgpack
 
-A checkpoint has one file of every process: the games are its own, and the first one's also holds what all
-have in common. A folder that lacks a file, because a process was killed first, is no checkpoint.
+A checkpoint has one file per process, with the state of that process's games. Process 0's file also holds
+the state that all processes share. A folder that lacks a file, because a process was killed, is ignored.
 """
 
 import shutil
@@ -19,9 +19,9 @@ from maestromotif.pipeline.store import writing
 
 
 class Checkpoints:
-    """Those of one process; a context manager, which waits for what is being written.
+    """The checkpoints of one process. A context manager; on exit it waits for pending writes.
 
-    keep: how many of the newest stay.
+    keep: how many of the newest to keep.
     """
 
     def __init__(self, folder: Path, keep: int, process: int = 0, processes: int = 1) -> None:
@@ -31,25 +31,25 @@ class Checkpoints:
         self._writing: Future[None] | None = None
 
     def latest(self) -> int | None:
-        """Updates after which the newest checkpoint was written; None where there is none."""
+        """Number of updates at the newest checkpoint; None if there is no checkpoint."""
         found = self._whole()
         return found[-1] if found else None
 
     def file(self, updates: int) -> Path:
-        """Of this process, in the checkpoint after so many updates."""
+        """Path of this process's file in the checkpoint after `updates` updates."""
         return self._path(updates, self._process)
 
     def load(self, updates: int) -> tuple[dict[str, Any], dict[str, Any]]:
-        """What `save` was given: common and own. Raises UserError where a file cannot be read."""
+        """The arguments `common` and `own` of `save`. Raises UserError if a file cannot be read."""
         common = _read(self._path(updates, 0))
         own = common if self._process == 0 else _read(self._path(updates, self._process))
         return common["common"], own["own"]
 
     def save(self, updates: int, common: Mapping[str, Any], own: Mapping[str, Any]) -> None:
-        """Begin to write; waits for the one before. The arrays must not change any more.
+        """Start to write a checkpoint, after the previous write is done. Do not change the arrays afterwards.
 
-        common: the same in all processes, written by the first. own: of this process. Trees of what msgpack
-        writes, with string keys. Raises what went wrong with the one before.
+        common: the same in all processes; process 0 writes it. own: of this process. Both are trees of types
+        that msgpack writes, with string keys. Raises the error of the previous write if it failed.
         """
         self.wait()
         self._writing = self._writer.submit(self._write, updates, dict(common), dict(own))
@@ -70,7 +70,7 @@ class Checkpoints:
         with writing(self._path(updates, self._process)) as file:
             file.write(serialization.msgpack_serialize(state))
         if self._process == 0:
-            # By whoever is first, only what is older than enough whole ones: the others may lag behind.
+            # Process 0 removes only what is older than the newest complete ones: others may lag behind.
             for old in self._whole()[: -self._keep]:
                 shutil.rmtree(self._folder / f"{old:010d}", ignore_errors=True)
 
@@ -78,7 +78,7 @@ class Checkpoints:
         return self._folder / f"{updates:010d}" / f"{process}-of-{self._processes}.msgpack"
 
     def _whole(self) -> list[int]:
-        """Numbers of all checkpoints that no process's file is missing of, in order."""
+        """Update numbers of all complete checkpoints, in order."""
         if not self._folder.is_dir():
             return []
         numbers = sorted(int(path.name) for path in self._folder.iterdir() if path.name.isdigit())
@@ -90,7 +90,7 @@ def _read(path: Path) -> dict[str, Any]:
         state: dict[str, Any] = serialization.msgpack_restore(path.read_bytes())
     except (OSError, ValueError, TypeError) as error:
         raise UserError(
-            f"{path}: cannot be read as a checkpoint: {error}; remove {path.parent} to go on from the one "
-            "before"
+            f"{path}: cannot be read as a checkpoint: {error}; remove {path.parent} to resume from the "
+            "previous one"
         ) from error
     return state

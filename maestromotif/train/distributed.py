@@ -1,4 +1,4 @@
-"""Several processes that learn one policy: how they find each other, their devices, sums over all of them."""
+"""Several processes that train one policy: connecting them, their devices, sums over all processes."""
 
 from collections.abc import Mapping
 
@@ -11,18 +11,22 @@ from maestromotif.errors import UserError
 
 
 def connect(machines: int, coordinator: str | None, process: int | None) -> int:
-    """Wait for the other processes of this run; returns this one's number, from 0.
+    """Wait for the other processes of this run; returns this process's number, from 0.
 
-    machines: how many there are. coordinator: "host:port" of the first one, on which all can reach it, and
-    process: this one's number; both None where a cluster's own variables tell (SLURM, Open MPI, Kubernetes).
-    Nothing may have been computed by JAX before. Raises UserError when they do not meet.
+    machines: how many there are. coordinator: "host:port" of process 0, reachable by all. process: this
+    process's number. Both are None on a cluster whose variables JAX reads (SLURM, Open MPI, Kubernetes).
+    Call it before any JAX computation. Raises UserError if the processes do not connect.
     """
     if machines == 1:
         return 0
     if (coordinator is None) != (process is None):
-        raise UserError("--coordinator and --process belong together: HOST:PORT of process 0, and a number")
+        raise UserError(
+            "--coordinator and --process: give both or neither: HOST:PORT of process 0, and a number"
+        )
     if process is not None and not 0 <= process < machines:
-        raise UserError(f"--process: is {process}, but there are {machines} (train.machines), from 0 on")
+        raise UserError(
+            f"--process: is {process}, but there are {machines} (train.machines), numbered from 0"
+        )
     try:
         if coordinator is None:
             jax.distributed.initialize()
@@ -30,7 +34,7 @@ def connect(machines: int, coordinator: str | None, process: int | None) -> int:
             jax.distributed.initialize(coordinator, machines, process)
     except (RuntimeError, ValueError) as error:
         raise UserError(
-            f"train.machines: is {machines}, but the processes did not meet: {error}; start each with "
+            f"train.machines: is {machines}, but the processes did not connect: {error}; start each with "
             "'maestromotif train CONFIG --coordinator HOST:PORT --process N', or use 'maestromotif slurm'"
         ) from error
     if jax.process_count() != machines:
@@ -39,15 +43,15 @@ def connect(machines: int, coordinator: str | None, process: int | None) -> int:
 
 
 def wait_for_all(settings: TrainSettings, where: str) -> None:
-    """Wait until every process of the run is at this place, which has a name of its own."""
+    """Wait until every process of the run reaches this barrier; `where` is its unique name."""
     if settings.machines > 1:
         multihost_utils.sync_global_devices(where)
 
 
 def local_devices(settings: TrainSettings, games: int) -> list[jax.Device]:
-    """The devices of this process that are used; `games` are those of this process.
+    """The devices that this process uses; `games` is the number of this process's games.
 
-    Raises UserError where there are fewer, or where games and actors cannot be divided evenly.
+    Raises UserError if there are too few, or if games and actors cannot be divided evenly.
     """
     here: list[jax.Device] = jax.local_devices()
     if settings.devices > len(here):
@@ -59,7 +63,7 @@ def local_devices(settings: TrainSettings, games: int) -> list[jax.Device]:
         )
     if settings.actors % settings.devices:
         raise UserError(
-            f"train.actors: {settings.actors} is no multiple of train.devices, {settings.devices}"
+            f"train.actors: {settings.actors} is not a multiple of train.devices, {settings.devices}"
         )
     for what, number in (
         ("train.actors", settings.actors),
@@ -71,7 +75,7 @@ def local_devices(settings: TrainSettings, games: int) -> list[jax.Device]:
 
 
 def all_devices(settings: TrainSettings) -> list[jax.Device]:
-    """The devices of all processes that are used, process by process, as many of each."""
+    """The devices that the run uses, process by process, the same number of each."""
     by_process = [
         [device for device in jax.devices() if device.process_index == process]
         for process in range(jax.process_count())
@@ -80,7 +84,7 @@ def all_devices(settings: TrainSettings) -> list[jax.Device]:
 
 
 def summed(counts: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The sums over all processes of arrays that have the same names and shapes in each."""
+    """Sums of arrays over all processes; names and shapes must be the same in each."""
     if jax.process_count() == 1:
         return dict(counts)
     flat = np.concatenate([np.ravel(array) for array in counts.values()])

@@ -1,8 +1,8 @@
-"""What the policy meets: games, a program that says which skill acts, and rewards of that skill's model.
+"""The environment: games, a program that selects the acting skill, and rewards from that skill's model.
 
-The order of things in one step: the games move on; the step is rewarded by the model of the skill that acted,
-on what is seen after it; then the program says which skill acts next, and what is seen is packed for the
-device. All of that is done without JAX, in a process of its own (`environment_process.py`).
+One step has this order: the games step; the model of the skill that acted scores the new observation; the
+program selects the next skill; the observation is packed for the device. None of this uses JAX, and it runs
+in its own process (`environment_process.py`).
 """
 
 from contextlib import ExitStack
@@ -39,31 +39,31 @@ from maestromotif.train.metrics import (
 
 @dataclass(frozen=True)
 class Plan:
-    """Which games of a run an environment has, and how they are told to the policy."""
+    """Which games of a run an environment has, and how it encodes them for the policy."""
 
     config: Config
     games: int
-    first_game: int  # number of the first of them among all
+    first_game: int  # number of the first one within the run
     starts: list[str | None]  # by game: the arena in which its episodes begin, None for the dungeon
     message_form: MessageForm
-    program: bytes | None  # as it was dumped, if it goes on from there
+    program: bytes | None  # its dumped state, to resume from
 
 
 class Arrays:
-    """What an environment and the policy tell each other at every step, in memory that processes share.
+    """What an environment and the policy exchange at every step, in shared memory.
 
     n games, T steps of a rollout:
 
-    action           int32 [n], that is to be played
-    inputs           uint8 [size], the `inputs.Block` of the present observation
+    action           int32 [n], the next action
+    inputs           uint8 [size], the `inputs.Block` of the current observation
     running          int32 [n], the skill that acts next
     acted            int32 [n], the skill that acted
     reward           float32 [n, T]
     switched, over, terminal   bool [n, T], see `ppo.Batch`
-    cut              bool [n], whether the step was the last one of an episode that had a future
-    final_inputs     uint8 [m, size of a block of FEW], the last observations of those, in their order
+    cut              bool [n], whether the step truncated an episode
+    final_inputs     uint8 [m, size of a block of FEW], the last observations of those, in order
 
-    files: of the arrays of another process; without them new ones are made.
+    files: the arrays of another process; without them, new ones are created.
     """
 
     def __init__(self, plan: Plan, files: tuple[int, int] | None = None) -> None:
@@ -96,19 +96,19 @@ class Arrays:
 
 
 class Finished(NamedTuple):
-    """What is told of a rollout when it is over."""
+    """The summary of a finished rollout."""
 
     counts: Counts
     seconds: Seconds  # since the beginning
     lost: int  # episodes, since the beginning
-    met: list[Met]  # what was seen, where it was asked for
-    snapshot: dict[str, Any] | None  # of the environment, where it was asked for
+    met: list[Met]  # the observations, if requested
+    snapshot: dict[str, Any] | None  # of the environment, if requested
 
 
 class Environment:
-    """The games of a plan; a context manager. Its state after each step stands in `arrays`.
+    """The games of a plan. A context manager. It writes its state after each step to `arrays`.
 
-    Raises UserError for what does not exist or fails.
+    Raises UserError for missing files, and when the program over skills fails.
     """
 
     def __init__(self, plan: Plan, arrays: Arrays, scorer: Scorer) -> None:
@@ -117,7 +117,7 @@ class Environment:
         source, balance = contract.read(path), config.train.balance
         self._stack = ExitStack()
         with self._stack:
-            # The pool first: it starts processes, which is best done before there are threads.
+            # The pool first: it starts processes, which is safest before there are threads.
             self._pool = self._stack.enter_context(
                 open_pool(
                     config,
@@ -144,7 +144,7 @@ class Environment:
             )
             self._stack = self._stack.pop_all()
         self._in_dungeon = np.array([start is None for start in plan.starts])
-        # Changes that no reward model sees would only make more observations to score.
+        # Changes that no reward model reads would only add observations to score.
         self._untold = slice(columns_of(config.annotate.changes), None)
         self._reward = RewardFunction(scorer, config.reward, plan.games)
         self._options = Options(self._host, plan.games)
@@ -169,11 +169,11 @@ class Environment:
         self._show()
 
     def pay_by(self, scorer: Scorer) -> None:
-        """Rewards come from this one from now on."""
+        """Use this scorer from now on."""
         self._reward.score_by(scorer)
 
     def step(self) -> None:
-        """Play the actions that stand in the arrays, and write there what came of them."""
+        """Play the actions in the arrays, and write the results to the arrays."""
         pool, options, arrays, t = self._pool, self._options, self._arrays, self._step
         with self.seconds.of("games"):
             pool.step(arrays.action)
@@ -197,9 +197,9 @@ class Environment:
             self._show()
 
     def finish_rollout(self, met: bool, snapshot: bool) -> Finished:
-        """What happened in the steps of a rollout; another one begins.
+        """The summary of the rollout; starts the next one.
 
-        met: whether to say what was seen; snapshot: whether to say where everything is.
+        met: whether to return the observations; snapshot: whether to return the state.
         """
         arrays, counts = self._arrays, self._counts
         call_ended = arrays.switched | arrays.over
@@ -214,7 +214,7 @@ class Environment:
         )
 
     def snapshot(self) -> dict[str, Any]:
-        """Where everything is between two rollouts; of types that msgpack writes."""
+        """The state between two rollouts, in types that msgpack writes."""
         games = self._pool.snapshot()
         return {
             "episode": games.episode,
@@ -226,7 +226,7 @@ class Environment:
         }
 
     def restore(self, snapshot: dict[str, Any]) -> None:
-        """Bring everything back; the plan must have had the snapshot's program."""
+        """Restore a snapshot; the plan must hold the snapshot's program."""
         self._pool.restore(Snapshot(np.array(snapshot["episode"]), list(snapshot["actions"])))
         self._reward.restore(snapshot["reward"])
         self._options.restore(snapshot["options"])
@@ -241,7 +241,7 @@ class Environment:
         self._events = np.zeros((*self._acted.shape, self._pool.events.shape[1]), np.int16)
 
     def _reward_of(self, skill: np.ndarray, ended: np.ndarray, over: np.ndarray) -> np.ndarray:
-        """Of the step that was played, float32 [n]."""
+        """Rewards of the last step, float32 [n]."""
         pool = self._pool
         self._message = self._shown = self._numbers(pool.obs["message"])
         if over.any():
@@ -252,25 +252,25 @@ class Environment:
         changes[:, self._untold] = 0
         changes[:, DEPTH_CHANGE] = depth_codes(self._options.start_depth, depth)
         reward = self._reward(self._shown, changes, skill, over)
-        reward[ended == End.LOST] = 0  # nobody saw what it came to
+        reward[ended == End.LOST] = 0  # the result of the step is unknown
         return reward
 
     def _numbers(self, message: np.ndarray) -> np.ndarray:
         return self._reward.messages.numbers(message)
 
     def _show(self) -> None:
-        """Pack the present observations."""
+        """Pack the current observations."""
         pool, running = self._pool, self._options.running
         message = self._reward.messages.read(self._form, self._message, pool.obs["message"])
         self._arrays.running[:] = running
         fill(self._inputs, pool.obs, pool.state, message, self._first, np.maximum(running, 0), slice(None))
 
     def _show_final(self, skill: np.ndarray) -> None:
-        """Pack the last observations of the episodes that were cut short."""
+        """Pack the last observations of the truncated episodes."""
         pool, nothing = self._pool, np.zeros(FEW, bool)
         cut = np.flatnonzero(self._arrays.cut)
         for start, views in zip(range(0, len(cut), FEW), self._finals, strict=False):
-            games = np.resize(cut[start : start + FEW], FEW)  # as often as there is room
+            games = np.resize(cut[start : start + FEW], FEW)  # repeated up to FEW
             text = pool.final["message"][games]
             message = self._reward.messages.read(self._form, self._shown[games], text)
             acting = np.maximum(skill[games], 0)

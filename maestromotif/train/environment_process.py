@@ -1,7 +1,7 @@
-"""An environment in a process of its own, so that many of them do not share one interpreter's lock.
+"""An environment in its own process, so that several environments do not share one interpreter lock.
 
-What is told at every step stands in shared memory; a byte each way says that it is there. Only the scores of
-observations that were never met before are asked for: the reward models are the learner's.
+The data of every step is in shared memory; one byte each way signals that it is ready. The reward models are
+in the learner's process: the environment requests scores only for observations that are new to it.
 """
 
 import signal
@@ -21,18 +21,17 @@ from maestromotif.nethack.pool.processes import server_context
 from maestromotif.nethack.pool.worker import SharedFile
 from maestromotif.train.environment import Arrays, Environment, Finished, Plan
 
-# Orders: play a step; a message follows, with a method of the environment and its arguments; end.
+# Orders: play a step; call a method, whose name and arguments follow; quit.
 _STEP, _CALL, _QUIT = b"s", b"c", b"q"
-# Answers: it is done, and after a call its result follows; scores are wanted of the observations that follow;
-# it failed, and the exception follows.
+# Answers: done (after a call, its result follows); a request for scores of the observations that follow;
+# failed (the exception follows).
 _DONE, _ASK, _FAILED = b"k", b"a", b"e"
 
 
 class EnvironmentProcess:
-    """The environment of a plan, as `Environment`. A context manager.
+    """`Environment` in another process. A context manager.
 
-    scorer: by which steps are rewarded. Raises UserError as `Environment` does, RuntimeError when the process
-    is gone.
+    scorer: gives the rewards. Raises UserError like `Environment`, and RuntimeError if the process has ended.
     """
 
     def __init__(self, plan: Plan, scorer: Scorer) -> None:
@@ -40,7 +39,7 @@ class EnvironmentProcess:
         self.arrays = Arrays(plan)
         context = server_context()
         self._connection, theirs = context.Pipe()
-        # Not a daemon: it has processes of its own. It ends when told to, or when this process is gone.
+        # Not a daemon: it has child processes. It ends on request, or when this process ends.
         self._process = context.Process(
             target=_work,
             args=(theirs, tuple(map(DupFd, self.arrays.files)), plan, scorer.thresholds),
@@ -53,7 +52,7 @@ class EnvironmentProcess:
         return self
 
     def __exit__(self, *_: object) -> None:
-        with suppress(ConnectionError):  # it is gone already
+        with suppress(ConnectionError):  # it has already ended
             send(self._connection, _QUIT)
         self._connection.close()
         self._process.join()
@@ -61,29 +60,29 @@ class EnvironmentProcess:
 
     def begin(self) -> None:
         """Start all games' first episodes."""
-        self._wait()  # until the games are there, and the program over skills is loaded
+        self._wait()  # until the games have started and the program over skills is loaded
         self._call("begin")
 
     def pay_by(self, scorer: Scorer) -> None:
-        """Rewards come from this one from now on; nothing is done where they do already."""
+        """Use this scorer from now on; does nothing if it is already in use."""
         if scorer is not self._scorer:
             self._scorer = scorer
             self._call("pay_by", scorer.thresholds)
 
     def step(self, action: np.ndarray) -> None:
-        """Play one action (int [n]) in every game; what came of it stands in `arrays`."""
+        """Play one action per game, int [n]; the results are in `arrays`."""
         self.arrays.action[:] = action
         with self._gone_is_an_error():
             send(self._connection, _STEP)
         self._wait()
 
     def finish_rollout(self, met: bool, snapshot: bool) -> Finished:
-        """What happened in the steps of a rollout; see `Environment.finish_rollout`."""
+        """The summary of the rollout; see `Environment.finish_rollout`."""
         finished: Finished = self._call("finish_rollout", met, snapshot)
         return finished
 
     def restore(self, snapshot: dict[str, Any]) -> None:
-        """Bring everything back, instead of `begin`; the plan must have had the snapshot's program."""
+        """Restore a snapshot instead of `begin`; the plan must hold the snapshot's program."""
         self._wait()
         self._call("restore", snapshot)
 
@@ -96,7 +95,7 @@ class EnvironmentProcess:
             return self._connection.recv()
 
     def _wait(self) -> None:
-        """Until what was ordered is done; meanwhile score what it asks for."""
+        """Wait until the order is done; meanwhile answer requests for scores."""
         with self._gone_is_an_error():
             while (answer := receive(self._connection, 1)) == _ASK:
                 self._connection.send(self._scorer.score(*self._connection.recv()))
@@ -105,7 +104,7 @@ class EnvironmentProcess:
 
     @contextmanager
     def _gone_is_an_error(self) -> Iterator[None]:
-        """A process can end between any two messages: before an order is sent, or while it is carried out."""
+        """A process can end between any two messages: before an order is sent, or while it runs."""
         try:
             yield
         except (EOFError, ConnectionError) as error:
@@ -113,8 +112,8 @@ class EnvironmentProcess:
 
 
 def _work(connection: Connection, files: Sequence[SharedFile], plan: Plan, thresholds: np.ndarray) -> None:
-    """Obey orders until told to quit or the learner is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process; this one ends when told to
+    """Carry out orders until the learner quits or ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process; this one ends on request
 
     def ask(messages: Sequence[bytes], changes: np.ndarray) -> np.ndarray:
         send(connection, _ASK)
@@ -139,7 +138,7 @@ def _work(connection: Connection, files: Sequence[SharedFile], plan: Plan, thres
                     send(connection, _DONE)
                     connection.send(result)
     except (EOFError, ConnectionError):
-        pass  # the learner is gone
+        pass  # the learner has ended
     except UserError as error:
         _fail(connection, error)
     except Exception:

@@ -1,8 +1,8 @@
 """The learner: one state, and its jitted update on a rollout, over a mesh of devices.
 
-Devices may belong to one process or to several (`jax.distributed`); each has some of the games, and only
-gradients and sums are exchanged. An update is one call for the targets and one for each minibatch, so that on
-a GPU the policy's steps find their way in between.
+Devices belong to one process or to several (`jax.distributed`). Each holds some of the games; they exchange
+only gradients and sums. An update is one call for the targets and one per minibatch, so that on a GPU the
+policy's steps can run in between.
 """
 
 from collections.abc import Mapping, Sequence
@@ -31,21 +31,21 @@ Figures = dict[str, float]
 
 
 class Learnt(NamedTuple):
-    """Everything that learning changes."""
+    """Everything that an update changes."""
 
     params: Params
     opt_state: optax.OptState
     scale: ReturnScale
 
 
-# Where arrays lie on the mesh, and the parts of `Learnt`.
+# How arrays, and the parts of `Learnt`, are sharded over the mesh.
 _EVERYWHERE: Any = P()
 _BY_GAME: Any = P(None, AXIS)
 _LEARNT = Learnt(_EVERYWHERE, _EVERYWHERE, ReturnScale(_BY_GAME, _EVERYWHERE, _EVERYWHERE))
 
 
 class Learner:
-    """Updates of `network` under `settings`; `games` is how many all devices of the mesh have together."""
+    """Updates `network` under `settings`; `games` is the total over all devices of the mesh."""
 
     def __init__(
         self, network: ActorCritic, settings: TrainSettings, games: int, devices: Sequence[jax.Device]
@@ -69,11 +69,11 @@ class Learner:
                 in_specs=(_EVERYWHERE, _EVERYWHERE, _BY_GAME, _BY_GAME, _EVERYWHERE, _EVERYWHERE),
                 out_specs=(_EVERYWHERE, _EVERYWHERE, _EVERYWHERE),
             ),
-            donate_argnums=1,  # not the parameters: the actor may still play by them
+            donate_argnums=1,  # not the parameters: an actor may still use them
         )
 
     def fresh(self, seed: int) -> Learnt:
-        """What an untrained learner knows: a function of the seed."""
+        """The state of an untrained learner; the seed determines it."""
 
         def make() -> Learnt:
             params = initial_params(self._network, seed)
@@ -88,11 +88,11 @@ class Learner:
         return made
 
     def everywhere(self, tree: Any) -> Any:
-        """Host arrays, the same in all processes, as arrays of which every device has a copy."""
+        """Copy host arrays, which are the same in all processes, to every device."""
         return self._spread(tree, _EVERYWHERE, 1)
 
     def by_game(self, array: np.ndarray) -> jax.Array:
-        """The games [1, n, ...] of this process as a part of the array of all games."""
+        """An array over all games, from each process's own part [1, n, ...]."""
         spread: jax.Array = self._spread(array, _BY_GAME, self._mesh.devices.size // len(self._here))
         return spread
 
@@ -119,9 +119,9 @@ class Learner:
         return there
 
     def snapshot(self, learnt: Learnt, versions: Sequence[Params]) -> tuple[dict[str, Any], dict[str, Any]]:
-        """What all processes have in common, and what is this one's; of types that msgpack writes.
+        """The state that all processes share, and this process's own, in types that msgpack writes.
 
-        versions: parameters after the last updates, oldest first; the last are those of `learnt`.
+        versions: parameters after the latest updates, oldest first; the last are those of `learnt`.
         """
         common = {
             "params": [serialization.to_state_dict(on_host(one)) for one in versions],
@@ -133,9 +133,9 @@ class Learner:
     def restore(
         self, fresh: Learnt, common: Mapping[str, Any], own: Mapping[str, Any], file: Path
     ) -> tuple[Learnt, list[Params]]:
-        """What `snapshot` was given, onto any number of devices; `fresh` has the form of it.
+        """The arguments of `snapshot`, on any number of devices; `fresh` gives their structure.
 
-        Raises UserError, which names `file`, where it is of another network.
+        Raises UserError, which names `file`, if the snapshot is of another network.
         """
         params = [self.everywhere(fitted(file, fresh.params, one)) for one in common["params"]]
         opt_state = self.everywhere(fitted(file, fresh.opt_state, common["opt_state"]))
@@ -144,12 +144,12 @@ class Learner:
         return Learnt(params[-1], opt_state, scale), params
 
     def update(self, learnt: Learnt, parts: Sequence[Batch], key: Array) -> tuple[Learnt, Figures, Batch]:
-        """Learn from one rollout, and wait until it is done.
+        """Learn from one rollout, and wait for the result.
 
-        parts: the batches of this process's devices, an equal number each, device by device. key: of this
-        update, the same in all processes. Returns what is known then, means of the losses and their like over
-        the minibatches and how many those were, and the rollout as it was learnt from. What `learnt` holds
-        beside the parameters is used up.
+        parts: the batches of this process's devices, the same number for each, device by device. key: this
+        update's key, the same in all processes. Returns the new state; the losses and other figures, as means
+        over the minibatches, with the number of minibatches; and the rollout as one batch. Except for the
+        parameters, the arrays of `learnt` are donated.
         """
         settings = self._settings
         batch = self._gather(parts)
@@ -159,18 +159,20 @@ class Learner:
         for epoch, number in product(range(settings.epochs), range(settings.minibatches)):
             shuffle = jax.random.fold_in(key, epoch)
             params, opt_state, one = self._minibatch(params, opt_state, batch, target, shuffle, number)
-            figures.append(jax.device_get(one))  # waited for: else all are queued before the policy's steps
+            figures.append(
+                jax.device_get(one)
+            )  # wait: else all minibatches queue up before the policy's steps
             if settings.target_kl is not None and figures[-1]["kl"] > settings.target_kl:
                 break
         means = {name: float(np.mean([one[name] for one in figures])) for name in figures[0]}
         return Learnt(params, opt_state, scale), means | {"minibatches": len(figures)}, batch
 
     def compilations(self) -> int:
-        """How often anything was compiled for the update; it must not grow after the first updates."""
+        """Number of compilations for the update; it must not grow after the first updates."""
         return compilations(self._targets) + compilations(self._minibatch)
 
     def _gather(self, parts: Sequence[Batch]) -> tuple[Batch, ...]:
-        """The parts as arrays over the mesh: the n-th part of every device is one of them."""
+        """The parts as arrays over the mesh: one array joins the n-th part of every device."""
         each = len(parts) // len(self._here)
         sharding = NamedSharding(self._mesh, _BY_GAME)
         devices = self._mesh.devices.size
@@ -199,7 +201,7 @@ class Learner:
         key: Array,
         number: Array,
     ) -> tuple[Params, optax.OptState, dict[str, Array]]:
-        """One minibatch: of every device's games some whole sequences, with their stored memory."""
+        """One minibatch: whole sequences of some games of every device, with their stored memory."""
         games = batch.reward.shape[1]
         size = games // self._settings.minibatches
         order = jax.random.permutation(jax.random.fold_in(key, jax.lax.axis_index(AXIS)), games)
@@ -216,12 +218,12 @@ class Learner:
 
 
 def shards_of_this_process(array: Array) -> np.ndarray:
-    """A copy of what of [rows, games, ...] lies on this process's devices."""
+    """A copy of this process's shards of an array [rows, games, ...]."""
     assert isinstance(array, jax.Array)
     shards = {shard.index[1].start or 0: shard.data for shard in array.addressable_shards}
     return np.concatenate([np.array(shards[start]) for start in sorted(shards)], 1)
 
 
 def on_host(tree: Any) -> Any:
-    """Copies in the host's memory: the device's arrays are used up by the next update."""
+    """Copies in host memory: the next update may donate the device arrays."""
     return jax.tree.map(np.array, tree)

@@ -1,7 +1,7 @@
-"""The loop of training: rollouts in order, one update from each, and what is written on the way.
+"""The training loop: one update per rollout, in order; rows of the curve; checkpoints.
 
 Acting and learning overlap: while the learner learns from rollout r, the actors play the next `lag` ones.
-Rollout r is always played by the parameters after max(0, r - lag) updates, whatever the machine's speed.
+Rollout r always uses the parameters after max(0, r - lag) updates, at any machine speed.
 """
 
 import logging
@@ -35,9 +35,9 @@ _OFFENDING = ".scratch/offending-batch"
 class State(NamedTuple):
     """Where training stands between two updates."""
 
-    updates: int  # that are done
+    updates: int  # number done
     learnt: Learnt
-    versions: list[Params]  # after the last updates, oldest first, at most lag + 1; the last is `learnt`'s
+    versions: list[Params]  # after the latest updates, oldest first, at most lag + 1; the last is `learnt`'s
 
 
 def learn(
@@ -51,10 +51,10 @@ def learn(
     work: Work,
     key: Array,
 ) -> Learnt:
-    """Train from `state` to the last update; returns what is learnt then.
+    """Train from `state` to the last update; returns the final state.
 
-    key: from it and the number of the update minibatches are drawn. Raises UserError where a figure of an
-    update is no finite number.
+    key: seeds the minibatches, with the number of the update. Raises UserError if a figure of an update is
+    not finite.
     """
     learnt, versions = state.learnt, deque(state.versions, maxlen=plan.lag + 1)
     done = state.updates * plan.steps
@@ -87,9 +87,9 @@ def learn(
 
 
 class Rollouts:
-    """Orders rollouts of this process's actors ahead of the updates, and hands them over in order.
+    """Queues rollouts of this process's actors ahead of the updates, and returns them in order.
 
-    places: the number of each actor's device. first: the rollout to begin with.
+    places: the device number of each actor. first: the first rollout to play.
     """
 
     def __init__(
@@ -103,11 +103,11 @@ class Rollouts:
     ) -> None:
         self._actors, self._places, self._learner = actors, places, learner
         self._rewards, self._plan, self._next = rewards, plan, first
-        self._ordered: deque[list[Future[Played]]] = deque()  # each of all actors
-        self.waited = 0.0  # seconds in which the learner had nothing to learn from
+        self._ordered: deque[list[Future[Played]]] = deque()  # one list per rollout, one entry per actor
+        self.waited = 0.0  # seconds for which the learner waited for a rollout
 
     def order(self, updates: int, versions: Sequence[Params]) -> None:
-        """Order what may be played after so many updates; the last of `versions` is of now."""
+        """Queue the rollouts that can start after `updates` updates; `versions[-1]` is the newest."""
         plan = self._plan
         while self._next < min(updates + plan.lag + 1, plan.updates):
             rollout = self._next
@@ -123,7 +123,7 @@ class Rollouts:
             self._next += 1
 
     def take(self) -> list[Played]:
-        """The oldest rollout that was ordered, of all actors; waits until it is played."""
+        """The oldest queued rollout, of all actors; waits until it is played."""
         began = time.perf_counter()
         played = [future.result() for future in self._ordered.popleft()]
         self.waited += time.perf_counter() - began
@@ -138,7 +138,7 @@ def _check_finite(
     work: Work,
     checkpoints: Checkpoints,
 ) -> None:
-    """Raises UserError where a figure is NaN or infinite; the rollout is written down first."""
+    """Raises UserError if a figure is NaN or infinite, after it wrote the rollout to a file."""
     wrong = [name for name, value in figures.items() if not math.isfinite(value)]
     if not wrong:
         return
@@ -151,10 +151,10 @@ def _check_finite(
     checkpoints.wait()
     last = checkpoints.latest()
     kept = (
-        f"the last good checkpoint is of step {last * plan.steps}" if last else "there is no checkpoint yet"
+        f"the last good checkpoint is at step {last * plan.steps}" if last else "there is no checkpoint yet"
     )
     raise UserError(
-        f"train: {', '.join(wrong)} of the update at step {update * plan.steps} is no finite number; "
-        f"the rollout that it learnt from is in {work.path / name}; {kept}. Lower train.learning_rate or "
-        "train.max_grad_norm; training with a changed config begins at step 0"
+        f"train: {', '.join(wrong)} of the update at step {update * plan.steps} is not finite; "
+        f"the rollout of this update is in {work.path / name}; {kept}. Lower train.learning_rate or "
+        "train.max_grad_norm; training with a changed config starts at step 0"
     )

@@ -1,8 +1,8 @@
-"""What is measured in training: one table, from which the rows of the learning curve are made.
+"""The metrics of training: one table that defines the rows of the learning curve.
 
-A new figure is added here and nowhere else: as an entry of METRICS and, where it needs something counted that
-is not counted yet, as one of STEP_SUMS or EPISODE_SUMS. Environments count, actors hand the counts over, the
-curve adds them up over all rollouts since its last row, games and processes.
+To add a figure, edit only this file: add an entry to METRICS and, if it needs a new count, one to STEP_SUMS
+or EPISODE_SUMS. Environments count, actors pass the counts on, and the curve sums them over all rollouts
+since its last row, all games and all processes.
 
 n games, T steps of a rollout, K skills, E events (`nethack.events`).
 """
@@ -19,27 +19,27 @@ import numpy as np
 from maestromotif.nethack.events import EVENTS
 from maestromotif.nethack.game import End
 
-CURVE = "curve.jsonl"  # the file that `train` writes, a line a row
+CURVE = "curve.jsonl"  # the file that `train` writes, one row per line
 
 
 class Steps(NamedTuple):
     """A rollout of one environment."""
 
-    skill: np.ndarray  # int32 [n, T], which acted
+    skill: np.ndarray  # int32 [n, T], the skill that acted
     reward: np.ndarray  # float32 [n, T]
-    call_ended: np.ndarray  # bool [n, T]: the skill's call was over after the step
+    call_ended: np.ndarray  # bool [n, T]: the skill's call ended after the step
     events: np.ndarray  # int16 [n, T, E], how often each happened
 
 
 class Episodes(NamedTuple):
-    """What ended on one step of an environment."""
+    """The episodes that ended on one step of an environment."""
 
-    counted: np.ndarray  # bool [n]: an episode ended that had begun in the dungeon, not in an arena
+    counted: np.ndarray  # bool [n]: an episode ended that began in the dungeon, not in an arena
     end: np.ndarray  # int8 [n], `game.End`
     state: Mapping[str, np.ndarray]  # GameState at the end, each [n]; valid where `counted`
 
 
-# What is summed over steps, by the skill that acted: [n, T] or [n, T, E] -> float64 [K] or [K, E].
+# Sums over steps, by the skill that acted: [n, T] or [n, T, E] -> float64 [K] or [K, E].
 STEP_SUMS: dict[str, Callable[[Steps], np.ndarray]] = {
     "steps": lambda steps: np.ones_like(steps.call_ended),
     "calls": lambda steps: steps.call_ended,
@@ -47,7 +47,7 @@ STEP_SUMS: dict[str, Callable[[Steps], np.ndarray]] = {
     "paid": lambda steps: steps.reward > 0,
     "events": lambda steps: steps.events,
 }
-# What is summed over episodes: [n] -> float64 [].
+# Sums over episodes: [n] -> float64 [].
 EPISODE_SUMS: dict[str, Callable[[Episodes], np.ndarray]] = {
     "episodes": lambda episodes: np.ones_like(episodes.counted),
     "deaths": lambda episodes: episodes.end == End.DEATH,
@@ -61,7 +61,7 @@ class Metric:
     """A figure of the curve.
 
     name: its key in a row, where {skill} stands for each skill's name and {event} for each event's.
-    of: what it is in a window; None leaves it out of the row.
+    of: computes the value of a window; None leaves it out of the row.
     """
 
     name: str
@@ -73,16 +73,16 @@ class Metric:
 
 @dataclass(frozen=True)
 class Window:
-    """The steps since the last row, as a metric sees them: of one skill, or one skill's one event, or all."""
+    """The steps since the last row, as a metric sees them: all, of one skill, or one event of one skill."""
 
     env_step: int
     counts: "Counts"
-    figures: Sequence[Mapping[str, float]]  # of the learner, an update each
+    figures: Sequence[Mapping[str, float]]  # of the learner, one per update
     skill: int | None = None
     event: int | None = None
 
     def __getitem__(self, name: str) -> float:
-        """A sum over steps of this skill (and event), or over episodes."""
+        """A sum over the steps of this skill (and event), or over episodes."""
         count = self.counts[name]
         if name in STEP_SUMS and self.skill is not None:
             count = count[self.skill]
@@ -92,7 +92,7 @@ class Window:
         return float(self.counts[name].sum())
 
     def mean(self, figure: str) -> float:
-        """Of a figure of the learner, over updates."""
+        """Mean of a figure of the learner over updates."""
         return float(np.mean([one[figure] for one in self.figures]))
 
 
@@ -101,7 +101,7 @@ METRICS = (
         "env_step",
         "Environment steps",
         "steps",
-        "Environment steps from the beginning of training to the end of the window, all games together.",
+        "Environment steps from the start of training to the end of the window, over all games.",
         lambda w: w.env_step,
     ),
     Metric(
@@ -137,7 +137,7 @@ METRICS = (
         "Share of the skill's steps that earn a reward",
         "share",
         "Share of the steps in which the skill acted that earned more than 0: whether its reward is dense or "
-        "rare, which the sum of the reward does not tell.",
+        "rare, which the sum of the reward does not show.",
         lambda w: w["paid"] / max(w["steps"], 1),
     ),
     Metric(
@@ -158,7 +158,7 @@ METRICS = (
         "events/{skill}/{event}_per_1k_steps",
         "{event} in 1,000 steps of the skill",
         "events / 1,000 steps",
-        "How often the event happened in 1,000 of the steps in which the skill acted; left out where it did "
+        "How often the event happened in 1,000 of the steps in which the skill acted; left out if it did "
         "not happen.",
         lambda w: 1000 * w["events"] / w["steps"] if w["events"] else None,
     ),
@@ -166,17 +166,17 @@ METRICS = (
         "depth/deepest_mean",
         "Deepest level of an episode, mean",
         "levels",
-        "Mean over `episodes` of the deepest level reached; left out where no episode ended.",
+        "Mean over `episodes` of the deepest level reached; left out if no episode ended.",
         lambda w: w["deepest"] / w["episodes"] if w["episodes"] else None,
     ),
     Metric(
         "depth/at_least_2",
         "Share of episodes that reach level 2",
         "share",
-        "Share of `episodes` that reached level 2 or deeper; left out where no episode ended.",
+        "Share of `episodes` that reached level 2 or deeper; left out if no episode ended.",
         lambda w: w["at_least_2"] / w["episodes"] if w["episodes"] else None,
     ),
-    # Of the learner: means over the updates of the window, of what `ppo.loss` and `Learner.update` return.
+    # The learner's figures, from `ppo.loss` and `Learner.update`: means over the updates of the window.
     Metric(
         "loss/policy_loss",
         "Policy loss",
@@ -245,7 +245,7 @@ def count_episodes(counts: Counts, episodes: Episodes) -> None:
 
 
 def total(parts: Iterable[Counts]) -> Counts:
-    """The sum of at least one."""
+    """The sum of one or more counts."""
     first, *others = parts
     return {
         name: np.sum([count, *(other[name] for other in others)], axis=0) for name, count in first.items()
@@ -256,7 +256,7 @@ Row = dict[str, int | float]
 
 
 class Curve:
-    """Collects what actors counted and what the learner tells; `row` closes a window and returns plain JSON.
+    """Collects the actors' counts and the learner's figures; `row` closes a window and returns plain JSON.
 
     over_processes: sums counts over all processes.
     """
@@ -268,7 +268,7 @@ class Curve:
         self._figures: list[Mapping[str, float]] = []
 
     def add(self, counts: Sequence[Counts], figures: Mapping[str, float]) -> None:
-        """Of one update: what was counted in the rollouts of all actors, and figures of the learner."""
+        """Add one update: the counts of all actors' rollouts, and the learner's figures."""
         self._counts = total([self._counts, *counts])
         self._figures.append(figures)
 
@@ -285,14 +285,14 @@ class Curve:
         return row
 
     def snapshot(self) -> dict[str, Any]:
-        """Only at the end of a window, where nothing else is open."""
+        """Call it only at the end of a window, when there are no open counts."""
         return {"rows": self.rows}
 
     def restore(self, snapshot: dict[str, Any]) -> None:
         self.rows = list(snapshot["rows"])
 
     def _parts(self, name: str, window: Window) -> Iterator[tuple[str, Window]]:
-        """The window of each skill and event that a metric's name asks for, and the name that it gets."""
+        """Name and window for each skill and event in a metric's name."""
         skills = enumerate(self._skills) if "{skill}" in name else [(None, "")]
         events = enumerate(EVENTS) if "{event}" in name else [(None, "")]
         for (k, skill), (e, event) in product(skills, events):
@@ -315,22 +315,22 @@ class Seconds:
     """Where an actor's time went, in seconds, and how many bytes it moved to and from the device."""
 
     def __init__(self) -> None:
-        self.games = 0.0  # waiting for games
-        self.policy = 0.0  # from what is seen to the actions
+        self.games = 0.0  # waiting for the games
+        self.policy = 0.0  # from observations to actions
         self.program = 0.0  # the program over skills
-        self.host = 0.0  # everything else: rewards and what is counted
+        self.host = 0.0  # everything else: rewards and counts
         self.bytes = 0
 
     @contextmanager
     def of(self, what: str) -> Iterator[None]:
-        """Counts what is done inside towards `what`."""
+        """Adds the time of the block to `what`."""
         began = time.perf_counter()
         yield
         setattr(self, what, getattr(self, what) + time.perf_counter() - began)
 
 
 def summary(all_seconds: Sequence[Seconds], steps: int) -> dict[str, float]:
-    """By environment step: microseconds of one actor, were it to play all, by `Seconds`' names; and bytes."""
+    """Per environment step: microseconds summed over actors, by `Seconds`' names; and bytes."""
     each = {name: sum(vars(one)[name] for one in all_seconds) / max(steps, 1) for name in vars(Seconds())}
     times = {f"{name}_us": round(1e6 * value, 2) for name, value in each.items() if name != "bytes"}
     return times | {"bytes_per_step": round(each["bytes"], 1)}

@@ -1,11 +1,11 @@
-"""Reward models that are learned while the policy is: no play need be collected in advance.
+"""Reward models that are trained together with the policy: you collect no play in advance.
 
-What training meets is counted. At intervals a language model judges some of it that it has not judged yet,
-the skills' reward models are learned anew from all labels so far, and one interval later rollouts begin to
-be paid by them, so that nobody waits while the model thinks, unless it takes longer than that. Which rollout
-is paid by which models is a function of the config: a run that is killed goes on to the same policy. Before
-the first models nothing is paid. After ONI (Zheng et al. 2024, "Online intrinsic rewards for decision making
-agents from large language model feedback"), which also labels what the policy meets while it learns.
+Training counts the observations it sees. At intervals a language model judges some that have no label yet,
+and the skills' reward models are retrained from scratch on all labels. Rollouts use the new models one
+interval later, so training waits only if labelling and fitting take longer than that. The config determines
+which models score which rollout: a run that is killed resumes to the same policy. All rewards are 0 before
+the first models. Based on ONI (Zheng et al. 2024, "Online intrinsic rewards for decision making agents from
+large language model feedback"), which also labels what the policy sees during training.
 """
 
 import logging
@@ -21,7 +21,7 @@ from maestromotif.agent.reward import Met, Scorer
 from maestromotif.annotate.annotate import draw, draw_pairs
 from maestromotif.annotate.answers import Judge
 from maestromotif.annotate.labels import Comparison
-from maestromotif.collect import observations as dataset
+from maestromotif.collect import observations
 from maestromotif.collect.observations import Items
 from maestromotif.config.schema import Config
 from maestromotif.errors import UserError
@@ -36,11 +36,11 @@ from maestromotif.train.reward_source import ONLINE_FOLDER
 
 log = logging.getLogger("maestromotif")
 
-Observation = tuple[bytes, tuple[int, ...]]  # message, and changes as captions tell them
+Observation = tuple[bytes, tuple[int, ...]]  # message, and changes as captions state them
 
 
 class Version(NamedTuple):
-    """Models and from which rollout on they pay."""
+    """Reward models, and the first rollout that they score."""
 
     rollout: int
     cards: list[dict[str, Any]]
@@ -49,10 +49,10 @@ class Version(NamedTuple):
 
 
 class OnlineRewards:
-    """Counts what is met, has it judged, and says which models score a rollout. A context manager.
+    """Counts observations, has some judged, and selects the models of each rollout. A context manager.
 
-    every: updates between two times of learning reward models; more than `train.lag`. Raises UserError for
-    settings that do not go together with this.
+    every: updates between two trainings of the reward models; more than `train.lag`. Raises UserError for
+    incompatible settings.
     """
 
     learns = True
@@ -61,9 +61,9 @@ class OnlineRewards:
         settings = config.train
         for wrong, why in (
             (every <= settings.lag, "must be at least the steps of train.lag + 1 updates"),
-            (2 * every >= updates, "must be less than half of train.steps, or nothing is ever paid"),
-            (settings.machines > 1, "is for one machine only: train.machines must be 1"),
-            (bool(config.annotate.statistics), "judges no statistics: annotate.statistics must be empty"),
+            (2 * every >= updates, "must be less than half of train.steps, or all rewards stay 0"),
+            (settings.machines > 1, "needs a single machine: train.machines must be 1"),
+            (bool(config.annotate.statistics), "cannot use statistics: annotate.statistics must be empty"),
         ):
             if wrong:
                 raise UserError(f"reward.online_steps: {config.reward.online_steps} {why}")
@@ -74,7 +74,7 @@ class OnlineRewards:
         self._judged: list[Observation] = []
         self._versions = [Version(0, [], [], _nothing(len(config.skills)))]
         self._pending: Future[tuple[list[Observation], Version]] | None = None
-        self._ready = 0  # the rollout from which on pay those that are being learned
+        self._ready = 0  # the first rollout that the pending models score
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="online-rewards")
 
     def __enter__(self) -> "OnlineRewards":
@@ -84,24 +84,24 @@ class OnlineRewards:
         self._thread.shutdown(cancel_futures=True)
 
     def scorer(self, rollout: int) -> Scorer:
-        """What scores the steps of a rollout. Raises UserError where the models could not be learned."""
+        """The scorer of a rollout. Raises UserError if training the models failed."""
         if rollout >= self._ready:
             self._settle()
         return [version.scorer for version in self._versions if version.rollout <= rollout][-1]
 
     def after(self, update: int, met: Iterable[Met]) -> None:
-        """So many updates are done; `met` is what the last one's rollout met. Told in order."""
+        """Call after every update, in order; `met` holds the observations of its rollout."""
         spoken = self._config.annotate.changes
         for message, changes, times in met:
-            told = dataset.canonical(np.array(changes), spoken)[0]
+            told = observations.canonical(np.array(changes), spoken)[0]
             self._count[message, tuple(told.tolist())] += times
-        if update % self._every == 0 and update + self._every < self._updates:  # else they pay for nothing
+        if update % self._every == 0 and update + self._every < self._updates:  # else no rollout uses them
             self._settle()
             self._ready = update + self._every
             self._pending = self._thread.submit(self._learn, Counter(self._count), self._judged, self._ready)
 
     def snapshot(self) -> dict[str, Any]:
-        """Everything, once the models that are being learned are there; of types that msgpack writes."""
+        """The state for `restore`, in types that msgpack writes. Waits for pending models."""
         self._settle()
         return {
             "count": [[message, list(changes), times] for (message, changes), times in self._count.items()],
@@ -125,24 +125,24 @@ class OnlineRewards:
             self._versions.append(self._version(one["rollout"], one["cards"], one["params"]))
 
     def write(self, work: Work) -> None:
-        """The last models, in the form of those of `distil`."""
+        """Write the last models, in the format of `distil`."""
         self._settle()
         last = self._versions[-1]
         for skill, card, params in zip(self._skills, last.cards, last.params, strict=True):
             write_model(work, f"{ONLINE_FOLDER}/{skill.name}", card, params)
 
     def _settle(self) -> None:
-        """Wait for the models that are being learned."""
+        """Wait for the pending models."""
         if self._pending is not None:
             self._judged, version = self._pending.result()
-            # Who goes on from a checkpoint asks for those of the rollout before it, too.
+            # A run that resumes from a checkpoint also needs the models of the rollout before it.
             self._versions = [*self._versions[-2:], version]
             self._pending = None
 
     def _learn(
         self, count: Counter[Observation], judged: list[Observation], ready: int
     ) -> tuple[list[Observation], Version]:
-        """In a thread of its own: some more is judged, and models are learned from all that is."""
+        """Runs in its own thread: judges more observations, then trains models on all labels."""
         config = self._config
         spoken, random = config.annotate.changes, np.random.default_rng([config.run.seed, 5, ready])
         known = set(judged)
@@ -185,7 +185,7 @@ class OnlineRewards:
             }
             cards.append(about | over_items(raw, everything, spoken))
             chosen.append(one.params)
-        log.info("train: reward models of %d captions, from rollout %d on", len(captions), ready)
+        log.info("train: reward models from %d captions, used from rollout %d", len(captions), ready)
         return judged, self._version(ready, cards, chosen)
 
     def _version(self, rollout: int, cards: list[dict[str, Any]], params: list[Params]) -> Version:

@@ -1,11 +1,10 @@
-"""Proximal policy optimisation (Schulman et al. 2017) of all skills at once: the formulas.
+"""Formulas of proximal policy optimisation (Schulman et al. 2017), for all skills at once.
 
-T time, B games, K skills, G groups of steps. At t the game is under skill k_t, which the policy pi and the
-value V of a step are those of: pi(a_t | o_t, k_t), V(o_t, k_t). The reward r_t is of the step from o_t to
-o_{t+1}.
+T time, B games, K skills, G groups of steps. Skill k_t acts at t, and conditions the policy pi and the value
+V of the step: pi(a_t | o_t, k_t), V(o_t, k_t). The step from o_t to o_{t+1} gives the reward r_t.
 
-Every function runs inside `shard_map` over the mesh axis AXIS: each device has some of the games, and what
-concerns all of them is summed over that axis.
+Every function runs inside `shard_map` over the mesh axis AXIS: each device has some of the games, and
+statistics of all games are sums over that axis.
 """
 
 from typing import NamedTuple
@@ -26,9 +25,9 @@ AXIS = "data"
 
 
 class Batch(NamedTuple):
-    """A rollout and what came of it; the games' axis is the second one everywhere.
+    """A rollout and its rewards and boundaries; the games' axis is always the second one.
 
-    At t the game is under skill k_t; the reward is of the step from o_t to o_{t+1}.
+    Skill k_t acts at t; the step from o_t to o_{t+1} gives the reward.
     """
 
     rollout: Rollout
@@ -36,28 +35,28 @@ class Batch(NamedTuple):
     last_values: Array  # float32 [1, B, K], of all skills at o_T
     last_skill: Array  # int32 [1, B], which acts at o_T
     reward: Array  # float32 [T, B]
-    switched: Array  # bool [T, B]: after the step another call of a skill begins
+    switched: Array  # bool [T, B]: a new skill call begins after the step
     over: Array  # bool [T, B]: the step was the episode's last
-    terminal: Array  # bool [T, B]: ... and there is no future, as after a death
-    final_value: Array  # float32 [T, B]: of the acting skill at the last observation of an episode cut short
+    terminal: Array  # bool [T, B]: ... by termination, such as a death, not by truncation
+    final_value: Array  # float32 [T, B]: of the acting skill at a truncated episode's last observation
 
 
 class Targets(NamedTuple):
-    """What a rollout teaches."""
+    """The learning targets of a rollout."""
 
     advantage: Array  # float32 [T, B], normalised
-    value: Array  # float32 [T, B], what the acting skill's value should be
+    value: Array  # float32 [T, B], target of the acting skill's value
 
 
 def next_values(batch: Batch, bootstrap: str) -> Float[Array, "t b"]:
-    r"""What stands for the value after each step: v'_t of `returns.advantages`.
+    r"""The bootstrap value after each step: v'_t of `returns.advantages`.
 
         v'_t = final_value_t       where the step was the episode's last (0 after a death)
                V(o_{t+1}, k_t)     else, if bootstrap is "acting" or the skill goes on
                V(o_{t+1}, k_{t+1}) if bootstrap is "next"
                0                   if bootstrap is "none" and another call begins
 
-    An episode that was cut short is bootstrapped by its own last observation, before the games went on.
+    A truncated episode bootstraps from its own last observation, before the game was reset.
     """
     rollout = batch.rollout
     following_tbk = jnp.concatenate([rollout.values[1:], batch.last_values])
@@ -78,10 +77,10 @@ def targets(
         advantage = (A_t - mean) / deviation, within the steps of each skill or over all (`normalise`)
         value     = A_t + V_t
 
-    With `correction: clip`, V is what the acting policy mu said, and rho_t = c_t = 1 (GAE). With `vtrace`, V
-    is that of pi under `params`, and rho_t = c_t = min(1, pi(a_t) / mu(a_t)) (Espeholt et al. 2018, section
-    4.1, both clips at 1). The trace is cut where another
-    call of a skill or another episode begins. With `scale_returns`, r_t is what `return_scale.rescale` gives.
+    With `correction: clip`, V is from the network of the acting policy mu, and rho_t = c_t = 1 (GAE). With
+    `vtrace`, V is from `params`, and rho_t = c_t = min(1, pi(a_t) / mu(a_t)) (Espeholt et al. 2018, section
+    4.1, both clips at 1). The trace is cut where a new skill call or a new episode begins. With
+    `scale_returns`, `return_scale.rescale` gives r_t.
     """
     rollout = batch.rollout
     rho_tb: Array = jnp.ones_like(batch.reward)
@@ -120,11 +119,11 @@ def targets(
 
 
 def normalise(advantage_tb: Float[Array, "t b"], which_tbg: Float[Array, "t b g"]) -> Float[Array, "t b"]:
-    """Zero mean and unit deviation within each group of steps, which `which_tbg` marks with 1.
+    """Zero mean and unit deviation within each group of steps; `which_tbg` is 1 for the steps of a group.
 
         (A_t - mean_g) / max(deviation_g, 1e-3),   g the group of step t
 
-    The bound of the deviation is that of the published code.
+    The lower bound of the deviation is from the published code.
     """
     count_g = jnp.maximum(jax.lax.psum(which_tbg.sum((0, 1)), AXIS), 1)
     mean_g = jax.lax.psum((advantage_tb[..., None] * which_tbg).sum((0, 1)), AXIS) / count_g
@@ -157,15 +156,15 @@ def loss(
         H        =  mean_t entropy of pi(. | o_t, k_t)
 
     r_t = pi(a_t) / mu(a_t), with pi under `params` and mu the policy that acted; A_t and R_t are `target`'s
-    advantage and value; V'_t is the value that mu's network gave. L_policy is equation 7 of Schulman et al.
-    2017 with the lower bound 1 / (1 + eps) in place of 1 - eps, so that log r_t is bounded evenly. With
-    `value_clip: null`, L_value is the first square alone.
+    advantage and value; V'_t is the value from mu's network. L_policy is equation 7 of Schulman et al.
+    2017 with the lower bound 1 / (1 + eps) in place of 1 - eps, so that the bounds of log r_t are symmetric.
+    With `value_clip: null`, L_value is the first square alone.
 
-    The figures beside the parts, means over steps:
+    The other figures, means over steps:
 
         kl      = mean_t (r_t - 1) - log r_t, which estimates KL(mu || pi) from actions of mu without bias and
                   is never negative (Schulman 2020, "Approximating KL divergence", k3)
-        clipped = share of steps at which the minimum is the clipped term, so that they give pi no gradient:
+        clipped = share of steps at which the minimum is the clipped term, so that pi gets no gradient:
                   r_t > 1 + eps and A_t > 0, or r_t < 1 / (1 + eps) and A_t < 0
     """
     _, logits, values = unroll(network, params, rollout.glance, rollout.first, memory_bh)

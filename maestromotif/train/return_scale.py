@@ -1,4 +1,4 @@
-"""Rewards brought to a scale on which one learning rate serves every skill."""
+"""Reward scaling, so that one learning rate suits every skill."""
 
 from typing import NamedTuple
 
@@ -10,19 +10,19 @@ from jaxtyping import Bool, Float, Int
 from maestromotif.agent.arrays import Array
 
 _LARGEST = 10.0
-_MEMORY = 1e7  # steps of a skill after which the mean begins to forget
+_MEMORY = 1e7  # cap of the weight, in steps of a skill; beyond it the mean forgets
 
 
 class ReturnScale(NamedTuple):
     """The running mean square of each skill's discounted returns.
 
-    Reward models differ in how often they pay; without this the value loss of a rare skill vanishes beside
-    the policy loss (the scaling is that of the usual vector-environment normalisation, but kept by skill).
+    Reward models differ in how often they give a reward. Without scaling, the value loss of a skill with rare
+    rewards is negligible next to the policy loss. This is the usual vector-environment scaling, per skill.
     """
 
-    running: Array  # float32 [1, n], discounted return so far of each game's call
+    running: Array  # float32 [1, n], discounted return so far of each game's skill call
     mean_square: Array  # float32 [K]
-    weight: Array  # float32 [K], steps that stand behind it, at most _MEMORY
+    weight: Array  # float32 [K], number of steps in the mean, at most _MEMORY
 
 
 def fresh_scale(games: int, skills: int) -> ReturnScale:
@@ -39,15 +39,15 @@ def rescale(
     gamma: float,
     axis: str,
 ) -> tuple[ReturnScale, Float[Array, "t b"]]:
-    r"""Rewards divided by the root mean square of their skill's returns, this rollout's included.
+    r"""Rewards divided by the root mean square of their skill's returns, including this rollout's.
 
         G_t   = r_t + gamma same_{t-1} G_{t-1}
         m_k   = (w_k m_k + sum over the skill's steps of G_t^2) / (w_k + its steps)
         r'_t  = clip(r_t / sqrt(m_k), -10, 10),   k the skill that acted at t
 
-    G_t is the discounted sum of the rewards of the skill's call up to t (as usual in vector environments; not
-    the return from t on, which is not known yet). same_tb: False where the call or the episode ends after t.
-    axis: of the mesh whose devices share the statistics.
+    G_t is the discounted sum of the rewards of the skill call up to t, as usual in vector environments; the
+    return from t on is not known yet. same_tb: False where the call or the episode ends after t. axis: the
+    mesh axis whose devices share the statistics.
     """
 
     def forwards(running_b: jax.Array, x: tuple[Array, Array]) -> tuple[jax.Array, jax.Array]:

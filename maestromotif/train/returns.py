@@ -1,4 +1,4 @@
-"""Advantages over time with skills that switch."""
+"""Advantages over time, with switches between skills."""
 
 import jax
 import jax.numpy as jnp
@@ -19,18 +19,17 @@ def advantages(
     rho_tb: Float[Array, "t b"] | float = 1.0,
     c_tb: Float[Array, "t b"] | float = 1.0,
 ) -> Float[Array, "t b"]:
-    r"""Generalised advantage estimates, or V-trace, with a bootstrap value of its own for every step.
+    r"""Generalised advantage estimates, or V-trace, with a separate bootstrap value for every step.
 
         delta_t = rho_t (r_t + gamma cont_t v'_t - v_t)
         A_t     = delta_t + gamma lam c_t cont_t same_t A_{t+1}
 
     With rho = c = 1 this is GAE (Schulman et al. 2016, eq. 16); with rho = c = min(1, pi/mu) and lam = 1 it
-    is v_s - V(x_s) of V-trace (Espeholt et al. 2018, eq. 1). The target of the value is `value_tb` + the
-    result.
+    is v_s - V(x_s) of V-trace (Espeholt et al. 2018, eq. 1). The value target is `value_tb` + the result.
 
-    value_tb: V of the acting skill at o_t. next_value_tb: the value that stands for what follows step t.
-    cont_tb: 0 where the episode truly ended (a step cap is no end). same_tb: 0 where the trace is cut,
-    because the next step belongs to another call of a skill or to another episode.
+    value_tb: V of the acting skill at o_t. next_value_tb: the bootstrap value after step t.
+    cont_tb: 0 where the episode terminated (truncation does not count). same_tb: 0 where the trace is cut,
+    because the next step belongs to another skill call or another episode.
     """
     delta_tb = jnp.asarray(rho_tb * (reward_tb + gamma * cont_tb * next_value_tb - value_tb))
     keep_tb = jnp.asarray(gamma * lam * cont_tb * same_tb * c_tb)

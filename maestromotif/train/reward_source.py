@@ -1,4 +1,4 @@
-"""Where rewards come from: models that were distilled before training, or that are learned during it."""
+"""Where rewards come from: models distilled before training, or models trained together with the policy."""
 
 import hashlib
 from collections.abc import Iterable, Mapping
@@ -12,7 +12,7 @@ from maestromotif.config.schema import Config
 from maestromotif.pipeline.store import Artefact, Work, canonical, file_contents
 from maestromotif.rewards.model import CARD, PARAMS, load_rewards
 
-ONLINE_FOLDER = "rewards"  # in the artefact `train`: the last models that were learned during training
+ONLINE_FOLDER = "rewards"  # in the artefact `train`: the last models trained with the policy
 
 
 @runtime_checkable
@@ -21,7 +21,7 @@ class RewardSource(Protocol):
 
     @property
     def learns(self) -> bool:
-        """Whether it wants to know what training meets."""
+        """Whether `after` needs the observations that training saw."""
         ...
 
     def __enter__(self) -> "RewardSource": ...
@@ -31,28 +31,28 @@ class RewardSource(Protocol):
     ) -> None: ...
 
     def scorer(self, rollout: int) -> Scorer:
-        """What scores the steps of a rollout, counted from 0."""
+        """The scorer of a rollout; rollouts count from 0."""
         ...
 
     def after(self, update: int, met: Iterable[Met]) -> None:
-        """So many updates are done; `met` is what the last one's rollout met. Told in order."""
+        """Call after every update, in order; `met` holds the observations of its rollout."""
         ...
 
     def snapshot(self) -> dict[str, Any]:
-        """Everything that `restore` needs; of types that msgpack writes."""
+        """The state for `restore`, in types that msgpack writes."""
         ...
 
     def restore(self, snapshot: Mapping[str, Any]) -> None: ...
 
     def write(self, work: Work) -> None:
-        """Write what was learned, if anything was, into the artefact of `train`."""
+        """Write the trained models, if there are any, into the artefact of `train`."""
         ...
 
 
 def reward_files(config: Config) -> dict[str, str]:
-    """What rewards depend on beside the stage `distil` -> SHA-256. Raises UserError.
+    """What rewards depend on besides the stage `distil` -> SHA-256. Raises UserError.
 
-    The reward models that the config names or, where training learns them, what judges and how it learns.
+    These are the files of `reward.path`, or the judge's inputs and the settings of online reward training.
     """
     contents = {}
     if config.reward.online_steps is not None:
@@ -67,7 +67,7 @@ def reward_files(config: Config) -> dict[str, str]:
 
 
 class DistilledRewards:
-    """The same models for every rollout, from a folder as `distil` writes it."""
+    """The same models for every rollout, from a folder in the format of `distil`."""
 
     learns = False
 

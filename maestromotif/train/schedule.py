@@ -1,4 +1,4 @@
-"""When what happens in training, counted in updates."""
+"""When training does what, counted in updates."""
 
 from typing import NamedTuple
 
@@ -6,31 +6,31 @@ from maestromotif.config.schema import TrainSettings
 
 
 class Schedule(NamedTuple):
-    """How many updates there are, and after which of them something is written.
+    """The number of updates, and after which ones to write a row or a checkpoint.
 
     Updates are counted from 1: update u learns from rollout u - 1.
     """
 
-    steps: int  # environment steps that an update learns from, all machines together
+    steps: int  # environment steps per update, over all machines
     updates: int
-    lag: int  # updates by which the acting policy is older than the newest
+    lag: int  # how many updates the acting policy is behind the newest
     a_row: int  # updates between rows of the curve
     a_checkpoint: int  # updates between checkpoints, a multiple of `a_row`
 
     def parameters_of(self, rollout: int) -> int:
-        """Number of updates after which the parameters stood that play a rollout, counted from 0."""
+        """Number of updates after which the parameters play a rollout; rollouts count from 0."""
         return max(0, rollout - self.lag)
 
     def row_after(self, update: int) -> bool:
         return update % self.a_row == 0 or update == self.updates
 
     def checkpoint_after(self, update: int) -> bool:
-        """Not after the last one: then the policy is written."""
+        """Not after the last update, which writes the policy instead."""
         return update % self.a_checkpoint == 0 and update < self.updates
 
 
 def schedule(settings: TrainSettings, games: int) -> Schedule:
-    """games: of all machines together."""
+    """games: the total over all machines."""
     steps = games * settings.rollout
     a_row = max(1, settings.curve_steps // steps)
     a_checkpoint = a_row * max(1, settings.checkpoint_steps // (steps * a_row))

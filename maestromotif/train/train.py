@@ -1,9 +1,9 @@
-"""The stage `train`: PPO on all skills at once, under the training program. Here its parts are put together.
+"""The stage `train`: PPO on all skills at once, under the training program. This module wires its parts.
 
-Actors play rollouts in threads of their own (`actor`), and the learner learns from them in order (`loop`,
-`learner`). Everything is a function of the config: a run that was killed goes on from its last checkpoint to
-the same parameters, bit for bit. Games cannot be saved; a checkpoint holds each game's seeds and its actions
-since its episode began, and playing them again brings the game back.
+Each actor plays rollouts in its own thread (`actor`), and the learner learns from them in order (`loop`,
+`learner`). The config determines everything: a run that was killed resumes from its last checkpoint to the
+same parameters, bit for bit. NetHack games cannot be saved, so a checkpoint holds each game's seeds and its
+actions since the episode began, and replays them.
 """
 
 import json
@@ -60,7 +60,7 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, An
     settings, games, seed = config.train, config.nethack.games, config.run.seed
     devices, process = local_devices(settings, games), jax.process_index()
     check_pools(config, settings.actors)
-    wait_for_all(settings, "begin")  # no process writes before all have opened, and so tidied, their folder
+    wait_for_all(settings, "begin")  # opening a folder cleans it: no process writes before all have opened it
     plan = schedule(settings, games * settings.machines)
     network = build(settings.network, len(config.skills))
     acting = make_acting(network, games // settings.actors, settings.rollout)
@@ -86,7 +86,7 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, An
         ]
         versions = [learnt.params]
         if done:
-            log.info("train: going on from step %d; bringing the games back", done * plan.steps)
+            log.info("train: going on from step %d; replaying the games", done * plan.steps)
             learnt, versions = learner.restore(learnt, common, own, checkpoints.file(done))
             curve.restore(common["curve"])
         for number, (actor, place) in enumerate(zip(actors, places, strict=True)):
@@ -117,7 +117,7 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, An
     return {
         "steps": plan.updates * plan.steps,
         "parameters": int(sum(leaf.size for leaf in jax.tree.leaves(learnt.params))),
-        "thresholds": {  # null where a model gives every observation the same reward
+        "thresholds": {  # null if a model gives every observation the same reward
             name: round(float(t), 4) if np.isfinite(t) else None
             for name, t in zip(config.skills, thresholds, strict=True)
         },
@@ -147,9 +147,9 @@ def _actor(
     scorer: Scorer,
     program: bytes | None,
 ) -> Iterator[Actor]:
-    """The n-th actor of this process, with games of its own.
+    """The n-th actor of this process, with its own games.
 
-    program: the state of the program over skills of these games, from a checkpoint; None at the beginning.
+    program: the checkpointed state of the program over skills for these games; None for a new run.
     """
     settings, process = config.train, jax.process_index()
     games = config.nethack.games // settings.actors
@@ -166,15 +166,17 @@ def _actor(
 def places_to_start(shares: Mapping[str, float], games: int) -> list[str | None]:
     """The arena in which each game's episodes begin, None for the dungeon; spread evenly over the games.
 
-    Raises UserError for a share of less than a game.
+    Raises UserError if a share rounds to no game.
     """
     starts: list[str | None] = [None] * games
-    # Multiples of the golden ratio lie apart from each other wherever one stops counting.
+    # Multiples of the golden ratio, modulo 1, are spread evenly for any number of games.
     order = sorted(range(games), key=lambda game: game * 0.618033988749895 % 1)
     bounds = [round(games * share) for share in np.cumsum([0.0, *shares.values()])]
     for arena, (first, last) in zip(shares, pairwise(bounds), strict=True):
         if first == last:
-            raise UserError(f"train.arenas: {shares[arena]:g} of {games} games is no game in {arena!r}")
+            raise UserError(
+                f"train.arenas: {shares[arena]:g} of {games} games rounds to 0 games in {arena!r}"
+            )
         for game in order[first:last]:
             starts[game] = arena
     return starts

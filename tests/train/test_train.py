@@ -150,7 +150,7 @@ def test_what_is_no_number_stops_the_run_and_leaves_what_was_good(
             network, params, scale, batch._replace(reward=batch.reward / (batch.last_skill < 0)), settings
         ),
     )
-    with pytest.raises(UserError, match=r"no finite number; .*offending-batch.*there is no checkpoint yet"):
+    with pytest.raises(UserError, match=r"not finite; .*offending-batch.*there is no checkpoint yet"):
         train.run(config(tmp_path), {}, Work(tmp_path / "work"))
     (written,) = (tmp_path / "work").glob(".scratch/offending-batch-0.npz")
     with np.load(written) as batch:
@@ -164,7 +164,7 @@ def test_arenas_get_their_shares_of_the_games_all_over_them() -> None:
     for half in (starts[:16], starts[16:]):
         assert all(half.count(place) > 2 for place in ("shop", "altar", None))
     assert train.places_to_start({"a": 0.5, "b": 0.5}, 3).count(None) == 0
-    with pytest.raises(UserError, match=r"train.arenas: 0.01 of 8 games is no game in 'shop'"):
+    with pytest.raises(UserError, match=r"train.arenas: 0.01 of 8 games rounds to 0 games in 'shop'"):
         train.places_to_start({"shop": 0.01}, 8)
 
 
@@ -173,7 +173,7 @@ def test_arenas_get_their_shares_of_the_games_all_over_them() -> None:
     [
         (["train.devices=3", "train.actors=3"], "train.devices: is 3, but JAX sees"),
         (["train.machines=2"], "train.machines: is 2, but 1 processes are connected"),
-        (["train.arenas={shop: 0.01}"], "0.01 of 8 games is no game"),
+        (["train.arenas={shop: 0.01}"], "0.01 of 8 games rounds to 0 games"),
         (["train.actors=3"], "8 games cannot be divided evenly by train.actors, 3"),
         (["nethack.games=8000000", "train.actors=8"], "8000000 games in 16 worker processes need about"),
         (["skills=[discoverer, merchant]"], "no reward model for the skill 'merchant'"),
