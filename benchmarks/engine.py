@@ -41,7 +41,7 @@ import numpy as np
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode
 
 from maestromotif.machine import available_cores
-from maestromotif.nethack import actions as keys
+from maestromotif.nethack.actions import ESC, INDEX, KEYS, NUM_ACTIONS, WAIT_TURNS
 from maestromotif.nethack.engine.loader import choose, pin_birthday
 from maestromotif.nethack.game import End, Game, Setup
 from maestromotif.nethack.observation import ENGINE, TURN, Block, engine_layout
@@ -55,15 +55,15 @@ CAP = 10_000  # steps of an episode
 
 def policy_like_actions(steps: int, games: int, seed: int) -> np.ndarray:
     """int32 [steps, games]: 70 % steps, 10 % runs, 8 % searching, 6 % < > and waiting, 6 % all others."""
-    share = np.full(keys.NUM_ACTIONS, 0.005)
-    share[keys.INDEX["north"] : keys.INDEX["northwest"] + 1] = 0.70 / 8
-    share[keys.INDEX["far_north"] : keys.INDEX["far_northwest"] + 1] = 0.10 / 8
-    share[[keys.INDEX["up"], keys.INDEX["down"], keys.INDEX["wait"]]] = 0.02
-    share[keys.INDEX["search"]] = 0.08
-    share[[keys.INDEX["more"], keys.INDEX["cast"]]] = 0.01
-    share[keys.INDEX["pray"]] = 0.0002
+    share = np.full(NUM_ACTIONS, 0.005)
+    share[INDEX["north"] : INDEX["northwest"] + 1] = 0.70 / 8
+    share[INDEX["far_north"] : INDEX["far_northwest"] + 1] = 0.10 / 8
+    share[[INDEX["up"], INDEX["down"], INDEX["wait"]]] = 0.02
+    share[INDEX["search"]] = 0.08
+    share[[INDEX["more"], INDEX["cast"]]] = 0.01
+    share[INDEX["pray"]] = 0.0002
     rng = np.random.default_rng(seed)
-    return rng.choice(keys.NUM_ACTIONS, (steps, games), p=share / share.sum()).astype(np.int32)
+    return rng.choice(NUM_ACTIONS, (steps, games), p=share / share.sum()).astype(np.int32)
 
 
 class Peer(Protocol):
@@ -198,7 +198,7 @@ class NLEGame(gymnasium.Env[Any, np.integer[Any]]):
         rc.write_bytes((folder / "nethackrc,name:Agent").read_bytes())
         env = nle.env.NLE(
             observation_keys=ENGINE,
-            actions=tuple(sorted({*keys.KEYS, *keys.WAIT_TURNS, *range(32, 127), keys.ESC})),
+            actions=tuple(sorted({*KEYS, *WAIT_TURNS, *range(32, 127), ESC})),
             options=[f"@{folder}/nethackrc"],
             max_episode_steps=1 << 60,
             allow_all_modes=True,
@@ -208,7 +208,7 @@ class NLEGame(gymnasium.Env[Any, np.integer[Any]]):
         self._engine = NLEEngine(env)
         self._game = Game(env.nethack._obs_buffers, self._engine)
         self._number, self._episode = number, 0
-        self.action_space = gymnasium.spaces.Discrete(keys.NUM_ACTIONS)
+        self.action_space = gymnasium.spaces.Discrete(NUM_ACTIONS)
         self.observation_space = gymnasium.spaces.Dict({name: env.observation_space[name] for name in ENGINE})
 
     def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict[str, Any]]:

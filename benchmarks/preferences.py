@@ -25,7 +25,7 @@ import numpy as np
 from maestromotif.annotate.annotate import plan
 from maestromotif.annotate.answers import Judge
 from maestromotif.annotate.questions import about_pairs
-from maestromotif.collect import observations as dataset
+from maestromotif.collect import observations
 from maestromotif.config.load import load
 from maestromotif.config.schema import Config
 from maestromotif.pipeline.progress import Progress
@@ -41,7 +41,7 @@ from maestromotif.skill import skills_of
 
 def judged_of(
     config: Config,
-    items: dataset.Items,
+    items: observations.Items,
     captions: np.ndarray,
     pairs: list[np.ndarray],
     labels: list[np.ndarray],
@@ -71,7 +71,7 @@ def rewards_on_gold(config: Config, judged: Judged) -> dict[str, dict[str, Any]]
     return found
 
 
-def ask_once(config: Config, items: dataset.Items, judge: Judge, count: int) -> dict[str, Any]:
+def ask_once(config: Config, items: observations.Items, judge: Judge, count: int) -> dict[str, Any]:
     """Labels in the published way: their reward models' agreement, and calls a usable label."""
     random = np.random.default_rng([config.run.seed, 6])
     share = items.count / items.count.sum()
@@ -96,7 +96,7 @@ def ask_once(config: Config, items: dataset.Items, judge: Judge, count: int) -> 
     return {"calls_per_label": calls / max(usable, 1), "gold": rewards_on_gold(config, judged)}
 
 
-def ask_ours(config: Config, collected: Any, items: dataset.Items, judge: Judge) -> dict[str, Any]:
+def ask_ours(config: Config, collected: Any, items: observations.Items, judge: Judge) -> dict[str, Any]:
     """The same of the config's own annotation."""
     task, settings = plan(config, collected), config.annotate
     calls = usable = 0
@@ -124,9 +124,9 @@ def main() -> None:
     given = parser.parse_intermixed_args()
     config = load(given.config, given.overrides)
     collected = run_stage(config, "collect", open_run(config, given.config))
-    observations = dataset.load(collected.path)
+    steps = observations.load(collected.path)
     settings = config.annotate
-    items = dataset.distinct(observations, settings.changes, settings.statistics, settings.horizon)
+    items = observations.distinct(steps, settings.changes, settings.statistics, settings.horizon)
     judge = Judge(config.language, config.annotate)
 
     once, ours = ask_once(config, items, judge, given.pairs), ask_ours(config, collected, items, judge)
