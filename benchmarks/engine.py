@@ -1,20 +1,21 @@
-"""Speed of the game engine against its peers, measured in turn in one run. Ends with one line of JSON.
+"""Speed of the game engine against its peers, measured by turns in one run. Ends with one line of JSON.
 
 python benchmarks/engine.py [--games 64] [--workers 2] [--rounds 5] [--seconds 4]
 
-All play the same kind of games by the same rules of actions, macros and prompts, with the same observations,
-and begin the next episode when one ends. The mix of actions is policy-like: mostly walking, rarely a prayer.
+All peers play the same kind of games with the same actions, macros, prompt rules and observations, and start
+the next episode when one ends. The action mix resembles a policy: mostly walking, rarely a prayer.
 
-pool               `GamePool` in two halves, of which one plays while the other's step is awaited;
+pool               `GamePool` in two halves: one half plays while the caller waits for the other's step;
                    with GameState, changes and events
-pool, whole        the same, all games awaited at every step
+pool, whole        the same, but every step waits for all games
 pool, stock        `pool` on NLE's own loader
-workers, stock     stock NLE in worker processes with shared memory, and nothing else
-workers, shared    the same on our loader: what tracking costs
-async vector env   Gymnasium's AsyncVectorEnv over NLE's own environment, one process a game
-hot game           one game a core and no other: what no number of games can exceed
+workers, stock     only stock NLE in worker processes with shared memory
+workers, shared    the same on our loader; shows what tracking costs
+async vector env   Gymnasium's AsyncVectorEnv over NLE's own environment, one process per game
+hot game           only one game per core: an upper bound for any number of games
 
-Rounds alternate between the peers, and ratios are medians of the rounds' own: a machine is never quiet.
+Each round measures every peer. A reported ratio is the median of the ratios within rounds, because the load
+of a machine varies.
 """
 
 import argparse
@@ -67,7 +68,7 @@ def policy_like_actions(steps: int, games: int, seed: int) -> np.ndarray:
 
 
 class Peer(Protocol):
-    """Steps all games at once; `turns` int64 [games] and `processes` are what the figures are made of."""
+    """Steps all games at once. The figures come from `turns` int64 [games] and `processes`."""
 
     @property
     def turns(self) -> np.ndarray: ...
@@ -86,7 +87,7 @@ class Whole:
 
 
 class Halves:
-    """The pool in two halves: while one half's step is awaited, the other half plays."""
+    """The pool in two halves: one half plays while the caller waits for the other."""
 
     def __init__(self, games: int, workers: int, loader: Any) -> None:
         self._pool = GamePool(games, "train", 0, CAP, workers, parts=2, loader=loader)
@@ -109,7 +110,7 @@ class Halves:
 
 
 class Workers:
-    """Worker processes that do nothing but play: what a researcher writes who knows where the time goes."""
+    """Worker processes that only play: what a researcher with performance in mind would write."""
 
     def __init__(self, games: int, workers: int, loader: Any, folder: Path) -> None:
         context = mp.get_context("forkserver")
@@ -163,7 +164,7 @@ def play_when_told(
 
 
 class NLEEngine:
-    """NLE's environment as an engine: a key is a step of the environment."""
+    """NLE's environment as an engine: each key is one environment step."""
 
     def __init__(self, env: nle.env.NLE) -> None:
         self._env, self._number = env, {int(key): i for i, key in enumerate(env.actions)}
@@ -191,7 +192,7 @@ class NLEEngine:
 
 
 class NLEGame(gymnasium.Env[Any, np.integer[Any]]):
-    """NLE's environment under our rules of actions, macros and prompts."""
+    """NLE's environment with our actions, macros and prompt rules."""
 
     def __init__(self, number: int, folder: Path) -> None:
         rc = folder / f"nethackrc,name:Agent-{CHARACTER}"
@@ -246,7 +247,7 @@ class AsyncVector:
 
 
 def hot_games(workers: int, seconds: float, loader: str, folder: Path) -> tuple[float, float]:
-    """Steps and turns a second of one game a worker, all together; nobody waits for anybody."""
+    """Total steps and turns a second of one game per worker, without synchronisation."""
     context = mp.get_context("forkserver")
     results = context.SimpleQueue()
     players = [
@@ -290,7 +291,7 @@ def cpu_seconds(processes: Sequence[Any]) -> float:
 
 
 def measure(peer: Peer, actions: np.ndarray, seconds: float) -> dict[str, float]:
-    """Figures of one peer over so many seconds."""
+    """Figures of one peer over `seconds`."""
     games, steps, turns = actions.shape[1], 0, 0
     last = peer.turns.copy()
     used, start = cpu_seconds(peer.processes), time.perf_counter()
@@ -309,7 +310,7 @@ def measure(peer: Peer, actions: np.ndarray, seconds: float) -> dict[str, float]
 
 
 def profile(games: int, steps: int, loader: Any, folder: Path) -> dict[str, float]:
-    """Where the time of a worker with so many games goes, as shares."""
+    """Shares of the time of a worker with `games` games."""
     spent: dict[str, float] = defaultdict(float)
 
     def timed(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -355,7 +356,7 @@ def main() -> None:
     parser.add_argument("--games", type=int, default=64)
     parser.add_argument("--workers", type=int, default=available_cores())
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=4.0, help="of each peer in each round")
+    parser.add_argument("--seconds", type=float, default=4.0, help="per peer and round")
     given = parser.parse_args()
     games, workers = given.games, given.workers
     loader = choose("auto")
