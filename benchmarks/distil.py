@@ -3,25 +3,25 @@
     python benchmarks/distil.py --torch-python PYTHON [--batches 3] [--rounds 3]
         [--epochs 20] [--batch 1000] [--scale 1.0]
 
-PYTHON is an interpreter that has PyTorch, which is no dependency of this package; for example:
+PYTHON is an interpreter with PyTorch, which this package does not depend on; for example:
 
     python -m venv .venv-torch && .venv-torch/bin/pip install torch==2.13.0 numpy
 
-Without one only ours are timed, and what compares them with PyTorch is null.
+Without it, only our networks are timed, and the figures that compare with PyTorch are null.
 
 Both learn five skills from 80,000, 80,000, 180,000, 121,000 and 200,000 pairs in batches of 1000 for 20
-epochs, as published, one model a skill, from the same made-up pairs: 6,000 distinct messages put together
-from the game's own names, drawn as often as 1/rank, each with a random change of depth.
+epochs, as published, with one model per skill. The pairs are synthetic and the same for both: 6,000 distinct
+messages built from the game's names, drawn with frequency 1/rank, each with a random change of depth.
 
-torch          the published network as one would write it: messages of 256 bytes, both of every pair, batch
-               after batch, Adam
+torch          the published network in a plain loop: messages of 256 bytes, both of every pair, one batch
+               after another, Adam
 same network   the published network as distilled here
 default        our default network as distilled here
 
-Twenty epochs of the first two take hours, so a few batches of them are timed in turn (after one that is not
-counted) and multiplied by the number of batches; ours are batches of all five skills at once, and what they
-need on the host is counted, and so is compilation, once. The default network is trained whole, held-out
-losses and all. Ratios are medians over rounds.
+Twenty epochs of the first two take hours. So a few batches of each are timed by turns, after one untimed
+batch, and multiplied by the number of batches. Our batches cover all five skills at once; their time includes
+host work, and compilation once. The default network is trained completely, with held-out losses. Ratios are
+medians over rounds.
 """
 
 import argparse
@@ -64,7 +64,7 @@ PHRASES = (
 
 
 def messages(random: np.random.Generator, count: int) -> list[bytes]:
-    """`count` distinct messages about the game's monsters and things, the empty one first."""
+    """`count` distinct messages about the game's monsters and items, the empty one first."""
     names = [nethack.permonst(i).mname for i in range(nethack.NUMMONS)]
     things = [nethack.OBJ_NAME(nethack.objclass(i)) for i in range(nethack.NUM_OBJECTS)]
     names += [name for name in things if name]
@@ -75,7 +75,7 @@ def messages(random: np.random.Generator, count: int) -> list[bytes]:
 
 
 def made_up(scale: float) -> Judged:
-    """Pairs of captions (message, change of depth), a caption as often as its message."""
+    """Synthetic pairs of captions (message, change of depth), drawn with the frequency of the message."""
     random = np.random.default_rng(0)
     words = messages(random, max(20, round(MESSAGES * scale)))
     share = 1 / np.arange(1, len(words) + 1)
@@ -111,7 +111,7 @@ class SameNetwork:
         self.compilation = time.perf_counter() - started
 
     def seconds_a_batch(self, number: int) -> float:
-        """Of one skill."""
+        """Seconds per batch and skill."""
         random = np.random.default_rng(number)
         started = time.perf_counter()
         orders = [
@@ -128,7 +128,7 @@ class SameNetwork:
 
 
 class Torch:
-    """The loop below in the other interpreter, which times batches when it is told to."""
+    """Runs the loop below in the other interpreter, which times batches on request."""
 
     def __init__(self, python: str, judged: Judged, batches: int, batch: int, folder: Path) -> None:
         bytes_of = np.stack(
@@ -149,7 +149,9 @@ class Torch:
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         if not line:
-            sys.exit("the interpreter of --torch-python cannot run the loop: see above, and this file's head")
+            sys.exit(
+                "the interpreter of --torch-python cannot run the loop; see above and the top of this file"
+            )
         return json.loads(line)
 
     def seconds_a_batch(self) -> float:
@@ -227,9 +229,9 @@ def distil_speedup(
     batch: int = 1000,
     scale: float = 1.0,
 ) -> dict[str, Any]:
-    """Times all three, or ours alone.
+    """Times all three, or only ours.
 
-    Fewer epochs, smaller batches and a `scale` below 1, of pairs and messages, are to try the benchmark out.
+    Use fewer epochs, smaller batches and a `scale` (of pairs and messages) below 1 to try the benchmark.
     """
     judged = made_up(scale)
     whole = sum(-(-len(own) // batch) for own in judged.pairs) * epochs  # batches, all skills together
@@ -259,7 +261,7 @@ def distil_speedup(
         options = DistilSettings(batch=batch, epochs=epochs, patience=None, seeds=1)
         fit.train(judged, list(PAIRS), options, 0)
         default = time.perf_counter() - started
-        turn()  # the machine afterwards
+        turn()  # once more after the long run, in case the machine has changed
     figures: dict[str, Any] = {
         "distil_speedup": None,
         "distil_speedup_same_network": None,
@@ -288,11 +290,11 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--torch-python", metavar="PYTHON", help="an interpreter that has PyTorch")
-    parser.add_argument("--batches", type=int, default=3, help="batches timed a round")
+    parser.add_argument("--torch-python", metavar="PYTHON", help="interpreter with PyTorch")
+    parser.add_argument("--batches", type=int, default=3, help="timed batches per round")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=20)
-    parser.add_argument("--batch", type=int, default=1000, help="pairs a batch")
+    parser.add_argument("--batch", type=int, default=1000, help="pairs per batch")
     parser.add_argument("--scale", type=float, default=1.0, help="share of the pairs and messages")
     asked = parser.parse_args()
     figures = distil_speedup(

@@ -1,20 +1,21 @@
-"""Speed of the game engine against its peers, measured in turn in one run. Ends with one line of JSON.
+"""Speed of the game engine against its peers, measured by turns in one run. Ends with one line of JSON.
 
 python benchmarks/engine.py [--games 64] [--workers 2] [--rounds 5] [--seconds 4]
 
-All play the same kind of games by the same rules of actions, macros and prompts, with the same observations,
-and begin the next episode when one ends. The mix of actions is policy-like: mostly walking, rarely a prayer.
+All peers play the same kind of games with the same actions, macros, prompt rules and observations, and start
+the next episode when one ends. The action mix resembles a policy: mostly walking, rarely a prayer.
 
-pool               `GamePool` in two halves, of which one plays while the other's step is awaited;
+pool               `GamePool` in two halves: one half plays while the caller waits for the other's step;
                    with GameState, changes and events
-pool, whole        the same, all games awaited at every step
+pool, whole        the same, but every step waits for all games
 pool, stock        `pool` on NLE's own loader
-workers, stock     stock NLE in worker processes with shared memory, and nothing else
-workers, shared    the same on our loader: what tracking costs
-async vector env   Gymnasium's AsyncVectorEnv over NLE's own environment, one process a game
-hot game           one game a core and no other: what no number of games can exceed
+workers, stock     only stock NLE in worker processes with shared memory
+workers, shared    the same on our loader; shows what tracking costs
+async vector env   Gymnasium's AsyncVectorEnv over NLE's own environment, one process per game
+hot game           only one game per core: an upper bound for any number of games
 
-Rounds alternate between the peers, and ratios are medians of the rounds' own: a machine is never quiet.
+Each round measures every peer. A reported ratio is the median of the ratios within rounds, because the load
+of a machine varies.
 """
 
 import argparse
@@ -41,7 +42,7 @@ import numpy as np
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode
 
 from maestromotif.machine import available_cores
-from maestromotif.nethack import actions as keys
+from maestromotif.nethack.actions import ESC, INDEX, KEYS, NUM_ACTIONS, WAIT_TURNS
 from maestromotif.nethack.engine.loader import choose, pin_birthday
 from maestromotif.nethack.game import End, Game, Setup
 from maestromotif.nethack.observation import ENGINE, TURN, Block, engine_layout
@@ -55,19 +56,19 @@ CAP = 10_000  # steps of an episode
 
 def policy_like_actions(steps: int, games: int, seed: int) -> np.ndarray:
     """int32 [steps, games]: 70 % steps, 10 % runs, 8 % searching, 6 % < > and waiting, 6 % all others."""
-    share = np.full(keys.NUM_ACTIONS, 0.005)
-    share[keys.INDEX["north"] : keys.INDEX["northwest"] + 1] = 0.70 / 8
-    share[keys.INDEX["far_north"] : keys.INDEX["far_northwest"] + 1] = 0.10 / 8
-    share[[keys.INDEX["up"], keys.INDEX["down"], keys.INDEX["wait"]]] = 0.02
-    share[keys.INDEX["search"]] = 0.08
-    share[[keys.INDEX["more"], keys.INDEX["cast"]]] = 0.01
-    share[keys.INDEX["pray"]] = 0.0002
+    share = np.full(NUM_ACTIONS, 0.005)
+    share[INDEX["north"] : INDEX["northwest"] + 1] = 0.70 / 8
+    share[INDEX["far_north"] : INDEX["far_northwest"] + 1] = 0.10 / 8
+    share[[INDEX["up"], INDEX["down"], INDEX["wait"]]] = 0.02
+    share[INDEX["search"]] = 0.08
+    share[[INDEX["more"], INDEX["cast"]]] = 0.01
+    share[INDEX["pray"]] = 0.0002
     rng = np.random.default_rng(seed)
-    return rng.choice(keys.NUM_ACTIONS, (steps, games), p=share / share.sum()).astype(np.int32)
+    return rng.choice(NUM_ACTIONS, (steps, games), p=share / share.sum()).astype(np.int32)
 
 
 class Peer(Protocol):
-    """Steps all games at once; `turns` int64 [games] and `processes` are what the figures are made of."""
+    """Steps all games at once. The figures come from `turns` int64 [games] and `processes`."""
 
     @property
     def turns(self) -> np.ndarray: ...
@@ -86,7 +87,7 @@ class Whole:
 
 
 class Halves:
-    """The pool in two halves: while one half's step is awaited, the other half plays."""
+    """The pool in two halves: one half plays while the caller waits for the other."""
 
     def __init__(self, games: int, workers: int, loader: Any) -> None:
         self._pool = GamePool(games, "train", 0, CAP, workers, parts=2, loader=loader)
@@ -109,7 +110,7 @@ class Halves:
 
 
 class Workers:
-    """Worker processes that do nothing but play: what a researcher writes who knows where the time goes."""
+    """Worker processes that only play: what a researcher with performance in mind would write."""
 
     def __init__(self, games: int, workers: int, loader: Any, folder: Path) -> None:
         context = mp.get_context("forkserver")
@@ -163,7 +164,7 @@ def play_when_told(
 
 
 class NLEEngine:
-    """NLE's environment as an engine: a key is a step of the environment."""
+    """NLE's environment as an engine: each key is one environment step."""
 
     def __init__(self, env: nle.env.NLE) -> None:
         self._env, self._number = env, {int(key): i for i, key in enumerate(env.actions)}
@@ -191,14 +192,14 @@ class NLEEngine:
 
 
 class NLEGame(gymnasium.Env[Any, np.integer[Any]]):
-    """NLE's environment under our rules of actions, macros and prompts."""
+    """NLE's environment with our actions, macros and prompt rules."""
 
     def __init__(self, number: int, folder: Path) -> None:
         rc = folder / f"nethackrc,name:Agent-{CHARACTER}"
         rc.write_bytes((folder / "nethackrc,name:Agent").read_bytes())
         env = nle.env.NLE(
             observation_keys=ENGINE,
-            actions=tuple(sorted({*keys.KEYS, *keys.WAIT_TURNS, *range(32, 127), keys.ESC})),
+            actions=tuple(sorted({*KEYS, *WAIT_TURNS, *range(32, 127), ESC})),
             options=[f"@{folder}/nethackrc"],
             max_episode_steps=1 << 60,
             allow_all_modes=True,
@@ -208,7 +209,7 @@ class NLEGame(gymnasium.Env[Any, np.integer[Any]]):
         self._engine = NLEEngine(env)
         self._game = Game(env.nethack._obs_buffers, self._engine)
         self._number, self._episode = number, 0
-        self.action_space = gymnasium.spaces.Discrete(keys.NUM_ACTIONS)
+        self.action_space = gymnasium.spaces.Discrete(NUM_ACTIONS)
         self.observation_space = gymnasium.spaces.Dict({name: env.observation_space[name] for name in ENGINE})
 
     def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
@@ -246,7 +247,7 @@ class AsyncVector:
 
 
 def hot_games(workers: int, seconds: float, loader: str, folder: Path) -> tuple[float, float]:
-    """Steps and turns a second of one game a worker, all together; nobody waits for anybody."""
+    """Total steps and turns a second of one game per worker, without synchronisation."""
     context = mp.get_context("forkserver")
     results = context.SimpleQueue()
     players = [
@@ -290,7 +291,7 @@ def cpu_seconds(processes: Sequence[Any]) -> float:
 
 
 def measure(peer: Peer, actions: np.ndarray, seconds: float) -> dict[str, float]:
-    """Figures of one peer over so many seconds."""
+    """Figures of one peer over `seconds`."""
     games, steps, turns = actions.shape[1], 0, 0
     last = peer.turns.copy()
     used, start = cpu_seconds(peer.processes), time.perf_counter()
@@ -309,7 +310,7 @@ def measure(peer: Peer, actions: np.ndarray, seconds: float) -> dict[str, float]
 
 
 def profile(games: int, steps: int, loader: Any, folder: Path) -> dict[str, float]:
-    """Where the time of a worker with so many games goes, as shares."""
+    """Shares of the time of a worker with `games` games."""
     spent: dict[str, float] = defaultdict(float)
 
     def timed(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -355,7 +356,7 @@ def main() -> None:
     parser.add_argument("--games", type=int, default=64)
     parser.add_argument("--workers", type=int, default=available_cores())
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=4.0, help="of each peer in each round")
+    parser.add_argument("--seconds", type=float, default=4.0, help="per peer and round")
     given = parser.parse_args()
     games, workers = given.games, given.workers
     loader = choose("auto")

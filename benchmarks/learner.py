@@ -1,24 +1,24 @@
-"""Speed of learning: where its time goes, how near it comes to what its parts allow, and its peers.
+"""Speed of training: where the time goes, how close it comes to its bound, and how it compares with peers.
 
     python benchmarks/learner.py [--sample-factory ENV/bin/python] [--rounds 3] [--seconds 40]
     python benchmarks/learner.py --config configs/five_skills_gpu.yaml --no-peers reward.path=FOLDER
 
-In turn, in every round, with the same games, network, observations and settings of the update:
+Every round measures these in turn, with the same games, network, observations and update settings:
 
-ours              `maestromotif train` as it is: rewards of distilled models, the program over skills, PPO;
-                  by turns with its parts, of which each is measured alone while training waits:
-  engine            the games, playing again what the policy had played
+ours              `maestromotif train` unchanged: rewards of distilled models, the program over skills, PPO;
+                  alternating with its parts, each measured alone while training waits:
+  engine            the games, replaying the policy's actions
   inference         the policy
   update            the learner
 Sample Factory    its asynchronous PPO (`peers/sample_factory_nethack.py` says how to install it)
 synchronous PPO   in the style of CleanRL on AsyncVectorEnv (`peers/synchronous_ppo.py`)
 
-A CPU's bound is its cores divided by the CPU-seconds that engine, inference and update take for a step, each
-measured with nothing beside it but on all cores at once: two logical cores are often one physical one, which
-makes a CPU-second worth less when both are busy, as they are in training. On a GPU the bound is the slower of
-the engine alone and of inference and update together. Rewards, the program and all moving of data are not in
-the bound. Figures are medians over turns and rounds, as are ratios within them. The last line is one JSON
-object.
+On a CPU the bound is the number of cores divided by the CPU-seconds per step of engine, inference and update.
+Each part is measured alone but on all cores at once: two logical cores are often one physical core, so a
+CPU-second is worth less when both are busy, as in training. On a GPU the bound is the slower of the engine
+alone and of inference and update together. The bound leaves out rewards, the program and data transfers.
+Figures are medians over turns and rounds; ratios are computed within a turn or round before taking the
+median. The last line is one JSON object.
 """
 
 import argparse
@@ -59,7 +59,7 @@ PARTS = ("engine", "inference", "update")
 PEERS = Path(__file__).parent / "peers"
 
 
-_STEP = EnvironmentProcess.step  # as it is; `measure` takes notes of it
+_STEP = EnvironmentProcess.step  # the original; `measure` wraps it to record actions
 
 
 class _OverError(Exception):
@@ -67,21 +67,21 @@ class _OverError(Exception):
 
 
 class Watch:
-    """Wall and CPU time of a stretch of work, of this process and its children."""
+    """Wall and CPU time of a piece of work, in this process and its children."""
 
     def __init__(self) -> None:
         self._wall, self._cpu = time.perf_counter(), cpu_seconds()
 
     def per(self, steps: int) -> tuple[float, float]:
-        """Seconds of wall and of CPU a step."""
+        """Seconds of wall time and of CPU time per step."""
         wall, now = time.perf_counter() - self._wall, cpu_seconds()
         return wall / steps, sum(used - self._cpu.get(pid, 0.0) for pid, used in now.items()) / steps
 
 
 class Parts:
-    """Engine, inference and update, each alone: a call measures one for so many seconds.
+    """Engine, inference and update, each measured alone; a call measures one part for `seconds`.
 
-    played: what the games of ours play, by actor and step; the engine's games play it again, from the start.
+    played: actions of our games, by actor and step; the engine's games replay them from the start.
     """
 
     def __init__(
@@ -93,9 +93,9 @@ class Parts:
         batches: Sequence[Batch],
     ) -> None:
         self._config, self._played, self._learner, self._batches = config, played, learner, batches
-        self._learnt = jax.tree.map(lambda leaf: leaf + 0, learnt)  # a copy, for it is used up
+        self._learnt = jax.tree.map(lambda leaf: leaf + 0, learnt)  # a copy, because updates donate it
         self._each = config.nethack.games // config.train.actors
-        self._next = [0] * config.train.actors  # step of the engine's games, by actor
+        self._next = [0] * config.train.actors  # next step of the engine's games, by actor
         self._stack = ExitStack()
         self._works: dict[str, list[Callable[[], int]]] = {}
 
@@ -181,7 +181,7 @@ class Parts:
     def _repeat(
         self, name: str, make: Callable[[], Callable[[], int]], seconds: float
     ) -> tuple[float, float]:
-        """Of one such work on a GPU, of one a core on a CPU."""
+        """Measures one worker on a GPU, one worker per core on a CPU."""
         if name not in self._works:
             count = available_cores() if jax.default_backend() == "cpu" else 1
             self._works[name] = [make() for _ in range(count)]
@@ -199,9 +199,9 @@ class Parts:
 
 
 def measure(config: Config, warm_up: int, seconds: float, turns: int) -> dict[str, Any]:
-    """A training run and its parts by turns, for what else the machine does changes from minute to minute.
+    """Alternates between a training run and its parts, because the machine's load changes over minutes.
 
-    Each turn has half of its time for ours, the rest for the parts.
+    Half of each turn's time is for training, the rest for the parts.
     """
     played: dict[EnvironmentProcess, list[np.ndarray]] = {}
     actors: list[Actor] = []
@@ -211,7 +211,7 @@ def measure(config: Config, warm_up: int, seconds: float, turns: int) -> dict[st
     stack = ExitStack()
 
     class Measured(Learner):
-        updates = 0  # since training went on
+        updates = 0  # since training resumed
         watch: Watch | None = None
         parts: Parts | None = None
 
@@ -226,7 +226,9 @@ def measure(config: Config, warm_up: int, seconds: float, turns: int) -> dict[st
                 ours, now = self.watch.per(steps), spent()
                 where.append({name: (now[name] - self.before[name]) / steps for name in now})
                 for actor in actors:
-                    actor._thread.submit(lambda: None).result()  # until it has played what was ordered
+                    actor._thread.submit(
+                        lambda: None
+                    ).result()  # wait until it has played all submitted steps
                 if self.parts is None:
                     self.parts = stack.enter_context(Parts(config, played, self, out[0], parts))
                 measured.append(
@@ -271,18 +273,18 @@ def measure(config: Config, warm_up: int, seconds: float, turns: int) -> dict[st
 
 
 def one_round(arguments: argparse.Namespace) -> dict[str, Any]:
-    """All that is ours, in this process: medians over its turns."""
+    """Measures ours and its parts in this process: medians over the turns."""
     figures = measure(configured(arguments), arguments.warm_up, arguments.seconds, arguments.turns)
     turns = figures["turns"]
 
     def bound(turn: dict[str, tuple[float, float]]) -> float:
-        """Steps a second."""
+        """Steps per second."""
         if jax.default_backend() == "cpu":
             return available_cores() / sum(turn[part][1] for part in PARTS)
         return 1 / max(turn["engine"][0], turn["inference"][0] + turn["update"][0])
 
     def medians(name: str) -> list[float]:
-        """Of wall and CPU."""
+        """Median wall time and CPU time."""
         return [statistics.median(turn[name][which] for turn in turns) for which in (0, 1)]
 
     wall, cpu = medians("ours")
@@ -312,7 +314,7 @@ def configured(arguments: argparse.Namespace) -> Config:
 
 
 def in_a_process(python: str, script: Path, *arguments: str) -> dict[str, Any]:
-    """The last line of what a script prints."""
+    """Runs a script and returns the last line that it prints, parsed as JSON."""
     done = subprocess.run([python, str(script), *arguments], stdout=subprocess.PIPE, text=True, check=True)
     answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return answer
@@ -322,18 +324,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--sample-factory", metavar="PYTHON", help="of the environment that has it")
+    parser.add_argument(
+        "--sample-factory", metavar="PYTHON", help="interpreter of the environment that has it"
+    )
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=40, help="of ours and of each peer, a round")
-    parser.add_argument("--turns", type=int, default=5, help="of ours and its parts, a round")
-    parser.add_argument("--warm-up", type=int, default=10, help="updates before ours")
-    parser.add_argument("--peer-warm-up", type=float, default=15, help="seconds of learning of each peer")
+    parser.add_argument("--seconds", type=float, default=40, help="per round, for ours and for each peer")
+    parser.add_argument("--turns", type=int, default=5, help="turns of ours and its parts per round")
+    parser.add_argument("--warm-up", type=int, default=10, help="updates before measuring ours")
+    parser.add_argument(
+        "--peer-warm-up", type=float, default=15, help="seconds of training before measuring a peer"
+    )
     parser.add_argument("--config", default="configs/quickstart.yaml")
     parser.add_argument("--games", type=int, help="instead of the config's")
     parser.add_argument("--epochs", type=int, help="instead of the config's")
     parser.add_argument("--no-peers", action="store_true")
     parser.add_argument("--one-round", action="store_true", help=argparse.SUPPRESS)
-    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="of our config")
+    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="settings that override the config")
     arguments = parser.parse_args()
     if arguments.one_round:
         print(json.dumps(one_round(arguments)))
@@ -367,7 +373,7 @@ def show(number: int, measured: dict[str, Any]) -> None:
     where = {name: value * 1e6 for name, value in ours["where"].items() if name != "bytes"}
     told = ", ".join(f"{name} {value:.1f}" for name, value in where.items())
     print(
-        f"    an actor's thread, were it alone, us a step: {told}; "
+        f"    an actor's thread alone, us a step: {told}; "
         f"{ours['where']['bytes']:.0f} bytes to and from the device"
     )
     for name, (wall, cpu) in ours["parts"].items():

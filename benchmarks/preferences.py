@@ -1,19 +1,18 @@
-"""What labels cost and are worth, against asking each pair once. Ends with one line of JSON.
+"""Cost and quality of labels, compared with asking each pair once. Ends with one line of JSON.
 
 python benchmarks/preferences.py [CONFIG] [KEY=VALUE]... [--pairs 120] [--torch-python PYTHON]
 
-The pairs are of the config's own collected observations (its stage collect is run if need be), the judge is
-its language model, the skills are the config's.
+The pairs come from the config's collected observations (stage collect runs if necessary). The judge is the
+config's language model, and the skills are the config's.
 
-once     the published way: pairs of observations drawn at random, each asked about once, in one order; the
+once     the published method: pairs of observations drawn at random, each asked once, in one order; the
          more probable of the two answers is the label
-ours     the config's own annotation: distinct captions, drawn by event, judged by `annotate.method`
+ours     the config's annotation: distinct captions, drawn by event, judged by `annotate.method`
 
-A usable label is a pair with a sensible answer and two different captions. From both sets of labels reward
-models are learned with the config's settings, and held against the part of the gold set that is only
-reported; so is the annotator itself, before and after curation. With --torch-python (an interpreter with
-PyTorch) the speed of distillation is measured too, see benchmarks/distil.py. All answers are remembered, so a
-benchmark that was stopped goes on.
+A usable label is a pair with a valid answer and two different captions. Both sets of labels train reward
+models with the config's settings. These, and the annotator before and after curation, are compared with the
+`report` part of the gold set. With --torch-python (an interpreter with PyTorch) the benchmark also measures
+the speed of distillation, see benchmarks/distil.py. All answers are cached, so a stopped benchmark resumes.
 """
 
 import argparse
@@ -25,7 +24,7 @@ import numpy as np
 from maestromotif.annotate.annotate import plan
 from maestromotif.annotate.answers import Judge
 from maestromotif.annotate.questions import about_pairs
-from maestromotif.collect import observations as dataset
+from maestromotif.collect import observations
 from maestromotif.config.load import load
 from maestromotif.config.schema import Config
 from maestromotif.pipeline.progress import Progress
@@ -41,12 +40,12 @@ from maestromotif.skill import skills_of
 
 def judged_of(
     config: Config,
-    items: dataset.Items,
+    items: observations.Items,
     captions: np.ndarray,
     pairs: list[np.ndarray],
     labels: list[np.ndarray],
 ) -> Judged:
-    """What reward models are learned from; `captions` int [C] are items, `pairs` index them."""
+    """Training data of reward models; `captions` int [C] are indexes of items, `pairs` index `captions`."""
     messages = [items.message(item) for item in captions.tolist()]
     held_out = hold_out(messages, config.distil.held_out, np.random.default_rng([config.run.seed, 2]))
     ties = [one == 0.5 for one in labels]
@@ -54,7 +53,7 @@ def judged_of(
 
 
 def rewards_on_gold(config: Config, judged: Judged) -> dict[str, dict[str, Any]]:
-    """How often reward models learned from these labels prefer what the gold set does (part `report`)."""
+    """Agreement of reward models trained on these labels with part `report` of the gold set."""
     members = train(judged, config.skills, config.distil, config.run.seed)
     spoken = config.annotate.changes
     card = {"network": config.distil.network, "changes": list(spoken), "mean": 0.0, "std": 1.0}
@@ -71,11 +70,11 @@ def rewards_on_gold(config: Config, judged: Judged) -> dict[str, dict[str, Any]]
     return found
 
 
-def ask_once(config: Config, items: dataset.Items, judge: Judge, count: int) -> dict[str, Any]:
-    """Labels in the published way: their reward models' agreement, and calls a usable label."""
+def ask_once(config: Config, items: observations.Items, judge: Judge, count: int) -> dict[str, Any]:
+    """Labels of the published method: agreement of their reward models, and calls per usable label."""
     random = np.random.default_rng([config.run.seed, 6])
     share = items.count / items.count.sum()
-    drawn = random.choice(len(items), (count, 2), p=share)  # steps as they come: frequent ones most often
+    drawn = random.choice(len(items), (count, 2), p=share)  # by frequency of the steps
     captions, pairs = np.unique(drawn, return_inverse=True)
     pairs = pairs.reshape(drawn.shape)
     told = [items.caption(item, config.annotate.changes) for item in captions.tolist()]
@@ -83,7 +82,7 @@ def ask_once(config: Config, items: dataset.Items, judge: Judge, count: int) -> 
     kept_pairs, kept_labels = [], []
     with Progress("once", count * len(config.skills), "questions") as progress:
         for skill in skills_of(config):
-            # Two questions a pair are made, of which only those in the order drawn are asked.
+            # `about_pairs` makes two questions per pair; only those in the drawn order are asked.
             asked = about_pairs("pairwise", skill.description, ([told[a], told[b]] for a, b in pairs))
             judge.ask(asked[0::2], progress)
             logprobs = judge.logprobs(asked[0::2])
@@ -96,8 +95,8 @@ def ask_once(config: Config, items: dataset.Items, judge: Judge, count: int) -> 
     return {"calls_per_label": calls / max(usable, 1), "gold": rewards_on_gold(config, judged)}
 
 
-def ask_ours(config: Config, collected: Any, items: dataset.Items, judge: Judge) -> dict[str, Any]:
-    """The same of the config's own annotation."""
+def ask_ours(config: Config, collected: Any, items: observations.Items, judge: Judge) -> dict[str, Any]:
+    """The same for the config's annotation."""
     task, settings = plan(config, collected), config.annotate
     calls = usable = 0
     kept_pairs, kept_labels = [], []
@@ -119,14 +118,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("config", nargs="?", default="configs/quickstart.yaml")
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE")
-    parser.add_argument("--pairs", type=int, default=120, help="pairs a skill that are asked about once")
-    parser.add_argument("--torch-python", help="an interpreter that has PyTorch")
+    parser.add_argument("--pairs", type=int, default=120, help="pairs per skill for `once`")
+    parser.add_argument("--torch-python", help="interpreter with PyTorch")
     given = parser.parse_intermixed_args()
     config = load(given.config, given.overrides)
     collected = run_stage(config, "collect", open_run(config, given.config))
-    observations = dataset.load(collected.path)
+    steps = observations.load(collected.path)
     settings = config.annotate
-    items = dataset.distinct(observations, settings.changes, settings.statistics, settings.horizon)
+    items = observations.distinct(steps, settings.changes, settings.statistics, settings.horizon)
     judge = Judge(config.language, config.annotate)
 
     once, ours = ask_once(config, items, judge, given.pairs), ask_ours(config, collected, items, judge)
@@ -141,7 +140,7 @@ def main() -> None:
     }
     for name, figures in rows.items():
         print(f"{name:14}" + "".join(f"{words(figure):>26}" for figure in figures))
-    print(f"calls a usable label: once {once['calls_per_label']:.3f}, ours {ours['calls_per_label']:.4f}")
+    print(f"calls per usable label: once {once['calls_per_label']:.3f}, ours {ours['calls_per_label']:.4f}")
     result: dict[str, Any] = {
         "calls_per_label_gain": round(once["calls_per_label"] / ours["calls_per_label"], 1),
         "gold_agreement": {name: annotator[name]["curated"]["share"] for name in config.skills},

@@ -1,4 +1,4 @@
-"""Time of one call of the training program for all games, on games of dice. Ends with one line of JSON.
+"""Time of one call of the training program for all games, on simulated games. Ends with one line of JSON.
 
 python benchmarks/sandbox.py [games, 64] [calls, 2000]
 """

@@ -1,12 +1,12 @@
-"""How often a skill's own events happen once it is learned, against an untrained policy.
+"""How often a skill's own events happen after training, compared with an untrained policy.
 
     python benchmarks/skills.py configs/five_skills.yaml reward.path=runs/five_skills/distil [--seeds 0 1 2]
 
-For each seed the config's training is done twice: as it is, and for a fifth of the steps with a learning
-rate of almost nothing. Counted are the events that the skills' texts name as `wanted`, over the last
-quarter of the learning curve (all of it where nothing is learned), in 1,000 steps of the skill; with 95 %
-Poisson intervals (Garwood 1936), which tell of chance within a run, while the seeds tell of chance between
-runs. Changes of what is seen (`explored`) are no events and are left out. The last line is one JSON object.
+For each seed the config is trained twice: unchanged, and for a fifth of the steps with a learning rate near
+zero. The benchmark counts the events that the skills' texts name as `wanted`, per 1,000 steps of the skill,
+over the last quarter of the learning curve (over all of it for the untrained policy). The 95 % Poisson
+intervals (Garwood 1936) show the variation within a run, the seeds the variation between runs. Changes such
+as `explored` are not events and are left out. The last line is one JSON object.
 """
 
 import argparse
@@ -28,7 +28,7 @@ UNTRAINED = "train.learning_rate=1.0e-12"
 
 
 def curve_of(config: Config) -> list[dict[str, Any]]:
-    """The learning curve of a training."""
+    """Trains the config and returns its learning curve."""
     with tempfile.TemporaryDirectory() as folder:
         train.run(config, {}, Work(Path(folder)))
         return [json.loads(line) for line in (Path(folder) / "curve.jsonl").read_text().splitlines()]
@@ -37,7 +37,7 @@ def curve_of(config: Config) -> list[dict[str, Any]]:
 def rates(
     curve: list[dict[str, Any]], skills: list[Skill], share: float
 ) -> dict[str, tuple[float, float, float]]:
-    """By 'skill event': times in 1,000 steps of the skill in the last `share` of the curve, and interval."""
+    """'skill event' -> rate per 1,000 steps of the skill in the last `share` of the curve, and interval."""
     begins = [0, *(row["env_step"] for row in curve)]
     last = list(zip(begins, curve, strict=False))[-max(1, round(share * len(curve))) :]
     found = {}

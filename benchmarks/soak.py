@@ -1,4 +1,4 @@
-"""Memory of a pool that plays on and on. Ends with one line of JSON.
+"""Memory of a pool over a long run. Ends with one line of JSON.
 
 python benchmarks/soak.py [million steps, 1.0] [games, 64]
 """
@@ -14,7 +14,7 @@ from maestromotif.nethack.pool.pool import GamePool
 
 
 def megabytes(pool: GamePool) -> float:
-    """Memory of this process and the workers, what they share counted once (PSS)."""
+    """Memory of this process and the workers in MiB, with shared memory counted once (PSS)."""
     total = 0
     for process in ("self", *(str(process.pid) for process in pool._processes)):
         rollup = Path("/proc", process, "smaps_rollup").read_text().splitlines()
@@ -27,15 +27,13 @@ SAMPLES = 10
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument(
-        "millions", type=float, nargs="?", default=1.0, help="of steps, of all games together"
-    )
+    parser.add_argument("millions", type=float, nargs="?", default=1.0, help="million steps, over all games")
     parser.add_argument("games", type=int, nargs="?", default=64)
     given = parser.parse_args()
     games: int = given.games
     steps, memory = int(given.millions * 1e6 / games), []
     if steps < SAMPLES:
-        parser.error(f"{steps} steps a game are too few, at least {SAMPLES} are needed")
+        parser.error(f"{steps} steps per game are too few; use at least {SAMPLES}")
     actions = policy_like_actions(2_000, games, 0)
     with GamePool(games, "train", 0, 10_000) as pool:
         pool.reset()

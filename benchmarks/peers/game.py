@@ -1,8 +1,8 @@
 """NLE's own gymnasium environment, as both peers play it.
 
-The character, the options file, the 28 actions and the limit of steps are ours, and so is what is observed;
-prompts are answered by NLE's own rules, and the reward is NLE's score. What our agent is told and they are
-not are the nine numbers of `GameState` on stairs and on standing still: only our engine follows those.
+The character, the options file, the 28 actions, the step limit and the observations are ours. NLE's own rules
+answer prompts, and the reward is NLE's score. Our agent also observes nine numbers of `GameState`, on stairs
+and on standing still, which the peers lack because only our engine tracks them.
 """
 
 import sys
@@ -16,7 +16,7 @@ import numpy as np
 from gymnasium import spaces
 from nle.env.tasks import NetHackScore
 
-# A peer may run in a Python environment without our package; these modules need no more than NLE does.
+# A peer may run in a Python environment without our package; these modules need only what NLE needs.
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from maestromotif.nethack.actions import ACTIONS
 from maestromotif.nethack.engine.loader import pin_birthday
@@ -24,16 +24,16 @@ from maestromotif.nethack.rcfile import CHARACTER, write_options
 
 NUM_ACTIONS = len(ACTIONS)
 ROWS, COLUMNS = 21, 79
-WORDS, VOCABULARY = 16, 1024  # of a message; hashes of words, 0 is padding
-CLASSES = 18  # of items; a place without one has this number
+WORDS, VOCABULARY = 16, 1024  # of a message: number of words, and of hash values; 0 is padding
+CLASSES = 18  # of items; empty slots have this value
 
-# Of blstats, by index, and what brings it to about unit size.
+# Index in blstats -> factor that scales the number to about 1.
 FED = {
     0: 1 / 79, 1: 1 / 21, 10: 0.1, 11: 0.1, 12: 0.2, 14: 0.1,
     15: 0.1, 16: 0.1, 18: 0.1, 20: 0.001, 21: 1, 23: 1,
 }  # fmt: skip
 
-# A square is a character and one of 16 colours. Each kind of square has a bit.
+# A square is a character and one of 16 colours. Each kind of square has one bit.
 COLORS = 16
 KINDS = (">", "<", "+", "#", ".", "|-", "@", "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ:;&'")
 KIND_BITS = np.zeros(256, np.uint8)
@@ -45,9 +45,11 @@ Obs = dict[str, np.ndarray]
 
 
 def prepare(folder: Path) -> None:
-    """Write the options file into `folder`, which is also to hold all temporary files of this process."""
+    """Writes the options file into `folder` and puts all temporary files of this process there."""
     written = write_options(folder).removeprefix("@")
-    Path(written).rename(f"{folder}/nethackrc,name:Agent-{CHARACTER}")  # NLE's ending, and its player's name
+    Path(written).rename(
+        f"{folder}/nethackrc,name:Agent-{CHARACTER}"
+    )  # the file name that NLE expects, with its player's name
     tempfile.tempdir = str(folder)
 
 
@@ -84,9 +86,9 @@ class PeerGame(gymnasium.Env[Obs, np.integer[Any]]):
         )
 
     def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Obs, dict[str, Any]]:
-        """A new game; its seeds come from the system, so `seed` is of no concern.
+        """Starts a new game. Its seeds come from the system, so `seed` is ignored.
 
-        As in our games the calendar is not: NLE takes moon and hour from seeds that were set.
+        The calendar is fixed, as in our games: NLE takes moon and hour from seeds that were set.
         """
         self._env.seed()
         seen, _ = self._env.reset()
@@ -111,7 +113,7 @@ class PeerGame(gymnasium.Env[Obs, np.integer[Any]]):
         }
 
     def _hashed(self, message: bytes) -> np.ndarray:
-        """Hashes of the message's words; most messages have been seen before."""
+        """Hashes of the message's words, cached because most messages repeat."""
         if message not in self._words:
             if len(self._words) == 10_000:
                 self._words.clear()

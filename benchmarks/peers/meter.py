@@ -1,4 +1,4 @@
-"""What both peers have in common besides the game: their arguments, the measured window, and a clean end."""
+"""What both peers share besides the game: arguments, the measurement window and cleanup."""
 
 import argparse
 import os
@@ -15,25 +15,27 @@ import psutil
 
 
 def arguments(description: str) -> argparse.ArgumentParser:
-    """Those of both peers; the defaults are those of `configs/quickstart.yaml`."""
+    """Arguments of both peers; defaults from `configs/quickstart.yaml`."""
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--games", type=int, default=64)
-    parser.add_argument("--rollout", type=int, default=32, help="steps a game between two updates")
+    parser.add_argument("--rollout", type=int, default=32, help="steps per game between two updates")
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--minibatches", type=int, default=4)
     parser.add_argument("--hidden", type=int, default=128, help="units of the recurrent network")
     parser.add_argument("--learning-rate", type=float, default=1e-3)
-    parser.add_argument("--max-steps", type=int, default=600, help="steps of an episode at most")
-    parser.add_argument("--warm-up", type=float, default=15, help="seconds of learning before it")
+    parser.add_argument("--max-steps", type=int, default=600, help="step limit of an episode")
+    parser.add_argument(
+        "--warm-up", type=float, default=15, help="seconds of training before the measurement"
+    )
     parser.add_argument("--seconds", type=float, default=60, help="length of the measurement")
-    parser.add_argument("--steps", type=int, help="end the measurement after so many environment steps")
+    parser.add_argument("--steps", type=int, help="end the measurement after this many environment steps")
     return parser
 
 
 def cpu_seconds() -> dict[int, float]:
-    """User and system time so far of this process and each of its living descendants, by process id."""
+    """CPU seconds so far, user and system, of this process and its live descendants, by process id."""
     used = {}
     for process in (psutil.Process(), *psutil.Process().children(recursive=True)):
         try:
@@ -45,9 +47,9 @@ def cpu_seconds() -> dict[int, float]:
 
 
 class Meter:
-    """Measures from the first update after the warm-up on.
+    """Measures from the first update after the warm-up.
 
-    The warm-up begins with the first update, so that nothing of starting and compiling is in the figures.
+    The warm-up begins with the first update, so the figures leave out startup and compilation.
     """
 
     def __init__(self, warm_up: float, seconds: float, steps: int | None) -> None:
@@ -56,7 +58,7 @@ class Meter:
         self._start: tuple[float, int, dict[int, float]] | None = None
 
     def over(self, steps: int) -> bool:
-        """To be told after every update how many environment steps were learned from; True at the end."""
+        """Call after every update with the environment steps trained on so far. Returns True at the end."""
         now = time.perf_counter()
         if self._first_update is None:
             self._first_update = now
@@ -72,7 +74,7 @@ class Meter:
         return True
 
     def figures(self) -> dict[str, Any]:
-        """What was measured, once it is over."""
+        """The measurement, available once `over` has returned True."""
         return {
             "steps": self.steps,
             "seconds": round(self.seconds, 2),
@@ -83,18 +85,18 @@ class Meter:
 
 @contextmanager
 def workplace() -> Iterator[Path]:
-    """A folder for all that is written.
+    """A temporary folder for everything that is written.
 
-    At the end, also when interrupted or terminated, it is gone, and so are all descendants of this process.
-    A SIGKILL of this process itself leaves both behind.
+    At the end, also on interrupt or termination, the folder is deleted and all descendants of this process
+    are killed. A SIGKILL of this process leaves both behind.
     """
     folder = Path(tempfile.mkdtemp())
 
     def tidy() -> None:
         killed = []
         for process in psutil.Process().children(recursive=True):
-            with suppress(psutil.NoSuchProcess):  # it may end meanwhile
-                # Python's resource tracker releases what the others leave, and then ends by itself.
+            with suppress(psutil.NoSuchProcess):  # it may have ended meanwhile
+                # Python's resource tracker cleans up after the others, then exits.
                 if "resource_tracker" not in " ".join(process.cmdline()):
                     process.kill()
                     killed.append(process)
@@ -105,7 +107,7 @@ def workplace() -> Iterator[Path]:
         tidy()
         os._exit(128 + number)
 
-    # Both explicitly: a process that a shell puts into the background is born deaf to the first.
+    # Set both: a process that a shell starts in the background ignores SIGINT by default.
     signal.signal(signal.SIGINT, end)
     signal.signal(signal.SIGTERM, end)
     try:

@@ -8,19 +8,19 @@
         tensorboard tensorboardx
     ENV/bin/python benchmarks/peers/sample_factory_nethack.py [--games 64] [--seconds 60] ...
 
-Without `--no-deps` it asks for older versions of gymnasium and NumPy than NLE 1.3.0 has. Progress goes to
-stderr; the last line of stdout is one JSON object. What is changed in Sample Factory, at run time and here:
+Without `--no-deps`, sample-factory asks for older versions of gymnasium and NumPy than NLE 1.3.0 has.
+Progress goes to stderr; the last line of stdout is one JSON object. This file patches Sample Factory at run
+time:
 
-- `TensorDict` puts arrays of shape (1,) into places of shape (), which NumPy 2.4 no longer takes;
-- its learner loads its own checkpoints with `torch.load`, which since PyTorch 2.6 must be told to trust them.
+- `TensorDict` writes arrays of shape (1,) into elements of shape (), which NumPy 2.4 rejects;
+- the learner loads its checkpoints with `torch.load`, which needs `weights_only=False` since PyTorch 2.6.
 
-Where its time goes, in CPU-seconds on 2 busy cores with the default arguments: the workers that play 46 %,
-the learner 30 %, inference 22 %, the runner 1 %. Other settings were tried one by one on that machine, each
-once for 15 to 25 s, so that only large differences count. Its own default of two groups of games played in
-turn (`--splits 2`) cost a quarter more CPU a step than one group, for inference then runs on half as many
-games at a time, and so 1 is the default here. Twice the batch (`--batch 4096`) changed nothing, and one
-worker with two groups cost as much as two workers with one. Not tried: more inference processes,
-`batched_sampling`, and compiling the network.
+CPU time on 2 busy cores with the default arguments: rollout workers 46 %, learner 30 %, inference 22 %,
+runner 1 %. Other settings were tried one at a time on that machine, once each for 15 to 25 s, so only large
+differences count. Sample Factory's default of two groups of games played in turn (`--splits 2`) cost a
+quarter more CPU per step than one group, because inference then runs on half as many games at a time; so the
+default here is 1. Twice the batch (`--batch 4096`) changed nothing. One worker with two groups cost as much
+as two workers with one. Not tried: more inference processes, `batched_sampling`, and compiling the network.
 """
 
 # mypy: disable-error-code="import-not-found, misc"
@@ -51,10 +51,10 @@ from sample_factory.train import make_runner
 from torch import Tensor, nn
 from torch.nn import functional
 
-STUCK = 300  # seconds without an update: a dead rollout worker would leave it waiting for ever
+STUCK = 300  # seconds without an update; a dead rollout worker would make it wait forever
 ENVIRONMENT = "nethack"
 
-# The patches are made on import, because every process that Sample Factory starts imports this module anew.
+# Patch on import, because every process that Sample Factory starts imports this module.
 _set_data = TensorDict._set_data_func
 
 
@@ -79,7 +79,7 @@ learner.torch = _TrustingTorch()
 
 
 class Fovea(Encoder):
-    """Our default trunk in PyTorch: `maestromotif.agent.network.Fovea` says what it does, and why."""
+    """Our default trunk in PyTorch: see `maestromotif.agent.network.Fovea`."""
 
     def __init__(self, cfg: Any, obs_space: Any) -> None:
         super().__init__(cfg)
@@ -140,7 +140,7 @@ class Fovea(Encoder):
 
 
 def _coarse(bits: Tensor) -> Tensor:
-    """Bitwise or over cells of 3 x 3 of [n, h, w]."""
+    """Bitwise or over the 3 x 3 cells of [n, h, w]."""
     h, w = bits.shape[1:]
     bits = functional.pad(bits, (0, -w % 3, 0, -h % 3))
     rows = bits[:, 0::3] | bits[:, 1::3] | bits[:, 2::3]
@@ -148,7 +148,7 @@ def _coarse(bits: Tensor) -> Tensor:
 
 
 def _window(map_nhw: Tensor, x: Tensor, y: Tensor, height: int, width: int) -> Tensor:
-    """The window [n, height, width] of each map whose middle is its (x, y); outside is 0."""
+    """Windows [n, height, width] of the maps, centred on (x, y) and padded with 0."""
     padded = functional.pad(map_nhw, (width // 2, width // 2, height // 2, height // 2))
     rows = y[:, None, None] + torch.arange(height)[:, None]
     columns = x[:, None, None] + torch.arange(width)
@@ -171,11 +171,11 @@ def make_game(name: str, cfg: Any, env_config: Any, render_mode: str | None = No
 
 
 class Measured(BaseException):
-    """Ends the training at once; Sample Factory's own end would save checkpoints and wait for everyone."""
+    """Stops training at once; Sample Factory's shutdown would save checkpoints and wait for all processes."""
 
 
 class Observer(AlgoObserver):
-    """Follows the training, and ends it when the measurement is over."""
+    """Observes training and stops it when the measurement is over."""
 
     def __init__(self, meter: Meter) -> None:
         self.meter = meter
@@ -201,7 +201,7 @@ class Observer(AlgoObserver):
             raise Measured
 
     def cpu_by_process(self) -> dict[str, float]:
-        """Microseconds a step of each kind of process."""
+        """CPU microseconds per step of each kind of process."""
         spent: dict[str, float] = {}
         for pid, seconds in self.meter.cpu_seconds.items():
             kind = self.processes.get(pid, "others").partition("_")[0].partition("-")[0]
@@ -214,7 +214,7 @@ def stuck(number: int, frame: Any) -> None:
 
 
 def train(folder: Path, options: Any) -> Observer:
-    """Train until the meter has its figures. Raises RuntimeError when Sample Factory failed."""
+    """Trains until the measurement is over. Raises RuntimeError if Sample Factory fails."""
     prepare(folder)
     register_env(ENVIRONMENT, make_game)
     global_model_factory().register_encoder_factory(make_encoder)
@@ -255,14 +255,14 @@ def train(folder: Path, options: Any) -> Observer:
     except Measured:
         signal.alarm(0)
         return observer
-    raise RuntimeError("Sample Factory failed; what it said is above")
+    raise RuntimeError("Sample Factory failed; see its output above")
 
 
 def main() -> None:
     parser = arguments(__doc__)
-    parser.add_argument("--batch", type=int, help="steps an update; default: a rollout of all games")
-    parser.add_argument("--workers", type=int, default=2, help="processes that play")
-    parser.add_argument("--splits", type=int, default=1, help="groups of games of a worker, played in turn")
+    parser.add_argument("--batch", type=int, help="steps per update; default: a rollout of all games")
+    parser.add_argument("--workers", type=int, default=2, help="rollout processes")
+    parser.add_argument("--splits", type=int, default=1, help="groups of games per worker, played in turn")
     parser.add_argument("--affinity", action="store_true", help="bind each worker to a core")
     parser.add_argument("--actions", type=int, choices=[NUM_ACTIONS], default=NUM_ACTIONS)
     options = parser.parse_args()

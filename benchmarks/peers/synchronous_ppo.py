@@ -1,13 +1,13 @@
-"""Synchronous recurrent PPO in JAX, in the style of CleanRL: one file, one loop, one process a game.
+"""Synchronous recurrent PPO in JAX, in the style of CleanRL: one file, one loop, one process per game.
 
     python benchmarks/peers/synchronous_ppo.py [--games 64] [--seconds 60] ...
 
-All games take a step in Gymnasium's AsyncVectorEnv, then the policy acts on all of them, and so on for a
-rollout; then the policy learns from it, and the games wait. It is CleanRL's ppo_atari_lstm with CleanRL's JAX
-idioms (jitted functions for acting, advantages and updates), with the network of our learner. As there, a
-minibatch is whole rollouts of some of the games, and the rollout holds the observations as they came.
+For a rollout, the policy acts on all games and Gymnasium's AsyncVectorEnv steps them all, in alternation.
+Then the policy learns from the rollout while the games wait. It is CleanRL's ppo_atari_lstm with CleanRL's
+JAX idioms (jitted functions for acting, advantages and updates) and the network of our learner. As in
+CleanRL, a minibatch is whole rollouts of some of the games, and the rollout stores raw observations.
 
-It runs in our own Python environment. Progress goes to stderr; the last line of stdout is one JSON object.
+It runs in our Python environment. Progress goes to stderr; the last line of stdout is one JSON object.
 """
 
 import json
@@ -41,7 +41,7 @@ CLIP, ENTROPY_COEF, VALUE_COEF, MAX_GRAD_NORM = 0.2, 0.01, 0.5, 0.5
 
 
 def coarse(bits: jax.Array) -> jax.Array:
-    """Bitwise or over cells of 3 x 3 of [n, h, w]."""
+    """Bitwise or over the 3 x 3 cells of [n, h, w]."""
     n, h, w = bits.shape
     bits = jnp.pad(bits, ((0, 0), (0, -h % 3), (0, -w % 3)))
     cells = bits.reshape(n, bits.shape[1] // 3, 3, bits.shape[2] // 3, 3)
@@ -50,7 +50,7 @@ def coarse(bits: jax.Array) -> jax.Array:
 
 
 def window(map_nhw: jax.Array, x: jax.Array, y: jax.Array, height: int, width: int) -> jax.Array:
-    """The window [n, height, width] of each map whose middle is its (x, y); outside is 0."""
+    """Windows [n, height, width] of the maps, centred on (x, y) and padded with 0."""
     padded = jnp.pad(map_nhw, ((0, 0), (height // 2,) * 2, (width // 2,) * 2))
     return jax.vmap(lambda m, y, x: jax.lax.dynamic_slice(m, (y, x), (height, width)))(padded, y, x)
 
@@ -66,7 +66,7 @@ def patches(image: jax.Array) -> jax.Array:
 
 
 class Trunk(nn.Module):
-    """Our default trunk: `maestromotif.agent.network.Fovea` says what it does, and why."""
+    """Our default trunk: see `maestromotif.agent.network.Fovea`."""
 
     hidden: int
 
@@ -125,7 +125,7 @@ class Agent(nn.Module):
 
 
 class Rollout(NamedTuple):
-    """Leaves are [T, N, ...], those of a minibatch [T, M, ...]."""
+    """Leaves have shape [T, N, ...], in a minibatch [T, M, ...]."""
 
     obs: Obs
     first: Any
@@ -137,7 +137,7 @@ class Rollout(NamedTuple):
 
 @partial(jax.jit, static_argnums=0)
 def act(agent: Agent, params: Any, obs: Obs, first: Any, memory: Any, key: Any) -> tuple[jax.Array, ...]:
-    """Sample actions [N]; also their log probabilities, the values, the memory and the next key."""
+    """Samples actions [N]. Also returns their log probabilities, the values, the memory and the next key."""
     obs = jax.tree.map(lambda leaf: leaf[None], obs)
     out: Any = agent.apply(params, obs, first[None], memory)
     memory, logits, value = out
@@ -149,7 +149,7 @@ def act(agent: Agent, params: Any, obs: Obs, first: Any, memory: Any, key: Any) 
 
 @jax.jit
 def advantages(reward: Any, value: Any, done: Any, last_value: Any) -> jax.Array:
-    """Generalised advantage estimation; all are [T, N] but the last value, [N]."""
+    """Generalised advantage estimation; arrays are [T, N], `last_value` is [N]."""
     following = jnp.concatenate([value[1:], last_value[None]])
     delta = reward + GAMMA * following * (1 - done) - value
 
@@ -192,7 +192,7 @@ def update(
 
 
 def make_game(folder: Path, max_steps: int) -> PeerGame:
-    """Called in each game's process, which ends with its parent, however that ended."""
+    """Makes a game in its own process, which exits when its parent does, for any reason."""
     if parent := multiprocessing.parent_process():
         wait: Any = parent.join
         threading.Thread(target=lambda: (wait(), os._exit(1)), daemon=True).start()
@@ -200,7 +200,7 @@ def make_game(folder: Path, max_steps: int) -> PeerGame:
 
 
 def train(envs: gymnasium.vector.AsyncVectorEnv, options: Any, meter: Meter) -> dict[str, Any]:
-    """Train until the meter has its figures; returns what else is to be said."""
+    """Trains until the measurement is over. Returns the further figures."""
     games, steps = options.games, options.rollout
     seen: Obs
     seen, _ = envs.reset()
@@ -267,7 +267,7 @@ def main() -> None:
     options = (parser := arguments(__doc__)).parse_args()
     if options.games % options.minibatches:
         parser.error("--games must be a multiple of --minibatches")
-    # The games are forked, as is the default, before JAX has any thread.
+    # The games are forked (the default) before JAX starts any threads.
     warnings.filterwarnings("ignore", r"os\.fork\(\) was called", RuntimeWarning)
     with workplace() as folder:
         prepare(folder)

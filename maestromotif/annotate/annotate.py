@@ -19,7 +19,7 @@ from maestromotif.annotate.answers import Judge, claimed
 from maestromotif.annotate.labels import Comparison, Labelled
 from maestromotif.annotate.preferences import CAPTIONS, FIGURES, SCORES, write_preferences
 from maestromotif.annotate.questions import CHOICES, KINDS, Question, prompt_hash
-from maestromotif.collect import observations as dataset
+from maestromotif.collect import observations
 from maestromotif.collect.observations import Items
 from maestromotif.config.schema import AnnotateSettings, Config
 from maestromotif.errors import UserError
@@ -54,8 +54,8 @@ class Task:
 def plan(config: Config, collected: Artefact) -> Task:
     """Selects what to judge from the collected observations. Raises UserError if there are too few."""
     settings = config.annotate
-    observations = dataset.load(collected.path)
-    items = dataset.distinct(observations, settings.changes, settings.statistics, settings.horizon)
+    steps = observations.load(collected.path)
+    items = observations.distinct(steps, settings.changes, settings.statistics, settings.horizon)
     drawn = draw(items, settings.captions, np.random.default_rng([config.run.seed, 0]))
     if len(drawn) < 2:
         raise UserError(
@@ -169,7 +169,7 @@ def draw(items: Items, count: int, random: np.random.Generator) -> np.ndarray:
     each kind of event in turn, so that rare ones are included. Within a kind it alternates between the most
     frequent remaining item and a random one.
     """
-    kinds = dataset.event_kinds(items)
+    kinds = observations.event_kinds(items)
     by_kind: dict[tuple[int, ...], dict[int, list[int]]] = {}
     for item in np.lexsort((np.arange(len(items)), -items.count)).tolist():  # most frequent first
         statistics = (int(codes[item]) for codes in items.statistics.values())
@@ -242,7 +242,7 @@ def _write_captions(task: Task, work: Work) -> None:
     lines = [
         {
             "id": row,
-            "message": dataset.text(task.items.message(item)),
+            "message": observations.text(task.items.message(item)),
             "changes": task.items.changes[item].tolist(),
             "count": int(task.items.count[item]),
             "caption": task.captions[row],

@@ -17,13 +17,11 @@ from maestromotif.annotate.annotate import Task, plan
 from maestromotif.annotate.answers import Judge
 from maestromotif.annotate.labels import Comparison, Labelled
 from maestromotif.annotate.questions import KINDS, Question
-from maestromotif.collect import observations as dataset
+from maestromotif.collect import observations
 from maestromotif.config.schema import AnnotateSettings, Config
 from maestromotif.pipeline.progress import Progress
 from maestromotif.pipeline.store import Artefact, Work, sha256
-from maestromotif.quality import clauses as counterfactual
-from maestromotif.quality import figures as quality
-from maestromotif.quality import gold, measures, oracle
+from maestromotif.quality import clauses, figures, gold, measures, oracle
 from maestromotif.quality.measures import Measures
 from maestromotif.skill import Skill, skills_of
 
@@ -51,32 +49,32 @@ def examine(config: Config, collected: Artefact | None, again: bool = False) -> 
         )
         for skill in skills
     }
-    clauses = {skill.name: _clauses(skill, probes[skill.name], settings) for skill in skills}
-    _ask(judge, [*by_hand.values(), *clauses.values()], task.questions() if task else [])
+    by_clause = {skill.name: _clauses(skill, probes[skill.name], settings) for skill in skills}
+    _ask(judge, [*by_hand.values(), *by_clause.values()], task.questions() if task else [])
 
     found = {}
     for skill in skills:
         pairs, left_out = golden[skill.name]
-        figures: dict[str, Any] = (
+        of_skill: dict[str, Any] = (
             _own_figures(skill, known.get(skill.name), task, judge, config)
             if task
             else {"pairs": 0, "by_kind": {}}
         )
         if pairs:
             labelled = by_hand[skill.name].label(judge)
-            figures["gold"] = quality.gold_figures(
+            of_skill["gold"] = figures.gold_figures(
                 pairs,
-                quality.Answers(labelled.margin, labelled.odds, alike=_alike(labelled, settings)),
+                figures.Answers(labelled.margin, labelled.odds, alike=_alike(labelled, settings)),
                 tie_margin=settings.tie_margin,
                 keep_margin=config.curate.keep_margin,
                 left_out=left_out,
             )
             if again:
-                figures["repeat"] = _repeat(config, by_hand[skill.name], labelled.margin)
+                of_skill["repeat"] = _repeat(config, by_hand[skill.name], labelled.margin)
         if probes[skill.name]:
-            margin = clauses[skill.name].label(judge).margin
-            figures["counterfactuals"] = counterfactual.figures(probes[skill.name], margin)
-        found[skill.name] = figures
+            margin = by_clause[skill.name].label(judge).margin
+            of_skill["counterfactuals"] = clauses.figures(probes[skill.name], margin)
+        found[skill.name] = of_skill
     return found
 
 
@@ -91,8 +89,8 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, An
     """Runs the stage. Raises UserError as `examine` does."""
     found = examine(config, inputs["collect"])
     work.write_json("quality.json", found)
-    work.write_text("quality.md", quality.markdown(found))
-    return {"skills": {name: figures["kept"] for name, figures in found.items()}}
+    work.write_text("quality.md", figures.markdown(found))
+    return {"skills": {name: of_skill["kept"] for name, of_skill in found.items()}}
 
 
 def _ask(judge: Judge, comparisons: Iterable[Comparison], further: Iterable[Question] = ()) -> None:
@@ -107,14 +105,14 @@ def _own_figures(
     skill: Skill, known: Measures | None, task: Task, judge: Judge, config: Config
 ) -> dict[str, Any]:
     settings, labelled = task.settings, task.comparison(skill).label(judge)
-    messages = [dataset.text(task.items.message(item)) for item in task.drawn.tolist()]
+    messages = [observations.text(task.items.message(item)) for item in task.drawn.tolist()]
     changes = task.items.changes[task.drawn]
     kinds = [oracle.kind(message, one) for message, one in zip(messages, changes.tolist(), strict=True)]
     truth = None
     if known and known.worth:
         truth = oracle.labels(oracle.scores(known.worth, messages, changes), labelled.pairs)
-    return quality.figures(
-        quality.Answers(
+    return figures.figures(
+        figures.Answers(
             labelled.margin,
             labelled.odds,
             [(kinds[a], kinds[b]) for a, b in labelled.pairs.tolist()],
@@ -131,25 +129,25 @@ def _alike(labelled: Labelled, settings: AnnotateSettings) -> np.ndarray | None:
     return labelled.consistent if len(KINDS[settings.method]) > 1 else None
 
 
-def _probes(known: Measures | None, task: Task | None, config: Config) -> Sequence[counterfactual.Probe]:
+def _probes(known: Measures | None, task: Task | None, config: Config) -> Sequence[clauses.Probe]:
     if task is None or known is None:
         return []
-    observations = [
-        (dataset.text(task.items.message(item)), task.items.changes[item].tolist())
+    seen = [
+        (observations.text(task.items.message(item)), task.items.changes[item].tolist())
         for item in range(len(task.items))
     ]
     random = np.random.default_rng([config.run.seed, 5])
-    return counterfactual.probes(known, observations, config.annotate.changes, PROBES, random)
+    return clauses.probes(known, seen, config.annotate.changes, PROBES, random)
 
 
-def _clauses(skill: Skill, probes: Sequence[counterfactual.Probe], settings: AnnotateSettings) -> Comparison:
+def _clauses(skill: Skill, probes: Sequence[clauses.Probe], settings: AnnotateSettings) -> Comparison:
     captions = [caption for probe in probes for caption in (probe.a, probe.b)]
     pairs = np.arange(len(captions), dtype=np.int32).reshape(-1, 2)
     return Comparison(skill.description, captions, pairs, settings)
 
 
-def _repeat(config: Config, comparison: Comparison, margin: np.ndarray) -> quality.Figure:
+def _repeat(config: Config, comparison: Comparison, margin: np.ndarray) -> figures.Figure:
     with tempfile.TemporaryDirectory(prefix="maestromotif-answers-") as empty:
         fresh = Judge(config.language, config.annotate.model_copy(update={"answers": empty}))
         _ask(fresh, [comparison])
-        return quality.repeat(margin, comparison.label(fresh).margin, config.annotate.tie_margin)
+        return figures.repeat(margin, comparison.label(fresh).margin, config.annotate.tie_margin)

@@ -21,8 +21,7 @@ from maestromotif.agent.reward import Met, Scorer
 from maestromotif.annotate.annotate import draw, draw_pairs
 from maestromotif.annotate.answers import Judge
 from maestromotif.annotate.labels import Comparison
-from maestromotif.collect import observations
-from maestromotif.collect.observations import Items
+from maestromotif.collect.observations import Items, canonical
 from maestromotif.config.schema import Config
 from maestromotif.errors import UserError
 from maestromotif.nethack.state import FIRST_COLUMNS
@@ -93,7 +92,7 @@ class OnlineRewards:
         """Call after every update, in order; `met` holds the observations of its rollout."""
         spoken = self._config.annotate.changes
         for message, changes, times in met:
-            told = observations.canonical(np.array(changes), spoken)[0]
+            told = canonical(np.array(changes), spoken)[0]
             self._count[message, tuple(told.tolist())] += times
         if update % self._every == 0 and update + self._every < self._updates:  # else no rollout uses them
             self._settle()

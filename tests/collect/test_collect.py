@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from maestromotif.collect import collect
-from maestromotif.collect import observations as dataset
+from maestromotif.collect.observations import RECORDINGS, distinct, load
 from maestromotif.collect.statistics import NUMBERS
 from maestromotif.config.schema import CollectSettings, Config, NethackSettings, RunSettings, TaskSettings
 from maestromotif.errors import UserError
@@ -56,7 +56,7 @@ def recorded(tmp_path: Path) -> Path:
 def test_the_collection_holds_what_was_asked_for(tmp_path: Path) -> None:
     work = Work(tmp_path / "work")
     facts = collect.run(config(), {}, work)
-    observations = dataset.load(work.path)
+    observations = load(work.path)
     assert np.bincount(observations.source).tolist() == [150, 90]
     assert (np.diff(observations.source) >= 0).all()
     assert observations.changes.dtype == np.int8
@@ -83,8 +83,8 @@ def test_the_collection_holds_what_was_asked_for(tmp_path: Path) -> None:
     assert len(np.unique(observations.episode)) >= 240 / 30
     status = dict(zip(NUMBERS, observations.status.T, strict=True))
     assert (status["hp"].max(), status["xp_level"].min(), status["hunger"].max()) >= (10, 1, 1)
-    named = dataset.distinct(observations, ("depth",), ("gold", "hp", "experience", "hunger"), 10)
-    assert len(named) > len(dataset.distinct(observations, ("depth",)))
+    named = distinct(observations, ("depth",), ("gold", "hp", "experience", "hunger"), 10)
+    assert len(named) > len(distinct(observations, ("depth",)))
     # 150 steps of 4 games are 38 each: a segment of 30 and one of 8.
     assert sum(e["steps"] for e in episodes if e["source"] == "explorer") == 38 * 4
     json.dumps(facts)
@@ -160,9 +160,9 @@ def test_recordings_are_a_source(tmp_path: Path, recorded: Path, caplog: pytest.
     with caplog.at_level(logging.WARNING):
         facts = collect.run(asked, {}, work)
     assert facts["steps"] == {"explorer": 8, "recordings": 150}
-    observations = dataset.load(work.path)
+    observations = load(work.path)
     assert np.bincount(observations.source, minlength=4).tolist() == [8, 0, 0, 150]
-    assert not observations.changes[observations.source == dataset.RECORDINGS, 1:].any()
+    assert not observations.changes[observations.source == RECORDINGS, 1:].any()
     # Whether the one that cannot be read was come to depends on the order.
     assert facts["recordings"]["found"] == 3
     assert facts["recordings"]["broken"] == caplog.text.count("left out: it cannot be read")

@@ -215,9 +215,13 @@ def test_when_skills_may_start() -> None:
         (
             "self.last: int = 0",
             "import numpy",
-            "p.py:3:16: no module 'numpy' in the sandbox; there are",
+            "p.py:3:16: no module 'numpy' in the sandbox; available are",
         ),
-        ("class Program", "class Player", "p.py:1: no class 'Program'; the classes of the file are: Player"),
+        (
+            "class Program",
+            "class Player",
+            "p.py:1: no class 'Program'; the file defines these classes: Player",
+        ),
         ("def select", "def choose", "p.py:1: class Program has no method 'select("),
         (
             ", available: list[Skill]",
@@ -227,7 +231,7 @@ def test_when_skills_may_start() -> None:
         ("__init__(self)", "__init__(self, depth: int)", "p.py:1: Program has the wrong signature"),
         ("return available[0]", "return available[0", "p.py:7:25: not Python: '[' was never closed"),
         ("self.last = state.depth", "self.lst = self.lat", "p.py:6:20: "),
-        ("return", "x = [" + "1, " * 50_000 + "]\n        return", "a program may have 100000"),
+        ("return", "x = [" + "1, " * 50_000 + "]\n        return", "the limit for a program is 100000"),
     ],
 )
 def test_mistakes_are_told_in_the_users_terms(old: str, new: str, expected: str) -> None:
