@@ -81,7 +81,7 @@ def _stale_option() -> click.Option:
     return click.Option(
         ["--stale"],
         type=click.Choice(["reuse", "repeat"]),
-        help="Where the code has changed since: use what is there as it is, or make it again.",
+        help="For stages whose code has changed since: reuse their output, or repeat them.",
     )
 
 
@@ -124,7 +124,7 @@ def _annotate_instead(
 def _quality_instead(
     config_file: str, overrides: tuple[str, ...], stale: "Stale | None", again: bool
 ) -> bool:
-    """Without collected pairs, or asking twice, only prints."""
+    """Prints the figures and writes no artefact if there are no collected pairs, or with --again."""
     from maestromotif.config.load import load
     from maestromotif.pipeline.runner import input_of, open_run
 
@@ -149,7 +149,7 @@ def _train_instead(
     coordinator: str | None,
     process: int | None,
 ) -> bool:
-    """One of several processes: the first one runs the stage, the others take part in it."""
+    """Connects several processes: the first one runs the stage, the others take part in it."""
     from maestromotif.config.load import load
 
     config = load(config_file, overrides)
@@ -169,7 +169,7 @@ def _train_instead(
 def _run_until(
     config_file: str, overrides: tuple[str, ...], stale: "Stale | None", until: str | None
 ) -> bool:
-    """Runs the path, and prints what its stages say in Markdown if no report follows that shows it."""
+    """Runs all stages. Prints their Markdown files if no report follows that shows them."""
     from maestromotif.config.load import load
     from maestromotif.pipeline.runner import open_run, run_all
 
@@ -190,7 +190,9 @@ _MORE: dict[str, tuple[tuple[click.Parameter, ...], Callable[..., bool]]] = {
     "annotate": (
         (
             click.Option(
-                ["--shard"], type=Share(), help="Only answer the I-th of N shards: many machines, one folder."
+                ["--shard"],
+                type=Share(),
+                help="Answer only the I-th of N shards, to use several machines.",
             ),
             click.Option(
                 ["--dry-run"], is_flag=True, help="Print questions, tokens, time and money; ask nothing."
@@ -203,7 +205,7 @@ _MORE: dict[str, tuple[tuple[click.Parameter, ...], Callable[..., bool]]] = {
             click.Option(
                 ["--again"],
                 is_flag=True,
-                help="Ask the gold set twice, to see whether answers stay the same.",
+                help="Ask the gold set twice, to see whether the answers are the same.",
             ),
         ),
         _quality_instead,
@@ -211,9 +213,11 @@ _MORE: dict[str, tuple[tuple[click.Parameter, ...], Callable[..., bool]]] = {
     "train": (
         (
             click.Option(
-                ["--coordinator"], metavar="HOST:PORT", help="Of process 0, if train.machines is more than 1."
+                ["--coordinator"],
+                metavar="HOST:PORT",
+                help="Address of process 0, if train.machines > 1.",
             ),
-            click.Option(["--process"], type=int, help="Number of this process, from 0."),
+            click.Option(["--process"], type=int, help="Number of this process, counted from 0."),
         ),
         _train_instead,
     ),
@@ -222,7 +226,7 @@ _until = click.Option(["--until"], type=click.Choice(_NAMES), help="The last sta
 cli.add_command(
     _takes_config(
         "run",
-        "Do every stage of the path that is not done yet; `run.further` adds others.",
+        "Run every stage that is not done yet; `run.further` adds optional ones.",
         (_until,),
         _run_until,
     )
@@ -235,8 +239,12 @@ for _stage in STAGES:
 @click.argument("verb", type=click.Choice(["run", *_NAMES]))
 @click.argument("config")
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
-@click.option("--here", is_flag=True, help="As processes of this machine instead of a cluster's job; waits.")
-@click.option("--stale", type=click.Choice(["reuse", "repeat"]), help="As of the verb itself.")
+@click.option("--here", is_flag=True, help="Run as local processes, not as a cluster job, and wait.")
+@click.option(
+    "--stale",
+    type=click.Choice(["reuse", "repeat"]),
+    help="As for the verb itself.",
+)
 def slurm(verb: str, config: str, overrides: tuple[str, ...], here: bool, stale: str | None) -> None:
     """Queue a verb on a SLURM cluster, on train.machines machines."""
     from maestromotif.config.load import load
@@ -258,7 +266,7 @@ def slurm(verb: str, config: str, overrides: tuple[str, ...], here: bool, stale:
 @click.argument("config")
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 @click.option(
-    "--pairs", required=True, type=click.Path(path_type=Path), help="A line each: {skill, a, b} as JSON."
+    "--pairs", required=True, type=click.Path(path_type=Path), help="JSON lines with {skill, a, b}."
 )
 def judge(config: str, overrides: tuple[str, ...], pairs: Path) -> None:
     """Judge pairs of captions from a file, as the stage annotate judges its own."""
@@ -275,7 +283,7 @@ def judge(config: str, overrides: tuple[str, ...], pairs: Path) -> None:
 @click.argument("config")
 @click.argument("what", nargs=-1, metavar="[training|task|SKILL] [KEY=VALUE]...")
 def prompt(config: str, what: tuple[str, ...]) -> None:
-    """Print the prompt for a program, to give it to a language model: the task's, if none is named."""
+    """Print the prompt for a program, to give to a language model. Default: the task's program."""
     from maestromotif.compose import prompts
     from maestromotif.config.load import load
 
@@ -296,7 +304,7 @@ def doctor(config: str | None, overrides: tuple[str, ...]) -> None:
 
 
 def run_words(words: Sequence[str]) -> None:
-    """Does what the words of a command line say; errors are raised."""
+    """Runs a command line given as words. Raises errors instead of printing them."""
     cli.main(list(words), prog_name="maestromotif", standalone_mode=False)
 
 
@@ -312,7 +320,7 @@ def _run(verb: str, config_file: str, overrides: tuple[str, ...], stale: "Stale 
 
 
 def _print_result(artefact: "Artefact") -> None:
-    """What a stage says in Markdown; the last line on stdout is the path of what was made."""
+    """Prints a stage's Markdown files. The last line on stdout is the path of its output."""
     _print_pages(artefact)
     pages = [name for name in artefact.manifest["outputs"] if name.endswith(".html")]
     click.echo(artefact.path / pages[0] if pages else artefact.path)

@@ -1,4 +1,4 @@
-"""What the stages of a run left behind, read from their files and checked. Report and wandb show only this.
+"""The artefacts of a run's stages, read from their files and checked. Report and wandb show only this.
 
 Unknown extra fields are ignored. A missing file or field is a UserError that names it.
 """
@@ -57,7 +57,7 @@ class Labels:
     ties: int
     captions: list[tuple[str, float]]  # every judged caption with its score, best first
     measure: str  # what the score is
-    events: list[tuple[str, float, int]]  # what happened, mean score of the captions that tell it, how many
+    events: list[tuple[str, float, int]]  # event or change, mean score of its captions, their number
 
 
 @dataclass(frozen=True)

@@ -161,14 +161,14 @@ def _fairness(config: Config, found: Evidence) -> str:
 
 
 def _limits(config: Config, found: Evidence) -> list[str]:
-    """What a careful reader would object, said first."""
+    """The objections of a careful reader."""
     main = main_row(found)
     games = len({seeds for one in found.episodes for seeds in one.seeds})
     limits = [
         f"Each agent played {thousands(main['episodes'])} episodes of at most "
-        f"{thousands(config.evaluate.max_steps)} steps, {thousands(games)} different games in all. The "
-        "intervals tell how much luck is in these episodes, not how much is in training: there was one "
-        f"training run, with seed {config.run.seed}, and another seed may end elsewhere.",
+        f"{thousands(config.evaluate.max_steps)} steps, {thousands(games)} different games in total. The "
+        "intervals cover the luck of these episodes, not the luck of training: there was one training run, "
+        f"with seed {config.run.seed}, and another seed may give another result.",
     ]
     if found.curve:
         steps = found.curve[-1]["env_step"]
@@ -188,11 +188,11 @@ def _limits(config: Config, found: Evidence) -> list[str]:
             "did not see. It says that the reward model learned the judge, not that the judge is right."
         )
     limits.append(
-        "The program over skills does a part of the work. What learning added is the difference between the "
+        "The program over skills does part of the work. Learning added the difference between the "
         "untrained agent, which runs the same program, and the trained one."
     )
     limits.append(
-        "The replay is one episode, chosen to be looked at: the first success, or without one the episode "
+        "The replay is one episode: the first success or, without one, the episode "
         "that went deepest. The table says how often such episodes happen."
     )
     return limits
