@@ -136,7 +136,7 @@ def test_auc_is_the_share_of_pairs_in_order(wanted: list[float], others: list[fl
         ("wanted: [descendet]\n", "x.md:5: 'wanted': no event 'descendet'; did you mean 'descended'?"),
         ("wanted: [killed, killed]\n", "x.md:5: 'wanted': 'killed' is listed twice"),
         ("wanted: [killed]\nforbidden: [killed]\n", "x.md:6: 'killed' is both wanted and forbidden"),
-        ("forbidden: [killed]\n", "x.md:5: 'forbidden' without 'wanted'"),
+        ("forbidden: [killed]\n", "x.md:5: 'forbidden' needs 'wanted'"),
     ],
 )
 def test_mistakes_in_the_table_are_named(tmp_path: Path, head: str, expected: str) -> None:
