@@ -107,7 +107,7 @@ def load(folder: Path) -> Observations:
     return observations
 
 
-def happened(folder: Path) -> dict[str, np.ndarray]:
+def event_steps(folder: Path) -> dict[str, np.ndarray]:
     """On which steps each event happened: name -> bool [S]. Raises UserError if the file has no events."""
     path = folder / FILE
     with np.load(path) as file:

@@ -41,7 +41,7 @@ class Situations:
     """What happened on the S collected steps, and the rewards of the I distinct observations."""
 
     item: np.ndarray  # int64 [S]: the observation of each step
-    happened: dict[str, np.ndarray]  # bool [S] for each event
+    events: dict[str, np.ndarray]  # bool [S] for each event
     z: np.ndarray  # float32 [I, K]
 
 
@@ -75,7 +75,7 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, An
     situations = read_situations(folder, models, config.annotate.changes)
     for skill in skills:
         for event in (*skill.wanted, *skill.forbidden):
-            if event not in situations.happened:
+            if event not in situations.events:
                 raise UserError(
                     f"{folder / observations.FILE}: was collected by a version without the event '{event}', "
                     f"which {skill.path} names; run `collect` again"
@@ -119,7 +119,7 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, An
 
 def read_situations(folder: Path, models: RewardModels, spoken: Sequence[str]) -> Situations:
     """The collected steps with the rewards of their observations."""
-    collected, counts = observations.load(folder), observations.happened(folder)
+    collected, counts = observations.load(folder), observations.event_steps(folder)
     changes = observations.canonical(collected.changes, tuple(CHANGES))  # all, in captions or not
     codes = {name: changes[:, column] > 0 for column, name in enumerate(CHANGES) if column != DEPTH_CHANGE}
     seen = observations.canonical(collected.changes, spoken)
@@ -142,7 +142,7 @@ def judge(
     """A row for all wanted events together, then one for each wanted and each forbidden event."""
     z, item = situations.z[:, k].astype(np.float64), situations.item
     none = np.zeros(len(item), bool)
-    on = {event: situations.happened[event] for event in (*skill.wanted, *skill.forbidden)}
+    on = {event: situations.events[event] for event in (*skill.wanted, *skill.forbidden)}
     any_wanted = np.any([on[event] for event in skill.wanted], axis=0)
     any_forbidden = np.any([on[event] for event in skill.forbidden], axis=0) if skill.forbidden else none
     others = np.unique(item[~any_wanted])
