@@ -5,7 +5,7 @@ from typing import Any
 from maestromotif.config.schema import Config
 from maestromotif.report import svg
 from maestromotif.report.evidence import Evidence
-from maestromotif.report.sections.writing import number, thousands
+from maestromotif.report.sections.writing import thousands
 
 EVENTS = 12  # most rows of a table of events
 
@@ -55,7 +55,7 @@ def _cells(row: dict[str, Any]) -> list[str]:
         _signed(row["gained"]),
         _signed(-row["lost"]),
         thousands(row["steps"]),
-        number(float(row["mean"])),
+        _signed(row["mean"]),
     ]
 
 
