@@ -23,7 +23,8 @@ from maestromotif.cli.cluster import submit
 from maestromotif.cli.main import run_words
 from maestromotif.config.schema import NetworkSettings
 from maestromotif.errors import UserError
-from maestromotif.pipeline.store import Work
+from maestromotif.evaluate import evaluate
+from maestromotif.pipeline.store import Artefact, Work
 from maestromotif.train import ppo, train
 from maestromotif.train.actor import Actor
 from maestromotif.train.learner import Learner
@@ -193,3 +194,21 @@ def test_a_policy_of_another_network_or_other_skills_is_refused(tmp_path: Path) 
         load_policy(path, build(NetworkSettings(hidden=16), 2))
     with pytest.raises(UserError, match=r"policy.msgpack: holds another network"):
         load_policy(path, build(NetworkSettings(hidden=16, heads="shared"), 3))
+
+
+def test_a_policy_of_another_action_set_is_refused_before_a_game_starts(tmp_path: Path) -> None:
+    """A policy at the stage evaluate, and a checkpoint at the stage train."""
+    small = ["train.steps=256", "train.checkpoint_steps=128", "evaluate.episodes=8"]
+    travel = config(tmp_path, *small, "train.network.actions=travel")
+    explore = config(tmp_path, *small, "train.network.actions=explore")
+    work = Work(tmp_path / "train")
+    train.run(travel, {}, work)
+    said = (
+        r"msgpack: was trained with 32 actions \(set `travel`\), but train.network.actions has 35 "
+        r"\(set `explore`\)"
+    )
+    inputs = {"train": Artefact(tmp_path / "train", {})}  # no program: no game could be played
+    with pytest.raises(UserError, match="policy." + said):
+        evaluate.run(explore, inputs, Work(tmp_path / "evaluate"))
+    with pytest.raises(UserError, match=said):
+        train.run(explore, {}, work)
