@@ -443,10 +443,16 @@ class NetworkSettings(Section):
         description="precision of matrix multiplications; parameters and recurrent state stay float32. Use "
         "bfloat16 on GPUs",
     )
-    actions: Literal["published", "travel"] = Field(
+    actions: Literal["published", "travel", "explore"] = Field(
         "published",
         description="published: the 28 published actions; travel: four more, which walk to what is in view "
-        "(stairs, altar, nearest monster) with NetHack's travel command",
+        "(stairs, altar, nearest monster) with NetHack's travel command; explore: three more, which walk to "
+        "the nearest unexplored place, door or object",
+    )
+    prior: Literal["uniform", "play"] = Field(
+        "play",
+        description="probabilities of the actions in an untrained policy. play: those of random play, in "
+        "which moves and travel are frequent and prayer is rare; uniform: all equal, as published",
     )
     heads: Literal["separate", "shared"] = Field(
         "separate",
