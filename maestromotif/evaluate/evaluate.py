@@ -67,6 +67,8 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, An
     games = min(config.nethack.games, settings.episodes)
     waves = -(-settings.episodes // games)
     rows = entries(config.nethack.levels)
+    # A policy of another network is refused before any game starts.
+    load_policy(inputs["train"].path / POLICY, build(config.train.network, len(config.skills)))
     episodes: dict[str, list[Episode]] = {}
     with Progress("evaluate", total=len(rows) * waves * games, unit="episodes") as progress:
         for levels in dict.fromkeys(row.levels for row in rows):

@@ -99,7 +99,15 @@ STAGES = (
         "Train one policy for all skills by reinforcement learning.",
         "maestromotif.train.train",
         inputs=("distil",),
-        settings=("run", "skills", "nethack", "annotate.changes", "reward", "train"),
+        settings=(
+            "run",
+            "skills",
+            "nethack",
+            "annotate.changes",
+            "annotate.telling",
+            "reward",
+            "train",
+        ),
     ),
     Stage(
         "compose",

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from maestromotif.collect.captions import caption
+from maestromotif.collect.captions import Telling, caption
 from maestromotif.collect.observations import canonical, text
 from maestromotif.nethack import events
 from maestromotif.nethack.actions import NAMES
@@ -30,27 +30,55 @@ PAID = "paid.json"  # the file that `train` writes
 NOTHING = "nothing"  # stands for the event of an observation that tells none
 CAPTIONS, ACTIONS, CAUSES = 20, 10, 20  # how many of each are listed
 
-# A change of depth is told as the event of the same step.
-_OF_DEPTH = {"deeper": "descended", "higher": "ascended"}
+_NAMES, _DEPTH = tuple(EVENTS), tuple(CHANGES)[DEPTH_CHANGE]
+# The events that are changes, by change and code.
+_EVENT_OF = {event.change: name for name, event in EVENTS.items() if event.change}
+
+
+class Reader:
+    """Reads the events and the caption of observations; remembers them from one account to the next.
+
+    spoken, telling: `annotate.changes` and `annotate.telling`.
+    """
+
+    def __init__(self, spoken: Sequence[str], telling: Telling = "events") -> None:
+        self._spoken, self._telling = spoken, telling
+        self._known: dict[tuple[bytes, bytes], tuple[tuple[str, ...], str]] = {}
+
+    def read(self, paid: Paid) -> tuple[list[tuple[str, ...]], list[str]]:
+        """Events and caption of each observation, both of length R."""
+        keys = [
+            (message, codes.tobytes()) for message, codes in zip(paid.messages, paid.changes, strict=True)
+        ]
+        new = [row for row, key in enumerate(keys) if key not in self._known]
+        if new:
+            whole = canonical(paid.changes[new], tuple(CHANGES)).tolist()
+            said = canonical(paid.changes[new], self._spoken).tolist()
+            for row, codes, spoken in zip(new, whole, said, strict=True):
+                message = paid.messages[row]
+                words = caption(text(message), spoken, self._spoken, telling=self._telling)
+                self._known[keys[row]] = told(message, codes), words
+        return [self._known[key][0] for key in keys], [self._known[key][1] for key in keys]
 
 
 def told(message: bytes, changes: Sequence[int]) -> tuple[str, ...]:
     """The events and changes that an observation tells, as in 'killed' or 'downstairs: closer'.
 
-    changes: canonical codes, one per change of `CHANGES`.
+    changes: canonical codes, one per change of `CHANGES`. A change of depth is told as its event.
     """
-    names = [name for name, count in zip(EVENTS, events.read(message).counts.tolist(), strict=True) if count]
+    counts = events.read(message).counts
+    names = [_NAMES[column] for column in counts.nonzero()[0].tolist()]
     for (name, change), code in zip(CHANGES.items(), changes, strict=True):
-        if code and name == tuple(CHANGES)[DEPTH_CHANGE]:
-            names.append(_OF_DEPTH[change.names[code]])
-        elif code:
-            names.append(f"{name}: {change.names[code]}")
+        if code:
+            way = name, change.names[code]
+            names.append(_EVENT_OF[way] if name == _DEPTH else ": ".join(way))
     return tuple(dict.fromkeys(names)) or (NOTHING,)
 
 
-def name_of(event: str) -> str:
-    """The name that a skill's head can list: 'downstairs: closer' -> 'downstairs'."""
-    return event.partition(":")[0]
+def names_of(event: str) -> set[str]:
+    """Names by which a skill's head can list it: 'health: lost' -> 'health' and 'hurt'."""
+    name, _, code = event.partition(": ")
+    return {name, _EVENT_OF.get((name, code), name)}
 
 
 @dataclass
@@ -83,18 +111,13 @@ class Sum:
 
 
 def account(
-    paid: Paid, counts: Counts, env_step: int, skills: Sequence[Skill], spoken: Sequence[str]
+    paid: Paid, counts: Counts, env_step: int, skills: Sequence[Skill], reader: Reader
 ) -> dict[str, Any]:
     """The content of `paid.json`, without the warnings.
 
-    paid: of all environments; counts: of the run so far (`Curve.totals`); spoken: `annotate.changes`.
+    paid: of all environments; counts: of the run so far (`Curve.totals`).
     """
-    observations = canonical(paid.changes, tuple(CHANGES)).tolist()
-    events_r = [told(message, codes) for message, codes in zip(paid.messages, observations, strict=True)]
-    said = canonical(paid.changes, spoken).tolist()
-    captions_r = [
-        caption(text(message), codes, spoken) for message, codes in zip(paid.messages, said, strict=True)
-    ]
+    events_r, captions_r = reader.read(paid)
     ends = Ends()
     ends.restore(paid.ends)
     episodes, deaths = int(counts["episodes"]), int(counts["deaths"])
@@ -124,7 +147,8 @@ def _of_skill(
 ) -> dict[str, Any]:
     by_event: defaultdict[str, Sum] = defaultdict(Sum)
     by_caption: defaultdict[str, Sum] = defaultdict(Sum)
-    whole, unwanted = Sum(), Sum()
+    whole, unwanted = Sum(), Sum()  # unwanted: gains for nothing asked for, and losses for nothing forbidden
+    listed = {names: set().union(*map(names_of, names)) for names in set(events_r)}
     asked, forbidden = {*skill.wanted, *skill.progress}, {*skill.forbidden}
     for row in paid.steps[:, k].nonzero()[0].tolist():
         steps, gained, lost = int(paid.steps[row, k]), float(paid.gained[row, k]), float(paid.lost[row, k])
@@ -132,13 +156,10 @@ def _of_skill(
             by_event[event].add(steps, gained / len(events_r[row]), lost / len(events_r[row]))
         by_caption[captions_r[row]].add(steps, gained, lost)
         whole.add(steps, gained, lost)
-        names = {name_of(event) for event in events_r[row]}
-        unwanted.add(steps, 0.0 if names & asked else gained, 0.0 if names & forbidden else lost)
-    side = (
-        dict.fromkeys(skill.wanted, "wanted")
-        | dict.fromkeys(skill.progress, "progress")
-        | dict.fromkeys(skill.forbidden, "forbidden")
-    )
+        names = listed[events_r[row]]
+        amiss = 0.0 if names & asked else gained, 0.0 if names & forbidden else lost
+        if any(amiss):
+            unwanted.add(steps, *amiss)
     rows = _largest(by_event)
     acted = int(counts["steps"][k])
     actions = Counter(dict(zip(NAMES, counts["actions"][k].astype(int).tolist(), strict=True)))
@@ -151,11 +172,11 @@ def _of_skill(
         "reward": _rounded(whole.gained - whole.lost),
         "gained": _rounded(whole.gained),
         "lost": _rounded(whole.lost),
-        # Share of gains without a wanted or progress event, and of losses without a forbidden one.
+        # Gains without a wanted or progress event, and losses without a forbidden one; then these alone.
         "unwanted_share": _share(unwanted.moved, whole.moved) if skill.wanted else None,
-        "events": [
-            {"event": name, "side": side.get(name_of(name), ""), **one.row(whole.moved)} for name, one in rows
-        ],
+        "charged_share": _share(unwanted.lost, whole.moved) if skill.wanted else None,
+        "unwanted_steps": unwanted.steps if skill.wanted else None,
+        "events": [{"event": name, "side": _side(skill, name), **one.row(whole.moved)} for name, one in rows],
         "captions": captions,
         "other_captions": {"captions": len(by_caption) - len(captions), **rest.row(whole.moved)},
         "actions": [
@@ -164,6 +185,12 @@ def _of_skill(
             if count
         ],
     }
+
+
+def _side(skill: Skill, event: str) -> str:
+    """Which list of the skill's head names it: wanted, progress, forbidden, or none of them ("")."""
+    lists = {"wanted": skill.wanted, "progress": skill.progress, "forbidden": skill.forbidden}
+    return next((side for side, names in lists.items() if names_of(event) & {*names}), "")
 
 
 def _largest(sums: dict[str, Sum]) -> list[tuple[str, Sum]]:

@@ -13,6 +13,8 @@ from maestromotif.nethack.events import EVENTS
 from maestromotif.skill import Skill
 
 MOST_UNWANTED = 1 / 3  # of a skill's gains and losses
+MOST_CHARGED = 0.05  # likewise, losses alone
+FEWEST_STEPS = 30  # that were paid for nothing that the text asks for; fewer are no ground for a warning
 MOST_DEATHS = 1 / 2  # of the episodes
 FEWEST_ROWS = 8  # of the curve, to compare its first quarter with its last
 
@@ -27,7 +29,9 @@ def warnings(paid: Mapping[str, Any], curve: Sequence[Row], skills: Sequence[Ski
     found = []
     for skill in skills:
         own = paid["skills"][skill.name]
-        found += [(f"unwanted/{skill.name}", text) for text in _unwanted(skill.name, own)]
+        if (own["unwanted_steps"] or 0) >= FEWEST_STEPS:
+            found += [(f"unwanted/{skill.name}", text) for text in _unwanted(skill.name, own)]
+            found += [(f"charged/{skill.name}", text) for text in _charged(skill.name, own)]
         found += [(f"rise/{skill.name}", text) for text in _rise(skill, curve)]
     found += [("deaths", text) for text in _deaths(paid["episodes"], curve)]
     return [{"about": about, "text": text} for about, text in found]
@@ -38,17 +42,37 @@ def _unwanted(name: str, own: Mapping[str, Any]) -> list[str]:
     share = own["unwanted_share"]
     if share is None or share <= MOST_UNWANTED:
         return []
-    gains = [row["gained"] if row["side"] not in ("wanted", "progress") else 0.0 for row in own["events"]]
-    losses = [row["lost"] if row["side"] != "forbidden" else 0.0 for row in own["events"]]
-    worst = int(np.argmax([gain + loss for gain, loss in zip(gains, losses, strict=True)]))
-    row = own["events"][worst]
-    actions = ", ".join(f"{one['action']} {one['share']:.0%}" for one in own["actions"][:3])
+    row = max(
+        own["events"],
+        key=lambda row: (
+            (row["gained"] if row["side"] not in ("wanted", "progress") else 0.0)
+            + (row["lost"] if row["side"] != "forbidden" else 0.0)
+        ),
+    )
+    actions = _actions(own)
     return [
         f"{name}: {share:.0%} of its reward comes from steps that its text does not ask for, most from "
         f"'{row['event']}': +{row['gained']:.4g} and -{row['lost']:.4g} in {row['steps']:,} steps, "
         f"{row['mean']:+.3g} a step. Its most frequent actions: {actions}. If the text calls this progress, "
         "list the event under `progress` in the skill's file; else change the text or reward.quantile."
     ]
+
+
+def _charged(name: str, own: Mapping[str, Any]) -> list[str]:
+    """(d) Steps are charged that the text does not forbid."""
+    share = own["charged_share"]
+    if share is None or share <= MOST_CHARGED:
+        return []
+    row = max(own["events"], key=lambda row: row["lost"] if row["side"] != "forbidden" else 0.0)
+    return [
+        f"{name}: it was charged for steps that its text does not forbid, most for '{row['event']}': "
+        f"{row['lost']:.4g} in {row['steps']:,} steps. An agent that is charged for living gains by dying. "
+        f"Its most frequent actions: {_actions(own)}. Keep reward.least_threshold at 0 or above."
+    ]
+
+
+def _actions(own: Mapping[str, Any]) -> str:
+    return ", ".join(f"{one['action']} {one['share']:.0%}" for one in own["actions"][:3])
 
 
 def _rise(skill: Skill, curve: Sequence[Row]) -> list[str]:

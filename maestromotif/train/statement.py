@@ -8,7 +8,7 @@ from flax import serialization
 from maestromotif.config.schema import Config
 from maestromotif.pipeline.store import Work
 from maestromotif.skill import skills_of
-from maestromotif.train.account import PAID, account
+from maestromotif.train.account import PAID, Reader, account
 from maestromotif.train.distributed import gathered
 from maestromotif.train.metrics import Curve
 from maestromotif.train.paid import Paid, together
@@ -21,7 +21,8 @@ class Statement:
     """Of a run, in the folder of its stage. Each warning is logged when it first holds, and at the end."""
 
     def __init__(self, config: Config, process: int, work: Work) -> None:
-        self._skills, self._spoken = skills_of(config), config.annotate.changes
+        self._skills = skills_of(config)
+        self._reader = Reader(config.annotate.changes, config.annotate.telling)
         self._process, self._work = process, work
         self._told: set[str] = set()
 
@@ -35,7 +36,7 @@ class Statement:
         everywhere = [Paid(**serialization.msgpack_restore(one)) for one in gathered(own)]
         if self._process != 0:
             return
-        paid = account(together(everywhere), curve.totals, env_step, self._skills, self._spoken)
+        paid = account(together(everywhere), curve.totals, env_step, self._skills, self._reader)
         found = warnings(paid, curve.rows, self._skills)
         self._work.write_json(PAID, paid | {"warnings": found})
         for one in found:

@@ -13,7 +13,7 @@ from maestromotif.nethack.state import CHANGES
 from maestromotif.pipeline.store import Work
 from maestromotif.skill import Skill, skills_of
 from maestromotif.train import train
-from maestromotif.train.account import PAID, account, told
+from maestromotif.train.account import PAID, Reader, account, names_of, told
 from maestromotif.train.metrics import Counts, no_counts
 from maestromotif.train.paid import Ends, Paid, together
 from maestromotif.train.pay_warnings import warnings
@@ -61,6 +61,8 @@ def test_events_are_told_by_message_and_changes() -> None:
     assert told(b"", NONE) == ("nothing",)
     assert told(b"", DEEPER) == ("descended",)
     assert told(b"You kill the newt!", CLOSER) == ("killed", "downstairs: closer")
+    assert names_of("downstairs: closer") == {"downstairs"}
+    assert names_of("health: lost") == {"health", "hurt"}
 
 
 def test_shares_are_what_a_loop_sums(tmp_path: Path) -> None:
@@ -70,7 +72,9 @@ def test_shares_are_what_a_loop_sums(tmp_path: Path) -> None:
         (b"", NONE, 0.0, 1.5, 60),
         (b"", DEEPER, 0.0, 0.5, 10),
     )
-    own = account(of, counts(of, pray=60, north=40), 100, skills(tmp_path), SPOKEN)["skills"]["discoverer"]
+    own = account(of, counts(of, pray=60, north=40), 100, skills(tmp_path), Reader(SPOKEN))["skills"][
+        "discoverer"
+    ]
     events = {row["event"]: row for row in own["events"]}
     assert events.keys() == {"killed", "explored: new", "nothing", "descended"}
     assert (events["killed"]["gained"], events["explored: new"]["gained"]) == (3, 5)
@@ -82,7 +86,7 @@ def test_shares_are_what_a_loop_sums(tmp_path: Path) -> None:
     assert (own["reward"], own["gained"], own["lost"]) == (6, 8, 2)
     assert own["unwanted_share"] == 0.15  # the loss for descending is what the text asks for
     assert sum(row["share"] for row in own["captions"]) == pytest.approx(1)
-    assert own["captions"][0]["caption"].startswith('The game says: "You kill the newt!" New parts')
+    assert own["captions"][0]["caption"].startswith("The agent killed the newt. New parts")
     assert own["actions"][:2] == [
         {"action": "pray", "steps": 60, "share": 0.6},
         {"action": "north", "steps": 40, "share": 0.4},
@@ -91,7 +95,7 @@ def test_shares_are_what_a_loop_sums(tmp_path: Path) -> None:
 
 def test_captions_beyond_the_listed_ones_are_summed(tmp_path: Path) -> None:
     of = paid(*[(b"message %d" % n, NONE, float(n), 0.0, 1) for n in range(30)])
-    own = account(of, counts(of), 30, skills(tmp_path), SPOKEN)["skills"]["discoverer"]
+    own = account(of, counts(of), 30, skills(tmp_path), Reader(SPOKEN))["skills"]["discoverer"]
     assert len(own["captions"]) == 20
     assert own["other_captions"]["captions"] == 10
     shares = [row["share"] for row in (*own["captions"], own["other_captions"])]
@@ -135,7 +139,7 @@ def test_the_discoverer_that_is_charged_for_idle_steps_and_prays(tmp_path: Path)
     )
     whole = counts(of, pray=90, north=910)
     whole["episodes"], whole["deaths"] = np.array(10.0), np.array(9.0)
-    found = account(of._replace(ends=ends.snapshot()), whole, 1000, own, SPOKEN)
+    found = account(of._replace(ends=ends.snapshot()), whole, 1000, own, Reader(SPOKEN))
     assert found["episodes"]["median_steps"] == 50
     assert found["episodes"]["causes"] == [{"cause": "killed by a minotaur, while praying", "count": 9}]
     # The reward rises, because episodes become short; it explores less.
@@ -146,10 +150,14 @@ def test_the_discoverer_that_is_charged_for_idle_steps_and_prays(tmp_path: Path)
         deaths=(4, 48),
     )
     told = {one["about"]: one["text"] for one in warnings(found, rows, own)}
-    assert told.keys() == {"unwanted/discoverer", "rise/discoverer", "deaths"}
+    assert told.keys() == {"unwanted/discoverer", "charged/discoverer", "rise/discoverer", "deaths"}
     assert "discoverer: 89% of its reward comes from" in told["unwanted/discoverer"]
     assert "'nothing': +0 and -315 in 900 steps, -0.35 a step" in told["unwanted/discoverer"]
     assert "north 91%, pray 9%" in told["unwanted/discoverer"]
+    assert (
+        "charged for steps that its text does not forbid, most for 'nothing': 315 in"
+        in (told["charged/discoverer"])
+    )
     assert "explored, killed, picked_up) did not" in told["rise/discoverer"]
     assert "killed by a minotaur, while praying" in told["deaths"]
 
@@ -165,9 +173,13 @@ def test_a_reward_that_pays_for_what_is_asked_gives_no_warning(tmp_path: Path) -
         episodes=(5, 5),
         deaths=(5, 1),
     )
-    found = account(of, counts(of), 1000, own, SPOKEN)
+    found = account(of, counts(of), 1000, own, Reader(SPOKEN))
     assert found["skills"]["descender"]["unwanted_share"] == 0.2
     assert warnings(found, rows, own) == []
+    # A few steps are no ground for a warning.
+    few = account(paid((b"", NONE, 1.0, 0.0, 3)), counts(of), 1000, own, Reader(SPOKEN))
+    assert few["skills"]["discoverer"]["unwanted_share"] == 1
+    assert warnings(few, rows, own) == []
     # Without `progress`, coming closer to the stairs would be unwanted.
     names = [one for one in own if one.name != "descender"]
     text = (own[1].path.read_text()).replace("progress: [downstairs]\n", "")
@@ -175,7 +187,7 @@ def test_a_reward_that_pays_for_what_is_asked_gives_no_warning(tmp_path: Path) -
     bare = skills_of(
         config(tmp_path, f"skills_folder={tmp_path}", "skills=[descender]", f"reward.path={tmp_path}")
     )
-    other = account(of, counts(of), 1000, [names[0], bare[0], names[1]], SPOKEN)
+    other = account(of, counts(of), 1000, [names[0], bare[0], names[1]], Reader(SPOKEN))
     assert other["skills"]["descender"]["unwanted_share"] == 0.5
 
 
