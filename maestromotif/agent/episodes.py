@@ -4,7 +4,7 @@ Code that scores a program or an agent plays waves. The caller passes a `Policy`
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -46,7 +46,7 @@ class Episode:
     switched: list[bool]
 
     def as_json(self) -> dict[str, Any]:
-        return asdict(self)
+        return dict(vars(self))  # `asdict` would copy every action
 
 
 def play_wave(

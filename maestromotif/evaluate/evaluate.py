@@ -101,7 +101,7 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, An
                         name = f".scratch/{row.name}-{wave}.json"
                         if not (work.path / name).exists():
                             found = players.wave(pool, row, wave)
-                            work.write_json(name, [episode.as_json() for episode in found])
+                            work.write_text(name, json.dumps([episode.as_json() for episode in found]))
                         saved = json.loads((work.path / name).read_text())
                         played += [Episode(**episode) for episode in saved]
                         progress.advance(games)

@@ -4,7 +4,7 @@ import re
 
 # NetHack's words -> ours. NetHack 3.6 writes them in `done_in_by` (end.c) and `formatkiller` (topten.c).
 _NAMES = (
-    (re.compile(r"\b(?:Mr|Ms|Mrs)\. [^,]+, the shopkeeper"), "a shopkeeper"),
+    (re.compile(r"\b(?:Mr|Ms|Mrs)\. [^,;]+[,;] the shopkeeper"), "a shopkeeper"),
     (re.compile(r" of (?!Yendor|Thieves)[A-Z].*"), " of a god"),  # wrath, priests, minions
     (re.compile(r" (?:called|named) .*"), ""),
     (re.compile(r"hallucinogen-distorted "), ""),

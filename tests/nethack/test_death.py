@@ -11,6 +11,7 @@ from maestromotif.nethack.death import cause_of_death
         (b"killed by a jackal", "killed by a jackal"),
         (b"killed by a hallucinogen-distorted jackal", "killed by a jackal"),
         (b"killed by Ms. Sipaliwini, the shopkeeper", "killed by a shopkeeper"),
+        (b"killed by Mr. Asidonhopo; the shopkeeper", "killed by a shopkeeper"),
         (b"killed by the wrath of Chih Sung-tzu", "killed by the wrath of a god"),
         (b"killed by an earth elemental of Chih Sung-tzu", "killed by an earth elemental of a god"),
         (b"killed by a potion of acid", "killed by a potion of acid"),
