@@ -198,16 +198,26 @@ def game_state() -> str:
 
 def events() -> str:
     """Events and what each is read from."""
-    from maestromotif.nethack.events import EVENTS
+    from maestromotif.nethack.events import EVENTS, Event
+    from maestromotif.nethack.state import CHANGES
 
-    rows = ((code(name), escape(event.doc), escape(event.source)) for name, event in EVENTS.items())
+    def words(event: Event) -> str:
+        if event.change is not None:
+            name, word = event.change
+            return f"{escape(CHANGES[name].says[word])} (change {code(name)})"
+        says = [pattern.says for pattern in (*event.patterns, *event.words) if pattern.says]
+        return escape(" / ".join(dict.fromkeys(says)) or "no caption tells it")
+
+    rows = (
+        (code(name), escape(event.doc), escape(event.source), words(event)) for name, event in EVENTS.items()
+    )
     return (
         "# Events\n\n"
         "An event is something that happened on a step. It is read from the step's messages, which are those "
         "of NetHack 3.6.7, or from the status lines. Skills name events as `wanted` and `forbidden`. The "
         "learning curve counts them per 1,000 steps of each skill.\n\n"
         "This page is written from `EVENTS` in `maestromotif/nethack/events.py`.\n\n"
-        + table(("event", "meaning", "read from"), rows)
+        + table(("event", "meaning", "read from", "what captions say"), rows)
         + "\n"
     )
 

@@ -127,6 +127,41 @@ def known_events() -> tuple[str, ...]:
     return (*EVENTS, *(name for name in CHANGES if name != "depth"))
 
 
+def change_behind(event: str) -> str | None:
+    """The change that this event is (a key of `CHANGES`); None for an event that only a message tells."""
+    from maestromotif.nethack.events import EVENTS
+    from maestromotif.nethack.state import CHANGES
+
+    if event in CHANGES:
+        return event
+    found = EVENTS[event].change if event in EVENTS else None
+    return found[0] if found else None
+
+
+def check_told(config: Config) -> None:
+    """Raises UserError if a skill names an event that no caption of this config can tell.
+
+    A caption tells an event by its change, if `annotate.changes` has it, or by words of the game's message.
+    """
+    from maestromotif.nethack.events import EVENTS
+
+    problems = []
+    for skill in skills_of(config):
+        for event in (*skill.wanted, *skill.forbidden):
+            change = change_behind(event)
+            spoken = EVENTS[event].patterns + EVENTS[event].words if event in EVENTS else ()
+            if spoken or change in config.annotate.changes:
+                continue
+            what = (
+                f"add {change} to annotate.changes"
+                if change is not None
+                else "no message says it; name an event that one does"
+            )
+            problems.append(f"{skill.path}: no caption can tell '{event}', so no reward can learn it: {what}")
+    if problems:
+        raise UserError("\n".join(problems))
+
+
 def _no_such_skill(folder: Path, path: Path, name: str) -> str:
     if not folder.is_dir():
         return f"{path}: no such file; the folder {folder} does not exist"

@@ -17,7 +17,7 @@ from maestromotif.agent.gru import gru
 from maestromotif.agent.inputs import Block, Inputs, MessageForm
 from maestromotif.agent.trunks import TRUNKS, Glance
 from maestromotif.config.schema import NetworkSettings
-from maestromotif.nethack.actions import NUM_ACTIONS, SETS
+from maestromotif.nethack.actions import NUM_ACTIONS, SETS, WEIGHTS
 
 Params = dict[str, Any]
 
@@ -61,6 +61,7 @@ class ActorCritic(nn.Module):
 
     heads: "separate": a linear policy and value head per skill; "shared": one small network for all skills,
     with the skill as a one-hot input.
+    prior: "uniform" or "play", the action probabilities of the untrained policy, of every skill.
     """
 
     skills: int
@@ -68,6 +69,7 @@ class ActorCritic(nn.Module):
     actions: int = NUM_ACTIONS
     trunk: str = "fovea"
     heads: str = "separate"
+    prior: str = "uniform"
     dtype: Any = jnp.float32
 
     @property
@@ -90,15 +92,27 @@ class ActorCritic(nn.Module):
         h_bh, h_tbh = Memory(self.hidden, self.dtype, name="memory")(x_tbf, first_tb, h_bh)
         policy = nn.initializers.orthogonal(0.01)
         value = nn.initializers.orthogonal(1.0)
+        prior_a = prior_logits(self.prior, self.actions)
         if self.heads == "separate":
-            logits = nn.Dense(self.skills * self.actions, kernel_init=policy, name="policy")(h_tbh)
+            bias = nn.initializers.constant(jnp.tile(prior_a, self.skills))
+            head = nn.Dense(self.skills * self.actions, kernel_init=policy, bias_init=bias, name="policy")
+            logits = head(h_tbh)
             values = nn.Dense(self.skills, kernel_init=value, name="value")(h_tbh)
             return h_bh, logits.reshape(t, b, self.skills, self.actions), values
         which = jnp.broadcast_to(jnp.eye(self.skills), (t, b, self.skills, self.skills))
         wide = jnp.broadcast_to(h_tbh[:, :, None], (t, b, self.skills, self.hidden))
         told = nn.relu(nn.Dense(self.hidden, name="condition")(jnp.concatenate([wide, which], -1)))
-        logits = nn.Dense(self.actions, kernel_init=policy, name="policy")(told)
+        bias = nn.initializers.constant(prior_a)
+        logits = nn.Dense(self.actions, kernel_init=policy, bias_init=bias, name="policy")(told)
         return h_bh, logits, nn.Dense(1, kernel_init=value, name="value")(told)[..., 0]
+
+
+def prior_logits(prior: str, actions: int) -> jax.Array:
+    """Initial bias of a policy head, float32 [A]: for "play" the log-probabilities of random play, else 0."""
+    if prior == "uniform":
+        return jnp.zeros(actions)
+    weights = jnp.array(WEIGHTS[:actions])
+    return jnp.log(weights / weights.sum())
 
 
 def unroll(
@@ -125,6 +139,7 @@ def build(settings: NetworkSettings, skills: int) -> ActorCritic:
         SETS[settings.actions],
         settings.trunk,
         settings.heads,
+        settings.prior,
         jnp.dtype(settings.precision).type,
     )
 

@@ -17,6 +17,7 @@ from maestromotif.agent.inputs import FEW, Block
 from maestromotif.agent.network import ActorCritic, Params, initial_params, pick, step, unpack
 from maestromotif.agent.trunks import Glance
 from maestromotif.errors import UserError
+from maestromotif.nethack.actions import SETS
 
 
 class Carry(NamedTuple):
@@ -135,8 +136,9 @@ def load_policy(path: Path, network: ActorCritic) -> Params:
 def fitted(path: Path, blank: Any, state: Any) -> Any:
     """`state`, as msgpack read it from `path`, in the structure of `blank`, a tree of arrays or shapes.
 
-    Raises UserError if it is of another network or of other skills.
+    Raises UserError if it is of another network, of other actions or of other skills.
     """
+    _check_actions(path, blank, state)
     try:
         found = serialization.from_state_dict(blank, state)
     except (ValueError, KeyError, AttributeError, TypeError) as error:
@@ -150,3 +152,24 @@ def fitted(path: Path, blank: Any, state: Any) -> Any:
                 f"{jax.tree_util.keystr(place)} has shape {np.shape(leaf)} and should have {wanted.shape}"
             )
     return found
+
+
+def _check_actions(path: Path, blank: Any, state: Any) -> None:
+    """Raises UserError if both are a network's parameters, of the same skills but other actions."""
+    try:
+        wanted, found = (_heads(tree["params"]) for tree in (blank, state))
+    except (KeyError, TypeError):
+        return  # not a network's parameters
+    if wanted[0] == found[0] and wanted[1] != found[1]:
+        names = {number: f" (set `{name}`)" for name, number in SETS.items()}
+        raise UserError(
+            f"{path}: was trained with {found[1]} actions{names.get(found[1], '')}, but "
+            f"train.network.actions has {wanted[1]}{names.get(wanted[1], '')}; "
+            "set it to the set of the training, or train again"
+        )
+
+
+def _heads(params: Any) -> tuple[int, int]:
+    """Value heads, and actions of a policy head."""
+    values, logits = (int(np.shape(params[name]["bias"])[0]) for name in ("value", "policy"))
+    return values, logits // values

@@ -3,7 +3,10 @@
     r = scale * 1[z > theta_k] * z / count ** beta,   z = (R_k(message, changes) - mean_k) / std_k
 
 (MaestroMotif, ICLR 2025, section 3 and appendix; Motif, ICLR 2024, eq. 2.) `count` is how often the message
-has been seen in the episode, among its last `count_window` distinct messages.
+has been seen in the episode, among its last `count_window` distinct messages. theta is at least 0, unlike
+the published one (`reward.least_threshold`): no step is charged, so an agent never gains by dying early. A
+step that changes the depth is not counted (`reward.count_depth`): its message is the same every time, and the
+second descent is worth as much as the first.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,7 +16,7 @@ import numpy as np
 
 from maestromotif.agent.messages import MessageTable
 from maestromotif.config.schema import RewardSettings
-from maestromotif.nethack.state import NUM_CODES
+from maestromotif.nethack.state import DEPTH_CHANGE, NUM_CODES
 
 _RADIX = np.cumprod([1, *NUM_CODES[:-1]])
 _COMBINATIONS = int(np.prod(NUM_CODES))
@@ -68,7 +71,7 @@ class RewardFunction:
         """
         row = self._rows(message, changes)
         np.add.at(self._met, row, 1)
-        count = self._count(message)
+        count = self._count(message, changes)
         if self._settings.timing == "published":
             after = np.where(ended, 0, np.stack([row, count]))
             row, count = self._before
@@ -149,7 +152,7 @@ class RewardFunction:
             self._scores = np.concatenate([self._scores, np.zeros_like(self._scores)])
             self._met = np.concatenate([self._met, np.zeros_like(self._met)])
 
-    def _count(self, message: np.ndarray) -> np.ndarray:
+    def _count(self, message: np.ndarray, changes: np.ndarray) -> np.ndarray:
         """int64 [N]: how often each game saw the message, now included, among its last distinct ones."""
         seen, times, last = self._seen, self._times, self._last
         self._calls += 1
@@ -161,9 +164,11 @@ class RewardFunction:
         count: np.ndarray = np.where(found, times[game, slot], 0) + 1
         counted = np.ones(len(message), bool)
         if not self._settings.count_empty:
-            counted = message != self._empty
-            count = np.where(counted, count, 1)
-            game, slot = game[counted], slot[counted]
+            counted &= message != self._empty
+        if not self._settings.count_depth:
+            counted &= changes[:, DEPTH_CHANGE] == 0
+        count = np.where(counted, count, 1)
+        game, slot = game[counted], slot[counted]
         seen[game, slot] = message[counted]
         times[game, slot] = count[counted]
         last[game, slot] = self._calls

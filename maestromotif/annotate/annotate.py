@@ -62,7 +62,7 @@ def plan(config: Config, collected: Artefact) -> Task:
             f"{collected.path}: {len(items)} distinct observations, but a comparison needs at least 2. "
             "Raise collect.explorer_steps, or add changes to annotate.changes."
         )
-    captions = [items.caption(item, settings.changes) for item in drawn.tolist()]
+    captions = [items.caption(item, settings.changes, settings.telling) for item in drawn.tolist()]
     pairs = draw_pairs(len(drawn), settings.pairs, np.random.default_rng([config.run.seed, 1]))
     return Task(skills_of(config), items, drawn, captions, pairs, settings)
 

@@ -30,7 +30,7 @@ from maestromotif.language import backends
 from maestromotif.language.model import LanguageModel
 from maestromotif.language.weights import cache_folder
 from maestromotif.pipeline.progress import Progress
-from maestromotif.skill import skill_files
+from maestromotif.skill import check_told, skill_files
 
 log = logging.getLogger("maestromotif")
 
@@ -38,7 +38,12 @@ Answer = list[float] | str  # natural log-probabilities of the choices, or what 
 
 
 def reads(config: Config) -> dict[str, str]:
-    """Maps the skill files, the language model and the prompts to SHA-256. Raises UserError."""
+    """Maps the skill files, the language model and the prompts to SHA-256.
+
+    Raises UserError, also if the gate counts and a skill names an event that no caption can tell.
+    """
+    if config.gate.enforce:
+        check_told(config)
     return skill_files(config) | backends.reads(config.language) | {"prompts": prompt_hash()}
 
 

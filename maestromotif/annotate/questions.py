@@ -9,8 +9,8 @@ pairwise   two captions, in both orders: which is better? The log-odds of 1 over
 reasoned   the same, but the model writes its reasoning first and ends with its answer: for large models.
 
 All but the last read only the probabilities of the next token: a small model's written judgements are
-worthless, but its probabilities are not. The goal comes first, so its prefix is computed once for all
-questions of a skill.
+worthless, but its probabilities are not. What all questions about a skill share comes first, so the model
+computes it once; of each further question it computes only the caption and the place of the answer.
 """
 
 import hashlib
@@ -22,6 +22,7 @@ from typing import Literal
 
 from maestromotif.collect.captions import STATISTICS
 from maestromotif.language.model import Chat
+from maestromotif.nethack.events import EVENTS
 from maestromotif.nethack.state import CHANGES
 
 Kind = Literal["pointwise", "graded", "pairwise", "reasoned"]  # of question
@@ -31,12 +32,12 @@ _SYSTEM = "You are an expert NetHack player. You are told what an agent should d
 _WORDS: dict[Kind, tuple[str, str]] = {
     "pointwise": (
         "You answer Yes if what happened is what the agent should do, and No if it is bad or unimportant.",
-        "{goal}\n\nWhat happened: {caption}\n\nIs this good? Answer Yes or No.",
+        "{goal}\n\nIs what happened good? Answer Yes or No.\n\nWhat happened: {caption}",
     ),
     "graded": (
         "You answer Good if what happened is what the agent should do, Bad if it is what the agent should "
         "not do, and Neither if it is unimportant.",
-        "{goal}\n\nWhat happened: {caption}\n\nIs this good or bad? Answer Good, Bad or Neither.",
+        "{goal}\n\nIs what happened good or bad? Answer Good, Bad or Neither.\n\nWhat happened: {caption}",
     ),
     "pairwise": (
         "You answer with the number of the event that is closer to what the agent should do.",
@@ -110,7 +111,8 @@ def decision(written: str) -> int | None:
 def prompt_hash() -> str:
     """SHA-256 over all text that the language model sees, apart from the skill texts and the messages."""
     sentences = {name: change.words for name, change in CHANGES.items()}
-    words = [_SYSTEM, _WORDS, list(CHOICES.values()), sentences, STATISTICS]
+    events = {name: [*event.patterns, *event.words] for name, event in EVENTS.items()}
+    words = [_SYSTEM, _WORDS, list(CHOICES.values()), sentences, events, STATISTICS]
     return hashlib.sha256(json.dumps(words, sort_keys=True).encode()).hexdigest()
 
 

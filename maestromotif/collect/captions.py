@@ -6,8 +6,12 @@ which cover a number of steps before the observation.
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
+from typing import Literal
 
 from maestromotif.nethack.state import CHANGES
+from maestromotif.nethack.wording import in_words
+
+Telling = Literal["events", "messages"]
 
 # The clause for each code of each statistic (maestromotif.collect.statistics); "" for code 0.
 STATISTICS: dict[str, tuple[str, ...]] = {
@@ -29,14 +33,16 @@ def caption(
     spoken: Sequence[str],
     statistics: Mapping[str, int] = MappingProxyType({}),
     horizon: int = 1,
+    telling: Telling = "events",
 ) -> str:
     """A few sentences on one observation.
 
     message: the game's message line, empty if there was none. changes: one code per change of `CHANGES`, or
     of the first ones. spoken: names of the changes to include. statistics: codes of the statistics to
-    include, by name. horizon: number of steps that the statistics cover.
+    include, by name. horizon: number of steps that the statistics cover. telling: what of the message is
+    said, see `of_message`.
     """
-    sentences = [f'The game says: "{" ".join(message.split())}"'] if message.strip() else []
+    sentences = [of_message(message, telling)] if message.strip() else []
     told = [
         change.words[code]
         for (name, change), code in zip(CHANGES.items(), changes, strict=False)
@@ -47,6 +53,16 @@ def caption(
     if not told:
         told = ["Nothing else changed." if sentences else "Nothing changed."]
     return " ".join(sentences + told)
+
+
+def of_message(message: str, telling: Telling) -> str:
+    """What a caption says of a message; empty for an empty one.
+
+    messages: quotes it, as published. events: says the events that it reports in plain words, and quotes the
+    rest of it.
+    """
+    sentences, rest = in_words(message) if telling == "events" else ((), " ".join(message.split()))
+    return " ".join([*sentences, f'The game says: "{rest}"'] if rest else sentences)
 
 
 def _over(horizon: int, clauses: list[str]) -> list[str]:

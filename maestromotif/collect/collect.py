@@ -25,7 +25,7 @@ from maestromotif.collect.observations import ARENA, EXPLORER, RANDOM, RECORDING
 from maestromotif.config.schema import Config
 from maestromotif.errors import UserError
 from maestromotif.nethack import arena, events
-from maestromotif.nethack.actions import INDEX, NAMES, NUM_ACTIONS
+from maestromotif.nethack.actions import NUM_ACTIONS, WEIGHTS
 from maestromotif.nethack.events import EVENTS
 from maestromotif.nethack.game import End
 from maestromotif.nethack.observation import MESSAGE_BYTES
@@ -38,14 +38,6 @@ from maestromotif.pipeline.store import Artefact, Work
 
 log = logging.getLogger("maestromotif")
 
-# Random play: the relative frequency of each action; 1 for those not named. It mostly walks, to cover ground.
-# Praying is rare, because a second prayer soon after the first kills (uniform play dies of it within about
-# 180 steps). Actions that only dismiss pages or change nothing are rare too.
-RANDOM_WEIGHTS = (
-    dict.fromkeys(NAMES[INDEX["north"] : INDEX["northwest"] + 1], 8.0)
-    | dict.fromkeys(NAMES[INDEX["far_north"] : INDEX["far_northwest"] + 1], 2.0)
-    | {"down": 4.0, "up": 4.0, "search": 3.0, "kick": 2.0, "more": 0.5, "enhance": 0.2, "pray": 0.02}
-)
 TRIES = 3  # at a segment whose games are lost with a dead worker
 _MOST = np.iinfo(np.int8).max  # largest count of an event on one step, and largest depth
 _CAUSE = "S128"
@@ -198,8 +190,8 @@ def _segments(stretches: list[_Stretch], config: Config) -> Iterator[_Segment]:
 
 
 def random_actions(length: int, games: int, rng: np.random.Generator) -> np.ndarray:
-    """Actions of random play, int32 [length, games]."""
-    weights = np.array([RANDOM_WEIGHTS.get(name, 1.0) for name in NAMES[:NUM_ACTIONS]])
+    """Actions of random play with the published actions, by their weights, int32 [length, games]."""
+    weights = np.array(WEIGHTS[:NUM_ACTIONS])
     return rng.choice(NUM_ACTIONS, (length, games), p=weights / weights.sum()).astype(np.int32)
 
 

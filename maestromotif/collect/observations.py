@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from maestromotif.collect.captions import caption
+from maestromotif.collect.captions import Telling, caption
 from maestromotif.collect.statistics import NUMBERS, codes
 from maestromotif.errors import UserError
 from maestromotif.nethack import events
@@ -55,11 +55,11 @@ class Items:
     def message(self, item: int) -> bytes:
         return bytes(self.messages[self.message_id[item]])
 
-    def caption(self, item: int, spoken: Sequence[str]) -> str:
+    def caption(self, item: int, spoken: Sequence[str], telling: Telling = "events") -> str:
         """The item in English; `text` decodes its message."""
         statistics = {name: int(code[item]) for name, code in self.statistics.items()}
         message, changes = text(self.message(item)), self.changes[item].tolist()
-        return caption(message, changes, spoken, statistics, self.horizon)
+        return caption(message, changes, spoken, statistics, self.horizon, telling)
 
     def message_list(self) -> list[bytes]:
         """The message of every item."""

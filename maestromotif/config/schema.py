@@ -69,7 +69,7 @@ class NethackSettings(Section):
     )
 
 
-Change = Literal["depth", "explored", "downstairs", "upstairs", "health"]
+Change = Literal["depth", "explored", "downstairs", "upstairs", "health", "hunger", "load"]
 Statistic = Literal["gold", "hp", "experience", "hunger"]
 
 
@@ -250,8 +250,14 @@ class AnnotateSettings(Section):
         description="an answer is nonsense if the probabilities of all possible answers sum to less",
     )
     changes: tuple[Change, ...] = Field(
-        ("depth",),
+        ("depth", "explored", "downstairs", "upstairs"),
         description="changes that a caption states besides the message; the reward model sees them too",
+    )
+    telling: Literal["events", "messages"] = Field(
+        "events",
+        description="what captions and reward models read of the game's message. events: the events that it "
+        "reports in plain words ('The agent picked up 7 gold pieces.'), and the rest quoted; messages: the "
+        "message as the game wrote it ('$ - 7 gold pieces.'), as published",
     )
     statistics: tuple[Statistic, ...] = Field(
         (), description="statistics that a caption states for the judge; the reward model does not see them"
@@ -259,7 +265,11 @@ class AnnotateSettings(Section):
     horizon: int = Field(
         1, ge=1, description="environment steps over which changes of the statistics are measured"
     )
-    chunk: int = Field(16, ge=1, description="questions that are asked and cached together")
+    chunk: int = Field(
+        48,
+        ge=1,
+        description="questions that are asked and cached together; their common prefix is computed once",
+    )
     thoughts: int = Field(400, ge=16, description="reasoned: most tokens of a written answer")
     answers: str | None = Field(
         None,
@@ -284,7 +294,7 @@ class CurateSettings(Section):
         "annotate.method is pairwise",
     )
     again_pairs: int = Field(
-        16,
+        0,
         ge=0,
         description="most doubted pairs per skill to ask again, the most doubted first; the other doubted "
         "pairs keep their labels",
@@ -379,13 +389,29 @@ class RewardSettings(Section):
     )
     online_captions: int = Field(32, ge=4, description="most observations that are judged each time")
     scale: float = Field(0.1, gt=0, description="factor of the reward; published: 0.1")
-    quantile: float = Field(0.85, ge=0, lt=1, description="normalised rewards below this quantile become 0")
+    quantile: float = Field(
+        0.85,
+        ge=0,
+        lt=1,
+        description="quantile of the normalised rewards of the distinct collected observations: a step is "
+        "rewarded only above it",
+    )
     quantile_of: dict[str, float] = Field({}, description="quantile of single skills, by the skill's name")
+    least_threshold: float | None = Field(
+        0.0,
+        description="least threshold, in standard deviations of the reward model above its mean over the "
+        "collected observations; with 0 no step is ever charged; null: none, as published",
+    )
     count_exponent: float = Field(
         3.0, ge=0, description="the reward is divided by count ** count_exponent; published: 3"
     )
     count_window: int = Field(20, ge=1, description="distinct messages whose counts are kept")
     count_empty: bool = Field(True, description="whether the empty message is counted too, as published")
+    count_depth: bool = Field(
+        False,
+        description="whether steps that change the depth are counted too, as published, so that the second "
+        "descent of an episode pays an eighth of the first",
+    )
     timing: Literal["acting", "published"] = Field(
         "acting",
         description="acting: score the observation after the action, for the skill that acted; published: "
@@ -417,10 +443,16 @@ class NetworkSettings(Section):
         description="precision of matrix multiplications; parameters and recurrent state stay float32. Use "
         "bfloat16 on GPUs",
     )
-    actions: Literal["published", "travel"] = Field(
+    actions: Literal["published", "travel", "explore"] = Field(
         "published",
         description="published: the 28 published actions; travel: four more, which walk to what is in view "
-        "(stairs, altar, nearest monster) with NetHack's travel command",
+        "(stairs, altar, nearest monster) with NetHack's travel command; explore: three more, which walk to "
+        "the nearest unexplored place, door or object",
+    )
+    prior: Literal["uniform", "play"] = Field(
+        "play",
+        description="probabilities of the actions in an untrained policy. play: those of random play, in "
+        "which moves and travel are frequent and prayer is rare; uniform: all equal, as published",
     )
     heads: Literal["separate", "shared"] = Field(
         "separate",

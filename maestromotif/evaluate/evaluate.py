@@ -88,7 +88,10 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, An
     games = min(config.nethack.games, settings.episodes)
     waves = -(-settings.episodes // games)
     rows = entries(config.nethack.levels)
-    players = Players(config, inputs, games)
+    # A policy of another network is refused before any game starts.
+    trained = load_policy(inputs["train"].path / POLICY, build(config.train.network, len(config.skills)))
+    program = (inputs["compose"].path / program_file("program")).read_text()
+    players = Players(config, trained, program, games)
     episodes: dict[str, list[Episode]] = {}
     with Progress("evaluate", total=len(rows) * waves * games, unit="episodes") as progress:
         for levels in dict.fromkeys(row.levels for row in rows):
@@ -127,14 +130,12 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, An
 class Players:
     """Plays waves of episodes in pools of `games` games. The network is compiled once for all of them."""
 
-    def __init__(self, config: Config, inputs: dict[str, Artefact], games: int) -> None:
-        self._config = config
+    def __init__(self, config: Config, trained: Params, program: str, games: int) -> None:
+        self._config, self._program = config, program
         self._network = build(config.train.network, len(config.skills))
-        self._policy_file = inputs["train"].path / POLICY
-        self._params: dict[str, Params] = {}  # by agent, from its first wave on
+        self._params = {"trained": trained}
         self._acting = make_acting(self._network, games, 1)
         self._skills = skills_of(config)
-        self._program = (inputs["compose"].path / program_file("program")).read_text()
 
     def wave(self, pool: GamePool, entry: Entry, wave: int) -> list[Episode]:
         """The episodes of a wave. If a worker died it is played again, so that failures leave no trace."""
@@ -159,13 +160,9 @@ class Players:
             return wandering_policy(pool, seed + wave)
         if agent == "explorer":
             return explorer_policy(pool, self._skills, seed)
-        if agent not in self._params:
-            untrained = jax.jit(initial_params, static_argnums=0)  # twice as fast as without jit
-            self._params[agent] = (
-                load_policy(self._policy_file, self._network)
-                if agent == "trained"
-                else untrained(self._network, seed)
-            )
+        if agent == "untrained" and agent not in self._params:
+            made = jax.jit(initial_params, static_argnums=0)  # twice as fast as without jit
+            self._params[agent] = made(self._network, seed)
         key = jax.random.fold_in(jax.random.key(seed + 3), wave)
         return network_policy(pool, self._network, self._params[agent], key, self._acting)
 

@@ -18,10 +18,17 @@ def _control(letter: str) -> bytes:
 
 @dataclass(frozen=True)
 class Action:
-    """An action and the keys it sends. `game.py` sends the further keys of macros (wait, cast, ...)."""
+    """An action and the keys it sends. `game.py` sends the further keys of macros (wait, cast, ...).
+
+    weight: relative probability in random play, and in the prior of an untrained policy (the setting
+        train.network.prior). Random play mostly walks, to cover ground. Praying is rare, because a second
+        prayer soon after the first kills (uniform play dies of it within about 180 steps). Actions that only
+        dismiss pages or change nothing are rare too. Travel is frequent, because it is worth many moves.
+    """
 
     keys: bytes
     doc: str
+    weight: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -33,11 +40,11 @@ class ActionSet:
 
 
 def _move(key: str, direction: str) -> Action:
-    return Action(key.encode(), f"Move one square {direction}.")
+    return Action(key.encode(), f"Move one square {direction}.", weight=8.0)
 
 
 def _run(key: str, direction: str) -> Action:
-    return Action(key.encode(), f"Move {direction} until something interesting appears.")
+    return Action(key.encode(), f"Move {direction} until something interesting appears.", weight=2.0)
 
 
 # In the order of the action numbers.
@@ -45,15 +52,15 @@ ACTION_SETS: dict[str, ActionSet] = {
     "published": ActionSet(
         "The 28 actions of the published agent, in the published order.",
         {
-            "more": Action(bytes([ENTER]), "Press Enter, which also turns pages."),
+            "more": Action(bytes([ENTER]), "Press Enter, which also turns pages.", weight=0.5),
             "north": _move("k", "north"),
             "east": _move("l", "east"),
             "south": _move("j", "south"),
             "west": _move("h", "west"),
             "northeast": _move("u", "northeast"),
-            "southeast": Action(b"n", "Move one square southeast. At a question: no."),
+            "southeast": Action(b"n", "Move one square southeast. At a question: no.", weight=8.0),
             "southwest": _move("b", "southwest"),
-            "northwest": Action(b"y", "Move one square northwest. At a question: yes."),
+            "northwest": Action(b"y", "Move one square northwest. At a question: yes.", weight=8.0),
             "far_north": _run("K", "north"),
             "far_east": _run("L", "east"),
             "far_south": _run("J", "south"),
@@ -62,29 +69,43 @@ ACTION_SETS: dict[str, ActionSet] = {
             "far_southeast": _run("N", "southeast"),
             "far_southwest": _run("B", "southwest"),
             "far_northwest": _run("Y", "northwest"),
-            "up": Action(b"<", "Go up the stairs."),
-            "down": Action(b">", "Go down the stairs."),
+            "up": Action(b"<", "Go up the stairs.", weight=4.0),
+            "down": Action(b">", "Go down the stairs.", weight=4.0),
             "wait": Action(b".", "Wait for 25 turns, or until something interrupts."),
-            "kick": Action(_control("d"), "Kick. The next action gives the direction."),
+            "kick": Action(_control("d"), "Kick. The next action gives the direction.", weight=2.0),
             "eat": Action(b"e", "Eat. The next action chooses the item."),
-            "search": Action(b"s", "Search the adjacent squares for hidden things."),
+            "search": Action(b"s", "Search the adjacent squares for hidden things.", weight=3.0),
             "cast": Action(b"Z", "Cast the first spell."),
-            "enhance": Action(_meta("e"), "Improve a weapon skill or spell skill."),
-            "pray": Action(_meta("p"), "Pray."),
+            "enhance": Action(_meta("e"), "Improve a weapon skill or spell skill.", weight=0.2),
+            "pray": Action(_meta("p"), "Pray.", weight=0.02),
             "quaff": Action(b"q", "Drink. The next action chooses the item."),
             "drop": Action(b"d", "Drop the first item that is not starting inventory, food or coins."),
         },
     ),
-    # NetHack's travel command finds a displayed target by its symbol, searching on from the hero's square. If
-    # there is no such symbol, a turn passes. Travelling to a monster ends next to it; the nearest monster is
-    # often a shopkeeper.
+    # The keys of NetHack's travel command: `_` asks for a place, `@` moves the cursor to the hero, the next
+    # key moves it to the nearest target of a kind, and `.` accepts.
     "travel": ActionSet(
-        "Four more, which walk to something in view with NetHack's travel command.",
+        "Four more, which walk to something in view with NetHack's travel command. A monster beside the hero "
+        "or one that comes into view stops the walk; the same action goes on. A closed door on the way is "
+        "opened. If no known way leads there, the hero walks as near as she can. If she is there already, or "
+        "nothing of that kind is in view, she stays and a move passes.",
         {
-            "travel_down": Action(b"_@>.", "Walk to the staircase down."),
-            "travel_up": Action(b"_@<.", "Walk to the staircase up."),
-            "travel_altar": Action(b"_@_.", "Walk to the altar."),
-            "travel_monster": Action(b"_@m.", "Walk next to the nearest monster."),
+            "travel_down": Action(b"_@>.", "Walk to the staircase down.", weight=8.0),
+            "travel_up": Action(b"_@<.", "Walk to the staircase up.", weight=1.0),
+            "travel_altar": Action(b"_@_.", "Walk to the altar.", weight=0.5),
+            "travel_monster": Action(b"_@m.", "Walk next to the nearest monster, often a shopkeeper."),
+        },
+    ),
+    "explore": ActionSet(
+        "Three more, which walk to what is not explored yet, in the same way.",
+        {
+            "travel_unexplored": Action(
+                b"_@x.",
+                "Walk to the nearest floor, corridor or doorway next to a square that was never seen.",
+                weight=24.0,
+            ),
+            "travel_door": Action(b"_@d.", "Walk to the nearest door or doorway."),
+            "travel_object": Action(b"_@o.", "Walk to the nearest object."),
         },
     ),
 }
@@ -92,6 +113,7 @@ _ALL = {name: action for actions in ACTION_SETS.values() for name, action in act
 NAMES: tuple[str, ...] = tuple(_ALL)
 SENT: tuple[bytes, ...] = tuple(action.keys for action in _ALL.values())  # the keys of each action
 KEYS: tuple[int, ...] = tuple(keys[0] for keys in SENT)  # the first key of each action
+WEIGHTS: tuple[float, ...] = tuple(action.weight for action in _ALL.values())
 INDEX: dict[str, int] = {name: index for index, name in enumerate(NAMES)}
 # Number of actions in each set. A set is a prefix of NAMES.
 SETS: dict[str, int] = dict(
@@ -118,3 +140,7 @@ AGENT_QUESTIONS = (b"eat", b"attack", b"direction?", b"pray", b"drop", b"drink",
 KEPT_PAGES = (b"descend the stairs", b"climb up the stairs", b"You are frozen")
 
 WAIT_TURNS = b"25"
+
+# The question of NetHack's travel command, and what it says where a closed door is in the way.
+TRAVEL_QUESTION = b"Where do you want to travel to?"
+CLOSED_DOOR = b"That door is closed."

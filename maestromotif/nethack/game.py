@@ -25,6 +25,7 @@ MAX_KEYS = 100
 _NOT_FOR_SALE = (nethack.FOOD_CLASS, nethack.COIN_CLASS)
 _YN, _GETLIN, _MORE = 0, 1, 2  # misc: waits for one key, for a line of text, for a space
 _MACROS = frozenset(actions.ACTIONS[name] for name in ("wait", "cast", "drop", "enhance"))
+_CLOSED_DOORS = [nethack.GLYPH_CMAP_OFF + symbol for symbol in (15, 16)]  # S_vcdoor, S_hcdoor of rm.h
 _OFFERED = re.compile(rb"\[([a-zA-Z])")
 
 
@@ -111,8 +112,7 @@ class Game:
         if misc[_YN]:
             self._answer(key)
         elif len(actions.SENT[action]) > 1:
-            for key in actions.SENT[action]:
-                self._send(key)
+            self._travel(actions.SENT[action])
         elif key in _MACROS:
             self._play_macro(key)
         else:
@@ -152,6 +152,27 @@ class Game:
             offered = _OFFERED.search(question)
             key = offered[1][0] if offered and key == actions.YES else actions.SPACE
         self._send(key)
+
+    def _travel(self, keys: bytes) -> None:
+        """Send `_`, and the keys of the target only if NetHack asks for one: otherwise they are commands."""
+        send, misc = self._send, self._misc
+        send(keys[0])
+        for key in keys[1:]:
+            while misc[_MORE]:
+                send(actions.SPACE)
+            if key == keys[1] and actions.TRAVEL_QUESTION not in self._page():
+                return
+            send(key)
+        if actions.CLOSED_DOOR in self._page() and not any(misc) and not self._over():
+            self._open_door()
+
+    def _open_door(self) -> None:
+        """Step into the closed door beside the hero, which opens it unless it is locked."""
+        x, y = self._obs["blstats"][:2].tolist()
+        for key, dx, dy in ((b"h", -1, 0), (b"l", 1, 0), (b"k", 0, -1), (b"j", 0, 1)):
+            if int(self._obs["glyphs"][min(y + dy, 20), min(x + dx, 78)]) in _CLOSED_DOORS:
+                self._send(key[0])
+                return
 
     def _play_macro(self, key: int) -> None:
         send, misc = self._send, self._misc

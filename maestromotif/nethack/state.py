@@ -72,6 +72,10 @@ FIELDS: dict[str, Field] = {
     "xp_level": _status(XP_LEVEL, "Experience level, starting at 1."),
     "gold": _status(GOLD, "Gold pieces that the agent carries."),
     "hunger": _status(HUNGER, "0 satiated, 1 not hungry, 2 hungry, 3 weak, 4 fainting."),
+    "load": _status(
+        nethack.NLE_BL_CAP,
+        "0 not burdened, 1 burdened, 2 stressed, 3 strained, 4 overtaxed, 5 overloaded.",
+    ),
     "energy": _status(ENERGY, "Energy for casting spells."),
     "max_energy": _status(nethack.NLE_BL_ENEMAX, "Maximum energy."),
     "armor_class": _status(nethack.NLE_BL_AC, "Armor class. Lower is better."),
@@ -210,6 +214,16 @@ CHANGES: dict[str, Change] = {
         "The hit points, compared with the previous step.",
         {"gained": "The agent regained hit points.", "lost": "The agent lost hit points."},
         field="hp",
+    ),
+    "hunger": Change(
+        "The hunger, compared with the previous step.",
+        {"hungrier": "The agent became hungrier.", "fed": "The agent became less hungry."},
+        field="hunger",
+    ),
+    "load": Change(
+        "The load, compared with the previous step.",
+        {"heavier": "The agent's load became a burden.", "lighter": "The agent's load became lighter."},
+        field="load",
     ),
 }
 DEPTH_CHANGE = tuple(CHANGES).index("depth")  # column of the depth

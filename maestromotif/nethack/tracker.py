@@ -10,8 +10,9 @@ import numpy as np
 from nle import nethack
 
 from maestromotif.nethack import events
-from maestromotif.nethack.events import COLUMN, Said
+from maestromotif.nethack.events import COLUMN, EVENTS, Said
 from maestromotif.nethack.observation import COLUMNS, DUNGEON, LEVEL, XP_LEVEL, X, Y
+from maestromotif.nethack.prices import base_prices
 from maestromotif.nethack.squares import (
     ALTAR,
     BLANK,
@@ -44,6 +45,12 @@ _COMPARED = tuple(
     (column, TRACKED.index(change.field))
     for column, change in enumerate(CHANGES.values())
     if change.field is not None
+)
+# Events that are a change: the column of the event, and the column and code of the change.
+_ARE_CHANGES = tuple(
+    (COLUMN[name], tuple(CHANGES).index(event.change[0]), CHANGES[event.change[0]].codes[event.change[1]])
+    for name, event in EVENTS.items()
+    if event.change is not None
 )
 _AT = {name: column for column, name in enumerate(TRACKED)}
 _STATUS = {name: field.column for name, field in FIELDS.items() if field.column is not None}
@@ -186,8 +193,8 @@ class Tracker:
             more |= arrived
             changes[arrivals, DEPTH_CHANGE] = depth_codes(before, depth)[arrivals]
             changes[arrivals, _EXPLORED] = 0
-            happened[:, COLUMN["descended"]] = changes[:, DEPTH_CHANGE] == DEEPER
-            happened[:, COLUMN["ascended"]] = changes[:, DEPTH_CHANGE] == HIGHER
+        for event, place, code in _ARE_CHANGES:
+            happened[:, event] = changes[:, place] == code
         np.copyto(explored, shown, where=more, casting="unsafe")
         column["idle_steps"][more] = 0
         changes[:, _STAIRS : _STAIRS + 2] = self._approach(hero)[1:].T
@@ -295,7 +302,7 @@ class Tracker:
         else:
             tourist = bool(self._tourist[game]) and bl[XP_LEVEL] < _SHREWD
             for price in words.prices:
-                if len(events.base_prices(price, int(bl[nethack.NLE_BL_CHA]), tourist)) == 1:
+                if len(base_prices(price, int(bl[nethack.NLE_BL_CHA]), tourist)) == 1:
                     told[COLUMN["price_identified"]] += 1
         column["offer"][game] = words.offer
         for at, columns in _TALLIES:

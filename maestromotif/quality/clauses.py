@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from maestromotif.collect.captions import Telling
 from maestromotif.nethack.state import CHANGES
 from maestromotif.quality.figures import Figure, share
 from maestromotif.quality.gold import MOST_BYTES, Side
@@ -39,6 +40,7 @@ def probes(
     spoken: Sequence[str],
     most: int,
     random: np.random.Generator,
+    telling: Telling = "events",
 ) -> list[Probe]:
     """At most `most` pairs for each clause of a skill.
 
@@ -64,7 +66,9 @@ def probes(
             drawn = sorted(random.permutation(len(plain))[:most].tolist())
             sides = ((with_fact(plain[i], clause.fact), with_fact(plain[i], clause.instead)) for i in drawn)
             found += [
-                Probe(clause.words, a.caption(spoken), b.caption(spoken), float(clause.good))
+                Probe(
+                    clause.words, a.caption(spoken, telling), b.caption(spoken, telling), float(clause.good)
+                )
                 for a, b in sides
                 if len(a.message.encode("latin-1")) <= MOST_BYTES
             ]

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from maestromotif.collect.captions import caption
+from maestromotif.collect.captions import Telling, caption
 from maestromotif.collect.observations import canonical
 from maestromotif.errors import UserError, did_you_mean
 from maestromotif.nethack.state import CHANGES, DEPTH_CHANGE
@@ -51,8 +51,8 @@ class Side:
     message: str
     changes: tuple[int, ...]  # one code for each change of `CHANGES`
 
-    def caption(self, spoken: Sequence[str]) -> str:
-        return caption(self.message, self.codes(spoken), spoken)
+    def caption(self, spoken: Sequence[str], telling: Telling = "events") -> str:
+        return caption(self.message, self.codes(spoken), spoken, telling=telling)
 
     def codes(self, spoken: Sequence[str]) -> list[int]:
         """The codes of the `spoken` changes, 0 for the others."""
@@ -79,8 +79,8 @@ class Pair:
         """1 if a is better, 0 if b is, 0.5 for a tie."""
         return LABELS[self.label]
 
-    def captions(self, spoken: Sequence[str]) -> tuple[str, str]:
-        return self.a.caption(spoken), self.b.caption(spoken)
+    def captions(self, spoken: Sequence[str], telling: Telling = "events") -> tuple[str, str]:
+        return self.a.caption(spoken, telling), self.b.caption(spoken, telling)
 
     def decidable(self, spoken: Sequence[str]) -> bool:
         """Whether captions with only the `spoken` changes contain the difference that the label is based on.
@@ -106,10 +106,13 @@ def decidable(pairs: Iterable[Pair], spoken: Sequence[str]) -> tuple[list[Pair],
     return kept, len(pairs) - len(kept)
 
 
-def asked(pairs: Iterable[Pair], spoken: Sequence[str]) -> tuple[list[str], np.ndarray]:
+def asked(
+    pairs: Iterable[Pair], spoken: Sequence[str], telling: Telling = "events"
+) -> tuple[list[str], np.ndarray]:
     """The distinct captions of these pairs, and int32 [P, 2]: the two indexes of each pair."""
     numbers: dict[str, int] = {}
-    rows = [[numbers.setdefault(told, len(numbers)) for told in pair.captions(spoken)] for pair in pairs]
+    captions = [pair.captions(spoken, telling) for pair in pairs]
+    rows = [[numbers.setdefault(told, len(numbers)) for told in both] for both in captions]
     return list(numbers), np.array(rows, np.int32).reshape(-1, 2)
 
 

@@ -45,7 +45,9 @@ def examine(config: Config, collected: Artefact | None, again: bool = False) -> 
     probes = {skill.name: _probes(known.get(skill.name), task, config) for skill in skills}
     by_hand = {
         skill.name: Comparison(
-            skill.description, *gold.asked(golden[skill.name][0], settings.changes), settings
+            skill.description,
+            *gold.asked(golden[skill.name][0], settings.changes, settings.telling),
+            settings,
         )
         for skill in skills
     }
@@ -137,7 +139,7 @@ def _probes(known: Measures | None, task: Task | None, config: Config) -> Sequen
         for item in range(len(task.items))
     ]
     random = np.random.default_rng([config.run.seed, 5])
-    return clauses.probes(known, seen, config.annotate.changes, PROBES, random)
+    return clauses.probes(known, seen, config.annotate.changes, PROBES, random, config.annotate.telling)
 
 
 def _clauses(skill: Skill, probes: Sequence[clauses.Probe], settings: AnnotateSettings) -> Comparison:

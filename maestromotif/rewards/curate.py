@@ -41,6 +41,7 @@ from maestromotif.quality import measures, oracle
 from maestromotif.quality.figures import Figure, agreement, ask_again, by_kind, curate, curve, share, words
 from maestromotif.rewards.batches import Captions
 from maestromotif.rewards.fit import Learner, learn, start_of
+from maestromotif.rewards.model import read_as
 from maestromotif.rewards.pairs import parts, targets
 from maestromotif.skill import Skill, skills_of
 
@@ -85,15 +86,15 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, An
     known = measures.load_all(config.skills_folder, config.skills)
     captions = read_captions(folder)
     messages = [row["message"] for row in captions]
-    read = [message.encode("latin-1") for message in messages]
+    raw = [message.encode("latin-1") for message in messages]
     changes = np.array([row["changes"] for row in captions], np.int8)
     kinds = [oracle.kind(message, row) for message, row in zip(messages, changes.tolist(), strict=True)]
     every = [_read(folder, skill.name) for skill in skills]
     usable = [labels.usable(settings.keep_margin, annotate.tie_margin) for labels in every]
     difference = contradictions(
-        Captions(CHECK.network, read, changes),
+        Captions(CHECK.network, [read_as(message, annotate.telling) for message in raw], changes),
         kinds,
-        parts(read, kinds, 4, np.random.default_rng([config.run.seed, 7])),
+        parts(raw, kinds, 4, np.random.default_rng([config.run.seed, 7])),
         {skill.name: (labels, kept) for skill, labels, kept in zip(skills, every, usable, strict=True)},
         config.run.seed,
         work.scratch / CHECKPOINT,

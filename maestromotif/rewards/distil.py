@@ -21,7 +21,7 @@ from maestromotif.config.schema import Config
 from maestromotif.errors import UserError
 from maestromotif.pipeline.store import Artefact, Work
 from maestromotif.rewards.accuracy import accuracy, calibration, disagreement
-from maestromotif.rewards.card import normalised, over_items, raw_rewards
+from maestromotif.rewards.card import normalised, over_items, raw_rewards, reads_of
 from maestromotif.rewards.fit import Member, best, train
 from maestromotif.rewards.model import FLAT, member_file, write_model
 from maestromotif.rewards.pairs import Judged, read_judged
@@ -42,7 +42,9 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, An
     skills = skills_of(config)
     annotated = inputs["annotate"]
     random = np.random.default_rng([config.run.seed, 2])
-    judged = read_judged(annotated.path, inputs["curate"].path, config.skills, settings, random)
+    judged = read_judged(
+        annotated.path, inputs["curate"].path, config.skills, settings, random, config.annotate.telling
+    )
     members = train(judged, config.skills, settings, config.run.seed, work.scratch / CHECKPOINT)
 
     items = observations.distinct(observations.load(inputs["collect"].path), spoken)
@@ -73,7 +75,6 @@ def _card(
     config: Config, skill: Skill, k: int, judged: Judged, members: list[Member], chosen: Member, items: Items
 ) -> dict[str, Any]:
     """The card of a skill's model; `k` is the skill's number."""
-    spoken = config.annotate.changes
     sides = {"held_out": judged.held_out, "train": ~judged.held_out}
     accuracies = {
         side: accuracy(
@@ -81,13 +82,13 @@ def _card(
         )
         for number, (side, which) in enumerate(sides.items())
     }
-    raw = raw_rewards([member.params for member in members], config.distil.network, items, spoken)
+    reads = reads_of(config)
+    raw = raw_rewards([member.params for member in members], reads, items)
     number = members.index(chosen)
     return {
         "skill": skill.name,
         "description": skill.description,
-        "network": config.distil.network,
-        "changes": list(spoken),
+        **reads,
         "accuracy_held_out": accuracies["held_out"],
         "accuracy_train": accuracies["train"],
         "accuracy_note": "share of pairs ordered as labelled, ties left out; interval by bootstrap over "
@@ -112,5 +113,5 @@ def _card(
             }
             for member, own in zip(members, raw, strict=True)
         ],
-        **over_items(raw[number], items, spoken),
+        **over_items(raw[number], items, reads),
     }

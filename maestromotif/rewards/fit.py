@@ -122,7 +122,7 @@ def train(
             number, columns = 0 if settings.same_start else j, judged.changes.shape[1]
             start = start_of(settings.network, skill, seed, number, columns)
             learners.append(Learner(skill, j, start, judged.pairs[k], judged.labels[k], learned, held_out))
-    captions = Captions(settings.network, judged.messages, judged.changes)
+    captions = Captions(settings.network, judged.read, judged.changes)
     members = learn(captions, learners, settings, seed, checkpoint)
     return [members[k * settings.seeds : (k + 1) * settings.seeds] for k in range(len(skills))]
 

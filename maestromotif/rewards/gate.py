@@ -1,11 +1,15 @@
 """Stage `gate`: before training, each skill's reward must match what the skill's text asks for.
 
 A skill's text names events that the skill is for (`wanted`) and events that must not be rewarded
-(`forbidden`). events.py finds them on the collected steps, independently of any language model. There are two
-questions:
+(`forbidden`). events.py finds them on the collected steps, independently of any language model. The gate
+judges what training will pay, the first time in an episode: pay = 1[z > theta] * z.
 
     AUC     = P(z_wanted > z_other) + P(z_wanted = z_other) / 2     are wanted events rewarded above all else?
-    paid(e) = share of the steps with e on which z > theta          are forbidden events rewarded in training?
+    paid(e) = share of the steps with e on which z > theta          does training pay for e?
+
+A skill passes if its AUC is high, each wanted event is paid, and these are not: forbidden events, a step
+on which nothing changed, dying, and praying (unless the text wants it). No pay may be negative: an agent that
+is charged for every idle step learns to die early.
 
 AUC (Mann-Whitney; Hanley and McNeil, 1982) is over distinct observations, because a reward is a function of
 them. Its interval is a bootstrap over them, separately for both sides. `other` is every observation without a
@@ -28,12 +32,14 @@ from maestromotif.errors import UserError
 from maestromotif.nethack.state import CHANGES, DEPTH_CHANGE
 from maestromotif.pipeline.store import Artefact, Work
 from maestromotif.rewards.model import RewardModels, load_rewards
-from maestromotif.skill import Skill, skill_files, skills_of
+from maestromotif.skill import Skill, change_behind, skill_files, skills_of
 
 log = logging.getLogger("maestromotif")
 
 BOOTSTRAPS = 1000
-OF_DEPTH = ("descended", "ascended")
+NOTHING = "nothing changed"  # an empty message, and no change that the reward sees
+# Not paid for by any skill, unless its text wants the event or one of those beside it.
+NEVER: dict[str, tuple[str, ...]] = {NOTHING: (), "died": (), "prayed": ("prayed_well",)}
 
 
 @dataclass(frozen=True)
@@ -51,12 +57,13 @@ class Row:
 
     skill: str
     event: str
-    side: str  # wanted, forbidden, or all (wanted)
+    side: str  # wanted, forbidden, never (of any skill), or all (wanted)
     steps: int
     distinct: int  # observations
     judged: bool
     paid: float | None  # share of the steps with z above the threshold
     mean_z: float | None
+    pay: float | None  # mean of 1[z > threshold] * z
     auc: float | None = None
     low: float | None = None
     high: float | None = None
@@ -88,7 +95,14 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, An
             log.info("gate: %s is not gated: %s names no `wanted` events", skill.name, skill.path)
             continue
         random = np.random.default_rng([config.run.seed, 5, k])
-        own = judge(skill, situations, k, float(thresholds[k]), config.gate, random)
+        threshold = float(thresholds[k])
+        own = judge(skill, situations, k, threshold, config.gate, random)
+        if share := charged(situations, k, threshold):
+            problems.append(
+                f"{skill.name}: training charges {share:.0%} of the steps, because the threshold is "
+                f"{threshold:.2f}, below 0: dying early would save the agent pay. Set "
+                "reward.least_threshold to 0."
+            )
         for row in own:
             if not row.judged:
                 log.info("gate: %s: '%s' happened on %d steps: not judged", skill.name, row.event, row.steps)
@@ -121,13 +135,16 @@ def read_situations(folder: Path, models: RewardModels, spoken: Sequence[str]) -
     """The collected steps with the rewards of their observations."""
     collected, counts = observations.load(folder), observations.event_steps(folder)
     changes = observations.canonical(collected.changes, tuple(CHANGES))  # all, in captions or not
+    silent = np.array([not message.strip() for message in collected.messages], bool)[collected.message_id]
     codes = {name: changes[:, column] > 0 for column, name in enumerate(CHANGES) if column != DEPTH_CHANGE}
     seen = observations.canonical(collected.changes, spoken)
     keys = np.column_stack([collected.message_id, seen.astype(np.int32)])
     distinct, item = np.unique(keys, axis=0, return_inverse=True)
     messages = [bytes(message) for message in collected.messages[distinct[:, 0]]]
     return Situations(
-        item.reshape(-1), counts | codes, models.score(messages, distinct[:, 1:].astype(np.int8))
+        item.reshape(-1),
+        counts | codes | {NOTHING: silent & ~seen.any(1)},
+        models.score(messages, distinct[:, 1:].astype(np.int8)),
     )
 
 
@@ -139,7 +156,7 @@ def judge(
     settings: GateSettings,
     random: np.random.Generator,
 ) -> list[Row]:
-    """A row for all wanted events together, then one for each wanted and each forbidden event."""
+    """A row for all wanted events together, then one for each wanted, forbidden and never paid event."""
     z, item = situations.z[:, k].astype(np.float64), situations.item
     none = np.zeros(len(item), bool)
     on = {event: situations.events[event] for event in (*skill.wanted, *skill.forbidden)}
@@ -162,6 +179,7 @@ def judge(
             judged=judged,
             paid=round(float((own > threshold).mean()), 4) if len(own) else None,
             mean_z=round(float(own.mean()), 4) if len(own) else None,
+            pay=round(float(np.where(own > threshold, own, 0.0).mean()), 4) if len(own) else None,
             **figures,
         )
 
@@ -172,9 +190,24 @@ def judge(
         enough = int(steps.sum()) >= settings.fewest
         judged_steps = judged_steps | (steps & enough)
         rows.append(row(event, "wanted", steps, enough, ranked=True))
-    for event in skill.forbidden:
-        rows.append(row(event, "forbidden", on[event], int(on[event].sum()) >= settings.fewest, ranked=False))
+    never = {event: situations.events[event] for event in never_paid(skill) if event in situations.events}
+    for side, events in (("forbidden", {event: on[event] for event in skill.forbidden}), ("never", never)):
+        for event, steps in events.items():
+            least = 1 if event == NOTHING else settings.fewest  # nothing is one observation, always the same
+            rows.append(row(event, side, steps, int(steps.sum()) >= least, ranked=False))
     return [row("all wanted", "all", judged_steps, bool(judged_steps.any()), ranked=True), *rows]
+
+
+def never_paid(skill: Skill) -> list[str]:
+    """The events of `NEVER` that this skill's text does not want."""
+    named = {*skill.wanted, *skill.forbidden}
+    return [event for event, beside in NEVER.items() if not named & {event, *beside}]
+
+
+def charged(situations: Situations, k: int, threshold: float) -> float:
+    """Share of the collected steps whose pay is negative."""
+    z = situations.z[situations.item, k]
+    return float(((z > threshold) & (z < 0)).mean())
 
 
 def auc(wanted: np.ndarray, others: np.ndarray, random: np.random.Generator) -> tuple[float, float, float]:
@@ -208,12 +241,21 @@ def _failures(rows: Sequence[Row], settings: GateSettings) -> list[tuple[str, st
                     f"less than gate.auc = {settings.auc:.0%}; worst is `{worst.event}` ({worst.auc:.0%}).",
                 )
             )
-        if row.side == "forbidden" and row.judged and row.paid is not None and row.paid > settings.forbidden:
+        if not row.judged or row.paid is None:
+            continue
+        if row.side == "wanted" and row.paid == 0:
+            failures.append(
+                (row.event, f"{row.skill}: is paid on none of the {row.steps} steps with `{row.event}`.")
+            )
+        most = 0.0 if row.event == NOTHING else settings.forbidden
+        if row.side in ("forbidden", "never") and row.paid > most:
+            limit = (
+                "and should never be" if row.event == NOTHING else f"more than gate.forbidden = {most:.0%}"
+            )
             failures.append(
                 (
                     row.event,
-                    f"{row.skill}: is paid on {row.paid:.0%} of the steps with `{row.event}`, more than "
-                    f"gate.forbidden = {settings.forbidden:.0%}.",
+                    f"{row.skill}: is paid on {row.paid:.0%} of the steps with `{row.event}`, {limit}.",
                 )
             )
     return failures
@@ -221,7 +263,9 @@ def _failures(rows: Sequence[Row], settings: GateSettings) -> list[tuple[str, st
 
 def _advice(skill: Skill, event: str, config: Config) -> str:
     """What may fix it."""
-    change = "depth" if event in OF_DEPTH else event if event in CHANGES else None
+    if event in NEVER:
+        return f"Look at the captions in distil/{skill.name}/card.json; a higher reward.quantile_of may help."
+    change = change_behind(event)
     if change is not None and change not in config.annotate.changes:
         return (
             f"annotate.changes lacks {change}, so neither the judge nor the reward sees `{event}` unless a "
@@ -242,20 +286,22 @@ def _page(rows: Sequence[Row], problems: Sequence[str], settings: GateSettings) 
         return "" if value is None else format(value, form)
 
     lines = [
-        "| skill | event | | steps | distinct | AUC | 95 % | paid | mean z |",
-        "|---|---|---|--:|--:|--:|---|--:|--:|",
+        "| skill | event | | steps | distinct | AUC | 95 % | paid | mean pay | mean z |",
+        "|---|---|---|--:|--:|--:|---|--:|--:|--:|",
     ]
     for row in rows:
         interval = "" if row.low is None or row.high is None else f"{row.low:.2f} to {row.high:.2f}"
         side = row.side if row.judged else f"{row.side}, not judged"
-        figures = [cell(row.auc, ".2f"), interval, cell(row.paid, ".1%"), cell(row.mean_z, ".2f")]
+        figures = [cell(row.auc, ".2f"), interval]
+        figures += [cell(row.paid, ".1%"), cell(row.pay, ".2f"), cell(row.mean_z, ".2f")]
         cells = [row.skill, row.event, side, str(row.steps), str(row.distinct), *figures]
         lines.append(f"| {' | '.join(cells)} |")
     lines += [
         "",
-        f"Required: AUC of all wanted events at least {settings.auc:.2f}; each forbidden event paid on at "
-        f"most {settings.forbidden:.0%} of its steps; events on fewer than {settings.fewest} steps are not "
-        "judged.",
+        f"Required: AUC of all wanted events at least {settings.auc:.2f}; each wanted event paid; each "
+        f"forbidden event, dying and praying paid on at most {settings.forbidden:.0%} of their steps; a step "
+        f"on which nothing changed never; no negative pay. Events on fewer than {settings.fewest} steps are "
+        "not judged.",
         "",
         *(f"- {problem}" for problem in problems or ["All gated skills pass."]),
         "",

@@ -22,10 +22,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Float32, Int, Int8
 
+from maestromotif.collect.captions import Telling
 from maestromotif.collect.observations import canonical
 from maestromotif.config.schema import RewardSettings
 from maestromotif.errors import UserError
 from maestromotif.nethack.state import DEPTH_CHANGE, FIRST_COLUMNS, NUM_CODES, columns_of
+from maestromotif.nethack.wording import in_words
 from maestromotif.pipeline.store import Work
 
 Network = Literal["words", "published"]
@@ -65,6 +67,19 @@ def word_features(message: bytes) -> np.ndarray:
 def byte_features(message: bytes) -> np.ndarray:
     """int32 [256]: the bytes of the message, padded with 0."""
     return np.frombuffer(message[:MESSAGE_BYTES].ljust(MESSAGE_BYTES, b"\0"), np.uint8).astype(np.int32)
+
+
+@lru_cache(maxsize=1 << 16)
+def read_as(message: bytes, telling: Telling) -> bytes:
+    """What a reward model reads of a message: what the captions said of it to the judge.
+
+    messages: the message itself, as published. events: the events that it reports in plain words, then the
+    rest of it; so a pickup reads alike, whatever was picked up.
+    """
+    if telling == "messages" or not message.strip():
+        return message
+    sentences, rest = in_words(message.decode("latin-1"))
+    return " ".join([*sentences, rest]).strip().encode("latin-1")
 
 
 FEATURES: dict[str, Callable[[bytes], np.ndarray]] = {"words": word_features, "published": byte_features}
@@ -234,6 +249,7 @@ class Group:
     """Skills whose models share a network and its inputs: scored in one call with stacked parameters."""
 
     network: Network
+    telling: Telling
     width: int  # columns of changes
     columns: np.ndarray  # indices of the skills among all K
     params: Params  # leaves [skills of the group, ...]
@@ -252,12 +268,15 @@ class RewardModels:
         self._groups = []
         # On the CPU: a few new observations per step are little work. On a GPU they would wait for updates.
         processor = jax.local_devices(backend="cpu")[0]
-        kinds = [(card["network"], columns_of(card["changes"])) for card in cards]
-        for network, width in dict.fromkeys(kinds):
-            columns = [k for k, kind in enumerate(kinds) if kind == (network, width)]
+        # Cards of earlier versions do not say what captions told: it was the message.
+        kinds = [
+            (card["network"], card.get("telling", "messages"), columns_of(card["changes"])) for card in cards
+        ]
+        for kind in dict.fromkeys(kinds):
+            columns = [k for k, own in enumerate(kinds) if own == kind]
             stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *[params[k] for k in columns])
             placed = jax.device_put(stacked, processor)
-            self._groups.append(Group(network, width, np.array(columns), placed))
+            self._groups.append(Group(*kind, np.array(columns), placed))
 
     def score(
         self, messages: Sequence[bytes], changes: Int8[np.ndarray, "n c"]
@@ -279,7 +298,8 @@ class RewardModels:
         padded = max(SMALLEST_BATCH, 1 << (count - 1).bit_length())
         scores = np.zeros((count, len(self.skills)), np.float32)
         for group in self._groups:
-            tokens = features(group.network, list(messages) + [b""] * (padded - count))
+            read = [read_as(message, group.telling) for message in messages]
+            tokens = features(group.network, read + [b""] * (padded - count))
             seen = np.zeros((len(group.columns), padded, group.width), np.int8)
             for row, k in enumerate(group.columns):  # each model sees the changes that its captions tell
                 seen[row, :count] = canonical(changes, self.cards[k]["changes"])
@@ -288,9 +308,10 @@ class RewardModels:
         return scores
 
     def thresholds(self, settings: RewardSettings) -> Float32[np.ndarray, " K"]:
-        """For each skill, the quantile of its normalised rewards below which a step is not rewarded.
+        """For each skill, the normalised reward z that a step must exceed to be rewarded.
 
-        Infinite for a model that is constant (FLAT).
+        It is a quantile of z over the distinct collected observations, in standard deviations above their
+        mean, but at least `reward.least_threshold`. Infinite for a model that is constant (FLAT).
         Raises UserError if `reward.quantile_of` names a skill that is not here.
         """
         for name in settings.quantile_of:
@@ -303,6 +324,8 @@ class RewardModels:
             known = sorted((float(quantile), reward) for quantile, reward in card["quantiles"].items())
             wanted = settings.quantile_of.get(skill, settings.quantile)
             found = np.interp(wanted, [q for q, _ in known], [reward for _, reward in known])
+            if settings.least_threshold is not None:
+                found = max(found, settings.least_threshold)
             thresholds.append(np.inf if card["std"] < FLAT else found)
         return np.array(thresholds, np.float32)
 

@@ -12,8 +12,10 @@ from pathlib import Path
 import numpy as np
 
 from maestromotif.annotate.preferences import read_captions, read_preferences
+from maestromotif.collect.captions import Telling
 from maestromotif.config.schema import DistilSettings
 from maestromotif.errors import UserError
+from maestromotif.rewards.model import read_as
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,12 @@ class Judged:
     pairs: list[np.ndarray]  # int32 [P, 2] for each skill
     labels: list[np.ndarray]  # float32 [P], P(first preferred)
     ties: list[np.ndarray]  # bool [P]
+    telling: Telling = "events"  # what the captions told of the messages
+
+    @property
+    def read(self) -> list[bytes]:
+        """[N]: what a reward model reads of the messages."""
+        return [read_as(message, self.telling) for message in self.messages]
 
     def within(self, skill: int, chosen: np.ndarray) -> np.ndarray:
         """Which of a skill's pairs have both captions in `chosen` (bool [N]), bool [P]."""
@@ -39,6 +47,7 @@ def read_judged(
     skills: Sequence[str],
     settings: DistilSettings,
     random: np.random.Generator,
+    telling: Telling = "events",
 ) -> Judged:
     """The captions in a folder of `annotate` and the preferences in one of `curate`.
 
@@ -59,6 +68,7 @@ def read_judged(
         pairs,
         labels,
         ties,
+        telling,
     )
 
 

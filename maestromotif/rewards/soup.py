@@ -35,7 +35,7 @@ from maestromotif.pipeline.store import Artefact, Work
 from maestromotif.quality import oracle
 from maestromotif.rewards.accuracy import over_captions
 from maestromotif.rewards.batches import Captions
-from maestromotif.rewards.card import over_items, raw_rewards
+from maestromotif.rewards.card import over_items, raw_rewards, reads_of
 from maestromotif.rewards.experts import ALL, Pot, experts, members
 from maestromotif.rewards.fit import Member, score
 from maestromotif.rewards.model import Params, write_model
@@ -77,8 +77,15 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, An
     settings, spoken = config.distil, config.annotate.changes
     skills = skills_of(config)
     random = np.random.default_rng([config.run.seed, 2])  # as distil, so the same captions are held out
-    judged = read_judged(inputs["annotate"].path, inputs["curate"].path, config.skills, settings, random)
-    captions = Captions(settings.network, judged.messages, judged.changes)
+    judged = read_judged(
+        inputs["annotate"].path,
+        inputs["curate"].path,
+        config.skills,
+        settings,
+        random,
+        config.annotate.telling,
+    )
+    captions = Captions(settings.network, judged.read, judged.changes)
     kinds = [
         oracle.kind(observations.text(message), row)
         for message, row in zip(judged.messages, judged.changes.tolist(), strict=True)
@@ -102,17 +109,17 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, An
             for name, weight in zip(pot.names, soup.weights, strict=True)
             if weight
         }
-        raw = raw_rewards([soup.params], settings.network, items, spoken)
+        reads = reads_of(config)
+        raw = raw_rewards([soup.params], reads, items)
         card = {
             "skill": skill.name,
             "description": skill.description,
-            "network": settings.network,
-            "changes": list(spoken),
+            **reads,
             "recipe": recipe,
             "ancestry": pot.models[0].ancestry,
             "accuracy_held_out": found[skill.name]["methods"]["soup"],
             "accuracy_note": "of soups made in the same way without the captions that they are reported on",
-            **over_items(raw[0], items, spoken),
+            **over_items(raw[0], items, reads),
         }
         found[skill.name]["recipe"] = recipe
         write_model(work, skill.name, card, soup.params)

@@ -26,7 +26,7 @@ from maestromotif.config.schema import Config
 from maestromotif.errors import UserError
 from maestromotif.nethack.state import FIRST_COLUMNS
 from maestromotif.pipeline.store import Work
-from maestromotif.rewards.card import over_items, raw_rewards
+from maestromotif.rewards.card import over_items, raw_rewards, reads_of
 from maestromotif.rewards.fit import best, train
 from maestromotif.rewards.model import Params, RewardModels, write_model
 from maestromotif.rewards.pairs import Judged, hold_out, targets
@@ -149,7 +149,7 @@ class OnlineRewards:
         new = draw(_items(left, count), config.reward.online_captions, random).tolist() if left else []
         judged = [*judged, *(left[item] for item in new)]
         items = _items(judged, count)
-        captions = [items.caption(item, spoken) for item in range(len(items))]
+        captions = [items.caption(item, spoken, config.annotate.telling) for item in range(len(items))]
         pairs = draw_pairs(len(captions), config.annotate.pairs, random)
         comparisons = [Comparison(one.description, captions, pairs, config.annotate) for one in self._skills]
         self._judge.ask([question for one in comparisons for question in one.questions()])
@@ -164,25 +164,24 @@ class OnlineRewards:
         messages = items.message_list()
         held_out = hold_out(messages, config.distil.held_out, random)
         learned = train(
-            Judged(messages, items.changes, held_out, own, labels, ties),
+            Judged(messages, items.changes, held_out, own, labels, ties, config.annotate.telling),
             config.skills,
             config.distil,
             config.run.seed,
         )
-        everything = _items(sorted(count), count)
+        everything, reads = _items(sorted(count), count), reads_of(config)
         cards, chosen = [], []
         for skill, members in zip(self._skills, learned, strict=True):
             one = best(members)
-            (raw,) = raw_rewards([one.params], config.distil.network, everything, spoken)
+            (raw,) = raw_rewards([one.params], reads, everything)
             about = {
                 "skill": skill.name,
                 "description": skill.description,
-                "network": config.distil.network,
-                "changes": list(spoken),
+                **reads,
                 "captions": len(captions),
                 "loss_held_out": one.loss,
             }
-            cards.append(about | over_items(raw, everything, spoken))
+            cards.append(about | over_items(raw, everything, reads))
             chosen.append(one.params)
         log.info("train: reward models from %d captions, used from rollout %d", len(captions), ready)
         return judged, self._version(ready, cards, chosen)

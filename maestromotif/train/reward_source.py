@@ -9,6 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 from maestromotif.agent.reward import Met, Scorer
 from maestromotif.annotate import answers
 from maestromotif.config.schema import Config
+from maestromotif.errors import UserError
 from maestromotif.pipeline.store import Artefact, Work, canonical, file_contents
 from maestromotif.rewards.model import CARD, PARAMS, load_rewards
 
@@ -73,7 +74,16 @@ class DistilledRewards:
 
     def __init__(self, config: Config, folder: Path) -> None:
         models = load_rewards(folder, config.skills)
-        self._scorer = Scorer(models.score, models.thresholds(config.reward))
+        thresholds = models.thresholds(config.reward)
+        for skill, card, threshold in zip(config.skills, models.cards, thresholds.tolist(), strict=True):
+            best = float(card["quantiles"]["1.00"])
+            if not threshold < best:
+                raise UserError(
+                    f"{folder / skill / CARD}: the reward pays nothing: its highest value is {best:.2f}, not "
+                    f"above the threshold {threshold:.2f}; lower reward.quantile_of.{skill}, or distil the "
+                    "skill again with other words"
+                )
+        self._scorer = Scorer(models.score, thresholds)
 
     def __enter__(self) -> "DistilledRewards":
         return self

@@ -75,6 +75,9 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, An
         )
         done = checkpoints.latest() or 0
         common, own = checkpoints.load(done) if done else ({}, {})
+        versions = [learnt.params]
+        if done:  # a checkpoint of another network is refused before any game starts
+            learnt, versions = learner.restore(learnt, common, own, checkpoints.file(done))
         rewards = stack.enter_context(_reward_source(config, inputs, plan))
         if done:
             rewards.restore(common["rewards"])
@@ -84,10 +87,8 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, An
             stack.enter_context(_actor(config, number, devices[place], network, acting, scorer, program))
             for number, (place, program) in enumerate(zip(places, programs, strict=True))
         ]
-        versions = [learnt.params]
         if done:
             log.info("train: going on from step %d; replaying the games", done * plan.steps)
-            learnt, versions = learner.restore(learnt, common, own, checkpoints.file(done))
             curve.restore(common["curve"])
         for number, (actor, place) in enumerate(zip(actors, places, strict=True)):
             actor.restore(own["actors"][number]) if done else actor.begin()

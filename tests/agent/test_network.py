@@ -10,11 +10,11 @@ from small_learning import SKILLS, Heads, Trunk, fresh, random_block, random_gla
 
 from maestromotif.agent.arrays import Array
 from maestromotif.agent.inputs import Block
-from maestromotif.agent.network import build, pick, step, unpack
+from maestromotif.agent.network import build, initial_params, pick, step, unpack
 from maestromotif.agent.policy import fresh_carry, make_acting
 from maestromotif.agent.trunks import FoveaGlance
 from maestromotif.config.schema import NetworkSettings
-from maestromotif.nethack.actions import NUM_ACTIONS
+from maestromotif.nethack.actions import NUM_ACTIONS, WEIGHTS
 
 STEPS, GAMES = 5, 4
 
@@ -44,6 +44,23 @@ def test_unroll_is_step_repeated_with_the_memory_cleared_at_first(trunk: Trunk, 
     _, a, _ = unrolled(network, params, one, all_first, memory)
     _, b, _ = unrolled(network, params, one, all_first, memory + 1)
     np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("heads", ["separate", "shared"])
+def test_an_untrained_policy_plays_by_its_prior(heads: Heads) -> None:
+    rng = np.random.default_rng(0)
+    shapes = []
+    for prior in ("uniform", "play"):
+        settings = NetworkSettings(hidden=16, heads=heads, actions="explore", prior=prior)
+        network = build(settings, SKILLS)
+        params = initial_params(network, 0)
+        glance, first = random_glance(rng, network, STEPS, GAMES), np.zeros((STEPS, GAMES), bool)
+        _, logits, _ = unrolled(network, params, glance, first, np.zeros((GAMES, 16), np.float32))
+        weights = np.array(WEIGHTS) if prior == "play" else np.ones(len(WEIGHTS))
+        wanted = np.broadcast_to(weights / weights.sum(), logits.shape)
+        np.testing.assert_allclose(jax.nn.softmax(logits), wanted, rtol=0.15)
+        shapes.append(jax.tree.map(np.shape, params))
+    assert shapes[0] == shapes[1]
 
 
 @pytest.mark.parametrize("trunk", ["fovea", "published"])

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from maestromotif.agent.messages import MessageTable, fingerprints, hash_words
 from maestromotif.agent.reward import RewardFunction, Scorer
 from maestromotif.config.schema import RewardSettings
-from maestromotif.nethack.state import CHANGES
+from maestromotif.nethack.state import CHANGES, DEPTH_CHANGE
 
 
 def test_messages_are_numbered_once_and_hashed_alike() -> None:
@@ -59,9 +59,12 @@ def rewards_of(
     texts: Sequence[bytes],
     skills: Sequence[int],
     ended: Sequence[bool] = (False, False),
+    depth: Sequence[int] = (0, 0),
 ) -> np.ndarray:
     numbers = np.array([function.messages.number(text) for text in texts], np.int32)
-    return function(numbers, np.zeros((2, len(CHANGES)), np.int8), np.array(skills), np.array(ended))
+    changes = np.zeros((2, len(CHANGES)), np.int8)
+    changes[:, DEPTH_CHANGE] = depth
+    return function(numbers, changes, np.array(skills), np.array(ended))
 
 
 def test_reward_is_thresholded_scaled_and_divided_by_the_count() -> None:
@@ -73,6 +76,18 @@ def test_reward_is_thresholded_scaled_and_divided_by_the_count() -> None:
     # A new episode of game 0 begins to count anew.
     rewards_of(function, [b"x", b"x"], [0, 0], ended=(True, False))
     np.testing.assert_allclose(rewards_of(function, [b"abc", b"abc"], [0, 0]), [0.3, 0.3 / 8], rtol=1e-6)
+
+
+def test_the_second_descent_pays_as_much_as_the_first() -> None:
+    function = reward_function(count_exponent=3)
+    for _ in range(3):
+        # Game 0 goes down each time; game 1 reads the same message and stays.
+        paid = rewards_of(function, [b"abc", b"abc"], [0, 0], depth=(1, 0))
+    np.testing.assert_allclose(paid, [0.3, 0.3 / 27], rtol=1e-6)
+    published = reward_function(count_exponent=3, count_depth=True)
+    for _ in range(2):
+        paid = rewards_of(published, [b"abc", b"abc"], [0, 0], depth=(1, 0))
+    np.testing.assert_allclose(paid, [0.3 / 8, 0.3 / 8], rtol=1e-6)
 
 
 def test_only_the_last_distinct_messages_are_counted() -> None:

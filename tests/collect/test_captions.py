@@ -35,8 +35,15 @@ def test_the_settings_know_every_change_and_statistic() -> None:
         (
             "You kill the newt!",
             (0, 1, 1, 0),
-            'The game says: "You kill the newt!" New parts of the level came into view. '
+            "The agent killed the newt. New parts of the level came into view. "
             "A staircase down came into view for the first time.",
+        ),
+        ("$ - 7 gold pieces.", (0, 0, 0, 0), "The agent picked up 7 gold pieces. Nothing else changed."),
+        (
+            "You kill the newt!  You see here a newt corpse.",
+            (1, 0, 0, 0),
+            'The agent killed the newt. The game says: "You see here a newt corpse." '
+            "The agent left the level: it went down to a deeper dungeon level.",
         ),
         (
             "",
@@ -53,7 +60,7 @@ def test_examples(message: str, codes: tuple[int, ...], told: str) -> None:
 def test_tells_the_configured_changes_and_no_others(
     message: str, codes: tuple[int, ...], named: tuple[str, ...]
 ) -> None:
-    told = caption(message, codes, named)
+    told = caption(message, codes, named, telling="messages")
     words = " ".join(message.split())
     rest = told.replace(words, "", 1)  # a message might hold one of our sentences
     for column, (name, change) in enumerate(CHANGES.items()):

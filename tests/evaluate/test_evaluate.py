@@ -1,7 +1,6 @@
 """Episodes of the evaluation: their seeds, their ends, and the same episode played again."""
 
 import os
-import shutil
 import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,7 +11,6 @@ import pytest
 
 from maestromotif.agent.episodes import Episode, Policy, play_wave
 from maestromotif.agent.reward import RewardFunction, Scorer
-from maestromotif.compose.compose import program_file
 from maestromotif.config.schema import (
     Config,
     NethackSettings,
@@ -31,7 +29,6 @@ from maestromotif.nethack.actions import INDEX
 from maestromotif.nethack.pool.pool import GamePool, open_pool
 from maestromotif.nethack.recording import Recording
 from maestromotif.nethack.seeds import EpisodeSeeds, episode_seeds
-from maestromotif.pipeline.store import Artefact
 from maestromotif.programs.sandbox import ProgramHost
 from maestromotif.skill import Skill, load
 
@@ -116,10 +113,8 @@ def test_the_explorer_does_what_the_acting_skill_wants() -> None:
     assert went_back.skills[-1] == 1
 
 
-def test_lost_games_are_played_again_as_if_nothing_had_happened(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    config, players = small_players(tmp_path)
+def test_lost_games_are_played_again_as_if_nothing_had_happened(monkeypatch: pytest.MonkeyPatch) -> None:
+    config, players = small_players()
     entry = Entry("explorer", "explorer", None)
     killed = 0
 
@@ -147,8 +142,8 @@ def test_lost_games_are_played_again_as_if_nothing_had_happened(
             players.wave(pool, entry, 1)
 
 
-def small_players(folder: Path) -> tuple[Config, evaluate.Players]:
-    """Agents under the program of the quickstart."""
+def small_players() -> tuple[Config, evaluate.Players]:
+    """Agents under the program of the quickstart. There is no network: the explorer needs none."""
     config = Config(
         skills=("discoverer", "descender", "ascender"),
         task=TaskSettings(
@@ -157,9 +152,7 @@ def small_players(folder: Path) -> tuple[Config, evaluate.Players]:
         nethack=NethackSettings(games=GAMES, workers=2),
         train=TrainSettings(network=NetworkSettings(hidden=8)),
     )
-    shutil.copy(config.task.program, folder / program_file("program"))
-    artefact = Artefact(folder, {})
-    return config, evaluate.Players(config, {"train": artefact, "compose": artefact}, GAMES)
+    return config, evaluate.Players(config, {}, Path(config.task.program).read_text(), GAMES)
 
 
 def test_an_episode_that_is_recorded_is_the_one_that_was_played(skills: list[Skill]) -> None:

@@ -11,14 +11,16 @@ from playing import Play
 
 from maestromotif.nethack import arena, events
 from maestromotif.nethack.actions import INDEX
-from maestromotif.nethack.events import BASE_PRICES, EVENTS, Price, base_prices, read
+from maestromotif.nethack.events import EVENTS, read
 from maestromotif.nethack.game import End
 from maestromotif.nethack.observation import X, Y
 from maestromotif.nethack.pool.pool import GamePool
+from maestromotif.nethack.prices import BASE_PRICES, Price, base_prices
 
 # Texts that NetHack 3.6.7 was seen to write, and what they tell.
 SAID: list[tuple[bytes, dict[str, int]]] = [
     (b"You kill the newt!  You destroy the kobold zombie!", {"killed": 2}),
+    (b"CRASH!  You destroy the throne.", {}),
     (b"The newt is killed!", {}),
     (b"You hear the howling of the CwnAnnwn...", {}),
     (b"You finish eating the food ration.", {"ate": 1}),
@@ -28,6 +30,7 @@ SAID: list[tuple[bytes, dict[str, int]]] = [
     (b'"You bite that, you pay for it!"  My, this is a yummy slime mold!', {"ate": 1}),
     (b"This newt tastes okay.  You stop eating.", {}),
     (b"What do you want to eat? [abc or ?*] ", {}),
+    (b"Yecch!  This tastes like poison.", {}),  # a drink
     (b"You sold a dagger for 2 gold pieces.", {"sold": 1}),
     (b"You sold 2 scrolls labeled ELAM EBOW for 100 gold pieces.", {"sold": 1}),
     (b"You traded a scroll for 54 zorkmids in additional credit.", {"sold": 1}),
@@ -91,6 +94,9 @@ SAID: list[tuple[bytes, dict[str, int]]] = [
     (b"Hradec Kralove mutters imprecations against shoplifters.", {"entered_shop": 1}),
     (b'"So, Agent, you dare return to Tjiwidej\'s delicatessen?!"', {}),
     (b"Hello Agent, welcome to NetHack!  You are a neutral male human Monk.", {}),
+    (b"You begin praying to Chih Sung-tzu.  You are surrounded by a shimmering light. You feel much better.",
+     {"prayed": 1, "prayed_well": 1}),
+    (b"The jackal bites!  You die...", {"died": 1}),
     (b"You feel more confident.  Welcome to experience level 2.", {}),
 ]  # fmt: skip
 

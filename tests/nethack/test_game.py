@@ -18,15 +18,16 @@ from maestromotif.nethack.rcfile import write_options
 from maestromotif.nethack.seeds import EpisodeSeeds
 
 SEEDS = EpisodeSeeds(11, 22, 33)
+STONE = nethack.GLYPH_CMAP_OFF  # never seen
 YES, NO = INDEX["northwest"], INDEX["southeast"]
 
 
 class Played:
     """A game with the arrays that it writes to."""
 
-    def __init__(self, folder: Path, loader: Literal["shared", "stock"]) -> None:
+    def __init__(self, folder: Path, loader: Literal["shared", "stock"], options: str | None = None) -> None:
         self.obs = {name: np.zeros(shape, dtype) for name, (shape, dtype) in engine_layout(ENGINE).items()}
-        self.game = Setup(loader, write_options(folder), folder).open(self.obs)
+        self.game = Setup(loader, options or write_options(folder), folder).open(self.obs)
 
     @property
     def turn(self) -> int:
@@ -235,8 +236,78 @@ def test_keys_are_those_of_the_published_agent() -> None:
 
 def test_every_set_of_actions_can_be_configured_and_is_described() -> None:
     assert get_args(NetworkSettings.model_fields["actions"].annotation) == tuple(actions.SETS)
-    assert actions.SETS == {"published": 28, "travel": 32}
+    assert actions.SETS == {"published": 28, "travel": 32, "explore": 35}
     assert all(action.keys and action.doc for one in ACTION_SETS.values() for action in one.adds.values())
+
+
+def test_travel_to_the_unexplored_sees_more_of_the_level_than_walking(played: Played) -> None:
+    def seen(name: str) -> int:
+        total = 0
+        for core in range(6):
+            played.reset(EpisodeSeeds(core, core, core))
+            for _ in range(40):
+                if played.step(name) is not End.NOT:
+                    break
+            total += int((played.obs["glyphs"] != STONE).sum())
+        return total
+
+    assert seen("travel_unexplored") > 1.5 * seen("wait")
+
+
+@pytest.mark.parametrize("name", actions.NAMES[NUM_ACTIONS:])
+def test_travel_is_one_step_and_its_keys_are_never_commands(played: Played, name: str) -> None:
+    """It drops, picks up and eats nothing, and asks nothing, whatever was in the way."""
+    rng = np.random.default_rng(1)
+    travelled = 0
+    for core in range(4):
+        played.reset(EpisodeSeeds(core, core, core))
+        for _ in range(60):
+            here = played.obs["blstats"][[X, Y]].tolist()
+            if played.step(name) is not End.NOT:
+                break
+            assert not played.obs["misc"].any()
+            assert not any(b"Where do you want" in page for page in (played.game.text, played.message()))
+            assert b"drop" not in played.game.text
+            assert b"You have a little trouble" not in played.game.text
+            travelled += here != played.obs["blstats"][[X, Y]].tolist()
+            if played.game.step(int(rng.integers(1, 17))) is not End.NOT:
+                break
+    assert travelled > 0 or name in ("travel_altar", "travel_monster", "travel_down")
+
+
+def test_travel_opens_a_closed_door_on_the_way(played: Played) -> None:
+    said = b""
+    for core in range(12):
+        played.reset(EpisodeSeeds(core, core, core))
+        for _ in range(40):
+            if played.step("travel_unexplored") is not End.NOT:
+                break
+            assert b"That door is closed" not in played.message()
+            said += played.game.text
+    assert b"The door opens." in said
+    assert b"This door is locked." in said
+
+
+def test_travel_sends_no_further_keys_if_nothing_asks_where(tmp_path: Path) -> None:
+    """With the option `travel` off, `o` and `d` would be commands that open a prompt, and `.` would rest."""
+    options = Path(write_options(tmp_path).removeprefix("@"))
+    options.write_text(options.read_text() + "OPTIONS=!travel\n")
+    played = Played(tmp_path, choose("auto"), f"@{options}")
+    played.reset()
+    for name in actions.NAMES[NUM_ACTIONS:]:
+        played.step(name)
+        assert (played.turn, played.asks()) == (1, False)
+    played.game.close()
+
+
+def test_travel_at_a_question_only_answers_it(played: Played) -> None:
+    for question in ("eat", "kick"):
+        before = played.turn, played.obs["blstats"][[X, Y]].tolist()
+        played.step(question)
+        assert played.asks()
+        played.step("travel_unexplored")
+        assert not played.asks()
+        assert (played.turn, played.obs["blstats"][[X, Y]].tolist()) == before
 
 
 def test_hunger_is_read_from_the_right_place(played: Played) -> None:

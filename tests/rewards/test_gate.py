@@ -5,6 +5,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
+import flax.traverse_util
 import numpy as np
 import pytest
 import small_rewards
@@ -12,11 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from maestromotif import skill
-from maestromotif.config.schema import Config, GateSettings
+from maestromotif.annotate import annotate
+from maestromotif.config.schema import Config, GateSettings, RewardSettings
 from maestromotif.errors import UserError
 from maestromotif.nethack.events import COLUMN, EVENTS, read
 from maestromotif.pipeline.store import Artefact, Work
 from maestromotif.rewards import distil, gate
+from maestromotif.rewards.model import load_rewards, write_model
+from maestromotif.train.reward_source import DistilledRewards
 
 TEXT = """---
 name: {name}
@@ -88,7 +92,7 @@ def test_a_reward_that_pays_for_what_is_forbidden_fails(inputs: dict[str, Artefa
     assert "of the steps with `explored`, more than gate.forbidden = 5%. Say in" in message
     assert "- descender" not in message
     lenient = config.model_copy(update={"gate": GateSettings(enforce=False)})
-    assert gate.run(lenient, inputs, work) == {"passed": False, "problems": 2}
+    assert gate.run(lenient, inputs, work) == {"passed": False, "problems": 3}
 
 
 def test_what_the_reward_cannot_see_is_named(inputs: dict[str, Artefact], tmp_path: Path) -> None:
@@ -144,3 +148,74 @@ def test_mistakes_in_the_table_are_named(tmp_path: Path, head: str, expected: st
     with pytest.raises(UserError) as caught:
         skill.load(tmp_path, "x")
     assert expected in str(caught.value)
+
+
+REFUSED = Path(__file__).parent / "refused"
+
+
+def old_model(name: str, folder: Path) -> Artefact:
+    """A discoverer's reward of an earlier version, which charged the agent for steps without any event."""
+    with np.load(REFUSED / f"{name}.npz") as file:
+        card = json.loads(file["card"].tobytes())
+        params = flax.traverse_util.unflatten_dict(
+            {place: file[place] for place in file.files if place != "card"}, sep="/"
+        )
+    write_model(Work(folder), "discoverer", card, params)
+    return Artefact(folder, {})
+
+
+@pytest.mark.parametrize("name", ["quickstart", "shipped"])
+def test_the_discoverers_of_earlier_versions_are_refused(
+    inputs: dict[str, Artefact], tmp_path: Path, name: str
+) -> None:
+    """One charged the agent -0.35 on a step without any event, until it prayed itself to death."""
+    skills = {"skills": ("discoverer",)}
+    rewards = {"quantile": 0.6, "least_threshold": None}
+    config = small_rewards.configured().model_copy(update=skills | {"reward": RewardSettings(**rewards)})
+    made = inputs | {"distil": old_model(name, tmp_path / "distil")}
+    with pytest.raises(UserError, match=r"discoverer: training charges \d+% of the steps"):
+        gate.run(config, made, Work(tmp_path / "gate"))
+    if name == "quickstart":
+        with pytest.raises(UserError, match=rf"is paid on 100% of the steps with `{gate.NOTHING}`"):
+            gate.run(config, made, Work(tmp_path / "gate"))
+    floor = config.model_copy(update={"reward": RewardSettings(quantile=0.6)})
+    models = load_rewards(made["distil"].path, ["discoverer"])
+    assert models.thresholds(floor.reward).min() >= 0
+
+
+def test_a_wanted_event_that_is_never_paid_fails(inputs: dict[str, Artefact], tmp_path: Path) -> None:
+    config = configured(tmp_path, "wanted: [descended, explored]\n", "", auc=0.0)
+    high = config.model_copy(update={"reward": RewardSettings(quantile=0.95)})
+    with pytest.raises(UserError, match=r"descender: is paid on none of the \d+ steps with `explored`"):
+        gate.run(high, inputs, Work(tmp_path / "gate"))
+
+
+def test_pay_for_nothing_fails(inputs: dict[str, Artefact], tmp_path: Path) -> None:
+    config = configured(tmp_path, "wanted: [ascended]\n", "")  # the descender's reward is lowest for it
+    low = config.model_copy(update={"reward": RewardSettings(quantile=0.0, least_threshold=None)})
+    with pytest.raises(UserError, match=rf"descender: is paid on 100% of the steps with `{gate.NOTHING}`"):
+        gate.run(low, inputs, Work(tmp_path / "gate"))
+
+
+def test_a_reward_that_pays_nothing_at_all_is_an_error(inputs: dict[str, Artefact], tmp_path: Path) -> None:
+    config = small_rewards.configured()
+    high = config.model_copy(update={"reward": RewardSettings(least_threshold=100.0)})
+    with pytest.raises(UserError, match=r"descender/card\.json: the reward pays nothing: its highest value"):
+        DistilledRewards(high, inputs["distil"].path)
+
+
+@pytest.mark.parametrize(
+    ("event", "expected"),
+    [
+        ("hurt", "no caption can tell 'hurt', so no reward can learn it: add health to annotate.changes"),
+        ("upstairs", "no caption can tell 'upstairs', so no reward can learn it: add upstairs to"),
+        ("price_identified", "no caption can tell 'price_identified', so no reward can learn it: no message"),
+    ],
+)
+def test_a_wanted_event_that_no_caption_can_tell_is_an_error(
+    tmp_path: Path, event: str, expected: str
+) -> None:
+    config = configured(tmp_path, f"wanted: [{event}]\n", "wanted: [killed, descended]\n")
+    with pytest.raises(UserError) as caught:
+        annotate.reads(config)
+    assert str(caught.value).startswith(f"{tmp_path / 'descender.md'}: {expected}")

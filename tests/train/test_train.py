@@ -18,14 +18,17 @@ from flax import serialization
 from small_learning import CONFIG, ROOT, config, fresh
 
 from maestromotif.agent.network import build
-from maestromotif.agent.policy import load_policy
+from maestromotif.agent.policy import POLICY, load_policy
 from maestromotif.cli.cluster import submit
 from maestromotif.cli.main import run_words
 from maestromotif.config.schema import NetworkSettings
 from maestromotif.errors import UserError
-from maestromotif.pipeline.store import Work
+from maestromotif.evaluate import evaluate
+from maestromotif.pipeline.store import Artefact, Work
 from maestromotif.train import ppo, train
 from maestromotif.train.actor import Actor
+from maestromotif.train.checkpoint import Checkpoints
+from maestromotif.train.distributed import all_devices
 from maestromotif.train.learner import Learner
 
 
@@ -193,3 +196,24 @@ def test_a_policy_of_another_network_or_other_skills_is_refused(tmp_path: Path) 
         load_policy(path, build(NetworkSettings(hidden=16), 2))
     with pytest.raises(UserError, match=r"policy.msgpack: holds another network"):
         load_policy(path, build(NetworkSettings(hidden=16, heads="shared"), 3))
+
+
+def test_a_policy_of_another_action_set_is_refused_before_a_game_starts(tmp_path: Path) -> None:
+    """A policy at the stage evaluate, and a checkpoint at the stage train."""
+    travel, explore = (config(tmp_path, f"train.network.actions={name}") for name in ("travel", "explore"))
+    network = build(travel.train.network, len(travel.skills))
+    learner = Learner(network, travel.train, travel.nethack.games, all_devices(travel.train))
+    learnt = learner.fresh(0)
+    work = Work(tmp_path / "train")
+    work.write_bytes(POLICY, serialization.to_bytes(learnt.params))
+    said = (
+        r"msgpack: was trained with 32 actions \(set `travel`\), but train.network.actions has 35 "
+        r"\(set `explore`\)"
+    )
+    inputs = {"train": Artefact(work.path, {})}  # without a program: no game could be played
+    with pytest.raises(UserError, match="policy." + said):
+        evaluate.run(explore, inputs, Work(tmp_path / "evaluate"))
+    with Checkpoints(work.path / train._CHECKPOINTS, keep=1) as checkpoints:
+        checkpoints.save(1, *learner.snapshot(learnt, [learnt.params]))
+    with pytest.raises(UserError, match="0-of-1." + said):
+        train.run(explore, {}, work)
