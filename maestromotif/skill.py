@@ -153,7 +153,7 @@ def check_told(config: Config) -> None:
 
     problems = []
     for skill in skills_of(config):
-        for event in (*skill.wanted, *skill.forbidden):
+        for event in (*skill.wanted, *skill.forbidden, *skill.progress):
             change = change_behind(event)
             spoken = EVENTS[event].patterns + EVENTS[event].words if event in EVENTS else ()
             if spoken or change in config.annotate.changes:

@@ -1,5 +1,6 @@
 """The whole path with a sixth skill, which is nothing but a text file and a word in the config."""
 
+import html
 import json
 import shutil
 from pathlib import Path
@@ -24,7 +25,9 @@ def test_a_sixth_skill_as_a_text_file_goes_through_the_whole_path(tmp_path: Path
     config = tiny.write_config(tmp_path, "discoverer, descender, ascender, collector", skills)
     output = tiny.run("run", config)
     run = tmp_path / "runs" / "tiny"
-    assert output.strip().splitlines()[-1].endswith("report/report.html")
+    said, path = output.strip().splitlines()[-2:]
+    assert path.endswith("report/report.html")
+    assert said.startswith("In new dungeons the trained agent succeeds in ")
 
     judged = json.loads((run / "annotate" / "collector" / "quality.json").read_text())
     assert judged["questions"] == 12
@@ -34,9 +37,11 @@ def test_a_sixth_skill_as_a_text_file_goes_through_the_whole_path(tmp_path: Path
     assert max(row["skill/collector/time_share"] for row in curve) > 0
     assert curve[-1]["env_step"] == 6144
     results = json.loads((run / "evaluate" / "results.json").read_text())
-    assert [row["agent"] for row in results["rows"]] == ["trained", "untrained", "random", "wandering"]
+    agents = ["trained", "untrained", "random", "wandering", "explorer"]
+    assert [row["agent"] for row in results["rows"]] == agents
     assert all(row["episodes"] == 16 for row in results["rows"])
     report = (run / "report" / "report.html").read_text()
+    assert said in html.unescape(report)
     assert "collector" in report
     assert "collect gold" in report
     # Every stage says what it was made from.

@@ -4,20 +4,27 @@ Code that scores a program or an agent plays waves. The caller passes a `Policy`
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from maestromotif.agent.options import Options
+from maestromotif.nethack.death import cause_of_death
+from maestromotif.nethack.events import COLUMN
 from maestromotif.nethack.game import End
 from maestromotif.nethack.pool.pool import IDLE, GamePool
 from maestromotif.nethack.seeds import episode_seeds
 from maestromotif.programs.sandbox import Host
 from maestromotif.tasks.conditions import Success
 
-# (first bool [N], skill int32 [N], step number) -> actions int32 [N]. It reads the pool that it was made for.
-Policy = Callable[[np.ndarray, np.ndarray, int], np.ndarray]
+# (first bool [N], skill int32 [N], playing bool [N], step number) -> actions int32 [N], of which those of
+# games that are not playing are ignored. It reads the pool that it was made for.
+Policy = Callable[[np.ndarray, np.ndarray, np.ndarray, int], np.ndarray]
+
+
+class LostGamesError(Exception):
+    """A worker process died during the wave, so its games have no result. Play the wave again."""
 
 
 @dataclass
@@ -32,12 +39,14 @@ class Episode:
     deepest: int
     steps: int
     end: str
+    cause: str  # of death; "" if the episode did not end in death
+    prayers: int
     actions: list[int]
     skills: list[int]
     switched: list[bool]
 
     def as_json(self) -> dict[str, Any]:
-        return asdict(self)
+        return dict(vars(self))  # `asdict` would copy every action
 
 
 def play_wave(
@@ -52,50 +61,55 @@ def play_wave(
     """Play episode number `wave` of every game of the pool, until it ends or the task succeeds.
 
     conditions: the task's, see `Success`. run_seed, levels: those of the pool; they give the seeds that are
-    recorded with each episode. Returns one episode per game. Raises UserError if the program fails.
+    recorded with each episode. Returns one episode per game. Raises UserError if the program fails, and
+    LostGamesError.
     """
     games = pool.games
     pool.reset(wave)
     options, success = Options(host, games), Success(conditions)
     first = np.ones(games, bool)
     playing = np.ones(games, bool)
+    prayers = np.zeros(games, np.int64)
     options.advance(pool.state, np.ones(games, bool))
-    actions: list[list[int]] = [[] for _ in range(games)]
-    skills: list[list[int]] = [[] for _ in range(games)]
-    switched: list[list[bool]] = [[] for _ in range(games)]
-    episodes: dict[int, Episode] = {}
-    step = 0
+    played: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []  # of each step: action, skill, switched
+    results: dict[int, dict[str, Any]] = {}
     while playing.any():
-        skill = options.running
-        action = np.where(playing, policy(first, skill, step), IDLE)
+        skill, switched = options.running, options.switched
+        action = np.where(playing, policy(first, skill, playing, len(played)), IDLE)
         pool.step(action)
-        step += 1
+        played.append((action, skill, switched))
         first = np.zeros(games, bool)
-        for game in np.flatnonzero(playing):
-            actions[game].append(int(action[game]))
-            skills[game].append(int(skill[game]))
-            switched[game].append(bool(options.switched[game]))
         over = playing & (pool.ended != End.NOT)
+        if (pool.ended[over] == End.LOST).any():
+            raise LostGamesError
+        prayers[playing] += pool.events[playing, COLUMN["prayed"]]
         state = {
             name: np.where(over, pool.final_state[name], pool.state[name])
             for name in {"deepest", *success.fields}
         }
         achieved = playing & success.update(state)
-        for game in np.flatnonzero(achieved | over):
-            end = "success" if achieved[game] else End(int(pool.ended[game])).name.lower()
-            seeds = episode_seeds("evaluate", run_seed, int(game), wave, levels)
-            deepest = int(state["deepest"][game])
-            episodes[int(game)] = Episode(
-                tuple(seeds),
-                bool(achieved[game]),
-                deepest,
-                len(actions[game]),
-                end,
-                actions[game],
-                skills[game],
-                switched[game],
-            )
+        for game in np.flatnonzero(achieved | over).tolist():
+            end = End(int(pool.ended[game]))
+            died = end is End.DEATH and not achieved[game]
+            results[game] = {
+                "seeds": tuple(episode_seeds("evaluate", run_seed, game, wave, levels)),
+                "success": bool(achieved[game]),
+                "deepest": int(state["deepest"][game]),
+                "steps": len(played),
+                "end": "success" if achieved[game] else end.name.lower(),
+                "cause": cause_of_death(bytes(pool.cause[game])) if died else "",
+                "prayers": int(prayers[game]),
+            }
             playing[game] = False
-        # Finished games continue with further episodes, which are ignored.
+        # Finished games wait at the beginning of a further episode.
         options.advance(pool.state, over)
-    return [episodes[game] for game in range(games)]
+    actions, skills, switches = (np.stack(column, axis=1) for column in zip(*played, strict=True))
+    return [
+        Episode(
+            **results[game],
+            actions=actions[game, : results[game]["steps"]].tolist(),
+            skills=skills[game, : results[game]["steps"]].tolist(),
+            switched=switches[game, : results[game]["steps"]].tolist(),
+        )
+        for game in range(games)
+    ]

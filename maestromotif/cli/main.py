@@ -320,8 +320,10 @@ def _run(verb: str, config_file: str, overrides: tuple[str, ...], stale: "Stale 
 
 
 def _print_result(artefact: "Artefact") -> None:
-    """Prints a stage's Markdown files. The last line on stdout is the path of its output."""
+    """Prints a stage's Markdown files and what its results say. The last line is the path of its output."""
     _print_pages(artefact)
+    if said := artefact.manifest["facts"].get("summary"):
+        click.echo(said)
     pages = [name for name in artefact.manifest["outputs"] if name.endswith(".html")]
     click.echo(artefact.path / pages[0] if pages else artefact.path)
 

@@ -1,4 +1,7 @@
-"""The evaluated agents: a network, trained or untrained, and two that act at random."""
+"""The evaluated agents: a network, trained or untrained, two at random, and the scripted explorer."""
+
+from collections.abc import Sequence
+from typing import Literal
 
 import jax
 import numpy as np
@@ -7,24 +10,31 @@ from maestromotif.agent.episodes import Policy
 from maestromotif.agent.inputs import Block, fill
 from maestromotif.agent.messages import MessageTable
 from maestromotif.agent.network import ActorCritic, Params
-from maestromotif.agent.policy import Carry, fresh_carry, make_acting
+from maestromotif.agent.policy import Acting, Carry, fresh_carry
 from maestromotif.collect.collect import random_actions
+from maestromotif.collect.explorer.explorer import Explorer
+from maestromotif.collect.explorer.intent import intent_of
 from maestromotif.nethack.pool.pool import GamePool
+from maestromotif.skill import Skill
+
+Agent = Literal["trained", "untrained", "random", "wandering", "explorer"]
 
 
-def network_policy(pool: GamePool, network: ActorCritic, params: Params, key: jax.Array) -> Policy:
-    """Samples from the policy, as in training."""
-    choose, messages = make_acting(network, pool.games, 1).choose, MessageTable()
+def network_policy(
+    pool: GamePool, network: ActorCritic, params: Params, key: jax.Array, acting: Acting
+) -> Policy:
+    """Samples from the policy, as in training. acting: the network's, for as many games as the pool has."""
+    messages = MessageTable()
     layout, form = Block(pool.games, network.message_form), network.message_form
     carry: Carry = jax.device_put(fresh_carry(network, pool.games))
 
-    def policy(first: np.ndarray, skill: np.ndarray, step: int) -> np.ndarray:
+    def policy(first: np.ndarray, skill: np.ndarray, playing: np.ndarray, step: int) -> np.ndarray:
         nonlocal carry
         text = pool.obs["message"]
         block, views = layout.allocate()
         message = messages.read(form, messages.numbers(text), text)
         fill(views, pool.obs, pool.state, message, first, skill, slice(None))
-        carry, action = choose(params, carry, block, key, step)
+        carry, action = acting.choose(params, carry, block, key, step)
         return np.asarray(action)
 
     return policy
@@ -33,10 +43,21 @@ def network_policy(pool: GamePool, network: ActorCritic, params: Params, key: ja
 def random_policy(pool: GamePool, actions: int, seed: int) -> Policy:
     """Uniformly random: each of the first `actions` actions has the same probability."""
     rng = np.random.default_rng(seed)
-    return lambda first, skill, step: rng.integers(0, actions, pool.games, np.int32)
+    return lambda first, skill, playing, step: rng.integers(0, actions, pool.games, np.int32)
 
 
 def wandering_policy(pool: GamePool, seed: int) -> Policy:
     """Random actions, mostly moves, with the weights of the stage `collect`."""
     rng = np.random.default_rng(seed)
-    return lambda first, skill, step: random_actions(1, pool.games, rng)[0]
+    return lambda first, skill, playing, step: random_actions(1, pool.games, rng)[0]
+
+
+def explorer_policy(pool: GamePool, skills: Sequence[Skill], seed: int) -> Policy:
+    """The scripted explorer of the stage `collect`, doing what the acting skill wants (`intent_of`)."""
+    explorer, intents = Explorer(pool.games, seed), [intent_of(skill) for skill in skills]
+
+    def policy(first: np.ndarray, skill: np.ndarray, playing: np.ndarray, step: int) -> np.ndarray:
+        asked = {game: intents[skill[game]] for game in np.flatnonzero(playing).tolist()}
+        return explorer.act(pool, asked)
+
+    return policy

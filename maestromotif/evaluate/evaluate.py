@@ -1,28 +1,42 @@
-"""The stage `evaluate`: the trained agent on the composed task, next to an untrained and two random agents.
+"""The stage `evaluate`: the trained agent on the composed task, next to an untrained one and scripted ones.
 
 All agents play the same games, with seeds from a range that training never uses. If training was limited to a
 few dungeons (`nethack.levels`), these are played again with other monsters, items and dice, and a second set
 of rows is played in new dungeons. All agents use the same program over skills, but the random agents ignore
 the skill. Uniformly random actions include praying, which soon kills; the wandering agent uses the weights of
-the collection's random play instead, so it lives longer and gets farther.
+the collection's random play instead, so it lives longer and gets farther. The explorer is a script that knows
+the map and takes the stairs that the acting skill wants.
+
+Games that are lost with a worker process are played again, with the same seeds and the same random draws.
 """
 
 import json
+import logging
+import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import numpy as np
 
-from maestromotif.agent.episodes import Episode, play_wave
-from maestromotif.agent.network import build, initial_params
-from maestromotif.agent.policy import POLICY, load_policy
+from maestromotif.agent.episodes import Episode, LostGamesError, Policy, play_wave
+from maestromotif.agent.network import Params, build, initial_params
+from maestromotif.agent.policy import POLICY, load_policy, make_acting
 from maestromotif.agent.reward import RewardFunction
 from maestromotif.compose.compose import program_file
 from maestromotif.config.schema import Config
-from maestromotif.evaluate.agents import network_policy, random_policy, wandering_policy
+from maestromotif.errors import UserError
+from maestromotif.evaluate.agents import (
+    Agent,
+    explorer_policy,
+    network_policy,
+    random_policy,
+    wandering_policy,
+)
 from maestromotif.evaluate.record import REPLAY, REPLAY_ABOUT, record
+from maestromotif.evaluate.summary import summary
 from maestromotif.intervals import bootstrap_mean, wilson
 from maestromotif.nethack.pool.pool import GamePool, open_pool
 from maestromotif.nethack.recording import Recording
@@ -34,8 +48,14 @@ from maestromotif.skill import skills_of
 from maestromotif.train import train
 from maestromotif.train.reward_source import DistilledRewards, reward_folder
 
-EPISODES = "episodes.jsonl"  # one episode per line: agent, seeds, success, deepest, steps, end
+log = logging.getLogger("maestromotif")
+
+EPISODES = (
+    "episodes.jsonl"  # one episode per line: agent, seeds, success, deepest, steps, end, cause, prayers
+)
 RESULTS = "results.json"
+TRIES = 3  # at a wave whose games are lost with a dead worker
+CAUSES = 5  # causes of death that a row of the results lists
 
 
 @dataclass(frozen=True)
@@ -43,17 +63,18 @@ class Entry:
     """A row of the results: the agent, and the number of dungeons (None: new levels every episode)."""
 
     name: str
-    agent: Literal["trained", "untrained", "random", "wandering"]
+    agent: Agent
     levels: int | None
+
+
+_AGENTS: tuple[Agent, ...] = ("trained", "untrained", "random", "wandering", "explorer")
 
 
 def entries(levels: int | None) -> list[Entry]:
     """All agents as in training; if that used a few dungeons, also all but the random agent in new ones."""
-    rows = [Entry(agent, agent, levels) for agent in ("trained", "untrained", "random", "wandering")]
+    rows = [Entry(agent, agent, levels) for agent in _AGENTS]
     if levels is not None:
-        rows += [
-            Entry(f"{agent}, new levels", agent, None) for agent in ("trained", "untrained", "wandering")
-        ]
+        rows += [Entry(f"{agent}, new levels", agent, None) for agent in _AGENTS if agent != "random"]
     return rows
 
 
@@ -68,23 +89,27 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, An
     waves = -(-settings.episodes // games)
     rows = entries(config.nethack.levels)
     # A policy of another network is refused before any game starts.
-    load_policy(inputs["train"].path / POLICY, build(config.train.network, len(config.skills)))
+    trained = load_policy(inputs["train"].path / POLICY, build(config.train.network, len(config.skills)))
+    program = (inputs["compose"].path / program_file("program")).read_text()
+    players = Players(config, trained, program, games)
     episodes: dict[str, list[Episode]] = {}
     with Progress("evaluate", total=len(rows) * waves * games, unit="episodes") as progress:
         for levels in dict.fromkeys(row.levels for row in rows):
             with open_pool(config, "evaluate", games, settings.max_steps, levels) as pool:
                 for row in (row for row in rows if row.levels == levels):
                     played: list[Episode] = []
+                    began = time.perf_counter()
                     for wave in range(waves):
                         # A killed run resumes at a wave, so the random draws depend only on the wave.
                         name = f".scratch/{row.name}-{wave}.json"
                         if not (work.path / name).exists():
-                            found = _wave(config, inputs, pool, row, wave)
-                            work.write_json(name, [episode.as_json() for episode in found])
+                            found = players.wave(pool, row, wave)
+                            work.write_text(name, json.dumps([episode.as_json() for episode in found]))
                         saved = json.loads((work.path / name).read_text())
                         played += [Episode(**episode) for episode in saved]
                         progress.advance(games)
                     episodes[row.name] = played[: settings.episodes]
+                    log.info("evaluate: %s: %.1f s", row.name, time.perf_counter() - began)
 
     lines = [
         {
@@ -99,28 +124,47 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, An
     task = {"name": config.task.name, "words": config.task.words, "success": list(config.task.success)}
     work.write_json(RESULTS, {"task": task, "confidence": settings.confidence, "rows": results})
     _write_replay(config, inputs, work, _to_show(episodes["trained"]))
-    return {"rows": results}
+    return {"rows": results, "summary": summary(results, settings.confidence)}
 
 
-def _wave(
-    config: Config, inputs: dict[str, Artefact], pool: GamePool, entry: Entry, wave: int
-) -> list[Episode]:
-    seed = config.run.seed
-    network = build(config.train.network, len(config.skills))
-    key = jax.random.fold_in(jax.random.key(seed + 3), wave)
-    if entry.agent == "trained":
-        params = load_policy(inputs["train"].path / POLICY, network)
-        policy = network_policy(pool, network, params, key)
-    elif entry.agent == "untrained":
-        policy = network_policy(pool, network, initial_params(network, seed), key)
-    elif entry.agent == "random":
-        policy = random_policy(pool, network.actions, seed + wave)
-    else:
-        policy = wandering_policy(pool, seed + wave)
-    program = inputs["compose"].path / program_file("program")
-    skills = skills_of(config)
-    with ProgramHost(program.read_text(), skills, pool.games, seed + wave, config.task.program) as host:
-        return play_wave(pool, policy, host, config.task.success, seed, wave, entry.levels)
+class Players:
+    """Plays waves of episodes in pools of `games` games. The network is compiled once for all of them."""
+
+    def __init__(self, config: Config, trained: Params, program: str, games: int) -> None:
+        self._config, self._program = config, program
+        self._network = build(config.train.network, len(config.skills))
+        self._params = {"trained": trained}
+        self._acting = make_acting(self._network, games, 1)
+        self._skills = skills_of(config)
+
+    def wave(self, pool: GamePool, entry: Entry, wave: int) -> list[Episode]:
+        """The episodes of a wave. If a worker died it is played again, so that failures leave no trace."""
+        seed, task = self._config.run.seed, self._config.task
+        for _ in range(TRIES):
+            policy = self._policy(pool, entry.agent, wave)
+            with ProgramHost(self._program, self._skills, pool.games, seed + wave, task.program) as host:
+                try:
+                    return play_wave(pool, policy, host, task.success, seed, wave, entry.levels)
+                except LostGamesError:
+                    log.warning("evaluate: %s: playing %d lost games again", entry.name, pool.games)
+        raise UserError(
+            f"evaluate: workers died in each of {TRIES} attempts at {pool.games} games; "
+            "memory may be too small: lower nethack.games or nethack.workers"
+        )
+
+    def _policy(self, pool: GamePool, agent: Agent, wave: int) -> Policy:
+        seed = self._config.run.seed
+        if agent == "random":
+            return random_policy(pool, self._network.actions, seed + wave)
+        if agent == "wandering":
+            return wandering_policy(pool, seed + wave)
+        if agent == "explorer":
+            return explorer_policy(pool, self._skills, seed)
+        if agent == "untrained" and agent not in self._params:
+            made = jax.jit(initial_params, static_argnums=0)  # twice as fast as without jit
+            self._params[agent] = made(self._network, seed)
+        key = jax.random.fold_in(jax.random.key(seed + 3), wave)
+        return network_policy(pool, self._network, self._params[agent], key, self._acting)
 
 
 def _row(entry: Entry, episodes: Sequence[Episode], confidence: float) -> dict[str, Any]:
@@ -128,6 +172,9 @@ def _row(entry: Entry, episodes: Sequence[Episode], confidence: float) -> dict[s
     success = wilson(successes, len(episodes), confidence)
     depths = [episode.deepest for episode in episodes]
     deepest = bootstrap_mean(depths, confidence)
+    steps = [episode.steps for episode in episodes]
+    causes = Counter(episode.cause for episode in episodes if episode.cause)
+    prayers = sum(episode.prayers for episode in episodes)
     return {
         "agent": entry.name,
         "levels": entry.levels,
@@ -139,7 +186,11 @@ def _row(entry: Entry, episodes: Sequence[Episode], confidence: float) -> dict[s
         "deepest_mean": round(float(np.mean(depths)), 4),
         "deepest_low": round(deepest.low, 4),
         "deepest_high": round(deepest.high, 4),
-        "steps_mean": round(float(np.mean([episode.steps for episode in episodes])), 1),
+        "steps_mean": round(float(np.mean(steps)), 1),
+        "steps_median": float(np.median(steps)),
+        "prayers_per_1000": round(1000 * prayers / sum(steps), 2),
+        "deaths": causes.total(),
+        "causes": dict(sorted(causes.items(), key=lambda item: (-item[1], item[0]))[:CAUSES]),
     }
 
 

@@ -84,7 +84,6 @@ class AgentEpisodes:
     agent: str
     deepest: list[int]
     steps: list[int]
-    ends: dict[str, int]
     seeds: list[tuple[int, ...]]
 
 
@@ -323,6 +322,8 @@ def _results(path: Path) -> list[dict[str, Any]]:
             _need(row, name, path)
         for name in ("deepest_mean", "deepest_low", "deepest_high"):
             _need(row, name, path)
+        for name in ("steps_median", "prayers_per_1000", "deaths", "causes"):
+            _need(row, name, path)
     if not rows:
         raise UserError(f"{path}: 'rows' is empty; run the stage 'evaluate' again")
     return list(rows)
@@ -335,7 +336,6 @@ def _agents(path: Path, rows: list[dict[str, Any]]) -> list[AgentEpisodes]:
             agent=name,
             deepest=[int(_need(row, "deepest", path)) for row in rows if row["agent"] == name],
             steps=[int(_need(row, "steps", path)) for row in rows if row["agent"] == name],
-            ends=_counted(str(_need(row, "end", path)) for row in rows if row["agent"] == name),
             seeds=[tuple(_need(row, "seeds", path)) for row in rows if row["agent"] == name],
         )
         for name in names

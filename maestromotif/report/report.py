@@ -15,6 +15,7 @@ import yaml
 import maestromotif
 from maestromotif.compose import compose
 from maestromotif.config.schema import Config
+from maestromotif.evaluate.summary import summary
 from maestromotif.pipeline.keys import NOT_IN_KEYS
 from maestromotif.pipeline.store import Artefact, Work
 from maestromotif.report import evidence, replay, svg, tracked
@@ -43,7 +44,10 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, An
     for one in found.paid["warnings"]:
         log.warning("report: %s", one["text"])
     tracked.log_run(config, inputs, work.path / PAGE)
-    return {"agents": {row["agent"]: row["success"] for row in found.results}}
+    return {
+        "agents": {row["agent"]: row["success"] for row in found.results},
+        "summary": summary(found.results, config.evaluate.confidence),
+    }
 
 
 def page(config: Config, found: Evidence) -> str:

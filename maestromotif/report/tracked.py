@@ -12,6 +12,7 @@ from maestromotif.config.schema import Config
 from maestromotif.pipeline.store import Artefact
 from maestromotif.report import evidence, replay
 from maestromotif.report.evidence import Evidence
+from maestromotif.report.sections.writing import listed
 from maestromotif.tracking.wandb import Run, html, start, table
 
 log = logging.getLogger("maestromotif")
@@ -109,5 +110,6 @@ def _results(config: Config, found: Evidence) -> dict[str, Any]:
     if deepest:
         figures["eval/depth/max"] = deepest[0]
     columns: list[str | int] = list(found.results[0])
-    rows = [[row.get(str(name)) for name in columns] for row in found.results]
+    told = [row | {"causes": listed(row["causes"])} for row in found.results]
+    rows = [[row.get(str(name)) for name in columns] for row in told]
     return figures | {"eval/results": table(columns, rows)}

@@ -9,10 +9,12 @@ from nle import nethack
 
 from maestromotif.collect.explorer import paths
 from maestromotif.collect.explorer.explorer import Explorer
+from maestromotif.collect.explorer.intent import Intent, intent_of
 from maestromotif.nethack.actions import INDEX, NUM_ACTIONS
 from maestromotif.nethack.events import EVENTS
 from maestromotif.nethack.game import End
-from maestromotif.nethack.pool.pool import GamePool
+from maestromotif.nethack.pool.pool import IDLE, GamePool
+from maestromotif.skill import load
 
 # Paths.
 
@@ -124,6 +126,36 @@ def test_the_explorer_goes_down_and_up_and_never_dawdles() -> None:
         for row in actions[:100]:
             np.testing.assert_array_equal(explorer.act(pool), row)
             pool.step(row)
+
+
+def test_the_explorer_does_what_it_is_asked_to_do() -> None:
+    """Four games explore their level; the others go down and come back, and rest when they have."""
+    games, steps = 12, 400
+    with GamePool(games, "collect", 2, steps + 1, workers=2) as pool:
+        pool.reset()
+        explorer = Explorer(games, 2)
+        was_down, back = np.zeros(games, bool), np.zeros(games, bool)
+        explored = np.zeros(games, np.int64)
+        for _ in range(steps):
+            depth = pool.state["depth"]
+            intents = dict.fromkeys(range(4), Intent.EXPLORE)
+            intents |= {g: Intent.UP if depth[g] > 1 else Intent.DOWN for g in range(4, games) if not back[g]}
+            actions = explorer.act(pool, intents)
+            assert {g for g in range(games) if actions[g] != IDLE} == set(intents)
+            assert not np.isin(actions, [INDEX[name] for name in ("quaff", "cast", "drop")]).any()
+            pool.step(actions)
+            playing = pool.episode == 0
+            was_down |= playing & (pool.state["depth"] > 1)
+            back |= was_down & (pool.state["depth"] == 1)
+            explored = np.maximum(explored, np.where(playing, pool.state["explored"], 0))
+    assert not was_down[:4].any()
+    assert (explored[:4] > 150).sum() >= 3
+    assert back[4:].sum() >= 4
+
+
+def test_a_skill_is_asked_for_by_its_wanted_events() -> None:
+    asked = [intent_of(load("skills", name)) for name in ("ascender", "descender", "discoverer", "merchant")]
+    assert asked == [Intent.UP, Intent.DOWN, Intent.EXPLORE, Intent.EXPLORE]
 
 
 def play(arena: str, steps: int, games: int = 4) -> tuple[list[list[bytes]], list[dict[str, int]]]:

@@ -1,18 +1,32 @@
 """Episodes of the evaluation: their seeds, their ends, and the same episode played again."""
 
-from collections.abc import Sequence
+import os
+import signal
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from maestromotif.agent.episodes import Episode, play_wave
+from maestromotif.agent.episodes import Episode, Policy, play_wave
 from maestromotif.agent.reward import RewardFunction, Scorer
-from maestromotif.config.schema import RewardSettings
-from maestromotif.evaluate.agents import random_policy, wandering_policy
-from maestromotif.evaluate.evaluate import entries
+from maestromotif.config.schema import (
+    Config,
+    NethackSettings,
+    NetworkSettings,
+    RewardSettings,
+    TaskSettings,
+    TrainSettings,
+)
+from maestromotif.errors import UserError
+from maestromotif.evaluate import evaluate
+from maestromotif.evaluate.agents import explorer_policy, wandering_policy
+from maestromotif.evaluate.evaluate import TRIES, Entry, _row, entries
 from maestromotif.evaluate.record import record
-from maestromotif.nethack.actions import NUM_ACTIONS
-from maestromotif.nethack.pool.pool import GamePool
+from maestromotif.evaluate.summary import summary
+from maestromotif.nethack.actions import INDEX
+from maestromotif.nethack.pool.pool import GamePool, open_pool
 from maestromotif.nethack.recording import Recording
 from maestromotif.nethack.seeds import EpisodeSeeds, episode_seeds
 from maestromotif.programs.sandbox import ProgramHost
@@ -25,18 +39,28 @@ class Program:
         return available[0]
 """
 
+DOWN_AND_BACK = """
+class Program:
+    def select(self, state: GameState, available: list[Skill]) -> Skill:
+        wanted = "ascender" if state.depth >= 2 else "descender"
+        return wanted if wanted in available else available[0]
+"""
+
 
 @pytest.fixture(scope="module")
 def skills() -> list[Skill]:
     return [load("skills", "discoverer")]
 
 
-def play(skills: list[Skill], wave: int, condition: str, uniform: bool = False) -> list[Episode]:
+Make = Callable[[GamePool], Policy]
+
+
+def play(skills: list[Skill], wave: int, condition: str, make: Make | None = None) -> list[Episode]:
     with (
         GamePool(GAMES, "evaluate", 0, 80, workers=2) as pool,
         ProgramHost(PROGRAM, skills, GAMES, 0) as host,
     ):
-        policy = random_policy(pool, NUM_ACTIONS, wave) if uniform else wandering_policy(pool, wave)
+        policy = make(pool) if make else wandering_policy(pool, wave)
         return play_wave(pool, policy, host, [condition], 0, wave, None)
 
 
@@ -52,6 +76,83 @@ def test_every_game_plays_one_episode_to_its_end_or_to_success(skills: list[Skil
     assert not any(e.success for e in never)
     assert {e.end for e in never} <= {"death", "left", "truncated"}
     assert all(e.steps == 80 for e in never if e.end == "truncated")
+    assert all(bool(e.cause) == (e.end == "death") for e in (*episodes, *never))
+
+
+def test_deaths_and_prayers_are_counted(skills: list[Skill]) -> None:
+    """Who prays at every step angers a god, and dies of it or of what the god sends."""
+
+    def praying(pool: GamePool) -> Policy:
+        keys = np.array([INDEX["pray"], INDEX["northwest"], INDEX["more"]], np.int32)
+        return lambda first, skill, playing, step: np.full(GAMES, keys[step % 3])
+
+    episodes = play(skills, 0, "depth >= 40", praying)
+    assert all(episode.prayers >= 2 for episode in episodes)
+    dead = [episode for episode in episodes if episode.end == "death"]
+    assert dead
+    row = _row(Entry("praying", "random", None), episodes, 0.95)
+    assert row["deaths"] == len(dead) == sum(row["causes"].values())
+    assert all(cause.startswith("killed by") for cause in row["causes"])
+    assert row["prayers_per_1000"] == pytest.approx(
+        1000 * sum(e.prayers for e in episodes) / sum(e.steps for e in episodes), abs=0.01
+    )
+    assert row["steps_median"] == np.median([e.steps for e in episodes])
+
+
+def test_the_explorer_does_what_the_acting_skill_wants() -> None:
+    skills = [load("skills", name) for name in ("descender", "ascender")]
+    with (
+        GamePool(12, "evaluate", 0, 300, workers=2) as pool,
+        ProgramHost(DOWN_AND_BACK, skills, 12, 0) as host,
+    ):
+        policy = explorer_policy(pool, skills, 0)
+        episodes = play_wave(pool, policy, host, ["depth >= 2", "depth == 1"], 0, 0, None)
+    assert sum(e.success for e in episodes) >= 4
+    went_back = next(e for e in episodes if e.success)
+    assert went_back.actions.count(INDEX["up"]) == 1
+    assert went_back.skills[-1] == 1
+
+
+def test_lost_games_are_played_again_as_if_nothing_had_happened(monkeypatch: pytest.MonkeyPatch) -> None:
+    config, players = small_players()
+    entry = Entry("explorer", "explorer", None)
+    killed = 0
+
+    def killing(pool: GamePool, skills: list[Skill], seed: int) -> Policy:
+        """The explorer, until a worker process is really killed at step 10, as often as `kills` says."""
+        policy = explorer_policy(pool, skills, seed)
+
+        def act(first: np.ndarray, skill: np.ndarray, playing: np.ndarray, step: int) -> np.ndarray:
+            nonlocal killed
+            if step == 10 and killed < kills:
+                killed += 1
+                os.kill(pool._processes[1].pid or 0, signal.SIGKILL)
+            return policy(first, skill, playing, step)
+
+        return act
+
+    with open_pool(config, "evaluate", GAMES, 40) as pool:
+        expected = players.wave(pool, entry, 1)
+        monkeypatch.setattr(evaluate, "explorer_policy", killing)
+        kills = 1
+        assert players.wave(pool, entry, 1) == expected
+        assert (killed, pool.lost) == (1, GAMES // 2)
+        killed, kills = 0, TRIES
+        with pytest.raises(UserError, match=rf"workers died in each of {TRIES} attempts.*nethack\.games"):
+            players.wave(pool, entry, 1)
+
+
+def small_players() -> tuple[Config, evaluate.Players]:
+    """Agents under the program of the quickstart. There is no network: the explorer needs none."""
+    config = Config(
+        skills=("discoverer", "descender", "ascender"),
+        task=TaskSettings(
+            name="t", words="w", program="policies/down_and_back.py", success=("depth >= 2", "depth == 1")
+        ),
+        nethack=NethackSettings(games=GAMES, workers=2),
+        train=TrainSettings(network=NetworkSettings(hidden=8)),
+    )
+    return config, evaluate.Players(config, {}, Path(config.task.program).read_text(), GAMES)
 
 
 def test_an_episode_that_is_recorded_is_the_one_that_was_played(skills: list[Skill]) -> None:
@@ -75,10 +176,47 @@ def test_an_episode_that_is_recorded_is_the_one_that_was_played(skills: list[Ski
 
 
 def test_new_levels_are_only_judged_apart_where_training_had_few() -> None:
-    assert [e.name for e in entries(None)] == ["trained", "untrained", "random", "wandering"]
+    agents = ["trained", "untrained", "random", "wandering", "explorer"]
+    assert [e.name for e in entries(None)] == agents
     few = entries(4)
     assert {e.levels for e in few} == {4, None}
-    assert [e.agent for e in few if e.levels is None] == ["trained", "untrained", "wandering"]
+    assert [e.agent for e in few if e.levels is None] == ["trained", "untrained", "wandering", "explorer"]
+
+
+def result(agent: str, levels: int | None, share: float, half: float = 0.05) -> dict[str, Any]:
+    return {
+        "agent": agent,
+        "levels": levels,
+        "episodes": 128,
+        "success": share,
+        "success_low": share - half,
+        "success_high": share + half,
+        "deaths": 40,
+    }
+
+
+def test_the_summary_is_about_new_dungeons() -> None:
+    few = [result("trained", 4, 0.7), result("wandering", 4, 0.1), result("explorer", 4, 0.6)]
+    new = [
+        result("trained, new levels", None, 0.5),
+        result("wandering, new levels", None, 0.1),
+        result("explorer, new levels", None, 0.55),
+    ]
+    assert summary([*few, *new], 0.95) == (
+        "In new dungeons the trained agent succeeds in 50.0 % of 128 episodes (95 % interval 45.0 to 55.0 "
+        "%), random play that mostly walks in 10.0 % (5.0 to 15.0 %) and the scripted explorer in 55.0 % "
+        "(50.0 to 60.0 %). It is better than walking and neither better nor worse than the explorer beyond "
+        "chance (the intervals overlap). 40 of its 128 episodes ended in death. In the 4 dungeons of "
+        "training it succeeds in 70.0 % (65.0 to 75.0 %)."
+    )
+    assert summary(few, 0.95).startswith("In the 4 dungeons of training, the only ones played, the trained")
+
+
+def test_the_summary_says_plainly_if_nothing_was_gained() -> None:
+    rows = [result("trained", None, 0.12), result("wandering", None, 0.1), result("explorer", None, 0.6)]
+    assert "It is not better than walking (the intervals overlap) and worse than" in summary(rows, 0.95)
+    rows[1] = result("wandering", None, 0.3)
+    assert "It is worse than walking and worse than the explorer." in summary(rows, 0.95)
 
 
 def test_few_levels_are_shared_by_training_and_evaluation_but_not_the_dice() -> None:

@@ -346,7 +346,9 @@ def _evaluate(work: Work, random: np.random.Generator) -> tuple[Work, dict[str, 
         rows.append(
             {"agent": agent, "episodes": 64, "successes": int(success.sum()), "success": rate,
              "success_low": max(0.0, rate - 0.1), "success_high": min(1.0, rate + 0.1), "deepest_mean": mean,
-             "deepest_low": mean - 0.2, "deepest_high": mean + 0.2, "steps_mean": float(lengths.mean())}
+             "deepest_low": mean - 0.2, "deepest_high": mean + 0.2, "steps_mean": float(lengths.mean()),
+             "steps_median": float(np.median(lengths)), "prayers_per_1000": 0.4,
+             "deaths": int((~success).sum()), "causes": {"killed by a <jackal>": int((~success).sum())}}
         )  # fmt: skip
     work.write_text("episodes.jsonl", _jsonl(episodes))
     work.write_json("results.json", {"task": {"name": "down_and_back"}, "rows": rows})

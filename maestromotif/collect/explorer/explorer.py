@@ -6,16 +6,20 @@ stairs down. Sometimes it explores the level first, and sometimes it goes back u
 observations exist. It runs errands in the shops and on the altars that it sees. Occasionally it eats, drinks,
 prays, casts, or drops what it has found.
 
+As an evaluated agent it does what the acting skill is for instead (`intent.py`).
+
 Every episode draws its choices from its own generator, so play is a function of the explorer's seed and the
 pool's seed.
 """
 
 import random
+from collections.abc import Mapping
 
 import numpy as np
 from nle import nethack
 
 from maestromotif.collect.explorer import errands, paths
+from maestromotif.collect.explorer.intent import Intent
 from maestromotif.collect.explorer.memory import (
     AVOID,
     LOOT,
@@ -43,7 +47,7 @@ from maestromotif.nethack.observation import (
     X,
     Y,
 )
-from maestromotif.nethack.pool.pool import GamePool
+from maestromotif.nethack.pool.pool import IDLE, GamePool
 
 # Frequencies, as fractions of arrivals on a level or of steps.
 RETURN_UP = 0.3  # arrivals by stairs from above after which it goes straight back up
@@ -75,6 +79,7 @@ class _Player:
         self._levels: dict[tuple[int, int], Level] = {}
         self._level, self._where = Level(), (-1, -1)
         self._depth = 0
+        self._intent = Intent.TOUR
         self._plan: list[int] = []  # directions, the next one last
         self._exploring = False  # the plan leads to something new: once that is seen, plan again
         self._moved: tuple[int, int] | None = None  # square and direction of the last step
@@ -89,7 +94,7 @@ class _Player:
         self._target = 0  # glyph of what was last walked into or struck
         self._turn, self._still = -1, 0
 
-    def act(self, game: int, pool: GamePool) -> int:
+    def act(self, game: int, pool: GamePool, intent: Intent) -> int:
         """The action for the observation in row `game` of the pool."""
         obs = pool.obs
         line = obs["message"][game]
@@ -104,13 +109,14 @@ class _Player:
         self._learn(message, here, changed)
         self._still = 0 if bl[TURN] != self._turn else self._still + 1
         self._turn = bl[TURN]
+        self._intend(intent, bl[DEPTH])
         if self._still > STILL:
             self._still, self._plan, self._kick = 0, [], None
             return self._rng.choice(_STEPS)
         action = self._survive(glyphs, bl, here, obs["inv_oclasses"][game])
         if action is None:
             action = self._fight(glyphs, bl, here)
-        if action is None:
+        if action is None and self._intent is Intent.TOUR:
             action = self._whim(bl, obs["inv_oclasses"][game], int(pool.state["sellable_items"][game]))
         if action is None:
             action = self._break_door(here)
@@ -168,6 +174,13 @@ class _Player:
                 self._level.return_up = self._rng.random() < RETURN_UP
         self._depth = depth
 
+    def _intend(self, intent: Intent, depth: int) -> None:
+        """Follow this intent from now on. The stairs up of level 1 leave the dungeon, so explore there."""
+        if intent is Intent.UP and depth == 1:
+            intent = Intent.EXPLORE
+        if intent is not self._intent:
+            self._intent, self._plan, self._searches = intent, [], 0
+
     def _learn(self, message: bytes, here: int, changed: bool) -> None:
         """Learn from the outcome of the last step."""
         level = self._level
@@ -179,6 +192,8 @@ class _Player:
         if b"have anything to eat" in message:
             self._starved = True
         if b"can't go down here" in message:
+            terrain[here] = paths.FLOOR
+        if b"can't go up here" in message and self._intent is Intent.UP:
             terrain[here] = paths.FLOOR
         if self._moved is None:
             return
@@ -199,7 +214,8 @@ class _Player:
         if weak and not self._prayed and bl[TURN] > 300:
             self._prayed = True
             return INDEX["pray"]
-        if weak and bl[DEPTH] > 1 and self._level.terrain.reshape(-1)[here] == paths.UP:
+        flees = weak and bl[DEPTH] > 1 and self._intent is not Intent.EXPLORE
+        if flees and self._level.terrain.reshape(-1)[here] == paths.UP:
             return INDEX["up"]
         if bl[HUNGER] >= _HUNGRY and not self._starved and (kinds == nethack.FOOD_CLASS).any():
             return INDEX["eat"]
@@ -265,7 +281,7 @@ class _Player:
         level = self._level
         if level.return_up:
             level.return_up = False
-            if level.terrain.reshape(-1)[here] == paths.UP:
+            if self._intent is Intent.TOUR and level.terrain.reshape(-1)[here] == paths.UP:
                 return INDEX["up"]
         if self._searches:
             self._searches -= 1
@@ -291,26 +307,32 @@ class _Player:
 
     def _make_plan(self, glyphs: np.ndarray, here: int, wares: int) -> int | None:
         """Fill the plan, or return an action to take here."""
-        level, terrain = self._level, self._level.terrain
-        errand = errands.errand(level, glyphs, here, wares)
+        level, terrain, intent = self._level, self._level.terrain, self._intent
+        errand = errands.errand(level, glyphs, here, wares) if intent is Intent.TOUR else None
         if errand is not None:
             self._plan, self._exploring = errand.way, False
             return errand.action
         safe = level.walkable(glyphs, SAFE, boulders=False)
         loot = framed(LOOT[glyphs]) & ~level.visited & ~errands.shop(level)
-        if loot.any() and self._head_for(loot, safe, here):
+        picks_up = intent in (Intent.TOUR, Intent.EXPLORE)
+        if picks_up and loot.any() and self._head_for(loot, safe, here):
             return None
-        down = (terrain == paths.DOWN) | (terrain == paths.HOLE)
-        looking = level.look_around and level.steps < LOOK_AROUND_STEPS and not level.exhausted
+        exits, leave = _exits(terrain, intent)
+        looking = (
+            intent is Intent.TOUR
+            and level.look_around
+            and level.steps < LOOK_AROUND_STEPS
+            and not level.exhausted
+        )
         if looking and self._explore(safe, here):
             return None
-        if down.any() and self._head_for(down, safe | down, here):
-            return None if self._plan else INDEX["down"]
+        if exits.any() and self._head_for(exits, safe | exits, here):
+            return None if self._plan else leave
         if not level.exhausted and self._explore(safe, here):
             return None
         risky = level.walkable(glyphs, RISKY, boulders=True)
-        if down.any() and self._head_for(down, risky | down, here):
-            return None if self._plan else INDEX["down"]
+        if exits.any() and self._head_for(exits, risky | exits, here):
+            return None if self._plan else leave
         if not level.exhausted:
             if self._explore(risky, here):
                 return None
@@ -337,6 +359,15 @@ class _Player:
         return True
 
 
+def _exits(terrain: np.ndarray, intent: Intent) -> tuple[np.ndarray, int]:
+    """Mask of the known ways off the level by which to leave, and the action that takes them."""
+    if intent is Intent.UP:
+        return terrain == paths.UP, INDEX["up"]
+    if intent is Intent.EXPLORE:
+        return np.zeros_like(terrain, bool), _SEARCH
+    return (terrain == paths.DOWN) | (terrain == paths.HOLE), INDEX["down"]
+
+
 class Explorer:
     """Plays N games; forgets a game's episode when the pool begins the next one."""
 
@@ -344,14 +375,19 @@ class Explorer:
         self._seed = seed
         self._players: list[_Player | None] = [None] * games
 
-    def act(self, pool: GamePool) -> np.ndarray:
-        """int32 [N]: one action per game, for what the pool's games show now."""
-        episodes = pool.episode.tolist()
-        actions = np.empty(pool.games, np.int32)
-        for game, episode in enumerate(episodes):
-            player = self._players[game]
+    def act(self, pool: GamePool, intents: Mapping[int, Intent] | None = None) -> np.ndarray:
+        """int32 [N]: one action per game, for what the pool's games show now.
+
+        intents: what to do in each of these games; it plays no others, and their action is IDLE. None: TOUR
+        in all games.
+        """
+        if intents is None:
+            intents = dict.fromkeys(range(pool.games), Intent.TOUR)
+        actions = np.full(pool.games, IDLE, np.int32)
+        for game, intent in intents.items():
+            player, episode = self._players[game], int(pool.episode[game])
             if player is None or player.episode != episode or pool.ended[game]:
                 player = _Player(episode, random.Random(f"{self._seed}/{game}/{episode}"))
                 self._players[game] = player
-            actions[game] = player.act(game, pool)
+            actions[game] = player.act(game, pool, intent)
         return actions

@@ -6,6 +6,7 @@ import numpy as np
 from markupsafe import Markup
 
 from maestromotif.config.schema import Config
+from maestromotif.evaluate.summary import agent_of, summary
 from maestromotif.intervals import intervals_overlap
 from maestromotif.report import svg
 from maestromotif.report.evidence import Evidence
@@ -16,7 +17,8 @@ PUBLISHED_STEPS = 4_000_000_000  # MaestroMotif paper, appendix, table of hyper-
 
 def values(config: Config, found: Evidence) -> dict[str, Any]:
     return {
-        "results": [_result(found, row) for row in found.results],
+        "summary": summary(found.results, config.evaluate.confidence),
+        "results": [_result(row) for row in found.results],
         "verdict": _verdict(config, found),
         "fairness": _fairness(config, found),
         "agent_keys": [(one.agent, agent_colour(one.agent)) for one in found.episodes],
@@ -28,9 +30,7 @@ def values(config: Config, found: Evidence) -> dict[str, Any]:
     }
 
 
-def _result(found: Evidence, row: dict[str, Any]) -> dict[str, Any]:
-    own = next((one for one in found.episodes if one.agent == row["agent"]), None)
-    steps = row.get("steps_mean")
+def _result(row: dict[str, Any]) -> dict[str, Any]:
     return {
         "agent": row["agent"],
         "css": agent_colour(row["agent"]),
@@ -39,8 +39,10 @@ def _result(found: Evidence, row: dict[str, Any]) -> dict[str, Any]:
         "success_interval": interval((row["success_low"], row["success_high"]), svg.percent),
         "deepest": f"{row['deepest_mean']:.2f}",
         "deepest_interval": interval((row["deepest_low"], row["deepest_high"]), "{:.2f}".format),
-        "steps": "–" if steps is None else thousands(round(steps)),
-        "ends": listed(own.ends) if own else "–",
+        "deaths": f"{thousands(row['deaths'])} of {thousands(row['episodes'])}",
+        "steps": thousands(round(row["steps_median"])),
+        "prayers": f"{row['prayers_per_1000']:.1f}",
+        "causes": listed(row["causes"]) or "–",
     }
 
 
@@ -73,7 +75,7 @@ def _compared(rows: list[dict[str, Any]], level: str) -> str:
         return row["success_low"], row["success_high"]
 
     def names(rows: list[dict[str, Any]]) -> str:
-        return and_([row["agent"].partition(",")[0] for row in rows])
+        return and_([agent_of(row) for row in rows])
 
     apart = [row for row in others if not intervals_overlap(bounds(main), bounds(row))]
     better = [row for row in apart if row["success"] < main["success"]]
