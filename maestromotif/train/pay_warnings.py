@@ -49,12 +49,12 @@ def _unwanted(name: str, own: Mapping[str, Any]) -> list[str]:
             + (row["lost"] if row["side"] != "forbidden" else 0.0)
         ),
     )
-    actions = _actions(own)
     return [
         f"{name}: {share:.0%} of its reward comes from steps that its text does not ask for, most from "
-        f"'{row['event']}': +{row['gained']:.4g} and -{row['lost']:.4g} in {row['steps']:,} steps, "
-        f"{row['mean']:+.3g} a step. Its most frequent actions: {actions}. If the text calls this progress, "
-        "list the event under `progress` in the skill's file; else change the text or reward.quantile."
+        f"'{row['event']}': gains of {_sum(row['gained'])} and losses of {_sum(row['lost'])} in "
+        f"{row['steps']:,} steps, {row['mean']:+.3g} a step. Its most frequent actions: {_actions(own)}. "
+        "If the text calls this progress, list the event under `progress` in the skill's file; else change "
+        "the text or reward.quantile."
     ]
 
 
@@ -66,7 +66,7 @@ def _charged(name: str, own: Mapping[str, Any]) -> list[str]:
     row = max(own["events"], key=lambda row: row["lost"] if row["side"] != "forbidden" else 0.0)
     return [
         f"{name}: it was charged for steps that its text does not forbid, most for '{row['event']}': "
-        f"{row['lost']:.4g} in {row['steps']:,} steps. An agent that is charged for living gains by dying. "
+        f"{_sum(row['lost'])} in {row['steps']:,} steps. An agent that is charged for living gains by dying. "
         f"Its most frequent actions: {_actions(own)}. Keep reward.least_threshold at 0 or above."
     ]
 
@@ -108,6 +108,11 @@ def _deaths(episodes: Mapping[str, Any], curve: Sequence[Row]) -> list[str]:
         f"{deaths / ended:.0%} of the last {ended:,.0f} episodes ended in death{cause}; the median "
         f"episode of the whole training has {median:,.0f} steps."
     ]
+
+
+def _sum(value: float) -> str:
+    """2367.4 -> '2,367', 0.0523 -> '0.0523'."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def _rate(skill: str, event: str) -> str:

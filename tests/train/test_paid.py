@@ -152,7 +152,7 @@ def test_the_discoverer_that_is_charged_for_idle_steps_and_prays(tmp_path: Path)
     told = {one["about"]: one["text"] for one in warnings(found, rows, own)}
     assert told.keys() == {"unwanted/discoverer", "charged/discoverer", "rise/discoverer", "deaths"}
     assert "discoverer: 89% of its reward comes from" in told["unwanted/discoverer"]
-    assert "'nothing': +0 and -315 in 900 steps, -0.35 a step" in told["unwanted/discoverer"]
+    assert "'nothing': gains of 0 and losses of 315 in 900 steps, -0.35 a step" in told["unwanted/discoverer"]
     assert "north 91%, pray 9%" in told["unwanted/discoverer"]
     assert (
         "charged for steps that its text does not forbid, most for 'nothing': 315 in"

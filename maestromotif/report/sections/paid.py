@@ -65,4 +65,5 @@ def _percent(share: float | None) -> str:
 
 def _signed(value: float) -> str:
     """Gains with +, losses with a minus sign."""
-    return "0" if value == 0 else f"{value:+,.3g}".replace("-", "−")
+    form = "+,.0f" if abs(value) >= 100 else "+.3g"
+    return "0" if value == 0 else format(value, form).replace("-", "−")
