@@ -1,7 +1,7 @@
 """Copy the reward models of a run into `rewards/`, with the commit and the command that made them.
 
-    maestromotif run configs/five_skills.yaml --until gate
-    python benchmarks/ship_rewards.py runs/five_skills "maestromotif run configs/five_skills.yaml --until gate"
+    made="maestromotif run configs/five_skills.yaml --until gate"
+    $made && python benchmarks/ship_rewards.py runs/five_skills "$made"
 
 Prints one line of JSON: the skills, and the commit.
 """

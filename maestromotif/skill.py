@@ -7,11 +7,13 @@
     max_turns: 150                      # optional
     wanted: [descended]                 # optional: events that the reward model must rank highest
     forbidden: [ascended]               # optional: events that it must not reward
+    progress: [downstairs]              # optional: events on the way that it may reward too
     ---
     The agent should go down the stairs to a deeper dungeon level, urgently. ...
 
 A language model judges observations by the description. maestromotif.rewards.gate checks `wanted` and
-`forbidden`; it skips a skill without `wanted`. The optional `<name>.py` beside the file holds the functions
+`forbidden`; it skips a skill without `wanted`. `progress` names events that the description calls progress;
+training does not warn of rewards for them. The optional `<name>.py` beside the file holds the functions
 `may_start` and `should_end`, which a language model wrote from the head. The optional `gold/<name>.jsonl` and
 `measures/<name>.yaml` measure the judgements of the skill (maestromotif.quality).
 """
@@ -20,6 +22,7 @@ import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 
 import yaml
@@ -29,7 +32,8 @@ from maestromotif.errors import UserError, did_you_mean
 from maestromotif.pipeline.store import sha256
 
 DEFAULT_MAX_TURNS = 300
-_KEYS = ("name", "starts", "ends", "max_turns", "wanted", "forbidden")
+_KEYS = ("name", "starts", "ends", "max_turns", "wanted", "forbidden", "progress")
+_EVENT_KEYS = ("wanted", "forbidden", "progress")
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
@@ -45,6 +49,7 @@ class Skill:
     program: str | None = None  # text of the .py file beside it
     wanted: tuple[str, ...] = ()  # events that the skill should cause
     forbidden: tuple[str, ...] = ()  # events that must not be rewarded
+    progress: tuple[str, ...] = ()  # events that are not the goal, and may be rewarded
 
     @property
     def program_path(self) -> Path:
@@ -116,11 +121,12 @@ def load(folder: str | Path, name: str) -> Skill:
         program=_read(path.with_suffix(".py")) if path.with_suffix(".py").is_file() else None,
         wanted=_names(fields, "wanted"),
         forbidden=_names(fields, "forbidden"),
+        progress=_names(fields, "progress"),
     )
 
 
 def known_events() -> tuple[str, ...]:
-    """The names that `wanted` and `forbidden` accept: events of the game, and all changes but `depth`."""
+    """The names that the lists of events accept: events of the game, and all changes but `depth`."""
     from maestromotif.nethack.events import EVENTS  # slow to import, and most callers do not need it
     from maestromotif.nethack.state import CHANGES
 
@@ -147,7 +153,7 @@ def check_told(config: Config) -> None:
 
     problems = []
     for skill in skills_of(config):
-        for event in (*skill.wanted, *skill.forbidden):
+        for event in (*skill.wanted, *skill.forbidden, *skill.progress):
             change = change_behind(event)
             spoken = EVENTS[event].patterns + EVENTS[event].words if event in EVENTS else ()
             if spoken or change in config.annotate.changes:
@@ -236,17 +242,20 @@ def _head_fields(path: Path, head: str, head_line: int, name: str) -> dict[str, 
         problems.append(
             f"{path}:{seen['max_turns']}: 'max_turns' must be a whole number of at least 1, got {max_turns!r}"
         )
-    for key in ("wanted", "forbidden"):
+    for key in _EVENT_KEYS:
         if key in seen:
             problems += [f"{path}:{seen[key]}: {what}" for what in _event_problems(key, values[key])]
-    both = {*_names(values, "wanted")} & {*_names(values, "forbidden")} if not problems else set()
-    problems += [
-        f"{path}:{seen['forbidden']}: '{event}' is both wanted and forbidden" for event in sorted(both)
-    ]
-    if "forbidden" in seen and "wanted" not in seen:
-        problems.append(
-            f"{path}:{seen['forbidden']}: 'forbidden' needs 'wanted'; add the events that the skill is for"
-        )
+    if not problems:
+        problems += [
+            f"{path}:{seen[later]}: '{event}' is both {earlier} and {later}"
+            for earlier, later in combinations(_EVENT_KEYS, 2)
+            for event in sorted({*_names(values, earlier)} & {*_names(values, later)})
+        ]
+    for key in _EVENT_KEYS[1:]:
+        if key in seen and "wanted" not in seen:
+            problems.append(
+                f"{path}:{seen[key]}: '{key}' needs 'wanted'; add the events that the skill is for"
+            )
     if problems:
         raise UserError("\n".join(problems))
     return {str(key): value for key, value in values.items()}

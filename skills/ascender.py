@@ -4,7 +4,7 @@
 #   prompt: prompts/program.md
 #   prompt_sha256: 3de5496ead07663e50ad544ae1567ed7cb7b8b4c86a9af09acac512506bfdb87
 #   text: ascender.md
-#   text_sha256: a9eb75fd8811c1c31ce1b9bbca75d63869c93fc5fbd029252201191ce1c50add
+#   text_sha256: 3140d7865af6b3abd2dbb9f866a27170677f9034338e89b57a1ddde5991a33e6
 #   score: null
 
 MAX_TURNS = 200

@@ -4,7 +4,7 @@
 #   prompt: prompts/program.md
 #   prompt_sha256: 3de5496ead07663e50ad544ae1567ed7cb7b8b4c86a9af09acac512506bfdb87
 #   text: descender.md
-#   text_sha256: c9bfea9c3a9084b5a71591d381dbc5b7cdf80fbc3ca760aa958d39c375e00658
+#   text_sha256: f5961a8ceaac0b7b16834ba977c9f254e4d492dca1309e427d213f068480b91a
 #   score: null
 
 MAX_TURNS = 200

@@ -4,7 +4,7 @@
 #   prompt: prompts/program.md
 #   prompt_sha256: 3de5496ead07663e50ad544ae1567ed7cb7b8b4c86a9af09acac512506bfdb87
 #   text: discoverer.md
-#   text_sha256: 89e98553b0ea5fba52ea9c7e2f317e4688c724589f4b7b859cc4c13370fb5bff
+#   text_sha256: 49503e0e481b1b7a47b83a399b668a7d50b9db69fb595908359101e043450c06
 #   score: null
 
 MAX_TURNS = 300

@@ -4,7 +4,7 @@
 #   prompt: prompts/program.md
 #   prompt_sha256: 3de5496ead07663e50ad544ae1567ed7cb7b8b4c86a9af09acac512506bfdb87
 #   text: merchant.md
-#   text_sha256: 3b6a6102ea0e7f49e759d76ea30a802f7055a866db0b02f8a906e61315f79cc3
+#   text_sha256: e29124dbc42b1693aa7286f2e0cbbb9b642a072ed558ecd3e2cbab4971ae8744
 #   score: null
 
 MAX_TURNS = 200

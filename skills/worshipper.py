@@ -4,7 +4,7 @@
 #   prompt: prompts/program.md
 #   prompt_sha256: 3de5496ead07663e50ad544ae1567ed7cb7b8b4c86a9af09acac512506bfdb87
 #   text: worshipper.md
-#   text_sha256: 10b6133daa0dd4e020e2bb6d113625cff81032a67492557cf1ef961094b06813
+#   text_sha256: 928dd194848f3b218c19d13e463b67d6c0382cf93ff75102889b22b9ffca5dbe
 #   score: null
 
 MAX_TURNS = 200

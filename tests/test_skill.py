@@ -50,6 +50,15 @@ def test_digest_is_that_of_the_file(tmp_path: Path) -> None:
     assert skill.load(tmp_path, "brawler").digest == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+def test_progress_is_read_and_leaves_the_description_as_it_is(tmp_path: Path) -> None:
+    write(tmp_path, GOOD)
+    before = skill.load(tmp_path, "brawler")
+    write(tmp_path, GOOD.replace("---\nThe", "wanted: [killed]\nprogress: [health]\n---\nThe"))
+    after = skill.load(tmp_path, "brawler")
+    assert (after.wanted, after.progress) == (("killed",), ("health",))
+    assert after.description == before.description
+
+
 def test_order_is_the_order_asked_for() -> None:
     names = ["ascender", "discoverer", "descender"]
     assert [one.name for one in skill.load_all(ROOT / "skills", names)] == names
@@ -89,6 +98,15 @@ def test_all_skills_of_the_project_load() -> None:
             "brawler.md:5: 'max_turns' must be a whole number",
         ),
         ("---\n- a\n---\nwords\n", "brawler.md:2: the head must be lines of 'key: value'"),
+        (
+            GOOD.replace("---\nThe", "wanted: [killed]\nprogress: [kiled]\n---\nThe"),
+            "brawler.md:6: 'progress': no event 'kiled'; did you mean 'killed'?",
+        ),
+        (
+            GOOD.replace("---\nThe", "wanted: [killed]\nprogress: [killed]\n---\nThe"),
+            "brawler.md:6: 'killed' is both wanted and progress",
+        ),
+        (GOOD.replace("---\nThe", "progress: [killed]\n---\nThe"), "brawler.md:5: 'progress' needs 'wanted'"),
         (GOOD.split("The agent")[0], "brawler.md:6: no description"),
         (GOOD.split("The agent")[0] + "\n \n", "no description"),
     ],

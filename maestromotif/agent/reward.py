@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from maestromotif.agent.ledger import Ledger
 from maestromotif.agent.messages import MessageTable
 from maestromotif.config.schema import RewardSettings
 from maestromotif.nethack.state import DEPTH_CHANGE, NUM_CODES
@@ -43,7 +44,8 @@ class Scorer(NamedTuple):
 class RewardFunction:
     """Rewards of N games.
 
-    Each distinct (message, changes) is scored once for all skills, then looked up.
+    Each distinct (message, changes) is scored once for all skills, then looked up: it is a row. `row` int64
+    [N] is the row that the last call paid for, -1 for none. `ledger` sums what the caller adds to it.
     """
 
     def __init__(self, scorer: Scorer, settings: RewardSettings, games: int) -> None:
@@ -59,6 +61,8 @@ class RewardFunction:
         self._times, self._last = np.zeros(shape, np.int64), np.full(shape, -1, np.int64)
         self._calls = 0
         self._before = np.zeros((2, games), np.int64)  # row and count of o_t, for the published timing
+        self.row = np.full(games, -1, np.int64)
+        self.ledger = Ledger(len(scorer.thresholds))
 
     def __call__(
         self, message: np.ndarray, changes: np.ndarray, skill: np.ndarray, ended: np.ndarray
@@ -76,6 +80,7 @@ class RewardFunction:
             after = np.where(ended, 0, np.stack([row, count]))
             row, count = self._before
             self._before = after
+        self.row = np.where(count > 0, row, -1)
         self._seen[ended] = -1
         self._last[ended] = -1
         z = self._scores[row, skill]
@@ -93,9 +98,8 @@ class RewardFunction:
 
     def met(self) -> list[Met]:
         """The observations since the last call of this, in the order of their first occurrence."""
-        keys = list(self._row)
         rows = np.flatnonzero(self._met).tolist()
-        texts, codes = self._observations([keys[row] for row in rows])
+        texts, codes = self.observations(rows)
         found = [
             (text, tuple(code), int(self._met[row]))
             for text, code, row in zip(texts, codes.tolist(), rows, strict=True)
@@ -103,8 +107,14 @@ class RewardFunction:
         self._met[:] = 0
         return found
 
+    def observations(self, rows: Sequence[int] | np.ndarray) -> tuple[list[bytes], np.ndarray]:
+        """Messages [n] and changes int8 [n, C] of these rows."""
+        keys = list(self._row)
+        return self._observations([keys[row] for row in rows])
+
     def snapshot(self) -> dict[str, Any]:
         return {
+            "ledger": self.ledger.snapshot(),
             "texts": list(self.messages.texts),
             "keys": list(self._row),
             "scores": self._scores[: len(self._row)].copy(),
@@ -119,6 +129,7 @@ class RewardFunction:
         self._reserve(0)
         self._scores[: len(self._row)] = snapshot["scores"]
         self._calls = int(snapshot["calls"])
+        self.ledger.restore(snapshot["ledger"])
         for name in _BY_GAME:
             setattr(self, f"_{name}", np.array(snapshot[name]))
 
@@ -143,7 +154,7 @@ class RewardFunction:
     def _observations(self, keys: list[int]) -> tuple[list[bytes], np.ndarray]:
         """Messages [n] and changes int8 [n, C]."""
         texts = [self.messages.texts[key // _COMBINATIONS] for key in keys]
-        codes = np.array([key % _COMBINATIONS for key in keys])[:, None] // _RADIX % NUM_CODES
+        codes = np.array([key % _COMBINATIONS for key in keys], np.int64)[:, None] // _RADIX % NUM_CODES
         return texts, codes.astype(np.int8)
 
     def _reserve(self, more: int) -> None:

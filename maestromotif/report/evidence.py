@@ -24,6 +24,7 @@ from maestromotif.nethack.state import CHANGES
 from maestromotif.pipeline.store import MANIFEST, Artefact
 from maestromotif.report import replay as replays
 from maestromotif.rewards.model import CARD
+from maestromotif.train.account import PAID
 from maestromotif.train.metrics import CURVE
 
 
@@ -107,6 +108,7 @@ class Evidence:
     soup: dict[str, Any] | None  # soup.json
     gate: dict[str, Any] | None  # gate.json
     curve: list[dict[str, float]]
+    paid: dict[str, Any]  # paid.json
     programs: dict[str, Program]  # 'program' and 'training'
     skill_programs: list[Program]
     results: list[dict[str, Any]]
@@ -133,6 +135,7 @@ def read(config: Config, inputs: Mapping[str, Artefact]) -> Evidence:
         soup=_table(inputs, "soup", ("skills",)),
         gate=_table(inputs, "gate", ("rows", "problems", "not_gated")),
         curve=_curve(inputs["train"].path / CURVE),
+        paid=_paid(inputs["train"].path / PAID),
         programs={
             role: _program(inputs["compose"].path, role, program_file(role))
             for role in ("program", "training")
@@ -285,6 +288,13 @@ def _curve(path: Path) -> list[dict[str, float]]:
             }
         )
     return rows
+
+
+def _paid(path: Path) -> dict[str, Any]:
+    account = _read_json(path)
+    for name in ("skills", "episodes", "warnings"):
+        _need(account, name, path)
+    return dict(account)
 
 
 def _program(folder: Path, role: str, name: str) -> Program:

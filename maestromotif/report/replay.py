@@ -2,8 +2,8 @@
 
 The cast (asciicast v2: https://docs.asciinema.org/manual/asciicast/v2/) holds one output event an environment
 step, which redraws the rows that changed, and a marker wherever another skill takes over. Any asciicast
-player plays it. The HTML adds what a terminal cannot show: which skill acted, its reward, the depth, the
-message.
+player plays it. The HTML adds what a terminal cannot show: which skill acted, its gains and losses, the
+depth, the message.
 """
 
 import base64
@@ -48,7 +48,8 @@ class Call:
     start: int
     stop: int
     skill: int
-    reward: float  # sum over the steps
+    gained: float  # sum of the rewards above 0
+    lost: float  # sum of the rewards below 0, without its sign
     depths: tuple[int, int]  # at the first and the last step
 
 
@@ -94,7 +95,8 @@ def calls(replay: Replay) -> list[Call]:
             start=start,
             stop=stop,
             skill=int(replay.skill[start]),
-            reward=float(replay.reward[start:stop].sum(dtype=np.float64)),
+            gained=float(np.maximum(replay.reward[start:stop], 0).sum(dtype=np.float64)),
+            lost=float(np.maximum(-replay.reward[start:stop], 0).sum(dtype=np.float64)),
             depths=(int(replay.depth[start]), int(replay.depth[stop - 1])),
         )
         for start, stop in itertools.pairwise(cuts)
@@ -130,7 +132,8 @@ def fragment(replay: Replay, steps_per_second: int = STEPS_PER_SECOND) -> Markup
     rows = [
         Markup(
             '<tr><td><button type="button" data-step="{}">{}</button></td>'
-            '<td><span class="key {}"><i></i>{}</span></td><td>{}</td><td>{}</td><td>{:.2f}</td></tr>'
+            '<td><span class="key {}"><i></i>{}</span></td><td>{}</td><td>{}</td>'
+            "<td>{:.2f}</td><td>{:.2f}</td></tr>"
         ).format(
             call.start,
             call.start,
@@ -140,7 +143,8 @@ def fragment(replay: Replay, steps_per_second: int = STEPS_PER_SECOND) -> Markup
             str(call.depths[0])
             if call.depths[0] == call.depths[1]
             else f"{call.depths[0]} → {call.depths[1]}",
-            call.reward,
+            call.gained,
+            -call.lost if call.lost else 0.0,
         )
         for call in calls(replay)
     ]
@@ -148,15 +152,21 @@ def fragment(replay: Replay, steps_per_second: int = STEPS_PER_SECOND) -> Markup
         '<div class="replay" id="replay"><div class="screen"></div>\n'
         '<p class="now" aria-live="off"></p>\n'
         '<div class="tracks"><div class="names"><span>skill</span><span>reward</span><span>depth</span></div>'
-        '<canvas role="img" aria-label="skill, reward and depth over the steps"></canvas></div>\n'
+        '<canvas role="img" aria-label="skill, gains, losses and depth over the steps"></canvas></div>\n'
         "{legend}\n"
         "<details><summary>{count} skill calls; click a step to go there</summary>"
         '<div class="scroll"><table class="numbers"><thead><tr><th>from step</th><th>skill</th><th>steps</th>'
-        "<th>depth</th><th>reward</th></tr></thead><tbody>{rows}</tbody></table></div></details></div>\n"
+        "<th>depth</th><th>gains</th><th>losses</th></tr></thead><tbody>{rows}</tbody></table></div></details></div>\n"
         '<script type="application/json" id="replay-data">{data}</script>\n'
         "<script>{player}</script>\n<script>{script}</script>"
     ).format(
-        legend=svg.legend([(name, svg.colour(index)) for index, name in enumerate(replay.skills)]),
+        legend=svg.legend(
+            [
+                *((name, svg.colour(index)) for index, name in enumerate(replay.skills)),
+                ("gain (bar up)", "gain"),
+                ("loss (bar down)", "loss"),
+            ]
+        ),
         count=len(rows),
         rows=Markup("\n").join(rows),
         data=script_json(data),

@@ -5,6 +5,7 @@ loads nothing: plots are inline SVG, the replay's player is inlined, and a conte
 the rest.
 """
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,10 @@ from maestromotif.pipeline.keys import NOT_IN_KEYS
 from maestromotif.pipeline.store import Artefact, Work
 from maestromotif.report import evidence, replay, svg, tracked
 from maestromotif.report.evidence import Evidence
-from maestromotif.report.sections import asked, evaluated, labels, programs, rewards, trained
+from maestromotif.report.sections import asked, evaluated, labels, paid, programs, rewards, trained
 from maestromotif.report.sections.writing import sentence
+
+log = logging.getLogger("maestromotif")
 
 PAGE = "report.html"  # and the template that it is made from
 HERE = Path(__file__).parent
@@ -32,9 +35,14 @@ def reads(config: Config) -> dict[str, str]:
 
 
 def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, Any]:
-    """Writes `report.html`, then the same to wandb. Raises UserError if an artefact lacks something."""
+    """Writes `report.html`, logs training's warnings again, then logs the page to wandb.
+
+    Raises UserError if an artefact lacks something.
+    """
     found = evidence.read(config, inputs)
     work.write_text(PAGE, page(config, found))
+    for one in found.paid["warnings"]:
+        log.warning("report: %s", one["text"])
     tracked.log_run(config, inputs, work.path / PAGE)
     return {
         "agents": {row["agent"]: row["success"] for row in found.results},
@@ -63,6 +71,7 @@ def page(config: Config, found: Evidence) -> str:
         **labels.values(config, found),
         **rewards.values(config, found),
         **trained.values(config, found),
+        **paid.values(config, found),
         **programs.values(found),
         **evaluated.values(config, found),
         replay=replay.fragment(found.replay),
@@ -80,7 +89,7 @@ def _contents(found: Evidence) -> list[tuple[str, str]]:
     sections += [("distil", "Distil")] if found.rewards else []
     sections += [("soup", "Soup")] if found.soup else []
     sections += [("gate", "Gate")] if found.gate else []
-    sections += [("train", "Train"), ("compose", "Compose"), ("evaluate", "Evaluate")]
+    sections += [("train", "Train"), ("paid", "Paid for"), ("compose", "Compose"), ("evaluate", "Evaluate")]
     return [*sections, ("replay-section", "Replay"), ("limits", "Limits"), ("provenance", "Provenance")]
 
 

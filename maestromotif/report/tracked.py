@@ -36,7 +36,7 @@ def log_run(config: Config, inputs: Mapping[str, Artefact], report_path: Path) -
 
 
 def log_evidence(run: Run, config: Config, found: Evidence) -> None:
-    """The learning curve row by row; at its end label quality, reward models, results and the replay."""
+    """The learning curve row by row; at its end label quality, reward models, pay, results and the replay."""
     for row in found.curve:
         run.log(dict(row))
     final: dict[str, Any] = {"env_step": last_step(found)}
@@ -44,6 +44,7 @@ def log_evidence(run: Run, config: Config, found: Evidence) -> None:
         final |= _labels(labels)
     for card in found.rewards:
         final |= _reward(card)
+    final |= _paid(found.paid)
     final |= _results(config, found)
     page = replay.page(found.replay)
     final["eval/replay"] = html(page)
@@ -81,6 +82,16 @@ def _reward(card: evidence.RewardCard) -> dict[str, Any]:
         f"{key}/observations": table(["end", "caption", "reward"], rows),
         f"{key}/quantiles": table(["quantile", "reward"], card.quantiles),
     }
+
+
+def _paid(account: Mapping[str, Any]) -> dict[str, Any]:
+    figures = {
+        f"paid/{name}/{figure}": own[figure]
+        for name, own in account["skills"].items()
+        for figure in ("gained", "lost", "unwanted_share")
+    }
+    figures |= {f"paid/{name}": account["episodes"][name] for name in ("death_share", "median_steps")}
+    return {name: value for name, value in figures.items() if value is not None}
 
 
 def _results(config: Config, found: Evidence) -> dict[str, Any]:

@@ -200,7 +200,7 @@ def judge(
 
 def never_paid(skill: Skill) -> list[str]:
     """The events of `NEVER` that this skill's text does not want."""
-    named = {*skill.wanted, *skill.forbidden}
+    named = {*skill.wanted, *skill.forbidden, *skill.progress}
     return [event for event, beside in NEVER.items() if not named & {event, *beside}]
 
 

@@ -16,6 +16,7 @@ from maestromotif.agent.policy import Acting, Carry, fresh_carry
 from maestromotif.agent.reward import Met, Scorer
 from maestromotif.train.environment_process import EnvironmentProcess
 from maestromotif.train.metrics import Counts, Seconds
+from maestromotif.train.paid import Paid
 from maestromotif.train.ppo import Batch
 
 
@@ -26,6 +27,7 @@ class Played(NamedTuple):
     counts: Counts  # the sums that the learning curve needs
     met: list[Met]  # the observations, if requested
     snapshot: dict[str, Any] | None  # the actor's state after this rollout, if requested
+    paid: Paid | None  # what was paid for since the start of training, if requested
 
 
 class Actor:
@@ -63,19 +65,22 @@ class Actor:
         """Start all games' first episodes."""
         self._environment.begin()
 
-    def play(self, params: Params, scorer: Scorer, *, snapshot: bool, met: bool) -> Future[Played]:
+    def play(
+        self, params: Params, scorer: Scorer, *, snapshot: bool, met: bool, paid: bool
+    ) -> Future[Played]:
         """Queue a rollout under these parameters and rewards.
 
-        snapshot: whether to return the state after it; met: whether to return the observations.
+        snapshot: whether to return the state after it; met: whether to return the observations; paid:
+        whether to return what was paid for.
         """
-        return self._thread.submit(self._play, params, scorer, snapshot, met)
+        return self._thread.submit(self._play, params, scorer, snapshot, met, paid)
 
     def warm_up(self, params: Params) -> None:
         """Compile the function that the first truncated episode needs, which may come late."""
         nothing = np.zeros_like(self._arrays.final_inputs[0])
         self._acting.values_of_few(params, self._carry, np.zeros(FEW, np.int64), nothing)
 
-    def _play(self, params: Params, scorer: Scorer, snapshot: bool, met: bool) -> Played:
+    def _play(self, params: Params, scorer: Scorer, snapshot: bool, met: bool, paid: bool) -> Played:
         environment, arrays = self._environment, self._arrays
         environment.pay_by(scorer)
         rollout, memory = self._acting.begin(self._carry)
@@ -103,12 +108,12 @@ class Actor:
         self.seconds.bytes += arrays.inputs.nbytes + sum(array.nbytes for array in came.values())
         on_device = jax.device_put(came, self._device)
         batch = Batch(rollout, memory, jax.block_until_ready(last_values), **on_device)
-        finished = environment.finish_rollout(met, snapshot)
+        finished = environment.finish_rollout(met, snapshot, paid)
         self.lost = finished.lost
         self.seconds.games, self.seconds.program = finished.seconds.games, finished.seconds.program
         self.seconds.host = finished.seconds.host
         where = None if finished.snapshot is None else finished.snapshot | self._snapshot()
-        return Played(batch, finished.counts, finished.met, where)
+        return Played(batch, finished.counts, finished.met, where, finished.paid)
 
     def _snapshot(self) -> dict[str, Any]:
         """The policy's state between two rollouts, in types that msgpack writes."""

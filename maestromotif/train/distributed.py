@@ -1,4 +1,4 @@
-"""Several processes that train one policy: connecting them, their devices, sums over all processes."""
+"""Several processes that train one policy: connecting them, their devices, what they sum and gather."""
 
 from collections.abc import Mapping
 
@@ -92,3 +92,14 @@ def summed(counts: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     cuts = np.cumsum([array.size for array in counts.values()])[:-1]
     parts = zip(counts.items(), np.split(total, cuts), strict=True)
     return {name: part.reshape(array.shape) for (name, array), part in parts}
+
+
+def gathered(part: bytes) -> list[bytes]:
+    """The parts of all processes, in their order."""
+    if jax.process_count() == 1:
+        return [part]
+    sizes = np.asarray(multihost_utils.process_allgather(np.array([len(part)]))).reshape(-1)
+    padded = np.zeros(int(sizes.max()), np.uint8)
+    padded[: len(part)] = np.frombuffer(part, np.uint8)
+    parts = np.asarray(multihost_utils.process_allgather(padded)).reshape(len(sizes), -1)
+    return [row[:size].tobytes() for row, size in zip(parts, sizes.tolist(), strict=True)]

@@ -35,6 +35,7 @@ from maestromotif.train.metrics import (
     count_steps,
     no_counts,
 )
+from maestromotif.train.paid import Ends, Paid
 
 
 @dataclass(frozen=True)
@@ -103,6 +104,7 @@ class Finished(NamedTuple):
     lost: int  # episodes, since the beginning
     met: list[Met]  # the observations, if requested
     snapshot: dict[str, Any] | None  # of the environment, if requested
+    paid: Paid | None  # since the beginning, if requested
 
 
 class Environment:
@@ -147,6 +149,7 @@ class Environment:
         # Changes that no reward model reads would only add observations to score.
         self._untold = slice(columns_of(config.annotate.changes), None)
         self._reward = RewardFunction(scorer, config.reward, plan.games)
+        self._ends = Ends()
         self._options = Options(self._host, plan.games)
         self._skills, self._length = len(skills), config.train.rollout
         self._first = np.ones(plan.games, bool)
@@ -185,25 +188,31 @@ class Environment:
             np.equal(ended, End.TRUNCATED, out=arrays.cut)
             if over.any():
                 self._show_final(skill)
-                count_episodes(self._counts, Episodes(over & self._in_dungeon, ended, pool.final_state))
+                counted = over & self._in_dungeon
+                count_episodes(self._counts, Episodes(counted, ended, pool.final_state))
+                self._ends.add(pool.final_state["step"][counted], ended[counted], pool.cause[counted])
         with self.seconds.of("program"):
             options.advance(pool.state, over)
         with self.seconds.of("host"):
             self._first = over
             arrays.reward[:, t], arrays.switched[:, t], arrays.over[:, t] = reward, options.switched, over
             arrays.terminal[:, t] = (ended == End.DEATH) | (ended == End.LEFT)
-            self._acted[:, t], self._events[:, t] = skill, pool.events
+            self._acted[:, t], self._events[:, t], self._changes[:, t] = skill, pool.events, pool.changes
+            self._actions[:, t], self._rows[:, t] = arrays.action, self._reward.row
             self._step += 1
             self._show()
 
-    def finish_rollout(self, met: bool, snapshot: bool) -> Finished:
+    def finish_rollout(self, met: bool, snapshot: bool, paid: bool = False) -> Finished:
         """The summary of the rollout; starts the next one.
 
-        met: whether to return the observations; snapshot: whether to return the state.
+        met: whether to return the observations; snapshot: whether to return the state; paid: whether to
+        return what was paid for.
         """
         arrays, counts = self._arrays, self._counts
         call_ended = arrays.switched | arrays.over
-        count_steps(counts, Steps(self._acted, arrays.reward, call_ended, self._events))
+        steps = Steps(self._acted, arrays.reward, call_ended, self._events, self._changes, self._actions)
+        count_steps(counts, steps)
+        self._reward.ledger.add(self._rows, self._acted, arrays.reward)
         self._begin_rollout()
         return Finished(
             counts,
@@ -211,6 +220,7 @@ class Environment:
             self._pool.lost,
             self._reward.met() if met else [],
             self.snapshot() if snapshot else None,
+            Paid.of(self._reward, self._ends) if paid else None,
         )
 
     def snapshot(self) -> dict[str, Any]:
@@ -223,6 +233,7 @@ class Environment:
             "options": self._options.snapshot(),
             "program": self._host.dump(),
             "first": self._first,
+            "ends": self._ends.snapshot(),
         }
 
     def restore(self, snapshot: dict[str, Any]) -> None:
@@ -231,14 +242,18 @@ class Environment:
         self._reward.restore(snapshot["reward"])
         self._options.restore(snapshot["options"])
         self._first = np.array(snapshot["first"])
+        self._ends.restore(snapshot["ends"])
         self._message = self._numbers(self._pool.obs["message"])
         self._show()
 
     def _begin_rollout(self) -> None:
         self._step = 0
         self._counts = no_counts(self._skills)
-        self._acted = np.zeros((self._pool.games, self._length), np.int32)
-        self._events = np.zeros((*self._acted.shape, self._pool.events.shape[1]), np.int16)
+        shape = self._pool.games, self._length
+        self._acted, self._actions = np.zeros(shape, np.int32), np.zeros(shape, np.int32)
+        self._rows = np.zeros(shape, np.int64)  # of the reward function
+        self._changes = np.zeros((*shape, self._pool.changes.shape[1]), np.int8)
+        self._events = np.zeros((*shape, self._pool.events.shape[1]), np.int16)
 
     def _reward_of(self, skill: np.ndarray, ended: np.ndarray, over: np.ndarray) -> np.ndarray:
         """Rewards of the last step, float32 [n]."""

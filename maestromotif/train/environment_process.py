@@ -76,9 +76,9 @@ class EnvironmentProcess:
             send(self._connection, _STEP)
         self._wait()
 
-    def finish_rollout(self, met: bool, snapshot: bool) -> Finished:
+    def finish_rollout(self, met: bool, snapshot: bool, paid: bool = False) -> Finished:
         """The summary of the rollout; see `Environment.finish_rollout`."""
-        finished: Finished = self._call("finish_rollout", met, snapshot)
+        finished: Finished = self._call("finish_rollout", met, snapshot, paid)
         return finished
 
     def restore(self, snapshot: dict[str, Any]) -> None:

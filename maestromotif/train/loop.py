@@ -1,4 +1,4 @@
-"""The training loop: one update per rollout, in order; rows of the curve; checkpoints.
+"""The training loop: one update per rollout, in order; rows of the curve; checkpoints; what was paid for.
 
 Acting and learning overlap: while the learner learns from rollout r, the actors play the next `lag` ones.
 Rollout r always uses the parameters after max(0, r - lag) updates, at any machine speed.
@@ -26,6 +26,7 @@ from maestromotif.train.metrics import Curve
 from maestromotif.train.ppo import Batch
 from maestromotif.train.reward_source import RewardSource
 from maestromotif.train.schedule import Schedule
+from maestromotif.train.statement import Statement
 
 log = logging.getLogger("maestromotif")
 
@@ -48,6 +49,7 @@ def learn(
     rewards: RewardSource,
     curve: Curve,
     checkpoints: Checkpoints,
+    statement: Statement,
     work: Work,
     key: Array,
 ) -> Learnt:
@@ -78,6 +80,9 @@ def learn(
                     note = f"level {row['depth/deepest_mean']:.2f} reached on average"
             progress.advance(plan.steps, note)
 
+            paid = [one.paid for one in played if one.paid is not None]
+            if plan.paid_after(update):
+                statement.write(update * plan.steps, paid, curve, last=update == plan.updates)
             if plan.checkpoint_after(update):
                 common, own = learner.snapshot(learnt, versions)
                 common |= {"curve": curve.snapshot(), "rewards": rewards.snapshot()}
@@ -114,9 +119,10 @@ class Rollouts:
             params = versions[plan.parameters_of(rollout) - updates - 1]
             copies = {place: self._learner.on_device(params, place) for place in set(self._places)}
             scorer, snapshot = self._rewards.scorer(rollout), plan.checkpoint_after(rollout + 1)
+            paid = plan.paid_after(rollout + 1)
             self._ordered.append(
                 [
-                    actor.play(copies[place], scorer, snapshot=snapshot, met=self._rewards.learns)
+                    actor.play(copies[place], scorer, snapshot=snapshot, met=self._rewards.learns, paid=paid)
                     for actor, place in zip(self._actors, self._places, strict=True)
                 ]
             )

@@ -4,7 +4,8 @@ To add a figure, edit only this file: add an entry to METRICS and, if it needs a
 or EPISODE_SUMS. Environments count, actors pass the counts on, and the curve sums them over all rollouts
 since its last row, all games and all processes.
 
-n games, T steps of a rollout, K skills, E events (`nethack.events`).
+n games, T steps of a rollout, K skills, E events (`nethack.events`), C changes (`nethack.state`), A actions
+(`nethack.actions`).
 """
 
 import time
@@ -16,10 +17,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from maestromotif.nethack.actions import NAMES
 from maestromotif.nethack.events import EVENTS
 from maestromotif.nethack.game import End
+from maestromotif.nethack.state import CHANGES, DEPTH_CHANGE
 
 CURVE = "curve.jsonl"  # the file that `train` writes, one row per line
+
+# The changes that have figures. The depth has none, because the events `descended` and `ascended` tell it.
+_COUNTED = [column for column in range(len(CHANGES)) if column != DEPTH_CHANGE]
+COUNTED_CHANGES = tuple(name for name in CHANGES if name != tuple(CHANGES)[DEPTH_CHANGE])
 
 
 class Steps(NamedTuple):
@@ -29,6 +36,8 @@ class Steps(NamedTuple):
     reward: np.ndarray  # float32 [n, T]
     call_ended: np.ndarray  # bool [n, T]: the skill's call ended after the step
     events: np.ndarray  # int16 [n, T, E], how often each happened
+    changes: np.ndarray  # int8 [n, T, C], codes
+    action: np.ndarray  # int32 [n, T], the action that was played
 
 
 class Episodes(NamedTuple):
@@ -39,18 +48,22 @@ class Episodes(NamedTuple):
     state: Mapping[str, np.ndarray]  # GameState at the end, each [n]; valid where `counted`
 
 
-# Sums over steps, by the skill that acted: [n, T] or [n, T, E] -> float64 [K] or [K, E].
+# Sums over steps, by the skill that acted: [n, T] or [n, T, ...] -> float64 [K] or [K, ...].
 STEP_SUMS: dict[str, Callable[[Steps], np.ndarray]] = {
     "steps": lambda steps: np.ones_like(steps.call_ended),
     "calls": lambda steps: steps.call_ended,
     "reward": lambda steps: steps.reward,
+    "lost": lambda steps: np.maximum(-steps.reward, 0),
     "paid": lambda steps: steps.reward > 0,
     "events": lambda steps: steps.events,
+    "changes": lambda steps: steps.changes[..., _COUNTED] > 0,
+    "actions": lambda steps: steps.action[..., None] == np.arange(len(NAMES)),
 }
 # Sums over episodes: [n] -> float64 [].
 EPISODE_SUMS: dict[str, Callable[[Episodes], np.ndarray]] = {
     "episodes": lambda episodes: np.ones_like(episodes.counted),
     "deaths": lambda episodes: episodes.end == End.DEATH,
+    "length": lambda episodes: episodes.state["step"],
     "deepest": lambda episodes: episodes.state["deepest"],
     "at_least_2": lambda episodes: episodes.state["deepest"] >= 2,
 }
@@ -60,7 +73,8 @@ EPISODE_SUMS: dict[str, Callable[[Episodes], np.ndarray]] = {
 class Metric:
     """A figure of the curve.
 
-    name: its key in a row, where {skill} stands for each skill's name and {event} for each event's.
+    name: its key in a row, where {skill} stands for each skill's name, {event} for each event's and
+        {change} for each change's.
     of: computes the value of a window; None leaves it out of the row.
     """
 
@@ -73,20 +87,20 @@ class Metric:
 
 @dataclass(frozen=True)
 class Window:
-    """The steps since the last row, as a metric sees them: all, of one skill, or one event of one skill."""
+    """The steps since the last row, as a metric sees them: all, those of a skill, or one event of a skill."""
 
     env_step: int
     counts: "Counts"
     figures: Sequence[Mapping[str, float]]  # of the learner, one per update
     skill: int | None = None
-    event: int | None = None
+    column: int | None = None  # of the event or change
 
     def __getitem__(self, name: str) -> float:
-        """A sum over the steps of this skill (and event), or over episodes."""
+        """A sum over the steps of this skill (and event or change), or over episodes."""
         count = self.counts[name]
         if name in STEP_SUMS and self.skill is not None:
             count = count[self.skill]
-        return float((count if self.event is None or count.ndim == 0 else count[self.event]).sum())
+        return float((count if self.column is None or count.ndim == 0 else count[self.column]).sum())
 
     def of_all_skills(self, name: str) -> float:
         return float(self.counts[name].sum())
@@ -119,6 +133,13 @@ METRICS = (
         lambda w: int(w["deaths"]),
     ),
     Metric(
+        "episode/length_mean",
+        "Steps in an episode, mean",
+        "steps",
+        "Mean over `episodes` of their environment steps; left out if no episode ended.",
+        lambda w: w["length"] / w["episodes"] if w["episodes"] else None,
+    ),
+    Metric(
         "skill/{skill}/reward_per_call",
         "Reward in one call of the skill",
         "reward",
@@ -131,6 +152,13 @@ METRICS = (
         "reward / 1,000 steps",
         "Sum of the skill's rewards in 1,000 of the steps in which it acted.",
         lambda w: 1000 * w["reward"] / max(w["steps"], 1),
+    ),
+    Metric(
+        "skill/{skill}/lost_per_1k_steps",
+        "Losses in 1,000 steps of the skill",
+        "reward / 1,000 steps",
+        "Sum of the skill's rewards below 0, without their sign, in 1,000 of the steps in which it acted.",
+        lambda w: 1000 * w["lost"] / max(w["steps"], 1),
     ),
     Metric(
         "skill/{skill}/paid_share",
@@ -161,6 +189,14 @@ METRICS = (
         "How often the event happened in 1,000 of the steps in which the skill acted; left out if it did "
         "not happen.",
         lambda w: 1000 * w["events"] / w["steps"] if w["events"] else None,
+    ),
+    Metric(
+        "changes/{skill}/{change}_per_1k_steps",
+        "{change}: changes in 1,000 steps of the skill",
+        "changes / 1,000 steps",
+        "On how many of 1,000 of the skill's steps the change happened; left out if it did not happen. The "
+        "depth is left out, because events count descents and ascents.",
+        lambda w: 1000 * w["changes"] / w["steps"] if w["changes"] else None,
     ),
     Metric(
         "depth/deepest_mean",
@@ -221,12 +257,16 @@ METRICS = (
     ),
 )
 
+# What a field in a metric's name stands for.
+NAMED: dict[str, tuple[str, ...]] = {"event": tuple(EVENTS), "change": COUNTED_CHANGES}
+
 Counts = dict[str, np.ndarray]  # the sums by name
 
 
 def no_counts(skills: int) -> Counts:
     no_steps = np.zeros((0, 0), bool)
-    empty = Steps(no_steps, no_steps, no_steps, np.zeros((0, 0, len(EVENTS)), np.int16))
+    events, changes = np.zeros((0, 0, len(EVENTS)), np.int16), np.zeros((0, 0, len(CHANGES)), np.int8)
+    empty = Steps(no_steps, np.zeros((0, 0), np.float32), no_steps, events, changes, no_steps)
     by_skill = {name: _summed(_which(empty.skill, skills), of(empty)) for name, of in STEP_SUMS.items()}
     return by_skill | {name: np.zeros(()) for name in EPISODE_SUMS}
 
@@ -258,13 +298,15 @@ Row = dict[str, int | float]
 class Curve:
     """Collects the actors' counts and the learner's figures; `row` closes a window and returns plain JSON.
 
+    `rows` are all rows so far, and `totals` the sums of their counts.
+
     over_processes: sums counts over all processes.
     """
 
     def __init__(self, skills: Sequence[str], over_processes: Callable[[Counts], Counts]) -> None:
         self._skills, self._over_processes = tuple(skills), over_processes
         self.rows: list[Row] = []
-        self._counts = no_counts(len(self._skills))
+        self._counts, self.totals = no_counts(len(self._skills)), no_counts(len(self._skills))
         self._figures: list[Mapping[str, float]] = []
 
     def add(self, counts: Sequence[Counts], figures: Mapping[str, float]) -> None:
@@ -274,6 +316,7 @@ class Curve:
 
     def row(self, env_step: int) -> Row:
         window = Window(env_step, self._over_processes(self._counts), self._figures)
+        self.totals = total([self.totals, window.counts])
         row: Row = {}
         for metric in METRICS:
             for name, part in self._parts(metric.name, window):
@@ -286,17 +329,22 @@ class Curve:
 
     def snapshot(self) -> dict[str, Any]:
         """Call it only at the end of a window, when there are no open counts."""
-        return {"rows": self.rows}
+        return {"rows": self.rows, "totals": self.totals}
 
     def restore(self, snapshot: dict[str, Any]) -> None:
         self.rows = list(snapshot["rows"])
+        self.totals = {name: np.array(count) for name, count in snapshot["totals"].items()}
 
     def _parts(self, name: str, window: Window) -> Iterator[tuple[str, Window]]:
-        """Name and window for each skill and event in a metric's name."""
+        """Name and window for each skill, and each event or change, in a metric's name."""
         skills = enumerate(self._skills) if "{skill}" in name else [(None, "")]
-        events = enumerate(EVENTS) if "{event}" in name else [(None, "")]
-        for (k, skill), (e, event) in product(skills, events):
-            yield name.format(skill=skill, event=event), replace(window, skill=k, event=e)
+        whats: Iterable[tuple[int | None, str]] = [(None, "")]
+        for field, names in NAMED.items():
+            if f"{{{field}}}" in name:
+                whats = enumerate(names)
+        for (k, skill), (column, what) in product(skills, whats):
+            filled = name.format(skill=skill, **dict.fromkeys(NAMED, what))
+            yield filled, replace(window, skill=k, column=column)
 
 
 def _which(skill: np.ndarray, skills: int) -> np.ndarray:
@@ -306,7 +354,7 @@ def _which(skill: np.ndarray, skills: int) -> np.ndarray:
 
 
 def _summed(which_kn: np.ndarray, what: np.ndarray) -> np.ndarray:
-    """[n, T] -> float64 [K], or [n, T, E] -> [K, E]."""
+    """[n, T] -> float64 [K], or [n, T, ...] -> [K, ...]."""
     sums: np.ndarray = which_kn @ what.reshape(which_kn.shape[1], *what.shape[2:])
     return sums
 

@@ -28,6 +28,10 @@ class Schedule(NamedTuple):
         """Not after the last update, which writes the policy instead."""
         return update % self.a_checkpoint == 0 and update < self.updates
 
+    def paid_after(self, update: int) -> bool:
+        """Whether to write what training paid for: at checkpoints and at the end."""
+        return self.checkpoint_after(update) or update == self.updates
+
 
 def schedule(settings: TrainSettings, games: int) -> Schedule:
     """games: the total over all machines."""

@@ -39,6 +39,7 @@ from maestromotif.train.metrics import CURVE, Curve, summary
 from maestromotif.train.online_rewards import OnlineRewards
 from maestromotif.train.reward_source import DistilledRewards, RewardSource, reward_files, reward_folder
 from maestromotif.train.schedule import Schedule, schedule
+from maestromotif.train.statement import Statement
 
 log = logging.getLogger("maestromotif")
 
@@ -104,6 +105,7 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, An
             rewards,
             curve,
             checkpoints,
+            Statement(config, process, work),
             work,
             jax.random.key(seed + 2),
         )

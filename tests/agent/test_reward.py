@@ -120,6 +120,45 @@ def test_published_timing_scores_what_was_seen_before_the_action() -> None:
     np.testing.assert_allclose(rewards_of(function, [b"", b""], [0, 1]), [0.3, 0.8], rtol=1e-6)
 
 
+def test_the_ledger_sums_gains_and_losses_by_observation_and_skill() -> None:
+    """Also where a restored function goes on, and where no observation was paid for."""
+    function = reward_function(count_exponent=0)
+    function.score_by(Scorer(lambda m, c: ruler(m, c) - 6, np.full(2, -9, np.float32)))
+    other = reward_function(count_exponent=0)
+    other.score_by(Scorer(lambda m, c: ruler(m, c) - 6, np.full(2, -9, np.float32)))
+    sums: dict[tuple[bytes, int], list[float]] = {}
+    for text in (b"abc", b"defghijk", b"abc", b""):
+        skills = np.array([0, 1])
+        reward = rewards_of(function, [text, b"abc"], [0, 1])
+        function.ledger.add(function.row, skills, reward)
+        for key, paid in zip(((text, 0), (b"abc", 1)), reward.tolist(), strict=True):
+            gained, lost, steps = sums.get(key, (0, 0, 0))
+            sums[key] = [gained + max(paid, 0), lost + max(-paid, 0), steps + 1]
+        other.restore(function.snapshot())
+        function, other = other, function
+    function.ledger.add(np.array([-1, -1]), skills, np.array([5.0, 5.0]))
+    ledger = function.ledger
+    rows, skill = ledger.steps.nonzero()
+    messages, changes = function.observations(rows)
+    assert changes.shape == (len(rows), len(CHANGES))
+    found = {
+        (message, int(k)): [ledger.gained[row, k], ledger.lost[row, k], ledger.steps[row, k]]
+        for message, row, k in zip(messages, rows, skill, strict=True)
+    }
+    assert found.keys() == sums.keys()
+    for key, expected in sums.items():
+        assert found[key] == expected, key
+    assert ledger.lost.sum() > 0 < ledger.gained.sum()
+
+
+def test_published_timing_pays_for_the_observation_before_the_action() -> None:
+    function = reward_function(count_exponent=0, timing="published")
+    rewards_of(function, [b"abc", b"abcd"], [0, 0])
+    assert function.row.tolist() == [-1, -1]
+    rewards_of(function, [b"", b""], [0, 0])
+    assert function.observations(function.row)[0] == [b"abc", b"abcd"]
+
+
 def test_a_restored_reward_function_goes_on_alike() -> None:
     function = reward_function(count_exponent=3)
     for text in (b"abc", b"defg", b"abc"):

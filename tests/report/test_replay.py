@@ -1,5 +1,6 @@
 """The cast gives back the screens it was made from; the vendored player is the one that its note names."""
 
+import dataclasses
 import hashlib
 import json
 import re
@@ -112,9 +113,19 @@ def test_calls_by_hand(episode: Replay) -> None:
         (20, 30, 0),
         (30, 40, 1),
     ]
-    assert found[1] == Call(10, 20, 2, found[1].reward, (1, 1))
-    assert found[1].reward == pytest.approx(float(episode.reward[10:20].sum()))
-    assert sum(call.reward for call in found) == pytest.approx(STEPS / 2)
+    assert found[1] == Call(10, 20, 2, found[1].gained, 0.0, (1, 1))
+    assert found[1].gained == pytest.approx(float(episode.reward[10:20].sum()))
+    assert sum(call.gained for call in found) == pytest.approx(STEPS / 2)
+
+
+def test_gains_and_losses_of_a_call_are_apart(episode: Replay) -> None:
+    reward = np.tile([0.5, -0.25], STEPS // 2).astype(np.float32)
+    changed = dataclasses.replace(episode, reward=reward)
+    assert {(call.gained, call.lost) for call in replay.calls(changed)} == {(2.5, 1.25)}
+    html = replay.fragment(changed)
+    assert html.count("<td>2.50</td><td>-1.25</td>") == 4
+    for css, text in (("gain", "gain (bar up)"), ("loss", "loss (bar down)")):
+        assert f'<span class="key {css}"><i></i>{text}</span>' in html
 
 
 def test_fragment_escapes_what_the_game_says(episode: Replay) -> None:

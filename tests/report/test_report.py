@@ -72,6 +72,24 @@ def test_opens_in_a_browser_without_an_error_and_without_the_network(page: Path,
                 mobile=False,
             )
             assert browser.evaluate("document.documentElement.scrollWidth") <= width
+        # Gains are drawn above the line of 0, losses below it, each in its own colour.
+        seen = browser.evaluate(
+            "(() => { const c = document.querySelector('.tracks canvas');"
+            " const pixels = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;"
+            " const style = getComputedStyle(document.body);"
+            " const rows = (name) => {"
+            "   const rgb = style.getPropertyValue(name).trim().slice(1).match(/../g)"
+            "     .map((two) => parseInt(two, 16));"
+            "   const found = new Set();"
+            "   for (let i = 0; i < pixels.length; i += 4)"
+            "     if (rgb.every((value, part) => pixels[i + part] === value))"
+            "       found.add(Math.floor(i / 4 / c.width));"
+            "   return [...found]; };"
+            " const gains = rows('--gain'), losses = rows('--loss');"
+            " return [Math.max(...gains) <= Math.min(...losses), gains.length, losses.length]; })()"
+        )
+        assert seen[0] is True
+        assert min(seen[1:]) > 3
         browser.dark(True)
         assert browser.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(18, 20, 24)"
         assert browser.problems == []
@@ -116,6 +134,30 @@ def test_shows_what_the_artefacts_say(page: Path, made: tuple[Config, dict[str, 
     assert "wanted, not judged" not in text
     assert "forbidden, not judged" in text
     assert "ascender: pays for `&lt;descended&gt;`." in text
+    assert "100,000 steps, gains +80, losses −20." in text
+    assert "New &lt;parts&gt; came into view." in text
+    assert "321 other captions" in text
+    assert "killed by a &lt;newt&gt;" in text
+    assert "Median length: 777 steps" in text
+    assert "No warnings" in text
+
+
+def test_warnings_of_training_come_first_and_are_repeated(
+    made: tuple[Config, dict[str, Artefact]], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    config, inputs = made
+    train = tmp_path / "train"
+    shutil.copytree(inputs["train"].path, train)
+    account = json.loads((train / "paid.json").read_text())
+    account["warnings"] = [{"about": "deaths", "text": "99% of the last episodes ended in <death>."}]
+    (train / "paid.json").write_text(json.dumps(account))
+    work = Work(tmp_path / "report")
+    report.run(config, {**inputs, "train": Artefact(train, inputs["train"].manifest)}, work)
+    text = (work.path / "report.html").read_text()
+    section = text[text.index('<section id="paid">') :]
+    assert '<p class="warning">99% of the last episodes ended in &lt;death&gt;.</p>' in section
+    assert section.index('class="warning"') < section.index("<table")
+    assert "report: 99% of the last episodes ended in <death>." in caplog.messages
 
 
 def test_verdict_follows_the_intervals(made: tuple[Config, dict[str, Artefact]], tmp_path: Path) -> None:
@@ -189,6 +231,7 @@ def test_rewards_from_a_folder_need_no_annotation(
         ("curate/curate.json", '{"skills": {}}', r"curate\.json: no field 'again'.*'curate'"),
         ("gate/gate.json", None, r"gate\.json.*'gate'"),
         ("compose/program.py", None, r"program\.py.*'compose'"),
+        ("train/paid.json", '{"skills": {}}', r"paid\.json: no field 'episodes'.*'train'"),
         ("train/curve.jsonl", '{"reward": 1}\n', "no field 'env_step'"),
     ],
 )

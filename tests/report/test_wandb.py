@@ -57,6 +57,8 @@ def test_offline_without_a_key_and_readable_back(
         "rm/ascender/val_acc",
         "ann/discoverer/tie_rate",
         "eval/results",
+        "paid/descender/unwanted_share",
+        "paid/median_steps",
     ):
         assert key in text
     pages = [

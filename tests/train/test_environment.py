@@ -62,8 +62,9 @@ def test_a_process_plays_what_this_one_plays(tmp_path: Path) -> None:
                 some = -(-count // FEW)
                 assert np.array_equal(arrays.final_inputs[:some], there.arrays.final_inputs[:some])
             if (t + 1) % STEPS == 0:
-                one, other = here.finish_rollout(True, True), there.finish_rollout(True, True)
+                one, other = here.finish_rollout(True, True, True), there.finish_rollout(True, True, True)
                 assert one.met == other.met
+                np.testing.assert_equal(one.paid, other.paid)
                 np.testing.assert_equal(one.counts, other.counts)
                 here.pay_by(STRICTER)
                 there.pay_by(STRICTER)

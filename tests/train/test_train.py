@@ -1,5 +1,6 @@
 """Training runs of the real game: killed, spread over devices and processes, and with mistakes in them."""
 
+import json
 import os
 import re
 import shutil
@@ -26,6 +27,7 @@ from maestromotif.errors import UserError
 from maestromotif.evaluate import evaluate
 from maestromotif.pipeline.store import Artefact, Work
 from maestromotif.train import ppo, train
+from maestromotif.train.account import PAID
 from maestromotif.train.actor import Actor
 from maestromotif.train.checkpoint import Checkpoints
 from maestromotif.train.distributed import all_devices
@@ -77,6 +79,8 @@ def test_killed_and_taken_up_again_it_comes_to_the_same_parameters(tmp_path: Pat
     ):
         assert "going on from step" in output, output
     assert policy(broken) == policy(whole)
+    accounts = [(folder / "runs/quickstart/train" / PAID).read_bytes() for folder in (whole, broken)]
+    assert accounts[0] == accounts[1]
     for folder in (whole, broken, moved):
         assert len((folder / "runs/quickstart/train/curve.jsonl").read_text().splitlines()) == 4
 
@@ -101,6 +105,10 @@ def test_two_processes_of_a_job_learn_what_two_devices_of_one_process_learn(
     curves = [(folder / "runs/quickstart/train/curve.jsonl").read_text() for folder in (one, two)]
     steps = [re.findall(r'"skill/\w+/time_share": [\d.]+', curve) for curve in curves]
     assert steps[0] == steps[1]
+    accounts = [json.loads((folder / "runs/quickstart/train" / PAID).read_text()) for folder in (one, two)]
+    assert accounts[0]["episodes"] == accounts[1]["episodes"]
+    for left, right in zip(*(account["skills"].values() for account in accounts), strict=True):
+        assert left == right
 
 
 def test_nothing_is_compiled_after_the_first_updates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-// Plays the episode in #replay-data and draws skill, reward and depth under it. Click or drag on the tracks to seek.
+// Plays the episode in #replay-data and draws skill, gains, losses and depth under it. Click or drag on the tracks to seek.
 (() => {
   "use strict";
   const data = JSON.parse(document.getElementById("replay-data").textContent);
@@ -34,14 +34,16 @@
       g.fillRect(x(start), 0, Math.max(1, x(stop) - x(start)), band);
       start = stop;
     }
-    const top = data.reward.reduce((most, value) => Math.max(most, Math.abs(value)), 1e-9);
-    const floor = band + gap + reward;
+    // Gains go up from the line of 0, losses down, on one scale.
+    const most = data.reward.reduce((a, b) => Math.max(a, b), 0), least = data.reward.reduce((a, b) => Math.min(a, b), 0);
+    const scale = (reward - 2) / Math.max(most - least, 1e-9), floor = band + gap + reward;
+    const zero = floor + least * scale;
     g.fillStyle = colourOf("line");
-    g.fillRect(0, floor, width, 1);
+    g.fillRect(0, zero, width, 1);
+    const gain = colourOf("gain"), loss = colourOf("loss");
     data.reward.forEach((value, t) => {
-      const size = (Math.abs(value) / top) * (reward - 2);
-      g.fillStyle = palette[data.skill[t]];
-      g.fillRect(x(t), floor - size, Math.max(1.5, x(1)), size);
+      g.fillStyle = value > 0 ? gain : loss;
+      g.fillRect(x(t), value > 0 ? zero - value * scale : zero, Math.max(1.5, x(1)), Math.abs(value) * scale);
     });
     const lowest = data.depth.reduce((a, b) => Math.min(a, b)), deepest = data.depth.reduce((a, b) => Math.max(a, b));
     const y = (level) => floor + gap + 15 + ((level - lowest) / Math.max(1, deepest - lowest)) * (depth - 19);
@@ -76,7 +78,7 @@
       value("step", `${step} of ${steps - 1}`),
       value("skill", data.skills[data.skill[step]], "chip " + data.colours[data.skill[step]]),
       value("depth", data.depth[step]),
-      value("reward", data.reward[step].toFixed(3)),
+      value("reward", data.reward[step].toFixed(3), data.reward[step] < 0 ? "losing" : ""),
       value("message", data.messages[step] || "–", "message"),
     );
   }

@@ -3,19 +3,18 @@
 from typing import Any
 
 from maestromotif.config.schema import Config
-from maestromotif.nethack.events import EVENTS
 from maestromotif.report import svg
 from maestromotif.report.evidence import Evidence
 from maestromotif.report.sections.writing import thousands
-from maestromotif.train.metrics import METRICS
+from maestromotif.train.metrics import METRICS, NAMED
 
 # Titles of plots by the name of what is plotted: a key of the curve without the skill's name in it.
 CURVE_TITLES = {
-    metric.name.replace("{skill}/", "").format(event=event): metric.title.format(
-        event=event.replace("_", " ").capitalize()
+    metric.name.replace("{skill}/", "").format(**dict.fromkeys(NAMED, what)): metric.title.format(
+        **dict.fromkeys(NAMED, what.replace("_", " ").capitalize())
     )
     for metric in METRICS
-    for event in (EVENTS if "{event}" in metric.name else ("",))
+    for what in next((names for field, names in NAMED.items() if f"{{{field}}}" in metric.name), ("",))
 }
 SHARES = ("share", "at_least", "rate")  # words in keys whose values lie between 0 and 1
 

@@ -1,0 +1,204 @@
+"""The account of a run: what each skill was paid for, by event and by caption.
+
+Environments sum gains, losses and steps for each distinct observation and skill (`paid.py`). `account` turns
+the sums into the content of `paid.json`. Gains are rewards above 0. Losses are rewards below 0, without their
+sign. A share is a part of gains and losses together, so the shares of a skill sum to 1, and losses do not
+cancel gains. If an observation tells several events, its gains and losses are divided equally among
+them, and its steps count for each.
+
+K skills, R distinct observations.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from maestromotif.collect.captions import Telling, caption
+from maestromotif.collect.observations import canonical, text
+from maestromotif.nethack import events
+from maestromotif.nethack.actions import NAMES
+from maestromotif.nethack.events import EVENTS
+from maestromotif.nethack.state import CHANGES
+from maestromotif.skill import Skill
+from maestromotif.train.metrics import Counts
+from maestromotif.train.paid import Ends, Paid
+
+PAID = "paid.json"  # the file that `train` writes
+NOTHING = "nothing"  # stands for the event of an observation that tells none
+CAPTIONS, ACTIONS, CAUSES = 20, 10, 20  # how many of each are listed
+
+# Changes that are an event have its name.
+_EVENT_OF = {event.change: name for name, event in EVENTS.items() if event.change is not None}
+
+
+def told(message: bytes, changes: Sequence[int]) -> tuple[str, ...]:
+    """The events and changes that an observation tells, as in 'killed' or 'downstairs: closer'.
+
+    changes: canonical codes, one per change of `CHANGES`.
+    """
+    names = [name for name, count in zip(EVENTS, events.read(message).counts.tolist(), strict=True) if count]
+    for (name, change), code in zip(CHANGES.items(), changes, strict=True):
+        if code:
+            word = change.names[code]
+            names.append(_EVENT_OF.get((name, word), f"{name}: {word}"))
+    return tuple(dict.fromkeys(names)) or (NOTHING,)
+
+
+def name_of(event: str) -> str:
+    """The name that a skill's head can list: 'downstairs: closer' -> 'downstairs'."""
+    return event.partition(":")[0]
+
+
+@dataclass
+class Sum:
+    """Rewards of one skill for one event or caption."""
+
+    steps: int = 0
+    gained: float = 0.0
+    lost: float = 0.0
+
+    def add(self, steps: int, gained: float, lost: float) -> None:
+        self.steps += steps
+        self.gained += gained
+        self.lost += lost
+
+    @property
+    def moved(self) -> float:
+        """Gains and losses together."""
+        return self.gained + self.lost
+
+    def row(self, whole: float) -> dict[str, Any]:
+        """Plain JSON; the share is None if the skill was never paid."""
+        return {
+            "steps": self.steps,
+            "gained": _rounded(self.gained),
+            "lost": _rounded(self.lost),
+            "share": _share(self.moved, whole),
+            "mean": _rounded((self.gained - self.lost) / self.steps) if self.steps else 0.0,
+        }
+
+
+def account(
+    paid: Paid,
+    counts: Counts,
+    env_step: int,
+    skills: Sequence[Skill],
+    spoken: Sequence[str],
+    telling: Telling = "events",
+) -> dict[str, Any]:
+    """The content of `paid.json`, without the warnings.
+
+    paid: of all environments; counts: of the run so far (`Curve.totals`); spoken, telling: what captions
+    tell (`annotate.changes`, `annotate.telling`).
+    """
+    observations = canonical(paid.changes, tuple(CHANGES)).tolist()
+    events_r = [told(message, codes) for message, codes in zip(paid.messages, observations, strict=True)]
+    said = canonical(paid.changes, spoken).tolist()
+    captions_r = [
+        caption(text(message), codes, spoken, telling=telling)
+        for message, codes in zip(paid.messages, said, strict=True)
+    ]
+    ends = Ends()
+    ends.restore(paid.ends)
+    episodes, deaths = int(counts["episodes"]), int(counts["deaths"])
+    return {
+        "env_step": env_step,
+        "skills": {
+            skill.name: _of_skill(skill, k, paid, events_r, captions_r, counts)
+            for k, skill in enumerate(skills)
+        },
+        "episodes": {
+            "episodes": episodes,
+            "deaths": deaths,
+            "death_share": round(deaths / episodes, 4) if episodes else None,
+            "median_steps": _median(ends.lengths),
+            "causes": _most(ends.causes, "cause", CAUSES),
+        },
+    }
+
+
+def _of_skill(
+    skill: Skill,
+    k: int,
+    paid: Paid,
+    events_r: Sequence[tuple[str, ...]],
+    captions_r: Sequence[str],
+    counts: Counts,
+) -> dict[str, Any]:
+    by_event: defaultdict[str, Sum] = defaultdict(Sum)
+    by_caption: defaultdict[str, Sum] = defaultdict(Sum)
+    whole, unwanted = Sum(), Sum()
+    asked, forbidden = {*skill.wanted, *skill.progress}, {*skill.forbidden}
+    for row in paid.steps[:, k].nonzero()[0].tolist():
+        steps, gained, lost = int(paid.steps[row, k]), float(paid.gained[row, k]), float(paid.lost[row, k])
+        for event in events_r[row]:
+            by_event[event].add(steps, gained / len(events_r[row]), lost / len(events_r[row]))
+        by_caption[captions_r[row]].add(steps, gained, lost)
+        whole.add(steps, gained, lost)
+        names = {name_of(event) for event in events_r[row]}
+        unwanted.add(steps, 0.0 if names & asked else gained, 0.0 if names & forbidden else lost)
+    side = (
+        dict.fromkeys(skill.wanted, "wanted")
+        | dict.fromkeys(skill.progress, "progress")
+        | dict.fromkeys(skill.forbidden, "forbidden")
+    )
+    rows = _largest(by_event)
+    acted = int(counts["steps"][k])
+    actions = Counter(dict(zip(NAMES, counts["actions"][k].astype(int).tolist(), strict=True)))
+    captions = [{"caption": name, **one.row(whole.moved)} for name, one in _largest(by_caption)[:CAPTIONS]]
+    rest = Sum()
+    for _, one in _largest(by_caption)[CAPTIONS:]:
+        rest.add(one.steps, one.gained, one.lost)
+    return {
+        "steps": acted,
+        "reward": _rounded(whole.gained - whole.lost),
+        "gained": _rounded(whole.gained),
+        "lost": _rounded(whole.lost),
+        # Share of gains without a wanted or progress event, and of losses without a forbidden one.
+        "unwanted_share": _share(unwanted.moved, whole.moved) if skill.wanted else None,
+        "events": [
+            {"event": name, "side": side.get(name_of(name), ""), **one.row(whole.moved)} for name, one in rows
+        ],
+        "captions": captions,
+        "other_captions": {"captions": len(by_caption) - len(captions), **rest.row(whole.moved)},
+        "actions": [
+            {"action": name, "steps": count, "share": _share(count, acted)}
+            for name, count in _ranked(actions)[:ACTIONS]
+            if count
+        ],
+    }
+
+
+def _largest(sums: dict[str, Sum]) -> list[tuple[str, Sum]]:
+    """Those with the largest gains and losses first."""
+    return sorted(sums.items(), key=lambda item: (-item[1].moved, -item[1].steps, item[0]))
+
+
+def _ranked(counts: Counter[str]) -> list[tuple[str, int]]:
+    """The most frequent first, equals by name."""
+    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+
+
+def _most(counts: Counter[str], key: str, most: int) -> list[dict[str, Any]]:
+    """The most frequent; the last row sums the others."""
+    ranked = _ranked(counts)
+    others = [(f"{len(ranked) - most} others", sum(count for _, count in ranked[most:]))]
+    shown = ranked[:most] + (others if len(ranked) > most else [])
+    return [{key: name, "count": count} for name, count in shown]
+
+
+def _median(lengths: Counter[int]) -> float | None:
+    """Median of counted numbers; None without any."""
+    values = np.repeat(np.array(list(lengths), np.int64), np.array(list(lengths.values()), np.int64))
+    return float(np.median(values)) if len(values) else None
+
+
+def _share(part: int | float, whole: int | float) -> float | None:
+    return round(part / whole, 6) if whole > 0 else None
+
+
+def _rounded(value: float) -> float:
+    return round(float(value), 6)
