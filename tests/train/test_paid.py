@@ -82,7 +82,7 @@ def test_shares_are_what_a_loop_sums(tmp_path: Path) -> None:
     assert (own["reward"], own["gained"], own["lost"]) == (6, 8, 2)
     assert own["unwanted_share"] == 0.15  # the loss for descending is what the text asks for
     assert sum(row["share"] for row in own["captions"]) == pytest.approx(1)
-    assert own["captions"][0]["caption"].startswith('The game says: "You kill the newt!" New parts')
+    assert own["captions"][0]["caption"].startswith("The agent killed the newt. New parts")
     assert own["actions"][:2] == [
         {"action": "pray", "steps": 60, "share": 0.6},
         {"action": "north", "steps": 40, "share": 0.4},
