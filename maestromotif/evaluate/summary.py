@@ -34,7 +34,14 @@ def summary(rows: Sequence[Mapping[str, Any]], confidence: float) -> str:
     compared = [_compared(main, told[name]) for name in _SHORT if name in told]
     if compared:
         said.append(f"It is {' and '.join(compared)}.")
-    said.append(f"{main['deaths']} of its {main['episodes']} episodes ended in death.")
+    depths = [
+        _depth(main),
+        *(f"{words} {_depth(told[name])}" for name, words in _SHORT.items() if name in told),
+    ]
+    said.append(f"Mean deepest level: {', '.join(depths)}.")
+    said.append(
+        f"{main['deaths']} of the {agent_of(main)} agent's {main['episodes']} episodes ended in death."
+    )
     if new and few:
         seen = next((row for row in few if agent_of(row) == agent_of(main)), few[0])
         said.append(f"In the {seen['levels']} dungeons of training it succeeds in {_share(seen)}.")
@@ -44,6 +51,10 @@ def summary(rows: Sequence[Mapping[str, Any]], confidence: float) -> str:
 def _share(row: Mapping[str, Any], of: str = "", level: str = "") -> str:
     low, high = (100 * row[f"success_{end}"] for end in ("low", "high"))
     return f"{100 * row['success']:.1f} %{of} ({level}{low:.1f} to {high:.1f} %)"
+
+
+def _depth(row: Mapping[str, Any]) -> str:
+    return f"{row['deepest_mean']:.2f} ({row['deepest_low']:.2f} to {row['deepest_high']:.2f})"
 
 
 def _compared(main: Mapping[str, Any], other: Mapping[str, Any]) -> str:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from maestromotif.agent.reward import RewardFunction
+from maestromotif.nethack.death import cause_of_death
 from maestromotif.nethack.game import End
 from maestromotif.nethack.state import CHANGES
 
@@ -20,13 +21,13 @@ class Ends:
     """How episodes that began in the dungeon ended, since the start of training."""
 
     def __init__(self) -> None:
-        self.causes: Counter[str] = Counter()  # of death, in NetHack's words
+        self.causes: Counter[str] = Counter()  # of death, without names
         self.lengths: Counter[int] = Counter()  # environment steps of an episode -> episodes
 
     def add(self, steps: np.ndarray, end: np.ndarray, cause: np.ndarray) -> None:
         """Add episodes: environment steps int32 [n], `game.End` uint8 [n], cause of death S128 [n]."""
         self.lengths.update(steps.tolist())
-        self.causes.update(bytes(one).decode("latin-1") for one in cause[end == End.DEATH])
+        self.causes.update(cause_of_death(bytes(one)) for one in cause[end == End.DEATH])
 
     def snapshot(self) -> dict[str, Any]:
         """The state, in types that msgpack writes."""

@@ -191,6 +191,9 @@ def result(agent: str, levels: int | None, share: float, half: float = 0.05) -> 
         "success": share,
         "success_low": share - half,
         "success_high": share + half,
+        "deepest_mean": 1 + share,
+        "deepest_low": 1 + share - half,
+        "deepest_high": 1 + share + half,
         "deaths": 40,
     }
 
@@ -206,8 +209,9 @@ def test_the_summary_is_about_new_dungeons() -> None:
         "In new dungeons the trained agent succeeds in 50.0 % of 128 episodes (95 % interval 45.0 to 55.0 "
         "%), random play that mostly walks in 10.0 % (5.0 to 15.0 %) and the scripted explorer in 55.0 % "
         "(50.0 to 60.0 %). It is better than walking and neither better nor worse than the explorer beyond "
-        "chance (the intervals overlap). 40 of its 128 episodes ended in death. In the 4 dungeons of "
-        "training it succeeds in 70.0 % (65.0 to 75.0 %)."
+        "chance (the intervals overlap). Mean deepest level: 1.50 (1.45 to 1.55), walking 1.10 (1.05 to "
+        "1.15), the explorer 1.55 (1.50 to 1.60). 40 of the trained agent's 128 episodes ended in death. In "
+        "the 4 dungeons of training it succeeds in 70.0 % (65.0 to 75.0 %)."
     )
     assert summary(few, 0.95).startswith("In the 4 dungeons of training, the only ones played, the trained")
 

@@ -24,6 +24,7 @@ annotate:
   captions: 12
   pairs: 60
   chunk: 4
+  answer_mass: 0.001  # so small a model hardly ever answers with one of the choices
   changes: [depth, explored, downstairs, upstairs]
   answers: "{root}/answers"
 curate: {{again_pairs: 2}}

@@ -120,7 +120,7 @@ def test_shows_what_the_artefacts_say(page: Path, made: tuple[Config, dict[str, 
         assert svg.percent(row["success"]) in text
         assert f"{row['deepest_mean']:.2f}" in text
         assert f"{row['deaths']} of 64" in text
-        assert f"killed by a &lt;jackal&gt; {row['deaths']}" in text
+        assert f"<td>a &lt;jackal&gt; {row['deaths']}" in text
     first_lines = text[text.index("<h1>") : text.index('<div class="grid three">')]
     assert f"the trained agent succeeds in {100 * rows[0]['success']:.1f} % of 64 episodes" in first_lines
     assert "the trained agent succeeds more often than untrained and random" in text

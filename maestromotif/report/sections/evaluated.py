@@ -42,7 +42,7 @@ def _result(row: dict[str, Any]) -> dict[str, Any]:
         "deaths": f"{thousands(row['deaths'])} of {thousands(row['episodes'])}",
         "steps": thousands(round(row["steps_median"])),
         "prayers": f"{row['prayers_per_1000']:.1f}",
-        "causes": listed(row["causes"]) or "–",
+        "causes": listed({name.removeprefix("killed by "): n for name, n in row["causes"].items()}) or "–",
     }
 
 
