@@ -61,7 +61,10 @@ def of_message(message: str, telling: Telling) -> str:
     messages: quotes it, as published. events: says the events that it reports in plain words, and quotes the
     rest of it.
     """
-    sentences, rest = in_words(message) if telling == "events" else ((), " ".join(message.split()))
+    if telling == "events":
+        _, sentences, rest = in_words(message)
+    else:
+        sentences, rest = (), " ".join(message.split())
     return " ".join([*sentences, f'The game says: "{rest}"'] if rest else sentences)
 
 

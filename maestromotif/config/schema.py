@@ -61,6 +61,11 @@ class NethackSettings(Section):
     options: str | None = Field(
         None, description="your own NetHack options file, without a character; null: the published one"
     )
+    pages: Literal["all", "last"] = Field(
+        "all",
+        description="the message of a step that NetHack writes on several pages. all: the pages joined, so a "
+        "caption tells all that happened; last: the last page, as published",
+    )
     max_steps: int = Field(10_000, ge=1, description="environment steps after which an episode is truncated")
     levels: int | None = Field(
         None,

@@ -207,6 +207,7 @@ def _write_replay(config: Config, inputs: dict[str, Artefact], work: Work, episo
         tuple(episode.actions),
         config.nethack.character,
         config.nethack.options,
+        pages=config.nethack.pages,
     )
     work.write_arrays(REPLAY, **record(recording, episode.skills, episode.switched, reward))
     outcome = "success" if episode.success else "no success"

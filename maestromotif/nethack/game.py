@@ -29,6 +29,9 @@ _CLOSED_DOORS = [nethack.GLYPH_CMAP_OFF + symbol for symbol in (15, 16)]  # S_vc
 _OFFERED = re.compile(rb"\[([a-zA-Z])")
 
 
+Pages = Literal["all", "last"]
+
+
 class End(IntEnum):
     """How an episode ended. Only after TRUNCATED may the value of the last state be bootstrapped."""
 
@@ -44,18 +47,21 @@ class Setup:
     """How games are made.
 
     options: what `rcfile.write_options` returns. folder: an existing folder for the games' temporary files.
-    arena: where episodes begin; None: in the dungeon.
+    arena: where episodes begin; None: in the dungeon. pages: what the observation's message is after a step
+    with several pages: all of them, or the last, as published.
     """
 
     loader: Literal["shared", "stock"]
     options: str
     folder: Path
     arena: Arena | None = None
+    pages: Pages = "last"
 
     def open(self, arrays: Mapping[str, np.ndarray]) -> "Game":
         """A game that writes its observations into the given arrays (rows of a `Block`, one game)."""
         hackdir, opening = (self.arena.hackdir, self.arena.opening) if self.arena else (None, ())
-        return Game(arrays, open_engine(self.loader, arrays, self.options, hackdir, self.folder), opening)
+        engine = open_engine(self.loader, arrays, self.options, hackdir, self.folder)
+        return Game(arrays, engine, opening, self.pages)
 
 
 def _healing_glyph() -> int:
@@ -74,9 +80,13 @@ class Game:
     """
 
     def __init__(
-        self, arrays: Mapping[str, np.ndarray], engine: Engine, opening: tuple[int, ...] = ()
+        self,
+        arrays: Mapping[str, np.ndarray],
+        engine: Engine,
+        opening: tuple[int, ...] = (),
+        pages: Pages = "last",
     ) -> None:
-        self._engine, self._opening = engine, opening
+        self._engine, self._opening, self._shows_all = engine, opening, pages == "all"
         self._over = engine.over
         self._obs = arrays
         # Views that are indexed at every step: faster than arrays.
@@ -119,14 +129,21 @@ class Game:
             self._send(key)
         if misc[_YN] or misc[_GETLIN] or misc[_MORE] or self._over():
             self._answer_prompts()
+            paged = True
         else:  # most steps
             self.text = self._page()
+            paged = False
         if b"feel more confident" in self.text and not self._over() and not misc[_YN]:
             said = self.text
             self._enhance()
             self._answer_prompts()
             self.text = said + b" " + self.text
-        return self._end() if self._over() else End.NOT
+            paged = True
+        if self._over():
+            return self._end()
+        if paged and self._shows_all and not misc[_YN]:  # an open question must stay readable
+            self._show(b" ".join(self.text.split()))
+        return End.NOT
 
     def keep_final(self) -> None:
         """Copy the current observation to `final`: the episode is cut off here."""
@@ -144,6 +161,12 @@ class Game:
     def _page(self) -> bytes:
         page: bytes = self._message.item()
         return page
+
+    def _show(self, text: bytes) -> None:
+        """Make this the observation's message, as much of it as fits."""
+        shown = np.frombuffer(text[: MESSAGE_BYTES - 1], np.uint8)
+        self._obs["message"][:] = 0
+        self._obs["message"][: len(shown)] = shown
 
     def _answer(self, key: int) -> None:
         """Answer the agent's question with `key`. For food and drink, yes chooses the first item offered."""
@@ -223,8 +246,7 @@ class Game:
                 break
         last = b"" if over() else self._page()
         if kept is not None and not over():
-            self._obs["message"][:] = 0
-            self._obs["message"][: len(kept)] = np.frombuffer(kept, np.uint8)
+            self._show(kept)
         self.text = b" ".join([*self._pages, last]) if self._pages else last
 
     def _enhance(self) -> None:

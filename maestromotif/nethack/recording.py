@@ -18,7 +18,7 @@ from maestromotif.errors import UserError
 from maestromotif.nethack import actions
 from maestromotif.nethack import arena as arenas
 from maestromotif.nethack.engine.loader import NLE_VERSION, Loader, choose
-from maestromotif.nethack.game import End, Game, Setup
+from maestromotif.nethack.game import End, Game, Pages, Setup
 from maestromotif.nethack.observation import ENGINE, engine_layout
 from maestromotif.nethack.pool.capacity import short_temporary_folder
 from maestromotif.nethack.rcfile import CHARACTER, write_options
@@ -43,7 +43,8 @@ class Recording:
     """One episode from its start.
 
     actions: indices of `actions.NAMES`. options: path of an options file, None for the package's own. arena:
-    name or path of an arena. digest: SHA-256 (hex) of all observations (`Recording.play`), None if unknown.
+    name or path of an arena. pages: as in `game.Setup`. digest: SHA-256 (hex) of all observations
+    (`Recording.play`), None if unknown.
     """
 
     seeds: EpisodeSeeds
@@ -51,6 +52,7 @@ class Recording:
     character: str = CHARACTER
     options: str | None = None
     arena: str | None = None
+    pages: Pages = "last"
     digest: str | None = None
 
     def frames(self, observe: tuple[str, ...] = (), loader: Loader = "auto") -> Generator[Frame, None, None]:
@@ -63,7 +65,7 @@ class Recording:
             path = Path(folder)
             options = write_options(path, self.character, Path(self.options) if self.options else None)
             arena = None if self.arena is None else arenas.build(self.arena, path)
-            game = Setup(choose(loader), options, path, arena).open(
+            game = Setup(choose(loader), options, path, arena, self.pages).open(
                 {name: array[0] for name, array in arrays.items()}
             )
             try:

@@ -14,13 +14,14 @@ from maestromotif.nethack.events import EVENTS, Pattern
 class Wording(NamedTuple):
     """What a message says."""
 
-    sentences: tuple[str, ...]  # the events, in the order of the message
+    events: tuple[str, ...]  # names, in the order of the message
+    sentences: tuple[str, ...]  # what is said of each
     rest: str  # the sentences that no event replaces
 
 
-_SPOKEN: tuple[tuple[Pattern, re.Pattern[str]], ...] = tuple(
-    (pattern, re.compile(pattern.regex))
-    for event in EVENTS.values()
+_SPOKEN: tuple[tuple[str, Pattern, re.Pattern[str]], ...] = tuple(
+    (name, pattern, re.compile(pattern.regex))
+    for name, event in EVENTS.items()
     for pattern in (*event.patterns, *event.words)
     if pattern.says
 )
@@ -31,20 +32,23 @@ _END = re.compile(r"""[.!?]+["']*(?= |$)|$""")  # of a sentence
 def in_words(message: str) -> Wording:
     """The events that a message reports, in words, and the rest of the message with single spaces."""
     text = " ".join(message.split())
-    told: list[tuple[int, str]] = []  # position in the text, sentence
+    told: list[tuple[int, str, str]] = []  # position in the text, event, sentence
     replaced: list[tuple[int, int]] = []
-    for pattern, regex in _SPOKEN:
+    for event, pattern, regex in _SPOKEN:
         if pattern.needle not in text:
             continue
         for found in regex.finditer(text):
             groups = {name: value.strip() for name, value in found.groupdict(default="").items()}
             sentence = " ".join(pattern.says.format(**groups).split())
-            if sentence in (said for _, said in told):
+            if sentence in (said for *_, said in told):
                 continue
-            told.append((found.start(), sentence))
+            told.append((found.start(), event, sentence))
             if not pattern.quoted:
                 replaced.append((found.start(), _sentence_end(text, found.start(), found.end())))
-    return Wording(tuple(sentence for _, sentence in sorted(told)), _without(text, replaced))
+    told.sort()
+    return Wording(
+        tuple(event for _, event, _ in told), tuple(said for *_, said in told), _without(text, replaced)
+    )
 
 
 def _sentence_end(text: str, start: int, end: int) -> int:

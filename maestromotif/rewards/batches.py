@@ -14,7 +14,7 @@ import numpy as np
 from maestromotif.rewards.model import Network, features
 
 # Numbers of features of each part's messages: the shortest first, the last is the maximum.
-WIDTHS: dict[str, tuple[int, ...]] = {"words": (13, 23, 47), "published": (48, 96, 256)}
+WIDTHS: dict[str, tuple[int, ...]] = {"words": (15, 31, 63), "published": (48, 96, 256)}
 SPARE = 16  # a batch's sizes are rounded up to a sixteenth, so that the next epoch fits the same program
 
 

@@ -38,7 +38,10 @@ PARAMS = "params.msgpack"
 
 MESSAGE_BYTES = 256
 BUCKETS = 4096  # of hashed words; 0 is padding
-WORDS = 24  # words of a message that are read; with pairs of neighbours, 47 features
+# Times that an event's name is read. Over five skill texts the AUC of wanted events was 0.89 to 1.00 without
+# the names, 0.89 to 1.00 with one, and 0.90 to 1.00 with three (benchmarks/new_texts).
+NAMED = 3
+WORDS = 32  # words of a message that are read; with pairs of neighbours, 63 features
 FLAT = 1e-6  # standard deviation of R below which a model counts as constant
 QUANTILES = tuple(round(0.05 * step, 2) for step in range(21))
 SMALLEST_BATCH, LARGEST_BATCH = 64, 1024  # scored at once; padded to powers of two between them
@@ -73,13 +76,15 @@ def byte_features(message: bytes) -> np.ndarray:
 def read_as(message: bytes, telling: Telling) -> bytes:
     """What a reward model reads of a message: what the captions said of it to the judge.
 
-    messages: the message itself, as published. events: the events that it reports in plain words, then the
-    rest of it; so a pickup reads alike, whatever was picked up.
+    messages: the message itself, as published. events: the names of the events that it reports, NAMED times
+    each, the events in plain words, and the rest of it. A hundred judged captions hold few of the words that
+    follow "The agent picked up"; the names say that all of them are pickups.
     """
     if telling == "messages" or not message.strip():
         return message
-    sentences, rest = in_words(message.decode("latin-1"))
-    return " ".join([*sentences, rest]).strip().encode("latin-1")
+    told, sentences, rest = in_words(message.decode("latin-1"))
+    names = [event.replace("_", "") for event in told] * NAMED
+    return " ".join([*names, *sentences, rest]).strip().encode("latin-1")
 
 
 FEATURES: dict[str, Callable[[bytes], np.ndarray]] = {"words": word_features, "published": byte_features}

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from nle import nethack
 
-from maestromotif.config.schema import NetworkSettings
+from maestromotif.config.schema import NethackSettings, NetworkSettings
 from maestromotif.nethack import actions
 from maestromotif.nethack.actions import ACTION_SETS, AGENT_QUESTIONS, INDEX, NUM_ACTIONS
 from maestromotif.nethack.engine.loader import choose
-from maestromotif.nethack.game import End, Setup
-from maestromotif.nethack.observation import ENGINE, HUNGER, MAX_HP, TURN, X, Y, engine_layout
+from maestromotif.nethack.game import End, Pages, Setup
+from maestromotif.nethack.observation import ENGINE, HUNGER, MAX_HP, MESSAGE_BYTES, TURN, X, Y, engine_layout
 from maestromotif.nethack.rcfile import write_options
 from maestromotif.nethack.seeds import EpisodeSeeds
 
@@ -25,9 +25,15 @@ YES, NO = INDEX["northwest"], INDEX["southeast"]
 class Played:
     """A game with the arrays that it writes to."""
 
-    def __init__(self, folder: Path, loader: Literal["shared", "stock"], options: str | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        loader: Literal["shared", "stock"],
+        options: str | None = None,
+        pages: Pages = "last",
+    ) -> None:
         self.obs = {name: np.zeros(shape, dtype) for name, (shape, dtype) in engine_layout(ENGINE).items()}
-        self.game = Setup(loader, options or write_options(folder), folder).open(self.obs)
+        self.game = Setup(loader, options or write_options(folder), folder, pages=pages).open(self.obs)
 
     @property
     def turn(self) -> int:
@@ -253,6 +259,38 @@ def test_travel_to_the_unexplored_sees_more_of_the_level_than_walking(played: Pl
 
     walking = actions.NAMES[actions.INDEX["north"] : actions.INDEX["northwest"] + 1]
     assert seen(["travel_unexplored"]) > 1.5 * seen(walking)
+
+
+def test_all_pages_of_a_step_are_its_message_where_that_is_wanted(tmp_path: Path) -> None:
+    """The game itself is the same; only the message of a step with several pages differs."""
+    assert get_args(Pages) == get_args(NethackSettings.model_fields["pages"].annotation)
+    folders = [tmp_path / pages for pages in get_args(Pages)]
+    for folder in folders:
+        folder.mkdir()
+    every, last = (
+        Played(folder, choose("auto"), pages=pages)
+        for folder, pages in zip(folders, get_args(Pages), strict=True)
+    )
+    rng, paged = np.random.default_rng(0), 0
+    for core in range(4):
+        for played in (every, last):
+            played.reset(EpisodeSeeds(core, core, core))
+        for action in rng.integers(0, NUM_ACTIONS, 300).tolist():
+            ends = {played.game.step(action) for played in (every, last)}
+            assert every.game.text == last.game.text
+            if ends != {End.NOT}:
+                assert (every.game.final["message"] == last.game.final["message"]).all()
+                break
+            text = b" ".join(every.game.text.split())
+            assert (every.obs["glyphs"] == last.obs["glyphs"]).all()
+            if every.asks() or b" ".join(last.message().split()) == text:
+                assert every.message() == last.message()
+            else:
+                assert every.message() == text[: MESSAGE_BYTES - 1]
+                paged += 1
+    assert paged > 5
+    for played in (every, last):
+        played.game.close()
 
 
 @pytest.mark.parametrize("name", actions.NAMES[NUM_ACTIONS:])

@@ -33,7 +33,7 @@ from maestromotif.nethack import arena as arenas
 from maestromotif.nethack.action_log import ActionLog, Snapshot
 from maestromotif.nethack.actions import NAMES
 from maestromotif.nethack.engine.loader import Loader, choose
-from maestromotif.nethack.game import End, Setup
+from maestromotif.nethack.game import End, Pages, Setup
 from maestromotif.nethack.observation import ENGINE, FINAL, Block, bytes_of
 from maestromotif.nethack.pool.capacity import check_room
 from maestromotif.nethack.pool.pipe import receive, send
@@ -92,6 +92,7 @@ class GamePool:
         loader: Loader = "auto",
         character: str = CHARACTER,
         options: Path | None = None,
+        pages: Pages = "last",
     ) -> None:
         self.starts = [arena] * games if arena is None or isinstance(arena, str) else list(arena)
         if len(self.starts) != games:
@@ -125,7 +126,8 @@ class GamePool:
             self.changes, self.events = arrays["changes"], arrays["events"]
             self.ended, self.cause, self.episode = arrays["ended"], arrays["cause"], arrays["episode"]
 
-            setup = Setup(chosen, write_options(self._folder, character, options), self._folder)
+            own_options = write_options(self._folder, character, options)
+            setup = Setup(chosen, own_options, self._folder, pages=pages)
             built = {
                 start: None if start is None else arenas.build(start, self._folder / f"arena-{number}")
                 for number, start in enumerate(dict.fromkeys(self.starts))
@@ -345,6 +347,7 @@ def open_pool(
         loader=settings.loader,
         character=settings.character,
         options=Path(settings.options) if settings.options else None,
+        pages=settings.pages,
     )
 
 
