@@ -7,9 +7,9 @@ an uninterrupted one, and shards give the same bytes as one machine.
 """
 
 import json
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import cycle
 from typing import Any
 
 import numpy as np
@@ -165,28 +165,28 @@ def _nonsense(settings: AnnotateSettings) -> str:
 def draw(items: Items, count: int, random: np.random.Generator) -> np.ndarray:
     """Indices int64 [<= count] of the items to judge, ascending.
 
-    Takes one item from each combination of changes and statistics in turn and, within a combination, from
-    each kind of event in turn, so that rare ones are included. Within a kind it alternates between the most
-    frequent remaining item and a random one.
+    Items are grouped by the rarest thing that they tell: an event, a change, a statistic; or else whether
+    they have a message. Each group gives one item a round, so that rare events are included. A group of ten
+    items or more gives two a round, of a hundred three, and so on, because it is more varied. Within a group
+    it alternates between the most frequent remaining item and a random one.
     """
-    kinds = observations.event_kinds(items)
-    by_kind: dict[tuple[int, ...], dict[int, list[int]]] = {}
+    told = observations.rarest_told(items)
+    groups: dict[int, list[int]] = {}
     for item in np.lexsort((np.arange(len(items)), -items.count)).tolist():  # most frequent first
-        statistics = (int(codes[item]) for codes in items.statistics.values())
-        combination = (*items.changes[item].tolist(), *statistics)
-        by_kind.setdefault(combination, {}).setdefault(int(kinds[item]), []).append(item)
-    # For each combination, a queue of its kinds; the flag says whether the most frequent item comes next.
-    strata = [
-        deque((of_a_kind, True) for of_a_kind in by_kind[changes].values()) for changes in sorted(by_kind)
-    ]
+        groups.setdefault(int(told[item]), []).append(item)
+    left = {group: groups[group] for group in sorted(groups)}
+    turns = {group: 1 + int(np.log10(len(own))) for group, own in groups.items()}
+    frequent = dict.fromkeys(groups, True)  # whether the most frequent item comes next
     drawn: list[int] = []
-    while len(drawn) < min(count, len(items)):
-        for stratum in strata:
-            if stratum and len(drawn) < count:
-                left, frequent = stratum.popleft()
-                drawn.append(left.pop(0 if frequent else int(random.integers(len(left)))))
-                if left:
-                    stratum.append((left, not frequent))
+    for turn in cycle(range(max(turns.values(), default=0))):
+        if len(drawn) == min(count, len(items)):
+            break
+        for group, own in left.items():
+            if own and turn < turns[group] and len(drawn) < count:
+                place = 0 if frequent[group] else int(random.integers(len(own)))
+                drawn.append(own[place])
+                del own[place]
+                frequent[group] = not frequent[group]
     return np.array(sorted(drawn), np.int64)
 
 

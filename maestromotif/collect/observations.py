@@ -66,13 +66,23 @@ class Items:
         return [bytes(message) for message in self.messages[self.message_id]]
 
 
-def event_kinds(items: Items) -> np.ndarray:
-    """int64 [I]: the rarest event that each item's message reports (index of `EVENTS`); -1 for none."""
-    told = np.array([events.read(bytes(message)).counts > 0 for message in items.messages])  # [M, E]
-    told = told.reshape(len(items.messages), len(EVENTS))[items.message_id]
-    rarity = np.where(told, told.sum(0), len(items) + 1)
-    kinds: np.ndarray = np.where(told.any(1), rarity.argmin(1), -1)
-    return kinds
+def rarest_told(items: Items) -> np.ndarray:
+    """int64 [I]: a number for the rarest thing that each item tells.
+
+    That is an event of its message, a code of a change, or a code of a statistic. Of the items that tell
+    nothing, those with a message have one number and those without another.
+    """
+    events_m = np.array([events.read(bytes(message)).counts > 0 for message in items.messages])
+    told = [events_m.reshape(len(items.messages), len(EVENTS))[items.message_id]]
+    for codes_i in (*items.changes.T, *items.statistics.values()):
+        told.append(codes_i[:, None] == np.arange(1, codes_i.max(initial=0) + 1))
+    silent_m = np.array([not bytes(message).strip() for message in items.messages], bool)
+    silent = silent_m[items.message_id][:, None]
+    told_ij = np.concatenate([*told, silent, ~silent], axis=1)
+    rarity = told_ij.sum(0)
+    rarity[-2:] += len(items) * 2  # only of items that tell nothing else
+    rarest: np.ndarray = np.where(told_ij, rarity, np.iinfo(np.int64).max).argmin(1)
+    return rarest
 
 
 def text(message: bytes) -> str:
