@@ -9,7 +9,7 @@ import flax.traverse_util
 import numpy as np
 import pytest
 import small_rewards
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from maestromotif import skill
@@ -121,6 +121,7 @@ def test_rare_events_and_skills_without_any_are_not_judged(
 values = st.lists(st.integers(0, 5).map(float), min_size=1, max_size=12)
 
 
+@settings(deadline=None)
 @given(values, values)
 def test_auc_is_the_share_of_pairs_in_order(wanted: list[float], others: list[float]) -> None:
     a, b = np.array(wanted), np.array(others)

@@ -20,11 +20,14 @@ from maestromotif.pipeline.store import Work
 from maestromotif.rewards import accuracy, distil, fit
 from maestromotif.rewards.fit import bradley_terry
 from maestromotif.rewards.model import (
+    NAMED,
     NETWORKS,
+    RewardModels,
     _score,
     features,
     initial,
     load_rewards,
+    read_as,
     rewards,
     word_features,
 )
@@ -102,7 +105,7 @@ def test_rewards_are_normalised_over_all_distinct_items(distilled: tuple[Path, d
     np.testing.assert_allclose(z.mean(0), 0, atol=1e-4)
     np.testing.assert_allclose(z.std(0), 1, atol=1e-4)
     for quantile in (0.05, 0.5, 0.85, 0.95):
-        found = models.thresholds(RewardSettings(quantile=quantile))
+        found = models.thresholds(RewardSettings(quantile=quantile, least_threshold=None))
         np.testing.assert_allclose(found, np.quantile(z, quantile, axis=0), atol=1e-3)
 
 
@@ -355,3 +358,22 @@ def test_words_ignore_case_and_numbers() -> None:
     assert np.array_equal(word_features(b"You see 3 coins."), word_features(b"you SEE 250 coins"))
     assert not np.array_equal(word_features(b"You see coins"), word_features(b"coins see You"))
     assert not word_features(b"").any()
+
+
+def test_a_reward_model_reads_what_the_captions_told() -> None:
+    read = read_as(b"$ - 7 gold pieces.  You see here a newt corpse.", "events")
+    names = " ".join(["pickedup"] * NAMED)
+    assert read == f"{names} The agent picked up 7 gold pieces. You see here a newt corpse.".encode()
+    assert read_as(b"$ - 7 gold pieces.", "messages") == b"$ - 7 gold pieces."
+    assert read_as(b"", "events") == b""
+    potion, wand = (word_features(read_as(b"k - a %s." % item, "events")) for item in (b"potion", b"wand"))
+    assert (potion == wand).mean() > 0.9  # all pickups look alike
+
+
+def test_models_of_both_kinds_are_scored_together() -> None:
+    """A card of an earlier version does not say what captions told: it was the message."""
+    params = initial("words", jax.random.key(0))
+    old = {"network": "words", "changes": ["depth"], "mean": 0.0, "std": 1.0}
+    models = RewardModels(["a", "b"], [old, old | {"telling": "events"}], [params, params])
+    assert [group.telling for group in models._groups] == ["messages", "events"]
+    assert models.score([b"$ - 7 gold pieces."], np.zeros((1, 4), np.int8)).shape == (1, 2)
