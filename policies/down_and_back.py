@@ -1,9 +1,9 @@
 # provenance:
 #   model: Claude (Anthropic), in a development session
-#   date: 2026-11-23
+#   date: 2026-11-28
 #   prompt: prompts/down_and_back.md
 #   prompt_sha256: 3007484cf3a89094a2a55b501ad164e953d6bcd3dd03cf3cf4b982c858de4fab
-#   score: 0.67
+#   score: null
 
 class Program:
     # Level 1: explore until the way down is seen, descend. Deeper: ascend. After a failure explore a little.
@@ -15,14 +15,11 @@ class Program:
         if state.deepest >= 2 and state.depth == 1:
             return self.prefer("discoverer", available)
         failed = state.skill in ("descender", "ascender") and state.depth == state.skill_start_depth
-        if failed:
-            self.patience = 40
-            return self.prefer("discoverer", available)
-        if state.depth >= 2:
+        self.patience = 40 if failed else 0
+        if not failed and state.depth >= 2:
             return self.prefer("ascender", available)
-        if state.downstairs_seen or state.skill == "discoverer":
+        if not failed and state.downstairs_seen:
             return self.prefer("descender", available)
-        self.patience = 0
         return self.prefer("discoverer", available)
 
     def should_end(self, state: GameState) -> bool:

@@ -451,7 +451,7 @@ class NetworkSettings(Section):
     actions: Literal["published", "travel", "explore"] = Field(
         "published",
         description="published: the 28 published actions; travel: four more, which walk to what is in view "
-        "(stairs, altar, nearest monster) with NetHack's travel command; explore: three more, which walk to "
+        "(stairs, altar, nearest monster) with NetHack's travel command; explore: four more, which search for longer and walk to "
         "the nearest unexplored place, door or object",
     )
     prior: Literal["uniform", "play"] = Field(

@@ -97,7 +97,7 @@ ACTION_SETS: dict[str, ActionSet] = {
         },
     ),
     "explore": ActionSet(
-        "Three more, which walk to what is not explored yet, in the same way.",
+        "Four more: three walk to what is not explored yet, in the same way, and one searches for longer.",
         {
             "travel_unexplored": Action(
                 b"_@x.",
@@ -106,6 +106,11 @@ ACTION_SETS: dict[str, ActionSet] = {
             ),
             "travel_door": Action(b"_@d.", "Walk to the nearest door or doorway."),
             "travel_object": Action(b"_@o.", "Walk to the nearest object."),
+            "search_long": Action(
+                b"15s",
+                "Search for 15 turns, or until something interrupts: finds hidden doors and corridors.",
+                weight=4.0,
+            ),
         },
     ),
 }
@@ -142,5 +147,6 @@ KEPT_PAGES = (b"descend the stairs", b"climb up the stairs", b"You are frozen")
 WAIT_TURNS = b"25"
 
 # The question of NetHack's travel command, and what it says where a closed door is in the way.
+TRAVEL = ord("_")
 TRAVEL_QUESTION = b"Where do you want to travel to?"
 CLOSED_DOOR = b"That door is closed."

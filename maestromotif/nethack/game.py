@@ -121,8 +121,11 @@ class Game:
         key, misc = actions.KEYS[action], self._misc
         if misc[_YN]:
             self._answer(key)
-        elif len(actions.SENT[action]) > 1:
+        elif len(actions.SENT[action]) > 1 and key == actions.TRAVEL:
             self._travel(actions.SENT[action])
+        elif len(actions.SENT[action]) > 1:  # a command with a count
+            for one in actions.SENT[action]:
+                self._send(one)
         elif key in _MACROS:
             self._play_macro(key)
         else:

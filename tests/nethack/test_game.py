@@ -293,7 +293,15 @@ def test_all_pages_of_a_step_are_its_message_where_that_is_wanted(tmp_path: Path
         played.game.close()
 
 
-@pytest.mark.parametrize("name", actions.NAMES[NUM_ACTIONS:])
+def test_search_long_is_one_step_of_many_turns(played: Played) -> None:
+    played.reset()
+    before = played.turn
+    assert played.step("search_long") is End.NOT
+    assert 5 < played.turn - before <= 16  # a monk is fast
+    assert not played.obs["misc"].any()
+
+
+@pytest.mark.parametrize("name", [name for name in actions.NAMES if name.startswith("travel_")])
 def test_travel_is_one_step_and_its_keys_are_never_commands(played: Played, name: str) -> None:
     """It drops, picks up and eats nothing, and asks nothing, whatever was in the way."""
     rng = np.random.default_rng(1)
