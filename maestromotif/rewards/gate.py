@@ -107,7 +107,10 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, An
             if not row.judged:
                 log.info("gate: %s: '%s' happened on %d steps: not judged", skill.name, row.event, row.steps)
         rows += own
-        problems += [f"{what} {_advice(skill, event, config)}" for event, what in _failures(own, config.gate)]
+        for event, what in _failures(own, config.gate):
+            row = next(row for row in own if row.event == event)
+            unpaid = row.paid == 0 and row.auc is not None and row.auc >= config.gate.auc
+            problems.append(f"{what} {_advice(skill, event, config, unpaid)}")
     page = _page(rows, problems, config.gate)
     work.write_json(
         "gate.json",
@@ -261,8 +264,10 @@ def _failures(rows: Sequence[Row], settings: GateSettings) -> list[tuple[str, st
     return failures
 
 
-def _advice(skill: Skill, event: str, config: Config) -> str:
-    """What may fix it."""
+def _advice(skill: Skill, event: str, config: Config, never_paid_for: bool = False) -> str:
+    """What may fix it. never_paid_for: the event ranks high enough, but no step with it is paid."""
+    if never_paid_for:
+        return f"Lower reward.quantile_of.{skill.name}: the threshold lies above what the event is worth."
     if event in NEVER:
         return f"Look at the captions in distil/{skill.name}/card.json; a higher reward.quantile_of may help."
     change = change_behind(event)
