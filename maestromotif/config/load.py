@@ -63,7 +63,22 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> Config:
 def dump(config: Config) -> str:
     """The whole config, defaults included, as YAML that `load` reads back to an equal config."""
     values = _escape(config.model_dump(mode="json"))
-    return yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=100)
+    return yaml.dump(values, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes text that OmegaConf would read as a number, such as 0E0; YAML 1.1 does not."""
+
+
+def _quoted_number(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    try:
+        float(text)
+    except ValueError:
+        return dumper.represent_str(text)
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="'")
+
+
+_Dumper.add_representer(str, _quoted_number)
 
 
 def defaults(model: type[BaseModel]) -> dict[str, Any]:
