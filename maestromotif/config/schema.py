@@ -451,8 +451,8 @@ class NetworkSettings(Section):
     actions: Literal["published", "travel", "explore"] = Field(
         "published",
         description="published: the 28 published actions; travel: four more, which walk to what is in view "
-        "(stairs, altar, nearest monster) with NetHack's travel command; explore: four more, which walk to "
-        "the nearest unexplored place, door or object, and search for longer",
+        "(stairs, altar, nearest monster) with NetHack's travel command; explore: five more, which walk to "
+        "the nearest unexplored place, door or object, attack what is beside the hero, and search for longer",
     )
     prior: Literal["uniform", "play"] = Field(
         "play",

@@ -97,7 +97,8 @@ ACTION_SETS: dict[str, ActionSet] = {
         },
     ),
     "explore": ActionSet(
-        "Four more: three walk to what is not explored yet, in the same way, and one searches for longer.",
+        "Five more: three walk to what is not explored yet, in the same way, one attacks what is beside the "
+        "hero, and one searches for longer.",
         {
             "travel_unexplored": Action(
                 b"_@x.",
@@ -106,6 +107,9 @@ ACTION_SETS: dict[str, ActionSet] = {
             ),
             "travel_door": Action(b"_@d.", "Walk to the nearest door or doorway."),
             "travel_object": Action(b"_@o.", "Walk to the nearest object."),
+            "fight": Action(
+                b"F", "Attack a monster beside the hero that is not a pet; without one, search.", weight=16.0
+            ),
             "search_long": Action(
                 b"15s",
                 "Search for 15 turns, or until something interrupts: finds hidden doors and corridors.",
@@ -147,6 +151,6 @@ KEPT_PAGES = (b"descend the stairs", b"climb up the stairs", b"You are frozen")
 WAIT_TURNS = b"25"
 
 # The question of NetHack's travel command, and what it says where a closed door is in the way.
-TRAVEL = ord("_")
+TRAVEL, FIGHT = ord("_"), ord("F")
 TRAVEL_QUESTION = b"Where do you want to travel to?"
 CLOSED_DOOR = b"That door is closed."

@@ -17,7 +17,7 @@ from nle import nethack
 from maestromotif.nethack import actions
 from maestromotif.nethack.arena import Arena
 from maestromotif.nethack.engine.loader import Engine, open_engine
-from maestromotif.nethack.observation import FINAL, MESSAGE_BYTES
+from maestromotif.nethack.observation import COLUMNS, FINAL, MESSAGE_BYTES, ROWS
 from maestromotif.nethack.seeds import EpisodeSeeds
 
 # The most prompts answered in one step; NetHack asks far fewer unless it is stuck.
@@ -26,6 +26,12 @@ _NOT_FOR_SALE = (nethack.FOOD_CLASS, nethack.COIN_CLASS)
 _YN, _GETLIN, _MORE = 0, 1, 2  # misc: waits for one key, for a line of text, for a space
 _MACROS = frozenset(actions.ACTIONS[name] for name in ("wait", "cast", "drop", "enhance"))
 _CLOSED_DOORS = [nethack.GLYPH_CMAP_OFF + symbol for symbol in (15, 16)]  # S_vcdoor, S_hcdoor of rm.h
+# Glyphs of monsters that are not pets, and of a place where an unseen one was met.
+_FOES = {*range(nethack.GLYPH_MON_OFF, nethack.GLYPH_PET_OFF), nethack.GLYPH_INVIS_OFF}
+_COMPASS = {
+    ord("k"): (0, -1), ord("l"): (1, 0), ord("j"): (0, 1), ord("h"): (-1, 0),
+    ord("u"): (1, -1), ord("n"): (1, 1), ord("b"): (-1, 1), ord("y"): (-1, -1),
+}  # fmt: skip
 _OFFERED = re.compile(rb"\[([a-zA-Z])")
 
 
@@ -126,6 +132,8 @@ class Game:
         elif len(actions.SENT[action]) > 1:  # a command with a count
             for one in actions.SENT[action]:
                 self._send(one)
+        elif key == actions.FIGHT:
+            self._fight()
         elif key in _MACROS:
             self._play_macro(key)
         else:
@@ -199,6 +207,18 @@ class Game:
             if int(self._obs["glyphs"][min(y + dy, 20), min(x + dx, 78)]) in _CLOSED_DOORS:
                 self._send(key[0])
                 return
+
+    def _fight(self) -> None:
+        """Attack a displayed monster beside the hero that is not a pet; without one, search."""
+        x, y = self._obs["blstats"][:2].tolist()
+        glyphs = self._obs["glyphs"]
+        for key, (dx, dy) in _COMPASS.items():
+            row, column = y + dy, x + dx
+            if 0 <= row < ROWS and 0 <= column < COLUMNS and glyphs[row, column] in _FOES:
+                self._send(actions.FIGHT)
+                self._send(key)
+                return
+        self._send(actions.ACTIONS["search"])
 
     def _play_macro(self, key: int) -> None:
         send, misc = self._send, self._misc

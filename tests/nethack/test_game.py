@@ -242,7 +242,7 @@ def test_keys_are_those_of_the_published_agent() -> None:
 
 def test_every_set_of_actions_can_be_configured_and_is_described() -> None:
     assert get_args(NetworkSettings.model_fields["actions"].annotation) == tuple(actions.SETS)
-    assert actions.SETS == {"published": 28, "travel": 32, "explore": 36}
+    assert actions.SETS == {"published": 28, "travel": 32, "explore": 37}
     assert all(action.keys and action.doc for one in ACTION_SETS.values() for action in one.adds.values())
 
 
@@ -299,6 +299,27 @@ def test_search_long_is_one_step_of_many_turns(played: Played) -> None:
     assert played.step("search_long") is End.NOT
     assert 5 < played.turn - before <= 16  # a monk is fast
     assert not played.obs["misc"].any()
+
+
+def test_fight_strikes_what_is_beside_the_hero_and_never_the_pet(played: Played) -> None:
+    """Otherwise it searches: a turn passes, and the hero stays where she is."""
+    struck = 0
+    rng = np.random.default_rng(3)
+    for core in range(12):
+        played.reset(EpisodeSeeds(core, core, core))
+        for _ in range(150):
+            here = played.obs["blstats"][[X, Y]].tolist()
+            if played.step("fight") is not End.NOT:
+                break
+            text = played.game.text
+            assert b"displace" not in text
+            assert b"swap places" not in text
+            struck += b"You kill" in text or b"You hit" in text or b"You miss" in text or b"kick" in text
+            if not struck:
+                assert here == played.obs["blstats"][[X, Y]].tolist()
+            if played.game.step(int(rng.integers(1, 17))) is not End.NOT:
+                break
+    assert struck > 3
 
 
 @pytest.mark.parametrize("name", [name for name in actions.NAMES if name.startswith("travel_")])
