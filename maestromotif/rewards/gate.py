@@ -92,8 +92,11 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, An
     problems: list[str] = []
     for k, skill in enumerate(skills):
         if not skill.wanted:
-            log.info("gate: %s is not gated: %s names no `wanted` events", skill.name, skill.path)
-            continue
+            log.info(
+                "gate: %s: %s names no `wanted` events, so only what is never paid is judged",
+                skill.name,
+                skill.path,
+            )
         random = np.random.default_rng([config.run.seed, 5, k])
         threshold = float(thresholds[k])
         own = judge(skill, situations, k, threshold, config.gate, random)
@@ -163,7 +166,7 @@ def judge(
     z, item = situations.z[:, k].astype(np.float64), situations.item
     none = np.zeros(len(item), bool)
     on = {event: situations.events[event] for event in (*skill.wanted, *skill.forbidden)}
-    any_wanted = np.any([on[event] for event in skill.wanted], axis=0)
+    any_wanted = np.any([on[event] for event in skill.wanted], axis=0) if skill.wanted else none
     any_forbidden = np.any([on[event] for event in skill.forbidden], axis=0) if skill.forbidden else none
     others = np.unique(item[~any_wanted])
 
@@ -198,6 +201,8 @@ def judge(
         for event, steps in events.items():
             least = 1 if event == NOTHING else settings.fewest  # nothing is one observation, always the same
             rows.append(row(event, side, steps, int(steps.sum()) >= least, ranked=False))
+    if not skill.wanted:
+        return rows
     return [row("all wanted", "all", judged_steps, bool(judged_steps.any()), ranked=True), *rows]
 
 
