@@ -12,10 +12,11 @@
     The agent should go down the stairs to a deeper dungeon level, urgently. ...
 
 A language model judges observations by the description. maestromotif.rewards.gate checks `wanted` and
-`forbidden`; of a skill without `wanted` it judges only what must never be paid. `progress` names events that the description calls progress;
-training does not warn of rewards for them. The optional `<name>.py` beside the file holds the functions
-`may_start` and `should_end`, which a language model wrote from the head. The optional `gold/<name>.jsonl` and
-`measures/<name>.yaml` measure the judgements of the skill (maestromotif.quality).
+`forbidden`; without `wanted` it checks only what no skill is paid for. `progress` names events that the
+description calls progress; training does not warn of rewards for them. The optional `<name>.py` beside the
+file holds the functions `may_start` and `should_end`, which a language model wrote from the head. The
+optional `gold/<name>.jsonl` and `measures/<name>.yaml` measure the judgements of the skill
+(maestromotif.quality).
 """
 
 import hashlib
