@@ -17,6 +17,7 @@ from maestromotif.annotate import annotate
 from maestromotif.config.schema import Config, GateSettings, RewardSettings
 from maestromotif.errors import UserError
 from maestromotif.nethack.events import COLUMN, EVENTS, read
+from maestromotif.nethack.state import CHANGES
 from maestromotif.pipeline.store import Artefact, Work
 from maestromotif.rewards import distil, gate
 from maestromotif.rewards.model import load_rewards, write_model
@@ -152,6 +153,7 @@ def test_mistakes_in_the_table_are_named(tmp_path: Path, head: str, expected: st
 
 
 REFUSED = Path(__file__).parent / "refused"
+ROOT = Path(__file__).parents[2]
 
 
 def old_model(name: str, folder: Path) -> Artefact:
@@ -220,3 +222,15 @@ def test_a_wanted_event_that_no_caption_can_tell_is_an_error(
     with pytest.raises(UserError) as caught:
         annotate.reads(config)
     assert str(caught.value).startswith(f"{tmp_path / 'descender.md'}: {expected}")
+
+
+def test_the_shipped_rewards_are_of_the_skill_texts_and_pay_for_nothing_idle() -> None:
+    names = ["discoverer", "descender", "ascender", "merchant", "worshipper"]
+    models = load_rewards(ROOT / "rewards", names)
+    thresholds = models.thresholds(RewardSettings())
+    (z,) = models.score([b""], np.zeros((1, len(CHANGES)), np.int8))
+    assert (z < thresholds).all()
+    assert (thresholds >= 0).all()
+    for name, card in zip(names, models.cards, strict=True):
+        assert card["description"] == skill.load(ROOT / "skills", name).description
+        assert card["made"].keys() == {"commit", "command"}
