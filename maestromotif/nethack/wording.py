@@ -45,7 +45,7 @@ def in_words(message: str) -> Wording:
             told.append((found.start(), event, sentence))
             if not pattern.quoted:
                 replaced.append((found.start(), _sentence_end(text, found.start(), found.end())))
-    told.sort()
+    told.sort(key=lambda one: one[0])
     return Wording(
         tuple(event for _, event, _ in told), tuple(said for *_, said in told), _without(text, replaced)
     )

@@ -362,7 +362,7 @@ def test_travel_sends_no_further_keys_if_nothing_asks_where(tmp_path: Path) -> N
     options.write_text(options.read_text() + "OPTIONS=!travel\n")
     played = Played(tmp_path, choose("auto"), f"@{options}")
     played.reset()
-    for name in actions.NAMES[NUM_ACTIONS:]:
+    for name in (name for name in actions.NAMES if name.startswith("travel_")):
         played.step(name)
         assert (played.turn, played.asks()) == (1, False)
     played.game.close()

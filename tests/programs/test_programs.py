@@ -90,12 +90,13 @@ def test_down_and_back_by_hand() -> None:
         assert game.step(depth=1) == "discoverer"  # done
 
 
-def test_down_and_back_searches_where_no_way_down_is_found() -> None:
+def test_down_and_back_explores_until_a_way_down_is_found() -> None:
     game = Game(DOWN_AND_BACK, [DISCOVERER, DESCENDER, ASCENDER])
     with game.host:
         assert game.step() == "discoverer"
-        assert game.step(300) == "descender"
-        assert game.step(200) == "discoverer"
+        assert game.step(300) == "discoverer"
+        assert game.step(1, downstairs_seen=1) == "descender"
+        assert game.step(200) == "discoverer"  # failed: elsewhere first
 
 
 def test_training_by_hand() -> None:
