@@ -1,4 +1,4 @@
-# make quickstart   from nothing to a report that you can open, in about nine minutes
+# make quickstart   from nothing to a report that you can open, in about eight minutes
 # make check        linters, the type checker and the quick tests, in under a minute
 # make test         all tests, linters and the type checker
 # make docs         the documentation as a site: site/index.html
