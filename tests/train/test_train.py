@@ -215,7 +215,7 @@ def test_a_policy_of_another_action_set_is_refused_before_a_game_starts(tmp_path
     work = Work(tmp_path / "train")
     work.write_bytes(POLICY, serialization.to_bytes(learnt.params))
     said = (
-        r"msgpack: was trained with 32 actions \(set `travel`\), but train.network.actions has 35 "
+        r"msgpack: was trained with 32 actions \(set `travel`\), but train.network.actions has 37 "
         r"\(set `explore`\)"
     )
     inputs = {"train": Artefact(work.path, {})}  # without a program: no game could be played
