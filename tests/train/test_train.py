@@ -187,7 +187,10 @@ def test_arenas_get_their_shares_of_the_games_all_over_them() -> None:
         (["train.arenas={shop: 0.01}"], "0.01 of 8 games rounds to 0 games"),
         (["train.actors=3"], "8 games cannot be divided evenly by train.actors, 3"),
         (["nethack.games=8000000", "train.actors=8"], "8000000 games in 16 worker processes need about"),
-        (["skills=[discoverer, merchant]"], "no reward model for the skill 'merchant'"),
+        (
+            ["skills=[gatherer]", "skills_folder=benchmarks/new_texts"],
+            "no reward model for the skill 'gatherer'",
+        ),
     ],
 )
 def test_what_cannot_be_is_said_before_a_game_starts(
