@@ -32,6 +32,7 @@ from maestromotif.pipeline.runner import open_run, run_stage
 from maestromotif.quality import gold
 from maestromotif.quality.figures import agreement, curate, words
 from maestromotif.quality.quality import examine
+from maestromotif.rewards.card import reads_of
 from maestromotif.rewards.fit import best, train
 from maestromotif.rewards.model import RewardModels
 from maestromotif.rewards.pairs import Judged, hold_out
@@ -49,14 +50,15 @@ def judged_of(
     messages = [items.message(item) for item in captions.tolist()]
     held_out = hold_out(messages, config.distil.held_out, np.random.default_rng([config.run.seed, 2]))
     ties = [one == 0.5 for one in labels]
-    return Judged(messages, items.changes[captions], held_out, pairs, labels, ties)
+    telling = config.annotate.telling
+    return Judged(messages, items.changes[captions], held_out, pairs, labels, ties, telling)
 
 
 def rewards_on_gold(config: Config, judged: Judged) -> dict[str, dict[str, Any]]:
     """Agreement of reward models trained on these labels with part `report` of the gold set."""
     members = train(judged, config.skills, config.distil, config.run.seed)
     spoken = config.annotate.changes
-    card = {"network": config.distil.network, "changes": list(spoken), "mean": 0.0, "std": 1.0}
+    card = reads_of(config) | {"mean": 0.0, "std": 1.0}
     params = [best(of_skill).params for of_skill in members]
     models = RewardModels(config.skills, [card] * len(params), params)
     found = {}
@@ -77,7 +79,9 @@ def ask_once(config: Config, items: observations.Items, judge: Judge, count: int
     drawn = random.choice(len(items), (count, 2), p=share)  # by frequency of the steps
     captions, pairs = np.unique(drawn, return_inverse=True)
     pairs = pairs.reshape(drawn.shape)
-    told = [items.caption(item, config.annotate.changes) for item in captions.tolist()]
+    told = [
+        items.caption(item, config.annotate.changes, config.annotate.telling) for item in captions.tolist()
+    ]
     calls = usable = 0
     kept_pairs, kept_labels = [], []
     with Progress("once", count * len(config.skills), "questions") as progress:

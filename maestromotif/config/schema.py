@@ -239,7 +239,9 @@ class AnnotateSettings(Section):
         "large models)",
     )
     captions: int = Field(
-        96, ge=4, description="distinct captions to judge, sampled with stratification by change"
+        96,
+        ge=4,
+        description="distinct captions to judge, drawn in turn from groups by the rarest thing they tell",
     )
     pairs: int = Field(
         5_000,

@@ -203,9 +203,10 @@ class Game:
     def _open_door(self) -> None:
         """Step into the closed door beside the hero, which opens it unless it is locked."""
         x, y = self._obs["blstats"][:2].tolist()
-        for key, dx, dy in ((b"h", -1, 0), (b"l", 1, 0), (b"k", 0, -1), (b"j", 0, 1)):
-            if int(self._obs["glyphs"][min(y + dy, 20), min(x + dx, 78)]) in _CLOSED_DOORS:
-                self._send(key[0])
+        for key in b"hlkj":  # doors cannot be entered diagonally
+            dx, dy = _COMPASS[key]
+            if int(self._obs["glyphs"][min(y + dy, ROWS - 1), min(x + dx, COLUMNS - 1)]) in _CLOSED_DOORS:
+                self._send(key)
                 return
 
     def _fight(self) -> None:

@@ -18,10 +18,10 @@ import numpy as np
 
 from maestromotif.collect.captions import Telling, caption
 from maestromotif.collect.observations import canonical, text
-from maestromotif.nethack import events
 from maestromotif.nethack.actions import NAMES
 from maestromotif.nethack.events import EVENTS
-from maestromotif.nethack.state import CHANGES, DEPTH_CHANGE
+from maestromotif.nethack.state import CHANGES
+from maestromotif.quality.oracle import facts
 from maestromotif.skill import Skill
 from maestromotif.train.metrics import Counts
 from maestromotif.train.paid import Ends, Paid
@@ -30,9 +30,9 @@ PAID = "paid.json"  # the file that `train` writes
 NOTHING = "nothing"  # stands for the event of an observation that tells none
 CAPTIONS, ACTIONS, CAUSES = 20, 10, 20  # how many of each are listed
 
-_NAMES, _DEPTH = tuple(EVENTS), tuple(CHANGES)[DEPTH_CHANGE]
 # The events that are changes, by change and code.
 _EVENT_OF = {event.change: name for name, event in EVENTS.items() if event.change}
+_OF_DEPTH = {": ".join(change): name for change, name in _EVENT_OF.items() if change[0] == "depth"}
 
 
 class Reader:
@@ -66,13 +66,8 @@ def told(message: bytes, changes: Sequence[int]) -> tuple[str, ...]:
 
     changes: canonical codes, one per change of `CHANGES`. A change of depth is told as its event.
     """
-    counts = events.read(message).counts
-    names = [_NAMES[column] for column in counts.nonzero()[0].tolist()]
-    for (name, change), code in zip(CHANGES.items(), changes, strict=True):
-        if code:
-            way = name, change.names[code]
-            names.append(_EVENT_OF[way] if name == _DEPTH else ": ".join(way))
-    return tuple(dict.fromkeys(names)) or (NOTHING,)
+    named = [_OF_DEPTH.get(fact, fact) for fact in facts(text(message), changes)]
+    return tuple(named) or (NOTHING,)
 
 
 def names_of(event: str) -> set[str]:

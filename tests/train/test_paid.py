@@ -60,7 +60,7 @@ def counts(of: Paid, **actions: int) -> Counts:
 def test_events_are_told_by_message_and_changes() -> None:
     assert told(b"", NONE) == ("nothing",)
     assert told(b"", DEEPER) == ("descended",)
-    assert told(b"You kill the newt!", CLOSER) == ("killed", "downstairs: closer")
+    assert told(b"You kill the newt!", CLOSER) == ("downstairs: closer", "killed")
     assert names_of("downstairs: closer") == {"downstairs"}
     assert names_of("health: lost") == {"health", "hurt"}
 
