@@ -3,6 +3,8 @@
 import html
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import tiny
@@ -52,3 +54,9 @@ def test_a_sixth_skill_as_a_text_file_goes_through_the_whole_path(tmp_path: Path
         assert manifest["key"]
     licence = json.loads((run / "annotate" / "manifest.json").read_text())["facts"]
     assert "Apache-2.0" in json.dumps(licence)
+
+    command = [sys.executable, "benchmarks/quickstart.py", str(run)]
+    table = subprocess.run(command, cwd=tiny.ROOT, capture_output=True, text=True, check=True).stdout
+    assert "| success, explorer |" in table
+    assert "| collector: actions |" in table
+    assert json.loads(table.splitlines()[-1]) == {"tiny": results["rows"][0]["success"]}
