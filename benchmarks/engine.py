@@ -112,7 +112,7 @@ class Halves:
 class Workers:
     """Worker processes that only play: what a researcher with performance in mind would write."""
 
-    def __init__(self, games: int, workers: int, loader: Any, folder: Path) -> None:
+    def __init__(self, games: int, workers: int, setup: Setup) -> None:
         context = mp.get_context("forkserver")
         layout = {**engine_layout(ENGINE), "action": ((), np.dtype(np.int32))}
         self._block = Block(layout, games)
@@ -121,9 +121,10 @@ class Workers:
         self.processes = []
         for first, last in pairwise(games * i // workers for i in range(workers + 1)):
             ours, theirs = context.Pipe()
-            arguments = (theirs, DupFd(self._block.file), games, first, last, loader, folder)
+            arguments = (theirs, DupFd(self._block.file), games, first, last, setup)
             self.processes.append(context.Process(target=play_when_told, args=arguments, daemon=True))
             self.processes[-1].start()
+            theirs.close()  # so that a process that dies ends the benchmark
             self._connections.append(ours)
         for connection in self._connections:
             connection.recv_bytes()
@@ -143,11 +144,10 @@ class Workers:
 
 
 def play_when_told(
-    connection: Connection, memory: Any, games: int, first: int, last: int, loader: Any, folder: Path
+    connection: Connection, memory: Any, games: int, first: int, last: int, setup: Setup
 ) -> None:
     layout = {**engine_layout(ENGINE), "action": ((), np.dtype(np.int32))}
     block = Block(layout, games, memory.detach())
-    setup = Setup(loader, write_options(folder), folder)
     episode = [0] * games
     mine = {game: setup.open({name: block[name][game] for name in ENGINE}) for game in range(first, last)}
     for number, game in mine.items():
@@ -192,11 +192,12 @@ class NLEEngine:
 
 
 class NLEGame(gymnasium.Env[Any, np.integer[Any]]):
-    """NLE's environment with our actions, macros and prompt rules."""
+    """NLE's environment with our actions, macros and prompt rules.
+
+    folder: it holds the options file that `AsyncVector` wrote; the environments' processes only read it.
+    """
 
     def __init__(self, number: int, folder: Path) -> None:
-        rc = folder / f"nethackrc,name:Agent-{CHARACTER}"
-        rc.write_bytes((folder / "nethackrc,name:Agent").read_bytes())
         env = nle.env.NLE(
             observation_keys=ENGINE,
             actions=tuple(sorted({*KEYS, *WAIT_TURNS, *range(32, 127), ESC})),
@@ -227,7 +228,10 @@ class NLEGame(gymnasium.Env[Any, np.integer[Any]]):
 
 class AsyncVector:
     def __init__(self, games: int, folder: Path) -> None:
-        write_options(folder)
+        # NLE appends the character to the name of the file.
+        (folder / f"nethackrc,name:Agent-{CHARACTER}").write_bytes(
+            (folder / "nethackrc,name:Agent").read_bytes()
+        )
         self._env = AsyncVectorEnv(
             [partial(NLEGame, game, folder) for game in range(games)],
             shared_memory=True,
@@ -246,13 +250,11 @@ class AsyncVector:
         self._env.close()
 
 
-def hot_games(workers: int, seconds: float, loader: str, folder: Path) -> tuple[float, float]:
+def hot_games(workers: int, seconds: float, setup: Setup) -> tuple[float, float]:
     """Total steps and turns a second of one game per worker, without synchronisation."""
     context = mp.get_context("forkserver")
     results = context.SimpleQueue()
-    players = [
-        context.Process(target=play_alone, args=(i, seconds, loader, folder, results)) for i in range(workers)
-    ]
+    players = [context.Process(target=play_alone, args=(i, seconds, setup, results)) for i in range(workers)]
     for player in players:
         player.start()
     found = [results.get() for _ in players]
@@ -262,9 +264,9 @@ def hot_games(workers: int, seconds: float, loader: str, folder: Path) -> tuple[
     return steps, turns
 
 
-def play_alone(number: int, seconds: float, loader: Any, folder: Path, results: Any) -> None:
+def play_alone(number: int, seconds: float, setup: Setup, results: Any) -> None:
     arrays = {name: np.zeros(*what) for name, what in engine_layout(ENGINE).items()}
-    game = Setup(loader, write_options(folder), folder).open(arrays)
+    game = setup.open(arrays)
     game.reset(episode_seeds("train", 0, number, 0))
     actions = policy_like_actions(100_000, 1, number)[:, 0].tolist()
     steps = turns = last = episode = 0
@@ -309,7 +311,7 @@ def measure(peer: Peer, actions: np.ndarray, seconds: float) -> dict[str, float]
     }
 
 
-def profile(games: int, steps: int, loader: Any, folder: Path) -> dict[str, float]:
+def profile(games: int, steps: int, setup: Setup) -> dict[str, float]:
     """Shares of the time of a worker with `games` games."""
     spent: dict[str, float] = defaultdict(float)
 
@@ -322,7 +324,6 @@ def profile(games: int, steps: int, loader: Any, folder: Path) -> dict[str, floa
 
         return call
 
-    setup = Setup(loader, write_options(folder), folder)
     plan = worker.Plan(
         games=games,
         first_game=0,
@@ -365,13 +366,16 @@ def main() -> None:
     rounds: list[dict[str, dict[str, float]]] = []
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="engine-benchmark-")))
-        shares = profile(-(-games // workers), 1_000, loader, folder)
+        # Written once: a game that starts while another process writes the file finds it empty.
+        options = write_options(folder)
+        setup, stock = Setup(loader, options, folder), Setup("stock", options, folder)
+        shares = profile(-(-games // workers), 1_000, setup)
         peers: dict[str, Peer] = {
             "pool": Halves(games, workers, loader),
             "pool, whole": Whole(games, workers, loader),
             "pool, stock": Halves(games, workers, "stock"),
-            "workers, stock": Workers(games, workers, "stock", folder),
-            "workers, shared": Workers(games, workers, loader, folder),
+            "workers, stock": Workers(games, workers, stock),
+            "workers, shared": Workers(games, workers, setup),
             "async vector env": AsyncVector(games, folder),
         }
         for peer in peers.values():
@@ -379,7 +383,7 @@ def main() -> None:
             measure(peer, actions, min(1.0, given.seconds))  # warm
         for _ in range(given.rounds):
             figures = {name: measure(peer, actions, given.seconds) for name, peer in peers.items()}
-            steps, turns = hot_games(workers, given.seconds, loader, folder)
+            steps, turns = hot_games(workers, given.seconds, setup)
             figures["hot game"] = {"steps_per_second": steps, "turns_per_second": turns}
             rounds.append(figures)
             print(".", end="", file=sys.stderr, flush=True)
