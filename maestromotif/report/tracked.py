@@ -37,7 +37,7 @@ def log_run(config: Config, inputs: Mapping[str, Artefact], report_path: Path) -
 
 
 def log_evidence(run: Run, config: Config, found: Evidence) -> None:
-    """The learning curve row by row; at its end label quality, reward models, pay, results and the replay."""
+    """The learning curve row by row; at its end label quality, reward models, pay, results and replays."""
     for row in found.curve:
         run.log(dict(row))
     final: dict[str, Any] = {"env_step": last_step(found)}
@@ -47,7 +47,7 @@ def log_evidence(run: Run, config: Config, found: Evidence) -> None:
         final |= _reward(card)
     final |= _paid(found.paid)
     final |= _results(config, found)
-    page = replay.page(found.replay)
+    page = replay.page(*found.replays)
     final["eval/replay"] = html(page)
     run.log(final)
 
