@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from maestromotif.agent.options import Options
+from maestromotif.nethack.checksum import checksum
 from maestromotif.nethack.death import cause_of_death
 from maestromotif.nethack.events import COLUMN
 from maestromotif.nethack.game import End
-from maestromotif.nethack.observation import checksum
 from maestromotif.nethack.pool.pool import IDLE, GamePool
 from maestromotif.nethack.seeds import episode_seeds
 from maestromotif.programs.sandbox import Host
@@ -48,7 +48,7 @@ class Episode:
     skills: list[int]
     switched: list[bool]
     reasons: list[int]
-    check: int  # `observation.checksum` of what was seen last
+    check: int  # `checksum` of what was seen last
     arena: str | None = None  # where it began; None for the dungeon
     at: int = 0  # environment step of the training at which it ended; 0 outside of training
 

@@ -6,7 +6,6 @@ The arrays have a leading game axis. NetHack writes its part directly into the b
 import mmap
 import os
 import tempfile
-import zlib
 from collections.abc import Iterable, Mapping
 
 import numpy as np
@@ -95,14 +94,6 @@ class Block:
         """Release the memory; arrays that are still in use keep it alive."""
         self.arrays.clear()
         os.close(self.file)
-
-
-def checksum(obs: Mapping[str, np.ndarray], game: int) -> int:
-    """CRC-32 of what a game shows (the arrays `FINAL`): two games that differ hardly ever have the same."""
-    check = 0
-    for name in FINAL:
-        check = zlib.crc32(np.ascontiguousarray(obs[name][game]), check)
-    return check
 
 
 def bytes_of(shape: tuple[int, ...], dtype: np.dtype) -> int:

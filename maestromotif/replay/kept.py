@@ -17,7 +17,7 @@ cause     S [E]          of death
 deepest   int16 [E]
 prayers   int32 [E]
 at        int64 [E]      environment step of the training at which it ended; 0 in an evaluation
-check     uint32 [E]     `observation.checksum` of what was seen last
+check     uint32 [E]     `checksum` of what was seen last
 """
 
 import zipfile

@@ -8,9 +8,10 @@ import numpy as np
 from maestromotif.agent.episodes import Episode
 from maestromotif.agent.reward import RewardFunction
 from maestromotif.config.schema import NethackSettings
+from maestromotif.nethack.checksum import checksum
 from maestromotif.nethack.events import EVENTS
 from maestromotif.nethack.game import End
-from maestromotif.nethack.observation import COLUMNS, DEPTH, HP, MAX_HP, ROWS, SCREEN, checksum
+from maestromotif.nethack.observation import COLUMNS, DEPTH, HP, MAX_HP, ROWS, SCREEN
 from maestromotif.nethack.recording import Frame, Recording
 from maestromotif.nethack.seeds import EpisodeSeeds
 from maestromotif.nethack.state import CHANGES, DEPTH_CHANGE
