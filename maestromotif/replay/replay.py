@@ -102,12 +102,13 @@ def load(folder: Path, name: str) -> Replay:
             found = {key: file[key] for key in (*_FRAMES, *_STEPS)}
         rest = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
         messages = [bytes(text).rstrip(b"\0").decode("latin-1") for text in found.pop("message").tolist()]
+        words: dict[str, Any] = {key: str(rest[key]) for key in _WORDS}
         replay = Replay(
             **{key: found[key].astype(_dtype(key)) for key in found},
             messages=messages,
             calls=[_call(one) for one in rest["calls"]],
             skills=[str(one) for one in rest["skills"]],
-            **{key: str(rest[key]) for key in _WORDS},
+            **words,
         )
         check(replay)
     except (
