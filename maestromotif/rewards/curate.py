@@ -38,7 +38,7 @@ from maestromotif.config.schema import Config, DistilSettings
 from maestromotif.pipeline.progress import Progress
 from maestromotif.pipeline.store import Artefact, Work
 from maestromotif.quality import measures, oracle
-from maestromotif.quality.figures import agreement, ask_again, by_kind, curate, curve, share, words
+from maestromotif.quality.figures import Figure, agreement, ask_again, by_kind, curate, curve, share, words
 from maestromotif.rewards.batches import Captions
 from maestromotif.rewards.fit import Learner, learn, start_of
 from maestromotif.rewards.model import read_as
