@@ -11,6 +11,7 @@ from small_learning import config
 from maestromotif.agent.reward import RewardFunction, Scorer
 from maestromotif.config.schema import RewardSettings
 from maestromotif.nethack.actions import NUM_ACTIONS
+from maestromotif.pipeline.store import Work
 from maestromotif.programs import contract
 from maestromotif.replay import kept
 from maestromotif.replay.record import play_again
@@ -56,7 +57,7 @@ def test_kept_episodes_play_again_to_their_recorded_end(starts: list[str | None]
     assert {episode.arena for episode in episodes} == {None} if None in starts else {"altar"}
     assert all(0 < episode.at <= 8 * STEPS * GAMES for episode in episodes)
     file = kept.arrays({sample.AGENT: episodes})
-    np.savez(tmp_path / kept.FILE, **file)
+    Work(tmp_path).write_arrays(kept.FILE, **file)
     assert kept.read(tmp_path / kept.FILE, "train") == {sample.AGENT: episodes}
     skills, program = skills_of(settings), contract.read(settings.compose.training)
     for episode in episodes[:6]:
