@@ -26,16 +26,9 @@ from maestromotif.nethack.tracker import depth_codes
 from maestromotif.programs import contract
 from maestromotif.programs.sandbox import ProgramHost
 from maestromotif.skill import skills_of
-from maestromotif.train.metrics import (
-    Counts,
-    Episodes,
-    Seconds,
-    Steps,
-    count_episodes,
-    count_steps,
-    no_counts,
-)
+from maestromotif.train.counts import Counts, Episodes, Steps, count_episodes, count_steps, no_counts
 from maestromotif.train.paid import Ends, Paid
+from maestromotif.train.speed import Seconds
 
 
 @dataclass(frozen=True)

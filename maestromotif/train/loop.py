@@ -21,8 +21,8 @@ from maestromotif.pipeline.store import Work
 from maestromotif.tracking.tracker import Tracker
 from maestromotif.train.actor import Actor, Played
 from maestromotif.train.checkpoint import Checkpoints
+from maestromotif.train.curve import Curve
 from maestromotif.train.learner import Learner, Learnt, shards_of_this_process
-from maestromotif.train.metrics import Curve
 from maestromotif.train.ppo import Batch
 from maestromotif.train.reward_source import RewardSource
 from maestromotif.train.schedule import Schedule

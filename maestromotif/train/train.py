@@ -32,15 +32,17 @@ from maestromotif.tracking.figures import Figure
 from maestromotif.tracking.tracker import SILENT, Tracker
 from maestromotif.train.actor import Actor
 from maestromotif.train.checkpoint import Checkpoints
+from maestromotif.train.curve import Curve
 from maestromotif.train.distributed import all_devices, local_devices, summed, wait_for_all
 from maestromotif.train.environment import Plan
 from maestromotif.train.environment_process import EnvironmentProcess
 from maestromotif.train.learner import Learner, on_host
 from maestromotif.train.loop import Rollouts, State, learn
-from maestromotif.train.metrics import CURVE, METRICS, Curve, summary
+from maestromotif.train.metrics import CURVE, METRICS
 from maestromotif.train.online_rewards import OnlineRewards
 from maestromotif.train.reward_source import DistilledRewards, RewardSource, reward_files, reward_folder
 from maestromotif.train.schedule import Schedule, schedule
+from maestromotif.train.speed import summary
 from maestromotif.train.statement import Statement
 
 log = logging.getLogger("maestromotif")

@@ -7,17 +7,9 @@ from maestromotif.nethack.actions import NAMES
 from maestromotif.nethack.events import EVENTS
 from maestromotif.nethack.game import End
 from maestromotif.nethack.state import CHANGES
-from maestromotif.train.metrics import (
-    METRICS,
-    Counts,
-    Curve,
-    Episodes,
-    Steps,
-    count_episodes,
-    count_steps,
-    no_counts,
-    total,
-)
+from maestromotif.train.counts import Counts, Episodes, Steps, count_episodes, count_steps, no_counts, total
+from maestromotif.train.curve import Curve
+from maestromotif.train.metrics import METRICS
 
 SKILLS = ("walk", "eat", "idle")  # the last one never acts
 N, T = 4, 9

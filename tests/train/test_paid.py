@@ -14,7 +14,7 @@ from maestromotif.pipeline.store import Work
 from maestromotif.skill import Skill, skills_of
 from maestromotif.train import train
 from maestromotif.train.account import PAID, Reader, account, names_of, told
-from maestromotif.train.metrics import Counts, no_counts
+from maestromotif.train.counts import Counts, no_counts
 from maestromotif.train.paid import Ends, Paid, together
 from maestromotif.train.pay_warnings import warnings
 
