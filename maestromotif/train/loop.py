@@ -4,14 +4,14 @@ Acting and learning overlap: while the learner learns from rollout r, the actors
 Rollout r always uses the parameters after max(0, r - lag) updates, at any machine speed.
 """
 
-import math
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future
 from typing import NamedTuple
 
 import jax
+import numpy as np
 
 from maestromotif.agent.arrays import Array
 from maestromotif.agent.network import Params
@@ -27,6 +27,7 @@ from maestromotif.train.ppo import Batch
 from maestromotif.train.reward_source import RewardSource
 from maestromotif.train.schedule import Schedule
 from maestromotif.train.statement import Statement
+from maestromotif.train.window import Figures
 
 _OFFENDING = ".scratch/offending-batch"
 
@@ -136,7 +137,7 @@ class Rollouts:
 
 
 def _check_finite(
-    figures: Mapping[str, float],
+    figures: Figures,
     batch: Batch,
     update: int,
     plan: Schedule,
@@ -144,7 +145,7 @@ def _check_finite(
     checkpoints: Checkpoints,
 ) -> None:
     """Raises UserError if a figure is NaN or infinite, after it wrote the rollout to a file."""
-    wrong = [name for name, value in figures.items() if not math.isfinite(value)]
+    wrong = [name for name, value in figures.items() if not np.isfinite(value).all()]
     if not wrong:
         return
     name = f"{_OFFENDING}-{jax.process_index()}.npz"

@@ -23,12 +23,12 @@ from maestromotif.agent.policy import POLICY, Acting, make_acting
 from maestromotif.agent.reward import Scorer
 from maestromotif.config.schema import Config
 from maestromotif.errors import UserError
+from maestromotif.nethack.actions import SETS
 from maestromotif.nethack.arena import arena_files
 from maestromotif.nethack.pool.pool import check_pools
 from maestromotif.nethack.rcfile import options_file
 from maestromotif.pipeline.store import Artefact, Work, file_contents
-from maestromotif.skill import skill_files
-from maestromotif.tracking.figures import Figure
+from maestromotif.skill import skill_files, skills_of
 from maestromotif.tracking.tracker import SILENT, Tracker
 from maestromotif.train.actor import Actor
 from maestromotif.train.checkpoint import Checkpoints
@@ -47,7 +47,7 @@ from maestromotif.train.statement import Statement
 
 log = logging.getLogger("maestromotif")
 
-FIGURES = tuple(Figure(metric.name, metric.unit, metric.doc) for metric in METRICS)
+FIGURES = tuple(metric.figure for metric in METRICS)
 
 _CHECKPOINTS = ".scratch/checkpoints"
 
@@ -73,7 +73,7 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work, tracker: Tracke
     acting = make_acting(network, games // settings.actors, settings.rollout)
     learner = Learner(network, settings, games * settings.machines, all_devices(settings))
     learnt = learner.fresh(seed)
-    curve = Curve(config.skills, summed)
+    curve = Curve(skills_of(config), summed, SETS[settings.network.actions])
     places = [number * settings.devices // settings.actors for number in range(settings.actors)]
 
     with ExitStack() as stack:
