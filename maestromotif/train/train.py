@@ -47,7 +47,7 @@ from maestromotif.train.statement import Statement
 
 log = logging.getLogger("maestromotif")
 
-FIGURES = tuple(metric.figure for metric in METRICS)
+LOGGED = tuple(metric.logged for metric in METRICS)
 
 _CHECKPOINTS = ".scratch/checkpoints"
 

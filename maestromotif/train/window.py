@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from maestromotif.tracking.figures import Figure, Summary
+from maestromotif.tracking.logged import Logged, Summary
 from maestromotif.train.counts import ENDINGS, STEP_SUMS, Counts, Named
 
 Figures = Mapping[str, float | np.ndarray]  # the learner's, of one update: numbers, and arrays [K] by skill
@@ -31,8 +31,8 @@ class Metric:
     summary: Summary = "last"
 
     @property
-    def figure(self) -> Figure:
-        return Figure(self.name, self.unit, self.doc, self.summary)
+    def logged(self) -> Logged:
+        return Logged(self.name, self.unit, self.doc, self.summary)
 
 
 @dataclass(frozen=True)
