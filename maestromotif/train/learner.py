@@ -5,6 +5,7 @@ only gradients and sums. An update is one call for the targets and one per minib
 policy's steps can run in between.
 """
 
+import time
 from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import product
@@ -50,6 +51,7 @@ class Learner:
         self, network: ActorCritic, settings: TrainSettings, games: int, devices: Sequence[jax.Device]
     ) -> None:
         self._network, self._settings, self._games = network, settings, games
+        self.busy = 0.0  # seconds in `update`
         self._mesh = jax.sharding.Mesh(np.array(devices), (AXIS,))
         self._optimizer = ppo.make_optimizer(settings)
         self._here = [device for device in devices if device.process_index == jax.process_index()]
@@ -151,7 +153,7 @@ class Learner:
         and the number of minibatches; and the rollout as one batch. Except for the parameters, the arrays of
         `learnt` are donated.
         """
-        settings = self._settings
+        began, settings = time.perf_counter(), self._settings
         batch = self._gather(parts)
         batch, target, scale, of_targets = self._targets(learnt.params, learnt.scale, batch)
         params, opt_state = learnt.params, learnt.opt_state
@@ -169,6 +171,7 @@ class Learner:
             mean = np.mean([one[name] for one in figures], axis=0)
             said[name] = mean if mean.ndim else float(mean)
         said |= {"minibatches": len(figures), "learning_rate": settings.learning_rate}
+        self.busy += time.perf_counter() - began
         return Learnt(params, opt_state, scale), said, batch
 
     def compilations(self) -> int:

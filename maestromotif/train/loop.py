@@ -26,6 +26,7 @@ from maestromotif.train.learner import Learner, Learnt, shards_of_this_process
 from maestromotif.train.ppo import Batch
 from maestromotif.train.reward_source import RewardSource
 from maestromotif.train.schedule import Schedule
+from maestromotif.train.speed import Speed
 from maestromotif.train.statement import Statement
 from maestromotif.train.window import Figures
 
@@ -60,7 +61,11 @@ def learn(
     """
     learnt, versions = state.learnt, deque(state.versions, maxlen=plan.lag + 1)
     done = state.updates * plan.steps
-    with Progress("train", total=plan.updates * plan.steps, unit="steps", done=done) as progress:
+    speed = Speed(plan, rollouts.seconds)
+    speed.begin(state.updates)
+    with Progress(
+        "train", total=plan.updates * plan.steps, unit="steps", done=done, tracker=tracker
+    ) as progress:
         for update in range(state.updates + 1, plan.updates + 1):
             rollouts.order(update - 1, versions)
             played = rollouts.take()
@@ -78,7 +83,7 @@ def learn(
                 tracker.row(update * plan.steps, row)
                 if row["episodes"]:
                     note = f"level {row['depth/deepest_mean']:.2f} reached on average"
-            progress.advance(plan.steps, note)
+            progress.advance(plan.steps, note, speed.after(update, learner.busy, rollouts.waited))
 
             paid = [one.paid for one in played if one.paid is not None]
             if plan.paid_after(update):
@@ -110,6 +115,7 @@ class Rollouts:
         self._rewards, self._plan, self._next = rewards, plan, first
         self._ordered: deque[list[Future[Played]]] = deque()  # one list per rollout, one entry per actor
         self.waited = 0.0  # seconds for which the learner waited for a rollout
+        self.seconds = [actor.seconds for actor in actors]
 
     def order(self, updates: int, versions: Sequence[Params]) -> None:
         """Queue the rollouts that can start after `updates` updates; `versions[-1]` is the newest."""

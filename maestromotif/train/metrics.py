@@ -57,8 +57,8 @@ METRICS = (
         "deaths/{cause}",
         "Share of episodes that end in death: {cause}",
         "share",
-        "Share of `episodes` that ended in a death of this [group of causes](#causes-of-death); left out if "
-        "no episode ended. The shares of all groups sum to `episode/death_share`.",
+        "Share of `episodes` that ended in a death of this group of causes; left out if no episode "
+        "ended. The shares of all groups sum to `episode/death_share`.",
         lambda w: w.per_episode("causes"),
     ),
     Metric(
@@ -187,7 +187,7 @@ METRICS = (
         "actions/{skill}/{action}",
         "{action}: share of the skill's steps",
         "share",
-        "Share of the skill's steps on which it chose the [action](actions.md). Actions that are not in "
+        "Share of the skill's steps on which it chose the action. Actions that are not in "
         "`train.network.actions` are left out.",
         lambda w: w.rate("actions"),
     ),
@@ -195,14 +195,14 @@ METRICS = (
         "events/{skill}/{event}_per_1k_steps",
         "{event} in 1,000 steps of the skill",
         "events / 1,000 steps",
-        "How often the [event](events.md) happened in 1,000 of the steps in which the skill acted.",
+        "How often the event happened in 1,000 of the steps in which the skill acted.",
         lambda w: 1000 * w.rate("events"),
     ),
     Metric(
         "changes/{skill}/{change}_per_1k_steps",
         "{change}: changes in 1,000 steps of the skill",
         "changes / 1,000 steps",
-        "On how many of 1,000 of the skill's steps the [change](game-state.md#changes) happened. The depth "
+        "On how many of 1,000 of the skill's steps the change happened. The depth "
         "is left out, because events count descents and ascents.",
         lambda w: 1000 * w.rate("changes"),
     ),
@@ -211,7 +211,7 @@ METRICS = (
         "skill/{skill}/value_loss",
         "Value loss of the skill",
         "scaled return squared",
-        "`loss/value_loss` over the skill's steps alone; like the next four, left out if it did not act.",
+        "`loss/value_loss` over the skill's steps alone; left out if it did not act.",
         lambda w: w.ratio("skill_value_loss", "skill_steps"),
     ),
     Metric(
@@ -228,14 +228,14 @@ METRICS = (
         "skill/{skill}/entropy",
         "Entropy of the skill's policy",
         "nats",
-        "`loss/entropy` over the skill's steps alone.",
+        "`loss/entropy` over the skill's steps alone; left out if it did not act.",
         lambda w: w.ratio("skill_entropy", "skill_steps"),
     ),
     Metric(
         "skill/{skill}/kl",
         "How far the skill's policy moved",
         "nats",
-        "`loss/kl` over the skill's steps alone.",
+        "`loss/kl` over the skill's steps alone; left out if it did not act.",
         lambda w: w.ratio("skill_kl", "skill_steps"),
         "max",
     ),
@@ -243,7 +243,8 @@ METRICS = (
         "skill/{skill}/advantage_std",
         "Standard deviation of the skill's advantages",
         "scaled return",
-        "Of the advantages over the skill's steps in an update, before they are normalised.",
+        "Of the advantages over the skill's steps in an update, before they are normalised; left out if it "
+        "did not act.",
         lambda w: w.advantage_std(),
     ),
     Metric(

@@ -42,12 +42,12 @@ from maestromotif.train.metrics import CURVE, METRICS
 from maestromotif.train.online_rewards import OnlineRewards
 from maestromotif.train.reward_source import DistilledRewards, RewardSource, reward_files, reward_folder
 from maestromotif.train.schedule import Schedule, schedule
-from maestromotif.train.speed import summary
+from maestromotif.train.speed import TIMINGS, summary
 from maestromotif.train.statement import Statement
 
 log = logging.getLogger("maestromotif")
 
-LOGGED = tuple(metric.logged for metric in METRICS)
+LOGGED = (*(metric.logged for metric in METRICS), *TIMINGS)
 
 _CHECKPOINTS = ".scratch/checkpoints"
 
@@ -135,7 +135,7 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work, tracker: Tracke
         "speed": {
             "steps_per_second": round(steps_here / seconds, 1),
             "learner_waits": round(rollouts.waited / seconds, 3),
-            **summary([actor.seconds for actor in actors], steps_here),
+            **summary(rollouts.seconds, steps_here),
         },
         "last": curve.rows[-1],
     }

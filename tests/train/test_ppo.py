@@ -79,6 +79,22 @@ def test_the_loss_is_that_of_the_loops(value_clip: float | None) -> None:
     assert total == pytest.approx(whole, rel=1e-4)
 
 
+def test_figures_do_not_change_a_bit_of_the_gradient() -> None:
+    settings = TrainSettings(value_clip=0.1)
+    network, params = fresh(hidden=8)
+    batch = random_batch(np.random.default_rng(2), network, T, N)
+    target = Targets(*np.random.default_rng(3).normal(size=(2, T, N)).astype(np.float32))
+
+    def of(params: Any) -> Any:
+        return loss(params, network, batch.rollout, batch.memory[0], target, settings)
+
+    alone = jax.jit(jax.grad(lambda params: of(params)[0]))(params)
+    beside, figures = jax.jit(jax.grad(of, has_aux=True))(params)
+    assert np.asarray(figures["skill_kl"]).any()
+    for one, other in zip(jax.tree.leaves(alone), jax.tree.leaves(beside), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 def test_what_is_clipped_has_no_gradient() -> None:
     """A ratio beyond a bound is clipped only where the advantage pushes it farther away."""
     settings = TrainSettings(clip=CLIP, value_coef=0, entropy_coef=0)
