@@ -4,14 +4,14 @@ Acting and learning overlap: while the learner learns from rollout r, the actors
 Rollout r always uses the parameters after max(0, r - lag) updates, at any machine speed.
 """
 
-import math
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 from flax import serialization
 
 from maestromotif.agent.arrays import Array
@@ -24,13 +24,15 @@ from maestromotif.tracking.tracker import Tracker
 from maestromotif.train import sample
 from maestromotif.train.actor import Actor, Played
 from maestromotif.train.checkpoint import Checkpoints
+from maestromotif.train.curve import Curve
 from maestromotif.train.distributed import gathered
 from maestromotif.train.learner import Learner, Learnt, shards_of_this_process
-from maestromotif.train.metrics import Curve
 from maestromotif.train.ppo import Batch
 from maestromotif.train.reward_source import RewardSource
 from maestromotif.train.schedule import Schedule
+from maestromotif.train.speed import Speed
 from maestromotif.train.statement import Statement
+from maestromotif.train.window import Figures
 
 _OFFENDING = ".scratch/offending-batch"
 
@@ -63,7 +65,11 @@ def learn(
     """
     learnt, versions = state.learnt, deque(state.versions, maxlen=plan.lag + 1)
     done = state.updates * plan.steps
-    with Progress("train", total=plan.updates * plan.steps, unit="steps", done=done) as progress:
+    speed = Speed(plan, rollouts.seconds)
+    speed.begin(state.updates)
+    with Progress(
+        "train", total=plan.updates * plan.steps, unit="steps", done=done, tracker=tracker
+    ) as progress:
         for update in range(state.updates + 1, plan.updates + 1):
             rollouts.order(update - 1, versions)
             played = rollouts.take()
@@ -81,7 +87,7 @@ def learn(
                 tracker.row(update * plan.steps, row)
                 if row["episodes"]:
                     note = f"level {row['depth/deepest_mean']:.2f} reached on average"
-            progress.advance(plan.steps, note)
+            progress.advance(plan.steps, note, speed.after(update, learner.busy, rollouts.waited))
 
             paid = [one.paid for one in played if one.paid is not None]
             if plan.paid_after(update):
@@ -114,6 +120,7 @@ class Rollouts:
         self._rewards, self._plan, self._next = rewards, plan, first
         self._ordered: deque[list[Future[Played]]] = deque()  # one list per rollout, one entry per actor
         self.waited = 0.0  # seconds for which the learner waited for a rollout
+        self.seconds = [actor.seconds for actor in actors]
 
     def order(self, updates: int, versions: Sequence[Params]) -> None:
         """Queue the rollouts that can start after `updates` updates; `versions[-1]` is the newest."""
@@ -153,7 +160,7 @@ def write_sample(parts: Sequence[list[dict[str, Any]]], work: Work) -> None:
 
 
 def _check_finite(
-    figures: Mapping[str, float],
+    figures: Figures,
     batch: Batch,
     update: int,
     plan: Schedule,
@@ -161,7 +168,7 @@ def _check_finite(
     checkpoints: Checkpoints,
 ) -> None:
     """Raises UserError if a figure is NaN or infinite, after it wrote the rollout to a file."""
-    wrong = [name for name, value in figures.items() if not math.isfinite(value)]
+    wrong = [name for name, value in figures.items() if not np.isfinite(value).all()]
     if not wrong:
         return
     name = f"{_OFFENDING}-{jax.process_index()}.npz"
