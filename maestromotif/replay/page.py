@@ -271,7 +271,12 @@ def _call(replay: Replay, number: int, call: Call) -> dict[str, Any]:
         "skill": call.skill,
         "why": replays.why(replay, number),
         "fields": [
-            [name, _shown(value), _shown(call.before[name]) if name in call.before else None]
+            [
+                name,
+                _shown(value),
+                _shown(call.before[name]) if name in call.before else None,
+                ", ".join(call.readers.get(name, ())),
+            ]
             for name, value in call.values.items()
         ],
     }
