@@ -1,8 +1,8 @@
 """The stage `report`: one self-contained page about a run, for somebody who wants to believe it or not.
 
 Everything in it comes from the artefacts and the config, so that the same artefacts give the same bytes. It
-loads nothing: plots are inline SVG, the replay's player is inlined, and a content security policy forbids
-the rest.
+loads nothing: the plots' and the replay's libraries are inlined, and a content security policy forbids the
+rest.
 """
 
 import logging
@@ -11,6 +11,7 @@ from typing import Any
 
 import jinja2
 import yaml
+from markupsafe import Markup
 
 import maestromotif
 from maestromotif.compose import compose
@@ -18,10 +19,10 @@ from maestromotif.config.schema import Config
 from maestromotif.evaluate.summary import summary
 from maestromotif.pipeline.keys import NOT_IN_KEYS
 from maestromotif.pipeline.store import Artefact, Work
-from maestromotif.report import evidence, replay, svg, tracked
+from maestromotif.report import evidence, replay, tracked
 from maestromotif.report.evidence import Evidence
-from maestromotif.report.sections import asked, evaluated, labels, paid, programs, rewards, trained
-from maestromotif.report.sections.writing import sentence
+from maestromotif.report.sections import asked, evaluated, judged, labels, paid, programs, rewards, trained
+from maestromotif.report.sections.writing import percent, sentence
 
 log = logging.getLogger("maestromotif")
 
@@ -63,12 +64,13 @@ def page(config: Config, found: Evidence) -> str:
         config=config,
         version=maestromotif.__version__,
         style=replay.style(),
-        legend=svg.legend,
-        percent=svg.percent,
-        confidence=svg.percent(config.evaluate.confidence),
+        plotting=_plotting(),
+        percent=percent,
+        confidence=percent(config.evaluate.confidence),
         contents=_contents(found),
         **asked.values(config, found),
         **labels.values(config, found),
+        **judged.values(config, found),
         **rewards.values(config, found),
         **trained.values(config, found),
         **paid.values(config, found),
@@ -81,10 +83,19 @@ def page(config: Config, found: Evidence) -> str:
     )
 
 
+def _plotting() -> list[Markup]:
+    """Plotly and the script that draws the page's plots with it."""
+    return [
+        Markup((HERE / "assets" / name).read_text(encoding="utf-8"))
+        for name in ("plotly-basic.min.js", "plots.js")
+    ]
+
+
 def _contents(found: Evidence) -> list[tuple[str, str]]:
     sections = [("path", "Path"), ("asked", "Asked")]
     sections += [("collect", "Collect")] if found.collected else []
     sections += [("annotate", "Annotate")] if found.labels else []
+    sections += [("quality", "Quality")] if found.quality is not None else []
     sections += [("curate", "Curate")] if found.curation else []
     sections += [("distil", "Distil")] if found.rewards else []
     sections += [("soup", "Soup")] if found.soup else []
