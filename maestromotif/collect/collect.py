@@ -35,6 +35,7 @@ from maestromotif.nethack.state import CHANGES, DEPTH_CHANGE
 from maestromotif.nethack.tracker import depth_codes
 from maestromotif.pipeline.progress import Progress
 from maestromotif.pipeline.store import Artefact, Work
+from maestromotif.tracking.tracker import SILENT, Tracker
 
 log = logging.getLogger("maestromotif")
 
@@ -114,7 +115,7 @@ def reads(config: Config) -> dict[str, str]:
     return contents
 
 
-def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, Any]:
+def run(config: Config, inputs: dict[str, Artefact], work: Work, tracker: Tracker = SILENT) -> dict[str, Any]:
     """Makes `observations.npz`, `episodes.json` and `card.md`; returns figures for the manifest.
 
     Observations are in order of play: by source, segment, step and game. They include an episode's last step,
@@ -128,7 +129,7 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, An
     missing = [segment for segment in segments if not (work.scratch / segment.file).exists()]
     total = sum(segment.steps(games) for segment in segments)
     left = sum(segment.steps(games) for segment in missing)
-    with Progress("collect", total=total, unit="steps", done=total - left) as progress:
+    with Progress("collect", total, "steps", done=total - left, tracker=tracker) as progress:
         for place, group in groupby(missing, key=lambda segment: segment.stretch.arena or ""):
             with ExitStack() as stack:
                 pool: GamePool | None = None
