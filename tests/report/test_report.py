@@ -110,6 +110,9 @@ def test_opens_in_a_browser_without_an_error_and_without_the_network(
         )
         # A label in several lines has no space where the line breaks.
         assert HOSTILE.replace(" ", "") in [text.replace(" ", "") for text in shown]
+        columns = "[...document.querySelectorAll('#evaluate .drawing')][2]"
+        browser.evaluate(f"void Plotly.Fx.hover({columns}, [{{curveNumber: 1, pointNumber: 0}}])")
+        browser.wait_for(f"{columns}.querySelector('.hoverlayer')?.textContent.includes('example.invalid')")
         markup = "blockquote b, .caption script, svg a, figure b, [style*='font-weight:bold']"
         assert browser.evaluate(f"[...document.querySelectorAll(`{markup}`)].length") == 0
         assert browser.evaluate("document.body.innerText.includes('<b>towards</b>')")
@@ -125,8 +128,10 @@ def test_opens_in_a_browser_without_an_error_and_without_the_network(
         assert browser.evaluate(f"{button}.getAttribute('aria-pressed')") == "false"
         browser.evaluate(f"{button}.click()")
         assert all(browser.evaluate(hidden))
+        # A plot can be kept as a picture, which the content security policy must allow.
+        assert browser.evaluate(f"Plotly.toImage({columns}, {{format: 'png'}})").startswith("data:image/png")
         assert browser.problems == []
-        assert browser.requests == [page.as_uri()]
+        assert [one for one in browser.requests if not one.startswith(("blob:", "data:"))] == [page.as_uri()]
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no chromium on PATH: apt-get install chromium")
@@ -307,6 +312,23 @@ def test_damaged_artefacts_are_named(name: str, damage: str | None, told: str, t
         (tmp_path / name).write_text(damage)
     with pytest.raises(UserError, match=told):
         evidence.read(artefacts.config(tmp_path), inputs)
+
+
+def test_episodes_without_a_step_and_training_without_a_row_are_shown(tmp_path: Path) -> None:
+    inputs = artefacts.make(tmp_path)
+    rows = [json.loads(line) for line in (tmp_path / "evaluate" / "episodes.jsonl").read_text().splitlines()]
+    (tmp_path / "evaluate" / "episodes.jsonl").write_text(
+        "".join(json.dumps(row | {"steps": 0}) + "\n" for row in rows)
+    )
+    results = json.loads((tmp_path / "evaluate" / "results.json").read_text())
+    for row in results["rows"]:
+        row |= {"steps_median": 0.0, "prayers_per_1000": None, "causes": {}}
+    (tmp_path / "evaluate" / "results.json").write_text(json.dumps(results))
+    (tmp_path / "train" / "curve.jsonl").write_text("")
+    config = artefacts.config(tmp_path)
+    text = report.page(config, evidence.read(config, inputs))
+    assert "0 environment steps of PPO" in text
+    assert "Length of an episode" in text
 
 
 def test_pairwise_labels_are_ranked_by_their_comparisons(tmp_path: Path) -> None:

@@ -111,14 +111,17 @@ def quantities(curve: Curve, skills: Sequence[str]) -> list[Quantity]:
             identity, line = (f"{numbered[1]}*",), Line(numbered[2], key, "")
         else:
             identity, line = (name,), Line(name, key, "trained")
-        if identity not in found:
-            found[identity] = _quantity(read, name, "" if own is None else " ".join(others.values()))
+        if identity not in found or (read.metric and not found[identity].doc):
+            lines = found[identity].lines if identity in found else []
+            found[identity] = _quantity(read, name, "" if own is None else " ".join(others.values()), lines)
         found[identity].lines.append(line)
     for quantity in found.values():
         if all(one.name.isdigit() for one in quantity.lines):
             quantity.lines.sort(key=lambda one: int(one.name))
             if len(quantity.lines) > 1:
-                quantity.title = re.sub(r"\b\d+\b", "…", quantity.title)
+                number = rf"\b({'|'.join(one.name for one in quantity.lines)})\b"
+                quantity.title = re.sub(number, "…", quantity.title)
+                quantity.doc = re.sub(number, "…", quantity.doc)
         quantity.lines = [
             Line(one.name, one.key, one.css or colour(index)) for index, one in enumerate(quantity.lines)
         ]
@@ -162,11 +165,11 @@ def _matches(name: str, pattern: str) -> bool:
     return fnmatch.fnmatchcase(name, pattern)
 
 
-def _quantity(read: Key, name: str, what: str) -> Quantity:
+def _quantity(read: Key, name: str, what: str, lines: list[Line]) -> Quantity:
     group = next(group for group in GROUPS if any(_matches(name, pattern) for pattern in group.patterns))
     if read.metric is None:
         title = words(read.key.removeprefix("skill/")).replace("/", ": ")
-        return Quantity(title, words(read.key.split("/")[-1]), "", group, what)
+        return Quantity(title, words(read.key.split("/")[-1]), "", group, what, lines)
     filled = {part: words(value) for part, value in read.fields.items()} | {"skill": "the skill"}
     title = read.metric.title.format_map(filled)
-    return Quantity(title[:1].upper() + title[1:], read.metric.unit, read.metric.doc, group, what)
+    return Quantity(title[:1].upper() + title[1:], read.metric.unit, read.metric.doc, group, what, lines)
