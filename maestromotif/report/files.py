@@ -96,7 +96,8 @@ def check(value: Any, shape: Any, path: Path, field: str = "", place: str = "") 
         kinds = shape if isinstance(shape, tuple) else (shape,)
         number = isinstance(value, int | float) and not isinstance(value, bool)
         if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
-            raise UserError(_wrong(place, field, " or ".join(_KINDS[kind] for kind in kinds), value, path))
+            needed = [_KINDS[kind] for kind in kinds if not (kind is int and float in kinds)]
+            raise UserError(_wrong(place, field, " or ".join(needed), value, path))
         if number and not math.isfinite(value):
             raise UserError(_wrong(place, field, "a finite number", value, path))
 

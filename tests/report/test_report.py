@@ -284,6 +284,7 @@ def test_rewards_from_a_folder_need_no_annotation(
         ("evaluate/episodes.jsonl", EPISODE + '{"agent": "tra', r"episodes\.jsonl:2: not JSON.*'evaluate'"),
         ("evaluate/episodes.jsonl", EPISODE.replace("9", '"9"'), r"jsonl:1: steps must be a whole number"),
         ("evaluate/results.json", '{"rows": [', r"results\.json: not JSON"),
+        ("distil/ascender/card.json", '{"description": ""}', r"no field 'accuracy_held_out'"),
         ("evaluate/results.json", '{"rows": []}', r"'rows' is empty"),
         ("distil/ascender/card.json", '["a list"]', r"card\.json: the file must be an object with fields"),
         ("quality/quality.json", '{"ascender": {"pairs": NaN}}', r"ascender\.pairs must be a.*number"),
