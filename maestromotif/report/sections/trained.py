@@ -22,7 +22,7 @@ from maestromotif.report.sections.writing import prose, thousands
 from maestromotif.skill import Skill, skills_of
 
 STEPS = Axis("environment steps", "steps")
-OPEN = 8  # plots of events that are not folded away
+OPEN = 9  # plots of events that are not folded away
 WANTED = "Wanted and forbidden events"
 
 
