@@ -32,7 +32,7 @@ class Series:
     x: Sequence[Number]
     y: Sequence[Number | None]
     colour: str  # CSS class
-    dash: str = "solid"  # "dot" and "dash" set lines of one colour apart
+    dash: str = "solid"  # "dot" or "dash" for a second line of one colour
 
 
 @dataclass(frozen=True)

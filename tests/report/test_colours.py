@@ -1,4 +1,4 @@
-"""Colours of the pages: all readers can tell them apart, in the light and in the dark scheme."""
+"""Colours of the pages: all readers can distinguish them, in the light and in the dark scheme."""
 
 import itertools
 import re

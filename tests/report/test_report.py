@@ -227,7 +227,10 @@ def test_verdict_follows_the_intervals(made: tuple[Config, dict[str, Artefact]],
     (evaluate / "results.json").write_text(json.dumps(results))
     changed = {**inputs, "evaluate": Artefact(evaluate, inputs["evaluate"].manifest)}
     text = report.page(config, evidence.read(config, changed))
-    assert "succeeds less often than untrained and cannot be told from random (the intervals overlap)" in text
+    assert (
+        "succeeds less often than untrained and cannot be distinguished from random (the intervals overlap)"
+        in text
+    )
 
 
 def test_new_levels_are_compared_among_themselves(
@@ -247,7 +250,8 @@ def test_new_levels_are_compared_among_themselves(
     changed = {**inputs, "evaluate": Artefact(evaluate, inputs["evaluate"].manifest)}
     text = report.page(config, evidence.read(config, changed))
     assert (
-        "the trained agent cannot be told from random (the intervals overlap). In the 4 dungeons of" in text
+        "the trained agent cannot be distinguished from random (the intervals overlap). In the 4 dungeons of"
+        in text
     )
     assert "the trained agent succeeds more often than untrained and random." in text
     # New dungeons come first, in the cards at the top and in the table.

@@ -140,7 +140,7 @@ def _compared(rows: list[dict[str, Any]], level: str) -> str:
     if worse:
         said.append(f"succeeds less often than {names(worse)}")
     if alike:
-        said.append(f"cannot be told from {names(alike)} (the intervals overlap)")
+        said.append(f"cannot be distinguished from {names(alike)} (the intervals overlap)")
     return f"by {level} intervals on its success rate, the {names([main])} agent {and_(said)}"
 
 
