@@ -240,17 +240,35 @@ def actions() -> str:
 
 
 def metrics() -> str:
-    """The figures of the learning curve."""
+    """The figures of the learning curve, the speed of training, and the groups of causes of death."""
+    from maestromotif.nethack.death import CAUSE_GROUPS
     from maestromotif.train.metrics import METRICS
+    from maestromotif.train.speed import TIMINGS
 
-    rows = ((code(metric.name), escape(metric.unit), escape(metric.doc)) for metric in METRICS)
+    curve, speed = (
+        [(code(one.name), escape(one.unit), escape(one.doc), one.summary) for one in group]
+        for group in (METRICS, TIMINGS)
+    )
+    causes = ((code(name), escape(group.doc)) for name, group in CAUSE_GROUPS.items())
+    head = ("metric", "unit", "meaning", "summary")
     return (
         "# Metrics\n\n"
         "A row of the learning curve (`train/curve.jsonl`) covers the steps since the row before. "
-        "`train.curve_steps` sets its length. In a name, `{skill}` stands for each skill and `{event}` for "
-        "each [event](events.md).\n\n"
-        "This page is written from `METRICS` in `maestromotif/train/metrics.py`.\n\n"
-        + table(("metric", "unit", "meaning"), rows)
+        "`train.curve_steps` sets its length. In a name, `{skill}` stands for each skill, `{event}` for each "
+        "[event](events.md), `{change}` for each [change](game-state.md#changes), `{action}` for each "
+        "[action](actions.md), `{cause}` for each [group of causes of death](#causes-of-death), and "
+        "`{depth}` for some levels of the dungeon. What did not happen has the value 0. The *summary* is "
+        "which of a run's values stands for the run in a table of runs.\n\n"
+        "Rows go to the [tracker](tracking.md) as they are made. The same config makes the same rows, also "
+        "after a kill.\n\n"
+        "This page is written from `METRICS` in `maestromotif/train/metrics.py`, `TIMINGS` in "
+        "`maestromotif/train/speed.py` and `CAUSE_GROUPS` in `maestromotif/nethack/death.py`.\n\n"
+        + table(head, curve)
+        + "\n\n## Speed\n\n"
+        "These figures differ from run to run, so only the tracker gets them, every few seconds. Each is "
+        "measured over the last 15 seconds or so.\n\n" + table(head, speed) + "\n\n## Causes of death\n\n"
+        "A death belongs to the first of these groups that fits NetHack's words for it.\n\n"
+        + table(("group", "meaning"), causes)
         + "\n"
     )
 

@@ -14,10 +14,11 @@ from maestromotif.agent.inputs import FEW
 from maestromotif.agent.network import ActorCritic, Params
 from maestromotif.agent.policy import Acting, Carry, fresh_carry
 from maestromotif.agent.reward import Met, Scorer
+from maestromotif.train.counts import Counts
 from maestromotif.train.environment_process import EnvironmentProcess
-from maestromotif.train.metrics import Counts, Seconds
 from maestromotif.train.paid import Paid
 from maestromotif.train.ppo import Batch
+from maestromotif.train.speed import Seconds
 
 
 class Played(NamedTuple):

@@ -4,14 +4,14 @@ Acting and learning overlap: while the learner learns from rollout r, the actors
 Rollout r always uses the parameters after max(0, r - lag) updates, at any machine speed.
 """
 
-import math
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future
 from typing import NamedTuple
 
 import jax
+import numpy as np
 
 from maestromotif.agent.arrays import Array
 from maestromotif.agent.network import Params
@@ -21,12 +21,14 @@ from maestromotif.pipeline.store import Work
 from maestromotif.tracking.tracker import Tracker
 from maestromotif.train.actor import Actor, Played
 from maestromotif.train.checkpoint import Checkpoints
+from maestromotif.train.curve import Curve
 from maestromotif.train.learner import Learner, Learnt, shards_of_this_process
-from maestromotif.train.metrics import Curve
 from maestromotif.train.ppo import Batch
 from maestromotif.train.reward_source import RewardSource
 from maestromotif.train.schedule import Schedule
+from maestromotif.train.speed import Speed
 from maestromotif.train.statement import Statement
+from maestromotif.train.window import Figures
 
 _OFFENDING = ".scratch/offending-batch"
 
@@ -59,7 +61,11 @@ def learn(
     """
     learnt, versions = state.learnt, deque(state.versions, maxlen=plan.lag + 1)
     done = state.updates * plan.steps
-    with Progress("train", total=plan.updates * plan.steps, unit="steps", done=done) as progress:
+    speed = Speed(plan, rollouts.seconds)
+    speed.begin(state.updates)
+    with Progress(
+        "train", total=plan.updates * plan.steps, unit="steps", done=done, tracker=tracker
+    ) as progress:
         for update in range(state.updates + 1, plan.updates + 1):
             rollouts.order(update - 1, versions)
             played = rollouts.take()
@@ -77,7 +83,7 @@ def learn(
                 tracker.row(update * plan.steps, row)
                 if row["episodes"]:
                     note = f"level {row['depth/deepest_mean']:.2f} reached on average"
-            progress.advance(plan.steps, note)
+            progress.advance(plan.steps, note, speed.after(update, learner.busy, rollouts.waited))
 
             paid = [one.paid for one in played if one.paid is not None]
             if plan.paid_after(update):
@@ -109,6 +115,7 @@ class Rollouts:
         self._rewards, self._plan, self._next = rewards, plan, first
         self._ordered: deque[list[Future[Played]]] = deque()  # one list per rollout, one entry per actor
         self.waited = 0.0  # seconds for which the learner waited for a rollout
+        self.seconds = [actor.seconds for actor in actors]
 
     def order(self, updates: int, versions: Sequence[Params]) -> None:
         """Queue the rollouts that can start after `updates` updates; `versions[-1]` is the newest."""
@@ -136,7 +143,7 @@ class Rollouts:
 
 
 def _check_finite(
-    figures: Mapping[str, float],
+    figures: Figures,
     batch: Batch,
     update: int,
     plan: Schedule,
@@ -144,7 +151,7 @@ def _check_finite(
     checkpoints: Checkpoints,
 ) -> None:
     """Raises UserError if a figure is NaN or infinite, after it wrote the rollout to a file."""
-    wrong = [name for name, value in figures.items() if not math.isfinite(value)]
+    wrong = [name for name, value in figures.items() if not np.isfinite(value).all()]
     if not wrong:
         return
     name = f"{_OFFENDING}-{jax.process_index()}.npz"

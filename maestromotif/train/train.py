@@ -23,29 +23,31 @@ from maestromotif.agent.policy import POLICY, Acting, make_acting
 from maestromotif.agent.reward import Scorer
 from maestromotif.config.schema import Config
 from maestromotif.errors import UserError
+from maestromotif.nethack.actions import SETS
 from maestromotif.nethack.arena import arena_files
 from maestromotif.nethack.pool.pool import check_pools
 from maestromotif.nethack.rcfile import options_file
 from maestromotif.pipeline.store import Artefact, Work, file_contents
-from maestromotif.skill import skill_files
-from maestromotif.tracking.logged import Logged
+from maestromotif.skill import skill_files, skills_of
 from maestromotif.tracking.tracker import SILENT, Tracker
 from maestromotif.train.actor import Actor
 from maestromotif.train.checkpoint import Checkpoints
+from maestromotif.train.curve import Curve
 from maestromotif.train.distributed import all_devices, local_devices, summed, wait_for_all
 from maestromotif.train.environment import Plan
 from maestromotif.train.environment_process import EnvironmentProcess
 from maestromotif.train.learner import Learner, on_host
 from maestromotif.train.loop import Rollouts, State, learn
-from maestromotif.train.metrics import CURVE, METRICS, Curve, summary
+from maestromotif.train.metrics import CURVE, METRICS
 from maestromotif.train.online_rewards import OnlineRewards
 from maestromotif.train.reward_source import DistilledRewards, RewardSource, reward_files, reward_folder
 from maestromotif.train.schedule import Schedule, schedule
+from maestromotif.train.speed import TIMINGS, summary
 from maestromotif.train.statement import Statement
 
 log = logging.getLogger("maestromotif")
 
-LOGGED = tuple(Logged(metric.name, metric.unit, metric.doc) for metric in METRICS)
+LOGGED = (*(metric.logged for metric in METRICS), *TIMINGS)
 
 _CHECKPOINTS = ".scratch/checkpoints"
 
@@ -71,7 +73,7 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work, tracker: Tracke
     acting = make_acting(network, games // settings.actors, settings.rollout)
     learner = Learner(network, settings, games * settings.machines, all_devices(settings))
     learnt = learner.fresh(seed)
-    curve = Curve(config.skills, summed)
+    curve = Curve(skills_of(config), summed, SETS[settings.network.actions])
     places = [number * settings.devices // settings.actors for number in range(settings.actors)]
 
     with ExitStack() as stack:
@@ -133,7 +135,7 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work, tracker: Tracke
         "speed": {
             "steps_per_second": round(steps_here / seconds, 1),
             "learner_waits": round(rollouts.waited / seconds, 3),
-            **summary([actor.seconds for actor in actors], steps_here),
+            **summary(rollouts.seconds, steps_here),
         },
         "last": curve.rows[-1],
     }
