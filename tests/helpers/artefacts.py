@@ -326,6 +326,10 @@ def _train(work: Work, random: np.random.Generator) -> tuple[Work, dict[str, Any
         for skill in ("descender", "ascender"):
             row[f"events/{skill}/descended_per_1k_steps"] = round(float(9 * rise * (skill == "descender")), 6)
             row[f"events/{skill}/prayed_per_1k_steps"] = 0.0
+        for cause, share in (("god", 0.3), ("hunger", 0.1), ("other", 0.4)):
+            row[f"deaths/{cause}"] = round(float(share * random.random()), 6)
+        for action, share in (("north", 0.7), ("search", 0.2), ("pray", 0.1)):
+            row[f"actions/descender/{action}"] = round(float(share), 6)
         for level, share in ((2, 0.9), (5, 0.3), (10, 0.1)):
             row[f"depth/at_least_{level}"] = round(float(share * rise), 6)
         row["depth/deepest_mean"] = round(float(1 + rise + 0.05 * random.normal()), 6)

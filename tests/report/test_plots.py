@@ -97,7 +97,8 @@ def test_every_metric_has_its_place_and_depth_comes_first() -> None:
     assert [one.group for one in found] == sorted((one.group for one in found), key=curves.GROUPS.index)
     for one in found:
         assert one.unit
-        assert len(one.lines) == 1 or [line.name for line in one.lines] in (list(skills), ["2", "5", "10"])
+        assert "{" not in one.title
+        assert len(one.lines) == 1 or [line.name for line in one.lines] == list(skills)
 
 
 def test_levels_are_lines_of_one_plot_in_the_order_of_their_numbers() -> None:
@@ -105,6 +106,17 @@ def test_levels_are_lines_of_one_plot_in_the_order_of_their_numbers() -> None:
     (one,) = curves.quantities([row], ("descender",))
     assert [line.name for line in one.lines] == ["2", "5", "10"]
     assert one.title == "Share of episodes that reach level …"
+
+
+def test_shares_of_a_whole_are_lines_of_one_plot_the_largest_first() -> None:
+    causes = {f"deaths/{cause}": share for cause, share in (("god", 0.1), ("hunger", 0.3))}
+    actions = {f"actions/descender/{name}": 0.01 * number for number, name in enumerate(NAMED["action"][:12])}
+    died, acted = curves.quantities([causes | actions], ("descender", "ascender"))
+    assert [line.name for line in died.lines] == ["hunger", "god"]
+    assert died.title == "Share of episodes that end in death"
+    assert [line.key for line in acted.lines] == list(actions)[:3:-1]  # eight of twelve
+    assert acted.title == "descender: share of the skill's steps"
+    assert acted.doc.endswith("Drawn are the 8 largest of 12.")
 
 
 def test_events_that_a_skill_names_come_before_frequent_ones() -> None:

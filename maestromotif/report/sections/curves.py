@@ -1,18 +1,19 @@
 """Which plots the learning curve becomes, and in which order: what matters most comes first.
 
-A quantity is one plot. Its lines are the skills, or the values of another field in the metric's name (causes
-of death), or the numbers at its end (levels 2, 5 and 10). Titles, units and notes come from the table of
-metrics, and nothing here knows a single metric but the order of their groups.
+A quantity is one plot. Its lines are the skills, or else the values of another field in the metric's name
+(levels, causes of death). Titles, units and notes come from the table of metrics. Only the order of the
+groups is written here.
 """
 
 import fnmatch
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from maestromotif.report.colours import colour
+from maestromotif.report.colours import PALETTE, colour
 from maestromotif.skill import Skill
-from maestromotif.train.metrics import METRICS, Metric
+from maestromotif.train.metrics import METRICS
+from maestromotif.train.window import Metric
 
 Curve = Sequence[Mapping[str, float]]
 
@@ -28,22 +29,16 @@ class Group:
 
 GROUPS = (
     Group("Depth and reward", ("depth/*", "skill/*/reward_per_1k_steps", "skill/*/reward_per_call")),
-    Group("Episodes and deaths", ("episode*", "death*")),
-    Group("Wanted and forbidden events", ("*wanted*", "*forbidden*")),
+    Group("Episodes and deaths", ("episode/*", "deaths/*", "episodes", "deaths")),
+    Group("Wanted and forbidden events", ("skill/*/wanted*", "skill/*/forbidden*", "skill/*/progress*")),
     Group(
-        "Time, calls and pay of each skill",
-        (
-            "skill/*/time_share",
-            "skill/*duration*",
-            "skill/*call*",
-            "skill/*end*",
-            "skill/*paid*",
-            "skill/*lost*",
-        ),
+        "Time, calls, actions and pay of each skill",
+        ("skill/*/time*", "skill/*/*duration*", "skill/*/*call*", "skill/*/ended*", "actions/*",
+         "skill/*/paid*", "skill/*/lost*"),
     ),
     Group("Other events", ("events/*", "changes/*")),
     Group("Learner", ("*",), folded=True),
-)
+)  # fmt: skip
 EVENTS = GROUPS[4]
 
 
@@ -54,7 +49,7 @@ class Line:
     css: str
 
 
-@dataclass
+@dataclass(frozen=True)
 class Quantity:
     """One plot: keys of the curve that share an axis."""
 
@@ -62,8 +57,8 @@ class Quantity:
     unit: str
     doc: str
     group: Group
-    what: str = ""  # the event or change, if there is one
-    lines: list[Line] = field(default_factory=list)
+    what: str  # the event or change, if there is one
+    lines: list[Line]
 
 
 @dataclass(frozen=True)
@@ -73,6 +68,25 @@ class Key:
     key: str
     metric: Metric | None  # None if the table does not know it
     fields: dict[str, str]  # field of the metric's name -> what stands for it here
+
+    @property
+    def name(self) -> str:
+        """The metric's, with its fields, or else the key itself."""
+        return self.metric.name if self.metric else self.key
+
+    @property
+    def skill(self) -> str | None:
+        return self.fields.get("skill")
+
+    @property
+    def others(self) -> list[str]:
+        """The values of all fields but the skill."""
+        return [value for part, value in self.fields.items() if part != "skill"]
+
+    @property
+    def whole(self) -> bool:
+        """Whether it is a share of a skill's steps, beside others: actions, for example."""
+        return bool(self.skill and self.others and self.metric and self.metric.unit == "share")
 
 
 def read_key(key: str, skills: Sequence[str]) -> Key:
@@ -95,45 +109,21 @@ def read_key(key: str, skills: Sequence[str]) -> Key:
 
 def quantities(curve: Curve, skills: Sequence[str]) -> list[Quantity]:
     """All plots of the curve, in the order of the groups and of the table of metrics."""
-    found: dict[tuple[str, ...], Quantity] = {}
+    found: dict[tuple[str, ...], list[Key]] = {}
     for key in dict.fromkeys(key for row in curve for key in row if key != "env_step"):
         read = read_key(key, skills)
-        name = read.metric.name if read.metric else key
-        own = read.fields.get("skill")
-        others = {part: value for part, value in read.fields.items() if part != "skill"}
-        numbered = re.fullmatch(r"(.*_)(\d+)", name)
-        if own is not None:  # a line a skill, a plot for each value of another field
-            identity: tuple[str, ...] = (name if read.metric else name.replace(own, ""), *others.values())
-            line = Line(own, key, colour(skills.index(own)))
-        elif others:
-            identity, line = (name,), Line(" ".join(map(words, others.values())), key, "")
-        elif numbered:
-            identity, line = (f"{numbered[1]}*",), Line(numbered[2], key, "")
-        else:
-            identity, line = (name,), Line(name, key, "trained")
-        if identity not in found or (read.metric and not found[identity].doc):
-            lines = found[identity].lines if identity in found else []
-            found[identity] = _quantity(read, name, "" if own is None else " ".join(others.values()), lines)
-        found[identity].lines.append(line)
-    for quantity in found.values():
-        if all(one.name.isdigit() for one in quantity.lines):
-            quantity.lines.sort(key=lambda one: int(one.name))
-            if len(quantity.lines) > 1:
-                number = rf"\b({'|'.join(one.name for one in quantity.lines)})\b"
-                quantity.title = re.sub(number, "…", quantity.title)
-                quantity.doc = re.sub(number, "…", quantity.doc)
-        quantity.lines = [
-            Line(one.name, one.key, one.css or colour(index)) for index, one in enumerate(quantity.lines)
-        ]
-        quantity.lines.sort(key=lambda one: skills.index(one.name) if one.name in skills else 0)
+        found.setdefault(_identity(read), []).append(read)
     place = {metric.name: index for index, metric in enumerate(METRICS)}
 
-    def order(item: tuple[tuple[str, ...], Quantity]) -> tuple[int, int, int]:
-        (name, *_), one = item
-        first = next(index for index, pattern in enumerate(one.group.patterns) if _matches(name, pattern))
-        return GROUPS.index(one.group), first, place.get(name, len(place))
+    def order(item: tuple[Key, Quantity]) -> tuple[int, int, int]:
+        read, one = item
+        first = next(
+            index for index, pattern in enumerate(one.group.patterns) if _matches(read.name, pattern)
+        )
+        return GROUPS.index(one.group), first, place.get(read.name, len(place))
 
-    return [one for _, one in sorted(found.items(), key=order)]
+    made = [(reads[0], _quantity(reads, curve, skills)) for reads in found.values()]
+    return [one for _, one in sorted(made, key=order)]
 
 
 def by_weight(events: Sequence[Quantity], curve: Curve, skills: Sequence[Skill]) -> list[Quantity]:
@@ -165,11 +155,47 @@ def _matches(name: str, pattern: str) -> bool:
     return fnmatch.fnmatchcase(name, pattern)
 
 
-def _quantity(read: Key, name: str, what: str, lines: list[Line]) -> Quantity:
-    group = next(group for group in GROUPS if any(_matches(name, pattern) for pattern in group.patterns))
-    if read.metric is None:
-        title = words(read.key.removeprefix("skill/")).replace("/", ": ")
-        return Quantity(title, words(read.key.split("/")[-1]), "", group, what, lines)
-    filled = {part: words(value) for part, value in read.fields.items()} | {"skill": "the skill"}
-    title = read.metric.title.format_map(filled)
-    return Quantity(title[:1].upper() + title[1:], read.metric.unit, read.metric.doc, group, what, lines)
+def _identity(read: Key) -> tuple[str, ...]:
+    """What keys of one plot have in common."""
+    if read.skill is None:  # the values of other fields are lines
+        return (read.name,)
+    if read.whole:  # and here too, in a plot for each skill
+        return (read.name, read.skill)
+    name = read.name if read.metric else read.name.replace(read.skill, "")
+    return (name, *read.others)  # the skills are lines
+
+
+def _quantity(reads: Sequence[Key], curve: Curve, skills: Sequence[str]) -> Quantity:
+    first = reads[0]
+    group = next(
+        group for group in GROUPS if any(_matches(first.name, pattern) for pattern in group.patterns)
+    )
+    by_skill = first.skill is not None and not first.whole
+    if by_skill:
+        lines = [Line(one.skill or "", one.key, colour(skills.index(one.skill or ""))) for one in reads]
+        lines.sort(key=lambda one: skills.index(one.name))
+    elif first.others:
+        named = [(words(" ".join(one.others)), one.key) for one in reads]
+        lines = [Line(name, key, colour(index)) for index, (name, key) in enumerate(_largest(named, curve))]
+    else:
+        lines = [Line(first.name, first.key, "trained")]
+    if first.metric is None:
+        title = words(first.key.removeprefix("skill/")).replace("/", ": ")
+        return Quantity(title, words(first.key.split("/")[-1]), "", group, "", lines)
+    filled = {part: words(value) if by_skill else "…" for part, value in first.fields.items()}
+    title = first.metric.title.format_map(filled | {"skill": "the skill"})
+    title = title.removeprefix("…: ").removesuffix(": …")  # the lines say it
+    title = f"{first.skill}: {title}" if first.whole else title[:1].upper() + title[1:]
+    what = " ".join(first.others) if by_skill else ""
+    doc = first.metric.doc
+    if len(lines) < len(reads):
+        doc += f" Drawn are the {len(lines)} largest of {len(reads)}."
+    return Quantity(title, first.metric.unit, doc, group, what, lines)
+
+
+def _largest(named: Sequence[tuple[str, str]], curve: Curve) -> list[tuple[str, str]]:
+    """As many lines as there are colours: by number if their names are numbers, else the largest first."""
+    if all(name.isdigit() for name, _ in named):
+        return sorted(named, key=lambda one: int(one[0]))[:PALETTE]
+    size = {key: sum(row.get(key, 0.0) for row in curve) for _, key in named}
+    return sorted(named, key=lambda one: (-size[one[1]], one[0]))[:PALETTE]
