@@ -58,7 +58,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Axis:
-    """What an axis says. `unit` "share" writes values between 0 and 1 as percentages."""
+    """What an axis says. The unit "share" writes values between 0 and 1 as percentages; "steps" is for x."""
 
     title: str
     unit: str = ""
@@ -104,7 +104,7 @@ def lines(
                 "marker": {"color": f"--{level.colour}", "size": [9, 0], "symbol": "diamond"},
             }
         )
-    layout = {"xaxis": _axis(x), "yaxis": _axis(y) | _from_zero(known), "hovermode": "x unified"}
+    layout = {"xaxis": _steps(x), "yaxis": _axis(y) | _from_zero(known), "hovermode": "x unified"}
     return {"data": data, "layout": layout, "height": HEIGHT, "legend": _names(known)}
 
 
@@ -122,7 +122,7 @@ def paired(
         for trace in _line(one, axis, y, window)
     ]
     layout = {
-        "xaxis": _axis(x) | {"anchor": "y2"},
+        "xaxis": _steps(x) | {"anchor": "y2"},
         "yaxis": _axis(ys[0]) | _from_zero(known[0]) | {"domain": [0.56, 1]},
         "yaxis2": _axis(ys[1]) | _from_zero(known[1]) | {"domain": [0, 0.46]},
         "hovermode": "x unified",
@@ -329,8 +329,6 @@ def _axis(axis: Axis) -> dict[str, Any]:
     layout: dict[str, Any] = {"title": {"text": label(axis.title)}}
     if axis.share:
         layout["tickformat"] = ".0%"
-    if axis.unit == "steps":
-        layout["tickformat"] = "~s"
     if axis.bounds:
         layout["range"] = [_number(bound) for bound in axis.bounds]
     return layout
@@ -340,6 +338,11 @@ def _from_zero(series: Sequence[Series]) -> dict[str, Any]:
     """An axis begins at 0 if all values are above it and 0 is near."""
     values = [value for one in series for value in one.y if value is not None]
     return {"rangemode": "tozero"} if 0 <= min(values) <= 0.6 * max(values) else {}
+
+
+def _steps(x: Axis) -> dict[str, Any]:
+    """An x axis; steps are written as 200k or 1.2M."""
+    return _axis(x) | ({"tickformat": "~s"} if x.unit == "steps" else {})
 
 
 def _format(y: Axis) -> str:

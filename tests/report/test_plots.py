@@ -113,9 +113,9 @@ def test_shares_of_a_whole_are_lines_of_one_plot_the_largest_first() -> None:
     actions = {f"actions/descender/{name}": 0.01 * number for number, name in enumerate(NAMED["action"][:12])}
     died, acted = curves.quantities([causes | actions], ("descender", "ascender"))
     assert [line.name for line in died.lines] == ["hunger", "god"]
-    assert died.title == "Share of episodes that end in death"
+    assert died.title == "Share of episodes that end in death, by cause"
     assert [line.key for line in acted.lines] == list(actions)[:3:-1]  # eight of twelve
-    assert acted.title == "descender: share of the skill's steps"
+    assert acted.title == "descender: share of the skill's steps, by action"
     assert acted.doc.endswith("Drawn are the 8 largest of 12.")
 
 

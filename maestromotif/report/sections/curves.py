@@ -184,7 +184,8 @@ def _quantity(reads: Sequence[Key], curve: Curve, skills: Sequence[str]) -> Quan
         return Quantity(title, words(first.key.split("/")[-1]), "", group, "", lines)
     filled = {part: words(value) if by_skill else "…" for part, value in first.fields.items()}
     title = first.metric.title.format_map(filled | {"skill": "the skill"})
-    title = title.removeprefix("…: ").removesuffix(": …")  # the lines say it
+    if not by_skill and first.others and (short := title.removeprefix("…: ").removesuffix(": …")) != title:
+        title = f"{short}, by {' and '.join(part for part in first.fields if part != 'skill')}"
     title = f"{first.skill}: {title}" if first.whole else title[:1].upper() + title[1:]
     what = " ".join(first.others) if by_skill else ""
     doc = first.metric.doc
