@@ -32,6 +32,7 @@ FLOORS = (
     ("tasks",),
     ("programs",),
     ("agent",),
+    ("replay",),
     ("train",),
     ("compose",),
     ("evaluate",),

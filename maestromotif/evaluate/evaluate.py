@@ -30,7 +30,6 @@ from maestromotif.compose.compose import program_file
 from maestromotif.config.schema import Config
 from maestromotif.errors import UserError
 from maestromotif.evaluate.agents import Agent, explorer_policy, random_policy, wandering_policy
-from maestromotif.evaluate.record import REPLAY, REPLAY_ABOUT, record
 from maestromotif.evaluate.summary import summary
 from maestromotif.intervals import bootstrap_mean, wilson
 from maestromotif.nethack.pool.pool import GamePool, open_pool
@@ -39,6 +38,7 @@ from maestromotif.nethack.seeds import EpisodeSeeds
 from maestromotif.pipeline.progress import Progress
 from maestromotif.pipeline.store import Artefact, Work
 from maestromotif.programs.sandbox import ProgramHost
+from maestromotif.replay.record import REPLAY, REPLAY_ABOUT, record
 from maestromotif.skill import skills_of
 from maestromotif.train import train
 from maestromotif.train.reward_source import DistilledRewards, reward_folder

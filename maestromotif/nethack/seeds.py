@@ -1,8 +1,8 @@
 """Seeds of episodes: a pure function of purpose, run, game and number, so any episode can be played again.
 
-Each purpose draws its seeds from its own range, so no game of the evaluation can occur in training or in the
-evaluations during training, for any run seed. Only the maps of levels can be shared, on request: with `levels`, all purposes use the same few
-dungeons. Monsters and dice in them still differ.
+Each purpose draws its seeds from its own range, so no game of the evaluation can occur in training, nor in an
+evaluation during training, for any run seed. Only the maps of levels can be shared, on request: with
+`levels`, all purposes use the same few dungeons. Monsters and dice in them still differ.
 """
 
 from typing import Literal, NamedTuple

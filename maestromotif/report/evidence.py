@@ -22,7 +22,7 @@ from maestromotif.evaluate.evaluate import EPISODES, RESULTS
 from maestromotif.intervals import Interval
 from maestromotif.nethack.state import CHANGES
 from maestromotif.pipeline.store import MANIFEST, Artefact
-from maestromotif.report import replay as replays
+from maestromotif.replay import page as replays
 from maestromotif.rewards.model import CARD
 from maestromotif.train.account import PAID
 from maestromotif.train.metrics import CURVE

@@ -11,6 +11,7 @@ from typing import Any
 
 import jinja2
 import yaml
+from markupsafe import Markup
 
 import maestromotif
 from maestromotif.compose import compose
@@ -18,7 +19,8 @@ from maestromotif.config.schema import Config
 from maestromotif.evaluate.summary import summary
 from maestromotif.pipeline.keys import NOT_IN_KEYS
 from maestromotif.pipeline.store import Artefact, Work
-from maestromotif.report import evidence, replay, svg, tracked
+from maestromotif.replay import page as replay
+from maestromotif.report import evidence, svg, tracked
 from maestromotif.report.evidence import Evidence
 from maestromotif.report.sections import asked, evaluated, labels, paid, programs, rewards, trained
 from maestromotif.report.sections.writing import sentence
@@ -62,7 +64,9 @@ def page(config: Config, found: Evidence) -> str:
     return environment.get_template(PAGE).render(
         config=config,
         version=maestromotif.__version__,
-        style=replay.style(),
+        style=replay.style()
+        + Markup("\n")
+        + Markup((HERE / "assets/report.css").read_text(encoding="utf-8")),
         legend=svg.legend,
         percent=svg.percent,
         confidence=svg.percent(config.evaluate.confidence),

@@ -10,7 +10,8 @@ from typing import Any
 
 from maestromotif.config.schema import Config
 from maestromotif.pipeline.store import Artefact
-from maestromotif.report import evidence, replay
+from maestromotif.replay import page as replay
+from maestromotif.report import evidence
 from maestromotif.report.evidence import Evidence
 from maestromotif.report.sections.writing import listed
 from maestromotif.tracking.wandb import Run, html, start, table

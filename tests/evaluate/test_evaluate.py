@@ -23,13 +23,13 @@ from maestromotif.errors import UserError
 from maestromotif.evaluate import evaluate
 from maestromotif.evaluate.agents import explorer_policy, wandering_policy
 from maestromotif.evaluate.evaluate import TRIES, Entry, _row, entries
-from maestromotif.evaluate.record import record
 from maestromotif.evaluate.summary import summary
 from maestromotif.nethack.actions import INDEX
 from maestromotif.nethack.pool.pool import GamePool, open_pool
 from maestromotif.nethack.recording import Recording
 from maestromotif.nethack.seeds import EpisodeSeeds, episode_seeds
 from maestromotif.programs.sandbox import ProgramHost
+from maestromotif.replay.record import record
 from maestromotif.skill import Skill, load
 
 GAMES = 6

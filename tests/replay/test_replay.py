@@ -12,8 +12,8 @@ import pytest
 
 from maestromotif.errors import UserError
 from maestromotif.pipeline.store import Work
-from maestromotif.report import replay
-from maestromotif.report.replay import Call, Replay
+from maestromotif.replay import page as replay
+from maestromotif.replay.page import Call, Replay
 
 STEPS = 40
 _SEQUENCE = re.compile(r"\x1b\[([\d;]*)([A-Za-z])|([^\x1b])", re.DOTALL)

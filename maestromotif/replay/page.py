@@ -9,6 +9,7 @@ depth, the message.
 import base64
 import itertools
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,8 +17,7 @@ import numpy as np
 from markupsafe import Markup
 
 from maestromotif.errors import UserError
-from maestromotif.evaluate.record import REPLAY, REPLAY_ABOUT
-from maestromotif.report import svg
+from maestromotif.replay.record import REPLAY, REPLAY_ABOUT
 
 STEPS_PER_SECOND = 8
 ASSETS = Path(__file__).parent / "assets"
@@ -122,7 +122,7 @@ def fragment(replay: Replay, steps_per_second: int = STEPS_PER_SECOND) -> Markup
     data = {
         "stepsPerSecond": steps_per_second,
         "skills": replay.skills,
-        "colours": [svg.colour(index) for index in range(len(replay.skills))],
+        "colours": [colour(index) for index in range(len(replay.skills))],
         "skill": replay.skill.tolist(),
         "reward": [round(value, 4) for value in replay.reward.tolist()],
         "depth": replay.depth.tolist(),
@@ -137,7 +137,7 @@ def fragment(replay: Replay, steps_per_second: int = STEPS_PER_SECOND) -> Markup
         ).format(
             call.start,
             call.start,
-            svg.colour(call.skill),
+            colour(call.skill),
             replay.skills[call.skill],
             call.stop - call.start,
             str(call.depths[0])
@@ -160,9 +160,9 @@ def fragment(replay: Replay, steps_per_second: int = STEPS_PER_SECOND) -> Markup
         '<script type="application/json" id="replay-data">{data}</script>\n'
         "<script>{player}</script>\n<script>{script}</script>"
     ).format(
-        legend=svg.legend(
+        legend=_legend(
             [
-                *((name, svg.colour(index)) for index, name in enumerate(replay.skills)),
+                *((name, colour(index)) for index, name in enumerate(replay.skills)),
                 ("gain (bar up)", "gain"),
                 ("loss (bar down)", "loss"),
             ]
@@ -185,10 +185,23 @@ def page(replay: Replay) -> str:
 
 
 def style() -> Markup:
-    """The CSS of every page with a replay: the player's and the report's, which holds the colours."""
+    """The CSS of every page with a replay: the player's, and its own."""
     return Markup("\n").join(
-        Markup((ASSETS / name).read_text(encoding="utf-8")) for name in ("asciinema-player.css", "report.css")
+        Markup((ASSETS / name).read_text(encoding="utf-8")) for name in ("asciinema-player.css", "replay.css")
     )
+
+
+def colour(skill: int) -> str:
+    """CSS class of a skill's colour."""
+    return f"c{skill % 10}"
+
+
+def _legend(entries: Sequence[tuple[str, str]]) -> Markup:
+    """(name, CSS class) pairs as a row of swatches."""
+    keys = Markup("").join(
+        Markup('<span class="key {}"><i></i>{}</span>').format(css, name) for name, css in entries
+    )
+    return Markup('<p class="legend">{}</p>').format(keys)
 
 
 def script_json(data: object) -> Markup:
