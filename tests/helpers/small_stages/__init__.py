@@ -26,4 +26,5 @@ task:
   words: the sum
   program: program.py
   success: ["depth >= 2"]
+tracking: {wandb: disabled}
 """
