@@ -27,6 +27,7 @@ from maestromotif.train.ppo import Batch
 from maestromotif.train.reward_source import RewardSource
 from maestromotif.train.schedule import Schedule
 from maestromotif.train.statement import Statement
+from maestromotif.train.watch.watcher import Watcher
 
 _OFFENDING = ".scratch/offending-batch"
 
@@ -48,6 +49,7 @@ def learn(
     curve: Curve,
     checkpoints: Checkpoints,
     statement: Statement,
+    watcher: Watcher | None,
     work: Work,
     key: Array,
     tracker: Tracker,
@@ -62,6 +64,9 @@ def learn(
     with Progress("train", total=plan.updates * plan.steps, unit="steps", done=done) as progress:
         for update in range(state.updates + 1, plan.updates + 1):
             rollouts.order(update - 1, versions)
+            if watcher is not None:
+                newest = learner.on_device(learnt.params, 0)
+                watcher.go_on(update - 1, newest, rewards.scorer(max(update - 2, 0)))
             played = rollouts.take()
 
             parts = [one.batch for one in played]

@@ -42,10 +42,12 @@ from maestromotif.train.online_rewards import OnlineRewards
 from maestromotif.train.reward_source import DistilledRewards, RewardSource, reward_files, reward_folder
 from maestromotif.train.schedule import Schedule, schedule
 from maestromotif.train.statement import Statement
+from maestromotif.train.watch.figures import FIGURES as WATCHED
+from maestromotif.train.watch.watcher import Watcher
 
 log = logging.getLogger("maestromotif")
 
-FIGURES = tuple(Figure(metric.name, metric.unit, metric.doc) for metric in METRICS)
+FIGURES = (*(Figure(metric.name, metric.unit, metric.doc) for metric in METRICS), *WATCHED)
 
 _CHECKPOINTS = ".scratch/checkpoints"
 
@@ -99,6 +101,10 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work, tracker: Tracke
             actor.restore(own["actors"][number]) if done else actor.begin()
             actor.warm_up(learner.on_device(versions[-1], place))
 
+        watched = config.tracking.evaluate_steps is not None and process == 0
+        watcher = (
+            stack.enter_context(Watcher(config, network, plan, work, tracker, done)) if watched else None
+        )
         began = time.perf_counter()
         rollouts = Rollouts(actors, places, learner, rewards, plan, first=done)
         learnt = learn(
@@ -110,6 +116,7 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work, tracker: Tracke
             curve,
             checkpoints,
             Statement(config, process, work),
+            watcher,
             work,
             jax.random.key(seed + 2),
             tracker,
