@@ -610,8 +610,8 @@ class TrackingSettings(Section):
         0.05,
         gt=0,
         le=1,
-        description="largest share of training's time that these evaluations may take; they are spread out or "
-        "left out to keep to it",
+        description="largest share of training's time that these evaluations may take; they are spread out "
+        "or left out to keep to it. 1: no limit",
     )
 
 

@@ -26,6 +26,7 @@ from maestromotif.config.schema import NetworkSettings
 from maestromotif.errors import UserError
 from maestromotif.evaluate import evaluate
 from maestromotif.pipeline.store import Artefact, Work
+from maestromotif.tracking.journal import read
 from maestromotif.train import ppo, train
 from maestromotif.train.account import PAID
 from maestromotif.train.actor import Actor
@@ -58,13 +59,26 @@ def policy(folder: Path) -> bytes:
     return (folder / "runs/quickstart/train/policy.msgpack").read_bytes()
 
 
+def journal(folder: Path) -> list[dict[str, Any]]:
+    return list(read(folder / "runs/quickstart/tracking/journal.jsonl"))
+
+
 def test_killed_and_taken_up_again_it_comes_to_the_same_parameters(tmp_path: Path) -> None:
-    """With older versions of the parameters in the checkpoint, and two actors; also on more devices."""
+    """With older versions of the parameters in the checkpoint, and two actors; also on more devices.
+
+    The whole run is not evaluated during training; the broken one is, before and after the kill.
+    """
     whole, broken, moved = tmp_path / "whole", tmp_path / "broken", tmp_path / "moved"
     whole.mkdir()
     broken.mkdir()
     settings = ("train.lag=2", "train.actors=2")
-    finish(start(whole, *settings))
+    finish(start(whole, *settings, "tracking.evaluate_steps=null"))
+    settings = (
+        *settings,
+        "tracking.evaluate_share=1",
+        "tracking.evaluate_steps=128",
+        "evaluate.max_steps=20",
+    )
     process = start(broken, *settings)
     while process.poll() is None and not list(
         broken.glob("runs/*/.work/*/.scratch/checkpoints/*/0-of-1.msgpack")
@@ -79,6 +93,9 @@ def test_killed_and_taken_up_again_it_comes_to_the_same_parameters(tmp_path: Pat
     ):
         assert "going on from step" in output, output
     assert policy(broken) == policy(whole)
+    evaluated = [record["step"] for record in journal(broken) if "watch/seconds" in record.get("figures", {})]
+    assert evaluated
+    assert evaluated == sorted(set(evaluated))
     accounts = [(folder / "runs/quickstart/train" / PAID).read_bytes() for folder in (whole, broken)]
     assert accounts[0] == accounts[1]
     for folder in (whole, broken, moved):

@@ -32,8 +32,9 @@ class Budget:
         return self._share * (self.elapsed + later) - self.spent
 
     def covers(self, kind: str) -> bool:
-        """Whether the next piece of this kind may begin."""
-        return self.left() > 0 and self.left() >= self._last.get(kind, 0.0)
+        """Whether the next piece of this kind may begin; always, if the share is 1."""
+        left = self.left()
+        return self._share == 1 or (left > 0 and left >= self._last.get(kind, 0.0))
 
     @contextmanager
     def piece(self, kind: str) -> Iterator[None]:

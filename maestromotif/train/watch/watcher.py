@@ -63,10 +63,10 @@ _MANY = 20  # a training with room for so many evaluations begins with one of th
 _KEPT = 5  # newest policies that stay on the disk until training ends
 _WAVE = 0  # every evaluation plays the same episodes, so figures and replays of different steps compare
 # Kinds of pieces, and seconds that the first one of a kind is expected to take.
-_OPEN, _STEP, _TELL, _SHOW = "open", "step", "tell", "show"
-_GUESSES = {_OPEN: 2.0, _SHOW: 1.0}
+_COMPILE, _OPEN, _STEP, _TELL, _SHOW = "compile", "open", "step", "tell", "show"
+_GUESSES = {_COMPILE: 2.0, _OPEN: 1.0, _SHOW: 1.0}
 
-Pieces = Generator[str, None, None]  # yields the kind of the next piece before it begins
+Pieces = Generator[str, None, None]  # yields the kind of the next piece
 
 
 class Watcher:
@@ -117,8 +117,8 @@ class Watcher:
         try:
             if self._running is None and self._is_due(update):
                 self._step = update * self._plan.steps
-                self._running, self._kind = self._evaluate(update, params, scorer), _OPEN
-                next(self._running)
+                self._running = self._evaluate(update, params, scorer)
+                self._kind = _COMPILE if self._acting is None else _STEP
             began = time.perf_counter()
             while (
                 self._running is not None
@@ -138,8 +138,8 @@ class Watcher:
             return False
         done = update - self._first
         if self._cost and done:  # else nothing is known
-            remaining = self.budget.elapsed / done * (self._plan.updates - update)
-            if self.budget.left(remaining) < self._cost:
+            rest = self.budget.elapsed / done * (self._plan.updates - update)
+            if self.budget.left(rest) < self._cost:
                 log.debug("train: no further evaluation, which would not be finished before training is")
                 self._due = self._plan.updates * self._plan.steps
                 return False
@@ -148,7 +148,6 @@ class Watcher:
     def _evaluate(self, update: int, params: Params, scorer: Scorer) -> Pieces:
         """One evaluation."""
         env_step, spent = update * self._plan.steps, self.budget.spent
-        yield _OPEN
         acting = self._compiled(params)
         played: dict[str, list[Episode]] = {}
         for place, levels in self._levels.items():
