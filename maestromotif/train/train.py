@@ -28,7 +28,7 @@ from maestromotif.nethack.pool.pool import check_pools
 from maestromotif.nethack.rcfile import options_file
 from maestromotif.pipeline.store import Artefact, Work, file_contents
 from maestromotif.skill import skill_files
-from maestromotif.tracking.figures import Figure
+from maestromotif.tracking.logged import Logged
 from maestromotif.tracking.tracker import SILENT, Tracker
 from maestromotif.train.actor import Actor
 from maestromotif.train.checkpoint import Checkpoints
@@ -42,12 +42,12 @@ from maestromotif.train.online_rewards import OnlineRewards
 from maestromotif.train.reward_source import DistilledRewards, RewardSource, reward_files, reward_folder
 from maestromotif.train.schedule import Schedule, schedule
 from maestromotif.train.statement import Statement
-from maestromotif.train.watch.figures import FIGURES as WATCHED
+from maestromotif.train.watch.figures import LOGGED as WATCHED
 from maestromotif.train.watch.watcher import Watcher
 
 log = logging.getLogger("maestromotif")
 
-FIGURES = (*(Figure(metric.name, metric.unit, metric.doc) for metric in METRICS), *WATCHED)
+LOGGED = (*(Logged(metric.name, metric.unit, metric.doc) for metric in METRICS), *WATCHED)
 
 _CHECKPOINTS = ".scratch/checkpoints"
 

@@ -71,14 +71,10 @@ def test_killed_and_taken_up_again_it_comes_to_the_same_parameters(tmp_path: Pat
     whole, broken, moved = tmp_path / "whole", tmp_path / "broken", tmp_path / "moved"
     whole.mkdir()
     broken.mkdir()
-    settings = ("train.lag=2", "train.actors=2")
-    finish(start(whole, *settings, "tracking.evaluate_steps=null"))
-    settings = (
-        *settings,
-        "tracking.evaluate_share=1",
-        "tracking.evaluate_steps=128",
-        "evaluate.max_steps=20",
-    )
+    common = ("train.lag=2", "train.actors=2")
+    watched = ("tracking.evaluate_share=1", "tracking.evaluate_steps=128", "evaluate.max_steps=20")
+    finish(start(whole, *common, "tracking.evaluate_steps=null"))
+    settings = (*common, *watched)
     process = start(broken, *settings)
     while process.poll() is None and not list(
         broken.glob("runs/*/.work/*/.scratch/checkpoints/*/0-of-1.msgpack")

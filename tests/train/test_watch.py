@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 from small_learning import config, fresh
 
+from maestromotif.agent import playing
 from maestromotif.agent.episodes import Episode, Policy
 from maestromotif.agent.policy import POLICY, load_policy
 from maestromotif.nethack.pool.pool import GamePool
 from maestromotif.pipeline.store import Work
-from maestromotif.tracking.figures import figure_of
+from maestromotif.tracking.logged import logged_of
 from maestromotif.train import train
-from maestromotif.train.watch import watcher
 from maestromotif.train.watch.budget import Budget
 from maestromotif.train.watch.figures import COLUMNS, figures, title, to_show
 
@@ -64,21 +64,10 @@ class Notes:
 
 
 def episode(skills: Sequence[int], **further: Any) -> Episode:
-    facts = {
-        "seeds": (1, 2, 3),
-        "success": False,
-        "deepest": 1,
-        "end": "truncated",
-        "cause": "",
-        "prayers": 0,
-    }
-    return Episode(
-        **(facts | further),
-        steps=len(skills),
-        actions=[0] * len(skills),
-        skills=list(skills),
-        switched=[False] * len(skills),
-    )
+    facts: dict[str, Any] = {"seeds": (1, 2, 3), "success": False, "deepest": 1, "end": "truncated"}
+    facts |= {"cause": "", "prayers": 0, "steps": len(skills), "skills": list(skills)}
+    facts |= {"actions": [0] * len(skills), "switched": [False] * len(skills)}
+    return Episode(**(facts | further))
 
 
 def test_the_budget_is_a_share_of_the_time_so_far() -> None:
@@ -156,7 +145,7 @@ def test_watching_logs_what_the_table_names_and_changes_nothing(tmp_path: Path) 
     for step, row in watched:
         assert 256 <= step < 1024
         assert row["watch/new/episodes"] == row["watch/seen/episodes"] == 4
-        assert all(figure_of(name, train.FIGURES) for name in row)
+        assert all(logged_of(name, train.LOGGED) for name in row)
     steps = [step for step, _ in watched]
     assert [step // 256 for step in steps] == sorted({step // 256 for step in steps})
     for step, name, columns, rows in notes.tables:
@@ -168,7 +157,7 @@ def test_watching_logs_what_the_table_names_and_changes_nothing(tmp_path: Path) 
         assert (core == 4).all()  # a range of its own
         assert lgen.tolist() == [4] * 4 + [3] * 4  # new dungeons, and those of training
     assert {step for step, *_ in notes.pages} <= set(steps)
-    assert all(figure_of(name, train.FIGURES) for _, name, *_ in notes.pages)
+    assert all(logged_of(name, train.LOGGED) for _, name, *_ in notes.pages)
     assert all(caption in html for _, _, html, caption in notes.pages)
     assert [aliases[0] for aliases, _ in notes.policies] == [f"step-{step}" for step in steps]
     assert notes.policies[0][0][1:] == ["best"]
@@ -179,7 +168,7 @@ def test_watching_logs_what_the_table_names_and_changes_nothing(tmp_path: Path) 
 def test_a_failure_is_a_warning_and_training_goes_on(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    make, pools = watcher.network_policy, []
+    make, pools = playing.network_policy, []
 
     def killing(pool: GamePool, *arguments: Any) -> Policy:
         """Kills a worker of the first evaluation at its fourth step."""
@@ -195,7 +184,7 @@ def test_a_failure_is_a_warning_and_training_goes_on(
 
         return act
 
-    monkeypatch.setattr(watcher, "network_policy", killing)
+    monkeypatch.setattr(playing, "network_policy", killing)
     notes = Notes()
     facts = train.run(config(tmp_path, *WATCHED), {}, Work(tmp_path / "killed"), notes)
     assert facts["steps"] == 1024

@@ -19,7 +19,7 @@ class Budget:
         self, share: float, guesses: dict[str, float], clock: Callable[[], float] = time.perf_counter
     ) -> None:
         self._share, self._clock, self._began = share, clock, clock()
-        self._last = dict(guesses)
+        self.seconds_of = dict(guesses)  # the last piece of each kind
         self.spent = 0.0  # seconds
 
     @property
@@ -34,7 +34,7 @@ class Budget:
     def covers(self, kind: str) -> bool:
         """Whether the next piece of this kind may begin; always, if the share is 1."""
         left = self.left()
-        return self._share == 1 or (left > 0 and left >= self._last.get(kind, 0.0))
+        return self._share == 1 or (left > 0 and left >= self.seconds_of.get(kind, 0.0))
 
     @contextmanager
     def piece(self, kind: str) -> Iterator[None]:
@@ -43,5 +43,5 @@ class Budget:
         try:
             yield
         finally:
-            self._last[kind] = self._clock() - began
-            self.spent += self._last[kind]
+            self.seconds_of[kind] = self._clock() - began
+            self.spent += self.seconds_of[kind]

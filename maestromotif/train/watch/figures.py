@@ -8,7 +8,7 @@ import numpy as np
 
 from maestromotif.agent.episodes import Episode
 from maestromotif.intervals import Interval, wilson
-from maestromotif.tracking.figures import Figure
+from maestromotif.tracking.logged import Logged
 
 # Where episodes are played. new: a new dungeon each; seen: the dungeons of training, if those are few.
 PLACES = ("new", "seen")
@@ -36,7 +36,7 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class Measured(Figure):
+class Measured(Logged):
     """A figure that the episodes give.
 
     {place} in its name stands for each of `PLACES`, and {skill} for each skill's name.
@@ -104,16 +104,16 @@ MEASURED = (
         of=lambda seen: _steps(seen.episodes, seen.skill).sum() / sum(one.steps for one in seen.episodes),
     ),
 )
-SECONDS = Figure(
+SECONDS = Logged(
     "watch/seconds",
     "s",
     "Seconds for which training paused for this evaluation, in all places, without its replays.",
 )
-EPISODES = Figure("watch/episodes", "table", "The episodes of the evaluation: seeds, success, depth, end.")
-REPLAY = Figure(
+EPISODES = Logged("watch/episodes", "table", "The episodes of the evaluation: seeds, success, depth, end.")
+REPLAY = Logged(
     "replay/{skill}", "page", "The episode of the evaluation in which the skill acted most, to replay."
 )
-FIGURES: tuple[Figure, ...] = (*MEASURED, SECONDS, EPISODES, REPLAY)
+LOGGED: tuple[Logged, ...] = (*MEASURED, SECONDS, EPISODES, REPLAY)
 
 # Of the table `EPISODES`.
 COLUMNS = ("place", "core", "disp", "lgen", "success", "deepest", "steps", "end", "cause")

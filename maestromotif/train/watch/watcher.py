@@ -23,10 +23,10 @@ import jax
 import numpy as np
 from flax import serialization
 
+from maestromotif.agent import playing
 from maestromotif.agent.episodes import Episode, LostGamesError, play_in_steps
 from maestromotif.agent.inputs import Block
 from maestromotif.agent.network import ActorCritic, Params
-from maestromotif.agent.playing import network_policy
 from maestromotif.agent.policy import POLICY, Acting, fresh_carry, make_acting
 from maestromotif.agent.reward import RewardFunction, Scorer
 from maestromotif.config.schema import Config
@@ -72,8 +72,8 @@ Pieces = Generator[str, None, None]  # yields the kind of the next piece
 class Watcher:
     """Evaluates the policy during a training. A context manager; on exit it ends its games.
 
-    first: number of updates done when training begins or resumes. tracker: gets rows (`FIGURES`), a table of
-    the episodes, a replay of each skill and the policies.
+    first: number of updates done when training begins or resumes. tracker: gets what `figures.LOGGED` lists,
+    and the policies.
     """
 
     def __init__(
@@ -176,7 +176,7 @@ class Watcher:
         task, seed = self._config.task, self._config.run.seed
         program, skills = Path(task.program).read_text(encoding="utf-8"), skills_of(self._config)
         key = jax.random.fold_in(jax.random.key(seed + 4), update)
-        policy = network_policy(pool, self._network, params, key, acting)
+        policy = playing.network_policy(pool, self._network, params, key, acting)
         with ProgramHost(program, skills, pool.games, seed, task.program) as host:
             steps = play_in_steps(pool, policy, host, task.success, seed, _WAVE, levels, "watch")
             while True:
