@@ -1,187 +1,85 @@
-"""An episode's screens as an asciicast, and as a piece of HTML in which they play beside the running skill.
+"""Replays as a piece of HTML, or as a page that opens from disk and loads nothing.
 
-The cast (asciicast v2: https://docs.asciinema.org/manual/asciicast/v2/) holds one output event an environment
-step, which redraws the rows that changed, and a marker wherever another skill takes over. Any asciicast
-player plays it. The HTML adds what a terminal cannot show: which skill acted, its gains and losses, the
-depth, the message.
+The terminal is asciinema-player. Beside it: skill, action, reward, depth, hit points and messages at each
+step; below it a lane for each skill with its calls, gains and losses; and for each switch, why it happened.
 """
 
 import base64
-import itertools
+import gzip
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from markupsafe import Markup
 
-from maestromotif.errors import UserError
-from maestromotif.replay.record import REPLAY, REPLAY_ABOUT
+from maestromotif.nethack.actions import NAMES
+from maestromotif.nethack.state import FIELDS
+from maestromotif.replay import replay as replays
+from maestromotif.replay.cast import STEPS_PER_SECOND, to_cast
+from maestromotif.replay.replay import Call, Replay, gains_and_losses
 
-STEPS_PER_SECOND = 8
 ASSETS = Path(__file__).parent / "assets"
+PALETTE = 10  # colours in replay.css
 
-# NetHack's terminal is code page 437; control characters draw nothing.
-_GLYPHS = [" " if code < 32 or code == 127 else bytes([code]).decode("cp437") for code in range(256)]
-
-
-@dataclass(frozen=True)
-class Replay:
-    """One episode; t is the environment step, T of them."""
-
-    chars: np.ndarray  # uint8 [T, 24, 80]
-    colours: np.ndarray  # int8 [T, 24, 80], NetHack's 16 colours
-    cursor: np.ndarray  # uint8 [T, 2], row and column
-    skill: np.ndarray  # int8 [T], index into `skills`
-    reward: np.ndarray  # float32 [T]
-    depth: np.ndarray  # int16 [T]
-    messages: list[str]  # T
-    skills: list[str]
-    title: str
+_POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline' 'wasm-unsafe-eval'; "
+    "img-src data:; font-src data:"
+)
+_KEYS = (
+    ("←&thinsp;→", "a step"),
+    ("shift ←&thinsp;→", "10 steps"),
+    ("[&thinsp;]", "switches"),
+    ("space", "play"),
+    ("home&thinsp;end", "first, last"),
+)
 
 
-@dataclass(frozen=True)
-class Call:
-    """Consecutive steps [start, stop) of one skill."""
-
-    start: int
-    stop: int
-    skill: int
-    gained: float  # sum of the rewards above 0
-    lost: float  # sum of the rewards below 0, without its sign
-    depths: tuple[int, int]  # at the first and the last step
-
-
-def load(folder: Path) -> Replay:
-    """Reads `replay.npz` and `replay.json` of an evaluate artefact. Raises UserError."""
-    path = folder / REPLAY
-    names = ("tty_chars", "tty_colors", "tty_cursor", "skill", "reward", "depth", "message")
-    try:
-        about = json.loads((folder / REPLAY_ABOUT).read_text(encoding="utf-8"))
-        with np.load(path) as arrays:
-            chars, colours, cursor, skill, reward, depth, message = (arrays[name] for name in names)
-        skills = [str(name) for name in about["skills"]]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(
-            f"{folder}: replay.npz or replay.json cannot be read ({error}); they hold the arrays "
-            f"{', '.join(names)} and the list 'skills'. Run the stage 'evaluate' again."
-        ) from error
-    steps = len(chars)
-    if steps == 0 or any(len(other) != steps for other in (colours, cursor, skill, reward, depth, message)):
-        raise UserError(f"{path}: its arrays must have one row a step each, and at least one")
-    if skill.min() < 0 or skill.max() >= len(skills):
-        raise UserError(
-            f"{path}: skill indexes must lie in 0..{len(skills) - 1}, as replay.json names {len(skills)}"
-        )
-    return Replay(
-        chars=chars,
-        colours=colours,
-        cursor=cursor,
-        skill=skill.astype(np.int8),
-        reward=reward.astype(np.float32),
-        depth=depth.astype(np.int16),
-        messages=[bytes(text).rstrip(b"\0").decode("latin-1") for text in message.tolist()],
-        skills=skills,
-        title=str(about.get("title", "Replay")),
+def page(*shown: Replay, title: str | None = None) -> str:
+    """Replays as a whole HTML page. title: default: that of the first replay."""
+    title = title or (shown[0].title if shown else "Replay")
+    return Markup(
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        '<meta http-equiv="Content-Security-Policy" content="{policy}">'
+        '<link rel="icon" href="data:,"><title>{title}</title><style>{style}</style></head>\n'
+        '<body class="replay-page"><main class="alone">{heading}{fragment}</main></body></html>\n'
+    ).format(
+        policy=_POLICY,
+        title=title,
+        style=style(),
+        heading=Markup("<h1>{}</h1>").format(title) if len(shown) != 1 else "",
+        fragment=fragment(shown),
     )
 
 
-def calls(replay: Replay) -> list[Call]:
-    """The episode cut where the skill changes."""
-    cuts = [0, *(np.flatnonzero(np.diff(replay.skill)) + 1).tolist(), len(replay.skill)]
-    return [
-        Call(
-            start=start,
-            stop=stop,
-            skill=int(replay.skill[start]),
-            gained=float(np.maximum(replay.reward[start:stop], 0).sum(dtype=np.float64)),
-            lost=float(np.maximum(-replay.reward[start:stop], 0).sum(dtype=np.float64)),
-            depths=(int(replay.depth[start]), int(replay.depth[stop - 1])),
+def fragment(shown: Sequence[Replay]) -> Markup:
+    """HTML of the replays, behind tabs if there are several, with their scripts; `style()` is its CSS.
+
+    A page may hold one fragment.
+    """
+    tabs = Markup("")
+    if len(shown) > 1:
+        buttons = Markup("").join(
+            Markup(
+                '<button type="button" role="tab" id="replay-tab-{n}" aria-controls="replay-{n}" '
+                'aria-selected="{chosen}" tabindex="{index}">{label}</button>'
+            ).format(n=n, chosen="false" if n else "true", index=-1 if n else 0, label=one.label)
+            for n, one in enumerate(shown)
         )
-        for start, stop in itertools.pairwise(cuts)
-    ]
-
-
-def to_cast(replay: Replay, steps_per_second: int = STEPS_PER_SECOND) -> str:
-    """An asciicast v2, as pure ASCII; step t is drawn at t / steps_per_second seconds."""
-    height, width = replay.chars.shape[1:]
-    header = {"version": 2, "width": width, "height": height, "title": replay.title}
-    events = [json.dumps(header)]
-    switches = {call.start: replay.skills[call.skill] for call in calls(replay)}
-    for step in range(len(replay.chars)):
-        time = round(step / steps_per_second, 4)
-        if step in switches:
-            events.append(json.dumps([time, "m", switches[step]]))
-        events.append(json.dumps([time, "o", _draw(replay, step)]))
-    return "\n".join(events) + "\n"
-
-
-def fragment(replay: Replay, steps_per_second: int = STEPS_PER_SECOND) -> Markup:
-    """HTML with player, skill band, reward and depth lines, data and scripts; `style()` is its CSS."""
-    data = {
-        "stepsPerSecond": steps_per_second,
-        "skills": replay.skills,
-        "colours": [colour(index) for index in range(len(replay.skills))],
-        "skill": replay.skill.tolist(),
-        "reward": [round(value, 4) for value in replay.reward.tolist()],
-        "depth": replay.depth.tolist(),
-        "messages": replay.messages,
-        "cast": base64.b64encode(to_cast(replay, steps_per_second).encode("ascii")).decode("ascii"),
-    }
-    rows = [
-        Markup(
-            '<tr><td><button type="button" data-step="{}">{}</button></td>'
-            '<td><span class="key {}"><i></i>{}</span></td><td>{}</td><td>{}</td>'
-            "<td>{:.2f}</td><td>{:.2f}</td></tr>"
-        ).format(
-            call.start,
-            call.start,
-            colour(call.skill),
-            replay.skills[call.skill],
-            call.stop - call.start,
-            str(call.depths[0])
-            if call.depths[0] == call.depths[1]
-            else f"{call.depths[0]} → {call.depths[1]}",
-            call.gained,
-            -call.lost if call.lost else 0.0,
-        )
-        for call in calls(replay)
-    ]
+        tabs = Markup('<div class="tabs" role="tablist" aria-label="replays">{}</div>\n').format(buttons)
+    panels = Markup("\n").join(_panel(one, n, len(shown) > 1) for n, one in enumerate(shown))
+    if not shown:
+        panels = Markup('<p class="empty">No episode was kept.</p>')
     return Markup(
-        '<div class="replay" id="replay"><div class="screen"></div>\n'
-        '<p class="now" aria-live="off"></p>\n'
-        '<div class="tracks"><div class="names"><span>skill</span><span>reward</span><span>depth</span></div>'
-        '<canvas role="img" aria-label="skill, gains, losses and depth over the steps"></canvas></div>\n'
-        "{legend}\n"
-        "<details><summary>{count} skill calls; click a step to go there</summary>"
-        '<div class="scroll"><table class="numbers"><thead><tr><th>from step</th><th>skill</th><th>steps</th>'
-        "<th>depth</th><th>gains</th><th>losses</th></tr></thead><tbody>{rows}</tbody></table></div></details></div>\n"
-        '<script type="application/json" id="replay-data">{data}</script>\n'
-        "<script>{player}</script>\n<script>{script}</script>"
+        '<div class="replays">{tabs}{panels}</div>\n<script>{player}</script>\n<script>{script}</script>'
     ).format(
-        legend=_legend(
-            [
-                *((name, colour(index)) for index, name in enumerate(replay.skills)),
-                ("gain (bar up)", "gain"),
-                ("loss (bar down)", "loss"),
-            ]
-        ),
-        count=len(rows),
-        rows=Markup("\n").join(rows),
-        data=script_json(data),
+        tabs=tabs,
+        panels=panels,
         player=Markup(_script("asciinema-player.min.js")),
         script=Markup(_script("replay.js")),
     )
-
-
-def page(replay: Replay) -> str:
-    """The replay alone, as a whole HTML page that loads nothing."""
-    return Markup(
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><link rel="icon" href="data:,">'
-        "<title>{title}</title><style>{style}</style></head>\n"
-        '<body><main class="alone"><h3>{title}</h3>{fragment}</main></body></html>\n'
-    ).format(title=replay.title, style=style(), fragment=fragment(replay))
 
 
 def style() -> Markup:
@@ -193,56 +91,192 @@ def style() -> Markup:
 
 def colour(skill: int) -> str:
     """CSS class of a skill's colour."""
-    return f"c{skill % 10}"
+    return f"c{skill % PALETTE}"
 
 
-def _legend(entries: Sequence[tuple[str, str]]) -> Markup:
-    """(name, CSS class) pairs as a row of swatches."""
-    keys = Markup("").join(
-        Markup('<span class="key {}"><i></i>{}</span>').format(css, name) for name, css in entries
+# ------------------------------------------------------------------------------------------------ a replay
+
+
+def _panel(replay: Replay, number: int, tabs: bool) -> Markup:
+    return Markup(
+        '<section class="replay" id="replay-{n}" {role}{hidden}>\n'
+        '<p class="about"><b>{title}</b> <span>{end}</span></p>{warning}\n{body}</section>'
+    ).format(
+        n=number,
+        role=Markup('role="tabpanel" aria-labelledby="replay-tab-{}"').format(number) if tabs else "",
+        hidden=Markup(" hidden") if number else "",
+        title=replay.title,
+        end=_first_upper(replay.end),
+        warning=Markup('<p class="warning" role="alert">{}</p>').format(replay.warning)
+        if replay.warning
+        else "",
+        body=_body(replay)
+        if replay.steps
+        else Markup('<p class="empty">This episode has no steps: it ended before the first action.</p>\n'),
     )
-    return Markup('<p class="legend">{}</p>').format(keys)
 
 
-def script_json(data: object) -> Markup:
-    """JSON that may stand inside a <script> element: no text of the game can close it or open a comment."""
-    return Markup(json.dumps(data, separators=(",", ":")).replace("<", "\\u003c").replace("&", "\\u0026"))
+def _body(replay: Replay) -> Markup:
+    return Markup(
+        '<div class="stage"><div class="screen"></div>\n'
+        '<div class="side"><dl class="now"></dl><h4>Messages</h4><ol class="log"></ol></div></div>\n'
+        '<div class="controls">{buttons}'
+        '<label>speed <select class="speed">{speeds}</select></label>'
+        '<output class="where"></output><span class="keys">{keys}</span></div>\n'
+        '<div class="tracks"><div class="names">{names}</div>'
+        '<div class="seek" role="slider" tabindex="0" aria-label="step of the episode" aria-valuemin="0" '
+        'aria-valuemax="{steps}" aria-valuenow="0"><canvas></canvas></div></div>\n'
+        '<div class="why"><h4></h4><p></p><div class="wide"><table class="numbers"><thead><tr><th>field</th>'
+        "<th>when the call before began</th><th>just before the switch</th></tr></thead><tbody></tbody>"
+        "</table></div></div>\n"
+        "<details><summary>{count} skill calls</summary>{calls}</details>\n"
+        '<script type="text/plain" class="data">{data}</script>\n'
+    ).format(
+        buttons=Markup("").join(
+            Markup('<button type="button" data-do="{}" aria-label="{}" title="{}">{}</button>').format(
+                name, says, says, sign
+            )
+            for name, says, sign in (
+                ("before", "previous switch ([)", "⏮"),
+                ("back", "a step back (←)", "◂"),
+                ("play", "play or pause (space)", "▶"),
+                ("on", "a step on (→)", "▸"),
+                ("next", "next switch (])", "⏭"),
+            )
+        ),
+        speeds=Markup("").join(
+            Markup('<option value="{}"{}>{} steps/s</option>').format(
+                speed, Markup(" selected") if speed == STEPS_PER_SECOND else "", speed
+            )
+            for speed in (2, 4, STEPS_PER_SECOND, 16, 32, 64)
+        ),
+        keys=Markup(" ").join(
+            Markup("<span><kbd>{}</kbd> {}</span>").format(Markup(key), says) for key, says in _KEYS
+        ),
+        names=_names(replay),
+        steps=replay.steps,
+        count=len(replay.calls),
+        calls=_calls(replay),
+        data=packed(_data(replay)),
+    )
+
+
+def _names(replay: Replay) -> Markup:
+    """The names of the lanes, in the order in which the script draws them."""
+    lanes = []
+    for skill in _lanes(replay):
+        gained, lost = gains_and_losses(replay.reward[replay.skill == skill])
+        lanes.append(
+            Markup('<div class="lane"><span class="key {}"><i></i>{}</span><small>{}</small></div>').format(
+                colour(skill), replay.skills[skill], _sums(gained, lost)
+            )
+        )
+    gained, lost = gains_and_losses(replay.reward)
+    low, high = int(replay.depth.min()), int(replay.depth.max())
+    lanes += [
+        Markup('<div class="lane"><span>{}</span><small>{}</small></div>').format(name, says)
+        for name, says in (
+            ("total reward", _sums(gained, lost)),
+            ("depth", str(low) if low == high else f"{low} to {high}"),
+            ("hit points", f"of {int(replay.max_hp.max())}"),
+        )
+    ]
+    return Markup("").join(lanes)
+
+
+def _calls(replay: Replay) -> Markup:
+    rows = []
+    for number, call in enumerate(replay.calls):
+        gained, lost = gains_and_losses(replay.reward[call.start : call.stop])
+        first, last = int(replay.depth[call.start]), int(replay.depth[call.stop])
+        rows.append(
+            Markup(
+                '<tr><td><button type="button" data-step="{}">{}</button></td>'
+                '<td><span class="key {}"><i></i>{}</span></td><td class="right">{}</td><td>{}</td>'
+                '<td class="right">{:.2f}</td><td class="right">{:.2f}</td><td>{}</td></tr>'
+            ).format(
+                call.start,
+                call.start,
+                colour(call.skill),
+                replay.skills[call.skill],
+                call.stop - call.start,
+                str(first) if first == last else f"{first} → {last}",
+                gained,
+                -lost if lost else 0.0,
+                replays.why(replay, number),
+            )
+        )
+    heads = ("from step", "skill", "steps", "depth", "gains", "losses", "why it began")
+    right = ("steps", "gains", "losses")
+    return Markup(
+        '<div class="scroll"><table class="numbers"><thead><tr>{}</tr></thead><tbody>{}</tbody></table></div>'
+    ).format(
+        Markup("").join(
+            Markup("<th{}>{}</th>").format(Markup(' class="right"') if head in right else "", head)
+            for head in heads
+        ),
+        Markup("\n").join(rows),
+    )
+
+
+def _data(replay: Replay) -> dict[str, Any]:
+    """What the script needs."""
+    fields = dict.fromkeys(name for call in replay.calls for name in call.values)
+    return {
+        "stepsPerSecond": STEPS_PER_SECOND,
+        "skills": replay.skills,
+        "colours": [colour(skill) for skill in range(len(replay.skills))],
+        "lanes": _lanes(replay),
+        "actions": list(NAMES),
+        "calls": [_call(replay, number, call) for number, call in enumerate(replay.calls)],
+        "fields": {name: FIELDS[name].doc for name in fields if name in FIELDS},
+        "action": replay.action.tolist(),
+        "reward": [round(value, 4) for value in replay.reward.tolist()],
+        "depth": replay.depth.tolist(),
+        "hp": replay.hp.tolist(),
+        "maxHp": replay.max_hp.tolist(),
+        "messages": replay.messages,
+        "end": replay.end,
+        "cast": to_cast(replay),
+    }
+
+
+def _call(replay: Replay, number: int, call: Call) -> dict[str, Any]:
+    return {
+        "start": call.start,
+        "stop": call.stop,
+        "skill": call.skill,
+        "why": replays.why(replay, number),
+        "fields": [
+            [name, _shown(value), _shown(call.before[name]) if name in call.before else None]
+            for name, value in call.values.items()
+        ],
+    }
+
+
+def _lanes(replay: Replay) -> list[int]:
+    """The skills that act in this episode."""
+    return [int(skill) for skill in np.unique(replay.skill)]
+
+
+def _shown(value: int | bool | str) -> str:
+    return repr(value) if isinstance(value, str) else str(value)
+
+
+def _sums(gained: float, lost: float) -> str:
+    return f"+{gained:.2f}" + (f" −{lost:.2f}" if lost else "")
+
+
+def _first_upper(text: str) -> str:
+    return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")
+
+
+def packed(data: object) -> str:
+    """JSON, compressed, as base64: no text of the game can close the <script> element that holds it."""
+    text = json.dumps(data, separators=(",", ":"), allow_nan=False)
+    return base64.b64encode(gzip.compress(text.encode("utf-8"), 9, mtime=0)).decode("ascii")
 
 
 def _script(name: str) -> str:
     text = (ASSETS / name).read_text(encoding="utf-8")
     return text.replace("</script", "<\\/script").replace("<!--", "<\\!--")
-
-
-def _draw(replay: Replay, step: int) -> str:
-    """Escape sequences that turn the screen of the step before into this one. The first clears the screen."""
-    chars, colours = replay.chars[step], replay.colours[step]
-    out = []
-    if step == 0:
-        changed = list(range(len(chars)))
-        out.append("\x1b[2J")
-    else:
-        before = (chars != replay.chars[step - 1]) | (colours != replay.colours[step - 1])
-        changed = np.flatnonzero(before.any(axis=1)).tolist()
-    for row in changed:
-        out.append(f"\x1b[{row + 1};1H{_row(chars[row], colours[row])}\x1b[0m\x1b[K")
-    row, column = replay.cursor[step].tolist()
-    out.append(f"\x1b[{row + 1};{column + 1}H")
-    return "".join(out)
-
-
-def _row(chars: np.ndarray, colours: np.ndarray) -> str:
-    out, last = [], None
-    for char, colour in zip(chars.tolist(), colours.tolist(), strict=True):
-        if colour != last:
-            out.append(_colour(colour))
-            last = colour
-        out.append(_GLYPHS[char])
-    return "".join(out).rstrip()
-
-
-def _colour(colour: int) -> str:
-    # NetHack's colour 0 is black, which on black cannot be seen: terminals draw it dark grey, and so do we.
-    if colour & 7 == 0:
-        return "\x1b[0;90m"
-    return f"\x1b[0;{(90 if colour & 8 else 30) + (colour & 7)}m"

@@ -1,7 +1,7 @@
 """The stage `report`: one self-contained page about a run, for somebody who wants to believe it or not.
 
 Everything in it comes from the artefacts and the config, so that the same artefacts give the same bytes. It
-loads nothing: plots are inline SVG, the replay's player is inlined, and a content security policy forbids
+loads nothing: plots are inline SVG, the replays' player is inlined, and a content security policy forbids
 the rest.
 """
 
@@ -23,7 +23,6 @@ from maestromotif.replay import page as replay
 from maestromotif.report import evidence, svg
 from maestromotif.report.evidence import Evidence
 from maestromotif.report.sections import asked, evaluated, labels, paid, programs, rewards, trained
-from maestromotif.report.sections.writing import sentence
 from maestromotif.tracking.logged import Logged
 from maestromotif.tracking.tracker import SILENT, Tracker
 
@@ -83,8 +82,7 @@ def page(config: Config, found: Evidence) -> str:
         **paid.values(config, found),
         **programs.values(found),
         **evaluated.values(config, found),
-        replay=replay.fragment(found.replay),
-        replay_title=sentence(found.replay.title),
+        replays=replay.fragment(found.replays),
         digests=found.digests,
         config_text=_config_text(config),
     )
@@ -99,7 +97,7 @@ def _contents(found: Evidence) -> list[tuple[str, str]]:
     sections += [("soup", "Soup")] if found.soup else []
     sections += [("gate", "Gate")] if found.gate else []
     sections += [("train", "Train"), ("paid", "Paid for"), ("compose", "Compose"), ("evaluate", "Evaluate")]
-    return [*sections, ("replay-section", "Replay"), ("limits", "Limits"), ("provenance", "Provenance")]
+    return [*sections, ("replay-section", "Replays"), ("limits", "Limits"), ("provenance", "Provenance")]
 
 
 def _config_text(config: Config) -> str:

@@ -67,6 +67,7 @@ def episode(skills: Sequence[int], **further: Any) -> Episode:
     facts: dict[str, Any] = {"seeds": (1, 2, 3), "success": False, "deepest": 1, "end": "truncated"}
     facts |= {"cause": "", "prayers": 0, "steps": len(skills), "skills": list(skills)}
     facts |= {"actions": [0] * len(skills), "switched": [False] * len(skills)}
+    facts |= {"reasons": [0] * len(skills), "check": 0}
     return Episode(**(facts | further))
 
 

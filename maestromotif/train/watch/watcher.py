@@ -32,8 +32,6 @@ from maestromotif.agent.reward import RewardFunction, Scorer
 from maestromotif.config.schema import Config
 from maestromotif.errors import UserError
 from maestromotif.nethack.pool.pool import GamePool, open_pool
-from maestromotif.nethack.recording import Recording
-from maestromotif.nethack.seeds import EpisodeSeeds
 from maestromotif.pipeline.store import SCRATCH, Work
 from maestromotif.programs.sandbox import ProgramHost
 from maestromotif.skill import skills_of
@@ -85,7 +83,7 @@ class Watcher:
         self._work, self._tracker = work, tracker
         self._every, self._games = tracking.evaluate_steps, tracking.evaluate_episodes
         self._levels: dict[str, int | None] = {"new": None} | ({} if levels is None else {"seen": levels})
-        self._first = first
+        self._first, self._skills = first, skills_of(config)
         many = config.train.steps >= _MANY * self._every
         state = _read(work.path / _STATE, {"due": 0 if many else self._every, "best": -1.0})
         self._due, self._best = int(state["due"]), float(state["best"])
@@ -148,6 +146,7 @@ class Watcher:
     def _evaluate(self, update: int, params: Params, scorer: Scorer) -> Pieces:
         """One evaluation."""
         env_step, spent = update * self._plan.steps, self.budget.spent
+        program = Path(self._config.task.program).read_text(encoding="utf-8")
         acting = self._compiled(params)
         played: dict[str, list[Episode]] = {}
         for place, levels in self._levels.items():
@@ -155,29 +154,27 @@ class Watcher:
                 yield _OPEN
             pool = self._pool(levels)
             yield _STEP
-            played[place] = yield from self._play(pool, acting, update, params, levels)
+            played[place] = yield from self._play(pool, program, acting, update, params, levels)
         yield _TELL
         self._tell(env_step, played, params, self.budget.spent - spent)
         episodes = played["new"]
-        for skill, episode in to_show(episodes, len(self._config.skills)).items():
+        for skill, episode in to_show(episodes, len(self._skills)).items():
             yield _SHOW
             name = self._config.skills[skill]
             caption = title(name, env_step, episode)
-            self._tracker.page(
-                env_step, REPLAY.name.format(skill=name), self._page(episode, scorer, caption), caption
-            )
+            html = self._page(episode, program, scorer, caption)
+            self._tracker.page(env_step, REPLAY.name.format(skill=name), html, caption)
         self._cost = self.budget.spent - spent
         self._due = (env_step // self._every + 1) * self._every
         self._work.write_json(_STATE, {"due": self._due, "best": self._best})
 
     def _play(
-        self, pool: GamePool, acting: Acting, update: int, params: Params, levels: int | None
+        self, pool: GamePool, program: str, acting: Acting, update: int, params: Params, levels: int | None
     ) -> Generator[str, None, list[Episode]]:
         task, seed = self._config.task, self._config.run.seed
-        program, skills = Path(task.program).read_text(encoding="utf-8"), skills_of(self._config)
         key = jax.random.fold_in(jax.random.key(seed + 4), update)
         policy = playing.network_policy(pool, self._network, params, key, acting)
-        with ProgramHost(program, skills, pool.games, seed, task.program) as host:
+        with ProgramHost(program, self._skills, pool.games, seed, task.program) as host:
             steps = play_in_steps(pool, policy, host, task.success, seed, _WAVE, levels, "watch")
             while True:
                 try:
@@ -221,34 +218,15 @@ class Watcher:
         for env_step in old[: 1 - _KEPT]:
             shutil.rmtree(self._work.path / FOLDER / str(env_step), ignore_errors=True)
 
-    def _page(self, episode: Episode, scorer: Scorer, caption: str) -> str:
+    def _page(self, episode: Episode, program: str, scorer: Scorer, caption: str) -> str:
         """The HTML page of a replay."""
         # Here, because nothing else in the stage needs it.
-        from maestromotif.replay.page import Replay, page
-        from maestromotif.replay.record import record
+        from maestromotif.replay.page import page
+        from maestromotif.replay.record import play_again
 
-        config = self._config
-        recording = Recording(
-            EpisodeSeeds(*episode.seeds),
-            tuple(episode.actions),
-            config.nethack.character,
-            config.nethack.options,
-            pages=config.nethack.pages,
-        )
-        reward = RewardFunction(scorer, config.reward, games=1)
-        arrays = record(recording, episode.skills, episode.switched, reward)
+        reward = RewardFunction(scorer, self._config.reward, games=1)
         return page(
-            Replay(
-                chars=arrays["tty_chars"],
-                colours=arrays["tty_colors"],
-                cursor=arrays["tty_cursor"],
-                skill=arrays["skill"],
-                reward=arrays["reward"],
-                depth=arrays["depth"],
-                messages=[text.decode("latin-1") for text in arrays["message"].tolist()],
-                skills=list(config.skills),
-                title=caption,
-            )
+            play_again(self._config.nethack, self._skills, program, reward, episode, caption, label=caption)
         )
 
     def _compiled(self, params: Params) -> Acting:
