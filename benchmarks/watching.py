@@ -70,9 +70,9 @@ def measure(config: Config, seconds: float, turn: float, warm_up: int) -> dict[s
                 if sum(lasted for lasted, _ in turns) >= seconds and len(turns) % 2 == 0:
                     raise _OverError
             if len(turns) % 2 == 0:
-                cost = self._cost
+                due = self._due
                 super().go_on(update, *arguments)
-                if self._cost != cost:
+                if self._due != due and not self._failures:
                     finished.append(self._cost)
 
     with (

@@ -240,10 +240,13 @@ def actions() -> str:
 
 
 def metrics() -> str:
-    """The figures of the learning curve."""
+    """The figures of the learning curve, and what is logged by the evaluation during training."""
     from maestromotif.train.metrics import METRICS
+    from maestromotif.train.watch.figures import LOGGED
 
-    rows = ((code(metric.name), escape(metric.unit), escape(metric.doc)) for metric in METRICS)
+    rows, watched = (
+        [(code(one.name), escape(one.unit), escape(one.doc)) for one in told] for told in (METRICS, LOGGED)
+    )
     return (
         "# Metrics\n\n"
         "A row of the learning curve (`train/curve.jsonl`) covers the steps since the row before. "
@@ -251,6 +254,11 @@ def metrics() -> str:
         "each [event](events.md).\n\n"
         "This page is written from `METRICS` in `maestromotif/train/metrics.py`.\n\n"
         + table(("metric", "unit", "meaning"), rows)
+        + "\n\n## Evaluation during training\n\n"
+        "Every `tracking.evaluate_steps` steps the newest policy plays the task. `{place}` is `new` for new "
+        "dungeons, and `seen` for the dungeons of training, if `nethack.levels` limits those.\n\n"
+        "This section is written from `LOGGED` in `maestromotif/train/watch/figures.py`.\n\n"
+        + table(("name", "unit", "meaning"), watched)
         + "\n"
     )
 

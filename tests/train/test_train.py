@@ -72,9 +72,9 @@ def test_killed_and_taken_up_again_it_comes_to_the_same_parameters(tmp_path: Pat
     whole.mkdir()
     broken.mkdir()
     common = ("train.lag=2", "train.actors=2")
-    watched = ("tracking.evaluate_share=1", "tracking.evaluate_steps=128", "evaluate.max_steps=20")
+    often = ("tracking.evaluate_share=1", "tracking.evaluate_steps=128", "tracking.evaluate_episodes=4")
     finish(start(whole, *common, "tracking.evaluate_steps=null"))
-    settings = (*common, *watched)
+    settings = (*common, *often, "evaluate.max_steps=20")
     process = start(broken, *settings)
     while process.poll() is None and not list(
         broken.glob("runs/*/.work/*/.scratch/checkpoints/*/0-of-1.msgpack")

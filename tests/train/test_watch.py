@@ -74,16 +74,20 @@ def episode(skills: Sequence[int], **further: Any) -> Episode:
 def test_the_budget_is_a_share_of_the_time_so_far() -> None:
     now = 100.0
     budget = Budget(0.1, {"open": 2.0}, clock=lambda: now)
-    assert not budget.covers("step")  # nothing is left at the beginning
+    assert not budget.covers("open")  # nothing is left at the beginning
     now += 10
     assert budget.left() == pytest.approx(1.0)
     assert budget.left(later=10.0) == pytest.approx(2.0)
+    assert not budget.affords(1.5)
+    assert budget.affords(1.5, later=10.0)
+    assert Budget(1.0, {}, clock=lambda: now).affords(1e9)  # no limit
     assert budget.covers("step")
     assert not budget.covers("open")  # is expected to take two seconds
     now += 10
     with budget.piece("open"):
         now += 5
     assert budget.left() == pytest.approx(2.5 - 5)
+    assert not budget.covers("step")
     now += 30
     assert budget.left() == pytest.approx(0.5)
     assert budget.covers("step")

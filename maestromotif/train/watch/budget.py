@@ -31,10 +31,13 @@ class Budget:
         """Seconds that may still be spent now, or will be `later` seconds from now."""
         return self._share * (self.elapsed + later) - self.spent
 
+    def affords(self, seconds: float, later: float = 0.0) -> bool:
+        """Whether as much is left; always, if the share is 1."""
+        return self._share == 1 or self.left(later) >= seconds
+
     def covers(self, kind: str) -> bool:
-        """Whether the next piece of this kind may begin; always, if the share is 1."""
-        left = self.left()
-        return self._share == 1 or (left > 0 and left >= self.seconds_of.get(kind, 0.0))
+        """Whether the next piece of this kind may begin."""
+        return self.affords(self.seconds_of.get(kind, 0.0))
 
     @contextmanager
     def piece(self, kind: str) -> Iterator[None]:

@@ -1,10 +1,11 @@
 """Plays the task with the newest policy while training goes on, within a share of its time.
 
-An evaluation is played in pieces, of one step of all its games or one replay, between updates: after the
-actors' next rollouts are queued and before the learner waits for them. So the actors go on playing in a
-pause, and where they are slower than the learner, most of the pause is time in which it would wait anyway. A
-thread would take the time of the actors' threads unseen; pieces are counted, so the budget is kept to the
-length of one. The parameters are those of the update at which the evaluation began.
+An evaluation begins when it is due and the budget has saved up its time. It is played in pieces, of one step
+of all its games or one replay, between updates: after the actors' next rollouts are queued and before the
+learner waits for them. So the actors go on playing in a pause, and where they are slower than the learner,
+most of the pause is time in which it would wait anyway. A thread would take the time of the actors' threads
+unseen; pieces are counted, so the budget is kept to the length of one. The parameters are those of the update
+at which the evaluation began.
 
 Nothing here touches the state of training: the games have workers of their own, and the draws keys of their
 own. A failure is a warning.
@@ -58,10 +59,11 @@ _STATE = f"{FOLDER}/state.json"  # the step of the next evaluation, and the best
 _PAUSE = 1.0  # seconds that training waits at a time; longer only for a piece that takes longer
 _FAILURES = 3  # in a row, after which no evaluation is tried any more
 _MANY = 20  # a training with room for so many evaluations begins with one of the untrained policy
+_TRIAL = 20  # steps that are timed before the first evaluation
 _KEPT = 5  # newest policies that stay on the disk until training ends
 _WAVE = 0  # every evaluation plays the same episodes, so figures and replays of different steps compare
 # Kinds of pieces, and seconds that the first one of a kind is expected to take.
-_COMPILE, _OPEN, _STEP, _TELL, _SHOW = "compile", "open", "step", "tell", "show"
+_COMPILE, _OPEN, _TRY, _STEP, _TELL, _SHOW = "compile", "open", "try", "step", "tell", "show"
 _GUESSES = {_COMPILE: 2.0, _OPEN: 1.0, _SHOW: 1.0}
 
 Pieces = Generator[str, None, None]  # yields the kind of the next piece
@@ -88,12 +90,13 @@ class Watcher:
         state = _read(work.path / _STATE, {"due": 0 if many else self._every, "best": -1.0})
         self._due, self._best = int(state["due"]), float(state["best"])
         self._failures = 0
-        self._cost = 0.0  # seconds of the last evaluation
+        self._cost = 0.0  # seconds of an evaluation: an estimate, then those of the last one
+        self._untrained: Params | None = None  # if they are to be evaluated first
         self._running: Pieces | None = None
         self._kind: str | None = None  # of the next piece
         self._step = 0  # environment steps after which the evaluation began that is running
         self._stack = ExitStack()
-        self._pools: dict[int | None, GamePool] = {}
+        self._pools: dict[str, GamePool] = {}  # by place
         self._acting: Acting | None = None
         self.budget = Budget(tracking.evaluate_share, _GUESSES)
 
@@ -113,10 +116,10 @@ class Watcher:
         which it began.
         """
         try:
-            if self._running is None and self._is_due(update):
-                self._step = update * self._plan.steps
-                self._running = self._evaluate(update, params, scorer)
-                self._kind = _COMPILE if self._acting is None else _STEP
+            if update == self._due == 0:
+                self._untrained = params
+            if self._running is None:
+                self._begin(update, params, scorer)
             began = time.perf_counter()
             while (
                 self._running is not None
@@ -127,54 +130,74 @@ class Watcher:
                 with self.budget.piece(self._kind):
                     self._kind = next(self._running, None)
                 if self._kind is None:
-                    self._running, self._failures = None, 0
+                    self._running = None
         except Exception as error:
             self._fail(error)
 
-    def _is_due(self, update: int) -> bool:
-        if update * self._plan.steps < self._due or self._failures >= _FAILURES:
-            return False
-        done = update - self._first
-        if self._cost and done:  # else nothing is known
-            rest = self.budget.elapsed / done * (self._plan.updates - update)
-            if self.budget.left(rest) < self._cost:
-                log.debug("train: no further evaluation, which would not be finished before training is")
+    def _begin(self, update: int, params: Params, scorer: Scorer) -> None:
+        """Begin an evaluation if it is due and there is time; before the first one, what it needs."""
+        env_step, budget = update * self._plan.steps, self.budget
+        if env_step < self._due or self._failures >= _FAILURES:
+            return
+        if not self._pools:
+            self._step = env_step
+            self._running = self._prepare(update, params)
+            self._kind = _COMPILE if self._acting is None else _OPEN
+        elif budget.affords(self._cost):
+            if self._untrained is not None:
+                update, params, self._untrained = 0, self._untrained, None
+            self._step = update * self._plan.steps
+            self._running, self._kind = self._evaluate(update, params, scorer), _STEP
+        elif update > self._first:
+            rest = budget.elapsed / (update - self._first) * (self._plan.updates - update)
+            if not budget.affords(self._cost, later=rest):
+                log.debug("train: no further evaluation: it would not be finished before training is")
                 self._due = self._plan.updates * self._plan.steps
-                return False
-        return True
+
+    def _prepare(self, update: int, params: Params) -> Pieces:
+        """Compiles, opens the games, and estimates by a few steps what an evaluation takes at most."""
+        acting, cost = self._compiled(params), 0.0
+        for place, levels in self._levels.items():
+            yield _OPEN
+            steps = self._config.evaluate.max_steps
+            pool = self._stack.enter_context(open_pool(self._config, "watch", self._games, steps, levels))
+            yield _TRY
+            trial = self._play(pool, acting, update, params, levels)
+            next(trial)
+            began = time.perf_counter()
+            for _ in range(_TRIAL):
+                next(trial, None)
+            cost += (time.perf_counter() - began) / _TRIAL * steps
+            trial.close()
+            self._pools[place] = pool
+        self._cost = cost
 
     def _evaluate(self, update: int, params: Params, scorer: Scorer) -> Pieces:
         """One evaluation."""
         env_step, spent = update * self._plan.steps, self.budget.spent
-        program = Path(self._config.task.program).read_text(encoding="utf-8")
         acting = self._compiled(params)
         played: dict[str, list[Episode]] = {}
         for place, levels in self._levels.items():
-            if levels not in self._pools:
-                yield _OPEN
-            pool = self._pool(levels)
-            yield _STEP
-            played[place] = yield from self._play(pool, program, acting, update, params, levels)
+            played[place] = yield from self._play(self._pools[place], acting, update, params, levels)
         yield _TELL
         self._tell(env_step, played, params, self.budget.spent - spent)
-        episodes = played["new"]
-        for skill, episode in to_show(episodes, len(self._skills)).items():
+        for skill, episode in to_show(played["new"], len(self._skills)).items():
             yield _SHOW
             name = self._config.skills[skill]
             caption = title(name, env_step, episode)
-            html = self._page(episode, program, scorer, caption)
+            html = self._page(episode, scorer, caption)
             self._tracker.page(env_step, REPLAY.name.format(skill=name), html, caption)
-        self._cost = self.budget.spent - spent
+        self._cost, self._failures = self.budget.spent - spent, 0
         self._due = (env_step // self._every + 1) * self._every
         self._work.write_json(_STATE, {"due": self._due, "best": self._best})
 
     def _play(
-        self, pool: GamePool, program: str, acting: Acting, update: int, params: Params, levels: int | None
+        self, pool: GamePool, acting: Acting, update: int, params: Params, levels: int | None
     ) -> Generator[str, None, list[Episode]]:
         task, seed = self._config.task, self._config.run.seed
         key = jax.random.fold_in(jax.random.key(seed + 4), update)
         policy = playing.network_policy(pool, self._network, params, key, acting)
-        with ProgramHost(program, self._skills, pool.games, seed, task.program) as host:
+        with ProgramHost(self._program(), self._skills, pool.games, seed, task.program) as host:
             steps = play_in_steps(pool, policy, host, task.success, seed, _WAVE, levels, "watch")
             while True:
                 try:
@@ -218,7 +241,7 @@ class Watcher:
         for env_step in old[: 1 - _KEPT]:
             shutil.rmtree(self._work.path / FOLDER / str(env_step), ignore_errors=True)
 
-    def _page(self, episode: Episode, program: str, scorer: Scorer, caption: str) -> str:
+    def _page(self, episode: Episode, scorer: Scorer, caption: str) -> str:
         """The HTML page of a replay."""
         # Here, because nothing else in the stage needs it.
         from maestromotif.replay.page import page
@@ -226,7 +249,9 @@ class Watcher:
 
         reward = RewardFunction(scorer, self._config.reward, games=1)
         return page(
-            play_again(self._config.nethack, self._skills, program, reward, episode, caption, label=caption)
+            play_again(
+                self._config.nethack, self._skills, self._program(), reward, episode, caption, label=caption
+            )
         )
 
     def _compiled(self, params: Params) -> Acting:
@@ -242,12 +267,8 @@ class Watcher:
             self._acting = acting
         return self._acting
 
-    def _pool(self, levels: int | None) -> GamePool:
-        if levels not in self._pools:
-            steps = self._config.evaluate.max_steps
-            pool = open_pool(self._config, "watch", self._games, steps, levels)
-            self._pools[levels] = self._stack.enter_context(pool)
-        return self._pools[levels]
+    def _program(self) -> str:
+        return Path(self._config.task.program).read_text(encoding="utf-8")
 
     def _fail(self, error: Exception) -> None:
         self._failures += 1
