@@ -240,33 +240,48 @@ def actions() -> str:
 
 
 def metrics() -> str:
-    """The figures of the learning curve, the speed of training, and the groups of causes of death."""
+    """Everything that a run logs, by stage; first the learning curve."""
     from maestromotif.nethack.death import CAUSE_GROUPS
+    from maestromotif.pipeline.stages import STAGES
+    from maestromotif.tracking.logged import PROGRESS, axis_of
     from maestromotif.train.metrics import METRICS
     from maestromotif.train.speed import TIMINGS
+    from maestromotif.train.watch.figures import LOGGED as WATCHED
 
-    curve, speed = (
-        [(code(one.name), escape(one.unit), escape(one.doc), one.summary) for one in group]
-        for group in (METRICS, TIMINGS)
-    )
+    def listed(names: Iterable[Any]) -> str:
+        rows = ((code(one.name), escape(one.unit), escape(one.doc), one.summary) for one in names)
+        return table(("name", "unit", "meaning", "summary"), rows)
+
+    stages = [
+        f"### {stage.name}\n\nThe x axis is `{axis_of(stage.name)}`.\n\n{listed(stage.logged())}"
+        for stage in STAGES
+        if stage.name != "train" and stage.logged()
+    ]
     causes = ((code(name), escape(group.doc)) for name, group in CAUSE_GROUPS.items())
-    head = ("metric", "unit", "meaning", "summary")
     return (
         "# Metrics\n\n"
+        "Everything that a run logs, with stable names. In a name, `{skill}` stands for each skill, "
+        "`{event}` for each [event](events.md), `{change}` for each [change](game-state.md#changes), "
+        "`{action}` for each [action](actions.md), `{cause}` for each [group of causes of death]"
+        "(#causes-of-death), and `{depth}` for some levels of the dungeon. What did not happen has the value "
+        "0. The *summary* is which of a run's values stands for the run in a table of runs.\n\n"
+        "This page is written from `LOGGED` of each stage.\n\n"
+        "## Learning curve\n\n"
         "A row of the learning curve (`train/curve.jsonl`) covers the steps since the row before. "
-        "`train.curve_steps` sets its length. In a name, `{skill}` stands for each skill, `{event}` for each "
-        "[event](events.md), `{change}` for each [change](game-state.md#changes), `{action}` for each "
-        "[action](actions.md), `{cause}` for each [group of causes of death](#causes-of-death), and "
-        "`{depth}` for some levels of the dungeon. What did not happen has the value 0. The *summary* is "
-        "which of a run's values stands for the run in a table of runs.\n\n"
-        "Rows go to the [tracker](tracking.md) as they are made. The same config makes the same rows, also "
-        "after a kill.\n\n"
-        "This page is written from `METRICS` in `maestromotif/train/metrics.py`, `TIMINGS` in "
-        "`maestromotif/train/speed.py` and `CAUSE_GROUPS` in `maestromotif/nethack/death.py`.\n\n"
-        + table(head, curve)
+        "`train.curve_steps` sets its length. The same config makes the same rows, also after a kill.\n\n"
+        + listed(METRICS)
         + "\n\n## Speed\n\n"
-        "These figures differ from run to run, so only the tracker gets them, every few seconds. Each is "
-        "measured over the last 15 seconds or so.\n\n" + table(head, speed) + "\n\n## Causes of death\n\n"
+        "These figures differ from run to run, so only the [tracker](tracking.md) gets them, every few "
+        "seconds. Each is measured over the last 15 seconds or so.\n\n" + listed(TIMINGS) + "\n\n"
+        "## Evaluation during training\n\n"
+        "Every `tracking.evaluate_steps` steps the newest policy plays the task. `{place}` is `new` for new "
+        "dungeons, and `seen` for the dungeons of training, if `nethack.levels` limits those.\n\n"
+        + listed(WATCHED)
+        + "\n\n## Progress\n\nOf every stage with a long loop.\n\n"
+        + listed(PROGRESS)
+        + "\n\n## Other stages\n\n"
+        + "\n\n".join(stages)
+        + "\n\n## Causes of death\n\n"
         "A death belongs to the first of these groups that fits NetHack's words for it.\n\n"
         + table(("group", "meaning"), causes)
         + "\n"

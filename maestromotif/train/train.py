@@ -44,10 +44,12 @@ from maestromotif.train.reward_source import DistilledRewards, RewardSource, rew
 from maestromotif.train.schedule import Schedule, schedule
 from maestromotif.train.speed import TIMINGS, summary
 from maestromotif.train.statement import Statement
+from maestromotif.train.watch.figures import LOGGED as WATCHED
+from maestromotif.train.watch.watcher import Watcher
 
 log = logging.getLogger("maestromotif")
 
-LOGGED = (*(metric.logged for metric in METRICS), *TIMINGS)
+LOGGED = (*(metric.logged for metric in METRICS), *TIMINGS, *WATCHED)
 
 _CHECKPOINTS = ".scratch/checkpoints"
 
@@ -101,6 +103,10 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work, tracker: Tracke
             actor.restore(own["actors"][number]) if done else actor.begin()
             actor.warm_up(learner.on_device(versions[-1], place))
 
+        watched = config.tracking.evaluate_steps is not None and process == 0
+        watcher = (
+            stack.enter_context(Watcher(config, network, plan, work, tracker, done)) if watched else None
+        )
         began = time.perf_counter()
         rollouts = Rollouts(actors, places, learner, rewards, plan, first=done)
         learnt = learn(
@@ -112,6 +118,7 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work, tracker: Tracke
             curve,
             checkpoints,
             Statement(config, process, work),
+            watcher,
             work,
             jax.random.key(seed + 2),
             tracker,
