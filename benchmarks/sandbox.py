@@ -31,7 +31,7 @@ def main() -> None:
     with ProgramHost(source, skills, games, seed=0) as host:
         for _ in range(calls):
             start = time.perf_counter()
-            running, switched = host.step(dice.state, running, dice.fresh)
+            running, switched, *_ = host.step(dice.state, running, dice.fresh)
             seconds.append(time.perf_counter() - start)
             dice.advance(running, switched)
         snapshot = len(host.dump())

@@ -9,7 +9,7 @@ PUBLIC = {
     "maestromotif": ["__version__"],
     "maestromotif.errors": ["Finding", "UserError", "did_you_mean"],
     "maestromotif.nethack.pool": ["GamePool", "open_pool"],
-    "maestromotif.programs.sandbox": ["Host", "ProgramHost", "type_check"],
+    "maestromotif.programs.sandbox": ["CallEnd", "Host", "ProgramHost", "type_check"],
 }
 
 

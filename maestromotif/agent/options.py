@@ -9,19 +9,21 @@ from typing import Any
 
 import numpy as np
 
-from maestromotif.programs.sandbox import Host
+from maestromotif.programs.sandbox import CallEnd, Host
 
 
 class Options:
     """Which skill runs in each of N games.
 
     `running` int32 [N] is the skill that acts next; `switched` bool [N] is true if its call has just begun.
+    `reason` int8 [N] is the `CallEnd` of the call that has just ended, NOT where none has.
     """
 
     def __init__(self, host: Host, games: int) -> None:
         self._host = host
         self.running = np.full(games, -1, np.int32)
         self.switched = np.ones(games, bool)
+        self.reason = np.zeros(games, np.int8)
         self._start = {name: np.zeros(games, np.int32) for name in ("step", "turn", "depth")}
 
     @property
@@ -42,17 +44,21 @@ class Options:
         """Run the program on the state after a step; `fresh` bool [N]: an episode has just begun."""
         for name, start in self._start.items():
             start[fresh] = state[name][fresh]
-        self.running, self.switched = self._host.step(
+        none = self.running < 0
+        self.running, self.switched, self.reason = self._host.step(
             self.full_state(state), np.where(fresh, -1, self.running), fresh
         )
+        self.reason[none] = CallEnd.NOT
         for name, start in self._start.items():
             start[self.switched] = state[name][self.switched]
 
     def snapshot(self) -> dict[str, Any]:
         """A copy of the state, without the program's host, which has its own `dump`."""
         start = {name: value.copy() for name, value in self._start.items()}
-        return {"running": self.running.copy(), "switched": self.switched.copy(), "start": start}
+        now = {name: getattr(self, name).copy() for name in ("running", "switched", "reason")}
+        return now | {"start": start}
 
     def restore(self, snapshot: dict[str, Any]) -> None:
-        self.running, self.switched = np.array(snapshot["running"]), np.array(snapshot["switched"])
+        for name in ("running", "switched", "reason"):
+            setattr(self, name, np.array(snapshot[name]))
         self._start = {name: np.array(value) for name, value in snapshot["start"].items()}

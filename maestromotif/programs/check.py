@@ -104,7 +104,7 @@ def _play(source: str, path: str, skills: Sequence[Skill], seed: int, neighbours
     with ProgramHost(source, skills, GAMES, seed, path) as host:
         for _ in range(20):  # an earlier episode, which must not affect the next
             past.fresh[:] = running < 0
-            running, switched = host.step(past.state, running, past.fresh)
+            running, switched, *_ = host.step(past.state, running, past.fresh)
             past.advance(running, switched)
         dice.fresh[:] = others.fresh[:] = True
         for step in range(STEPS):
@@ -113,7 +113,7 @@ def _play(source: str, path: str, skills: Sequence[Skill], seed: int, neighbours
             for name, column in dice.state.items():
                 state[name][watched] = column[watched]
             fresh[watched] = dice.fresh[watched]
-            running, switched = host.step(state, running, fresh)
+            running, switched, *_ = host.step(state, running, fresh)
             began[step, switched] = running[switched]
             dice.advance(running, switched)
             others.advance(running, switched)

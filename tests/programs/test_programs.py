@@ -64,7 +64,7 @@ class Game:
         self.fields["skill_turns"] += turns
         self.fields["skill_steps"] += 1
         state = {name: np.array([value], np.int32) for name, value in self.fields.items()}
-        running, switched = self.host.step(state, np.array([self.running]), np.array([self.fresh]))
+        running, switched, _ = self.host.step(state, np.array([self.running]), np.array([self.fresh]))
         self.running, self.fresh = int(running[0]), False
         if switched[0]:
             self.fields |= {"skill_turns": 0, "skill_steps": 0, "skill_start_depth": self.fields["depth"]}
@@ -127,7 +127,7 @@ def test_training_gives_descender_and_ascender_plenty_of_steps() -> None:
     steps = np.zeros(3, np.int64)
     with ProgramHost(TRAINING, skills, 64, seed=3) as host:
         for _ in range(400):
-            running, switched = host.step(dice.state, running, dice.fresh)
+            running, switched, *_ = host.step(dice.state, running, dice.fresh)
             steps += np.bincount(running, minlength=3)
             dice.advance(running, switched)
     assert (steps / steps.sum()).min() > 0.1
@@ -168,11 +168,11 @@ def test_no_skill_gets_stuck(one: Skill) -> None:
                 "sellable_items",
             ):
                 state[name][:] = 2
-            running, _ = host.step(state, np.array([-1]), np.array([True]))
+            running, *_ = host.step(state, np.array([-1]), np.array([True]))
             for step in range(1, 700):
                 state["skill_steps"][:], state["skill_turns"][:] = step, step * turns
                 state["idle_steps"][:] = step * idle
-                running, switched = host.step(state, running, np.array([False]))
+                running, switched, *_ = host.step(state, running, np.array([False]))
                 if switched[0]:
                     break
             assert switched[0]

@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from maestromotif.agent.options import Options
 from maestromotif.errors import UserError
 from maestromotif.nethack.state import FIELDS
 from maestromotif.programs import contract
-from maestromotif.programs.sandbox import ProgramHost
+from maestromotif.programs.sandbox import CallEnd, ProgramHost
 from maestromotif.programs.trial_states import Dice
 from maestromotif.skill import Skill
 
@@ -45,7 +46,11 @@ def begin(
     return ProgramHost(source, skills, games, seed=5, path=PATH, call_seconds=call_seconds)
 
 
-def first_step(host: ProgramHost, **fields: int) -> tuple[np.ndarray, np.ndarray]:
+Step = tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]  # what a host is given
+Choice = tuple[np.ndarray, np.ndarray, np.ndarray]  # what it answers
+
+
+def first_step(host: ProgramHost, **fields: int) -> Choice:
     games = host.games
     state = {name: np.full(games, fields.get(name, 0), np.int32) for name in FIELDS if name != "skill"}
     return host.step(state, np.full(games, -1), np.ones(games, bool))
@@ -57,16 +62,12 @@ def failure(source: str, skills: list[Skill] = SKILLS, call_seconds: float = 10.
     return str(error.value)
 
 
-Step = tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]  # what a host is given
-Choice = tuple[np.ndarray, np.ndarray]  # what it answers
-
-
 def play(host: ProgramHost, dice: Dice, running: np.ndarray, steps: int) -> Iterator[tuple[Step, Choice]]:
     for _ in range(steps):
         given = ({name: column.copy() for name, column in dice.state.items()}, running, dice.fresh)
         choice = host.step(*given)
         yield given, choice
-        dice.advance(*choice)
+        dice.advance(*choice[:2])
         running = choice[0]
 
 
@@ -117,7 +118,7 @@ def test_endless_skill_program_is_named() -> None:
     loop = "def may_start(state):\n    return True\ndef should_end(state):\n    while True:\n        pass\n"
     skills = [make_skill("discoverer"), make_skill("looper", loop)]
     with begin(PROGRAM.replace("{line}", "return 'looper'"), skills=skills, call_seconds=0.3) as host:
-        skill, _ = first_step(host)
+        skill, *_ = first_step(host)
         state = {name: np.zeros(3, np.int32) for name in FIELDS}
         with pytest.raises(UserError, match=r"^skills/looper.py: it took more than 0.3 s"):
             host.step(state, skill, np.zeros(3, bool))
@@ -195,24 +196,48 @@ def test_may_start_is_kept_to() -> None:
 def test_running_skill_goes_on_where_none_may_start() -> None:
     once = "def may_start(state):\n    return state.gold == 0\n" + ENDS
     with begin(PROGRAM.replace("{line}", "pass"), skills=[make_skill("once", once)]) as host:
-        running, switched = first_step(host)
+        running, switched, _ = first_step(host)
         assert switched.all()
         state = {name: np.zeros(3, np.int32) for name in FIELDS}
         state["gold"] = np.array([0, 1, 0], np.int32)
-        running, switched = host.step(state, running, np.zeros(3, bool))
+        running, switched, *_ = host.step(state, running, np.zeros(3, bool))
         assert running.tolist() == [0, 0, 0]
         assert switched.tolist() == [True, False, True]
 
 
 def test_a_skill_without_a_program_ends_at_another_depth_or_after_its_turns() -> None:
     with begin(PROGRAM.replace("{line}", "pass"), skills=[make_skill("walker", max_turns=7)]) as host:
-        running, _ = first_step(host)
+        running, *_ = first_step(host)
         state = {name: np.zeros(3, np.int32) for name in FIELDS}
         state["skill_turns"] = np.array([6, 7, 0], np.int32)
         state["depth"] = np.array([1, 1, 2], np.int32)
         state["skill_start_depth"][:] = 1
-        _, switched = host.step(state, running, np.zeros(3, bool))
+        _, switched, _ = host.step(state, running, np.zeros(3, bool))
     assert switched.tolist() == [False, True, True]
+
+
+def test_why_a_call_ended() -> None:
+    """By hand. The skill ends after 9 turns, and the program interrupts where there is gold."""
+    source = PROGRAM.replace("{line}", "pass") + (
+        "    def should_end(self, state: GameState) -> bool:\n        return state.gold > 0\n"
+    )
+    text = (
+        "def may_start(state):\n    return state.hp == 0\n"
+        "def should_end(state):\n    return state.skill_turns > 9\n"
+    )
+    state = {name: np.zeros(6, np.int32) for name in FIELDS}
+    state["turn"][:] = 0, 10, 0, 10, 10, 10
+    state["gold"][:] = 0, 0, 1, 1, 1, 1
+    state["hp"][5] = 1  # no skill may start, so the call goes on
+    with begin(source, games=6, skills=[make_skill("walker", text)]) as host:
+        options = Options(host, 6)
+        options.advance(dict.fromkeys(FIELDS, np.zeros(6, np.int32)), np.ones(6, bool))
+        assert options.reason.tolist() == [CallEnd.NOT] * 6  # there was no call before
+        options.advance(state, np.array([False] * 4 + [True, False]))
+    assert options.running.tolist() == [0] * 6
+    assert options.switched.tolist() == [False, True, True, True, True, False]
+    names = [CallEnd(code).name for code in options.reason.tolist()]
+    assert names == ["NOT", "SKILL", "PROGRAM", "SKILL", "EPISODE", "NOT"]
 
 
 def test_program_meets_the_state_and_its_own_memory() -> None:
@@ -230,7 +255,7 @@ def test_program_meets_the_state_and_its_own_memory() -> None:
         state["skill_turns"][:] = 1000
         running = np.array([-1, 2, 0])  # of no meaning where an episode begins
         for fresh in (True, False, True):
-            running, switched = host.step(state, running, np.full(3, fresh))
+            running, switched, *_ = host.step(state, running, np.full(3, fresh))
             assert running.tolist() == [1, 1, 1]
             assert switched.all()
 
@@ -247,11 +272,12 @@ def test_batch_equals_one_by_one(source: str, games: slice) -> None:
         played = list(play(host, Dice(4, seed=1), np.full(4, -1, np.int32), 80))
     assert len({str(choice) for _, choice in played}) > 5
     with begin(source, games=games.stop - games.start) as host:
-        for (state, running, fresh), (expected, switched) in played:
+        for (state, running, fresh), (expected, switched, reason) in played:
             part = {name: column[games] for name, column in state.items()}
-            chosen, began = host.step(part, running[games], fresh[games])
+            chosen, began, why = host.step(part, running[games], fresh[games])
             assert np.array_equal(chosen, expected[games])
             assert np.array_equal(began, switched[games])
+            assert np.array_equal(why, reason[games])
 
 
 def test_chance_follows_the_seed_and_differs_between_games_and_episodes() -> None:
@@ -269,15 +295,16 @@ def test_snapshot_goes_on_exactly() -> None:
     source = "import random\n" + DICE
     dice = Dice(8, seed=2)
     with begin(source, games=8) as host:
-        *_, (_, (running, _)) = play(host, dice, np.full(8, -1, np.int32), 40)
+        *_, (_, (running, *_)) = play(host, dice, np.full(8, -1, np.int32), 40)
         saved = host.dump()
         played = list(play(host, dice, running, 40))
     assert len({str(choice) for _, choice in played}) > 5
     with ProgramHost.load(saved, source, SKILLS, PATH) as again:
-        for given, (expected, switched) in played:
-            chosen, began = again.step(*given)
+        for given, (expected, switched, reason) in played:
+            chosen, began, why = again.step(*given)
             assert np.array_equal(chosen, expected)
             assert np.array_equal(began, switched)
+            assert np.array_equal(why, reason)
     with pytest.raises(UserError, match=r"tried.py: the program or a skill's program was changed"):
         ProgramHost.load(saved, source + "\n", SKILLS, PATH)
 
@@ -288,7 +315,7 @@ def test_balance_gives_calls_to_the_skill_that_acted_least() -> None:
     for balance in (0.0, 0.5, 1.0):
         with ProgramHost(always_the_first, SKILLS, 8, seed=5, balance=balance) as host:
             played = list(play(host, Dice(8, seed=3), np.full(8, -1, np.int32), 150))
-            chosen = np.concatenate([running for _, (running, _) in played])
+            chosen = np.concatenate([running for _, (running, *_) in played])
             steps.append(np.bincount(chosen, minlength=3) / len(chosen))
             saved, last = host.dump(), played[-1][1][0]
             expected = [choice for _, choice in play(host, Dice(8, seed=4), last, 40)]
@@ -304,7 +331,7 @@ def test_balance_gives_calls_to_the_skill_that_acted_least() -> None:
 def test_limits_hold_after_loading() -> None:
     late = PROGRAM.replace("{line}", "if self.calls > 1: x = [0] * 10**9")
     with begin(late) as host:
-        running, _ = first_step(host)
+        running, *_ = first_step(host)
         saved = host.dump()
     state = {name: np.zeros(3, np.int32) for name in FIELDS}
     state["skill_turns"][:] = 1000
@@ -318,12 +345,12 @@ def test_limits_hold_after_loading() -> None:
 def test_thousands_of_steps_take_no_more_memory() -> None:
     """More exchanges than Monty allows by default (1,000), and a snapshot that does not grow with them."""
     with begin(PROGRAM.replace("{line}", "pass")) as host:
-        running, _ = first_step(host)
+        running, *_ = first_step(host)
         state = {name: np.zeros(3, np.int32) for name in FIELDS}
         sizes = []
         for _ in range(2):
             for _ in range(1500):
-                running, _ = host.step(state, running, np.zeros(3, bool))
+                running, *_ = host.step(state, running, np.zeros(3, bool))
             sizes.append(len(host.dump()))
     assert sizes[1] - sizes[0] < 200
 

@@ -4,7 +4,7 @@
 inside it. Other packages use only the names below. To add a sandbox, add a module here and name it below.
 """
 
-from maestromotif.programs.sandbox.host import Host
+from maestromotif.programs.sandbox.host import CallEnd, Host
 from maestromotif.programs.sandbox.monty import ProgramHost, type_check
 
-__all__ = ["Host", "ProgramHost", "type_check"]
+__all__ = ["CallEnd", "Host", "ProgramHost", "type_check"]

@@ -100,7 +100,7 @@ def take_in(fresh: list[int], runs: "Change", values: "list[Change]") -> None:
 
 def act(rarest: list[int]) -> "Answer":
     """Runs the programs of all games. Returns the calls that begin, or the first fault."""
-    called, skills = [], []
+    called, skills, interrupted = [], [], []
     rows = zip(*table, strict=True) if table else [()] * games
     for game, row in enumerate(rows):
         state = GameState(*row)
@@ -123,6 +123,7 @@ def act(rarest: list[int]) -> "Answer":
             if end is not True and end is not False:
                 return ("should_end", game, at[1], repr(end)[:80])
         if end:
+            by_program = not fresh and at[1] == -1
             if draws and not fresh:
                 random.seed(key(game))
             available = []
@@ -148,7 +149,9 @@ def act(rarest: list[int]) -> "Answer":
         if end:
             called.append(game)
             skills.append(k)
-    return (called, skills)
+            if by_program:
+                interrupted.append(game)
+    return (called, skills, interrupted)
 
 
 def serve() -> None:

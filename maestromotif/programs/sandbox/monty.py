@@ -25,6 +25,7 @@ from maestromotif.errors import UserError, did_you_mean
 from maestromotif.nethack.state import FIELDS
 from maestromotif.programs import contract
 from maestromotif.programs.sandbox import shim
+from maestromotif.programs.sandbox.host import CallEnd
 from maestromotif.programs.sandbox.shim import Change
 from maestromotif.skill import Skill
 
@@ -137,7 +138,7 @@ class ProgramHost:
         state: dict[str, np.ndarray],
         running: Int[np.ndarray, " N"],
         fresh: Bool[np.ndarray, " N"],
-    ) -> tuple[Int[np.ndarray, " N"], Bool[np.ndarray, " N"]]:
+    ) -> tuple[Int[np.ndarray, " N"], Bool[np.ndarray, " N"], Int[np.ndarray, " N"]]:
         """See `Host.step`. Sends only changes to the worker."""
         if self._waiting is None:
             raise UserError(f"{self._paths[0]}: the program has failed before and cannot run again")
@@ -151,17 +152,21 @@ class ProgramHost:
         try:
             self._advance(self._waiting.resume({"return_value": given}))
             answer = self._waiting.args[0]
-            if len(answer) != 2:
+            if len(answer) != 3:
                 raise self._fault(*answer)
         except (monty.MontyError, UserError) as error:
             failure = self._failure(error) if isinstance(error, monty.MontyError) else error
             self.close()
             raise failure from None
-        games, skills = answer
+        games, skills, interrupted = answer
         switched = np.zeros(self.games, bool)
         switched[games] = True
+        reason = np.full(self.games, CallEnd.NOT, np.int8)
+        reason[switched & (acting >= 0)] = CallEnd.SKILL
+        reason[interrupted] = CallEnd.PROGRAM
+        reason[fresh] = CallEnd.EPISODE
         acting[games] = skills
-        return acting, switched
+        return acting, switched, reason
 
     def dump(self) -> bytes:
         """See `Host.dump`. The bytes are a line of JSON, then the worker's memory."""

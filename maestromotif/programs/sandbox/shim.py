@@ -13,8 +13,9 @@ Change = tuple[list[int] | None, list[Any]]
 # running skills; one change per field of GameState, without `skill`.
 Given = tuple[list[int], list[int], Change, list[Change]]
 
-# Out: games where a call begins, and their skill indexes; or a fault: its kind, game, skill index and text.
-Answer = tuple[list[int], list[int]] | tuple[str, int, int, str]
+# Out: games where a call begins, their skill indexes, and those of the games where the program ended the call
+# before; or a fault: its kind, game, skill index and text.
+Answer = tuple[list[int], list[int], list[int]] | tuple[str, int, int, str]
 
 _exchange: Callable[[Answer | None], Given]  # the host's function inside the sandbox
 
