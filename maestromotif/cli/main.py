@@ -5,7 +5,9 @@
 Exit status: 0 done, 2 a mistake that the user can fix (one line a mistake on stderr), 130 interrupted.
 """
 
+import contextlib
 import logging
+import os
 import shlex
 import signal
 import sys
@@ -291,6 +293,26 @@ def prompt(config: str, what: tuple[str, ...]) -> None:
     wanted = prompts.of(load(config, what[named:]), what[0] if named else "task")
     click.echo(wanted.text, nl=False)
     click.echo(prompts.instructions(wanted), err=True)
+
+
+@cli.command()
+@click.argument("target", metavar="RUN|CHECKPOINT", type=click.Path(path_type=Path))
+@click.option("--fps", type=click.FloatRange(0.1, 100), default=8, help="Steps a second. Default: 8.")
+@click.option("--episodes", type=click.IntRange(1), help="Stop after so many. Default: go on until Ctrl-C.")
+@click.option("--seed", type=click.IntRange(0), help="Seed of the games. Default: the run's.")
+@click.option("--training", is_flag=True, help="Play as in training: under its program and in its dungeons.")
+def watch(target: Path, fps: float, episodes: int | None, seed: int | None, training: bool) -> None:
+    """Play the newest policy of a run in the terminal, also while it trains."""
+    # A training on this machine's accelerator needs its memory; one game needs none.
+    os.environ["JAX_PLATFORMS"] = "cpu"
+    from maestromotif.evaluate.live import check_terminal, show
+    from maestromotif.evaluate.run_folder import RunFolder
+    from maestromotif.evaluate.watch import play
+
+    check_terminal(sys.stdout)
+    run = RunFolder(target)
+    with contextlib.closing(play(run, seed, training)) as played, contextlib.suppress(KeyboardInterrupt):
+        show(played, run.config.skills, sys.stdout, fps, episodes)
 
 
 @cli.command()

@@ -29,7 +29,7 @@ from maestromotif.nethack.rcfile import options_file
 from maestromotif.pipeline.store import Artefact, Work, file_contents
 from maestromotif.skill import skill_files
 from maestromotif.train.actor import Actor
-from maestromotif.train.checkpoint import Checkpoints
+from maestromotif.train.checkpoint import FOLDER, Checkpoints
 from maestromotif.train.distributed import all_devices, local_devices, summed, wait_for_all
 from maestromotif.train.environment import Plan
 from maestromotif.train.environment_process import EnvironmentProcess
@@ -42,8 +42,6 @@ from maestromotif.train.schedule import Schedule, schedule
 from maestromotif.train.statement import Statement
 
 log = logging.getLogger("maestromotif")
-
-_CHECKPOINTS = ".scratch/checkpoints"
 
 
 def reads(config: Config) -> dict[str, str]:
@@ -72,7 +70,7 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, An
 
     with ExitStack() as stack:
         checkpoints = stack.enter_context(
-            Checkpoints(work.path / _CHECKPOINTS, settings.checkpoints, process, settings.machines)
+            Checkpoints(work.path / FOLDER, settings.checkpoints, process, settings.machines)
         )
         done = checkpoints.latest() or 0
         common, own = checkpoints.load(done) if done else ({}, {})
