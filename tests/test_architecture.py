@@ -21,6 +21,7 @@ NAME = maestromotif.__name__
 FLOORS = (
     ("errors", "intervals", "machine"),
     ("config",),
+    ("tracking",),
     ("pipeline",),
     ("nethack",),
     ("skill",),
@@ -35,7 +36,6 @@ FLOORS = (
     ("train",),
     ("compose",),
     ("evaluate",),
-    ("tracking",),
     ("report",),
     ("cli",),
     ("__main__",),

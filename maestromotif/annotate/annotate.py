@@ -27,6 +27,7 @@ from maestromotif.nethack.state import CHANGES
 from maestromotif.pipeline.progress import Progress, duration
 from maestromotif.pipeline.store import Artefact, Work
 from maestromotif.skill import Skill, skills_of
+from maestromotif.tracking.tracker import SILENT, Tracker
 
 SHOWN = 10  # best and worst captions in quality.json
 CHARACTERS_A_TOKEN = 4  # approximate, for English
@@ -72,7 +73,7 @@ def reads(config: Config) -> dict[str, str]:
     return answers.reads(config)
 
 
-def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, Any]:
+def run(config: Config, inputs: dict[str, Artefact], work: Work, tracker: Tracker = SILENT) -> dict[str, Any]:
     """Runs the stage. Raises UserError if there is too little to judge or most answers are nonsense."""
     task, judge = plan(config, inputs["collect"]), Judge(config.language, config.annotate)
     asked = task.questions()

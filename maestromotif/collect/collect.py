@@ -35,6 +35,7 @@ from maestromotif.nethack.state import CHANGES, DEPTH_CHANGE
 from maestromotif.nethack.tracker import depth_codes
 from maestromotif.pipeline.progress import Progress
 from maestromotif.pipeline.store import Artefact, Work
+from maestromotif.tracking.tracker import SILENT, Tracker
 
 log = logging.getLogger("maestromotif")
 
@@ -114,7 +115,7 @@ def reads(config: Config) -> dict[str, str]:
     return contents
 
 
-def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, Any]:
+def run(config: Config, inputs: dict[str, Artefact], work: Work, tracker: Tracker = SILENT) -> dict[str, Any]:
     """Makes `observations.npz`, `episodes.json` and `card.md`; returns figures for the manifest.
 
     Observations are in order of play: by source, segment, step and game. They include an episode's last step,

@@ -17,6 +17,7 @@ from maestromotif.errors import UserError
 from maestromotif.pipeline.store import Artefact, Work, file_contents
 from maestromotif.programs import check, contract, provenance
 from maestromotif.skill import Skill
+from maestromotif.tracking.tracker import SILENT, Tracker
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +43,7 @@ def reads(config: Config) -> dict[str, str]:
     )
 
 
-def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, Any]:
+def run(config: Config, inputs: dict[str, Artefact], work: Work, tracker: Tracker = SILENT) -> dict[str, Any]:
     """Runs the stage. Raises UserError that lists every problem of every program."""
     skills = skill.skills_of(config)
     report: dict[str, Any] = {"skills": {}, "programs": {}}

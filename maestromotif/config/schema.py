@@ -593,6 +593,7 @@ class TrackingSettings(Section):
         "auto", description="mode of wandb; auto: online, or offline without a key or a connection"
     )
     project: str = Field("maestromotif", description="project in wandb")
+    entity: str | None = Field(None, description="user or team in wandb; null: your default")
 
 
 class Config(Section):

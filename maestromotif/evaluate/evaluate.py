@@ -40,6 +40,7 @@ from maestromotif.pipeline.progress import Progress
 from maestromotif.pipeline.store import Artefact, Work
 from maestromotif.programs.sandbox import ProgramHost
 from maestromotif.skill import skills_of
+from maestromotif.tracking.tracker import SILENT, Tracker
 from maestromotif.train import train
 from maestromotif.train.reward_source import DistilledRewards, reward_folder
 
@@ -78,7 +79,7 @@ def reads(config: Config) -> dict[str, str]:
     return train.reads(config)
 
 
-def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, Any]:
+def run(config: Config, inputs: dict[str, Artefact], work: Work, tracker: Tracker = SILENT) -> dict[str, Any]:
     settings = config.evaluate
     games = min(config.nethack.games, settings.episodes)
     waves = -(-settings.episodes // games)

@@ -19,7 +19,13 @@ PACKAGE = "maestromotif"
 
 # Modules, with their submodules, that run a stage but do not affect its output. The key holds the values of
 # the settings already, and the version of the package changes without its code.
-FRAME = ("maestromotif.errors", "maestromotif.machine", "maestromotif.config", "maestromotif.pipeline")
+FRAME = (
+    "maestromotif.errors",
+    "maestromotif.machine",
+    "maestromotif.config",
+    "maestromotif.tracking",
+    "maestromotif.pipeline",
+)
 
 _NO_DATA = (".pyc", ".so", ".md", ".typed")
 _DOTTED = re.compile(r"[A-Za-z_]\w*(\.\w+)+")

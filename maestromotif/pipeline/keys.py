@@ -19,6 +19,7 @@ NOT_IN_KEYS = {
     "run.further",
     "nethack.workers",
     "nethack.loader",
+    "tracking",
     "nethack.options",  # the file's content is in the key
     "collect.recordings",  # so are the names and sizes of the files in the folder
     "language.path",  # the file's content is in the key by its SHA-256

@@ -21,6 +21,8 @@ from maestromotif.pipeline.keys import differences, identity, key_of
 from maestromotif.pipeline.progress import duration
 from maestromotif.pipeline.stages import STAGES, Stage
 from maestromotif.pipeline.store import Artefact, Run
+from maestromotif.tracking.tracker import SILENT
+from maestromotif.tracking.tracking import Tracking
 
 log = logging.getLogger("maestromotif")
 
@@ -47,8 +49,8 @@ def run_all(
     until: the last stage to run. Raises UserError if the config does not include it, and if work is stale.
     """
     command = f"run {run.config_file}" + (f" --until {until}" if until else "")
-    with run:
-        path = _Path(config, run, stages, stale, command)
+    with run, Tracking(config, run.folder, run.config_file) as tracking:
+        path = _Path(config, run, stages, stale, command, tracking)
         wanted = [stage for stage in stages if path.includes(stage)]
         names = [stage.name for stage in wanted]
         if until is not None:
@@ -79,8 +81,8 @@ def run_stage(
     they are. Raises UserError if an input is not finished, was made with other settings, or has other code
     and `stale` is None.
     """
-    with run:
-        path = _Path(config, run, stages, stale, f"{name} {run.config_file}")
+    with run, Tracking(config, run.folder, run.config_file) as tracking:
+        path = _Path(config, run, stages, stale, f"{name} {run.config_file}", tracking)
         stage = path.by_name[name]
         inputs = {name: path.current(name) for name in path.inputs(stage)}
         _write_config(config, run)
@@ -142,8 +144,15 @@ class _Path:
     """The stages of a run under one config. Reads each artefact, file and module once."""
 
     def __init__(
-        self, config: Config, run: Run, stages: Sequence[Stage], stale: Stale | None, command: str
+        self,
+        config: Config,
+        run: Run,
+        stages: Sequence[Stage],
+        stale: Stale | None,
+        command: str,
+        tracking: Tracking | None = None,
     ) -> None:
+        self._tracking = tracking
         self.by_name = {stage.name: stage for stage in stages}
         self._config, self._run, self._stale, self._command = config, run, stale, command
         self._reads: dict[str, dict[str, str]] = {}
@@ -255,10 +264,16 @@ class _Path:
             known = found.identity | {"code": code}
             work.begin(known)
             log.info("%s%s: %s", label, stage.name, "resumes" if found.goes_on else "begins")
-            facts = stage.run()(self._config, dict(inputs), work)
+            tracker = SILENT
+            if self._tracking is not None:
+                tracker = self._tracking.stage(stage.name, work.path.name, stage.figures())
+            facts = stage.run()(self._config, dict(inputs), work, tracker)
             seconds = round(time.monotonic() - started, 1)
             more = {"key": key_of(known), "facts": facts, "seconds": seconds, "resumed": found.goes_on}
             artefact = self._run.finish(work, known | more)
+            if stage.tracked_as:
+                told = {"digest": artefact.digest, "inputs": known["inputs"], "key": more["key"]}
+                tracker.artefact(stage.name, stage.tracked_as, artefact.path, facts=told)
         except Exception as error:
             if store.is_disk_full(error) and not isinstance(error, UserError):
                 named = getattr(error, "filename", None)

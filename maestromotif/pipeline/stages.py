@@ -2,14 +2,18 @@
 
 A stage is a module with two functions. It is imported when it is first needed:
 
-    reads(config) -> dict[str, str]      other files that it reads -> SHA-256; raises UserError
-    run(config, inputs, work) -> facts   writes the artefact into `work`; the manifest records the facts
+    reads(config) -> dict[str, str]               other files that it reads -> SHA-256; raises UserError
+    run(config, inputs, work, tracker) -> facts   writes the artefact into `work`; facts for its manifest
+
+and, if it logs anything besides its progress, with FIGURES, the list of what it logs.
 """
 
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+
+from maestromotif.tracking.figures import Figure
 
 
 @dataclass(frozen=True)
@@ -23,11 +27,16 @@ class Stage:
     settings: tuple[str, ...]  # dotted keys of sections or fields; "" is the whole config
     optional: bool = False  # runs only if `run.further` names it
     makes_rewards: bool = False  # skipped if the config gives reward models or training learns them
+    tracked_as: str = ""  # kind of the artefact for the tracker; "": not given to it
 
     def run(self) -> Callable[..., dict[str, Any]]:
         """The module's function `run`."""
         function: Callable[..., dict[str, Any]] = importlib.import_module(self.module).run
         return function
+
+    def figures(self) -> tuple[Figure, ...]:
+        """What the module logs."""
+        return tuple(getattr(importlib.import_module(self.module), "FIGURES", ()))
 
     def reads(self) -> Callable[..., dict[str, str]]:
         """The module's function `reads`."""
@@ -76,6 +85,7 @@ STAGES = (
         inputs=("collect", "annotate", "curate"),
         settings=("run", "skills", "annotate", "distil"),
         makes_rewards=True,
+        tracked_as="reward-models",
     ),
     Stage(
         "soup",
@@ -85,6 +95,7 @@ STAGES = (
         settings=("run", "skills", "annotate", "distil", "soup"),
         optional=True,
         makes_rewards=True,
+        tracked_as="reward-models",
     ),
     Stage(
         "gate",  # not an input of later stages, so new thresholds do not repeat the training
@@ -108,6 +119,7 @@ STAGES = (
             "reward",
             "train",
         ),
+        tracked_as="policy",
     ),
     Stage(
         "compose",
@@ -115,6 +127,7 @@ STAGES = (
         "maestromotif.compose.compose",
         inputs=(),
         settings=("run", "skills", "compose", "task"),
+        tracked_as="program",
     ),
     Stage(
         "evaluate",
@@ -131,6 +144,7 @@ STAGES = (
             "task",
             "evaluate",
         ),
+        tracked_as="evaluation",
     ),
     Stage(
         "report",

@@ -24,6 +24,7 @@ from maestromotif.pipeline.store import Artefact, Work, sha256
 from maestromotif.quality import clauses, figures, gold, measures, oracle
 from maestromotif.quality.measures import Measures
 from maestromotif.skill import Skill, skills_of
+from maestromotif.tracking.tracker import SILENT, Tracker
 
 PROBES = 5  # counterfactual pairs per clause
 
@@ -87,7 +88,7 @@ def reads(config: Config) -> dict[str, str]:
     return answers.reads(config) | golden | measures.reads(config)
 
 
-def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, Any]:
+def run(config: Config, inputs: dict[str, Artefact], work: Work, tracker: Tracker = SILENT) -> dict[str, Any]:
     """Runs the stage. Raises UserError as `examine` does."""
     found = examine(config, inputs["collect"])
     work.write_json("quality.json", found)

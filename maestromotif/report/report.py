@@ -18,12 +18,16 @@ from maestromotif.config.schema import Config
 from maestromotif.evaluate.summary import summary
 from maestromotif.pipeline.keys import NOT_IN_KEYS
 from maestromotif.pipeline.store import Artefact, Work
-from maestromotif.report import evidence, replay, svg, tracked
+from maestromotif.report import evidence, replay, svg
 from maestromotif.report.evidence import Evidence
 from maestromotif.report.sections import asked, evaluated, labels, paid, programs, rewards, trained
 from maestromotif.report.sections.writing import sentence
+from maestromotif.tracking.figures import Figure
+from maestromotif.tracking.tracker import SILENT, Tracker
 
 log = logging.getLogger("maestromotif")
+
+FIGURES = (Figure("report", "page", "The report."),)
 
 PAGE = "report.html"  # and the template that it is made from
 HERE = Path(__file__).parent
@@ -34,16 +38,17 @@ def reads(config: Config) -> dict[str, str]:
     return compose.reads(config)
 
 
-def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, Any]:
-    """Writes `report.html`, logs training's warnings again, then logs the page to wandb.
+def run(config: Config, inputs: dict[str, Artefact], work: Work, tracker: Tracker = SILENT) -> dict[str, Any]:
+    """Writes `report.html`, logs training's warnings again, then gives the page to the tracker.
 
     Raises UserError if an artefact lacks something.
     """
     found = evidence.read(config, inputs)
-    work.write_text(PAGE, page(config, found))
+    text = page(config, found)
+    work.write_text(PAGE, text)
     for one in found.paid["warnings"]:
         log.warning("report: %s", one["text"])
-    tracked.log_run(config, inputs, work.path / PAGE)
+    tracker.page(0, "report", text, f"Report of {config.run.name}")
     return {
         "agents": {row["agent"]: row["success"] for row in found.results},
         "summary": summary(found.results, config.evaluate.confidence),

@@ -44,6 +44,7 @@ from maestromotif.rewards.fit import Learner, learn, start_of
 from maestromotif.rewards.model import read_as
 from maestromotif.rewards.pairs import parts, targets
 from maestromotif.skill import Skill, skills_of
+from maestromotif.tracking.tracker import SILENT, Tracker
 
 log = logging.getLogger("maestromotif")
 
@@ -79,7 +80,7 @@ def reads(config: Config) -> dict[str, str]:
     return answers.reads(config) | measures.reads(config)
 
 
-def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, Any]:
+def run(config: Config, inputs: dict[str, Artefact], work: Work, tracker: Tracker = SILENT) -> dict[str, Any]:
     """The stage. Raises UserError for a mistake in a file of measures, and as the language model does."""
     settings, annotate = config.curate, config.annotate
     skills, folder = skills_of(config), inputs["annotate"].path

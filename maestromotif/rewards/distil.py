@@ -26,6 +26,7 @@ from maestromotif.rewards.fit import Member, best, train
 from maestromotif.rewards.model import FLAT, member_file, write_model
 from maestromotif.rewards.pairs import Judged, read_judged
 from maestromotif.skill import Skill, skill_files, skills_of
+from maestromotif.tracking.tracker import SILENT, Tracker
 
 CHANCE = 0.5  # accuracy of guessing, the baseline
 CHECKPOINT = "members.msgpack"
@@ -36,7 +37,7 @@ def reads(config: Config) -> dict[str, str]:
     return skill_files(config)
 
 
-def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, Any]:
+def run(config: Config, inputs: dict[str, Artefact], work: Work, tracker: Tracker = SILENT) -> dict[str, Any]:
     """Run the stage. Raises UserError if nothing can be held out, or a skill's labels teach nothing."""
     settings, spoken = config.distil, config.annotate.changes
     skills = skills_of(config)

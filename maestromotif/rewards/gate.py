@@ -33,6 +33,7 @@ from maestromotif.nethack.state import CHANGES, DEPTH_CHANGE
 from maestromotif.pipeline.store import Artefact, Work
 from maestromotif.rewards.model import RewardModels, load_rewards
 from maestromotif.skill import Skill, change_behind, skill_files, skills_of
+from maestromotif.tracking.tracker import SILENT, Tracker
 
 log = logging.getLogger("maestromotif")
 
@@ -74,7 +75,7 @@ def reads(config: Config) -> dict[str, str]:
     return skill_files(config)
 
 
-def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, Any]:
+def run(config: Config, inputs: dict[str, Artefact], work: Work, tracker: Tracker = SILENT) -> dict[str, Any]:
     """Run the stage. Raises UserError if a skill fails and `gate.enforce` is on."""
     skills = skills_of(config)
     models = load_rewards(inputs["distil"].path, config.skills)

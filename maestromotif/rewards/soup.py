@@ -41,6 +41,7 @@ from maestromotif.rewards.fit import Member, score
 from maestromotif.rewards.model import Params, write_model
 from maestromotif.rewards.pairs import Judged, read_judged
 from maestromotif.skill import skill_files, skills_of
+from maestromotif.tracking.tracker import SILENT, Tracker
 
 STEPS = 10  # weights are multiples of a tenth
 MOST = 3  # maximum number of models in a soup, so that all weights can be tried
@@ -72,7 +73,7 @@ def reads(config: Config) -> dict[str, str]:
     return skill_files(config)
 
 
-def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, Any]:
+def run(config: Config, inputs: dict[str, Artefact], work: Work, tracker: Tracker = SILENT) -> dict[str, Any]:
     """Run the stage. Raises UserError if models of a skill started from unrelated parameters."""
     settings, spoken = config.distil, config.annotate.changes
     skills = skills_of(config)

@@ -1,15 +1,23 @@
-"""A run of Weights & Biases: online with an API key, offline without one.
+"""Weights & Biases follows the journal of a run: online with an API key, offline without one.
 
-An offline run is in `runs/<name>/wandb`; `wandb sync` uploads it, `wandb leet` shows it. The x axis of every
-plot is `env_step`, because wandb's own step restarts at 0 when a run is resumed offline.
+A thread starts wandb and sends the journal's records, each with its number as wandb's step. So a run that was
+killed goes on where wandb stopped: it sends the records that wandb does not have. Online, the server says how
+many it has; offline, the files of the earlier processes in `runs/<name>/wandb` do. `wandb sync` uploads those
+files in their order, and `wandb leet` shows them.
 """
 
 import contextlib
+import hashlib
+import json
 import logging
 import netrc
 import os
+import queue
+import re
 import shlex
+import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,61 +26,206 @@ import wandb
 from wandb import Run
 
 from maestromotif.config.schema import Config
-from maestromotif.errors import Finding
+from maestromotif.errors import Finding, UserError
+from maestromotif.tracking.figures import ENV_STEP, Figure, axis_of, figure_of
+from maestromotif.tracking.journal import Journal, Record
 
-__all__ = ["Run", "check", "html", "start", "table"]
+__all__ = ["check", "follow"]
 
 log = logging.getLogger("maestromotif")
 
+PACKAGE = Path(__file__).parents[1]
 INIT_SECONDS = 30  # timeout for a server that does not answer
+FINISH_SECONDS = 120  # the longest that the end of a command waits for an upload
 
 
-def start(config: Config, run_folder: Path) -> Run:
-    """A wandb run with its files in `<run_folder>/wandb`; the same name and seed give the same run id.
+def follow(config: Config, run_folder: Path, config_file: str, journal: Journal) -> "Follower":
+    """A follower that sends all of the journal's records that wandb does not have, and then each new one.
 
-    With `auto` the run is offline if there is no key or no server. The run is a context manager that finishes
-    it on exit. Raises what `wandb.init` raises.
+    With `auto`, wandb starts in the background, and is offline if there is no key or no server. Raises
+    UserError if wandb cannot start in the mode that the config asks for.
     """
-    run_folder.mkdir(parents=True, exist_ok=True)
+    follower = Follower(config, run_folder, config_file, journal)
+    if config.tracking.wandb != "auto":
+        follower.wait_for_start()
+    return follower
+
+
+class Follower:
+    """See `tracking.Follower`."""
+
+    def __init__(self, config: Config, run_folder: Path, config_file: str, journal: Journal) -> None:
+        self._config, self._run_folder, self._config_file = config, run_folder, config_file
+        self._run_id, self._folder = journal.run_id, journal.folder
+        self._waiting: queue.SimpleQueue[Record | None] = queue.SimpleQueue()
+        for record in journal.records():
+            self._waiting.put(record)
+        self._figures: dict[str, tuple[Figure, ...]] = {}
+        self._known: set[str] = set()  # names that wandb has the axis and summary of
+        self._started = threading.Event()
+        self._error: BaseException | None = None
+        self._exit_code = 0
+        self._thread = threading.Thread(target=self._work, name="wandb", daemon=True)
+        self._thread.start()
+
+    def know(self, stage: str, figures: Sequence[Figure]) -> None:
+        self._figures[stage] = tuple(figures)
+
+    def follow(self, record: Record) -> None:
+        self._waiting.put(record)
+
+    def wait_for_start(self) -> None:
+        """Raises UserError if wandb could not start."""
+        self._started.wait()
+        if self._error is not None:
+            mode = self._config.tracking.wandb
+            raise UserError(
+                f"tracking.wandb: {mode}: wandb cannot start: {_first_line(self._error)}\n"
+                "tracking.wandb=auto goes offline where there is no key or no server; "
+                "tracking.wandb=disabled does without wandb"
+            )
+
+    def finish(self, failed: bool) -> None:
+        """Sends what is left and ends the wandb run. Waits for an upload, but not for ever."""
+        self._exit_code = int(failed)
+        self._waiting.put(None)
+        self._thread.join(FINISH_SECONDS)
+        if self._thread.is_alive():
+            log.warning(
+                "wandb: the server does not take everything; the rest is in %s, and `wandb sync` uploads it",
+                self._run_folder / "wandb",
+            )
+
+    def _work(self) -> None:
+        try:
+            run, first = self._start()
+        except BaseException as error:
+            self._error = error
+            self._started.set()
+            if self._config.tracking.wandb == "auto":
+                self._give_up(error)
+            return
+        self._started.set()
+        try:
+            while (record := self._waiting.get()) is not None:
+                if record["n"] >= first:
+                    self._send(run, record)
+            run.finish(exit_code=self._exit_code)
+        except Exception as error:
+            self._give_up(error)
+
+    def _give_up(self, error: BaseException) -> None:
+        log.warning(
+            "wandb: nothing more is sent, but the run goes on, and %s has everything (%s: %s); "
+            "tracking.wandb=disabled turns wandb off",
+            self._folder,
+            type(error).__name__,
+            _first_line(error),
+        )
+
+    def _start(self) -> tuple[Run, int]:
+        """The run, and the number of the first record that it does not have."""
+        self._run_folder.mkdir(parents=True, exist_ok=True)
+        earlier = sorted((self._run_folder / "wandb").glob(f"offline-run-*-{self._run_id}"))
+        run = _start(self._config, self._run_folder, self._config_file, self._run_id)
+        first = max([run.step, *(last_step(folder) + 1 for folder in earlier)])
+        if first == 0:
+            run.log_code(root=str(PACKAGE), include_fn=lambda path: path.endswith(".py"))
+        run.define_metric(ENV_STEP)
+        if run.offline:
+            place = Path(run.dir).parent
+            log.info("wandb: offline run in %s; `wandb leet %s` shows it", self._run_folder / "wandb", place)
+        else:
+            log.info("wandb: %s", run.url)
+        return run, first
+
+    def _send(self, run: Run, record: Record) -> None:
+        stage, kind = record["stage"], record["kind"]
+        if kind == "artefact":
+            self._send_artefact(run, record)
+            return
+        axis = axis_of(stage)
+        logged: dict[str, Any]
+        if kind == "row":
+            logged = dict(record["figures"])
+            for name in logged.keys() - self._known:
+                self._define(run, stage, axis, name)
+        elif kind == "table":
+            logged = {record["name"]: wandb.Table(columns=record["columns"], data=record["rows"])}
+        else:
+            page = (self._folder / record["file"]).read_text(encoding="utf-8")
+            # wandb writes its own page around other HTML; `inject=False` leaves ours as it is.
+            logged = {
+                record["name"]: wandb.Html(page, inject=False, data_is_not_path=True),
+                f"{record['name']}/caption": record["caption"],
+            }
+        run.log({axis: record["step"], **logged}, step=record["n"], commit=True)
+
+    def _define(self, run: Run, stage: str, axis: str, name: str) -> None:
+        figure = figure_of(name, self._figures.get(stage, ()))
+        summary = figure.summary if figure else "last"
+        if name != axis:
+            run.define_metric(name, step_metric=axis, summary=summary)
+        self._known.add(name)
+
+    def _send_artefact(self, run: Run, record: Record) -> None:
+        path = Path(record["file"])
+        if not path.exists():  # replaced since: the run has a newer version
+            return
+        name = re.sub(r"[^\w.-]", "-", f"{self._config.run.name}-{record['name']}")
+        artifact = wandb.Artifact(name, type=record["type"], metadata=record["facts"])
+        artifact.add_dir(str(path)) if path.is_dir() else artifact.add_file(str(path))
+        run.log_artifact(artifact, aliases=["latest", *record["aliases"]])
+
+
+def last_step(folder: Path) -> int:
+    """The largest step in the files of an offline run, -1 without any. Reads them with wandb's own tool."""
+    command = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    steps = [
+        int(json.loads(line)["history"]["step"].get("num", 0))
+        for line in done.stdout.splitlines()
+        if '"type":"history"' in line
+    ]
+    return max(steps, default=-1)
+
+
+def group_of(config: Config, config_file: str) -> str:
+    """The group of the runs that differ only in their seed and name: the config's name and a hash of it."""
+    values = config.model_dump(mode="json", exclude={"run", "tracking", "slurm"})
+    digest = hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:6]
+    return f"{Path(shlex.split(config_file)[0]).stem}-{digest}"
+
+
+def _start(config: Config, run_folder: Path, config_file: str, run_id: str) -> Run:
+    """Raises what `wandb.init` raises."""
     mode = config.tracking.wandb
+    # Copies of artefacts belong beside the run's other files and not into the user's home.
+    os.environ.setdefault("WANDB_DATA_DIR", str(run_folder.absolute() / "wandb"))
     options: dict[str, Any] = {
         "project": config.tracking.project,
+        "entity": config.tracking.entity,
         "name": config.run.name,
-        "id": f"{config.run.name}-{config.run.seed}",
+        "id": f"{config.run.name}-{run_id}",
+        "group": group_of(config, config_file),
+        "tags": [f"seed-{config.run.seed}"],
         "resume": "allow",
         "dir": str(run_folder),
         "config": config.model_dump(mode="json"),
-        "settings": wandb.Settings(
-            silent=True, console="off", disable_git=True, x_disable_stats=True, init_timeout=INIT_SECONDS
-        ),
+        "settings": wandb.Settings(silent=True, console="off", init_timeout=INIT_SECONDS),
     }
     with _quiet():
         if mode != "auto":
-            run = wandb.init(mode=mode, **options)
-        else:
-            try:
-                run = wandb.init(**options)
-            except (wandb.errors.UsageError, wandb.errors.CommError) as error:
-                reason = str(error).strip().split("\n")[0]
-                log.info("wandb: going offline (%s)", reason)
-                run = wandb.init(mode="offline", **options)
-    run.define_metric("env_step")
-    run.define_metric("*", step_metric="env_step")
-    if run.offline:
-        log.info(
-            "wandb: offline run in %s; `wandb leet %s` shows it", run_folder / "wandb", Path(run.dir).parent
-        )
-    return run
+            return wandb.init(mode=mode, **options)
+        try:
+            return wandb.init(**options)
+        except (wandb.errors.UsageError, wandb.errors.CommError) as error:
+            log.info("wandb: going offline (%s)", _first_line(error))
+            return wandb.init(mode="offline", **options)
 
 
-def table(columns: Sequence[str | int], rows: Sequence[Sequence[Any]]) -> wandb.Table:
-    """A table to log; each of `rows` is a row."""
-    return wandb.Table(columns=list(columns), data=[list(row) for row in rows])
-
-
-def html(page: str) -> wandb.Html:
-    """A complete HTML page to log, unchanged."""
-    return wandb.Html(page, inject=False, data_is_not_path=True)
+def _first_line(error: BaseException) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
 @contextlib.contextmanager

@@ -4,7 +4,6 @@ Acting and learning overlap: while the learner learns from rollout r, the actors
 Rollout r always uses the parameters after max(0, r - lag) updates, at any machine speed.
 """
 
-import logging
 import math
 import time
 from collections import deque
@@ -19,6 +18,7 @@ from maestromotif.agent.network import Params
 from maestromotif.errors import UserError
 from maestromotif.pipeline.progress import Progress
 from maestromotif.pipeline.store import Work
+from maestromotif.tracking.tracker import Tracker
 from maestromotif.train.actor import Actor, Played
 from maestromotif.train.checkpoint import Checkpoints
 from maestromotif.train.learner import Learner, Learnt, shards_of_this_process
@@ -27,8 +27,6 @@ from maestromotif.train.ppo import Batch
 from maestromotif.train.reward_source import RewardSource
 from maestromotif.train.schedule import Schedule
 from maestromotif.train.statement import Statement
-
-log = logging.getLogger("maestromotif")
 
 _OFFENDING = ".scratch/offending-batch"
 
@@ -52,6 +50,7 @@ def learn(
     statement: Statement,
     work: Work,
     key: Array,
+    tracker: Tracker,
 ) -> Learnt:
     """Train from `state` to the last update; returns the final state.
 
@@ -75,7 +74,7 @@ def learn(
             note = ""
             if plan.row_after(update):
                 row = curve.row(update * plan.steps)
-                log.debug("train: %s", row)
+                tracker.row(update * plan.steps, row)
                 if row["episodes"]:
                     note = f"level {row['depth/deepest_mean']:.2f} reached on average"
             progress.advance(plan.steps, note)

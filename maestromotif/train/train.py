@@ -28,6 +28,8 @@ from maestromotif.nethack.pool.pool import check_pools
 from maestromotif.nethack.rcfile import options_file
 from maestromotif.pipeline.store import Artefact, Work, file_contents
 from maestromotif.skill import skill_files
+from maestromotif.tracking.figures import Figure
+from maestromotif.tracking.tracker import SILENT, Tracker
 from maestromotif.train.actor import Actor
 from maestromotif.train.checkpoint import FOLDER, Checkpoints
 from maestromotif.train.distributed import all_devices, local_devices, summed, wait_for_all
@@ -35,7 +37,7 @@ from maestromotif.train.environment import Plan
 from maestromotif.train.environment_process import EnvironmentProcess
 from maestromotif.train.learner import Learner, on_host
 from maestromotif.train.loop import Rollouts, State, learn
-from maestromotif.train.metrics import CURVE, Curve, summary
+from maestromotif.train.metrics import CURVE, METRICS, Curve, summary
 from maestromotif.train.online_rewards import OnlineRewards
 from maestromotif.train.reward_source import DistilledRewards, RewardSource, reward_files, reward_folder
 from maestromotif.train.schedule import Schedule, schedule
@@ -43,6 +45,7 @@ from maestromotif.train.statement import Statement
 
 log = logging.getLogger("maestromotif")
 
+FIGURES = tuple(Figure(metric.name, metric.unit, metric.doc) for metric in METRICS)
 
 def reads(config: Config) -> dict[str, str]:
     """The files of game, skills, training program and rewards -> SHA-256. Raises UserError."""
@@ -55,7 +58,7 @@ def reads(config: Config) -> dict[str, str]:
     )
 
 
-def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, Any]:
+def run(config: Config, inputs: dict[str, Artefact], work: Work, tracker: Tracker = SILENT) -> dict[str, Any]:
     settings, games, seed = config.train, config.nethack.games, config.run.seed
     devices, process = local_devices(settings, games), jax.process_index()
     check_pools(config, settings.actors)
@@ -106,6 +109,7 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, An
             Statement(config, process, work),
             work,
             jax.random.key(seed + 2),
+            tracker,
         )
         seconds = time.perf_counter() - began
         rewards.write(work)

@@ -15,7 +15,7 @@ CHUNKS = 12
 STAGES = (
     Stage("draw", "Draw numbers.", "small_stages.draw", (), ("run", "collect", "nethack")),
     Stage("total", "Add them up.", "small_stages.total", ("draw",), ("distil",)),
-    Stage("page", "Write a page.", "small_stages.page", ("draw", "total"), ("task.words", "tracking")),
+    Stage("page", "Write a page.", "small_stages.page", ("draw", "total"), ("task.words", "evaluate")),
 )
 
 CONFIG = """
@@ -26,4 +26,5 @@ task:
   words: the sum
   program: program.py
   success: ["depth >= 2"]
+tracking: {wandb: disabled}
 """

@@ -8,14 +8,18 @@ import numpy as np
 
 from maestromotif.config.schema import Config
 from maestromotif.pipeline.store import Artefact, Work
+from maestromotif.tracking.figures import Figure
+from maestromotif.tracking.tracker import SILENT, Tracker
 from small_stages import CHUNKS
+
+FIGURES = (Figure("draw/chunks", "chunks", "Chunks that are drawn."),)
 
 
 def reads(config: Config) -> dict[str, str]:
     return {}
 
 
-def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, Any]:
+def run(config: Config, inputs: dict[str, Artefact], work: Work, tracker: Tracker = SILENT) -> dict[str, Any]:
     """Each chunk takes SECONDS_A_CHUNK (set by tests that kill) and is kept in the scratch folder."""
     computed = 0
     for chunk in range(CHUNKS):
@@ -25,6 +29,7 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, An
             generator = np.random.default_rng([config.run.seed, chunk])
             work.write_arrays(name, numbers=generator.integers(0, 1000, size=config.collect.explorer_steps))
             computed += 1
+        tracker.row(chunk + 1, {"draw/chunks": chunk + 1})
     chunks = [np.load(work.path / f".scratch/{chunk}.npz")["numbers"] for chunk in range(CHUNKS)]
     work.write_arrays("numbers.npz", numbers=np.concatenate(chunks))
     return {"computed": computed}

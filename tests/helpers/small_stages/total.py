@@ -6,13 +6,14 @@ import numpy as np
 
 from maestromotif.config.schema import Config
 from maestromotif.pipeline.store import Artefact, Work, file_contents
+from maestromotif.tracking.tracker import SILENT, Tracker
 
 
 def reads(config: Config) -> dict[str, str]:
     return file_contents("task.program", config.task.program)
 
 
-def run(config: Config, inputs: dict[str, Artefact], work: Work) -> dict[str, Any]:
+def run(config: Config, inputs: dict[str, Artefact], work: Work, tracker: Tracker = SILENT) -> dict[str, Any]:
     if config.distil.epochs == 666:
         raise RuntimeError("this number is not liked")
     numbers = np.load(inputs["draw"].path / "numbers.npz")["numbers"]
