@@ -19,7 +19,7 @@ from maestromotif.pipeline.store import Work
 CAPTIONS = "captions.jsonl"
 PREFERENCES = "preferences.npz"
 SCORES = "scores.jsonl"
-FIGURES = "quality.json"
+QUALITY = "quality.json"
 
 
 def read_captions(folder: Path) -> list[dict[str, Any]]:
