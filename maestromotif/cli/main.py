@@ -295,6 +295,25 @@ def prompt(config: str, what: tuple[str, ...]) -> None:
     click.echo(prompts.instructions(wanted), err=True)
 
 
+@cli.command(context_settings={"ignore_unknown_options": True})
+@click.argument("config")
+@click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
+@click.option("--print", "only_print", is_flag=True, help="Write the workspace as JSON and save nothing.")
+def dashboard(config: str, overrides: tuple[str, ...], only_print: bool) -> None:
+    """Save the dashboard of a config's runs to Weights & Biases, or update it."""
+    from maestromotif.config.load import load
+    from maestromotif.pipeline.runner import stages_of
+    from maestromotif.tracking import workspace
+
+    loaded = load(config, overrides)
+    figures = {stage.name: stage.figures() for stage in stages_of(loaded)}
+    config_file = shlex.join((config, *overrides))
+    if only_print:
+        click.echo(workspace.text(loaded, config_file, figures), nl=False)
+    else:
+        click.echo(workspace.save(loaded, config_file, figures))
+
+
 @cli.command()
 @click.argument("target", metavar="RUN|CHECKPOINT", type=click.Path(path_type=Path))
 @click.option("--fps", type=click.FloatRange(0.1, 100), default=8, help="Steps a second. Default: 8.")

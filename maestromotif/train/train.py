@@ -47,6 +47,7 @@ log = logging.getLogger("maestromotif")
 
 FIGURES = tuple(Figure(metric.name, metric.unit, metric.doc) for metric in METRICS)
 
+
 def reads(config: Config) -> dict[str, str]:
     """The files of game, skills, training program and rewards -> SHA-256. Raises UserError."""
     return (
