@@ -27,6 +27,7 @@ from maestromotif.nethack.state import CHANGES
 from maestromotif.pipeline.progress import Progress, duration
 from maestromotif.pipeline.store import Artefact, Work
 from maestromotif.skill import Skill, skills_of
+from maestromotif.tracking.logged import Logged
 from maestromotif.tracking.tracker import SILENT, Tracker
 
 SHOWN = 10  # best and worst captions in quality.json
@@ -77,8 +78,10 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work, tracker: Tracke
     """Runs the stage. Raises UserError if there is too little to judge or most answers are nonsense."""
     task, judge = plan(config, inputs["collect"]), Judge(config.language, config.annotate)
     asked = task.questions()
-    with Progress("annotate", len(asked), "questions", done=sum(judge.known(asked))) as progress:
+    before = sum(judge.known(asked))
+    with Progress("annotate", len(asked), "questions", done=before, tracker=tracker) as progress:
         judge.ask(asked, progress)
+    tracker.row(len(asked), _costs(asked, len(asked) - before, config.annotate.price))
     figures = {}
     for skill in task.skills:
         found = task.comparison(skill).label(judge)
@@ -90,6 +93,7 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work, tracker: Tracke
             )
         quality = _write(skill, found, task, work)
         figures[skill.name] = {name: quality[name] for name in ("pairs", "ties", "nonsense")}
+        _track(tracker, len(asked), skill.name, quality)
     _write_captions(task, work)
     return {
         "method": task.settings.method,
@@ -102,6 +106,51 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work, tracker: Tracke
         "questions": len(asked),
         "skills": figures,
     }
+
+
+LOGGED = (
+    Logged("cost/questions", "questions", "Questions to the language model for all skills."),
+    Logged("cost/asked", "questions", "Those of them that this process asked; the others were remembered."),
+    Logged("cost/input_tokens", "tokens", "Input of the questions asked, estimated from their characters."),
+    Logged("cost/output_tokens", "tokens", "The most that the language model could write in answer."),
+    Logged("cost/money", "as annotate.price", "What these tokens cost at most; only with `annotate.price`."),
+    Logged("ann/{skill}/pairs", "pairs", "Pairs with a label."),
+    Logged("ann/{skill}/tie_share", "share", "Share of the pairs that count as ties."),
+    Logged("ann/{skill}/nonsense_share", "share", "Share of the answers that are none of the choices."),
+    Logged("ann/{skill}/answer_mass", "probability", "Mean probability that the model gives to the choices."),
+    Logged("ann/{skill}/position_bias", "share", "Share of pairs whose first caption wins; 0.5 is no bias."),
+    Logged("ann/{skill}/consistent", "share", "Share of pairs on which both orders or wordings agree."),
+    Logged("ann/{skill}/captions", "table", "The most and the least wanted captions, with their scores."),
+    Logged("ann/{skill}/events", "table", "Mean score of the captions that tell each change."),
+)
+
+
+def _costs(asked: Sequence[Question], new: int, price: float | None) -> dict[str, int | float]:
+    read, written = _tokens(asked)
+    costs: dict[str, int | float] = {"cost/questions": len(asked), "cost/asked": new}
+    share = new / max(len(asked), 1)
+    costs |= {"cost/input_tokens": round(share * read), "cost/output_tokens": round(share * written)}
+    return costs | ({"cost/money": share * price * (read + written) / 1e6} if price else {})
+
+
+def _track(tracker: Tracker, step: int, skill: str, quality: dict[str, Any]) -> None:
+    row = {
+        "pairs": quality["pairs"],
+        "tie_share": quality["ties"] / max(quality["pairs"], 1),
+        "nonsense_share": quality["nonsense"] / max(quality["questions"], 1),
+        **{name: quality[name] for name in ("answer_mass", "position_bias", "consistent")},
+    }
+    tracker.row(step, {f"ann/{skill}/{name}": value for name, value in row.items() if value is not None})
+    ends = [[side, one["caption"], one["score"]] for side in ("top", "bottom") for one in quality[side]]
+    tracker.table(step, f"ann/{skill}/captions", ["end", "caption", "score"], ends)
+    events = [[one["event"], one["captions"], one["score"]] for one in quality["events"]]
+    tracker.table(step, f"ann/{skill}/events", ["event", "captions", "score"], events)
+
+
+def _tokens(questions: Sequence[Question]) -> tuple[int, int]:
+    """Input tokens, estimated from the characters, and the most output tokens."""
+    read = sum(len(turn["content"]) for question in questions for turn in question.chat)
+    return read // CHARACTERS_A_TOKEN, sum(question.most_tokens for question in questions)
 
 
 def answer_shard(config: Config, collected: Artefact, share: tuple[int, int]) -> str:
@@ -124,8 +173,7 @@ def dry_run(config: Config, collected: Artefact) -> str:
     """A text that says what the annotation would ask and what it would cost."""
     judge, asked = Judge(config.language, config.annotate), plan(config, collected).questions()
     left = [question for question, known in zip(asked, judge.known(asked), strict=True) if not known]
-    read = sum(len(turn["content"]) for question in left for turn in question.chat) // CHARACTERS_A_TOKEN
-    written = sum(question.most_tokens for question in left)
+    read, written = _tokens(left)
     pace, price = judge.seconds_a_question(), config.annotate.price
     lines = [
         f"questions      {len(asked)}, {len(asked) - len(left)} of them answered already",

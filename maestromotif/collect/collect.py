@@ -129,7 +129,7 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work, tracker: Tracke
     missing = [segment for segment in segments if not (work.scratch / segment.file).exists()]
     total = sum(segment.steps(games) for segment in segments)
     left = sum(segment.steps(games) for segment in missing)
-    with Progress("collect", total=total, unit="steps", done=total - left) as progress:
+    with Progress("collect", total, "steps", done=total - left, tracker=tracker) as progress:
         for place, group in groupby(missing, key=lambda segment: segment.stretch.arena or ""):
             with ExitStack() as stack:
                 pool: GamePool | None = None

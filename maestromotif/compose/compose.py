@@ -17,6 +17,7 @@ from maestromotif.errors import UserError
 from maestromotif.pipeline.store import Artefact, Work, file_contents
 from maestromotif.programs import check, contract, provenance
 from maestromotif.skill import Skill
+from maestromotif.tracking.logged import Logged
 from maestromotif.tracking.tracker import SILENT, Tracker
 
 log = logging.getLogger(__name__)
@@ -32,6 +33,9 @@ def program_file(role: str) -> str:
 def skill_file(skill: str) -> str:
     """Path of a skill's checked program in the artefact."""
     return f"skills/{skill}.py"
+
+
+LOGGED = (Logged("programs/{role}/{skill}", "calls", "Calls of the skill on the program's trial states."),)
 
 
 def reads(config: Config) -> dict[str, str]:
@@ -67,6 +71,7 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work, tracker: Tracke
     for role, file in (("program", config.task.program), ("training", config.compose.training)):
         counts = check.behaviour(sources[role], file, skills, seed=config.run.seed)
         report["programs"][role]["behaviour"] = counts
+        tracker.row(0, {f"programs/{role}/{name}": calls for name, calls in counts["calls"].items()})
         idle = [name for name, calls in counts["calls"].items() if calls == 0]
         if idle:
             log.warning("%s never used %s on %d trial states", file, ", ".join(idle), counts["states"])

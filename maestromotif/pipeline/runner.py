@@ -272,7 +272,7 @@ class _Path:
             log.info("%s%s: %s", label, stage.name, "resumes" if found.goes_on else "begins")
             tracker = SILENT
             if self._tracking is not None:
-                tracker = self._tracking.stage(stage.name, work.path.name, stage.figures())
+                tracker = self._tracking.stage(stage.name, work.path.name, stage.logged())
             facts = stage.run()(self._config, dict(inputs), work, tracker)
             seconds = round(time.monotonic() - started, 1)
             more = {"key": key_of(known), "facts": facts, "seconds": seconds, "resumed": found.goes_on}

@@ -5,7 +5,7 @@ A stage is a module with two functions. It is imported when it is first needed:
     reads(config) -> dict[str, str]               other files that it reads -> SHA-256; raises UserError
     run(config, inputs, work, tracker) -> facts   writes the artefact into `work`; facts for its manifest
 
-and, if it logs anything besides its progress, with FIGURES, the list of what it logs.
+and, if it logs anything besides its progress, with LOGGED, the list of what it logs.
 """
 
 import importlib
@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from maestromotif.tracking.figures import Figure
+from maestromotif.tracking.logged import Logged
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,9 @@ class Stage:
         function: Callable[..., dict[str, Any]] = importlib.import_module(self.module).run
         return function
 
-    def figures(self) -> tuple[Figure, ...]:
+    def logged(self) -> tuple[Logged, ...]:
         """What the module logs."""
-        return tuple(getattr(importlib.import_module(self.module), "FIGURES", ()))
+        return tuple(getattr(importlib.import_module(self.module), "LOGGED", ()))
 
     def reads(self) -> Callable[..., dict[str, str]]:
         """The module's function `reads`."""

@@ -24,6 +24,7 @@ from maestromotif.pipeline.store import Artefact, Work, sha256
 from maestromotif.quality import clauses, figures, gold, measures, oracle
 from maestromotif.quality.measures import Measures
 from maestromotif.skill import Skill, skills_of
+from maestromotif.tracking.logged import Logged
 from maestromotif.tracking.tracker import SILENT, Tracker
 
 PROBES = 5  # counterfactual pairs per clause
@@ -81,6 +82,13 @@ def examine(config: Config, collected: Artefact | None, again: bool = False) -> 
     return found
 
 
+LOGGED = (
+    Logged("quality/{skill}/gold", "share", "Agreement with a person on the gold pairs that are reported."),
+    Logged("quality/{skill}/kept", "share", "Share of the labels that the reward model would learn from."),
+    Logged("quality/{skill}/same", "share", "Share of pairs with the same label in both orders."),
+)
+
+
 def reads(config: Config) -> dict[str, str]:
     """Maps what `answers.reads` names, and the skills' gold sets and measures, to SHA-256."""
     files = [gold.path_of(config.skills_folder, name) for name in config.skills]
@@ -93,6 +101,14 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work, tracker: Tracke
     found = examine(config, inputs["collect"])
     work.write_json("quality.json", found)
     work.write_text("quality.md", figures.markdown(found))
+    for k, (name, of_skill) in enumerate(found.items()):
+        shares = {
+            "gold": (of_skill.get("gold") or {}).get("report", {}).get("decided"),
+            "kept": of_skill.get("kept"),
+            "same": (of_skill.get("order") or {}).get("same"),
+        }
+        row = {key: one["share"] for key, one in shares.items() if one and one["share"] is not None}
+        tracker.row(k, {f"quality/{name}/{key}": share for key, share in row.items()})
     return {"skills": {name: of_skill["kept"] for name, of_skill in found.items()}}
 
 

@@ -22,12 +22,12 @@ from maestromotif.report import evidence, replay, svg
 from maestromotif.report.evidence import Evidence
 from maestromotif.report.sections import asked, evaluated, labels, paid, programs, rewards, trained
 from maestromotif.report.sections.writing import sentence
-from maestromotif.tracking.figures import Figure
+from maestromotif.tracking.logged import Logged
 from maestromotif.tracking.tracker import SILENT, Tracker
 
 log = logging.getLogger("maestromotif")
 
-FIGURES = (Figure("report", "page", "The report."),)
+LOGGED = (Logged("report", "page", "The report."),)
 
 PAGE = "report.html"  # and the template that it is made from
 HERE = Path(__file__).parent

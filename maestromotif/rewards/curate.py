@@ -44,6 +44,7 @@ from maestromotif.rewards.fit import Learner, learn, start_of
 from maestromotif.rewards.model import read_as
 from maestromotif.rewards.pairs import parts, targets
 from maestromotif.skill import Skill, skills_of
+from maestromotif.tracking.logged import Logged
 from maestromotif.tracking.tracker import SILENT, Tracker
 
 log = logging.getLogger("maestromotif")
@@ -73,6 +74,14 @@ class Labels:
 
     def usable(self, keep_margin: float, tie_margin: float) -> np.ndarray:
         return curate(self.margin, self.consistent, keep_margin, tie_margin)
+
+
+LOGGED = (
+    Logged("cur/{skill}/kept", "share", "Share of the labels that the reward model learns from."),
+    Logged("cur/{skill}/reproduced", "share", "Share of labels that models of other captions reproduce."),
+    Logged("cur/{skill}/labelled_oracle", "share", "Agreement of the labels with the skill's measures."),
+    Logged("cur/{skill}/kept_oracle", "share", "The same of the labels that are kept."),
+)
 
 
 def reads(config: Config) -> dict[str, str]:
@@ -124,6 +133,12 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work, tracker: Tracke
             truth = oracle.labels(oracle.scores(known[skill.name].worth, messages, changes), pairs)
         found[skill.name] = figures(every[k], curated, fate, difference[k], truth, kinds, annotate.tie_margin)
         _say(skill.name, found[skill.name])
+        shares = {
+            name: found[skill.name][name]["share"]
+            for name in ("kept", "reproduced", "labelled_oracle", "kept_oracle")
+            if found[skill.name].get(name)
+        }
+        tracker.row(k, {f"cur/{skill.name}/{name}": x for name, x in shares.items() if x is not None})
     work.write_json("curate.json", {"again": method, "settings": settings.model_dump(), "skills": found})
     work.write_text("curate.md", markdown(found, method))
     return {

@@ -26,10 +26,26 @@ from maestromotif.rewards.fit import Member, best, train
 from maestromotif.rewards.model import FLAT, member_file, write_model
 from maestromotif.rewards.pairs import Judged, read_judged
 from maestromotif.skill import Skill, skill_files, skills_of
+from maestromotif.tracking.logged import Logged
 from maestromotif.tracking.tracker import SILENT, Tracker
 
 CHANCE = 0.5  # accuracy of guessing, the baseline
 CHECKPOINT = "members.msgpack"
+
+LOGGED = (
+    Logged("distil/loss_held_out", "nats", "Loss on held-out pairs, mean over skills and members.", "min"),
+    Logged("rm/{skill}/val_acc", "share", "Share of held-out pairs ordered as labelled; guessing gives 0.5."),
+    Logged("rm/{skill}/val_acc_low", "share", "Lower end of its 95 % interval."),
+    Logged("rm/{skill}/val_acc_high", "share", "Upper end of its 95 % interval."),
+    Logged("rm/{skill}/train_acc", "share", "The same on the pairs that the model learned from."),
+    Logged("rm/{skill}/val_nll", "nats", "Loss on held-out pairs."),
+    Logged("rm/{skill}/ece", "probability", "Expected calibration error on held-out pairs."),
+    Logged("rm/{skill}/epoch", "epochs", "Epoch with the lowest held-out loss, whose parameters are used."),
+    Logged("rm/{skill}/std", "reward", "Standard deviation of R over the collected observations."),
+    Logged("rm/{skill}/observations", "table", "The best and the worst paid observations."),
+    Logged("rm/{skill}/calibration", "table", "Confidence and accuracy by bins of held-out pairs."),
+    Logged("rm/{skill}/quantiles", "table", "Quantiles of the normalised reward over the observations."),
+)
 
 
 def reads(config: Config) -> dict[str, str]:
@@ -46,7 +62,7 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work, tracker: Tracke
     judged = read_judged(
         annotated.path, inputs["curate"].path, config.skills, settings, random, config.annotate.telling
     )
-    members = train(judged, config.skills, settings, config.run.seed, work.scratch / CHECKPOINT)
+    members = train(judged, config.skills, settings, config.run.seed, work.scratch / CHECKPOINT, tracker)
 
     items = observations.distinct(observations.load(inputs["collect"].path), spoken)
     judge = {
@@ -68,6 +84,7 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work, tracker: Tracke
             for member in members[k]:
                 content = flax.serialization.to_bytes(member.params)
                 work.write_bytes(f"{skill.name}/{member_file(member.seed)}", content)
+        _track(tracker, k, card)
         facts["skills"][skill.name] = {"accuracy_held_out": card["accuracy_held_out"], "epoch": card["epoch"]}
     return facts
 
@@ -116,3 +133,31 @@ def _card(
         ],
         **over_items(raw[number], items, reads),
     }
+
+
+def _track(tracker: Tracker, step: int, card: dict[str, Any]) -> None:
+    held_out, key = card["accuracy_held_out"], f"rm/{card['skill']}"
+    chosen = next(one for one in card["members"] if one["seed"] == card["seed"])
+    row = {
+        "val_acc": held_out["accuracy"],
+        "val_acc_low": held_out["low"],
+        "val_acc_high": held_out["high"],
+        "train_acc": card["accuracy_train"]["accuracy"],
+        "val_nll": chosen["loss_held_out"],
+        "ece": card["calibration_held_out"]["ece"],
+        "epoch": card["epoch"],
+        "std": card["std"],
+    }
+    tracker.row(step, {f"{key}/{name}": value for name, value in row.items() if value is not None})
+    ends = [
+        [side, one["caption"], one["reward"], one["count"]]
+        for side in ("top", "bottom")
+        for one in card[side]
+    ]
+    tracker.table(step, f"{key}/observations", ["end", "caption", "reward", "observations"], ends)
+    bins = [
+        [one["confidence"], one["accuracy"], one["pairs"]] for one in card["calibration_held_out"]["bins"]
+    ]
+    tracker.table(step, f"{key}/calibration", ["confidence", "accuracy", "pairs"], bins)
+    quantiles = [[float(name), value] for name, value in card["quantiles"].items()]
+    tracker.table(step, f"{key}/quantiles", ["quantile", "reward"], quantiles)

@@ -38,6 +38,7 @@ from maestromotif.pipeline.store import writing
 from maestromotif.rewards.batches import WIDTHS, Batch, Captions, Shown, Sizes
 from maestromotif.rewards.model import Network, Params, initial, rewards
 from maestromotif.rewards.pairs import Judged
+from maestromotif.tracking.tracker import SILENT, Tracker
 
 SCORED = 512  # captions scored at once
 SECONDS_BETWEEN_CHECKPOINTS = 30.0
@@ -104,6 +105,7 @@ def train(
     settings: DistilSettings,
     seed: int,
     checkpoint: Path | None = None,
+    tracker: Tracker = SILENT,
 ) -> list[list[Member]]:
     """Train `settings.seeds` models of each skill on the pairs of captions that are not held out.
 
@@ -123,7 +125,7 @@ def train(
             start = start_of(settings.network, skill, seed, number, columns)
             learners.append(Learner(skill, j, start, judged.pairs[k], judged.labels[k], learned, held_out))
     captions = Captions(settings.network, judged.read, judged.changes)
-    members = learn(captions, learners, settings, seed, checkpoint)
+    members = learn(captions, learners, settings, seed, checkpoint, tracker=tracker)
     return [members[k * settings.seeds : (k + 1) * settings.seeds] for k in range(len(skills))]
 
 
@@ -143,11 +145,12 @@ def learn(
     seed: int,
     checkpoint: Path | None = None,
     says: str = "distil",
+    tracker: Tracker = SILENT,
 ) -> list[Member]:
     """Train the M learners and return their models.
 
     checkpoint: a file that is written about every 30 s, and read if it exists. says: what the progress bar
-    shows.
+    shows. tracker: gets progress and loss.
     """
     network = captions.network
     batch = min(settings.batch, max(len(one.learned) for one in learners))
@@ -183,7 +186,7 @@ def learn(
 
     patience = settings.patience or settings.epochs
     saved = time.monotonic()
-    with Progress(says, settings.epochs, "epochs", done=state["epoch"]) as progress:
+    with Progress(says, settings.epochs, "epochs", done=state["epoch"], tracker=tracker) as progress:
         ready = prepare(state["epoch"] + 1)
         for epoch in range(state["epoch"] + 1, settings.epochs + 1):
             learned = _epoch(network, optimiser, state["params"], state["optimiser"], table, ready)
@@ -200,7 +203,9 @@ def learn(
                 "epoch": epoch,
                 "sizes": sizes.known,
             }
-            progress.advance(note=f"held-out loss {state['loss'].mean():.3f}")
+            held_out = float(state["loss"].mean())
+            figures = {"distil/loss_held_out": held_out}
+            progress.advance(note=f"held-out loss {held_out:.3f}", figures=figures)
             if not (epoch - state["from"] < patience).any():
                 break
             if checkpoint is not None and time.monotonic() - saved > SECONDS_BETWEEN_CHECKPOINTS:

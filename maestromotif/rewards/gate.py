@@ -33,6 +33,7 @@ from maestromotif.nethack.state import CHANGES, DEPTH_CHANGE
 from maestromotif.pipeline.store import Artefact, Work
 from maestromotif.rewards.model import RewardModels, load_rewards
 from maestromotif.skill import Skill, change_behind, skill_files, skills_of
+from maestromotif.tracking.logged import Logged
 from maestromotif.tracking.tracker import SILENT, Tracker
 
 log = logging.getLogger("maestromotif")
@@ -68,6 +69,31 @@ class Row:
     auc: float | None = None
     low: float | None = None
     high: float | None = None
+
+
+LOGGED = (
+    Logged("gate/problems", "problems", "How many rewards do not do what their texts say."),
+    Logged("gate/{skill}/auc", "AUC", "How well the reward ranks steps with wanted events above the others."),
+    Logged("gate/{skill}/paid_wanted", "share", "Share of the steps with wanted events that are paid."),
+    Logged("gate/{skill}/paid_forbidden", "share", "Largest share of paid steps of one forbidden event."),
+    Logged("gate/events", "table", "Every event of the skills' texts, and what its steps are paid."),
+)
+
+
+def _track(tracker: Tracker, rows: Sequence[Row], problems: Sequence[str]) -> None:
+    figures: dict[str, int | float] = {"gate/problems": len(problems)}
+    for row in rows:
+        if row.side == "all" and row.auc is not None:
+            figures[f"gate/{row.skill}/auc"] = row.auc
+        if row.side == "all" and row.paid is not None:
+            figures[f"gate/{row.skill}/paid_wanted"] = row.paid
+        if row.side == "forbidden" and row.paid is not None:
+            name = f"gate/{row.skill}/paid_forbidden"
+            figures[name] = max(row.paid, figures.get(name, 0.0))
+    tracker.row(0, figures)
+    columns = ["skill", "side", "event", "steps", "paid", "mean_z", "auc"]
+    table = [[row.skill, row.side, row.event, row.steps, row.paid, row.mean_z, row.auc] for row in rows]
+    tracker.table(0, "gate/events", columns, table)
 
 
 def reads(config: Config) -> dict[str, str]:
@@ -127,6 +153,7 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work, tracker: Tracke
         },
     )
     work.write_text("gate.md", page)
+    _track(tracker, rows, problems)
     if problems and config.gate.enforce:
         raise UserError(
             f"{work.path / 'gate.md'}: rewards do not match the skills' texts:\n"

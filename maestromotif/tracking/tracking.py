@@ -9,8 +9,8 @@ from types import TracebackType
 from typing import Any, Protocol, runtime_checkable
 
 from maestromotif.config.schema import Config
-from maestromotif.tracking.figures import PROGRESS, Figure
 from maestromotif.tracking.journal import Journal, Record, finite, row_name
+from maestromotif.tracking.logged import PROGRESS, Logged
 from maestromotif.tracking.tracker import SILENT, Tracker
 
 log = logging.getLogger("maestromotif")
@@ -20,7 +20,7 @@ log = logging.getLogger("maestromotif")
 class Follower(Protocol):
     """Sends the records of a journal somewhere else, in a thread of its own."""
 
-    def know(self, stage: str, figures: Sequence[Figure]) -> None:
+    def know(self, stage: str, figures: Sequence[Logged]) -> None:
         """The figures that a stage logs."""
 
     def follow(self, record: Record) -> None: ...
@@ -54,7 +54,7 @@ class Tracking:
             if self._journal is not None:
                 self._journal.close()
 
-    def stage(self, stage: str, attempt: str, figures: Sequence[Figure]) -> Tracker:
+    def stage(self, stage: str, attempt: str, figures: Sequence[Logged]) -> Tracker:
         """The tracker of a stage that begins or resumes.
 
         attempt: the same for a stage that resumes, another one for a stage that is made again. figures: all

@@ -27,8 +27,8 @@ from wandb import Run
 
 from maestromotif.config.schema import Config
 from maestromotif.errors import Finding, UserError
-from maestromotif.tracking.figures import ENV_STEP, Figure, axis_of, figure_of
 from maestromotif.tracking.journal import Journal, Record
+from maestromotif.tracking.logged import ENV_STEP, Logged, axis_of, logged_of
 
 __all__ = ["check", "follow"]
 
@@ -60,7 +60,7 @@ class Follower:
         self._waiting: queue.SimpleQueue[Record | None] = queue.SimpleQueue()
         for record in journal.records():
             self._waiting.put(record)
-        self._figures: dict[str, tuple[Figure, ...]] = {}
+        self._figures: dict[str, tuple[Logged, ...]] = {}
         self._known: set[str] = set()  # names that wandb has the axis and summary of
         self._started = threading.Event()
         self._error: BaseException | None = None
@@ -68,7 +68,7 @@ class Follower:
         self._thread = threading.Thread(target=self._work, name="wandb", daemon=True)
         self._thread.start()
 
-    def know(self, stage: str, figures: Sequence[Figure]) -> None:
+    def know(self, stage: str, figures: Sequence[Logged]) -> None:
         self._figures[stage] = tuple(figures)
 
     def follow(self, record: Record) -> None:
@@ -162,7 +162,7 @@ class Follower:
         run.log({axis: record["step"], **logged}, step=record["n"], commit=True)
 
     def _define(self, run: Run, stage: str, axis: str, name: str) -> None:
-        figure = figure_of(name, self._figures.get(stage, ()))
+        figure = logged_of(name, self._figures.get(stage, ()))
         summary = figure.summary if figure else "last"
         if name != axis:
             run.define_metric(name, step_metric=axis, summary=summary)

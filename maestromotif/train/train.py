@@ -28,7 +28,7 @@ from maestromotif.nethack.pool.pool import check_pools
 from maestromotif.nethack.rcfile import options_file
 from maestromotif.pipeline.store import Artefact, Work, file_contents
 from maestromotif.skill import skill_files
-from maestromotif.tracking.figures import Figure
+from maestromotif.tracking.logged import Logged
 from maestromotif.tracking.tracker import SILENT, Tracker
 from maestromotif.train.actor import Actor
 from maestromotif.train.checkpoint import FOLDER, Checkpoints
@@ -45,7 +45,7 @@ from maestromotif.train.statement import Statement
 
 log = logging.getLogger("maestromotif")
 
-FIGURES = tuple(Figure(metric.name, metric.unit, metric.doc) for metric in METRICS)
+LOGGED = tuple(Logged(metric.name, metric.unit, metric.doc) for metric in METRICS)
 
 
 def reads(config: Config) -> dict[str, str]:

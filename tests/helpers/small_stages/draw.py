@@ -8,11 +8,11 @@ import numpy as np
 
 from maestromotif.config.schema import Config
 from maestromotif.pipeline.store import Artefact, Work
-from maestromotif.tracking.figures import Figure
+from maestromotif.tracking.logged import Logged
 from maestromotif.tracking.tracker import SILENT, Tracker
 from small_stages import CHUNKS
 
-FIGURES = (Figure("draw/chunks", "chunks", "Chunks that are drawn."),)
+LOGGED = (Logged("draw/chunks", "chunks", "Chunks that are drawn."),)
 
 
 def reads(config: Config) -> dict[str, str]:

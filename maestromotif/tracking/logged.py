@@ -1,4 +1,4 @@
-"""What a figure is: its name, unit and meaning. Each stage lists its own as FIGURES, and logs no others.
+"""What a figure is: its name, unit and meaning. Each stage lists its own as LOGGED, and logs no others.
 
 The documentation, the x axes and the summaries in Weights & Biases are made from these lists.
 """
@@ -15,7 +15,7 @@ ENV_STEP = "env_step"  # x axis of the stage `train` and of everything that is m
 
 
 @dataclass(frozen=True)
-class Figure:
+class Logged:
     """A logged figure, table or page.
 
     name: a path such as "skill/{skill}/reward"; a field in braces stands for one part of the path.
@@ -33,9 +33,9 @@ class Figure:
 
 # Logged by every stage with a long loop, from its progress.
 PROGRESS = (
-    Figure("{stage}/done", "items", "Steps, questions, epochs or episodes that the stage has done so far."),
-    Figure("{stage}/per_second", "items / s", "How many of them a second, since this process began."),
-    Figure("{stage}/seconds_left", "s", "Time left at this rate.", summary="last"),
+    Logged("{stage}/done", "items", "Steps, questions, epochs or episodes that the stage has done so far."),
+    Logged("{stage}/per_second", "items / s", "How many of them a second, since this process began."),
+    Logged("{stage}/seconds_left", "s", "Time left at this rate.", summary="last"),
 )
 
 
@@ -44,7 +44,7 @@ def axis_of(stage: str) -> str:
     return ENV_STEP if stage == "train" else f"{stage}/step"
 
 
-def figure_of(name: str, figures: Iterable[Figure]) -> Figure | None:
+def logged_of(name: str, figures: Iterable[Logged]) -> Logged | None:
     """The figure with this name; None if it is not in the list."""
     return next((figure for figure in figures if figure.matches(name)), None)
 
