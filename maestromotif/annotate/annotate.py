@@ -17,7 +17,7 @@ import numpy as np
 from maestromotif.annotate import answers
 from maestromotif.annotate.answers import Judge, claimed
 from maestromotif.annotate.labels import Comparison, Labelled
-from maestromotif.annotate.preferences import CAPTIONS, QUALITY, SCORES, write_preferences
+from maestromotif.annotate.preferences import CAPTIONS, FIGURES, SCORES, write_preferences
 from maestromotif.annotate.questions import CHOICES, KINDS, Question, prompt_hash
 from maestromotif.collect import observations
 from maestromotif.collect.observations import Items
@@ -283,7 +283,7 @@ def _write(skill: Skill, found: Labelled, task: Task, work: Work) -> dict[str, A
         **_extremes(task.captions, found.score),
         "events": _by_event(found.score, task.items.changes[task.drawn]),
     }
-    work.write_json(f"{skill.name}/{QUALITY}", quality)
+    work.write_json(f"{skill.name}/{FIGURES}", quality)
     return quality
 
 

@@ -19,7 +19,7 @@ from maestromotif.pipeline.store import Work
 CAPTIONS = "captions.jsonl"
 PREFERENCES = "preferences.npz"
 SCORES = "scores.jsonl"
-QUALITY = "quality.json"
+FIGURES = "quality.json"
 
 
 def read_captions(folder: Path) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from maestromotif.annotate.preferences import CAPTIONS, PREFERENCES, QUALITY, SCORES
+from maestromotif.annotate.preferences import CAPTIONS, FIGURES, PREFERENCES, SCORES
 from maestromotif.collect import observations
 from maestromotif.collect.observations import SOURCES
 from maestromotif.compose.compose import CHECK, program_file, skill_file
@@ -194,7 +194,7 @@ def _labels(folder: Path, skill: str) -> Labels:
         int(_need(row, "id", captions_path)): str(_need(row, "caption", captions_path))
         for row in _read_jsonl(captions_path)
     }
-    quality = _read_json(folder / skill / QUALITY)
+    quality = _read_json(folder / skill / FIGURES)
     arrays = _read_arrays(folder / skill / PREFERENCES, "first", "second", "label")
     label = arrays["label"].astype(np.float64)
     scores_path = folder / skill / SCORES  # captions whose answer was nonsense are not in it

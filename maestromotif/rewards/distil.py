@@ -14,7 +14,7 @@ from typing import Any
 import flax.serialization
 import numpy as np
 
-from maestromotif.annotate.preferences import QUALITY
+from maestromotif.annotate.preferences import FIGURES
 from maestromotif.collect import observations
 from maestromotif.collect.observations import Items
 from maestromotif.config.schema import Config
@@ -76,7 +76,7 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work, tracker: Tracke
         if judged.ties[k].all() or card["std"] < FLAT:
             raise UserError(
                 f"skill '{skill.name}': its labels do not distinguish captions, so nothing can be learned; "
-                f"see {annotated.path / skill.name / QUALITY}. Describe the skill in other words, or "
+                f"see {annotated.path / skill.name / FIGURES}. Describe the skill in other words, or "
                 "lower annotate.tie_margin."
             )
         write_model(work, skill.name, card | {"judge": judge}, chosen.params)
