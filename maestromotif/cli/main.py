@@ -306,12 +306,12 @@ def dashboard(config: str, overrides: tuple[str, ...], only_print: bool) -> None
     from maestromotif.tracking import workspace
 
     loaded = load(config, overrides)
-    figures = {stage.name: stage.figures() for stage in stages_of(loaded)}
+    logged = {stage.name: stage.logged() for stage in stages_of(loaded)}
     config_file = shlex.join((config, *overrides))
     if only_print:
-        click.echo(workspace.text(loaded, config_file, figures), nl=False)
+        click.echo(workspace.text(loaded, config_file, logged), nl=False)
     else:
-        click.echo(workspace.save(loaded, config_file, figures))
+        click.echo(workspace.save(loaded, config_file, logged))
 
 
 @cli.command()

@@ -9,22 +9,25 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from itertools import chain
-from typing import Literal
+from typing import Literal, NamedTuple
 
-from maestromotif.tracking.figures import ENV_STEP, PROGRESS, Figure, axis_of
+from maestromotif.tracking.logged import ENV_STEP, PROGRESS, Logged, axis_of
 
 WALL_TIME = "WallTime"  # x axis of a panel with figures of several stages: Weights & Biases' own
 
-# lines: over the x axis. shares: lines stacked to a whole. table: a table's newest version. pages: HTML.
-Form = Literal["lines", "shares", "table", "pages"]
+# lines: over the x axis. shares: lines stacked to a whole. bars, table, pages: what was logged last.
+Form = Literal["lines", "shares", "bars", "table", "pages"]
+# The unit of what is no figure, by the form of the panels that show it.
+_UNITS: dict[str, str] = {"table": "table", "pages": "page"}
 
 
 @dataclass(frozen=True)
 class Panel:
     """A panel of the dashboard.
 
-    title: with {skill}, the section has one panel for each skill. figures: patterns of names, in which *
-    stands for anything; {skill} is the panel's skill, or each skill in turn in a panel for all of them.
+    title: with {skill}, the section has one panel for each skill; with {figure}, one for each figure of all
+    skills. figures: patterns of names, in which * stands for anything; {skill} is the panel's skill, or each
+    skill in turn in a panel for all of them.
     rest: it shows only those of them that no other panel shows, and is left out if there are none.
     """
 
@@ -43,76 +46,65 @@ SECTIONS: dict[str, tuple[Panel, ...]] = {
         Panel("Steps that the update clips", ("loss/clipped",)),
         Panel("Entropy of the policy", ("loss/entropy",)),
         Panel("Losses", ("loss/policy_loss", "loss/value_loss")),
-        Panel("Norm of the gradient", ("*grad_norm*", "*gradient_norm*")),
-        Panel("Learning rate", ("*learning_rate*",)),
+        Panel("Norm of the gradient", ("loss/gradient_norm",)),
+        Panel("Learning rate", ("loss/learning_rate",)),
         Panel("Episodes and deaths", ("episodes", "deaths")),
-        Panel("Steps in an episode", ("episode/length*",)),
-        Panel("Causes of death", ("death/*", "deaths/*")),
-        Panel("Updates: the rest", ("loss/*", "speed/*", "learner/*"), rest=True),
-        Panel("Episodes: the rest", ("episode*", "env_step"), rest=True),
-        Panel("Progress of all stages", ("*/per_second",)),
-        Panel("Progress of all stages: the rest", ("*/done", "*/seconds_left"), rest=True),
+        Panel("Steps in an episode", ("episode/length_mean",)),
+        Panel("Causes of death", ("deaths/*", "episode/death_share")),
+        Panel("{figure}", ("loss/*", "speed/*", "episode*"), rest=True),
+        Panel("Speed of all stages", ("*/per_second",)),
+        Panel("Progress of all stages", ("*/done",)),
+        Panel("Time left in all stages", ("*/seconds_left",)),
     ),
     "Skills": (
-        # Reward up with its events flat: the policy has found a way to be paid for something else.
+        # Reward up with its events flat: the policy has found another way to be paid.
         Panel(
             "{skill}: reward beside the events it is for",
-            ("skill/{skill}/reward_per_1k_steps", "skill/{skill}/wanted*", "skill/{skill}/forbidden*"),
+            ("skill/{skill}/reward_per_1k_steps", "skill/{skill}/wanted_*", "skill/{skill}/forbidden_*"),
         ),
         Panel("Share of all steps", ("skill/{skill}/time_share",), "shares"),
         Panel("Steps in a call", ("skill/{skill}/mean_duration",)),
         Panel("Reward in a call", ("skill/{skill}/reward_per_call",)),
-        Panel("{skill}: why its calls end", ("skill/{skill}/ended*",), "shares"),
-        Panel("{skill}: actions", ("action*/{skill}/*",), "shares"),
+        Panel("{skill}: why its calls end", ("skill/{skill}/ended_*",), "shares"),
+        Panel("{skill}: actions", ("actions/{skill}/*",), "shares"),
         Panel("Value loss", ("skill/{skill}/value_loss",)),
         Panel("Explained variance", ("skill/{skill}/explained_variance",)),
+        Panel("Entropy of the policy", ("skill/{skill}/entropy",)),
+        Panel("How far an update moves the policy", ("skill/{skill}/kl",)),
+        Panel("Scale of the returns", ("skill/{skill}/return_scale",)),
         Panel("{skill}: events", ("events/{skill}/*",)),
         Panel("{skill}: changes", ("changes/{skill}/*",)),
-        Panel("{skill}: the rest", ("skill/{skill}/*",), rest=True),
+        Panel("{figure}", ("skill/*", "paid/*"), rest=True),
     ),
     "Generalisation": (
-        Panel("Success on hidden seeds: seen and new dungeons", ("watch/*/success*",)),
+        Panel("Success on hidden seeds, in seen and in new dungeons", ("watch/*/success*",)),
         Panel("Deepest level, mean", ("depth/deepest_mean", "watch/*/deepest_mean")),
-        Panel("Episodes that reach a depth, in training", ("depth/at_least_*",)),
-        Panel("Episodes that reach a depth, on hidden seeds", ("watch/*/at_least_*",)),
-        Panel("Evaluation during training: the rest", ("watch/*",), rest=True),
+        Panel("Episodes of training that reach a level", ("depth/at_least_*",)),
+        Panel("Episodes on hidden seeds that reach a level", ("watch/*/at_least_*",)),
+        Panel("{figure}", ("watch/*",), rest=True),
         Panel("Agents in the evaluation", ("eval/results",), "table"),
-        Panel("Evaluation: success", ("eval/*success*",)),
-        Panel("Evaluation: the rest", ("eval/*", "evaluate/*"), rest=True),
+        Panel("Evaluation: success", ("eval/*success*",), "bars"),
+        Panel("{figure}", ("eval/*",), "bars", rest=True),
+        Panel("{figure}", ("eval/*", "watch/*"), "table", rest=True),
     ),
     "Rewards": (
-        Panel("Accuracy on held-out pairs", ("rm/{skill}/val_acc*",)),
-        Panel("{skill}: best and worst observations", ("rm/{skill}/observations",), "table"),
-        Panel("{skill}: reward model, the rest", ("rm/{skill}/*",), rest=True),
-        Panel("{skill}: labels", ("ann/{skill}/*",), rest=True),
-        Panel("{skill}: judged captions", ("ann/{skill}/captions",), "table"),
-        Panel("{skill}: what training paid for", ("paid/{skill}/*",), rest=True),
-        Panel(
-            "Judging and fitting as they go",
-            (
-                "annotate/*",
-                "quality/*",
-                "curate/*",
-                "distil/*",
-                "soup/*",
-                "gate/*",
-                "rm/*",
-                "ann/*",
-                "paid/*",
-            ),
-            rest=True,
-        ),
+        Panel("Accuracy on held-out pairs", ("rm/{skill}/val_acc*",), "bars"),
+        Panel("{skill}: best and worst paid observations", ("rm/{skill}/observations",), "table"),
+        Panel("{figure}", ("rm/*", "ann/*", "cur/*", "quality/*", "gate/*"), "bars", rest=True),
+        Panel("{figure}", ("cost/*", "distil/*", "soup/*"), rest=True),
+        Panel("{figure}", ("rm/*", "ann/*", "cur/*", "quality/*", "gate/*", "paid/*"), "table", rest=True),
     ),
     "Programs": (
         Panel("Scores", ("gen/*score*",)),
         Panel("Rounds and errors", ("gen/*round*", "gen/*error*")),
-        Panel("Composition: the rest", ("gen/*", "compose/*"), rest=True),
+        Panel("Calls of the skills on trial states", ("programs/*",)),
+        Panel("{figure}", ("gen/*", "compose/*"), rest=True),
+        Panel("{figure}", ("gen/*", "programs/*", "compose/*"), "table", rest=True),
     ),
     "Replays": (
-        Panel("{skill}: an episode of training", ("replay/{skill}",), "pages"),
-        Panel("Episode of the evaluation", ("eval/replay",), "pages"),
-        Panel("Report", ("report",), "pages"),
-        Panel("Collection: what was played", ("collect/*",), rest=True),
+        Panel("{skill}: an episode during training", ("replay/{skill}",), "pages"),
+        Panel("The report, with episodes of the evaluation", ("report",), "pages"),
+        Panel("{figure}", ("*",), "pages", rest=True),
     ),
 }
 
@@ -133,37 +125,52 @@ class Filled:
     axis: str
 
 
-def filled(skills: Sequence[str], figures: Mapping[str, Iterable[Figure]]) -> dict[str, list[Filled]]:
-    """The panels of each section, in order. figures: of each stage that the run has."""
-    known = list(_known(skills, figures))
+class _Known(NamedTuple):
+    """A figure of a stage for one skill; `of_all` is its name for all skills."""
+
+    stage: str
+    of_all: str
+    figure: Logged
+
+    @property
+    def name(self) -> str:
+        return self.figure.name
+
+
+def filled(skills: Sequence[str], logged: Mapping[str, Iterable[Logged]]) -> dict[str, list[Filled]]:
+    """The panels of each section, in order. logged: by each stage that the run has."""
+    known = list(_known(skills, logged))
     wanted = {
         section: list(chain.from_iterable(_of_skills(panel, skills) for panel in panels))
         for section, panels in SECTIONS.items()
     }
-    named = {
-        figure.name
+    shown = {
+        one.name
         for panel in chain.from_iterable(wanted.values())
-        for _, figure in _matching(panel, known)
+        for one in _matching(panel, known)
         if not panel.rest
     }
     sections: dict[str, list[Filled]] = {}
     for section, panels in wanted.items():
         sections[section] = []
         for panel in panels:
-            found = [one for one in _matching(panel, known) if not (panel.rest and one[1].name in named)]
-            named |= {figure.name for _, figure in found}
-            if found or not panel.rest:
+            found = [one for one in _matching(panel, known) if not (panel.rest and one.name in shown)]
+            shown |= {one.name for one in found}
+            if "{figure}" in panel.title:
+                sections[section] += _of_figures(panel, found)
+            elif found or not panel.rest:
                 sections[section].append(_fill(panel, found))
     return sections
 
 
-def _known(skills: Sequence[str], figures: Mapping[str, Iterable[Figure]]) -> Iterator[tuple[str, Figure]]:
-    """Stage and figure, once for each skill; other fields in a name stay."""
-    for stage, own in figures.items():
+def _known(skills: Sequence[str], logged: Mapping[str, Iterable[Logged]]) -> Iterator[_Known]:
+    """Each figure for each skill; other fields in a name stay."""
+    for stage, own in logged.items():
         for figure in (*own, *PROGRESS):
             name = figure.name.replace("{stage}", stage)
             for skill in skills if "{skill}" in name else [""]:
-                yield stage, replace(figure, name=name.replace("{skill}", skill))
+                of_skill = replace(figure, name=name.replace("{skill}", skill))
+                yield _Known(stage, re.sub(r"\{\w+\}", "*", name), of_skill)
 
 
 def _of_skills(panel: Panel, skills: Sequence[str]) -> Iterator[Panel]:
@@ -177,12 +184,26 @@ def _of_skills(panel: Panel, skills: Sequence[str]) -> Iterator[Panel]:
         yield replace(panel, figures=tuple(dict.fromkeys(chain.from_iterable(each))))
 
 
-def _matching(panel: Panel, known: Iterable[tuple[str, Figure]]) -> list[tuple[str, Figure]]:
-    return [one for one in known if any(fnmatchcase(one[1].name, pattern) for pattern in panel.figures)]
+def _of_figures(panel: Panel, found: Iterable[_Known]) -> Iterator[Filled]:
+    """A panel for each figure; a table or page of each skill has its own."""
+    groups: dict[str, list[_Known]] = {}
+    for one in found:
+        groups.setdefault(one.name if panel.form in _UNITS else one.of_all, []).append(one)
+    for title, group in groups.items():
+        yield _fill(replace(panel, title=title), group)
 
 
-def _fill(panel: Panel, found: Sequence[tuple[str, Figure]]) -> Filled:
-    names = tuple(dict.fromkeys(figure.name for _, figure in found))
+def _matching(panel: Panel, known: Iterable[_Known]) -> list[_Known]:
+    """In the order of the panel's patterns."""
+    unit = _UNITS.get(panel.form)
+    fitting = [
+        one for one in known if (one.figure.unit == unit if unit else one.figure.unit not in _UNITS.values())
+    ]
+    return [one for pattern in panel.figures for one in fitting if fnmatchcase(one.name, pattern)]
+
+
+def _fill(panel: Panel, found: Sequence[_Known]) -> Filled:
+    names = tuple(dict.fromkeys(one.name for one in found))
     pattern = None
     if not found:  # of a stage that does not list them yet
         names = panel.figures
@@ -190,13 +211,13 @@ def _fill(panel: Panel, found: Sequence[tuple[str, Figure]]) -> Filled:
             pattern = "|".join(re.escape(one).replace(r"\*", ".*") for one in names)
     elif any("{" in name for name in names):
         pattern = "|".join("[^/]+".join(map(re.escape, re.split(r"\{\w+\}", name))) for name in names)
-    units = list(dict.fromkeys(figure.unit for _, figure in found))
-    axes = {axis_of(stage) for stage, _ in found} or {ENV_STEP}
+    units = list(dict.fromkeys(one.figure.unit for one in found))
+    axes = {axis_of(one.stage) for one in found} or {ENV_STEP}
     return Filled(
         panel.title,
         panel.form,
         () if pattern else names,
         f"^({pattern})$" if pattern else None,
-        "; ".join(units) if len(units) <= 2 else "",
+        "; ".join(units) if len(units) <= 2 and panel.form not in _UNITS else "",
         axes.pop() if len(axes) == 1 else WALL_TIME,
     )

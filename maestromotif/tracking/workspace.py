@@ -21,17 +21,17 @@ from wandb_workspaces.workspaces import internal
 
 from maestromotif.config.schema import Config
 from maestromotif.errors import UserError
-from maestromotif.tracking.figures import ENV_STEP, Figure
+from maestromotif.tracking.logged import ENV_STEP, Logged
 from maestromotif.tracking.panels import Filled, filled
 from maestromotif.tracking.wandb import check, group_of, quiet
 
 COLUMNS = 3  # panels in a row
 SECONDS = 10  # timeout for a server that does not answer
 
-Figures = Mapping[str, Iterable[Figure]]  # of each stage
+Lists = Mapping[str, Iterable[Logged]]  # of what each stage logs
 
 
-def workspace(config: Config, config_file: str, figures: Figures, entity: str = "") -> workspaces.Workspace:
+def workspace(config: Config, config_file: str, logged: Lists, entity: str = "") -> workspaces.Workspace:
     """The dashboard of the runs of a config, as it is saved: those that differ only in seed and name.
 
     config_file: as the user typed it, with its overrides. entity: the user or team that owns the project.
@@ -50,7 +50,7 @@ def workspace(config: Config, config_file: str, figures: Figures, entity: str = 
                     columns=COLUMNS, rows=-(-len(own) // COLUMNS)
                 ),
             )
-            for section, own in filled(config.skills, figures).items()
+            for section, own in filled(config.skills, logged).items()
         ],
         settings=workspaces.WorkspaceSettings(x_axis=ENV_STEP),
         runset_settings=workspaces.RunsetSettings(
@@ -62,9 +62,9 @@ def workspace(config: Config, config_file: str, figures: Figures, entity: str = 
     return made
 
 
-def text(config: Config, config_file: str, figures: Figures) -> str:
+def text(config: Config, config_file: str, logged: Lists) -> str:
     """The dashboard as JSON, with one panel a line: the same for the same arguments."""
-    view = workspace(config, config_file, figures)._to_model()
+    view = workspace(config, config_file, logged)._to_model()
     spec = view.spec.model_dump(mode="json", by_alias=True, exclude_none=True)
     sections = spec["section"]["panelBankConfig"]["sections"]
     lines = {}
@@ -79,7 +79,7 @@ def text(config: Config, config_file: str, figures: Figures) -> str:
     return written + "\n"
 
 
-def save(config: Config, config_file: str, figures: Figures) -> str:
+def save(config: Config, config_file: str, logged: Lists) -> str:
     """Save the dashboard, or update it; returns its address.
 
     Raises UserError without a key, with a wrong key, and without a server.
@@ -89,7 +89,7 @@ def save(config: Config, config_file: str, figures: Figures) -> str:
         entity = config.tracking.entity or os.environ.get("WANDB_ENTITY") or api.default_entity
         if not entity:
             raise UserError("dashboard: the API key belongs to no user or team; set tracking.entity")
-        made = workspace(config, config_file, figures, entity)
+        made = workspace(config, config_file, logged, entity)
         try:
             made._internal_id = _saved(api, made)
             made.save()
@@ -107,6 +107,8 @@ def _panel(section: str, one: Filled) -> Any:
         panel = reports.MediaBrowser(title=one.title, media_keys=list(one.names), num_columns=1)
     elif one.form == "table":
         panel = reports.WeavePanelSummaryTable(table_name=one.names[0])
+    elif one.form == "bars" and one.pattern is None:
+        panel = reports.BarPlot(title=one.title, metrics=list(one.names), title_x=one.unit or None)
     else:
         panel = reports.LinePlot(
             title=one.title,
