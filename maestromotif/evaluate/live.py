@@ -141,6 +141,7 @@ class Screen:
         time.sleep(min(2.0, 16 * self._seconds))
 
     def _decision(self, step: int, switch: Switch, skill: int) -> str:
+        name = self._skills[skill]
         begins = f"{switch.before} ({switch.why}) → {name}" if switch.before else name
         return f"step {step}: {begins}. Read: {switch.read}"
 
@@ -221,7 +222,8 @@ def _each(played: Iterable[Shown], view: Lines | Screen, episodes: int | None) -
 @contextmanager
 def _alternate_screen(out: TextIO) -> Iterator[None]:
     """The terminal's second screen, and at the end its first one as it was."""
-    out.write("\x1b[?1049h")
+    out.write(f"\x1b[?1049h{terminal.CLEAR}{terminal.place(0, 0)}The game starts in a few seconds.")
+    out.flush()
     try:
         yield
     finally:
