@@ -1,6 +1,7 @@
 """Shows what `watch.play` plays: redrawn on a terminal, or as lines of text anywhere else."""
 
 import os
+import textwrap
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,7 +19,7 @@ COLUMNS, ROWS = 80, 30  # the smallest terminal: 24 rows of the game, and ours
 # The colours of the skills: Okabe and Ito's, which colour-blind people can keep apart, nearest of 256.
 _COLOURS = (32, 214, 36, 166, 175, 227, 74, 250)
 
-BOLD, GREY = "\x1b[1m", "\x1b[90m"
+GREY = "\x1b[90m"
 
 Shown = Episode | Moment | Outcome
 
@@ -121,13 +122,13 @@ class Screen:
 
     def episode(self, episode: Episode) -> None:
         self._episode, self._tally = episode, Tally(self._skills)
-        self._band: deque[int] = deque(maxlen=COLUMNS)
+        self._band: deque[tuple[int, bool]] = deque(maxlen=COLUMNS)
         self._message, self._why = "", ""
 
     def moment(self, moment: Moment) -> None:
         if moment.step:
             self._tally.add(moment.reward)
-            self._band.append(self._tally.skill)
+            self._band.append((self._tally.skill, self._tally.call_steps == 1))
         if moment.switch is not None:
             self._why = self._decision(moment.step, moment.switch, moment.skill)
             self._tally.switch(moment.skill)
@@ -171,7 +172,7 @@ class Screen:
         tally, state, width = self._tally, moment.state, self._size[0]
         longest = width // len(self._skills) - 4
         names = "  ".join(
-            f"{_coloured(k, '█')} {BOLD if k == moment.skill else ''}{name[:longest]}{terminal.RESET}"
+            f"{_coloured(k, '▶' if k == moment.skill else '█')} {name[:longest]}"
             for k, name in enumerate(self._skills)
         )
         paid = ""
@@ -179,13 +180,13 @@ class Screen:
             call = f"call {tally.call_reward:+.2f} in {tally.call_steps} steps"
             paid = f"reward {moment.reward:+.2f}, {call}, episode {tally.rewards.sum():+.2f}; "
         room = self._size[1] - ROWS + 2  # rows for the decision
-        why = [self._why[start : start + width] for start in range(0, room * width, width)]
+        why = [*textwrap.wrap(self._why, width), *[""] * room][:room]
         number, policy = self._episode.number, self._episode.version.step
         status = (
             f"step {moment.step} of episode {number}; policy of step {policy:,}; Ctrl-C ends. {self._last}"
         )
         return [
-            "".join(_coloured(k, "█") for k in self._band),
+            "".join(_coloured(k, "▐" if begins else "█") for k, begins in self._band),
             names,
             f"{paid}depth {state['depth']}, hp {state['hp']} of {state['max_hp']}"[:width],
             *why,

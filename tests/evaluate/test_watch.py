@@ -27,15 +27,15 @@ from maestromotif.train.checkpoint import FOLDER
 OVERRIDES = ("train.steps=10000000", "evaluate.max_steps=40", "run.name=watched")
 
 
-def start(folder: Path, *words: str, **streams: int) -> subprocess.Popen[str]:
+def start(folder: Path, *words: str, stdout: int = subprocess.PIPE) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "maestromotif", *words],
         cwd=folder,
         env=tiny.environment(PYTHONPATH=str(small_learning.ROOT)),
+        stdout=stdout,
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
-        **({"stdout": subprocess.PIPE} | streams),
     )
 
 
