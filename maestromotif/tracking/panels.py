@@ -40,14 +40,16 @@ class Panel:
 SECTIONS: dict[str, tuple[Panel, ...]] = {
     "Health": (
         Panel("Speed", ("speed/steps_per_second",)),
-        Panel("Where the time goes", ("speed/*_share",), "shares"),
-        Panel("Time left", ("speed/seconds_left", "train/seconds_left")),
+        Panel("Where the learner's time goes", ("speed/learner*",), "shares"),
+        Panel("Where the actors' time goes", ("speed/actors_*",), "shares"),
+        Panel("Time left", ("train/seconds_left",)),
         Panel("How far an update moves the policy", ("loss/kl",)),
         Panel("Steps that the update clips", ("loss/clipped",)),
         Panel("Entropy of the policy", ("loss/entropy",)),
         Panel("Losses", ("loss/policy_loss", "loss/value_loss")),
         Panel("Norm of the gradient", ("loss/gradient_norm",)),
         Panel("Learning rate", ("loss/learning_rate",)),
+        Panel("Policy lag", ("speed/policy_lag",)),
         Panel("Episodes and deaths", ("episodes", "deaths")),
         Panel("Steps in an episode", ("episode/length_mean",)),
         Panel("Causes of death", ("deaths/*", "episode/death_share")),
