@@ -264,37 +264,6 @@ def slurm(verb: str, config: str, overrides: tuple[str, ...], here: bool, stale:
         job.results()
 
 
-@cli.command()
-@click.argument("config")
-@click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
-@click.option(
-    "--pairs", required=True, type=click.Path(path_type=Path), help="JSON lines with {skill, a, b}."
-)
-def judge(config: str, overrides: tuple[str, ...], pairs: Path) -> None:
-    """Judge pairs of captions from a file, as the stage annotate judges its own."""
-    from maestromotif.annotate.judge import judge_file
-    from maestromotif.config.load import load
-
-    loaded = load(config, overrides)
-    _log_to_stderr()
-    for line in judge_file(loaded, pairs):
-        click.echo(line)
-
-
-@cli.command()
-@click.argument("config")
-@click.argument("what", nargs=-1, metavar="[training|task|SKILL] [KEY=VALUE]...")
-def prompt(config: str, what: tuple[str, ...]) -> None:
-    """Print the prompt for a program, to give to a language model. Default: the task's program."""
-    from maestromotif.compose import prompts
-    from maestromotif.config.load import load
-
-    named = bool(what) and "=" not in what[0]
-    wanted = prompts.of(load(config, what[named:]), what[0] if named else "task")
-    click.echo(wanted.text, nl=False)
-    click.echo(prompts.instructions(wanted), err=True)
-
-
 @cli.command(context_settings={"ignore_unknown_options": True})
 @click.argument("config")
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
@@ -332,6 +301,37 @@ def watch(target: Path, fps: float, episodes: int | None, seed: int | None, trai
     run = RunFolder(target)
     with contextlib.closing(play(run, seed, training)) as played, contextlib.suppress(KeyboardInterrupt):
         show(played, run.config.skills, sys.stdout, fps, episodes)
+
+
+@cli.command()
+@click.argument("config")
+@click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
+@click.option(
+    "--pairs", required=True, type=click.Path(path_type=Path), help="JSON lines with {skill, a, b}."
+)
+def judge(config: str, overrides: tuple[str, ...], pairs: Path) -> None:
+    """Judge pairs of captions from a file, as the stage annotate judges its own."""
+    from maestromotif.annotate.judge import judge_file
+    from maestromotif.config.load import load
+
+    loaded = load(config, overrides)
+    _log_to_stderr()
+    for line in judge_file(loaded, pairs):
+        click.echo(line)
+
+
+@cli.command()
+@click.argument("config")
+@click.argument("what", nargs=-1, metavar="[training|task|SKILL] [KEY=VALUE]...")
+def prompt(config: str, what: tuple[str, ...]) -> None:
+    """Print the prompt for a program, to give to a language model. Default: the task's program."""
+    from maestromotif.compose import prompts
+    from maestromotif.config.load import load
+
+    named = bool(what) and "=" not in what[0]
+    wanted = prompts.of(load(config, what[named:]), what[0] if named else "task")
+    click.echo(wanted.text, nl=False)
+    click.echo(prompts.instructions(wanted), err=True)
 
 
 @cli.command()
