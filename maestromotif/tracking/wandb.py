@@ -129,7 +129,7 @@ class Follower:
         earlier = sorted((self._run_folder / "wandb").glob(f"offline-run-*-{self._run_id}"), reverse=True)
         run = _start(self._config, self._run_folder, self._config_file, self._run_id)
         known = (last_step(folder) + 1 for folder in earlier)  # each process's steps follow the earlier ones
-        first = max(run.step, next((step for step in known if step), 0))
+        first = max(run.starting_step, next((step for step in known if step), 0))
         if first == 0:
             run.log_code(root=str(PACKAGE), include_fn=lambda path: path.endswith(".py"))
         run.define_metric(ENV_STEP)

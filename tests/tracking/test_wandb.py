@@ -11,10 +11,10 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import small_stages
+from wandb_offline import folders, history, inspect
 
 from maestromotif.config.load import load
 from maestromotif.errors import UserError
@@ -44,23 +44,6 @@ def nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return home
 
 
-def inspect(folder: Path) -> list[dict[str, Any]]:
-    """Records of an offline run, read by wandb's own tool."""
-    command = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    return [json.loads(line) for line in done.stdout.splitlines() if line.strip()]
-
-
-def offline_runs(run: Path) -> list[Path]:
-    return sorted((run / "wandb").glob("offline-run-*"))
-
-
-def history(run: Path) -> list[dict[str, Any]]:
-    """The logged rows of all processes of a run, in the order in which `wandb sync` uploads them."""
-    records = [record for folder in offline_runs(run) for record in inspect(folder)]
-    return [record["history"]["item"] for record in records if record["type"] == "history"]
-
-
 def test_rows_tables_pages_and_artefacts_can_be_read_back(tmp_path: Path, nobody: Path) -> None:
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "params").write_text("1")
@@ -80,7 +63,7 @@ def test_rows_tables_pages_and_artefacts_can_be_read_back(tmp_path: Path, nobody
     assert [row["env_step"] for row in rows if "skill/descender/reward" in row] == [0, 1000, 2000]
     assert [row["skill/ascender/reward"] for row in rows[:3]] == [0, 0, 0]  # zeros are values
     assert next(row["distil/step"] for row in rows if "rm/descender/val_acc" in row) == 7
-    [folder] = offline_runs(run)
+    [folder] = folders(run)
     pages = [path.read_text() for path in folder.rglob("*.html")]
     assert pages == ["<!doctype html><p>here</p>"]
     tables = [json.loads(path.read_text()) for path in folder.rglob("*.table.json")]
@@ -100,7 +83,7 @@ def test_axis_and_summary_of_every_figure_are_told(tmp_path: Path) -> None:
         tracking.stage("gate", "gate-a", ()).row(1, {"gate/problems": 0})
     metrics = {
         record["metric"]["name"]: record["metric"]
-        for record in inspect(offline_runs(tmp_path)[0])
+        for record in inspect(folders(tmp_path)[0])
         if record["type"] == "metric" and "name" in record["metric"]
     }
     assert metrics["loss/kl"]["summary"] == {"max": True}
@@ -144,10 +127,10 @@ def test_after_a_kill_the_same_run_goes_on_and_each_row_is_there_once(tmp_path: 
     rows = [row for row in history(run) if "draw/chunks" in row]
     assert [row["draw/chunks"] for row in rows] == list(range(1, small_stages.CHUNKS + 1))
     assert [row["_step"] for row in rows] == list(range(small_stages.CHUNKS))
-    assert len(offline_runs(run)) == 3
+    assert len(folders(run)) == 3
     ids = {
         record["run"]["run_id"]
-        for folder in offline_runs(run)
+        for folder in folders(run)
         for record in inspect(folder)
         if record["type"] == "run"
     }
