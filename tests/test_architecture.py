@@ -33,6 +33,7 @@ FLOORS = (
     ("tasks",),
     ("programs",),
     ("agent",),
+    ("replay",),
     ("train",),
     ("compose",),
     ("evaluate",),

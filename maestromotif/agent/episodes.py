@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from maestromotif.agent.options import Options
+from maestromotif.nethack.checksum import checksum
 from maestromotif.nethack.death import cause_of_death
 from maestromotif.nethack.events import COLUMN
 from maestromotif.nethack.game import End
@@ -29,9 +30,11 @@ class LostGamesError(Exception):
 
 @dataclass
 class Episode:
-    """The result of one episode; `actions`, `skills` and `switched` have one entry per step.
+    """The result of one episode, and all that it takes to play it again.
 
-    `switched` is true where a new call of the skill began with this step.
+    `actions`, `skills`, `switched` and `reasons` have one entry per step. `switched` is true where a new call
+    of the skill began with this step; there, `reasons` says why the call before it ended (`CallEnd`), and
+    elsewhere it is 0.
     """
 
     seeds: Sequence[int]  # core, disp, lgen
@@ -44,6 +47,10 @@ class Episode:
     actions: list[int]
     skills: list[int]
     switched: list[bool]
+    reasons: list[int]
+    check: int  # `checksum` of what was seen last
+    arena: str | None = None  # where it began; None for the dungeon
+    at: int = 0  # environment step of the training at which it ended; 0 outside of training
 
     def as_json(self) -> dict[str, Any]:
         return dict(vars(self))  # `asdict` would copy every action
@@ -71,13 +78,13 @@ def play_wave(
     playing = np.ones(games, bool)
     prayers = np.zeros(games, np.int64)
     options.advance(pool.state, np.ones(games, bool))
-    played: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []  # of each step: action, skill, switched
+    played: list[tuple[np.ndarray, ...]] = []  # of each step: action, skill, switched, reason
     results: dict[int, dict[str, Any]] = {}
     while playing.any():
-        skill, switched = options.running, options.switched
+        skill, switched, reason = options.running, options.switched, options.reason
         action = np.where(playing, policy(first, skill, playing, len(played)), IDLE)
         pool.step(action)
-        played.append((action, skill, switched))
+        played.append((action, skill, switched, reason))
         first = np.zeros(games, bool)
         over = playing & (pool.ended != End.NOT)
         if (pool.ended[over] == End.LOST).any():
@@ -99,17 +106,19 @@ def play_wave(
                 "end": "success" if achieved[game] else end.name.lower(),
                 "cause": cause_of_death(bytes(pool.cause[game])) if died else "",
                 "prayers": int(prayers[game]),
+                "check": checksum(pool.final if over[game] else pool.obs, game),
             }
             playing[game] = False
         # Finished games wait at the beginning of a further episode.
         options.advance(pool.state, over)
-    actions, skills, switches = (np.stack(column, axis=1) for column in zip(*played, strict=True))
+    actions, skills, switches, reasons = (np.stack(column, axis=1) for column in zip(*played, strict=True))
     return [
         Episode(
             **results[game],
             actions=actions[game, : results[game]["steps"]].tolist(),
             skills=skills[game, : results[game]["steps"]].tolist(),
             switched=switches[game, : results[game]["steps"]].tolist(),
+            reasons=reasons[game, : results[game]["steps"]].tolist(),
         )
         for game in range(games)
     ]

@@ -25,30 +25,27 @@ from maestromotif.agent.episodes import Episode, LostGamesError, Policy, play_wa
 from maestromotif.agent.network import Params, build, initial_params
 from maestromotif.agent.playing import network_policy
 from maestromotif.agent.policy import POLICY, load_policy, make_acting
-from maestromotif.agent.reward import RewardFunction
-from maestromotif.compose.compose import program_file
 from maestromotif.config.schema import Config
 from maestromotif.errors import UserError
 from maestromotif.evaluate.agents import Agent, explorer_policy, random_policy, wandering_policy
-from maestromotif.evaluate.record import REPLAY, REPLAY_ABOUT, record
+from maestromotif.evaluate.replays import task_program, write_shown
 from maestromotif.evaluate.summary import summary
 from maestromotif.intervals import bootstrap_mean, wilson
 from maestromotif.nethack.pool.pool import GamePool, open_pool
-from maestromotif.nethack.recording import Recording
-from maestromotif.nethack.seeds import EpisodeSeeds
 from maestromotif.pipeline.progress import Progress
 from maestromotif.pipeline.store import Artefact, Work
 from maestromotif.programs.sandbox import ProgramHost
+from maestromotif.replay import kept
 from maestromotif.skill import skills_of
 from maestromotif.tracking.tracker import SILENT, Tracker
 from maestromotif.train import train
-from maestromotif.train.reward_source import DistilledRewards, reward_folder
 
 log = logging.getLogger("maestromotif")
 
 EPISODES = (
     "episodes.jsonl"  # one episode per line: agent, seeds, success, deepest, steps, end, cause, prayers
 )
+_TOLD = ("seeds", "success", "deepest", "steps", "end", "cause", "prayers")
 RESULTS = "results.json"
 TRIES = 3  # at a wave whose games are lost with a dead worker
 CAUSES = 5  # causes of death that a row of the results lists
@@ -86,8 +83,7 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work, tracker: Tracke
     rows = entries(config.nethack.levels)
     # A policy of another network is refused before any game starts.
     trained = load_policy(inputs["train"].path / POLICY, build(config.train.network, len(config.skills)))
-    program = (inputs["compose"].path / program_file("program")).read_text()
-    players = Players(config, trained, program, games)
+    players = Players(config, trained, task_program(inputs), games)
     episodes: dict[str, list[Episode]] = {}
     with Progress("evaluate", total=len(rows) * waves * games, unit="episodes") as progress:
         for levels in dict.fromkeys(row.levels for row in rows):
@@ -110,17 +106,27 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work, tracker: Tracke
     lines = [
         {
             "agent": agent,
-            **{k: v for k, v in episode.as_json().items() if k not in ("actions", "skills", "switched")},
+            **{name: value for name, value in episode.as_json().items() if name in _TOLD},
         }
         for agent, played in episodes.items()
         for episode in played
     ]
     work.write_text(EPISODES, "".join(json.dumps(line) + "\n" for line in lines))
+    work.write_arrays(kept.FILE, **kept.arrays(episodes))
     results = [_row(row, episodes[row.name], settings.confidence) for row in rows]
     task = {"name": config.task.name, "words": config.task.words, "success": list(config.task.success)}
     work.write_json(RESULTS, {"task": task, "confidence": settings.confidence, "rows": results})
-    _write_replay(config, inputs, work, _to_show(episodes["trained"]))
-    return {"rows": results, "summary": summary(results, settings.confidence)}
+    # New dungeons are what counts, if training was limited to a few.
+    main = next((row.name for row in rows if row.agent == "trained" and row.levels is None), "trained")
+    for replay in write_shown(config, inputs, work, main, episodes[main]):
+        if replay.warning:
+            log.warning("evaluate: the replay '%s': %s", replay.label, replay.warning)
+    steps = sum(episode.steps for own in episodes.values() for episode in own)
+    return {
+        "rows": results,
+        "summary": summary(results, settings.confidence),
+        "bytes_per_step": round((work.path / kept.FILE).stat().st_size / max(1, steps), 3),
+    }
 
 
 class Players:
@@ -188,30 +194,3 @@ def _row(entry: Entry, episodes: Sequence[Episode], confidence: float) -> dict[s
         "deaths": causes.total(),
         "causes": dict(sorted(causes.items(), key=lambda item: (-item[1], item[0]))[:CAUSES]),
     }
-
-
-def _to_show(episodes: Sequence[Episode]) -> Episode:
-    """The first success; without one, the episode that went deepest."""
-    return next((e for e in episodes if e.success), max(episodes, key=lambda e: e.deepest))
-
-
-def _write_replay(config: Config, inputs: dict[str, Artefact], work: Work, episode: Episode) -> None:
-    folder = reward_folder(config, inputs)
-    reward = RewardFunction(DistilledRewards(config, folder).scorer(0), config.reward, games=1)
-    recording = Recording(
-        EpisodeSeeds(*episode.seeds),
-        tuple(episode.actions),
-        config.nethack.character,
-        config.nethack.options,
-        pages=config.nethack.pages,
-    )
-    work.write_arrays(REPLAY, **record(recording, episode.skills, episode.switched, reward))
-    outcome = "success" if episode.success else "no success"
-    about = {
-        "skills": list(config.skills),
-        "agent": "trained",
-        "seeds": list(episode.seeds),
-        "success": episode.success,
-        "title": f"{config.task.name}: {outcome} in {episode.steps} steps",
-    }
-    work.write_json(REPLAY_ABOUT, about)

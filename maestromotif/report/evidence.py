@@ -19,10 +19,12 @@ from maestromotif.compose.compose import CHECK, program_file, skill_file
 from maestromotif.config.schema import Config
 from maestromotif.errors import UserError
 from maestromotif.evaluate.evaluate import EPISODES, RESULTS
+from maestromotif.evaluate.replays import FOLDER
 from maestromotif.intervals import Interval
 from maestromotif.nethack.state import CHANGES
 from maestromotif.pipeline.store import MANIFEST, Artefact
-from maestromotif.report import replay as replays
+from maestromotif.replay.choose import KINDS
+from maestromotif.replay.replay import Replay, load
 from maestromotif.rewards.model import CARD
 from maestromotif.train.account import PAID
 from maestromotif.train.metrics import CURVE
@@ -113,7 +115,7 @@ class Evidence:
     skill_programs: list[Program]
     results: list[dict[str, Any]]
     episodes: list[AgentEpisodes]
-    replay: replays.Replay
+    replays: list[Replay]
     digests: dict[str, str] = field(default_factory=dict)  # stage -> digest of its outputs
 
 
@@ -147,7 +149,7 @@ def read(config: Config, inputs: Mapping[str, Artefact]) -> Evidence:
         ],
         results=_results(evaluate / RESULTS),
         episodes=_agents(evaluate / EPISODES, episodes),
-        replay=replays.load(evaluate),
+        replays=_replays(evaluate / FOLDER),
         digests={stage: artefact.digest for stage, artefact in inputs.items()},
     )
 
@@ -340,6 +342,14 @@ def _agents(path: Path, rows: list[dict[str, Any]]) -> list[AgentEpisodes]:
         )
         for name in names
     ]
+
+
+def _replays(folder: Path) -> list[Replay]:
+    """In the order of `KINDS`; at least one."""
+    found = [load(folder, kind) for kind in KINDS if (folder / f"{kind}.json").is_file()]
+    if not found:
+        raise UserError(f"{folder}: holds no replay; run the stage 'evaluate' again")
+    return found
 
 
 # -------------------------------------------------------------------------------------------------- the files

@@ -1,7 +1,7 @@
 """The stage `report`: one self-contained page about a run, for somebody who wants to believe it or not.
 
 Everything in it comes from the artefacts and the config, so that the same artefacts give the same bytes. It
-loads nothing: plots are inline SVG, the replay's player is inlined, and a content security policy forbids
+loads nothing: plots are inline SVG, the replays' player is inlined, and a content security policy forbids
 the rest.
 """
 
@@ -11,6 +11,7 @@ from typing import Any
 
 import jinja2
 import yaml
+from markupsafe import Markup
 
 import maestromotif
 from maestromotif.compose import compose
@@ -18,16 +19,19 @@ from maestromotif.config.schema import Config
 from maestromotif.evaluate.summary import summary
 from maestromotif.pipeline.keys import NOT_IN_KEYS
 from maestromotif.pipeline.store import Artefact, Work
-from maestromotif.report import evidence, replay, svg
+from maestromotif.replay import page as replay
+from maestromotif.report import evidence, svg
 from maestromotif.report.evidence import Evidence
 from maestromotif.report.sections import asked, evaluated, labels, paid, programs, rewards, trained
-from maestromotif.report.sections.writing import sentence
 from maestromotif.tracking.logged import Logged
 from maestromotif.tracking.tracker import SILENT, Tracker
 
 log = logging.getLogger("maestromotif")
 
-LOGGED = (Logged("report", "page", "The report."),)
+LOGGED = (
+    Logged("report", "page", "The report."),
+    Logged("replays", "page", "The evaluated episodes that the report shows."),
+)
 
 PAGE = "report.html"  # and the template that it is made from
 HERE = Path(__file__).parent
@@ -49,6 +53,7 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work, tracker: Tracke
     for one in found.paid["warnings"]:
         log.warning("report: %s", one["text"])
     tracker.page(0, "report", text, f"Report of {config.run.name}")
+    tracker.page(0, "replays", replay.page(*found.replays), f"Episodes of {config.run.name}")
     return {
         "agents": {row["agent"]: row["success"] for row in found.results},
         "summary": summary(found.results, config.evaluate.confidence),
@@ -67,7 +72,9 @@ def page(config: Config, found: Evidence) -> str:
     return environment.get_template(PAGE).render(
         config=config,
         version=maestromotif.__version__,
-        style=replay.style(),
+        style=replay.style()
+        + Markup("\n")
+        + Markup((HERE / "assets/report.css").read_text(encoding="utf-8")),
         legend=svg.legend,
         percent=svg.percent,
         confidence=svg.percent(config.evaluate.confidence),
@@ -79,8 +86,7 @@ def page(config: Config, found: Evidence) -> str:
         **paid.values(config, found),
         **programs.values(found),
         **evaluated.values(config, found),
-        replay=replay.fragment(found.replay),
-        replay_title=sentence(found.replay.title),
+        replays=replay.fragment(found.replays),
         digests=found.digests,
         config_text=_config_text(config),
     )
@@ -95,7 +101,7 @@ def _contents(found: Evidence) -> list[tuple[str, str]]:
     sections += [("soup", "Soup")] if found.soup else []
     sections += [("gate", "Gate")] if found.gate else []
     sections += [("train", "Train"), ("paid", "Paid for"), ("compose", "Compose"), ("evaluate", "Evaluate")]
-    return [*sections, ("replay-section", "Replay"), ("limits", "Limits"), ("provenance", "Provenance")]
+    return [*sections, ("replay-section", "Replays"), ("limits", "Limits"), ("provenance", "Provenance")]
 
 
 def _config_text(config: Config) -> str:

@@ -36,6 +36,7 @@ from maestromotif.train.metrics import (
     no_counts,
 )
 from maestromotif.train.paid import Ends, Paid
+from maestromotif.train.sample import Sample
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,7 @@ class Finished(NamedTuple):
     met: list[Met]  # the observations, if requested
     snapshot: dict[str, Any] | None  # of the environment, if requested
     paid: Paid | None  # since the beginning, if requested
+    sample: list[dict[str, Any]] | None = None  # of the episodes (`sample.Sample.kept`), with `paid`
 
 
 class Environment:
@@ -151,6 +153,7 @@ class Environment:
         self._reward = RewardFunction(scorer, config.reward, plan.games)
         self._ends = Ends()
         self._options = Options(self._host, plan.games)
+        self._sample = Sample(config, self._pool, plan.first_game, plan.starts)
         self._skills, self._length = len(skills), config.train.rollout
         self._first = np.ones(plan.games, bool)
         self._inputs = arrays.inputs_block.views(arrays.inputs)
@@ -178,6 +181,8 @@ class Environment:
     def step(self) -> None:
         """Play the actions in the arrays, and write the results to the arrays."""
         pool, options, arrays, t = self._pool, self._options, self._arrays, self._step
+        with self.seconds.of("host"):
+            self._sample.step(arrays.action, options.running, options.switched, options.reason)
         with self.seconds.of("games"):
             pool.step(arrays.action)
         with self.seconds.of("host"):
@@ -188,6 +193,7 @@ class Environment:
             np.equal(ended, End.TRUNCATED, out=arrays.cut)
             if over.any():
                 self._show_final(skill)
+                self._sample.end(ended)
                 counted = over & self._in_dungeon
                 count_episodes(self._counts, Episodes(counted, ended, pool.final_state))
                 self._ends.add(pool.final_state["step"][counted], ended[counted], pool.cause[counted])
@@ -221,6 +227,7 @@ class Environment:
             self._reward.met() if met else [],
             self.snapshot() if snapshot else None,
             Paid.of(self._reward, self._ends) if paid else None,
+            self._sample.kept() if paid else None,
         )
 
     def snapshot(self) -> dict[str, Any]:
@@ -234,6 +241,7 @@ class Environment:
             "program": self._host.dump(),
             "first": self._first,
             "ends": self._ends.snapshot(),
+            "sample": self._sample.snapshot(),
         }
 
     def restore(self, snapshot: dict[str, Any]) -> None:
@@ -243,6 +251,7 @@ class Environment:
         self._options.restore(snapshot["options"])
         self._first = np.array(snapshot["first"])
         self._ends.restore(snapshot["ends"])
+        self._sample.restore(snapshot["sample"])
         self._message = self._numbers(self._pool.obs["message"])
         self._show()
 

@@ -9,18 +9,22 @@ import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
+from flax import serialization
 
 from maestromotif.agent.arrays import Array
 from maestromotif.agent.network import Params
 from maestromotif.errors import UserError
 from maestromotif.pipeline.progress import Progress
 from maestromotif.pipeline.store import Work
+from maestromotif.replay import kept
 from maestromotif.tracking.tracker import Tracker
+from maestromotif.train import sample
 from maestromotif.train.actor import Actor, Played
 from maestromotif.train.checkpoint import Checkpoints
+from maestromotif.train.distributed import gathered
 from maestromotif.train.learner import Learner, Learnt, shards_of_this_process
 from maestromotif.train.metrics import Curve
 from maestromotif.train.ppo import Batch
@@ -82,6 +86,7 @@ def learn(
             paid = [one.paid for one in played if one.paid is not None]
             if plan.paid_after(update):
                 statement.write(update * plan.steps, paid, curve, last=update == plan.updates)
+                write_sample([one.sample for one in played if one.sample is not None], work)
             if plan.checkpoint_after(update):
                 common, own = learner.snapshot(learnt, versions)
                 common |= {"curve": curve.snapshot(), "rewards": rewards.snapshot()}
@@ -133,6 +138,18 @@ class Rollouts:
         played = [future.result() for future in self._ordered.popleft()]
         self.waited += time.perf_counter() - began
         return played
+
+
+def write_sample(parts: Sequence[list[dict[str, Any]]], work: Work) -> None:
+    """Writes the sample of the training's episodes. Call it in all processes; process 0 writes.
+
+    parts: `Sample.kept` of this process's environments.
+    """
+    own = serialization.msgpack_serialize({"parts": list(parts)})
+    everywhere = [serialization.msgpack_restore(one)["parts"] for one in gathered(own)]
+    if jax.process_index() == 0:
+        episodes = sample.together([part for own in everywhere for part in own])
+        work.write_arrays(kept.FILE, **kept.arrays({sample.AGENT: episodes}))
 
 
 def _check_finite(

@@ -12,6 +12,7 @@ import numpy as np
 
 from maestromotif.config.schema import Config, EvaluateSettings, RunSettings, TaskSettings
 from maestromotif.pipeline.store import Artefact, Work
+from maestromotif.replay import replay
 
 SKILLS = ("discoverer", "descender", "ascender")
 DESCRIPTIONS = {
@@ -108,6 +109,37 @@ def screens(steps: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         screen[23, : len(status)] = np.frombuffer(status, np.uint8)
         colour[23, : len(status)] = 7
     return chars, colours, cursor
+
+
+def episode(steps: int, random: np.random.Generator, label: str = "success") -> replay.Replay:
+    """An invented episode: calls of 25 steps, three skills in turn, and texts that could break a page."""
+    chars, colours, cursor = screens(steps + 1)
+    fields: dict[str, int | bool | str] = {
+        "depth": 2,
+        "downstairs_seen": True,
+        "skill": '<b>"x"</b>',
+        "turn": 7,
+    }
+    return replay.Replay(
+        chars=chars,
+        colours=colours,
+        cursor=cursor,
+        depth=(1 + np.arange(steps + 1) // 60).astype(np.int16),
+        hp=(14 - np.arange(steps + 1) // 20).astype(np.int16),
+        max_hp=np.full(steps + 1, 14, np.int16),
+        messages=[MESSAGES[step % len(MESSAGES)].decode("latin-1") for step in range(steps + 1)],
+        action=(np.arange(steps) % 8).astype(np.uint8),
+        skill=(np.arange(steps) // 25 % 3).astype(np.int8),
+        reward=np.where(random.random(steps) < 0.2, random.random(steps) - 0.3, 0).astype(np.float32),
+        calls=[
+            replay.Call(start, min(start + 25, steps), start // 25 % 3, start // 25 % 3, fields, {"depth": 1})
+            for start in range(0, steps, 25)
+        ],
+        skills=list(SKILLS),
+        title="Trained agent: an episode <at> last & more",
+        label=label,
+        end="death: killed by a <jackal>",
+    )
 
 
 def _finished(work: Work, stage: str, facts: dict[str, Any]) -> Artefact:
@@ -352,21 +384,8 @@ def _evaluate(work: Work, random: np.random.Generator) -> tuple[Work, dict[str, 
         )  # fmt: skip
     work.write_text("episodes.jsonl", _jsonl(episodes))
     work.write_json("results.json", {"task": {"name": "down_and_back"}, "rows": rows})
-    steps = 150
-    chars, colours, cursor = screens(steps)
-    work.write_arrays(
-        "replay.npz",
-        tty_chars=chars,
-        tty_colors=colours,
-        tty_cursor=cursor,
-        skill=(np.arange(steps) // 25 % 3).astype(np.int8),
-        reward=np.where(random.random(steps) < 0.2, random.random(steps) - 0.3, 0).astype(np.float32),
-        depth=(1 + np.arange(steps) // 60).astype(np.int16),
-        message=np.array([MESSAGES[step % len(MESSAGES)] for step in range(steps)], "S256"),
-    )
-    work.write_json(
-        "replay.json",
-        {"skills": list(SKILLS), "agent": "trained", "seeds": [1, 2, 3], "success": True,
-         "title": "Trained agent, seeds 1/2/3: a success <at> last."},
-    )  # fmt: skip
+    for kind in ("success", "death"):
+        shown = episode(150, random, kind)
+        work.write_arrays(f"replays/{kind}.npz", **replay.arrays(shown))
+        work.write_json(f"replays/{kind}.json", replay.about(shown))
     return work, {}

@@ -26,6 +26,7 @@ from maestromotif.config.schema import NetworkSettings
 from maestromotif.errors import UserError
 from maestromotif.evaluate import evaluate
 from maestromotif.pipeline.store import Artefact, Work
+from maestromotif.replay import kept
 from maestromotif.train import ppo, train
 from maestromotif.train.account import PAID
 from maestromotif.train.actor import Actor
@@ -79,8 +80,11 @@ def test_killed_and_taken_up_again_it_comes_to_the_same_parameters(tmp_path: Pat
     ):
         assert "going on from step" in output, output
     assert policy(broken) == policy(whole)
-    accounts = [(folder / "runs/quickstart/train" / PAID).read_bytes() for folder in (whole, broken)]
-    assert accounts[0] == accounts[1]
+    for name in (PAID, kept.FILE):
+        one, other = ((folder / "runs/quickstart/train" / name).read_bytes() for folder in (whole, broken))
+        assert one == other, name
+    sampled = kept.read(whole / "runs/quickstart/train" / kept.FILE, "train")["trained"]
+    assert len(sampled) >= 8  # of each actor's watched games at least one
     for folder in (whole, broken, moved):
         assert len((folder / "runs/quickstart/train/curve.jsonl").read_text().splitlines()) == 4
 

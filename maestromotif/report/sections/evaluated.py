@@ -194,7 +194,7 @@ def _limits(config: Config, found: Evidence) -> list[str]:
         "untrained agent, which runs the same program, and the trained one."
     )
     limits.append(
-        "The replay is one episode: the first success or, without one, the episode "
-        "that went deepest. The table says how often such episodes happen."
+        "The replays are single episodes: one success, one failure, the longest, and a death of the "
+        "commonest cause, as far as there are such. The table says how often they happen."
     )
     return limits
