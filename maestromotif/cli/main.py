@@ -5,9 +5,7 @@
 Exit status: 0 done, 2 a mistake that the user can fix (one line a mistake on stderr), 130 interrupted.
 """
 
-import contextlib
 import logging
-import os
 import shlex
 import signal
 import sys
@@ -18,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from maestromotif import __version__
+from maestromotif.cli import look
 from maestromotif.errors import UserError
 from maestromotif.pipeline.stages import STAGES
 
@@ -264,43 +263,8 @@ def slurm(verb: str, config: str, overrides: tuple[str, ...], here: bool, stale:
         job.results()
 
 
-@cli.command(context_settings={"ignore_unknown_options": True})
-@click.argument("config")
-@click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
-@click.option("--print", "only_print", is_flag=True, help="Write the workspace as JSON and save nothing.")
-def dashboard(config: str, overrides: tuple[str, ...], only_print: bool) -> None:
-    """Save the dashboard of a config's runs to Weights & Biases, or update it."""
-    from maestromotif.config.load import load
-    from maestromotif.pipeline.runner import stages_of
-    from maestromotif.tracking import workspace
-
-    loaded = load(config, overrides)
-    logged = {stage.name: stage.logged() for stage in stages_of(loaded)}
-    config_file = shlex.join((config, *overrides))
-    if only_print:
-        click.echo(workspace.text(loaded, config_file, logged), nl=False)
-    else:
-        click.echo(workspace.save(loaded, config_file, logged))
-
-
-@cli.command()
-@click.argument("target", metavar="RUN|CHECKPOINT", type=click.Path(path_type=Path))
-@click.option("--fps", type=click.FloatRange(0.1, 100), default=8, help="Steps a second. Default: 8.")
-@click.option("--episodes", type=click.IntRange(1), help="Stop after so many. Default: go on until Ctrl-C.")
-@click.option("--seed", type=click.IntRange(0), help="Seed of the games. Default: the run's.")
-@click.option("--training", is_flag=True, help="Play as in training: under its program and in its dungeons.")
-def watch(target: Path, fps: float, episodes: int | None, seed: int | None, training: bool) -> None:
-    """Play the newest policy of a run in the terminal, also while it trains."""
-    # A training on this machine's accelerator needs its memory; one game needs none.
-    os.environ["JAX_PLATFORMS"] = "cpu"
-    from maestromotif.evaluate.live import check_terminal, show
-    from maestromotif.evaluate.run_folder import RunFolder
-    from maestromotif.evaluate.watch import play
-
-    check_terminal(sys.stdout)
-    run = RunFolder(target)
-    with contextlib.closing(play(run, seed, training)) as played, contextlib.suppress(KeyboardInterrupt):
-        show(played, run.config.skills, sys.stdout, fps, episodes)
+cli.add_command(look.dashboard)
+cli.add_command(look.watch)
 
 
 @cli.command()
