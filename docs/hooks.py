@@ -261,6 +261,7 @@ def metrics() -> str:
 # What a panel of each type draws, in a box of 100 x 40.
 _DRAWN = {
     "Run History Line Plot": '<path d="M4 34L22 22L40 26L58 12L76 15L96 6M4 36L30 32L60 28L96 25"/>',
+    "stacked-area": '<path d="M4 24L30 20L62 28L96 18V36H4Z" fill="currentColor"/><path d="M4 10H96V36H4Z"/>',
     "Bar Chart": '<path d="M4 8H88M4 20H62M4 32H74" stroke-width="8"/>',
     "Weave": '<path d="M4 4H96V36H4ZM4 12H96M4 20H96M4 28H96M36 4V36"/>',
     "Media Browser": '<path d="M4 4H96V36H4Z"/><path d="M42 12L60 20L42 28Z" fill="currentColor"/>',
@@ -307,7 +308,7 @@ def _panel(panel: dict[str, Any]) -> tuple[str, str, list[str], str]:
     pattern = config.get("metricRegex", "").strip("^$()").replace("[^/]+", "*").replace(".*", "*")
     return (
         config["chartTitle"],
-        panel["viewType"],
+        config.get("plotType", panel["viewType"]),
         names or pattern.replace("\\", "").split("|"),
         config.get("xAxis", ""),
     )
@@ -328,7 +329,7 @@ def _drawing(panels: Sequence[tuple[str, str]]) -> str:
         )
     height = -(-len(panels) // 3) * 84
     return (
-        f'<svg viewBox="0 0 712 {height}" role="img" aria-label="{len(panels)} panels" fill="none" '
+        f'<svg viewBox="0 0 714 {height}" role="img" aria-label="{len(panels)} panels" fill="none" '
         f'stroke="currentColor" stroke-width="1" font-size="11">{"".join(boxes)}</svg>'
     )
 

@@ -150,10 +150,7 @@ class _Game:
         self, config: Config, pool: GamePool, options: Options, decisions: Decisions, rewards: Path | None
     ) -> None:
         self._config, self._pool, self._options, self._decisions = config, pool, options, decisions
-        self._reward = None
-        if rewards is not None:
-            scorer = DistilledRewards(config, rewards).scorer(0)
-            self._reward = RewardFunction(scorer, config.reward, games=1)
+        self._scorer = None if rewards is None else DistilledRewards(config, rewards).scorer(0)
         self._untold = slice(columns_of(config.annotate.changes), None)
 
     @property
@@ -164,6 +161,9 @@ class _Game:
     def begin(self, episode: int) -> Moment:
         self._pool.reset(episode)
         self._success = Success(self._config.task.success)
+        self._reward = None  # a new one counts from 0 what the episode has seen
+        if self._scorer is not None:
+            self._reward = RewardFunction(self._scorer, self._config.reward, games=1)
         self._step = 0
         return self._moment(None, self._advance(np.ones(1, bool)))
 
