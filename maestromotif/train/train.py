@@ -31,7 +31,7 @@ from maestromotif.pipeline.store import Artefact, Work, file_contents
 from maestromotif.skill import skill_files, skills_of
 from maestromotif.tracking.tracker import SILENT, Tracker
 from maestromotif.train.actor import Actor
-from maestromotif.train.checkpoint import Checkpoints
+from maestromotif.train.checkpoint import FOLDER, Checkpoints
 from maestromotif.train.curve import Curve
 from maestromotif.train.distributed import all_devices, local_devices, summed, wait_for_all
 from maestromotif.train.environment import Plan
@@ -50,8 +50,6 @@ from maestromotif.train.watch.watcher import Watcher
 log = logging.getLogger("maestromotif")
 
 LOGGED = (*(metric.logged for metric in METRICS), *TIMINGS, *WATCHED)
-
-_CHECKPOINTS = ".scratch/checkpoints"
 
 
 def reads(config: Config) -> dict[str, str]:
@@ -80,7 +78,7 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work, tracker: Tracke
 
     with ExitStack() as stack:
         checkpoints = stack.enter_context(
-            Checkpoints(work.path / _CHECKPOINTS, settings.checkpoints, process, settings.machines)
+            Checkpoints(work.path / FOLDER, settings.checkpoints, process, settings.machines)
         )
         done = checkpoints.latest() or 0
         common, own = checkpoints.load(done) if done else ({}, {})

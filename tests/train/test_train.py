@@ -31,7 +31,7 @@ from maestromotif.tracking.journal import read
 from maestromotif.train import ppo, train
 from maestromotif.train.account import PAID
 from maestromotif.train.actor import Actor
-from maestromotif.train.checkpoint import Checkpoints
+from maestromotif.train.checkpoint import FOLDER, Checkpoints
 from maestromotif.train.distributed import all_devices
 from maestromotif.train.learner import Learner
 
@@ -241,7 +241,7 @@ def test_a_policy_of_another_action_set_is_refused_before_a_game_starts(tmp_path
     inputs = {"train": Artefact(work.path, {})}  # without a program: no game could be played
     with pytest.raises(UserError, match="policy." + said):
         evaluate.run(explore, inputs, Work(tmp_path / "evaluate"))
-    with Checkpoints(work.path / train._CHECKPOINTS, keep=1) as checkpoints:
+    with Checkpoints(work.path / FOLDER, keep=1) as checkpoints:
         checkpoints.save(1, *learner.snapshot(learnt, [learnt.params]))
     with pytest.raises(UserError, match="0-of-1." + said):
         train.run(explore, {}, work)
