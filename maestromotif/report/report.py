@@ -69,7 +69,7 @@ def page(config: Config, found: Evidence) -> str:
         config=config,
         version=maestromotif.__version__,
         style=replay.style(),
-        plotting=_plotting(),
+        plotting=plotting(),
         percent=percent,
         confidence=percent(config.evaluate.confidence),
         contents=_contents(found),
@@ -88,7 +88,7 @@ def page(config: Config, found: Evidence) -> str:
     )
 
 
-def _plotting() -> list[Markup]:
+def plotting() -> list[Markup]:
     """Plotly and the script that draws the page's plots with it."""
     return [
         Markup((HERE / "assets" / name).read_text(encoding="utf-8"))
