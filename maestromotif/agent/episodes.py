@@ -3,8 +3,8 @@
 Code that scores a program or an agent plays waves. The caller passes a `Policy`; this module needs no JAX.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from maestromotif.nethack.death import cause_of_death
 from maestromotif.nethack.events import COLUMN
 from maestromotif.nethack.game import End
 from maestromotif.nethack.pool.pool import IDLE, GamePool
-from maestromotif.nethack.seeds import episode_seeds
+from maestromotif.nethack.seeds import Purpose, episode_seeds
 from maestromotif.programs.sandbox import Host
 from maestromotif.tasks.conditions import Success
 
@@ -51,6 +51,8 @@ class Episode:
     check: int  # `checksum` of what was seen last
     arena: str | None = None  # where it began; None for the dungeon
     at: int = 0  # environment step of the training at which it ended; 0 outside of training
+    # Steps by dungeon and depth, such as "0:1" (fields of GameState); empty if only the actions are kept.
+    visited: dict[str, int] = field(default_factory=dict, compare=False)
 
     def as_json(self) -> dict[str, Any]:
         return dict(vars(self))  # `asdict` would copy every action
@@ -64,13 +66,33 @@ def play_wave(
     run_seed: int,
     wave: int,
     levels: int | None,
+    purpose: Purpose = "evaluate",
 ) -> list[Episode]:
     """Play episode number `wave` of every game of the pool, until it ends or the task succeeds.
 
-    conditions: the task's, see `Success`. run_seed, levels: those of the pool; they give the seeds that are
-    recorded with each episode. Returns one episode per game. Raises UserError if the program fails, and
-    LostGamesError.
+    conditions: the task's, see `Success`. run_seed, levels, purpose: those of the pool; they give the seeds
+    that are recorded with each episode. Returns one episode per game. Raises UserError if the program fails,
+    and LostGamesError.
     """
+    steps = play_in_steps(pool, policy, host, conditions, run_seed, wave, levels, purpose)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return list(end.value)
+
+
+def play_in_steps(
+    pool: GamePool,
+    policy: Policy,
+    host: Host,
+    conditions: Sequence[str],
+    run_seed: int,
+    wave: int,
+    levels: int | None,
+    purpose: Purpose,
+) -> Generator[None, None, list[Episode]]:
+    """`play_wave` for a caller that pauses between two steps: yields after each, and returns the episodes."""
     games = pool.games
     pool.reset(wave)
     options, success = Options(host, games), Success(conditions)
@@ -78,13 +100,14 @@ def play_wave(
     playing = np.ones(games, bool)
     prayers = np.zeros(games, np.int64)
     options.advance(pool.state, np.ones(games, bool))
-    played: list[tuple[np.ndarray, ...]] = []  # of each step: action, skill, switched, reason
+    played: list[tuple[np.ndarray, ...]] = []  # of each step: action, skill, switched, reason, dungeon, depth
     results: dict[int, dict[str, Any]] = {}
     while playing.any():
         skill, switched, reason = options.running, options.switched, options.reason
         action = np.where(playing, policy(first, skill, playing, len(played)), IDLE)
+        where = pool.state["dungeon"].copy(), pool.state["depth"].copy()
         pool.step(action)
-        played.append((action, skill, switched, reason))
+        played.append((action, skill, switched, reason, *where))
         first = np.zeros(games, bool)
         over = playing & (pool.ended != End.NOT)
         if (pool.ended[over] == End.LOST).any():
@@ -99,7 +122,7 @@ def play_wave(
             end = End(int(pool.ended[game]))
             died = end is End.DEATH and not achieved[game]
             results[game] = {
-                "seeds": tuple(episode_seeds("evaluate", run_seed, game, wave, levels)),
+                "seeds": tuple(episode_seeds(purpose, run_seed, game, wave, levels)),
                 "success": bool(achieved[game]),
                 "deepest": int(state["deepest"][game]),
                 "steps": len(played),
@@ -111,7 +134,10 @@ def play_wave(
             playing[game] = False
         # Finished games wait at the beginning of a further episode.
         options.advance(pool.state, over)
-    actions, skills, switches, reasons = (np.stack(column, axis=1) for column in zip(*played, strict=True))
+        yield
+    actions, skills, switches, reasons, dungeons, depths = (
+        np.stack(column, axis=1) for column in zip(*played, strict=True)
+    )
     return [
         Episode(
             **results[game],
@@ -119,6 +145,14 @@ def play_wave(
             skills=skills[game, : results[game]["steps"]].tolist(),
             switched=switches[game, : results[game]["steps"]].tolist(),
             reasons=reasons[game, : results[game]["steps"]].tolist(),
+            visited=_visited(*(column[game, : results[game]["steps"]] for column in (dungeons, depths))),
         )
         for game in range(games)
     ]
+
+
+def _visited(dungeon: np.ndarray, depth: np.ndarray) -> dict[str, int]:
+    places, steps = np.unique(np.column_stack([dungeon, depth]), axis=0, return_counts=True)
+    return {
+        f"{one}:{level}": count for (one, level), count in zip(places.tolist(), steps.tolist(), strict=True)
+    }

@@ -129,7 +129,7 @@ def _body(replay: Replay) -> Markup:
         'aria-valuemax="{steps}" aria-valuenow="0"><canvas></canvas></div></div>\n'
         '<div class="below"><div class="why"><h4></h4><p></p><div class="wide"><table class="numbers">'
         "<thead><tr><th>field</th>"
-        "<th>when the call before began</th><th>just before the switch</th></tr></thead><tbody></tbody>"
+        "<th>at the start of the call before</th><th>just before the switch</th></tr></thead><tbody></tbody>"
         "</table></div></div>\n"
         "<details open><summary>{count} skill call{plural}</summary>{calls}</details></div></div>\n"
         '<script type="text/plain" class="data">{data}</script>\n'
@@ -271,7 +271,12 @@ def _call(replay: Replay, number: int, call: Call) -> dict[str, Any]:
         "skill": call.skill,
         "why": replays.why(replay, number),
         "fields": [
-            [name, _shown(value), _shown(call.before[name]) if name in call.before else None]
+            [
+                name,
+                _shown(value),
+                _shown(call.before[name]) if name in call.before else None,
+                ", ".join(call.readers.get(name, ())),
+            ]
             for name, value in call.values.items()
         ],
     }

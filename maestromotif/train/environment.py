@@ -37,6 +37,7 @@ from maestromotif.train.counts import (
     wanted,
 )
 from maestromotif.train.paid import Ends, Paid
+from maestromotif.train.sample import Sample
 from maestromotif.train.speed import Seconds
 
 
@@ -107,6 +108,7 @@ class Finished(NamedTuple):
     met: list[Met]  # the observations, if requested
     snapshot: dict[str, Any] | None  # of the environment, if requested
     paid: Paid | None  # since the beginning, if requested
+    sample: list[dict[str, Any]] | None = None  # of the episodes (`sample.Sample.kept`), with `paid`
 
 
 class Environment:
@@ -153,6 +155,7 @@ class Environment:
         self._reward = RewardFunction(scorer, config.reward, plan.games)
         self._ends = Ends()
         self._options = Options(self._host, plan.games)
+        self._sample = Sample(config, self._pool, plan.first_game, plan.starts)
         self._wanted, self._achieved = wanted(skills), np.zeros(plan.games, bool)
         self._skills, self._length = len(skills), config.train.rollout
         self._first = np.ones(plan.games, bool)
@@ -181,6 +184,8 @@ class Environment:
     def step(self) -> None:
         """Play the actions in the arrays, and write the results to the arrays."""
         pool, options, arrays, t = self._pool, self._options, self._arrays, self._step
+        with self.seconds.of("host"):
+            self._sample.step(arrays.action, options.running, options.switched, options.reason)
         with self.seconds.of("games"):
             pool.step(arrays.action)
         with self.seconds.of("host"):
@@ -191,6 +196,7 @@ class Environment:
             np.equal(ended, End.TRUNCATED, out=arrays.cut)
             if over.any():
                 self._show_final(skill)
+                self._sample.end(ended)
                 counted = over & self._in_dungeon
                 count_episodes(self._counts, Episodes(counted, ended, pool.final_state, pool.cause))
                 self._ends.add(pool.final_state["step"][counted], ended[counted], pool.cause[counted])
@@ -226,6 +232,7 @@ class Environment:
             self._reward.met() if met else [],
             self.snapshot() if snapshot else None,
             Paid.of(self._reward, self._ends) if paid else None,
+            self._sample.kept() if paid else None,
         )
 
     def snapshot(self) -> dict[str, Any]:
@@ -240,6 +247,7 @@ class Environment:
             "first": self._first,
             "achieved": self._achieved,
             "ends": self._ends.snapshot(),
+            "sample": self._sample.snapshot(),
         }
 
     def restore(self, snapshot: dict[str, Any]) -> None:
@@ -249,6 +257,7 @@ class Environment:
         self._options.restore(snapshot["options"])
         self._first, self._achieved = np.array(snapshot["first"]), np.array(snapshot["achieved"])
         self._ends.restore(snapshot["ends"])
+        self._sample.restore(snapshot["sample"])
         self._message = self._numbers(self._pool.obs["message"])
         self._show()
 

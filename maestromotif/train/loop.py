@@ -8,26 +8,31 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from flax import serialization
 
 from maestromotif.agent.arrays import Array
 from maestromotif.agent.network import Params
 from maestromotif.errors import UserError
 from maestromotif.pipeline.progress import Progress
 from maestromotif.pipeline.store import Work
+from maestromotif.replay import kept
 from maestromotif.tracking.tracker import Tracker
+from maestromotif.train import sample
 from maestromotif.train.actor import Actor, Played
 from maestromotif.train.checkpoint import Checkpoints
 from maestromotif.train.curve import Curve
+from maestromotif.train.distributed import gathered
 from maestromotif.train.learner import Learner, Learnt, shards_of_this_process
 from maestromotif.train.ppo import Batch
 from maestromotif.train.reward_source import RewardSource
 from maestromotif.train.schedule import Schedule
 from maestromotif.train.speed import Speed
 from maestromotif.train.statement import Statement
+from maestromotif.train.watch.watcher import Watcher
 from maestromotif.train.window import Figures
 
 _OFFENDING = ".scratch/offending-batch"
@@ -50,6 +55,7 @@ def learn(
     curve: Curve,
     checkpoints: Checkpoints,
     statement: Statement,
+    watcher: Watcher | None,
     work: Work,
     key: Array,
     tracker: Tracker,
@@ -68,6 +74,9 @@ def learn(
     ) as progress:
         for update in range(state.updates + 1, plan.updates + 1):
             rollouts.order(update - 1, versions)
+            if watcher is not None:
+                newest = learner.on_device(learnt.params, 0)
+                watcher.go_on(update - 1, newest, rewards.scorer(max(update - 2, 0)))
             played = rollouts.take()
 
             parts = [one.batch for one in played]
@@ -88,6 +97,7 @@ def learn(
             paid = [one.paid for one in played if one.paid is not None]
             if plan.paid_after(update):
                 statement.write(update * plan.steps, paid, curve, last=update == plan.updates)
+                write_sample([one.sample for one in played if one.sample is not None], work)
             if plan.checkpoint_after(update):
                 common, own = learner.snapshot(learnt, versions)
                 common |= {"curve": curve.snapshot(), "rewards": rewards.snapshot()}
@@ -140,6 +150,18 @@ class Rollouts:
         played = [future.result() for future in self._ordered.popleft()]
         self.waited += time.perf_counter() - began
         return played
+
+
+def write_sample(parts: Sequence[list[dict[str, Any]]], work: Work) -> None:
+    """Writes the sample of the training's episodes. Call it in all processes; process 0 writes.
+
+    parts: `Sample.kept` of this process's environments.
+    """
+    own = serialization.msgpack_serialize({"parts": list(parts)})
+    everywhere = [serialization.msgpack_restore(one)["parts"] for one in gathered(own)]
+    if jax.process_index() == 0:
+        episodes = sample.together([part for own in everywhere for part in own])
+        work.write_arrays(kept.FILE, **kept.arrays({sample.AGENT: episodes}))
 
 
 def _check_finite(

@@ -133,7 +133,15 @@ def episode(steps: int, random: np.random.Generator, label: str = "success") -> 
         skill=(np.arange(steps) // 25 % 3).astype(np.int8),
         reward=np.where(random.random(steps) < 0.2, random.random(steps) - 0.3, 0).astype(np.float32),
         calls=[
-            replay.Call(start, min(start + 25, steps), start // 25 % 3, start // 25 % 3, fields, {"depth": 1})
+            replay.Call(
+                start,
+                min(start + 25, steps),
+                start // 25 % 3,
+                start // 25 % 3,
+                dict(fields),
+                {"depth": 1},
+                {"depth": ["program chooses"]},
+            )
             for start in range(0, steps, 25)
         ],
         skills=list(SKILLS),

@@ -203,11 +203,11 @@
       find(".why th:nth-child(2)").hidden = !number;  // no call came before
       find(".why th:nth-child(3)").textContent = number ? "just before the switch" : "value";
       find(".why table").hidden = !call.fields.length;
-      find(".why tbody").replaceChildren(...call.fields.map(([name, value, before]) => {
+      find(".why tbody").replaceChildren(...call.fields.map(([name, value, before, readers]) => {
         const row = element("tr", undefined, before === null && number ? "same" : "");
         const field = element("td"), code = element("code", name);
         code.title = data.fields[name] || "";
-        field.append(code);
+        field.append(code, element("small", readers));
         row.append(field, ...(number ? [element("td", before === null ? value : before)] : []), element("td", value));
         return row;
       }));
