@@ -54,7 +54,8 @@ class Live:
         inputs = {name: artefact for name in stages if (artefact := self._finished(name)) is not None}
         rows = [one["figures"] for one in records if one["stage"] == "train" and one["kind"] == "row"]
         accounts = sorted(self.folder.glob(f".work/train-*/{PAID}"), key=lambda path: path.stat().st_mtime)
-        training = Training([row for row in rows if ENV_STEP in row], accounts[-1] if accounts else None)
+        curve = [{key: float(value) for key, value in row.items()} for row in rows if ENV_STEP in row]
+        training = Training(curve, accounts[-1] if accounts else None)
         found = evidence.read(self._config, inputs, training)
         live = {
             "version": version,
