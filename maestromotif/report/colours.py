@@ -16,6 +16,11 @@ def colour(index: int) -> str:
     return f"c{index % PALETTE}"
 
 
+def colour_of(name: str, names: Sequence[str]) -> str:
+    """CSS class of the skill `name` among the run's; grey for another one."""
+    return colour(names.index(name)) if name in names else "c9"
+
+
 def legend(entries: Sequence[tuple[str, str]]) -> Markup:
     """A line of (name, colour class) with swatches, as HTML."""
     swatches = Markup("").join(

@@ -1,14 +1,15 @@
 """Files of artefacts, read and compared with a shape. Whatever is wrong is a UserError with file and field.
 
 A shape is a type or several (`NUMBER`, `str`, `(str, NONE)`), a dictionary of fields and their shapes (a name
-that ends in "?" may be missing, unknown fields are ignored), a list of one shape, or `Each` of a shape.
+that ends in "?" may be missing, unknown fields are ignored), a list of one shape, `Each` of a shape, or a
+`Rule`.
 """
 
 import json
 import math
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,24 @@ class Each:
     shape: Any
 
 
-SHARE = {"share": MAYBE, "low": MAYBE, "high": MAYBE, "n": int}  # `quality.figures.share`
+@dataclass(frozen=True)
+class Rule:
+    """A value for which `holds` is true; `needs` says in words what it must be."""
+
+    needs: str
+    holds: Callable[[Any], bool]
+
+
+def _is_figure(value: Any) -> bool:
+    if value is None:
+        return True
+    if not isinstance(value, Mapping) or not isinstance(value.get("n"), int):
+        return False
+    known = [value.get(name) for name in ("low", "high")] + [value.get("share", value.get("mean"))]
+    return not value["n"] or all(isinstance(one, int | float) and math.isfinite(one) for one in known)
+
+
+FIGURE = Rule("a share or mean with low, high and n, or null", _is_figure)  # of `quality.figures`
 
 
 def read_json(path: Path, shape: Any = dict) -> Any:
@@ -54,7 +72,7 @@ def read_jsonl(path: Path, shape: Any = dict) -> list[dict[str, Any]]:
 def read_arrays(path: Path, *names: str) -> dict[str, np.ndarray]:
     """Arrays of an .npz file. Raises UserError if it cannot be read or lacks one."""
     try:
-        with np.load(path) as arrays:
+        with path.open("rb") as file, np.load(file) as arrays:  # numpy leaves a damaged file open
             return {name: arrays[name] for name in names}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise UserError(f"{path}: needs the arrays {', '.join(names)} ({error}); {again(path)}") from error
@@ -87,6 +105,9 @@ def check(value: Any, shape: Any, path: Path, field: str = "", place: str = "") 
             }
         for name, (one, of) in parts.items():
             check(one, of, path, f"{field}.{name}" if field else str(name), place)
+    elif isinstance(shape, Rule):
+        if not shape.holds(value):
+            raise UserError(_wrong(place, field, shape.needs, value, path))
     elif isinstance(shape, list):
         if not isinstance(value, list):
             raise UserError(_wrong(place, field, "a list", value, path))

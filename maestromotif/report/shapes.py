@@ -1,23 +1,32 @@
 """What the report needs of each artefact's files, as `files.check` compares it."""
 
-from maestromotif.report.files import MAYBE, NONE, NUMBER, SHARE, Each
+from maestromotif.quality.oracle import NAME as ORACLE
+from maestromotif.report.files import FIGURE, MAYBE, NONE, NUMBER, Each
 
 COLLECTED = [{"source": (str, int), "deepest": int, "end": (str, int)}]
 CAPTION = {"id": int, "caption": str}
 SCORE = {"id": int, "score": NUMBER}
 FIGURES = {"events?": [{"event": str, "score": NUMBER, "captions": int}]}
 
-_SHARE = (dict, NONE)  # a share is null where nothing could be compared
-QUALITY = Each({"pairs": int, "gold?": {"report": {"decided": SHARE}}, "counterfactuals?": Each(SHARE)})
+_GOLD = {f"{name}?": FIGURE for name in ("decided", "ties", "curated", "kept")} | {"kinds?": Each(FIGURE)}
+_MEASURED = ("unanswered", "ties", "same", "kept", "nonsense", "repeat", ORACLE, f"{ORACLE}, kept")
+QUALITY = Each(
+    {
+        **{f"{name}?": FIGURE for name in _MEASURED},
+        "order?": (dict, NONE),
+        "gold?": {"tune?": _GOLD, "report": _GOLD | {"decided": FIGURE}},
+        "counterfactuals?": Each(FIGURE),
+    }
+)
 CURATE = {
     "again": (str, NONE),
     "skills": Each(
         {
             "labelled": int,
             "fates": Each(int),
-            **dict.fromkeys(("kept", "checked", "reproduced", "labelled_oracle", "kept_oracle"), _SHARE),
-            "curve": [{"kept": NUMBER, "reproduced": _SHARE, "oracle": _SHARE}],
-            "by_kind": Each(dict.fromkeys(("kept", "labelled_oracle", "kept_oracle"), _SHARE)),
+            **dict.fromkeys(("kept", "checked", "reproduced", "labelled_oracle", "kept_oracle"), FIGURE),
+            "curve": [{"kept": NUMBER, "reproduced": FIGURE, "oracle": FIGURE}],
+            "by_kind": Each(dict.fromkeys(("kept", "labelled_oracle", "kept_oracle"), FIGURE)),
         }
     ),
 }
@@ -38,7 +47,7 @@ SOUP = {
     "skills": Each(
         {
             "methods": Each({"accuracy": MAYBE, "low": MAYBE, "high": MAYBE, "pairs": int}),
-            "by_kind": Each({"pairs": int}),
+            "by_kind": Each(Each(MAYBE)),
             "recipe": Each(NUMBER),
         }
     )
@@ -81,7 +90,8 @@ PAID = {
     },
     "warnings": [{"text": str}],
 }
-PROGRAMS = {"programs?": dict, "skills?": dict}
+_ENTRY = {"provenance?": dict, "behaviour?": {"states?": int, "calls?": Each(int)}}
+PROGRAMS = {"programs?": Each(_ENTRY), "skills?": Each(_ENTRY)}
 
 RESULTS = {
     "rows": [

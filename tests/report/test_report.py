@@ -291,7 +291,6 @@ def test_rewards_from_a_folder_need_no_annotation(
         ("distil/ascender/card.json", '{"description": ""}', r"no field 'accuracy_held_out'"),
         ("evaluate/results.json", '{"rows": []}', r"'rows' is empty"),
         ("distil/ascender/card.json", '["a list"]', r"card\.json: the file must be an object with fields"),
-        ("quality/quality.json", '{"ascender": {"pairs": NaN}}', r"ascender\.pairs must be a.*number"),
         ("gate/gate.json", '{"rows": [{"skill": 3}]}', r"rows\[0\]\.skill must be a text, not 3|no field"),
         ("collect/episodes.json", "{}", r"episodes\.json: the file must be a list"),
         ("train/paid.json", '{"skills": {"descender": []}}', "skills.descender must be an object|no field"),
@@ -305,6 +304,7 @@ def test_rewards_from_a_folder_need_no_annotation(
         ("curate/curate.json", '{"skills": {}}', r"curate\.json: no field 'again'.*'curate'"),
         ("gate/gate.json", None, r"gate\.json.*'gate'"),
         ("compose/program.py", None, r"program\.py.*'compose'"),
+        ("quality/quality.json", '{"ascender": {"ties": 3}}', r"ascender\.ties must be a share or mean"),
         ("train/paid.json", '{"skills": {}}', r"paid\.json: no field 'episodes'.*'train'"),
         ("train/curve.jsonl", '{"reward": 1}\n', "no field 'env_step'"),
     ],
@@ -317,6 +317,24 @@ def test_damaged_artefacts_are_named(name: str, damage: str | None, told: str, t
         (tmp_path / name).write_text(damage)
     with pytest.raises(UserError, match=told):
         evidence.read(artefacts.config(tmp_path), inputs)
+
+
+def test_half_written_artefacts_are_named(tmp_path: Path) -> None:
+    """Of every file only the first half is there: the report says which, and does not stop in another way."""
+    inputs = artefacts.make(tmp_path)
+    config = artefacts.config(tmp_path)
+    files = [
+        path
+        for path in tmp_path.rglob("*")
+        if path.suffix in (".json", ".jsonl", ".npz") and path.name != "manifest.json"
+    ]
+    assert len(files) > 25
+    for path in files:
+        whole = path.read_bytes()
+        path.write_bytes(whole[: len(whole) // 2 + 3])
+        with pytest.raises(UserError, match=re.escape(path.stem)):
+            evidence.read(config, inputs)
+        path.write_bytes(whole)
 
 
 def test_episodes_without_a_step_and_training_without_a_row_are_shown(tmp_path: Path) -> None:
@@ -332,7 +350,8 @@ def test_episodes_without_a_step_and_training_without_a_row_are_shown(tmp_path: 
     (tmp_path / "train" / "curve.jsonl").write_text("")
     config = artefacts.config(tmp_path)
     text = report.page(config, evidence.read(config, inputs))
-    assert "0 environment steps of PPO" in text
+    assert '<section id="train">' not in text
+    assert 'href="#train"' not in text
     assert "Length of an episode" in text
 
 

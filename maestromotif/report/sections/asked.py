@@ -32,7 +32,7 @@ def _path(config: Config, found: Evidence) -> list[tuple[str, str, list[str]]]:
         stages.append(("annotate", "annotate", [f"{judged} captions", f"{thousands(pairs)} pairs"]))
     if found.quality is not None:
         gold = [one["gold"]["report"]["decided"] for one in found.quality.values() if one.get("gold")]
-        least = min((one["share"] for one in gold if one["share"] is not None), default=None)
+        least = min((one["share"] for one in gold if one and one["share"] is not None), default=None)
         stages.append(
             ("quality", "quality", ["no gold set" if least is None else f"gold set ≥ {percent(least)}"])
         )

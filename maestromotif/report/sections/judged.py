@@ -7,7 +7,7 @@ from markupsafe import Markup
 from maestromotif.config.schema import Config
 from maestromotif.quality import figures
 from maestromotif.report import plots
-from maestromotif.report.colours import colour
+from maestromotif.report.colours import colour_of
 from maestromotif.report.evidence import Evidence
 from maestromotif.report.plots import Axis, Estimate
 
@@ -21,10 +21,10 @@ def _quality(config: Config, found: Evidence) -> dict[str, Any] | None:
     if found.quality is None:
         return None
     return {
-        "skills": [(name, _colour(config, name)) for name in found.quality],
+        "skills": [(name, colour_of(name, config.skills)) for name in found.quality],
         "rows": figures.rows(found.quality),
         "clauses": [
-            (name, _colour(config, name), clause, figures.words(figure) or "–")
+            (name, colour_of(name, config.skills), clause, figures.words(figure) or "–")
             for name, one in found.quality.items()
             for clause, figure in one.get("counterfactuals", {}).items()
         ],
@@ -39,7 +39,7 @@ def _gold(config: Config, quality: dict[str, dict[str, Any]]) -> Markup | None:
         if decided and decided["share"] is not None:
             note = f"{decided['n']} pairs"
             share = Estimate(
-                name, decided["share"], decided["low"], decided["high"], _colour(config, name), note
+                name, decided["share"], decided["low"], decided["high"], colour_of(name, config.skills), note
             )
             rows.append(share)
     if not rows:
@@ -49,7 +49,3 @@ def _gold(config: Config, quality: dict[str, dict[str, Any]]) -> Markup | None:
     return plots.html(
         plots.intervals(rows, axis, baseline=(0.5, "guessing")), "agreement with the gold set, by skill"
     )
-
-
-def _colour(config: Config, name: str) -> str:
-    return colour(config.skills.index(name)) if name in config.skills else "c9"

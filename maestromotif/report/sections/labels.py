@@ -8,7 +8,7 @@ from maestromotif.config.schema import Config
 from maestromotif.quality import oracle
 from maestromotif.quality.figures import words
 from maestromotif.report import evidence, plots
-from maestromotif.report.colours import colour
+from maestromotif.report.colours import colour_of
 from maestromotif.report.evidence import Evidence
 from maestromotif.report.plots import Axis, Series
 from maestromotif.report.sections.evaluated import depths
@@ -78,7 +78,7 @@ def _label(config: Config, one: evidence.Labels, columns: list[str]) -> dict[str
     scores = [score for _, score in one.captions]
     low, high = (min(scores), max(scores)) if scores else (0.0, 0.0)
     count, edges = np.histogram(scores, bins=20, range=(low, high if high > low else low + 1))
-    css = colour(config.skills.index(one.skill))
+    css = colour_of(one.skill, config.skills)
     return {
         "skill": one.skill,
         "css": css,
@@ -104,7 +104,7 @@ def _curation(config: Config, found: Evidence) -> dict[str, Any] | None:
     if found.curation is None:
         return None
     skills = found.curation["skills"]
-    colours = {name: colour(index) for index, name in enumerate(config.skills)}
+    colours = {name: colour_of(name, config.skills) for name in skills}
     curves: dict[str, list[Series]] = {}
     for of in ("reproduced", "oracle"):
         curves[of] = []

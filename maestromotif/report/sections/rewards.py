@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from maestromotif.config.schema import Config
 from maestromotif.report import evidence, plots
-from maestromotif.report.colours import colour
+from maestromotif.report.colours import colour, colour_of
 from maestromotif.report.evidence import Evidence
 from maestromotif.report.plots import Axis, Estimate, Level, Series
 from maestromotif.report.sections.writing import bars, interval, number, percent, sentence, thousands
@@ -36,7 +36,7 @@ def _reward(config: Config, found: Evidence, one: evidence.RewardCard) -> dict[s
     low, high = (min(values), max(values)) if values else (0.0, 0.0)
     return {
         "skill": one.skill,
-        "css": colour(config.skills.index(one.skill)),
+        "css": colour_of(one.skill, config.skills),
         "cells": [
             "–" if one.accuracy is None else percent(one.accuracy),
             "–" if one.interval is None else interval(one.interval, percent),
@@ -71,7 +71,7 @@ def _accuracy(config: Config, found: Evidence) -> Markup:
             value=one.accuracy,
             low=one.interval.low,
             high=one.interval.high,
-            colour=colour(config.skills.index(one.skill)),
+            colour=colour_of(one.skill, config.skills),
             note=f"on {one.held_out} pairs",
         )
         for one in found.rewards
@@ -120,6 +120,10 @@ def _threshold_note(config: Config, found: Evidence) -> str:
     return f"Thresholds in standard deviations, {bound}: {'; '.join(said)}." if said else ""
 
 
+def _percent(share: float | None) -> str:
+    return "–" if share is None else percent(share)
+
+
 def _cell(threshold: float | None) -> str:
     return "–" if threshold is None else _signed(threshold)
 
@@ -140,12 +144,12 @@ def _soups(config: Config, found: Evidence) -> dict[str, Any] | None:
         "rows": [
             {
                 "skill": skill,
-                "css": colour(config.skills.index(skill)),
+                "css": colour_of(skill, config.skills),
                 "pairs": thousands(row["methods"]["soup"]["pairs"]),
                 "cells": [_estimate(row["methods"][name]) for name in names],
                 "recipe": ", ".join(f"{weight:g} {name}" for name, weight in row["recipe"].items()),
                 "kinds": [
-                    (kind, part["pairs"], [percent(part[name]) for name in names])
+                    (kind, number(part.get("pairs")), [_percent(part.get(name)) for name in names])
                     for kind, part in row["by_kind"].items()
                 ],
             }
@@ -155,7 +159,7 @@ def _soups(config: Config, found: Evidence) -> dict[str, Any] | None:
 
 
 def _estimate(figure: dict[str, Any]) -> str:
-    if figure["accuracy"] is None:
+    if None in (figure["accuracy"], figure["low"], figure["high"]):
         return "–"
     return f"{percent(figure['accuracy'])} ({interval((figure['low'], figure['high']), percent)})"
 
@@ -170,14 +174,16 @@ def _gate(config: Config, found: Evidence) -> dict[str, Any] | None:
         "rows": [
             {
                 "skill": row["skill"],
-                "css": colour(config.skills.index(row["skill"])),
+                "css": colour_of(row["skill"], config.skills),
                 "event": row["event"],
                 "side": row["side"] if row["judged"] else f"{row['side']}, not judged",
                 "cells": [
                     thousands(row["steps"]),
                     thousands(row["distinct"]),
                     number(row["auc"]),
-                    "–" if row["low"] is None else interval((row["low"], row["high"]), "{:.2f}".format),
+                    "–"
+                    if None in (row["low"], row["high"])
+                    else interval((row["low"], row["high"]), "{:.2f}".format),
                     "–" if row["paid"] is None else percent(row["paid"]),
                     number(row["mean_z"]),
                 ],
