@@ -3,7 +3,7 @@
 Code that scores a program or an agent plays waves. The caller passes a `Policy`; this module needs no JAX.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ from maestromotif.nethack.death import cause_of_death
 from maestromotif.nethack.events import COLUMN
 from maestromotif.nethack.game import End
 from maestromotif.nethack.pool.pool import IDLE, GamePool
-from maestromotif.nethack.seeds import episode_seeds
+from maestromotif.nethack.seeds import Purpose, episode_seeds
 from maestromotif.programs.sandbox import Host
 from maestromotif.tasks.conditions import Success
 
@@ -64,13 +64,33 @@ def play_wave(
     run_seed: int,
     wave: int,
     levels: int | None,
+    purpose: Purpose = "evaluate",
 ) -> list[Episode]:
     """Play episode number `wave` of every game of the pool, until it ends or the task succeeds.
 
-    conditions: the task's, see `Success`. run_seed, levels: those of the pool; they give the seeds that are
-    recorded with each episode. Returns one episode per game. Raises UserError if the program fails, and
-    LostGamesError.
+    conditions: the task's, see `Success`. run_seed, levels, purpose: those of the pool; they give the seeds
+    that are recorded with each episode. Returns one episode per game. Raises UserError if the program fails,
+    and LostGamesError.
     """
+    steps = play_in_steps(pool, policy, host, conditions, run_seed, wave, levels, purpose)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return list(end.value)
+
+
+def play_in_steps(
+    pool: GamePool,
+    policy: Policy,
+    host: Host,
+    conditions: Sequence[str],
+    run_seed: int,
+    wave: int,
+    levels: int | None,
+    purpose: Purpose,
+) -> Generator[None, None, list[Episode]]:
+    """`play_wave` for a caller that pauses between two steps: yields after each, and returns the episodes."""
     games = pool.games
     pool.reset(wave)
     options, success = Options(host, games), Success(conditions)
@@ -99,7 +119,7 @@ def play_wave(
             end = End(int(pool.ended[game]))
             died = end is End.DEATH and not achieved[game]
             results[game] = {
-                "seeds": tuple(episode_seeds("evaluate", run_seed, game, wave, levels)),
+                "seeds": tuple(episode_seeds(purpose, run_seed, game, wave, levels)),
                 "success": bool(achieved[game]),
                 "deepest": int(state["deepest"][game]),
                 "steps": len(played),
@@ -111,6 +131,7 @@ def play_wave(
             playing[game] = False
         # Finished games wait at the beginning of a further episode.
         options.advance(pool.state, over)
+        yield
     actions, skills, switches, reasons = (np.stack(column, axis=1) for column in zip(*played, strict=True))
     return [
         Episode(

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from maestromotif import __version__
+from maestromotif.cli import look
 from maestromotif.errors import UserError
 from maestromotif.pipeline.stages import STAGES
 
@@ -260,6 +261,10 @@ def slurm(verb: str, config: str, overrides: tuple[str, ...], here: bool, stale:
     click.echo(describe(job))
     if here:
         job.results()
+
+
+cli.add_command(look.dashboard)
+cli.add_command(look.watch)
 
 
 @cli.command()

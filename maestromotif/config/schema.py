@@ -594,6 +594,25 @@ class TrackingSettings(Section):
     )
     project: str = Field("maestromotif", description="project in wandb")
     entity: str | None = Field(None, description="user or team in wandb; null: your default")
+    evaluate_steps: int | None = Field(
+        100_000,
+        ge=1,
+        description="environment steps between evaluations of the newest policy during training; null: none. "
+        "They play the task on seeds of their own and change nothing that is learned",
+    )
+    evaluate_episodes: int = Field(
+        32,
+        ge=1,
+        description="episodes of such an evaluation, in new dungeons; if nethack.levels is a number, as many "
+        "again in the dungeons of training",
+    )
+    evaluate_share: float = Field(
+        0.05,
+        gt=0,
+        le=1,
+        description="largest share of training's time that these evaluations may take; they are spread out "
+        "or left out to keep to it. 1: no limit",
+    )
 
 
 class Config(Section):

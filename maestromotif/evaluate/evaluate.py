@@ -23,16 +23,11 @@ import numpy as np
 
 from maestromotif.agent.episodes import Episode, LostGamesError, Policy, play_wave
 from maestromotif.agent.network import Params, build, initial_params
+from maestromotif.agent.playing import network_policy
 from maestromotif.agent.policy import POLICY, load_policy, make_acting
 from maestromotif.config.schema import Config
 from maestromotif.errors import UserError
-from maestromotif.evaluate.agents import (
-    Agent,
-    explorer_policy,
-    network_policy,
-    random_policy,
-    wandering_policy,
-)
+from maestromotif.evaluate.agents import Agent, explorer_policy, random_policy, wandering_policy
 from maestromotif.evaluate.replays import task_program, write_shown
 from maestromotif.evaluate.summary import summary
 from maestromotif.intervals import bootstrap_mean, wilson

@@ -1,21 +1,21 @@
 """Seeds of episodes: a pure function of purpose, run, game and number, so any episode can be played again.
 
-Each purpose draws its seeds from its own range, so no game of the evaluation can occur in training, for any
-run seed. Only the maps of levels can be shared, on request: with `levels`, all purposes use the same few
-dungeons. Monsters and dice in them still differ.
+Each purpose draws its seeds from its own range, so no game of the evaluation can occur in training, nor in an
+evaluation during training, for any run seed. Only the maps of levels can be shared, on request: with
+`levels`, all purposes use the same few dungeons. Monsters and dice in them still differ.
 """
 
 from typing import Literal, NamedTuple
 
 import numpy as np
 
-Purpose = Literal["collect", "train", "evaluate"]
+Purpose = Literal["collect", "train", "evaluate", "watch"]  # watch: evaluation during training
 # The hero's birthday in seconds since 1970 (2024-01-01). It is fixed so that shop prices and shopkeepers'
 # names do not depend on the clock.
 BIRTHDAY = 1_704_067_200
 _RANGE = 1 << 29
-_FIRST: dict[Purpose, int] = {"collect": 0, "train": _RANGE, "evaluate": 2 * _RANGE}
 _SHARED = 3 * _RANGE  # first seed of levels that all purposes share
+_FIRST: dict[Purpose, int] = {"collect": 0, "train": _RANGE, "evaluate": 2 * _RANGE, "watch": 4 * _RANGE}
 
 
 class EpisodeSeeds(NamedTuple):

@@ -25,6 +25,7 @@ FRAME = (
     "maestromotif.config",
     "maestromotif.tracking",
     "maestromotif.pipeline",
+    "maestromotif.train.watch",
 )
 
 _NO_DATA = (".pyc", ".so", ".md", ".typed")

@@ -215,7 +215,7 @@ def _start(config: Config, run_folder: Path, config_file: str, run_id: str) -> R
         "config": config.model_dump(mode="json"),
         "settings": wandb.Settings(silent=True, console="off", init_timeout=INIT_SECONDS),
     }
-    with _quiet():
+    with quiet():
         if mode == "offline":
             return wandb.init(mode="offline", **options)
         try:
@@ -236,7 +236,7 @@ def _first_line(error: BaseException) -> str:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """While wandb starts: sends no error reports and does not ask for a key on the terminal.
 
     wandb asks on any terminal that is not "dumb", and a run must not block on a question.

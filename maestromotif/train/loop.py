@@ -32,6 +32,7 @@ from maestromotif.train.reward_source import RewardSource
 from maestromotif.train.schedule import Schedule
 from maestromotif.train.speed import Speed
 from maestromotif.train.statement import Statement
+from maestromotif.train.watch.watcher import Watcher
 from maestromotif.train.window import Figures
 
 _OFFENDING = ".scratch/offending-batch"
@@ -54,6 +55,7 @@ def learn(
     curve: Curve,
     checkpoints: Checkpoints,
     statement: Statement,
+    watcher: Watcher | None,
     work: Work,
     key: Array,
     tracker: Tracker,
@@ -72,6 +74,9 @@ def learn(
     ) as progress:
         for update in range(state.updates + 1, plan.updates + 1):
             rollouts.order(update - 1, versions)
+            if watcher is not None:
+                newest = learner.on_device(learnt.params, 0)
+                watcher.go_on(update - 1, newest, rewards.scorer(max(update - 2, 0)))
             played = rollouts.take()
 
             parts = [one.batch for one in played]

@@ -31,7 +31,7 @@ from maestromotif.pipeline.store import Artefact, Work, file_contents
 from maestromotif.skill import skill_files, skills_of
 from maestromotif.tracking.tracker import SILENT, Tracker
 from maestromotif.train.actor import Actor
-from maestromotif.train.checkpoint import Checkpoints
+from maestromotif.train.checkpoint import FOLDER, Checkpoints
 from maestromotif.train.curve import Curve
 from maestromotif.train.distributed import all_devices, local_devices, summed, wait_for_all
 from maestromotif.train.environment import Plan
@@ -44,12 +44,12 @@ from maestromotif.train.reward_source import DistilledRewards, RewardSource, rew
 from maestromotif.train.schedule import Schedule, schedule
 from maestromotif.train.speed import TIMINGS, summary
 from maestromotif.train.statement import Statement
+from maestromotif.train.watch.figures import LOGGED as WATCHED
+from maestromotif.train.watch.watcher import Watcher
 
 log = logging.getLogger("maestromotif")
 
-LOGGED = (*(metric.logged for metric in METRICS), *TIMINGS)
-
-_CHECKPOINTS = ".scratch/checkpoints"
+LOGGED = (*(metric.logged for metric in METRICS), *TIMINGS, *WATCHED)
 
 
 def reads(config: Config) -> dict[str, str]:
@@ -78,7 +78,7 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work, tracker: Tracke
 
     with ExitStack() as stack:
         checkpoints = stack.enter_context(
-            Checkpoints(work.path / _CHECKPOINTS, settings.checkpoints, process, settings.machines)
+            Checkpoints(work.path / FOLDER, settings.checkpoints, process, settings.machines)
         )
         done = checkpoints.latest() or 0
         common, own = checkpoints.load(done) if done else ({}, {})
@@ -101,6 +101,10 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work, tracker: Tracke
             actor.restore(own["actors"][number]) if done else actor.begin()
             actor.warm_up(learner.on_device(versions[-1], place))
 
+        watched = config.tracking.evaluate_steps is not None and process == 0
+        watcher = (
+            stack.enter_context(Watcher(config, network, plan, work, tracker, done)) if watched else None
+        )
         began = time.perf_counter()
         rollouts = Rollouts(actors, places, learner, rewards, plan, first=done)
         learnt = learn(
@@ -112,6 +116,7 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work, tracker: Tracke
             curve,
             checkpoints,
             Statement(config, process, work),
+            watcher,
             work,
             jax.random.key(seed + 2),
             tracker,

@@ -27,10 +27,11 @@ from maestromotif.errors import UserError
 from maestromotif.evaluate import evaluate
 from maestromotif.pipeline.store import Artefact, Work
 from maestromotif.replay import kept
+from maestromotif.tracking.journal import read
 from maestromotif.train import ppo, train
 from maestromotif.train.account import PAID
 from maestromotif.train.actor import Actor
-from maestromotif.train.checkpoint import Checkpoints
+from maestromotif.train.checkpoint import FOLDER, Checkpoints
 from maestromotif.train.distributed import all_devices
 from maestromotif.train.learner import Learner
 
@@ -59,13 +60,22 @@ def policy(folder: Path) -> bytes:
     return (folder / "runs/quickstart/train/policy.msgpack").read_bytes()
 
 
+def journal(folder: Path) -> list[dict[str, Any]]:
+    return list(read(folder / "runs/quickstart/tracking/journal.jsonl"))
+
+
 def test_killed_and_taken_up_again_it_comes_to_the_same_parameters(tmp_path: Path) -> None:
-    """With older versions of the parameters in the checkpoint, and two actors; also on more devices."""
+    """With older versions of the parameters in the checkpoint, and two actors; also on more devices.
+
+    The whole run is not evaluated during training; the broken one is, before and after the kill.
+    """
     whole, broken, moved = tmp_path / "whole", tmp_path / "broken", tmp_path / "moved"
     whole.mkdir()
     broken.mkdir()
-    settings = ("train.lag=2", "train.actors=2")
-    finish(start(whole, *settings))
+    common = ("train.lag=2", "train.actors=2")
+    often = ("tracking.evaluate_share=1", "tracking.evaluate_steps=128", "tracking.evaluate_episodes=4")
+    finish(start(whole, *common, "tracking.evaluate_steps=null"))
+    settings = (*common, *often, "evaluate.max_steps=20")
     process = start(broken, *settings)
     while process.poll() is None and not list(
         broken.glob("runs/*/.work/*/.scratch/checkpoints/*/0-of-1.msgpack")
@@ -85,6 +95,9 @@ def test_killed_and_taken_up_again_it_comes_to_the_same_parameters(tmp_path: Pat
         assert one == other, name
     sampled = kept.read(whole / "runs/quickstart/train" / kept.FILE, "train")["trained"]
     assert len(sampled) >= 8  # of each actor's watched games at least one
+    evaluated = [record["step"] for record in journal(broken) if "watch/seconds" in record.get("figures", {})]
+    assert evaluated
+    assert evaluated == sorted(set(evaluated))
     for folder in (whole, broken, moved):
         assert len((folder / "runs/quickstart/train/curve.jsonl").read_text().splitlines()) == 4
 
@@ -228,7 +241,7 @@ def test_a_policy_of_another_action_set_is_refused_before_a_game_starts(tmp_path
     inputs = {"train": Artefact(work.path, {})}  # without a program: no game could be played
     with pytest.raises(UserError, match="policy." + said):
         evaluate.run(explore, inputs, Work(tmp_path / "evaluate"))
-    with Checkpoints(work.path / train._CHECKPOINTS, keep=1) as checkpoints:
+    with Checkpoints(work.path / FOLDER, keep=1) as checkpoints:
         checkpoints.save(1, *learner.snapshot(learnt, [learnt.params]))
     with pytest.raises(UserError, match="0-of-1." + said):
         train.run(explore, {}, work)

@@ -1,0 +1,1 @@
+"""Evaluation during training. It changes nothing that is learned, so `pipeline.code` leaves its code out."""
