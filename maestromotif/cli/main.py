@@ -333,6 +333,19 @@ def replay(
 
 
 @cli.command()
+@click.argument("runs", nargs=-1, metavar="RUN RUN [RUN]...", type=click.Path(path_type=Path))
+@click.option(
+    "--to", default="comparison.html", type=click.Path(path_type=Path), help="Where to write the page."
+)
+def compare(runs: tuple[Path, ...], to: Path) -> None:
+    """Show finished runs side by side, such as the seeds of a config, and what differs in their configs."""
+    from maestromotif.report.compare import write
+
+    write(runs, to)
+    click.echo(to)
+
+
+@cli.command()
 @click.argument("config", required=False)
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 def doctor(config: str | None, overrides: tuple[str, ...]) -> None:

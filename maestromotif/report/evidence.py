@@ -139,7 +139,7 @@ def read(config: Config, inputs: Mapping[str, Artefact]) -> Evidence:
         rewards=[_reward(distil.path, skill) for skill in config.skills] if distil else [],
         soup=_table(inputs, "soup", shapes.SOUP),
         gate=_table(inputs, "gate", shapes.GATE),
-        curve=_curve(train / CURVE),
+        curve=curve(train / CURVE),
         thresholds=_thresholds(inputs["train"].manifest),
         paid=read_json(train / PAID, shapes.PAID),
         programs={role: _program(composed, role, program_file(role)) for role in ("program", "training")},
@@ -148,7 +148,7 @@ def read(config: Config, inputs: Mapping[str, Artefact]) -> Evidence:
             for name in config.skills
             if (composed / skill_file(name)).is_file()
         ],
-        results=_results(evaluate / RESULTS),
+        results=results(evaluate / RESULTS),
         episodes=_agents(evaluate / EPISODES),
         replays=_replays(evaluate / FOLDER),
         digests={stage: artefact.digest for stage, artefact in inputs.items()},
@@ -270,7 +270,7 @@ def _table(inputs: Mapping[str, Artefact], stage: str, shape: Any) -> dict[str, 
     return table
 
 
-def _curve(path: Path) -> list[dict[str, float]]:
+def curve(path: Path) -> list[dict[str, float]]:
     return [
         {
             key: float(value)
@@ -309,7 +309,7 @@ def _program(folder: Path, role: str, name: str) -> Program:
     return Program(role, source, {key.replace("_", " "): str(value) for key, value in origin.items()})
 
 
-def _results(path: Path) -> list[dict[str, Any]]:
+def results(path: Path) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = read_json(path, shapes.RESULTS)["rows"]
     if not rows:
         raise UserError(f"{path}: 'rows' is empty; {again(path)}")

@@ -73,10 +73,8 @@ def page(config: Config, found: Evidence) -> str:
     return environment.get_template(PAGE).render(
         config=config,
         version=maestromotif.__version__,
-        style=replay.style()
-        + Markup("\n")
-        + Markup((HERE / "assets/report.css").read_text(encoding="utf-8")),
-        plotting=_plotting(),
+        style=style(),
+        plotting=plotting(),
         percent=percent,
         confidence=percent(config.evaluate.confidence),
         contents=_contents(found),
@@ -94,7 +92,12 @@ def page(config: Config, found: Evidence) -> str:
     )
 
 
-def _plotting() -> list[Markup]:
+def style() -> Markup:
+    """The CSS of every page with plots."""
+    return replay.style() + Markup("\n") + Markup((HERE / "assets/report.css").read_text(encoding="utf-8"))
+
+
+def plotting() -> list[Markup]:
     """Plotly and the script that draws the page's plots with it."""
     return [
         Markup((HERE / "assets" / name).read_text(encoding="utf-8"))
