@@ -42,6 +42,7 @@ def pages() -> dict[str, str]:
         "events.md": events(),
         "actions.md": actions(),
         "metrics.md": metrics(),
+        "dashboard.md": dashboard(),
     }
 
 
@@ -240,26 +241,129 @@ def actions() -> str:
 
 
 def metrics() -> str:
-    """The figures of the learning curve, and what is logged by the evaluation during training."""
+    """Everything that a run logs, by stage; first the learning curve."""
+    from maestromotif.nethack.death import CAUSE_GROUPS
+    from maestromotif.pipeline.stages import STAGES
+    from maestromotif.tracking.logged import PROGRESS, axis_of
     from maestromotif.train.metrics import METRICS
-    from maestromotif.train.watch.figures import LOGGED
+    from maestromotif.train.speed import TIMINGS
+    from maestromotif.train.watch.figures import LOGGED as WATCHED
 
-    rows, watched = (
-        [(code(one.name), escape(one.unit), escape(one.doc)) for one in told] for told in (METRICS, LOGGED)
-    )
+    def listed(names: Iterable[Any]) -> str:
+        rows = ((code(one.name), escape(one.unit), escape(one.doc), one.summary) for one in names)
+        return table(("name", "unit", "meaning", "summary"), rows)
+
+    stages = [
+        f"### {stage.name}\n\nThe x axis is `{axis_of(stage.name)}`.\n\n{listed(stage.logged())}"
+        for stage in STAGES
+        if stage.name != "train" and stage.logged()
+    ]
+    causes = ((code(name), escape(group.doc)) for name, group in CAUSE_GROUPS.items())
     return (
         "# Metrics\n\n"
+        "Everything that a run logs, with stable names. In a name, `{skill}` stands for each skill, "
+        "`{event}` for each [event](events.md), `{change}` for each [change](game-state.md#changes), "
+        "`{action}` for each [action](actions.md), `{cause}` for each [group of causes of death]"
+        "(#causes-of-death), and `{depth}` for some levels of the dungeon. What did not happen has the value "
+        "0. The *summary* is which of a run's values stands for the run in a table of runs.\n\n"
+        "This page is written from `LOGGED` of each stage.\n\n"
+        "## Learning curve\n\n"
         "A row of the learning curve (`train/curve.jsonl`) covers the steps since the row before. "
-        "`train.curve_steps` sets its length. In a name, `{skill}` stands for each skill and `{event}` for "
-        "each [event](events.md).\n\n"
-        "This page is written from `METRICS` in `maestromotif/train/metrics.py`.\n\n"
-        + table(("metric", "unit", "meaning"), rows)
-        + "\n\n## Evaluation during training\n\n"
+        "`train.curve_steps` sets its length. The same config makes the same rows, also after a kill.\n\n"
+        + listed(METRICS)
+        + "\n\n## Speed\n\n"
+        "These figures differ from run to run, so only the [tracker](tracking.md) gets them, every few "
+        "seconds. Each is measured over the last 15 seconds or so.\n\n" + listed(TIMINGS) + "\n\n"
+        "## Evaluation during training\n\n"
         "Every `tracking.evaluate_steps` steps the newest policy plays the task. `{place}` is `new` for new "
         "dungeons, and `seen` for the dungeons of training, if `nethack.levels` limits those.\n\n"
-        "This section is written from `LOGGED` in `maestromotif/train/watch/figures.py`.\n\n"
-        + table(("name", "unit", "meaning"), watched)
+        + listed(WATCHED)
+        + "\n\n## Progress\n\nOf every stage with a long loop.\n\n"
+        + listed(PROGRESS)
+        + "\n\n## Other stages\n\n"
+        + "\n\n".join(stages)
+        + "\n\n## Causes of death\n\n"
+        "A death belongs to the first of these groups that fits NetHack's words for it.\n\n"
+        + table(("group", "meaning"), causes)
         + "\n"
+    )
+
+
+# ----------------------------------------------------------------------------------------- the dashboard
+
+# What a panel of each type draws, in a box of 100 x 40.
+_DRAWN = {
+    "Run History Line Plot": '<path d="M4 34L22 22L40 26L58 12L76 15L96 6M4 36L30 32L60 28L96 25"/>',
+    "stacked-area": '<path d="M4 24L30 20L62 28L96 18V36H4Z" fill="currentColor"/><path d="M4 10H96V36H4Z"/>',
+    "Bar Chart": '<path d="M4 8H88M4 20H62M4 32H74" stroke-width="8"/>',
+    "Weave": '<path d="M4 4H96V36H4ZM4 12H96M4 20H96M4 28H96M36 4V36"/>',
+    "Media Browser": '<path d="M4 4H96V36H4Z"/><path d="M42 12L60 20L42 28Z" fill="currentColor"/>',
+}
+
+
+def dashboard() -> str:
+    """The panels of the workspace in docs/dashboard.json, drawn and listed."""
+    import json
+    from pathlib import Path
+
+    spec = json.loads((Path(__file__).parent / "dashboard.json").read_text(encoding="utf-8"))["spec"]
+    sections = spec["section"]["panelBankConfig"]["sections"]
+    parts = [
+        "# Dashboard\n\n"
+        "`maestromotif dashboard CONFIG` saves this workspace to Weights & Biases, or updates it "
+        "([Track a run](tracking.md#the-dashboard)). Here it is for `configs/quickstart.yaml`, drawn without "
+        "data.\n\n"
+        "This page is written from `docs/dashboard.json`, which `maestromotif dashboard CONFIG --print` "
+        "writes.\n"
+    ]
+    for section in sections:
+        panels = [_panel(panel) for panel in section["panels"]]
+        rows = (
+            (escape(title), ", ".join(code(name) for name in names), code(axis) if axis else "")
+            for title, _, names, axis in panels
+        )
+        drawn = _drawing([(title, kind) for title, kind, _, _ in panels])
+        listed = table(("panel", "figures", "x axis"), rows)
+        parts.append(f"## {section['name']}\n\n{drawn}\n\n{listed}")
+    return "\n\n".join(parts) + "\n"
+
+
+def _panel(panel: dict[str, Any]) -> tuple[str, str, list[str], str]:
+    """Title, type, figures and x axis."""
+    import json
+    import re
+
+    config = panel["config"]
+    if panel["viewType"] == "Weave":  # a table: its name is deep in a query
+        [name] = re.findall(r'"val": "(\w+/[\w/]+)"', json.dumps(config))
+        return name, "Weave", [name], ""
+    names = [*config.get("metrics", []), *config.get("mediaKeys", [])]
+    pattern = config.get("metricRegex", "").strip("^$()").replace("[^/]+", "*").replace(".*", "*")
+    return (
+        config["chartTitle"],
+        config.get("plotType", panel["viewType"]),
+        names or pattern.replace("\\", "").split("|"),
+        config.get("xAxis", ""),
+    )
+
+
+def _drawing(panels: Sequence[tuple[str, str]]) -> str:
+    """A section's panels as an SVG in the colour of the text, three in a row."""
+    from html import escape as text
+
+    boxes = []
+    for number, (title, kind) in enumerate(panels):
+        x, y = number % 3 * 240, number // 3 * 84
+        cut = title if len(title) <= 36 else title[:35] + "…"
+        boxes.append(
+            f'<g transform="translate({x} {y})"><rect x="1" y="1" width="230" height="76" rx="4"/>'
+            f'<text x="8" y="18" stroke="none" fill="currentColor">{text(cut)}</text>'
+            f'<g transform="translate(8 26) scale(2.1 1.1)">{_DRAWN[kind]}</g></g>'
+        )
+    height = -(-len(panels) // 3) * 84
+    return (
+        f'<svg viewBox="0 0 714 {height}" role="img" aria-label="{len(panels)} panels" fill="none" '
+        f'stroke="currentColor" stroke-width="1" font-size="11">{"".join(boxes)}</svg>'
     )
 
 

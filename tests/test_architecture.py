@@ -47,6 +47,7 @@ FLOOR = {part: number for number, floor in enumerate(FLOORS) for part in floor}
 WALLS = {
     "pydantic_monty": "programs/sandbox",
     "wandb": "tracking",
+    "wandb_workspaces": "tracking",
     "xllamacpp": "language",
 }
 

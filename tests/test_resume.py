@@ -5,14 +5,19 @@ import os
 import random
 import signal
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import tiny
+import wandb_offline
 
 from maestromotif.pipeline.stages import STAGES
+from maestromotif.tracking.journal import Record, read
 
+OFFLINE = "tracking.wandb=offline"
+PACED = ("watch", "replay", "speed")  # rows that depend on how fast the machine is
 NAMES = [stage.name for stage in STAGES if stage.name != "quality"]  # which asks as annotate does
 
 
@@ -23,7 +28,7 @@ def manifest(run: Path, stage: str) -> dict[str, Any]:
 
 def kill_in(stage: str, config: Path, run: Path, seconds: float) -> bool:
     """Kill all processes of the run `seconds` after the stage has begun; False if it was done before."""
-    process = tiny.start("run", config)
+    process = tiny.start("run", config, OFFLINE)
     try:
         while process.poll() is None:
             if (run / stage / "manifest.json").exists():
@@ -42,7 +47,7 @@ def kill_in(stage: str, config: Path, run: Path, seconds: float) -> bool:
 @pytest.fixture(scope="module")
 def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("unbroken")
-    tiny.run("run", tiny.write_config(folder))
+    tiny.run("run", tiny.write_config(folder), OFFLINE)
     return folder / "runs" / "tiny"
 
 
@@ -57,16 +62,42 @@ def test_killed_in_every_stage_and_started_again_it_ends_with_the_same_artefacts
         # Rather early, because a machine that was busy before may be quick now.
         if kill_in(stage, config, run, dice.uniform(0, 0.3 * lasted)):
             killed.append(stage)
-    tiny.run("run", config)
+    tiny.run("run", config, OFFLINE)
     assert {"collect", "annotate", "train", "evaluate"} <= set(killed), killed
     for stage in NAMES:
         assert manifest(run, stage)["outputs"] == manifest(unbroken, stage)["outputs"], stage
         assert manifest(run, stage)["key"] == manifest(unbroken, stage)["key"], stage
+    assert curve_of(read(run / "tracking" / "journal.jsonl")) == curve_of(
+        read(unbroken / "tracking" / "journal.jsonl")
+    )
+    assert wandb_steps(run) == [
+        record["n"] for record in read(run / "tracking" / "journal.jsonl") if record["kind"] != "artefact"
+    ]
+    assert wandb_names(run) == wandb_names(unbroken)
+
+
+def curve_of(records: Iterable[Record]) -> list[tuple[int, float]]:
+    """Step and a figure of each row of the learning curve."""
+    rows = [
+        (one["step"], one["figures"]) for one in records if one["stage"] == "train" and one["kind"] == "row"
+    ]
+    return [(step, row["loss/entropy"]) for step, row in rows if "loss/entropy" in row]
+
+
+def wandb_steps(run: Path) -> list[int]:
+    """The steps of the rows of all processes, in the order in which they are uploaded."""
+    return [row["_step"] for row in wandb_offline.history(run)]
+
+
+def wandb_names(run: Path) -> set[str]:
+    """Everything that wandb was given, by name."""
+    own = {name for row in wandb_offline.history(run) for name in row if not name.startswith("_")}
+    return {name for name in own if name.partition("/")[0] not in PACED}
 
 
 def test_what_is_done_is_not_done_again(unbroken: Path) -> None:
     config = unbroken.parents[1] / "tiny.yaml"
     before = {stage: (unbroken / stage / "manifest.json").stat().st_mtime_ns for stage in NAMES}
-    output = tiny.run("run", config)
+    output = tiny.run("run", config, OFFLINE)
     assert output.count("already done") == len(NAMES)
     assert before == {stage: (unbroken / stage / "manifest.json").stat().st_mtime_ns for stage in NAMES}

@@ -37,7 +37,7 @@ class Options:
             **state,
             "skill_steps": state["step"] - self._start["step"],
             "skill_turns": state["turn"] - self._start["turn"],
-            "skill_start_depth": self._start["depth"],
+            "skill_start_depth": self._start["depth"].copy(),  # `advance` overwrites it
         }
 
     def advance(self, state: Mapping[str, np.ndarray], fresh: np.ndarray) -> None:

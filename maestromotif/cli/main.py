@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from maestromotif import __version__
+from maestromotif.cli import look
 from maestromotif.errors import UserError
 from maestromotif.pipeline.stages import STAGES
 
@@ -262,6 +263,10 @@ def slurm(verb: str, config: str, overrides: tuple[str, ...], here: bool, stale:
         job.results()
 
 
+cli.add_command(look.dashboard)
+cli.add_command(look.watch)
+
+
 @cli.command()
 @click.argument("config")
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
@@ -291,6 +296,40 @@ def prompt(config: str, what: tuple[str, ...]) -> None:
     wanted = prompts.of(load(config, what[named:]), what[0] if named else "task")
     click.echo(wanted.text, nl=False)
     click.echo(prompts.instructions(wanted), err=True)
+
+
+@cli.command(context_settings={"ignore_unknown_options": True})
+@click.argument("config")
+@click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
+@click.option("--agent", default="trained", show_default=True, help="Whose episode, as in the results.")
+@click.option("--episode", "number", type=int, help="Its number, from 0. Without it: list the episodes.")
+@click.option("--training", is_flag=True, help="Of the episodes kept from training, not the evaluated ones.")
+@click.option("--stale", type=click.Choice(["reuse", "repeat"]), help="As for the stages: use older output.")
+def replay(
+    config: str,
+    overrides: tuple[str, ...],
+    agent: str,
+    number: int | None,
+    training: bool,
+    stale: "Stale | None",
+) -> None:
+    """Play a kept episode again and write it as a page and an asciicast."""
+    from maestromotif.config.load import load
+    from maestromotif.pipeline.runner import input_of, open_run
+    from maestromotif.report.one_replay import replay_of_run
+
+    loaded = load(config, overrides)
+    _log_to_stderr()
+    run = open_run(loaded, shlex.join((config, *overrides)))
+    for line in replay_of_run(
+        loaded,
+        run.folder / "replays",
+        lambda stage: input_of(loaded, stage, run, stale=stale),
+        agent,
+        number,
+        training,
+    ):
+        click.echo(line)
 
 
 @cli.command()

@@ -1,16 +1,14 @@
-"""Replays of kept episodes: those that the report shows, and any one that the verb `replay` asks for."""
+"""Plays kept episodes of a run again, and writes those that the report shows."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from maestromotif.agent.episodes import Episode
 from maestromotif.agent.reward import RewardFunction
 from maestromotif.compose.compose import program_file
 from maestromotif.config.schema import Config
-from maestromotif.errors import UserError, did_you_mean
 from maestromotif.pipeline.store import Artefact, Work
 from maestromotif.replay.choose import choose
-from maestromotif.replay.record import in_words, play_again
+from maestromotif.replay.record import play_again
 from maestromotif.replay.replay import Replay, about, arrays
 from maestromotif.skill import skills_of
 from maestromotif.train.reward_source import DistilledRewards, reward_folder
@@ -64,33 +62,3 @@ def write_shown(
         work.write_json(f"{FOLDER}/{kind}.json", about(shown))
         replays.append(shown)
     return replays
-
-
-def pick(episodes: Mapping[str, Sequence[Episode]], agent: str, number: int, path: Path) -> Episode:
-    """Episode `number` of an agent, from 0. path: their file, for messages.
-
-    Raises UserError that names the agents and numbers that exist.
-    """
-    if agent not in episodes:
-        there = ", ".join(f"'{name}' ({len(own)} episodes)" for name, own in episodes.items()) or "none"
-        raise UserError(
-            f"--agent: '{agent}' has no episodes{did_you_mean(agent, episodes)}; in {path}: {there}"
-        )
-    own = episodes[agent]
-    if not own:
-        raise UserError(f"--episode: {path} holds no episode of '{agent}'")
-    if not 0 <= number < len(own):
-        raise UserError(
-            f"--episode: is {number}, but '{agent}' has the episodes 0 to {len(own) - 1} in {path}"
-        )
-    return own[number]
-
-
-def listed(episodes: Sequence[Episode]) -> str:
-    """The episodes in a table: number, steps, deepest level, end."""
-    lines = [f"{'episode':>7}  {'steps':>6}  {'deepest':>7}  end"]
-    lines += [
-        f"{number:>7}  {one.steps:>6}  {one.deepest:>7}  {in_words(one)}"
-        for number, one in enumerate(episodes)
-    ]
-    return "\n".join(lines)

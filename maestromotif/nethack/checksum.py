@@ -14,5 +14,5 @@ def checksum(obs: Mapping[str, np.ndarray], game: int) -> int:
     """
     check = 0
     for name in FINAL:
-        check = zlib.crc32(np.ascontiguousarray(obs[name][game]), check)
+        check = zlib.crc32(obs[name][game].tobytes(), check)
     return check

@@ -162,9 +162,10 @@ class Game:
             array[...] = self._obs[name]
 
     def cause(self) -> bytes:
-        """The cause of death in NetHack's words: "killed by a jackal", "starvation", ..."""
+        """The cause of death in NetHack's words: "killed by a jackal, while praying"."""
         entry = (self._engine.folder / "xlogfile").read_bytes().rpartition(b"\tdeath=")[2]
-        return entry.split(b"\n")[0].split(b"\t")[0]
+        cause, *others = entry.split(b"\n")[0].split(b"\t")
+        return b"".join([cause, *(b", while " + one[6:] for one in others if one.startswith(b"while="))])
 
     def close(self) -> None:
         self._engine.close()

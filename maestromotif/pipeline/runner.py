@@ -32,6 +32,12 @@ Stale = Literal["reuse", "repeat"]
 FILES_SHOWN = 8  # changed files to list in a message
 
 
+def stages_of(config: Config) -> list[Stage]:
+    """The stages that `run` runs under this config."""
+    path = _Path(config, open_run(config), STAGES, None, "run")
+    return [stage for stage in STAGES if path.includes(stage)]
+
+
 def open_run(config: Config, config_file: str = "CONFIG") -> Run:
     """The run of a config, not locked yet; `config_file` as the user wrote it, with overrides."""
     return Run(Path(config.run.root) / config.run.name, config_file)

@@ -41,6 +41,18 @@ class Reads:
             read.update(self.interrupt, self.ends[ended])
         return tuple(name for name in FIELDS if name in read)
 
+    def readers(self, field: str, ended: int, names: Sequence[str]) -> list[str]:
+        """What reads a field at that switch, in words: 'descender ends', 'program chooses', ...
+
+        names: of the skills.
+        """
+        found = [f"{names[ended]} ends"] if ended >= 0 and field in self.ends[ended] else []
+        found += ["program interrupts"] if ended >= 0 and field in self.interrupt else []
+        found += ["program chooses"] if field in self.select else []
+        return found + [
+            f"{name} starts" for name, fields in zip(names, self.starts, strict=True) if field in fields
+        ]
+
 
 def reads(program: str, skills: Sequence[Skill]) -> Reads:
     """What a program over these skills reads. program: its source. Raises UserError if one is not Python."""

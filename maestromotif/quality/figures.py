@@ -295,6 +295,12 @@ _ROWS: tuple[tuple[str, tuple[str, ...]], ...] = (
 )
 
 
+def rows(skills: dict[str, dict[str, Any]]) -> list[tuple[str, list[str]]]:
+    """What was measured, and its figure in words for each skill; without rows that no skill has."""
+    found = [(told, [words(_at(one, path)) or "–" for one in skills.values()]) for told, path in _ROWS]
+    return [(told, cells) for told, cells in found if any(cell != "–" for cell in cells)]
+
+
 def markdown(skills: dict[str, dict[str, Any]]) -> str:
     """A table with a column per skill, then one row per skill and clause, and per skill and kind of event.
 
@@ -303,10 +309,8 @@ def markdown(skills: dict[str, dict[str, Any]]) -> str:
     skill are left out.
     """
     lines = ["| |" + "".join(f" {name} |" for name in skills), "|---|" + "---|" * len(skills)]
-    for told, path in _ROWS:
-        cells = [words(_at(found, path)) for found in skills.values()]
-        if any(cells):
-            lines.append(f"| {told} |" + "".join(f" {cell or '–'} |" for cell in cells))
+    for told, cells in rows(skills):
+        lines.append(f"| {told} |" + "".join(f" {cell} |" for cell in cells))
     clauses = [
         (name, clause, figure)
         for name, found in skills.items()

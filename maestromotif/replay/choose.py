@@ -19,7 +19,7 @@ def choose(episodes: Sequence[Episode]) -> dict[str, int]:
     chosen: dict[str, int] = {}
     candidates = _candidates(episodes)
     # The kinds with the fewest candidates choose first, so that no other kind takes their only one.
-    for kind in sorted(KINDS, key=lambda kind: (len(candidates[kind]), KINDS.index(kind))):
+    for kind in sorted(("success", "death", "failure", "longest"), key=lambda kind: len(candidates[kind])):
         free = next((index for index in candidates[kind] if index not in taken), None)
         if free is not None:
             taken.add(free)

@@ -16,6 +16,7 @@ from markupsafe import Markup
 
 from maestromotif.nethack.actions import NAMES
 from maestromotif.nethack.state import FIELDS
+from maestromotif.programs.sandbox import CallEnd
 from maestromotif.replay import replay as replays
 from maestromotif.replay.cast import STEPS_PER_SECOND, to_cast
 from maestromotif.replay.replay import Call, Replay, gains_and_losses
@@ -119,29 +120,30 @@ def _panel(replay: Replay, number: int, tabs: bool) -> Markup:
 def _body(replay: Replay) -> Markup:
     return Markup(
         '<div class="stage"><div class="screen"></div>\n'
-        '<div class="side"><dl class="now"></dl><h4>Messages</h4><ol class="log"></ol></div></div>\n'
+        '<div class="side"><dl class="now"></dl><div><h4>Messages</h4><ol class="log"></ol></div></div>\n'
         '<div class="controls">{buttons}'
         '<label>speed <select class="speed">{speeds}</select></label>'
         '<output class="where"></output><span class="keys">{keys}</span></div>\n'
         '<div class="tracks"><div class="names">{names}</div>'
         '<div class="seek" role="slider" tabindex="0" aria-label="step of the episode" aria-valuemin="0" '
         'aria-valuemax="{steps}" aria-valuenow="0"><canvas></canvas></div></div>\n'
-        '<div class="why"><h4></h4><p></p><div class="wide"><table class="numbers"><thead><tr><th>field</th>'
-        "<th>when the call before began</th><th>just before the switch</th></tr></thead><tbody></tbody>"
+        '<div class="below"><div class="why"><h4></h4><p></p><div class="wide"><table class="numbers">'
+        "<thead><tr><th>field</th>"
+        "<th>at the start of the call before</th><th>just before the switch</th></tr></thead><tbody></tbody>"
         "</table></div></div>\n"
-        "<details><summary>{count} skill calls</summary>{calls}</details>\n"
+        "<details open><summary>{count} skill call{plural}</summary>{calls}</details></div></div>\n"
         '<script type="text/plain" class="data">{data}</script>\n'
     ).format(
         buttons=Markup("").join(
             Markup('<button type="button" data-do="{}" aria-label="{}" title="{}">{}</button>').format(
-                name, says, says, sign
+                name, says, says, _icon(name)
             )
-            for name, says, sign in (
-                ("before", "previous switch ([)", "⏮"),
-                ("back", "a step back (←)", "◂"),
-                ("play", "play or pause (space)", "▶"),
-                ("on", "a step on (→)", "▸"),
-                ("next", "next switch (])", "⏭"),
+            for name, says in (
+                ("before", "previous switch ([)"),
+                ("back", "a step back (←)"),
+                ("play", "play or pause (space)"),
+                ("on", "a step on (→)"),
+                ("next", "next switch (])"),
             )
         ),
         speeds=Markup("").join(
@@ -156,9 +158,22 @@ def _body(replay: Replay) -> Markup:
         names=_names(replay),
         steps=replay.steps,
         count=len(replay.calls),
+        plural="" if len(replay.calls) == 1 else "s",
         calls=_calls(replay),
         data=packed(_data(replay)),
     )
+
+
+def _icon(name: str) -> Markup:
+    """Drawn, because many fonts lack these signs."""
+    shapes = {
+        "before": '<path d="M4 3v10M13 3 6 8l7 5z"/>',
+        "back": '<path d="M11 3 4 8l7 5z"/>',
+        "play": '<path class="start" d="m4 2 9 6-9 6z"/><path class="stop" d="M4 3h3v10H4zM9 3h3v10H9z"/>',
+        "on": '<path d="m5 3 7 5-7 5z"/>',
+        "next": '<path d="M12 3v10M3 3l7 5-7 5z"/>',
+    }
+    return Markup(f'<svg viewBox="0 0 16 16" aria-hidden="true">{shapes[name]}</svg>')
 
 
 def _names(replay: Replay) -> Markup:
@@ -203,10 +218,10 @@ def _calls(replay: Replay) -> Markup:
                 str(first) if first == last else f"{first} → {last}",
                 gained,
                 -lost if lost else 0.0,
-                replays.why(replay, number),
+                _because(replay, number),
             )
         )
-    heads = ("from step", "skill", "steps", "depth", "gains", "losses", "why it began")
+    heads = ("from step", "skill", "steps", "depth", "gains", "losses", "the call before")
     right = ("steps", "gains", "losses")
     return Markup(
         '<div class="scroll"><table class="numbers"><thead><tr>{}</tr></thead><tbody>{}</tbody></table></div>'
@@ -217,6 +232,14 @@ def _calls(replay: Replay) -> Markup:
         ),
         Markup("\n").join(rows),
     )
+
+
+def _because(replay: Replay, number: int) -> str:
+    """How the call before ended, in few words; `replays.why` has the sentence."""
+    if number == 0:
+        return "none"
+    words = {CallEnd.SKILL: "ended itself", CallEnd.PROGRAM: "was interrupted", CallEnd.EPISODE: "was over"}
+    return words.get(CallEnd(replay.calls[number].reason), "ended")
 
 
 def _data(replay: Replay) -> dict[str, Any]:
@@ -248,7 +271,12 @@ def _call(replay: Replay, number: int, call: Call) -> dict[str, Any]:
         "skill": call.skill,
         "why": replays.why(replay, number),
         "fields": [
-            [name, _shown(value), _shown(call.before[name]) if name in call.before else None]
+            [
+                name,
+                _shown(value),
+                _shown(call.before[name]) if name in call.before else None,
+                ", ".join(call.readers.get(name, ())),
+            ]
             for name, value in call.values.items()
         ],
     }

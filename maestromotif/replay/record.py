@@ -16,7 +16,7 @@ from maestromotif.nethack.recording import Frame, Recording
 from maestromotif.nethack.seeds import EpisodeSeeds
 from maestromotif.nethack.state import CHANGES, DEPTH_CHANGE
 from maestromotif.nethack.tracker import TRACKED, Tracker, depth_codes
-from maestromotif.programs.decisions import Decisions
+from maestromotif.programs.decisions import Decisions, Value
 from maestromotif.replay import replay
 from maestromotif.replay.replay import Call, Replay
 from maestromotif.skill import Skill
@@ -193,7 +193,9 @@ class _Watcher:
         self._decisions = Decisions(program, skills, 1)
         self._reward = reward
         self._running = -1
-        self.tables: list[tuple[dict[str, int | bool | str], dict[str, int | bool | str]]] = []
+        self._names = [skill.name for skill in skills]
+        # Of each call: values, values before, and readers, as in `Call`.
+        self.tables: list[tuple[dict[str, Value], dict[str, Value], dict[str, list[str]]]] = []
 
     def begin(self, frame: Frame) -> None:
         self._tracker.begin(0, frame.arrays, frame.game.starting_letters)
@@ -208,7 +210,9 @@ class _Watcher:
             "skill_start_depth": self._start["depth"],
         }
         found = self._decisions.follow(state, np.array([self._running]), np.array([skill]), _ONE)[0]
-        self.tables.append((found.values, found.before))
+        reads = self._decisions.reads
+        readers = {name: reads.readers(name, self._running, self._names) for name in found.values}
+        self.tables.append((found.values, found.before, readers))
         self._running = skill
         self._note_start()
 

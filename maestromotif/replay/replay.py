@@ -28,7 +28,7 @@ class Call:
 
     `reason` is the `CallEnd` of the call before. `values` holds the fields of GameState that the programs
     read at this switch, and `before` those that changed since the call before began
-    (`programs.decisions.Decision`).
+    (`programs.decisions.Decision`). `readers` says what reads each field (`Reads.readers`).
     """
 
     start: int
@@ -37,6 +37,7 @@ class Call:
     reason: int
     values: dict[str, Value]
     before: dict[str, Value]
+    readers: dict[str, list[str]]
 
 
 @dataclass(frozen=True)
@@ -102,12 +103,13 @@ def load(folder: Path, name: str) -> Replay:
             found = {key: file[key] for key in (*_FRAMES, *_STEPS)}
         rest = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
         messages = [bytes(text).rstrip(b"\0").decode("latin-1") for text in found.pop("message").tolist()]
+        words: dict[str, Any] = {key: str(rest[key]) for key in _WORDS}
         replay = Replay(
             **{key: found[key].astype(_dtype(key)) for key in found},
             messages=messages,
             calls=[_call(one) for one in rest["calls"]],
             skills=[str(one) for one in rest["skills"]],
-            **{key: str(rest[key]) for key in _WORDS},
+            **words,
         )
         check(replay)
     except (
@@ -183,6 +185,8 @@ def _call(one: dict[str, Any]) -> Call:
     for name in ("values", "before"):
         if not all(isinstance(value, int | bool | str) for value in one[name].values()):
             raise ValueError(f"'{name}' of a call must hold numbers, booleans or texts: {one[name]}")
+    if not all(isinstance(word, str) for words in one["readers"].values() for word in words):
+        raise ValueError(f"'readers' of a call must hold lists of texts: {one['readers']}")
     CallEnd(one["reason"])
     return Call(**{field.name: one[field.name] for field in fields(Call)})
 

@@ -3,7 +3,6 @@
 Unknown extra fields are ignored. A missing file or field is a UserError that names it.
 """
 
-import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -22,9 +21,11 @@ from maestromotif.evaluate.evaluate import EPISODES, RESULTS
 from maestromotif.evaluate.replays import FOLDER
 from maestromotif.intervals import Interval
 from maestromotif.nethack.state import CHANGES
-from maestromotif.pipeline.store import MANIFEST, Artefact
+from maestromotif.pipeline.store import Artefact
 from maestromotif.replay.choose import KINDS
 from maestromotif.replay.replay import Replay, load
+from maestromotif.report import shapes
+from maestromotif.report.files import NUMBER, again, read_arrays, read_json, read_jsonl, same_length
 from maestromotif.rewards.model import CARD
 from maestromotif.train.account import PAID
 from maestromotif.train.metrics import CURVE
@@ -105,11 +106,13 @@ class Evidence:
     collected: Collected | None
     labels: list[Labels]
     model: dict[str, str]  # what is known of the language model: name, licence, sha256, ...
+    quality: dict[str, dict[str, Any]] | None  # quality.json: figures by skill
     curation: dict[str, Any] | None  # curate.json
     rewards: list[RewardCard]
     soup: dict[str, Any] | None  # soup.json
     gate: dict[str, Any] | None  # gate.json
     curve: list[dict[str, float]]
+    thresholds: dict[str, float]  # skill -> least normalised reward that was paid, as training says
     paid: dict[str, Any]  # paid.json
     programs: dict[str, Program]  # 'program' and 'training'
     skill_programs: list[Program]
@@ -126,29 +129,27 @@ def read(config: Config, inputs: Mapping[str, Artefact]) -> Evidence:
             raise UserError(f"report: the stage '{stage}' has no artefact; run `maestromotif {stage}` first")
     annotate = inputs.get("annotate")
     distil = inputs.get("distil")
-    composed, evaluate = inputs["compose"].path, inputs["evaluate"].path
-    episodes = _read_jsonl(evaluate / EPISODES)
+    train, composed, evaluate = (inputs[stage].path for stage in ("train", "compose", "evaluate"))
     return Evidence(
         collected=_collected(inputs["collect"].path) if "collect" in inputs else None,
         labels=[_labels(annotate.path, skill) for skill in config.skills] if annotate else [],
         model=_model(annotate.manifest.get("facts", {})) if annotate else {},
-        curation=_table(inputs, "curate", ("again", "skills")),
+        quality=_table(inputs, "quality", shapes.QUALITY),
+        curation=_table(inputs, "curate", shapes.CURATE),
         rewards=[_reward(distil.path, skill) for skill in config.skills] if distil else [],
-        soup=_table(inputs, "soup", ("skills",)),
-        gate=_table(inputs, "gate", ("rows", "problems", "not_gated")),
-        curve=_curve(inputs["train"].path / CURVE),
-        paid=_paid(inputs["train"].path / PAID),
-        programs={
-            role: _program(inputs["compose"].path, role, program_file(role))
-            for role in ("program", "training")
-        },
+        soup=_table(inputs, "soup", shapes.SOUP),
+        gate=_table(inputs, "gate", shapes.GATE),
+        curve=_curve(train / CURVE),
+        thresholds=_thresholds(inputs["train"].manifest),
+        paid=read_json(train / PAID, shapes.PAID),
+        programs={role: _program(composed, role, program_file(role)) for role in ("program", "training")},
         skill_programs=[
             _program(composed, name, skill_file(name))
             for name in config.skills
             if (composed / skill_file(name)).is_file()
         ],
         results=_results(evaluate / RESULTS),
-        episodes=_agents(evaluate / EPISODES, episodes),
+        episodes=_agents(evaluate / EPISODES),
         replays=_replays(evaluate / FOLDER),
         digests={stage: artefact.digest for stage, artefact in inputs.items()},
     )
@@ -159,22 +160,27 @@ def read(config: Config, inputs: Mapping[str, Artefact]) -> Evidence:
 
 def _collected(folder: Path) -> Collected:
     path = folder / observations.FILE
-    arrays = _read_arrays(path, "messages", "message_id", "changes", "source")
+    arrays = read_arrays(path, "messages", "message_id", "changes", "source")
+    same_length({name: arrays[name] for name in ("message_id", "changes", "source")}, path)
     messages, message_id, changes = arrays["messages"], arrays["message_id"], arrays["changes"]
     counts = np.bincount(message_id, minlength=len(messages))
+    if len(counts) > len(messages):
+        raise UserError(
+            f"{path}: message_id must lie in 0..{len(messages) - 1}, not {len(counts) - 1}; {again(path)}"
+        )
     texts = [bytes(text).decode("latin-1") for text in messages.tolist()]
     order = np.argsort(-counts, kind="stable")
-    rows = _read_json(folder / observations.EPISODES)
+    rows = read_json(folder / observations.EPISODES, shapes.COLLECTED)
     plays = []
     for code, source in enumerate(SOURCES):
-        own = [row for row in rows if _need(row, "source", folder / observations.EPISODES) in (source, code)]
+        own = [row for row in rows if row["source"] in (source, code)]
         if own:
             plays.append(
                 Play(
                     source=source,
                     steps=int((arrays["source"] == code).sum()),
-                    deepest=[int(_need(row, "deepest", folder / observations.EPISODES)) for row in own],
-                    ends=_counted(str(_need(row, "end", folder / observations.EPISODES)) for row in own),
+                    deepest=[row["deepest"] for row in own],
+                    ends=_counted(row["end"] for row in own),
                 )
             )
     return Collected(
@@ -191,21 +197,15 @@ def _collected(folder: Path) -> Collected:
 
 
 def _labels(folder: Path, skill: str) -> Labels:
-    captions_path = folder / CAPTIONS
-    captions = {
-        int(_need(row, "id", captions_path)): str(_need(row, "caption", captions_path))
-        for row in _read_jsonl(captions_path)
-    }
-    quality = _read_json(folder / skill / FIGURES)
-    arrays = _read_arrays(folder / skill / PREFERENCES, "first", "second", "label")
+    captions = {row["id"]: row["caption"] for row in read_jsonl(folder / CAPTIONS, shapes.CAPTION)}
+    quality = read_json(folder / skill / FIGURES, shapes.FIGURES)
+    arrays = read_arrays(folder / skill / PREFERENCES, "first", "second", "label")
+    same_length(arrays, folder / skill / PREFERENCES)
     label = arrays["label"].astype(np.float64)
     scores_path = folder / skill / SCORES  # captions whose answer was nonsense are not in it
     if scores_path.is_file():
         measure = "log-odds of the answer yes"
-        scores = {
-            int(_need(row, "id", scores_path)): float(_need(row, "score", scores_path))
-            for row in _read_jsonl(scores_path)
-        }
+        scores = {row["id"]: float(row["score"]) for row in read_jsonl(scores_path, shapes.SCORE)}
     else:
         measure = "share of its comparisons won"  # a tie is half a win
         size = max(captions, default=-1) + 1
@@ -220,10 +220,7 @@ def _labels(folder: Path, skill: str) -> Labels:
         ties=int((label == 0.5).sum()),
         captions=[(captions.get(index, f"caption {index}"), score) for index, score in ranked],
         measure=measure,
-        events=[
-            (str(row["event"]), float(row["score"]), int(row["captions"]))
-            for row in quality.get("events", [])
-        ],
+        events=[(row["event"], float(row["score"]), row["captions"]) for row in quality.get("events", [])],
     )
 
 
@@ -240,72 +237,67 @@ def _model(facts: Mapping[str, Any]) -> dict[str, str]:
 
 def _reward(folder: Path, skill: str) -> RewardCard:
     path = folder / skill / CARD
-    card = _read_json(path)
-    held_out = _need(card, "accuracy_held_out", path)
-    low, high = _need(held_out, "low", path), _need(held_out, "high", path)
+    card = read_json(path, shapes.REWARD)
+    held_out = card["accuracy_held_out"]
+    low, high = held_out["low"], held_out["high"]
+    try:
+        quantiles = sorted((float(name), float(value)) for name, value in card["quantiles"].items())
+    except ValueError as error:
+        raise UserError(f"{path}: quantiles: {error}; {again(path)}") from error
+    if not quantiles:
+        raise UserError(f"{path}: quantiles: needs at least one; {again(path)}")
     return RewardCard(
         skill=skill,
-        description=str(_need(card, "description", path)),
-        accuracy=_need(held_out, "accuracy", path),
+        description=card["description"],
+        accuracy=held_out["accuracy"],
         interval=None if low is None or high is None else Interval(low, high),
-        held_out=int(_need(held_out, "pairs", path)),
-        accuracy_train=_need(card, "accuracy_train", path).get("accuracy"),
-        mean=float(_need(card, "mean", path)),
-        std=float(_need(card, "std", path)),
-        quantiles=sorted(
-            (float(name), float(value)) for name, value in _need(card, "quantiles", path).items()
-        ),
-        top=[
-            (str(_need(one, "caption", path)), float(_need(one, "reward", path)))
-            for one in _need(card, "top", path)
-        ],
-        bottom=[
-            (str(_need(one, "caption", path)), float(_need(one, "reward", path)))
-            for one in _need(card, "bottom", path)
-        ],
-        note=str(card.get("accuracy_note", "")),
+        held_out=held_out["pairs"],
+        accuracy_train=card["accuracy_train"].get("accuracy"),
+        mean=float(card["mean"]),
+        std=float(card["std"]),
+        quantiles=quantiles,
+        top=[(one["caption"], float(one["reward"])) for one in card["top"]],
+        bottom=[(one["caption"], float(one["reward"])) for one in card["bottom"]],
+        note=card.get("accuracy_note", ""),
     )
 
 
-def _table(inputs: Mapping[str, Artefact], stage: str, fields: tuple[str, ...]) -> dict[str, Any] | None:
+def _table(inputs: Mapping[str, Artefact], stage: str, shape: Any) -> dict[str, Any] | None:
     """What a stage wrote as <stage>.json, None if the run did without it."""
     if stage not in inputs:
         return None
-    path = inputs[stage].path / f"{stage}.json"
-    table = _read_json(path)
-    for name in fields:
-        _need(table, name, path)
-    return dict(table)
+    table: dict[str, Any] = read_json(inputs[stage].path / f"{stage}.json", shape)
+    return table
 
 
 def _curve(path: Path) -> list[dict[str, float]]:
-    rows = []
-    for row in _read_jsonl(path):
-        _need(row, "env_step", path)
-        rows.append(
-            {
-                key: float(value)
-                for key, value in row.items()
-                if isinstance(value, int | float) and np.isfinite(value)
-            }
-        )
-    return rows
+    return [
+        {
+            key: float(value)
+            for key, value in row.items()
+            if isinstance(value, int | float) and not isinstance(value, bool) and np.isfinite(value)
+        }
+        for row in read_jsonl(path, {"env_step": NUMBER})
+    ]
 
 
-def _paid(path: Path) -> dict[str, Any]:
-    account = _read_json(path)
-    for name in ("skills", "episodes", "warnings"):
-        _need(account, name, path)
-    return dict(account)
+def _thresholds(manifest: Mapping[str, Any]) -> dict[str, float]:
+    """Of the skills whose reward can pay at all; a model that is constant has an infinite threshold."""
+    found = manifest.get("facts", {}).get("thresholds") or {}
+    return {
+        str(name): float(value)
+        for name, value in found.items()
+        if isinstance(value, int | float) and np.isfinite(value)
+    }
 
 
 def _program(folder: Path, role: str, name: str) -> Program:
     try:
         source = (folder / name).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{folder / name}: {error}; run the stage 'compose' again") from error
-    check = _read_json(folder / CHECK)
-    entry = check.get("programs", {}).get(role) or check.get("skills", {}).get(role) or {}
+        raise UserError(f"{folder / name}: {error}; {again(folder / name)}") from error
+    checked = read_json(folder / CHECK, shapes.PROGRAMS)
+    entry = checked.get("programs", {}).get(role) or checked.get("skills", {}).get(role) or {}
     origin = {key: entry[key] for key in ("file", "sha256") if entry.get(key)}
     origin |= {key: value for key, value in entry.get("provenance", {}).items() if value is not None}
     if entry.get("default"):
@@ -318,29 +310,22 @@ def _program(folder: Path, role: str, name: str) -> Program:
 
 
 def _results(path: Path) -> list[dict[str, Any]]:
-    rows = _need(_read_json(path), "rows", path)
-    for row in rows:
-        for name in ("agent", "episodes", "success", "success_low", "success_high"):
-            _need(row, name, path)
-        for name in ("deepest_mean", "deepest_low", "deepest_high"):
-            _need(row, name, path)
-        for name in ("steps_median", "prayers_per_1000", "deaths", "causes"):
-            _need(row, name, path)
+    rows: list[dict[str, Any]] = read_json(path, shapes.RESULTS)["rows"]
     if not rows:
-        raise UserError(f"{path}: 'rows' is empty; run the stage 'evaluate' again")
-    return list(rows)
+        raise UserError(f"{path}: 'rows' is empty; {again(path)}")
+    return rows
 
 
-def _agents(path: Path, rows: list[dict[str, Any]]) -> list[AgentEpisodes]:
-    names = dict.fromkeys(str(_need(row, "agent", path)) for row in rows)
+def _agents(path: Path) -> list[AgentEpisodes]:
+    rows = read_jsonl(path, shapes.EPISODE)
     return [
         AgentEpisodes(
             agent=name,
-            deepest=[int(_need(row, "deepest", path)) for row in rows if row["agent"] == name],
-            steps=[int(_need(row, "steps", path)) for row in rows if row["agent"] == name],
-            seeds=[tuple(_need(row, "seeds", path)) for row in rows if row["agent"] == name],
+            deepest=[row["deepest"] for row in rows if row["agent"] == name],
+            steps=[row["steps"] for row in rows if row["agent"] == name],
+            seeds=[tuple(row["seeds"]) for row in rows if row["agent"] == name],
         )
-        for name in names
+        for name in dict.fromkeys(row["agent"] for row in rows)
     ]
 
 
@@ -352,59 +337,6 @@ def _replays(folder: Path) -> list[Replay]:
     return found
 
 
-# -------------------------------------------------------------------------------------------------- the files
-
-
 def _counted(names: Any) -> dict[str, int]:
     """Name -> how often, the most frequent first, equals by name."""
     return dict(sorted(Counter(names).items(), key=lambda item: (-item[1], item[0])))
-
-
-def _need(row: Any, name: str, path: Path) -> Any:
-    if not isinstance(row, Mapping) or name not in row:
-        known = ", ".join(row) if isinstance(row, Mapping) else type(row).__name__
-        raise UserError(
-            f"{path}: no field '{name}' (there is: {known}); run the stage '{path_stage(path)}' again"
-        )
-    return row[name]
-
-
-def path_stage(path: Path) -> str:
-    """The stage whose artefact holds `path`: the folder above with a manifest, or else its own folder."""
-    for folder in path.parents:
-        if (folder / MANIFEST).is_file():
-            return folder.name
-    return path.parent.name
-
-
-def _read_json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: {error}; run the stage '{path_stage(path)}' again") from error
-
-
-def _read_jsonl(path: Path) -> list[dict[str, Any]]:
-    rows = []
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: {error}; run the stage '{path_stage(path)}' again") from error
-    for number, line in enumerate(lines, start=1):
-        if not line:
-            continue
-        try:
-            rows.append(json.loads(line))
-        except ValueError as error:
-            raise UserError(f"{path}:{number}: not JSON ({error}); run '{path_stage(path)}' again") from error
-    return rows
-
-
-def _read_arrays(path: Path, *names: str) -> dict[str, np.ndarray]:
-    try:
-        with np.load(path) as arrays:
-            return {name: arrays[name] for name in names}
-    except (OSError, ValueError, KeyError) as error:
-        raise UserError(
-            f"{path}: needs the arrays {', '.join(names)} ({error}); run the stage '{path_stage(path)}' again"
-        ) from error

@@ -1,8 +1,8 @@
 """The stage `report`: one self-contained page about a run, for somebody who wants to believe it or not.
 
 Everything in it comes from the artefacts and the config, so that the same artefacts give the same bytes. It
-loads nothing: plots are inline SVG, the replays' player is inlined, and a content security policy forbids
-the rest.
+loads nothing: the plots' and the replays' libraries are inlined, and a content security policy forbids the
+rest.
 """
 
 import logging
@@ -20,15 +20,19 @@ from maestromotif.evaluate.summary import summary
 from maestromotif.pipeline.keys import NOT_IN_KEYS
 from maestromotif.pipeline.store import Artefact, Work
 from maestromotif.replay import page as replay
-from maestromotif.report import evidence, svg
+from maestromotif.report import evidence
 from maestromotif.report.evidence import Evidence
-from maestromotif.report.sections import asked, evaluated, labels, paid, programs, rewards, trained
+from maestromotif.report.sections import asked, evaluated, judged, labels, paid, programs, rewards, trained
+from maestromotif.report.sections.writing import percent
 from maestromotif.tracking.logged import Logged
 from maestromotif.tracking.tracker import SILENT, Tracker
 
 log = logging.getLogger("maestromotif")
 
-LOGGED = (Logged("report", "page", "The report."),)
+LOGGED = (
+    Logged("report", "page", "The report."),
+    Logged("replays", "page", "The evaluated episodes that the report shows."),
+)
 
 PAGE = "report.html"  # and the template that it is made from
 HERE = Path(__file__).parent
@@ -50,6 +54,7 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work, tracker: Tracke
     for one in found.paid["warnings"]:
         log.warning("report: %s", one["text"])
     tracker.page(0, "report", text, f"Report of {config.run.name}")
+    tracker.page(0, "replays", replay.page(*found.replays), f"Episodes of {config.run.name}")
     return {
         "agents": {row["agent"]: row["success"] for row in found.results},
         "summary": summary(found.results, config.evaluate.confidence),
@@ -71,12 +76,13 @@ def page(config: Config, found: Evidence) -> str:
         style=replay.style()
         + Markup("\n")
         + Markup((HERE / "assets/report.css").read_text(encoding="utf-8")),
-        legend=svg.legend,
-        percent=svg.percent,
-        confidence=svg.percent(config.evaluate.confidence),
+        plotting=_plotting(),
+        percent=percent,
+        confidence=percent(config.evaluate.confidence),
         contents=_contents(found),
         **asked.values(config, found),
         **labels.values(config, found),
+        **judged.values(config, found),
         **rewards.values(config, found),
         **trained.values(config, found),
         **paid.values(config, found),
@@ -88,10 +94,19 @@ def page(config: Config, found: Evidence) -> str:
     )
 
 
+def _plotting() -> list[Markup]:
+    """Plotly and the script that draws the page's plots with it."""
+    return [
+        Markup((HERE / "assets" / name).read_text(encoding="utf-8"))
+        for name in ("plotly-basic.min.js", "plots.js")
+    ]
+
+
 def _contents(found: Evidence) -> list[tuple[str, str]]:
     sections = [("path", "Path"), ("asked", "Asked")]
     sections += [("collect", "Collect")] if found.collected else []
     sections += [("annotate", "Annotate")] if found.labels else []
+    sections += [("quality", "Quality")] if found.quality is not None else []
     sections += [("curate", "Curate")] if found.curation else []
     sections += [("distil", "Distil")] if found.rewards else []
     sections += [("soup", "Soup")] if found.soup else []

@@ -126,9 +126,10 @@ class Follower:
     def _start(self) -> tuple[Run, int]:
         """The run, and the number of the first record that it does not have."""
         self._run_folder.mkdir(parents=True, exist_ok=True)
-        earlier = sorted((self._run_folder / "wandb").glob(f"offline-run-*-{self._run_id}"))
+        earlier = sorted((self._run_folder / "wandb").glob(f"offline-run-*-{self._run_id}"), reverse=True)
         run = _start(self._config, self._run_folder, self._config_file, self._run_id)
-        first = max([run.step, *(last_step(folder) + 1 for folder in earlier)])
+        known = (last_step(folder) + 1 for folder in earlier)  # each process's steps follow the earlier ones
+        first = max(run.starting_step, next((step for step in known if step), 0))
         if first == 0:
             run.log_code(root=str(PACKAGE), include_fn=lambda path: path.endswith(".py"))
         run.define_metric(ENV_STEP)
@@ -214,13 +215,19 @@ def _start(config: Config, run_folder: Path, config_file: str, run_id: str) -> R
         "config": config.model_dump(mode="json"),
         "settings": wandb.Settings(silent=True, console="off", init_timeout=INIT_SECONDS),
     }
-    with _quiet():
-        if mode != "auto":
-            return wandb.init(mode=mode, **options)
+    with quiet():
+        if mode == "offline":
+            return wandb.init(mode="offline", **options)
         try:
-            return wandb.init(**options)
-        except (wandb.errors.UsageError, wandb.errors.CommError) as error:
+            # A wrong key is found here in a second; `init` would try again and again until its timeout.
+            if not wandb.login(prompt=False, verify=True):
+                raise wandb.errors.UsageError("no API key; `wandb login` saves one")
+            return wandb.init(mode="online", **options)
+        except (wandb.errors.UsageError, wandb.errors.AuthenticationError, wandb.errors.CommError) as error:
+            if mode == "online":
+                raise
             log.info("wandb: going offline (%s)", _first_line(error))
+            wandb.teardown()  # it would say that the run's id is in use
             return wandb.init(mode="offline", **options)
 
 
@@ -229,7 +236,7 @@ def _first_line(error: BaseException) -> str:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """While wandb starts: sends no error reports and does not ask for a key on the terminal.
 
     wandb asks on any terminal that is not "dumb", and a run must not block on a question.

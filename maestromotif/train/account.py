@@ -23,7 +23,7 @@ from maestromotif.nethack.events import EVENTS
 from maestromotif.nethack.state import CHANGES
 from maestromotif.quality.oracle import facts
 from maestromotif.skill import Skill
-from maestromotif.train.metrics import Counts
+from maestromotif.train.counts import Counts
 from maestromotif.train.paid import Ends, Paid
 
 PAID = "paid.json"  # the file that `train` writes

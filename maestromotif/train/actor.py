@@ -14,10 +14,11 @@ from maestromotif.agent.inputs import FEW
 from maestromotif.agent.network import ActorCritic, Params
 from maestromotif.agent.policy import Acting, Carry, fresh_carry
 from maestromotif.agent.reward import Met, Scorer
+from maestromotif.train.counts import Counts
 from maestromotif.train.environment_process import EnvironmentProcess
-from maestromotif.train.metrics import Counts, Seconds
 from maestromotif.train.paid import Paid
 from maestromotif.train.ppo import Batch
+from maestromotif.train.speed import Seconds
 
 
 class Played(NamedTuple):
@@ -28,6 +29,7 @@ class Played(NamedTuple):
     met: list[Met]  # the observations, if requested
     snapshot: dict[str, Any] | None  # the actor's state after this rollout, if requested
     paid: Paid | None  # what was paid for since the start of training, if requested
+    sample: list[dict[str, Any]] | None = None  # of the episodes since then, with `paid`
 
 
 class Actor:
@@ -113,7 +115,7 @@ class Actor:
         self.seconds.games, self.seconds.program = finished.seconds.games, finished.seconds.program
         self.seconds.host = finished.seconds.host
         where = None if finished.snapshot is None else finished.snapshot | self._snapshot()
-        return Played(batch, finished.counts, finished.met, where, finished.paid)
+        return Played(batch, finished.counts, finished.met, where, finished.paid, finished.sample)
 
     def _snapshot(self) -> dict[str, Any]:
         """The policy's state between two rollouts, in types that msgpack writes."""

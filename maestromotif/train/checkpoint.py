@@ -17,6 +17,8 @@ from flax import serialization
 from maestromotif.errors import UserError
 from maestromotif.pipeline.store import writing
 
+FOLDER = ".scratch/checkpoints"  # in the work folder of `train`
+
 
 class Checkpoints:
     """The checkpoints of one process. A context manager; on exit it waits for pending writes.
@@ -32,7 +34,7 @@ class Checkpoints:
 
     def latest(self) -> int | None:
         """Number of updates at the newest checkpoint; None if there is no checkpoint."""
-        found = self._whole()
+        found = self.complete()
         return found[-1] if found else None
 
     def file(self, updates: int) -> Path:
@@ -71,13 +73,13 @@ class Checkpoints:
             file.write(serialization.msgpack_serialize(state))
         if self._process == 0:
             # Process 0 removes only what is older than the newest complete ones: others may lag behind.
-            for old in self._whole()[: -self._keep]:
+            for old in self.complete()[: -self._keep]:
                 shutil.rmtree(self._folder / f"{old:010d}", ignore_errors=True)
 
     def _path(self, updates: int, process: int) -> Path:
         return self._folder / f"{updates:010d}" / f"{process}-of-{self._processes}.msgpack"
 
-    def _whole(self) -> list[int]:
+    def complete(self) -> list[int]:
         """Update numbers of all complete checkpoints, in order."""
         if not self._folder.is_dir():
             return []

@@ -26,16 +26,19 @@ from maestromotif.nethack.tracker import depth_codes
 from maestromotif.programs import contract
 from maestromotif.programs.sandbox import ProgramHost
 from maestromotif.skill import skills_of
-from maestromotif.train.metrics import (
+from maestromotif.train.counts import (
     Counts,
     Episodes,
-    Seconds,
     Steps,
+    achieved,
     count_episodes,
     count_steps,
     no_counts,
+    wanted,
 )
 from maestromotif.train.paid import Ends, Paid
+from maestromotif.train.sample import Sample
+from maestromotif.train.speed import Seconds
 
 
 @dataclass(frozen=True)
@@ -105,6 +108,7 @@ class Finished(NamedTuple):
     met: list[Met]  # the observations, if requested
     snapshot: dict[str, Any] | None  # of the environment, if requested
     paid: Paid | None  # since the beginning, if requested
+    sample: list[dict[str, Any]] | None = None  # of the episodes (`sample.Sample.kept`), with `paid`
 
 
 class Environment:
@@ -151,6 +155,8 @@ class Environment:
         self._reward = RewardFunction(scorer, config.reward, plan.games)
         self._ends = Ends()
         self._options = Options(self._host, plan.games)
+        self._sample = Sample(config, self._pool, plan.first_game, plan.starts)
+        self._wanted, self._achieved = wanted(skills), np.zeros(plan.games, bool)
         self._skills, self._length = len(skills), config.train.rollout
         self._first = np.ones(plan.games, bool)
         self._inputs = arrays.inputs_block.views(arrays.inputs)
@@ -178,6 +184,8 @@ class Environment:
     def step(self) -> None:
         """Play the actions in the arrays, and write the results to the arrays."""
         pool, options, arrays, t = self._pool, self._options, self._arrays, self._step
+        with self.seconds.of("host"):
+            self._sample.step(arrays.action, options.running, options.switched, options.reason)
         with self.seconds.of("games"):
             pool.step(arrays.action)
         with self.seconds.of("host"):
@@ -188,8 +196,9 @@ class Environment:
             np.equal(ended, End.TRUNCATED, out=arrays.cut)
             if over.any():
                 self._show_final(skill)
+                self._sample.end(ended)
                 counted = over & self._in_dungeon
-                count_episodes(self._counts, Episodes(counted, ended, pool.final_state))
+                count_episodes(self._counts, Episodes(counted, ended, pool.final_state, pool.cause))
                 self._ends.add(pool.final_state["step"][counted], ended[counted], pool.cause[counted])
         with self.seconds.of("program"):
             options.advance(pool.state, over)
@@ -199,6 +208,7 @@ class Environment:
             arrays.terminal[:, t] = (ended == End.DEATH) | (ended == End.LEFT)
             self._acted[:, t], self._events[:, t], self._changes[:, t] = skill, pool.events, pool.changes
             self._actions[:, t], self._rows[:, t] = arrays.action, self._reward.row
+            self._reasons[:, t] = options.reason
             self._step += 1
             self._show()
 
@@ -209,9 +219,10 @@ class Environment:
         return what was paid for.
         """
         arrays, counts = self._arrays, self._counts
-        call_ended = arrays.switched | arrays.over
-        steps = Steps(self._acted, arrays.reward, call_ended, self._events, self._changes, self._actions)
-        count_steps(counts, steps)
+        happened = self._wanted.happened(self._acted, self._events, self._changes)
+        since, self._achieved = achieved(happened, self._reasons, self._achieved)
+        told = self._events, self._changes, self._actions
+        count_steps(counts, Steps(self._acted, arrays.reward, self._reasons, since, *told))
         self._reward.ledger.add(self._rows, self._acted, arrays.reward)
         self._begin_rollout()
         return Finished(
@@ -221,6 +232,7 @@ class Environment:
             self._reward.met() if met else [],
             self.snapshot() if snapshot else None,
             Paid.of(self._reward, self._ends) if paid else None,
+            self._sample.kept() if paid else None,
         )
 
     def snapshot(self) -> dict[str, Any]:
@@ -233,7 +245,9 @@ class Environment:
             "options": self._options.snapshot(),
             "program": self._host.dump(),
             "first": self._first,
+            "achieved": self._achieved,
             "ends": self._ends.snapshot(),
+            "sample": self._sample.snapshot(),
         }
 
     def restore(self, snapshot: dict[str, Any]) -> None:
@@ -241,8 +255,9 @@ class Environment:
         self._pool.restore(Snapshot(np.array(snapshot["episode"]), list(snapshot["actions"])))
         self._reward.restore(snapshot["reward"])
         self._options.restore(snapshot["options"])
-        self._first = np.array(snapshot["first"])
+        self._first, self._achieved = np.array(snapshot["first"]), np.array(snapshot["achieved"])
         self._ends.restore(snapshot["ends"])
+        self._sample.restore(snapshot["sample"])
         self._message = self._numbers(self._pool.obs["message"])
         self._show()
 
@@ -251,6 +266,7 @@ class Environment:
         self._counts = no_counts(self._skills)
         shape = self._pool.games, self._length
         self._acted, self._actions = np.zeros(shape, np.int32), np.zeros(shape, np.int32)
+        self._reasons = np.zeros(shape, np.int8)
         self._rows = np.zeros(shape, np.int64)  # of the reward function
         self._changes = np.zeros((*shape, self._pool.changes.shape[1]), np.int8)
         self._events = np.zeros((*shape, self._pool.events.shape[1]), np.int16)

@@ -5,6 +5,7 @@ only gradients and sums. An update is one call for the targets and one per minib
 policy's steps can run in between.
 """
 
+import time
 from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import product
@@ -26,8 +27,7 @@ from maestromotif.config.schema import TrainSettings
 from maestromotif.train import ppo
 from maestromotif.train.ppo import AXIS, Batch, Targets
 from maestromotif.train.return_scale import ReturnScale, fresh_scale
-
-Figures = dict[str, float]
+from maestromotif.train.window import Figures
 
 
 class Learnt(NamedTuple):
@@ -51,6 +51,7 @@ class Learner:
         self, network: ActorCritic, settings: TrainSettings, games: int, devices: Sequence[jax.Device]
     ) -> None:
         self._network, self._settings, self._games = network, settings, games
+        self.busy = 0.0  # seconds in `update`
         self._mesh = jax.sharding.Mesh(np.array(devices), (AXIS,))
         self._optimizer = ppo.make_optimizer(settings)
         self._here = [device for device in devices if device.process_index == jax.process_index()]
@@ -59,7 +60,7 @@ class Learner:
             over(
                 self._prepare,
                 in_specs=(_EVERYWHERE, _LEARNT.scale, _BY_GAME),
-                out_specs=(_BY_GAME, _BY_GAME, _LEARNT.scale),
+                out_specs=(_BY_GAME, _BY_GAME, _LEARNT.scale, _EVERYWHERE),
             ),
             donate_argnums=1,
         )
@@ -147,15 +148,16 @@ class Learner:
         """Learn from one rollout, and wait for the result.
 
         parts: the batches of this process's devices, the same number for each, device by device. key: this
-        update's key, the same in all processes. Returns the new state; the losses and other figures, as means
-        over the minibatches, with the number of minibatches; and the rollout as one batch. Except for the
-        parameters, the arrays of `learnt` are donated.
+        update's key, the same in all processes. Returns the new state; the figures of `ppo.targets`, and
+        those of `ppo.loss` as means over the minibatches, with the norm of the gradient, the learning rate
+        and the number of minibatches; and the rollout as one batch. Except for the parameters, the arrays of
+        `learnt` are donated.
         """
-        settings = self._settings
+        began, settings = time.perf_counter(), self._settings
         batch = self._gather(parts)
-        batch, target, scale = self._targets(learnt.params, learnt.scale, batch)
+        batch, target, scale, of_targets = self._targets(learnt.params, learnt.scale, batch)
         params, opt_state = learnt.params, learnt.opt_state
-        figures: list[Figures] = []
+        figures: list[dict[str, np.ndarray]] = []
         for epoch, number in product(range(settings.epochs), range(settings.minibatches)):
             shuffle = jax.random.fold_in(key, epoch)
             params, opt_state, one = self._minibatch(params, opt_state, batch, target, shuffle, number)
@@ -164,8 +166,13 @@ class Learner:
             )  # wait: else all minibatches queue up before the policy's steps
             if settings.target_kl is not None and figures[-1]["kl"] > settings.target_kl:
                 break
-        means = {name: float(np.mean([one[name] for one in figures])) for name in figures[0]}
-        return Learnt(params, opt_state, scale), means | {"minibatches": len(figures)}, batch
+        said: dict[str, float | np.ndarray] = dict(jax.device_get(of_targets))
+        for name in figures[0]:
+            mean = np.mean([one[name] for one in figures], axis=0)
+            said[name] = mean if mean.ndim else float(mean)
+        said |= {"minibatches": len(figures), "learning_rate": settings.learning_rate}
+        self.busy += time.perf_counter() - began
+        return Learnt(params, opt_state, scale), said, batch
 
     def compilations(self) -> int:
         """Number of compilations for the update; it must not grow after the first updates."""
@@ -187,10 +194,10 @@ class Learner:
 
     def _prepare(
         self, params: Params, scale: ReturnScale, parts: tuple[Batch, ...]
-    ) -> tuple[Batch, Targets, ReturnScale]:
+    ) -> tuple[Batch, Targets, ReturnScale, ppo.Figures]:
         batch = jax.tree.map(lambda *leaves: jnp.concatenate(leaves, 1), *parts)
-        target, scale = ppo.targets(self._network, params, scale, batch, self._settings)
-        return batch, target, scale
+        target, scale, figures = ppo.targets(self._network, params, scale, batch, self._settings)
+        return batch, target, scale, figures
 
     def _learn(
         self,
@@ -213,6 +220,7 @@ class Learner:
             params, self._network, rollout, memory[0], target, self._settings
         )
         grads, figures = jax.lax.pmean((grads, figures), AXIS)
+        figures |= {"gradient_norm": optax.tree.norm(grads)}
         updates, opt_state = self._optimizer.update(grads, opt_state, params)
         return optax.apply_updates(params, updates), opt_state, figures
 

@@ -4,30 +4,36 @@ Acting and learning overlap: while the learner learns from rollout r, the actors
 Rollout r always uses the parameters after max(0, r - lag) updates, at any machine speed.
 """
 
-import math
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
+import numpy as np
+from flax import serialization
 
 from maestromotif.agent.arrays import Array
 from maestromotif.agent.network import Params
 from maestromotif.errors import UserError
 from maestromotif.pipeline.progress import Progress
 from maestromotif.pipeline.store import Work
+from maestromotif.replay import kept
 from maestromotif.tracking.tracker import Tracker
+from maestromotif.train import sample
 from maestromotif.train.actor import Actor, Played
 from maestromotif.train.checkpoint import Checkpoints
+from maestromotif.train.curve import Curve
+from maestromotif.train.distributed import gathered
 from maestromotif.train.learner import Learner, Learnt, shards_of_this_process
-from maestromotif.train.metrics import Curve
 from maestromotif.train.ppo import Batch
 from maestromotif.train.reward_source import RewardSource
 from maestromotif.train.schedule import Schedule
+from maestromotif.train.speed import Speed
 from maestromotif.train.statement import Statement
 from maestromotif.train.watch.watcher import Watcher
+from maestromotif.train.window import Figures
 
 _OFFENDING = ".scratch/offending-batch"
 
@@ -61,7 +67,11 @@ def learn(
     """
     learnt, versions = state.learnt, deque(state.versions, maxlen=plan.lag + 1)
     done = state.updates * plan.steps
-    with Progress("train", total=plan.updates * plan.steps, unit="steps", done=done) as progress:
+    speed = Speed(plan, rollouts.seconds)
+    speed.begin(state.updates)
+    with Progress(
+        "train", total=plan.updates * plan.steps, unit="steps", done=done, tracker=tracker
+    ) as progress:
         for update in range(state.updates + 1, plan.updates + 1):
             rollouts.order(update - 1, versions)
             if watcher is not None:
@@ -82,11 +92,12 @@ def learn(
                 tracker.row(update * plan.steps, row)
                 if row["episodes"]:
                     note = f"level {row['depth/deepest_mean']:.2f} reached on average"
-            progress.advance(plan.steps, note)
+            progress.advance(plan.steps, note, speed.after(update, learner.busy, rollouts.waited))
 
             paid = [one.paid for one in played if one.paid is not None]
             if plan.paid_after(update):
                 statement.write(update * plan.steps, paid, curve, last=update == plan.updates)
+                write_sample([one.sample for one in played if one.sample is not None], work)
             if plan.checkpoint_after(update):
                 common, own = learner.snapshot(learnt, versions)
                 common |= {"curve": curve.snapshot(), "rewards": rewards.snapshot()}
@@ -114,6 +125,7 @@ class Rollouts:
         self._rewards, self._plan, self._next = rewards, plan, first
         self._ordered: deque[list[Future[Played]]] = deque()  # one list per rollout, one entry per actor
         self.waited = 0.0  # seconds for which the learner waited for a rollout
+        self.seconds = [actor.seconds for actor in actors]
 
     def order(self, updates: int, versions: Sequence[Params]) -> None:
         """Queue the rollouts that can start after `updates` updates; `versions[-1]` is the newest."""
@@ -140,8 +152,20 @@ class Rollouts:
         return played
 
 
+def write_sample(parts: Sequence[list[dict[str, Any]]], work: Work) -> None:
+    """Writes the sample of the training's episodes. Call it in all processes; process 0 writes.
+
+    parts: `Sample.kept` of this process's environments.
+    """
+    own = serialization.msgpack_serialize({"parts": list(parts)})
+    everywhere = [serialization.msgpack_restore(one)["parts"] for one in gathered(own)]
+    if jax.process_index() == 0:
+        episodes = sample.together([part for own in everywhere for part in own])
+        work.write_arrays(kept.FILE, **kept.arrays({sample.AGENT: episodes}))
+
+
 def _check_finite(
-    figures: Mapping[str, float],
+    figures: Figures,
     batch: Batch,
     update: int,
     plan: Schedule,
@@ -149,7 +173,7 @@ def _check_finite(
     checkpoints: Checkpoints,
 ) -> None:
     """Raises UserError if a figure is NaN or infinite, after it wrote the rollout to a file."""
-    wrong = [name for name, value in figures.items() if not math.isfinite(value)]
+    wrong = [name for name, value in figures.items() if not np.isfinite(value).all()]
     if not wrong:
         return
     name = f"{_OFFENDING}-{jax.process_index()}.npz"

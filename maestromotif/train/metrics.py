@@ -1,113 +1,17 @@
 """The metrics of training: one table that defines the rows of the learning curve.
 
-To add a figure, edit only this file: add an entry to METRICS and, if it needs a new count, one to STEP_SUMS
-or EPISODE_SUMS. Environments count, actors pass the counts on, and the curve sums them over all rollouts
-since its last row, all games and all processes.
-
-n games, T steps of a rollout, K skills, E events (`nethack.events`), C changes (`nethack.state`), A actions
-(`nethack.actions`).
+To add a figure, add an entry to METRICS and, if it needs a new count, one to the tables in `counts.py`.
 """
-
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from itertools import product
-from typing import Any, NamedTuple
 
 import numpy as np
 
 from maestromotif.nethack.actions import NAMES
+from maestromotif.nethack.death import CAUSE_GROUPS
 from maestromotif.nethack.events import EVENTS
-from maestromotif.nethack.game import End
-from maestromotif.nethack.state import CHANGES, DEPTH_CHANGE
+from maestromotif.train.counts import COUNTED_CHANGES, DEPTHS
+from maestromotif.train.window import LEAST_EXPLAINED, Metric
 
 CURVE = "curve.jsonl"  # the file that `train` writes, one row per line
-
-# The changes that have figures. The depth has none, because the events `descended` and `ascended` tell it.
-_COUNTED = [column for column in range(len(CHANGES)) if column != DEPTH_CHANGE]
-COUNTED_CHANGES = tuple(name for name in CHANGES if name != tuple(CHANGES)[DEPTH_CHANGE])
-
-
-class Steps(NamedTuple):
-    """A rollout of one environment."""
-
-    skill: np.ndarray  # int32 [n, T], the skill that acted
-    reward: np.ndarray  # float32 [n, T]
-    call_ended: np.ndarray  # bool [n, T]: the skill's call ended after the step
-    events: np.ndarray  # int16 [n, T, E], how often each happened
-    changes: np.ndarray  # int8 [n, T, C], codes
-    action: np.ndarray  # int32 [n, T], the action that was played
-
-
-class Episodes(NamedTuple):
-    """The episodes that ended on one step of an environment."""
-
-    counted: np.ndarray  # bool [n]: an episode ended that began in the dungeon, not in an arena
-    end: np.ndarray  # int8 [n], `game.End`
-    state: Mapping[str, np.ndarray]  # GameState at the end, each [n]; valid where `counted`
-
-
-# Sums over steps, by the skill that acted: [n, T] or [n, T, ...] -> float64 [K] or [K, ...].
-STEP_SUMS: dict[str, Callable[[Steps], np.ndarray]] = {
-    "steps": lambda steps: np.ones_like(steps.call_ended),
-    "calls": lambda steps: steps.call_ended,
-    "reward": lambda steps: steps.reward,
-    "lost": lambda steps: np.maximum(-steps.reward, 0),
-    "paid": lambda steps: steps.reward > 0,
-    "events": lambda steps: steps.events,
-    "changes": lambda steps: steps.changes[..., _COUNTED] > 0,
-    "actions": lambda steps: steps.action[..., None] == np.arange(len(NAMES)),
-}
-# Sums over episodes: [n] -> float64 [].
-EPISODE_SUMS: dict[str, Callable[[Episodes], np.ndarray]] = {
-    "episodes": lambda episodes: np.ones_like(episodes.counted),
-    "deaths": lambda episodes: episodes.end == End.DEATH,
-    "length": lambda episodes: episodes.state["step"],
-    "deepest": lambda episodes: episodes.state["deepest"],
-    "at_least_2": lambda episodes: episodes.state["deepest"] >= 2,
-}
-
-
-@dataclass(frozen=True)
-class Metric:
-    """A figure of the curve.
-
-    name: its key in a row, where {skill} stands for each skill's name, {event} for each event's and
-        {change} for each change's.
-    of: computes the value of a window; None leaves it out of the row.
-    """
-
-    name: str
-    title: str  # of a plot
-    unit: str
-    doc: str
-    of: Callable[["Window"], float | None]
-
-
-@dataclass(frozen=True)
-class Window:
-    """The steps since the last row, as a metric sees them: all, those of a skill, or one event of a skill."""
-
-    env_step: int
-    counts: "Counts"
-    figures: Sequence[Mapping[str, float]]  # of the learner, one per update
-    skill: int | None = None
-    column: int | None = None  # of the event or change
-
-    def __getitem__(self, name: str) -> float:
-        """A sum over the steps of this skill (and event or change), or over episodes."""
-        count = self.counts[name]
-        if name in STEP_SUMS and self.skill is not None:
-            count = count[self.skill]
-        return float((count if self.column is None or count.ndim == 0 else count[self.column]).sum())
-
-    def of_all_skills(self, name: str) -> float:
-        return float(self.counts[name].sum())
-
-    def mean(self, figure: str) -> float:
-        """Mean of a figure of the learner over updates."""
-        return float(np.mean([one[figure] for one in self.figures]))
 
 
 METRICS = (
@@ -117,6 +21,7 @@ METRICS = (
         "steps",
         "Environment steps from the start of training to the end of the window, over all games.",
         lambda w: w.env_step,
+        "max",
     ),
     Metric(
         "episodes",
@@ -124,6 +29,7 @@ METRICS = (
         "episodes",
         "Episodes that ended in the window, without those that began in an arena.",
         lambda w: int(w["episodes"]),
+        "mean",
     ),
     Metric(
         "deaths",
@@ -131,34 +37,88 @@ METRICS = (
         "episodes",
         "Those of `episodes` that ended with the hero's death.",
         lambda w: int(w["deaths"]),
+        "mean",
     ),
     Metric(
         "episode/length_mean",
         "Steps in an episode, mean",
         "steps",
         "Mean over `episodes` of their environment steps; left out if no episode ended.",
-        lambda w: w["length"] / w["episodes"] if w["episodes"] else None,
+        lambda w: w.per_episode("length"),
+    ),
+    Metric(
+        "episode/death_share",
+        "Share of episodes that end in death",
+        "share",
+        "`deaths` divided by `episodes`; left out if no episode ended.",
+        lambda w: w.per_episode("deaths"),
+    ),
+    Metric(
+        "deaths/{cause}",
+        "Share of episodes that end in death: {cause}",
+        "share",
+        "Share of `episodes` that ended in a death of this group of causes; left out if no episode "
+        "ended. The shares of all groups sum to `episode/death_share`.",
+        lambda w: w.per_episode("causes"),
+    ),
+    Metric(
+        "depth/deepest_mean",
+        "Deepest level of an episode, mean",
+        "levels",
+        "Mean over `episodes` of the deepest level reached; left out if no episode ended.",
+        lambda w: w.per_episode("deepest"),
+    ),
+    Metric(
+        "depth/at_least_{depth}",
+        "Share of episodes that reach level {depth}",
+        "share",
+        "Share of `episodes` that reached this level or a deeper one; left out if no episode ended.",
+        lambda w: w.per_episode("at_least"),
+    ),
+    # What a skill earns, and what it does.
+    Metric(
+        "skill/{skill}/reward_per_1k_steps",
+        "Reward in 1,000 steps of the skill",
+        "reward / 1,000 steps",
+        "Sum of the skill's rewards in 1,000 of the steps in which it acted.",
+        lambda w: 1000 * w.rate("reward"),
+    ),
+    Metric(
+        "skill/{skill}/wanted_per_1k_steps",
+        "Wanted events in 1,000 steps of the skill",
+        "events / 1,000 steps",
+        "How often the events under `wanted` in the skill's file happened in 1,000 of its steps, all "
+        "together. If the reward rises and this does not, the skill is paid for something else. Left out for "
+        "a skill that names none.",
+        lambda w: w.listed("wanted"),
+    ),
+    Metric(
+        "skill/{skill}/forbidden_per_1k_steps",
+        "Forbidden events in 1,000 steps of the skill",
+        "events / 1,000 steps",
+        "Likewise for the events under `forbidden`.",
+        lambda w: w.listed("forbidden"),
+    ),
+    Metric(
+        "skill/{skill}/progress_per_1k_steps",
+        "Events of progress in 1,000 steps of the skill",
+        "events / 1,000 steps",
+        "Likewise for the events under `progress`.",
+        lambda w: w.listed("progress"),
     ),
     Metric(
         "skill/{skill}/reward_per_call",
         "Reward in one call of the skill",
         "reward",
         "Sum of the skill's rewards, divided by how many of its calls ended (by 1 if none did).",
-        lambda w: w["reward"] / max(w["calls"], 1),
-    ),
-    Metric(
-        "skill/{skill}/reward_per_1k_steps",
-        "Reward in 1,000 steps of the skill",
-        "reward / 1,000 steps",
-        "Sum of the skill's rewards in 1,000 of the steps in which it acted.",
-        lambda w: 1000 * w["reward"] / max(w["steps"], 1),
+        lambda w: w["reward"] / max(w["ended"], 1),
     ),
     Metric(
         "skill/{skill}/lost_per_1k_steps",
         "Losses in 1,000 steps of the skill",
         "reward / 1,000 steps",
         "Sum of the skill's rewards below 0, without their sign, in 1,000 of the steps in which it acted.",
-        lambda w: 1000 * w["lost"] / max(w["steps"], 1),
+        lambda w: 1000 * w.rate("lost"),
     ),
     Metric(
         "skill/{skill}/paid_share",
@@ -166,8 +126,9 @@ METRICS = (
         "share",
         "Share of the steps in which the skill acted that earned more than 0: whether its reward is dense or "
         "rare, which the sum of the reward does not show.",
-        lambda w: w["paid"] / max(w["steps"], 1),
+        lambda w: w.rate("paid"),
     ),
+    # Who acts, for how long, and why it stops.
     Metric(
         "skill/{skill}/time_share",
         "Share of all steps",
@@ -176,43 +137,125 @@ METRICS = (
         lambda w: w["steps"] / max(w.of_all_skills("steps"), 1),
     ),
     Metric(
+        "skill/{skill}/calls",
+        "Calls of the skill",
+        "calls",
+        "How many of the skill's calls ended in the window.",
+        lambda w: int(w["ended"]),
+        "mean",
+    ),
+    Metric(
         "skill/{skill}/mean_duration",
         "Steps in one call of the skill",
         "steps",
         "Steps in which the skill acted, divided by how many of its calls ended (by 1 if none did).",
-        lambda w: w["steps"] / max(w["calls"], 1),
+        lambda w: w["steps"] / max(w["ended"], 1),
+    ),
+    Metric(
+        "skill/{skill}/ended_achieved",
+        "Share of calls that the skill ends after a wanted event",
+        "share",
+        "Share of the skill's ended calls that its own `should_end` ended after one of its `wanted` events "
+        "had happened in the call. With the other three `ended_` figures it sums to 1, or all are 0 if no "
+        "call ended. A skill that names no `wanted` events has 0 here.",
+        lambda w: w.ended("achieved"),
+    ),
+    Metric(
+        "skill/{skill}/ended_alone",
+        "Share of calls that the skill ends without a wanted event",
+        "share",
+        "Share of the skill's ended calls that its own `should_end` ended without a `wanted` event in the "
+        "call: usually its time was up.",
+        lambda w: w.ended("alone"),
+    ),
+    Metric(
+        "skill/{skill}/ended_interrupted",
+        "Share of calls that the program interrupts",
+        "share",
+        "Share of the skill's ended calls that the `should_end` of the program over skills ended.",
+        lambda w: w.ended("interrupted"),
+    ),
+    Metric(
+        "skill/{skill}/ended_episode",
+        "Share of calls that end with the episode",
+        "share",
+        "Share of the skill's ended calls that ended because the episode was over: the hero died or left, or "
+        "`nethack.max_steps` was reached.",
+        lambda w: w.ended("episode"),
+    ),
+    Metric(
+        "actions/{skill}/{action}",
+        "{action}: share of the skill's steps",
+        "share",
+        "Share of the skill's steps on which it chose the action. Actions that are not in "
+        "`train.network.actions` are left out.",
+        lambda w: w.rate("actions"),
     ),
     Metric(
         "events/{skill}/{event}_per_1k_steps",
         "{event} in 1,000 steps of the skill",
         "events / 1,000 steps",
-        "How often the event happened in 1,000 of the steps in which the skill acted; left out if it did "
-        "not happen.",
-        lambda w: 1000 * w["events"] / w["steps"] if w["events"] else None,
+        "How often the event happened in 1,000 of the steps in which the skill acted.",
+        lambda w: 1000 * w.rate("events"),
     ),
     Metric(
         "changes/{skill}/{change}_per_1k_steps",
         "{change}: changes in 1,000 steps of the skill",
         "changes / 1,000 steps",
-        "On how many of 1,000 of the skill's steps the change happened; left out if it did not happen. The "
-        "depth is left out, because events count descents and ascents.",
-        lambda w: 1000 * w["changes"] / w["steps"] if w["changes"] else None,
+        "On how many of 1,000 of the skill's steps the change happened. The depth "
+        "is left out, because events count descents and ascents.",
+        lambda w: 1000 * w.rate("changes"),
+    ),
+    # The learner's figures by skill, from `ppo.loss` and `ppo.targets`.
+    Metric(
+        "skill/{skill}/value_loss",
+        "Value loss of the skill",
+        "scaled return squared",
+        "`loss/value_loss` over the skill's steps alone; left out if it did not act.",
+        lambda w: w.ratio("skill_value_loss", "skill_steps"),
     ),
     Metric(
-        "depth/deepest_mean",
-        "Deepest level of an episode, mean",
-        "levels",
-        "Mean over `episodes` of the deepest level reached; left out if no episode ended.",
-        lambda w: w["deepest"] / w["episodes"] if w["episodes"] else None,
-    ),
-    Metric(
-        "depth/at_least_2",
-        "Share of episodes that reach level 2",
+        "skill/{skill}/explained_variance",
+        "Explained variance of the skill's value",
         "share",
-        "Share of `episodes` that reached level 2 or deeper; left out if no episode ended.",
-        lambda w: w["at_least_2"] / w["episodes"] if w["episodes"] else None,
+        "1 - Var(R - V) / Var(R) over the skill's steps in an update, before it learns from them; V is the "
+        "value and R its target. Both variances are sums over the updates of the window. 1 is perfect, 0 is "
+        f"no better than a constant, and {LEAST_EXPLAINED:g} stands for anything below it too. Left out if "
+        "the targets do not vary.",
+        lambda w: w.explained(),
     ),
-    # The learner's figures, from `ppo.loss` and `Learner.update`: means over the updates of the window.
+    Metric(
+        "skill/{skill}/entropy",
+        "Entropy of the skill's policy",
+        "nats",
+        "`loss/entropy` over the skill's steps alone; left out if it did not act.",
+        lambda w: w.ratio("skill_entropy", "skill_steps"),
+    ),
+    Metric(
+        "skill/{skill}/kl",
+        "How far the skill's policy moved",
+        "nats",
+        "`loss/kl` over the skill's steps alone; left out if it did not act.",
+        lambda w: w.ratio("skill_kl", "skill_steps"),
+        "max",
+    ),
+    Metric(
+        "skill/{skill}/advantage_std",
+        "Standard deviation of the skill's advantages",
+        "scaled return",
+        "Of the advantages over the skill's steps in an update, before they are normalised; left out if it "
+        "did not act.",
+        lambda w: w.advantage_std(),
+    ),
+    Metric(
+        "skill/{skill}/return_scale",
+        "Scale of the skill's rewards",
+        "reward",
+        "By what the skill's rewards are divided before it learns from them: the root mean square of its "
+        "discounted returns. 1 before the first reward, and with `train.scale_returns: false`.",
+        lambda w: float(np.asarray(w.figures[-1]["return_scale"])[w.skill]),
+    ),
+    # The learner's other figures, from `ppo.loss` and `Learner.update`: means over the window's updates.
     Metric(
         "loss/policy_loss",
         "Policy loss",
@@ -240,6 +283,7 @@ METRICS = (
         "nats",
         "KL divergence of the policy that acted from the one that learns, estimated by mean(r - 1 - log r).",
         lambda w: w.mean("kl"),
+        "max",
     ),
     Metric(
         "loss/clipped",
@@ -249,136 +293,36 @@ METRICS = (
         lambda w: w.mean("clipped"),
     ),
     Metric(
+        "loss/gradient_norm",
+        "Norm of the gradient",
+        "1",
+        "Euclidean norm of the gradient of a minibatch before `train.max_grad_norm` clips it, mean over "
+        "minibatches.",
+        lambda w: w.mean("gradient_norm"),
+        "max",
+    ),
+    Metric(
+        "loss/learning_rate",
+        "Learning rate",
+        "1",
+        "Adam's learning rate.",
+        lambda w: w.mean("learning_rate"),
+    ),
+    Metric(
         "loss/minibatches",
         "Minibatches of an update",
         "minibatches",
         "How many minibatches an update learned from; fewer than planned where `train.target_kl` ended it.",
         lambda w: w.mean("minibatches"),
+        "mean",
     ),
 )
 
 # What a field in a metric's name stands for.
-NAMED: dict[str, tuple[str, ...]] = {"event": tuple(EVENTS), "change": COUNTED_CHANGES}
-
-Counts = dict[str, np.ndarray]  # the sums by name
-
-
-def no_counts(skills: int) -> Counts:
-    no_steps = np.zeros((0, 0), bool)
-    events, changes = np.zeros((0, 0, len(EVENTS)), np.int16), np.zeros((0, 0, len(CHANGES)), np.int8)
-    empty = Steps(no_steps, np.zeros((0, 0), np.float32), no_steps, events, changes, no_steps)
-    by_skill = {name: _summed(_which(empty.skill, skills), of(empty)) for name, of in STEP_SUMS.items()}
-    return by_skill | {name: np.zeros(()) for name in EPISODE_SUMS}
-
-
-def count_steps(counts: Counts, steps: Steps) -> None:
-    """Add a rollout."""
-    which_kn = _which(steps.skill, len(counts["steps"]))
-    for name, of in STEP_SUMS.items():
-        counts[name] += _summed(which_kn, of(steps))
-
-
-def count_episodes(counts: Counts, episodes: Episodes) -> None:
-    """Add the episodes that ended on a step."""
-    for name, of in EPISODE_SUMS.items():
-        counts[name] += of(episodes)[episodes.counted].sum()
-
-
-def total(parts: Iterable[Counts]) -> Counts:
-    """The sum of one or more counts."""
-    first, *others = parts
-    return {
-        name: np.sum([count, *(other[name] for other in others)], axis=0) for name, count in first.items()
-    }
-
-
-Row = dict[str, int | float]
-
-
-class Curve:
-    """Collects the actors' counts and the learner's figures; `row` closes a window and returns plain JSON.
-
-    `rows` are all rows so far, and `totals` the sums of their counts.
-
-    over_processes: sums counts over all processes.
-    """
-
-    def __init__(self, skills: Sequence[str], over_processes: Callable[[Counts], Counts]) -> None:
-        self._skills, self._over_processes = tuple(skills), over_processes
-        self.rows: list[Row] = []
-        self._counts, self.totals = no_counts(len(self._skills)), no_counts(len(self._skills))
-        self._figures: list[Mapping[str, float]] = []
-
-    def add(self, counts: Sequence[Counts], figures: Mapping[str, float]) -> None:
-        """Add one update: the counts of all actors' rollouts, and the learner's figures."""
-        self._counts = total([self._counts, *counts])
-        self._figures.append(figures)
-
-    def row(self, env_step: int) -> Row:
-        window = Window(env_step, self._over_processes(self._counts), self._figures)
-        self.totals = total([self.totals, window.counts])
-        row: Row = {}
-        for metric in METRICS:
-            for name, part in self._parts(metric.name, window):
-                value = metric.of(part)
-                if value is not None:
-                    row[name] = value if isinstance(value, int) else round(value, 6)
-        self.rows.append(row)
-        self._counts, self._figures = no_counts(len(self._skills)), []
-        return row
-
-    def snapshot(self) -> dict[str, Any]:
-        """Call it only at the end of a window, when there are no open counts."""
-        return {"rows": self.rows, "totals": self.totals}
-
-    def restore(self, snapshot: dict[str, Any]) -> None:
-        self.rows = list(snapshot["rows"])
-        self.totals = {name: np.array(count) for name, count in snapshot["totals"].items()}
-
-    def _parts(self, name: str, window: Window) -> Iterator[tuple[str, Window]]:
-        """Name and window for each skill, and each event or change, in a metric's name."""
-        skills = enumerate(self._skills) if "{skill}" in name else [(None, "")]
-        whats: Iterable[tuple[int | None, str]] = [(None, "")]
-        for field, names in NAMED.items():
-            if f"{{{field}}}" in name:
-                whats = enumerate(names)
-        for (k, skill), (column, what) in product(skills, whats):
-            filled = name.format(skill=skill, **dict.fromkeys(NAMED, what))
-            yield filled, replace(window, skill=k, column=column)
-
-
-def _which(skill: np.ndarray, skills: int) -> np.ndarray:
-    """float64 [K, n * T]: 1 where the skill acted."""
-    which: np.ndarray = skill.ravel() == np.arange(skills)[:, None]
-    return which.astype(np.float64)
-
-
-def _summed(which_kn: np.ndarray, what: np.ndarray) -> np.ndarray:
-    """[n, T] -> float64 [K], or [n, T, ...] -> [K, ...]."""
-    sums: np.ndarray = which_kn @ what.reshape(which_kn.shape[1], *what.shape[2:])
-    return sums
-
-
-class Seconds:
-    """Where an actor's time went, in seconds, and how many bytes it moved to and from the device."""
-
-    def __init__(self) -> None:
-        self.games = 0.0  # waiting for the games
-        self.policy = 0.0  # from observations to actions
-        self.program = 0.0  # the program over skills
-        self.host = 0.0  # everything else: rewards and counts
-        self.bytes = 0
-
-    @contextmanager
-    def of(self, what: str) -> Iterator[None]:
-        """Adds the time of the block to `what`."""
-        began = time.perf_counter()
-        yield
-        setattr(self, what, getattr(self, what) + time.perf_counter() - began)
-
-
-def summary(all_seconds: Sequence[Seconds], steps: int) -> dict[str, float]:
-    """Per environment step: microseconds summed over actors, by `Seconds`' names; and bytes."""
-    each = {name: sum(vars(one)[name] for one in all_seconds) / max(steps, 1) for name in vars(Seconds())}
-    times = {f"{name}_us": round(1e6 * value, 2) for name, value in each.items() if name != "bytes"}
-    return times | {"bytes_per_step": round(each["bytes"], 1)}
+NAMED: dict[str, tuple[str, ...]] = {
+    "event": tuple(EVENTS),
+    "change": COUNTED_CHANGES,
+    "action": NAMES,
+    "cause": tuple(CAUSE_GROUPS),
+    "depth": tuple(map(str, DEPTHS)),
+}

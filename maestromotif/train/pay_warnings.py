@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from maestromotif.nethack.events import EVENTS
 from maestromotif.skill import Skill
 
 MOST_UNWANTED = 1 / 3  # of a skill's gains and losses
@@ -83,7 +82,7 @@ def _rise(skill: Skill, curve: Sequence[Row]) -> list[str]:
     if not skill.wanted or len(rows) < FEWEST_ROWS:
         return []
     reward = [row[rate] for row in rows]
-    wanted = [sum(row.get(_rate(skill.name, event), 0.0) for event in skill.wanted) for row in rows]
+    wanted = [row.get(f"skill/{skill.name}/wanted_per_1k_steps", 0.0) for row in rows]
     if not _rises(reward):
         return []
     (before, after), (first, last) = _ends(wanted), _ends(reward)
@@ -113,11 +112,6 @@ def _deaths(episodes: Mapping[str, Any], curve: Sequence[Row]) -> list[str]:
 def _sum(value: float) -> str:
     """2367.4 -> '2,367', 0.0523 -> '0.0523'."""
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
-
-
-def _rate(skill: str, event: str) -> str:
-    """The curve's key for how often an event or a change happens."""
-    return f"{'events' if event in EVENTS else 'changes'}/{skill}/{event}_per_1k_steps"
 
 
 def _ends(values: Sequence[int | float]) -> tuple[Sequence[int | float], Sequence[int | float]]:

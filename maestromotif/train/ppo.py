@@ -5,6 +5,8 @@ V of the step: pi(a_t | o_t, k_t), V(o_t, k_t). The step from o_t to o_{t+1} giv
 
 Every function runs inside `shard_map` over the mesh axis AXIS: each device has some of the games, and
 statistics of all games are sums over that axis.
+
+Figures are what the curve shows beside the loss: scalars, and arrays [K] by the skill that acted.
 """
 
 from typing import NamedTuple
@@ -18,10 +20,13 @@ from maestromotif.agent.arrays import Array
 from maestromotif.agent.network import ActorCritic, Params, pick, unroll
 from maestromotif.agent.policy import Rollout
 from maestromotif.config.schema import TrainSettings
-from maestromotif.train.return_scale import ReturnScale, rescale
+from maestromotif.train.return_scale import ReturnScale, deviation, rescale
 from maestromotif.train.returns import advantages
 
 AXIS = "data"
+
+
+Figures = dict[str, Array]
 
 
 class Batch(NamedTuple):
@@ -70,8 +75,8 @@ def next_values(batch: Batch, bootstrap: str) -> Float[Array, "t b"]:
 
 def targets(
     network: ActorCritic, params: Params, scale: ReturnScale, batch: Batch, settings: TrainSettings
-) -> tuple[Targets, ReturnScale]:
-    r"""Advantages and value targets of a rollout.
+) -> tuple[Targets, ReturnScale, Figures]:
+    r"""Advantages and value targets of a rollout, and its figures by skill.
 
         A_t      = returns.advantages(r_t, V_t, v'_t, ...)
         advantage = (A_t - mean) / deviation, within the steps of each skill or over all (`normalise`)
@@ -81,6 +86,13 @@ def targets(
     `vtrace`, V is from `params`, and rho_t = c_t = min(1, pi(a_t) / mu(a_t)) (Espeholt et al. 2018, section
     4.1, both clips at 1). The trace is cut where a new skill call or a new episode begins. With
     `scale_returns`, `return_scale.rescale` gives r_t.
+
+    The figures, sums over the steps of each skill in all games:
+
+        target_steps  = number of steps
+        return_square = sum (R_t - mean)^2, R_t the value's target
+        error_square  = sum (A_t - mean)^2, A_t = R_t - V_t before it is normalised
+        return_scale  = by what rewards were divided
     """
     rollout = batch.rollout
     rho_tb: Array = jnp.ones_like(batch.reward)
@@ -113,9 +125,23 @@ def targets(
         c_tb=rho_tb,
     )
     which_tbk = jax.nn.one_hot(rollout.skill, network.skills)
-    if settings.normalise == "batch":
-        which_tbk = jnp.ones((*which_tbk.shape[:2], 1))
-    return Targets(normalise(advantage_tb, which_tbk), advantage_tb + value_tb), scale
+    which_tbg = jnp.ones((*which_tbk.shape[:2], 1)) if settings.normalise == "batch" else which_tbk
+    target = Targets(normalise(advantage_tb, which_tbg), advantage_tb + value_tb)
+    figures = {
+        "target_steps": jax.lax.psum(which_tbk.sum((0, 1)), AXIS),
+        "return_square": squares(target.value, which_tbk),
+        "error_square": squares(advantage_tb, which_tbk),
+        "return_scale": deviation(scale),
+    }
+    return target, scale, figures
+
+
+def squares(x_tb: Float[Array, "t b"], which_tbk: Float[Array, "t b k"]) -> Float[Array, " k"]:
+    """Sums of (x - mean)^2 over the steps of each skill; two passes, because the mean can be large."""
+    count_k = jnp.maximum(jax.lax.psum(which_tbk.sum((0, 1)), AXIS), 1)
+    mean_k = jax.lax.psum((x_tb[..., None] * which_tbk).sum((0, 1)), AXIS) / count_k
+    square_tb = jnp.square(x_tb - which_tbk @ mean_k)
+    return jnp.asarray(jax.lax.psum((square_tb[..., None] * which_tbk).sum((0, 1)), AXIS))
 
 
 def normalise(advantage_tb: Float[Array, "t b"], which_tbg: Float[Array, "t b g"]) -> Float[Array, "t b"]:
@@ -146,8 +172,8 @@ def loss(
     memory_bh: Float[Array, "b h"],
     target: Targets,
     settings: TrainSettings,
-) -> tuple[Array, dict[str, Array]]:
-    r"""The loss of one device's games, and its parts.
+) -> tuple[Array, Figures]:
+    r"""The loss of one device's games, and its figures.
 
         loss = L_policy + value_coef L_value - entropy_coef H
 
@@ -166,6 +192,9 @@ def loss(
                   is never negative (Schulman 2020, "Approximating KL divergence", k3)
         clipped = share of steps at which the minimum is the clipped term, so that pi gets no gradient:
                   r_t > 1 + eps and A_t > 0, or r_t < 1 / (1 + eps) and A_t < 0
+
+    and by skill, each skill's part of the mean over all steps: the parts of L_value, H and kl, and the share
+    of steps in which it acted. A part divided by the share is the mean over the skill's own steps.
     """
     _, logits, values = unroll(network, params, rollout.glance, rollout.first, memory_bh)
     log_probs = jax.nn.log_softmax(pick(logits, rollout.skill))
@@ -180,15 +209,22 @@ def loss(
         near = before + jnp.clip(value - before, -settings.value_clip, settings.value_clip)
         error = jnp.maximum(error, jnp.square(near - target.value))
     value_loss = error.mean()
-    entropy = -(jnp.exp(log_probs) * log_probs).sum(-1).mean()
+    entropy_tb = -(jnp.exp(log_probs) * log_probs).sum(-1)
+    entropy = entropy_tb.mean()
     total = policy_loss + settings.value_coef * value_loss - settings.entropy_coef * entropy
     advantage = jnp.asarray(target.advantage)
     clipped = ((ratio > high) & (advantage > 0)) | ((ratio < low) & (advantage < 0))
-    figures: dict[str, Array] = {
+    moved = ratio - 1 - log_ratio
+    which_tbk = jax.nn.one_hot(rollout.skill, network.skills)
+    figures: Figures = {
         "policy_loss": policy_loss,
         "value_loss": value_loss,
         "entropy": entropy,
-        "kl": (ratio - 1 - log_ratio).mean(),
+        "kl": moved.mean(),
         "clipped": clipped.mean(),
+        "skill_steps": which_tbk.mean((0, 1)),
+        "skill_value_loss": (error[..., None] * which_tbk).mean((0, 1)),
+        "skill_entropy": (entropy_tb[..., None] * which_tbk).mean((0, 1)),
+        "skill_kl": (moved[..., None] * which_tbk).mean((0, 1)),
     }
     return total, figures

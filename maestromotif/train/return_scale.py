@@ -61,6 +61,11 @@ def rescale(
     steps_k = jax.lax.psum(which_tbk.sum((0, 1)), axis)
     weight_k = scale.weight + steps_k
     mean_square_k = (scale.mean_square * scale.weight + total_k) / jnp.maximum(weight_k, 1)
-    deviation_k = jnp.where(mean_square_k > 0, jnp.sqrt(mean_square_k), 1.0)
-    scaled_tb = jnp.clip(reward_tb / (which_tbk @ deviation_k), -_LARGEST, _LARGEST)
-    return ReturnScale(running_b[None], mean_square_k, jnp.minimum(weight_k, _MEMORY)), scaled_tb
+    scale = ReturnScale(running_b[None], mean_square_k, jnp.minimum(weight_k, _MEMORY))
+    scaled_tb = jnp.clip(reward_tb / (which_tbk @ deviation(scale)), -_LARGEST, _LARGEST)
+    return scale, scaled_tb
+
+
+def deviation(scale: ReturnScale) -> Float[Array, " k"]:
+    """By what each skill's rewards are divided; 1 before its first reward."""
+    return jnp.where(scale.mean_square > 0, jnp.sqrt(scale.mean_square), 1.0)

@@ -9,8 +9,8 @@ from maestromotif.config.schema import Config
 from maestromotif.pipeline.store import Work
 from maestromotif.skill import skills_of
 from maestromotif.train.account import PAID, Reader, account
+from maestromotif.train.curve import Curve
 from maestromotif.train.distributed import gathered
-from maestromotif.train.metrics import Curve
 from maestromotif.train.paid import Paid, together
 from maestromotif.train.pay_warnings import warnings
 

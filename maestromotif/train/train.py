@@ -23,33 +23,33 @@ from maestromotif.agent.policy import POLICY, Acting, make_acting
 from maestromotif.agent.reward import Scorer
 from maestromotif.config.schema import Config
 from maestromotif.errors import UserError
+from maestromotif.nethack.actions import SETS
 from maestromotif.nethack.arena import arena_files
 from maestromotif.nethack.pool.pool import check_pools
 from maestromotif.nethack.rcfile import options_file
 from maestromotif.pipeline.store import Artefact, Work, file_contents
-from maestromotif.skill import skill_files
-from maestromotif.tracking.logged import Logged
+from maestromotif.skill import skill_files, skills_of
 from maestromotif.tracking.tracker import SILENT, Tracker
 from maestromotif.train.actor import Actor
-from maestromotif.train.checkpoint import Checkpoints
+from maestromotif.train.checkpoint import FOLDER, Checkpoints
+from maestromotif.train.curve import Curve
 from maestromotif.train.distributed import all_devices, local_devices, summed, wait_for_all
 from maestromotif.train.environment import Plan
 from maestromotif.train.environment_process import EnvironmentProcess
 from maestromotif.train.learner import Learner, on_host
 from maestromotif.train.loop import Rollouts, State, learn
-from maestromotif.train.metrics import CURVE, METRICS, Curve, summary
+from maestromotif.train.metrics import CURVE, METRICS
 from maestromotif.train.online_rewards import OnlineRewards
 from maestromotif.train.reward_source import DistilledRewards, RewardSource, reward_files, reward_folder
 from maestromotif.train.schedule import Schedule, schedule
+from maestromotif.train.speed import TIMINGS, summary
 from maestromotif.train.statement import Statement
 from maestromotif.train.watch.figures import LOGGED as WATCHED
 from maestromotif.train.watch.watcher import Watcher
 
 log = logging.getLogger("maestromotif")
 
-LOGGED = (*(Logged(metric.name, metric.unit, metric.doc) for metric in METRICS), *WATCHED)
-
-_CHECKPOINTS = ".scratch/checkpoints"
+LOGGED = (*(metric.logged for metric in METRICS), *TIMINGS, *WATCHED)
 
 
 def reads(config: Config) -> dict[str, str]:
@@ -73,12 +73,12 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work, tracker: Tracke
     acting = make_acting(network, games // settings.actors, settings.rollout)
     learner = Learner(network, settings, games * settings.machines, all_devices(settings))
     learnt = learner.fresh(seed)
-    curve = Curve(config.skills, summed)
+    curve = Curve(skills_of(config), summed, SETS[settings.network.actions])
     places = [number * settings.devices // settings.actors for number in range(settings.actors)]
 
     with ExitStack() as stack:
         checkpoints = stack.enter_context(
-            Checkpoints(work.path / _CHECKPOINTS, settings.checkpoints, process, settings.machines)
+            Checkpoints(work.path / FOLDER, settings.checkpoints, process, settings.machines)
         )
         done = checkpoints.latest() or 0
         common, own = checkpoints.load(done) if done else ({}, {})
@@ -140,7 +140,7 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work, tracker: Tracke
         "speed": {
             "steps_per_second": round(steps_here / seconds, 1),
             "learner_waits": round(rollouts.waited / seconds, 3),
-            **summary([actor.seconds for actor in actors], steps_here),
+            **summary(rollouts.seconds, steps_here),
         },
         "last": curve.rows[-1],
     }

@@ -2,7 +2,8 @@
 
 import os
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from maestromotif.agent.episodes import Episode, Policy, play_wave
+from maestromotif.agent.options import Options
 from maestromotif.agent.reward import RewardFunction, Scorer
 from maestromotif.config.schema import (
     Config,
@@ -26,10 +28,11 @@ from maestromotif.evaluate.evaluate import TRIES, Entry, _row, entries
 from maestromotif.evaluate.summary import summary
 from maestromotif.nethack.actions import INDEX
 from maestromotif.nethack.pool.pool import GamePool, open_pool
-from maestromotif.nethack.recording import Recording
-from maestromotif.nethack.seeds import EpisodeSeeds, episode_seeds
+from maestromotif.nethack.seeds import episode_seeds
+from maestromotif.programs.decisions import Decision, Decisions
 from maestromotif.programs.sandbox import ProgramHost
-from maestromotif.replay.record import record
+from maestromotif.replay.record import play_again
+from maestromotif.replay.replay import Replay, check
 from maestromotif.skill import Skill, load
 
 GAMES = 6
@@ -79,13 +82,13 @@ def test_every_game_plays_one_episode_to_its_end_or_to_success(skills: list[Skil
     assert all(bool(e.cause) == (e.end == "death") for e in (*episodes, *never))
 
 
+def praying(pool: GamePool) -> Policy:
+    keys = np.array([INDEX["pray"], INDEX["northwest"], INDEX["more"]], np.int32)
+    return lambda first, skill, playing, step: np.full(GAMES, keys[step % 3])
+
+
 def test_deaths_and_prayers_are_counted(skills: list[Skill]) -> None:
     """Who prays at every step angers a god, and dies of it or of what the god sends."""
-
-    def praying(pool: GamePool) -> Policy:
-        keys = np.array([INDEX["pray"], INDEX["northwest"], INDEX["more"]], np.int32)
-        return lambda first, skill, playing, step: np.full(GAMES, keys[step % 3])
-
     episodes = play(skills, 0, "depth >= 40", praying)
     assert all(episode.prayers >= 2 for episode in episodes)
     dead = [episode for episode in episodes if episode.end == "death"]
@@ -155,24 +158,102 @@ def small_players() -> tuple[Config, evaluate.Players]:
     return config, evaluate.Players(config, {}, Path(config.task.program).read_text(), GAMES)
 
 
-def test_an_episode_that_is_recorded_is_the_one_that_was_played(skills: list[Skill]) -> None:
-    episode = play(skills, 1, "depth >= 40")[0]
+def reward_for_messages() -> RewardFunction:
+    """Pays 1 for every step with a message."""
 
     def score(messages: Sequence[bytes], changes: np.ndarray) -> np.ndarray:
         return np.array([[float(len(message) > 0)] for message in messages], np.float32)
 
     settings = RewardSettings(scale=1.0, count_exponent=0.0)
-    reward = RewardFunction(Scorer(score, np.zeros(1, np.float32)), settings, games=1)
-    recording = Recording(EpisodeSeeds(*episode.seeds), tuple(episode.actions))
-    arrays = record(recording, episode.skills, episode.switched, reward)
-    assert all(len(array) == episode.steps for array in arrays.values())
-    assert arrays["depth"].max() == episode.deepest or episode.end == "truncated"
-    # A step's reward is of the message that the next step was taken on.
-    np.testing.assert_array_equal(arrays["reward"][:-1] > 0, arrays["message"][1:] != b"")
-    assert (arrays["reward"] > 0).any()
-    assert b"Agent" in arrays["tty_chars"][0].tobytes()
-    again = record(recording, episode.skills, episode.switched, reward)
-    np.testing.assert_array_equal(arrays["tty_chars"], again["tty_chars"])
+    return RewardFunction(Scorer(score, np.zeros(1, np.float32)), settings, games=1)
+
+
+def again(skills: list[Skill], episode: Episode, program: str = PROGRAM) -> Replay:
+    return play_again(
+        NethackSettings(pages="last"), skills, program, reward_for_messages(), episode, "title", "label"
+    )
+
+
+def test_every_episode_played_again_comes_to_its_recorded_end(skills: list[Skill]) -> None:
+    """Deaths, successes and those cut off; screens, rewards and state are those of the game."""
+    episodes = [*play(skills, 1, "turn >= 60"), *play(skills, 0, "depth >= 40", praying)]
+    assert {"death", "success", "truncated"} <= {episode.end for episode in episodes}
+    for episode in episodes:
+        replay = again(skills, episode)
+        assert replay.warning == ""
+        check(replay)
+        assert replay.steps == episode.steps
+        assert replay.action.tolist() == episode.actions
+        # A step's reward is of the message that the next step was taken on.
+        np.testing.assert_array_equal(replay.reward > 0, [text != "" for text in replay.messages[1:]])
+        assert b"Agent" in replay.chars[0].tobytes()
+        assert replay.depth.max() == episode.deepest
+        assert replay.calls[0].values == {}  # this program reads no field of the state
+        if episode.end == "death":
+            assert replay.end == f"death: {episode.cause}"
+            assert replay.messages[-1]
+            assert replay.chars[-1][1:22].any()
+    assert any((again(skills, episode).reward > 0).any() for episode in episodes)
+
+
+def test_an_episode_that_comes_to_another_end_says_so(skills: list[Skill]) -> None:
+    episode = play(skills, 1, "depth >= 40")[0]
+    for changed in (
+        replace(episode, seeds=(1, 2, 3)),
+        replace(episode, check=episode.check ^ 1),
+        replace(episode, end="death", cause="killed by a newt"),
+    ):
+        assert "This is not the game that was played" in again(skills, changed).warning
+    dead = next(one for one in play(skills, 0, "depth >= 40", praying) if one.end == "death")
+    more = replace(
+        dead, steps=dead.steps + 3, actions=[*dead.actions, 0, 0, 0], skills=[*dead.skills, 0, 0, 0],
+        switched=[*dead.switched, False, True, False], reasons=[*dead.reasons, 0, 1, 0],
+    )  # fmt: skip
+    replay = again(skills, more)
+    check(replay)
+    assert replay.steps == dead.steps
+    assert f"it ends after {dead.steps} steps by death" in replay.warning
+
+
+def test_the_fields_at_a_switch_are_those_that_the_program_saw() -> None:
+    """What `Decisions` says of the games while they are played, the replay says too."""
+    skills = [load("skills", name) for name in ("discoverer", "descender", "ascender")]
+    program = Path("policies/down_and_back.py").read_text()
+    told: list[dict[int, Decision]] = []
+    with (
+        GamePool(GAMES, "evaluate", 0, 200, workers=2, pages="last") as pool,
+        ProgramHost(program, skills, GAMES, 0) as host,
+    ):
+        watching = Decisions(program, skills, GAMES)
+        inner = Options.advance
+
+        def advance(self: Options, state: Mapping[str, np.ndarray], fresh: np.ndarray) -> None:
+            for name, start in self._start.items():
+                start[fresh] = state[name][fresh]
+            full, ended = self.full_state(state), np.where(fresh, -1, self.running)
+            inner(self, state, fresh)
+            told.append(watching.follow(full, ended, self.running, self.switched))
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Options, "advance", advance)
+            episodes = play_wave(pool, explorer_policy(pool, skills, 0), host, ["depth >= 40"], 0, 0, None)
+    switches = 0
+    for game, episode in enumerate(episodes):
+        replay = play_again(
+            NethackSettings(pages="last"), skills, program, reward_of_nothing(3), episode, "", ""
+        )
+        for call in replay.calls:
+            wanted = told[call.start][game]
+            assert (call.values, call.before) == (wanted.values, wanted.before)
+            switches += 1
+    assert switches > 2 * GAMES
+
+
+def reward_of_nothing(skills: int) -> RewardFunction:
+    def score(messages: Sequence[bytes], changes: np.ndarray) -> np.ndarray:
+        return np.zeros((len(messages), skills), np.float32)
+
+    return RewardFunction(Scorer(score, np.zeros(skills, np.float32)), RewardSettings(), games=1)
 
 
 def test_new_levels_are_only_judged_apart_where_training_had_few() -> None:

@@ -66,6 +66,7 @@ def make(root: Path, seed: int = 0) -> dict[str, Artefact]:
     parts = {
         "collect": _collect(Work(root / "collect"), random),
         "annotate": _annotate(Work(root / "annotate"), random),
+        "quality": _quality(Work(root / "quality")),
         "curate": _curate(Work(root / "curate")),
         "distil": _distil(Work(root / "distil"), random),
         "soup": _soup(Work(root / "soup")),
@@ -132,7 +133,15 @@ def episode(steps: int, random: np.random.Generator, label: str = "success") -> 
         skill=(np.arange(steps) // 25 % 3).astype(np.int8),
         reward=np.where(random.random(steps) < 0.2, random.random(steps) - 0.3, 0).astype(np.float32),
         calls=[
-            replay.Call(start, min(start + 25, steps), start // 25 % 3, start // 25 % 3, fields, {"depth": 1})
+            replay.Call(
+                start,
+                min(start + 25, steps),
+                start // 25 % 3,
+                start // 25 % 3,
+                dict(fields),
+                {"depth": 1},
+                {"depth": ["program chooses"]},
+            )
             for start in range(0, steps, 25)
         ],
         skills=list(SKILLS),
@@ -215,6 +224,23 @@ def _annotate(work: Work, random: np.random.Generator) -> tuple[Work, dict[str, 
         )  # fmt: skip
     sha256 = hashlib.sha256(b"weights").hexdigest()
     return work, {"model": "qwen2.5-coder-1.5b-instruct", "licence": "Apache-2.0", "model_sha256": sha256}
+
+
+def _quality(work: Work) -> tuple[Work, dict[str, Any]]:
+    """What was measured of each skill; the last one has no gold set."""
+
+    def share(value: float, n: int) -> dict[str, Any]:
+        return {"share": value, "low": value - 0.05, "high": min(1.0, value + 0.05), "n": n}
+
+    skills: dict[str, Any] = {
+        skill: {"pairs": 300, "ties": share(0.1, 300), "by_kind": {},
+                "gold": {"report": {"decided": share(0.9 - 0.1 * number, 36)}},
+                "counterfactuals": {"going <up> is bad": share(0.8, 5)}}
+        for number, skill in enumerate(SKILLS)
+    }  # fmt: skip
+    del skills["ascender"]["gold"]
+    work.write_json("quality.json", skills)
+    return work, {}
 
 
 def _curate(work: Work) -> tuple[Work, dict[str, Any]]:
@@ -302,13 +328,25 @@ def _train(work: Work, random: np.random.Generator) -> tuple[Work, dict[str, Any
             row[f"skill/{skill}/reward_per_1k_steps"] = round(float(20 * rise + random.normal()), 6)
             row[f"skill/{skill}/time_share"] = round(float(share), 6)
             row[f"skill/{skill}/mean_duration"] = round(float(60 - 30 * rise + random.normal()), 6)
+            row[f"events/{skill}/killed_per_1k_steps"] = round(float(5 + random.random()), 6)
+            if window > 20:  # older artefacts leave out what did not happen
+                row[f"events/{skill}/angered_god_per_1k_steps"] = round(float(random.random()), 6)
+        for skill in ("descender", "ascender"):
+            row[f"events/{skill}/descended_per_1k_steps"] = round(float(9 * rise * (skill == "descender")), 6)
+            row[f"events/{skill}/prayed_per_1k_steps"] = 0.0
+        for cause, share in (("god", 0.3), ("hunger", 0.1), ("other", 0.4)):
+            row[f"deaths/{cause}"] = round(float(share * random.random()), 6)
+        for action, share in (("north", 0.7), ("search", 0.2), ("pray", 0.1)):
+            row[f"actions/descender/{action}"] = round(float(share), 6)
+        for level, share in ((2, 0.9), (5, 0.3), (10, 0.1)):
+            row[f"depth/at_least_{level}"] = round(float(share * rise), 6)
         row["depth/deepest_mean"] = round(float(1 + rise + 0.05 * random.normal()), 6)
         row["loss/entropy"] = round(float(3.3 - rise), 6)
         rows.append(row)
     work.write_text("curve.jsonl", _jsonl(rows))
     work.write_json("paid.json", _paid())
     work.write_bytes("policy.msgpack", b"\x80")
-    return work, {}
+    return work, {"thresholds": {"discoverer": 0.0, "descender": 0.7768, "ascender": -0.125}}
 
 
 def _paid() -> dict[str, Any]:

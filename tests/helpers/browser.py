@@ -31,6 +31,8 @@ FLAGS = (
     "--disable-component-update",
     "--disable-sync",
     "--disable-dev-shm-usage",
+    # A mouse, which a headless browser does not have: pages ask whether there is one.
+    "--blink-settings=primaryHoverType=2,availableHoverTypes=2,primaryPointerType=4,availablePointerTypes=4",
     "--remote-debugging-pipe",
 )
 
@@ -110,6 +112,13 @@ class Browser:
         while not self.evaluate(expression):
             assert time.monotonic() < end, f"not true in {seconds} s: {expression}; problems: {self.problems}"
             time.sleep(0.05)
+
+    def resize(self, width: int, height: int) -> None:
+        """Sets the size of the view; below 600 pixels it is a phone with a touch screen, and stays one."""
+        metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
+        self.call("Emulation.setDeviceMetricsOverride", **metrics)
+        if width < 600:
+            self.call("Emulation.setTouchEmulationEnabled", enabled=True)
 
     def dark(self, on: bool) -> None:
         features = [{"name": "prefers-color-scheme", "value": "dark" if on else "light"}]

@@ -398,6 +398,7 @@ def test_death_has_a_cause(shared: GamePool) -> None:
         causes += shared.cause[shared.ended == End.DEATH].tolist()
         assert not shared.cause[shared.ended == End.TRUNCATED].any()
     assert len(causes) >= GAMES
+    assert any(b", while praying" in cause for cause in causes), causes
     assert any(b"the wrath of" in cause or b"killed by" in cause for cause in causes), causes
 
 

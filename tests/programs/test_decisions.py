@@ -36,6 +36,12 @@ def test_fields_at_a_switch() -> None:
         *("depth", "deepest", "skill", "skill_steps", "skill_turns", "skill_start_depth", "idle_steps"),
         "downstairs_seen",
     )
+    names = [one.name for one in SKILLS]
+    assert found.readers("depth", 0, names) == [
+        *("discoverer ends", "program interrupts", "program chooses", "ascender starts"),
+    ]
+    assert found.readers("depth", -1, names) == ["program chooses", "ascender starts"]
+    assert found.readers("idle_steps", 0, names) == ["discoverer ends"]
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from maestromotif.pipeline.store import Work
 from maestromotif.replay import kept
 
 
-def episode(random: np.random.Generator, steps: int = 1000, **changes: object) -> Episode:
+def episode(random: np.random.Generator, steps: int = 1000, **changes: Any) -> Episode:
     """Steps as a policy plays them: mostly moves, calls of about 50 steps."""
     switched = random.random(steps) < 0.02
     switched[:1] = True

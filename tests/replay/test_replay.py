@@ -64,8 +64,9 @@ def episode() -> Replay:
     made = artefacts.episode(STEPS, np.random.default_rng(0))
     skill = np.repeat([0, 2, 2, 1], 10).astype(np.int8)
     fields: dict[str, int | bool | str] = {"downstairs_seen": True, "depth": 1}
+    readers = {"downstairs_seen": ["ascender starts"]}
     calls = [
-        Call(start, start + 10, int(skill[start]), reason, fields, {"downstairs_seen": False})
+        Call(start, start + 10, int(skill[start]), reason, fields, {"downstairs_seen": False}, readers)
         for start, reason in ((0, 0), (10, 1), (20, 2), (30, 0))
     ]
     return dataclasses.replace(
@@ -167,6 +168,7 @@ def test_an_episode_comes_back_from_its_files(episode: Replay, tmp_path: Path) -
         (lambda found, rest: rest["calls"].pop(), "cover all steps"),
         (lambda found, rest: rest["calls"][0].update(reason=9), "9 is not a valid CallEnd"),
         (lambda found, rest: rest["calls"][0].update(values=[]), "has no attribute"),
+        (lambda found, rest: rest["calls"][0].update(readers={"depth": [1]}), "lists of texts"),
         (lambda found, rest: rest["calls"][0].update(values={"depth": [1]}), "numbers, booleans or texts"),
     ],
 )
@@ -335,7 +337,7 @@ def test_it_says_why_it_switched(browser: Browser, episode: Replay, tmp_path: Pa
         heading, says, rows = browser.evaluate(
             f"[{SHOWN}.querySelector('.why h4').innerText, {SHOWN}.querySelector('.why p').innerText,"
             f" [...{SHOWN}.querySelectorAll('.why tbody tr')].map((row) => [row.className,"
-            " ...[...row.cells].map((cell) => cell.innerText)])]"
+            " ...[...row.cells].map((cell) => (cell.querySelector('code') || cell).innerText)])]"
         )
         return " ".join(heading.split()), says, rows
 
@@ -347,6 +349,8 @@ def test_it_says_why_it_switched(browser: Browser, episode: Replay, tmp_path: Pa
         "discoverer ended itself: its own program says that it is done or out of time.",
         [["", "downstairs_seen", "False", "True"], ["same", "depth", "1", "1"]],
     )
+    readers = f"[...{SHOWN}.querySelectorAll('.why small')].map((one) => one.innerText)"
+    assert browser.evaluate(readers) == ["ascender starts", ""]
     press(browser, "End")
     shows(browser, 40)
     assert told()[1].endswith("The last call ended with the episode: death: killed by a <jackal>.")

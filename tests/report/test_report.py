@@ -1,7 +1,6 @@
 """The report: opened in a real browser, escaped, deterministic, and honest about what it could not read."""
 
 import html
-import itertools
 import json
 import re
 import shutil
@@ -11,14 +10,13 @@ import artefacts
 import numpy as np
 import pytest
 from browser import CHROMIUM, Browser
-from hypothesis import given
-from hypothesis import strategies as st
 
 from maestromotif.config.schema import Config, TrackingSettings
 from maestromotif.errors import UserError
 from maestromotif.pipeline.store import Artefact, Work
-from maestromotif.report import evidence, report, svg
+from maestromotif.report import evidence, report
 from maestromotif.report.sections.programs import highlight
+from maestromotif.report.sections.writing import percent
 
 
 @pytest.fixture(scope="module")
@@ -35,33 +33,124 @@ def page(made: tuple[Config, dict[str, Artefact]], tmp_path: Path) -> Path:
     return work.path / "report.html"
 
 
+# Every label of a plot and every entry of its legend that does not lie within the plot, with its text.
+CUT_OFF = """[...document.querySelectorAll('figure.plot')].flatMap((plot) => {
+  const box = plot.getBoundingClientRect();
+  return [...plot.querySelectorAll('svg text, .legend button')].filter((one) => {
+    const own = one.getBoundingClientRect();
+    return own.width > 0 && (own.left < box.left - 1 || own.right > box.right + 1
+      || own.top < box.top - 1 || own.bottom > box.bottom + 1);
+  }).map((one) => one.textContent);
+})"""
+# Panels whose content is wider than they are: tables must scroll in their own box.
+TOO_WIDE = """[...document.querySelectorAll('.panel, header, nav, section')]
+  .filter((one) => one.scrollWidth > one.clientWidth + 1).map((one) => one.textContent.slice(0, 80))"""
+UNDRAWN = """[...document.querySelectorAll('figure.plot')]
+  .filter((one) => one.dataset.drawn !== 'yes' || !one.querySelector('svg .trace, svg .bars .point'))
+  .map((one) => one.parentElement.textContent.slice(0, 80))"""
+EPISODE = '{"agent": "trained", "deepest": 1, "steps": 9, "seeds": [1, 2, 3]}\n'
+HOSTILE = "<b>x</b> & <a href='https://example.invalid/'>y</a><br>%{x} $z$"
+
+
+def hostile(made: tuple[Config, dict[str, Artefact]], folder: Path) -> dict[str, Artefact]:
+    """The artefacts, with an agent and a figure of the curve whose names are markup."""
+    _, inputs = made
+    changed = dict(inputs)
+    for stage in ("evaluate", "train"):
+        shutil.copytree(inputs[stage].path, folder / stage)
+        changed[stage] = Artefact(folder / stage, inputs[stage].manifest)
+    results = json.loads((folder / "evaluate" / "results.json").read_text())
+    results["rows"][1]["agent"] = HOSTILE
+    (folder / "evaluate" / "results.json").write_text(json.dumps(results))
+    for path in (folder / "evaluate" / "episodes.jsonl", folder / "train" / "curve.jsonl"):
+        rows = [json.loads(line) for line in path.read_text().splitlines()]
+        for row in rows:
+            if row.get("agent") == "untrained":
+                row["agent"] = HOSTILE
+            if "env_step" in row:
+                row[f"new/descender/{HOSTILE}"] = 1.5 + row["env_step"] % 3
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return changed
+
+
 @pytest.mark.skipif(CHROMIUM is None, reason="no chromium on PATH: apt-get install chromium")
-def test_opens_in_a_browser_without_an_error_and_without_the_network(page: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("width", [1280, 390])
+def test_opens_in_a_browser_without_an_error_and_without_the_network(
+    made: tuple[Config, dict[str, Artefact]], tmp_path: Path, width: int
+) -> None:
+    page = tmp_path / "report.html"
+    page.write_text(report.page(made[0], evidence.read(made[0], hostile(made, tmp_path))))
     with Browser(tmp_path) as browser:
+        browser.resize(width, 900)
         browser.open(page)
         browser.wait_for("document.body?.dataset.ready === 'yes'")
-        # The scripts have run: the first screen is drawn (tests/replay has the rest).
-        assert "HP:14(14)" in browser.evaluate("document.querySelector('.replay .screen').innerText")
-        # What the game and the language model said is text, not markup.
-        assert browser.evaluate("[...document.querySelectorAll('blockquote b, .caption script')].length") == 0
+        count = int(browser.evaluate("document.querySelectorAll('figure.plot').length"))
+        assert count > 20
+        assert len(browser.evaluate(UNDRAWN)) > count / 2  # plots that are far away wait
+        browser.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+        browser.resize(width, int(browser.evaluate("document.documentElement.scrollHeight")))
+        browser.wait_for(f"{UNDRAWN}.length === 0")
+        for scheme, background in ((False, "rgb(247, 247, 245)"), (True, "rgb(18, 20, 24)")):
+            browser.dark(scheme)
+            assert browser.evaluate("getComputedStyle(document.body).backgroundColor") == background
+            assert browser.evaluate("document.documentElement.scrollWidth") <= width
+            assert browser.evaluate(TOO_WIDE) == []
+            assert browser.evaluate(CUT_OFF) == []
+            # The plots follow: the first line has the colour that its skill has in this scheme.
+            wanted = browser.evaluate(
+                "getComputedStyle(document.querySelector('.key.trained i')).backgroundColor"
+            )
+            browser.wait_for(
+                "getComputedStyle(document.querySelector('#train svg .scatter path.js-line')).stroke === "
+                f"'{wanted}'"
+            )
+        # What the game, the language model and the config said is text, not markup.
+        shown = browser.evaluate(
+            "[...document.querySelectorAll('#evaluate svg .ytick text')].map((one) => one.textContent)"
+        )
+        # A label in several lines has no space where the line breaks.
+        assert HOSTILE.replace(" ", "") in [text.replace(" ", "") for text in shown]
+        columns = "[...document.querySelectorAll('#evaluate .drawing')][2]"
+        browser.evaluate(f"void Plotly.Fx.hover({columns}, [{{curveNumber: 1, pointNumber: 0}}])")
+        browser.wait_for(f"{columns}.querySelector('.hoverlayer')?.textContent.includes('example.invalid')")
+        markup = "blockquote b, .caption script, svg a, figure b, [style*='font-weight:bold']"
+        assert browser.evaluate(f"[...document.querySelectorAll(`{markup}`)].length") == 0
         assert browser.evaluate("document.body.innerText.includes('<b>towards</b>')")
         # Every link in the page leads somewhere in it.
         broken = "[...document.links].filter(a => !document.getElementById(a.hash.slice(1))).map(a => a.href)"
         assert browser.evaluate(broken) == []
-        # It fits a laptop's width, and a narrow window.
-        for width in (1280, 420):
-            browser.call(
-                "Emulation.setDeviceMetricsOverride",
-                width=width,
-                height=800,
-                deviceScaleFactor=1,
-                mobile=False,
-            )
-            assert browser.evaluate("document.documentElement.scrollWidth") <= width
-        browser.dark(True)
-        assert browser.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(18, 20, 24)"
+        # A click on the legend hides a line, another one shows it again.
+        first = "document.querySelector('#train figure.plot:has(.legend) $')"
+        hidden = first.replace("$", ".drawing") + ".data.map((trace) => trace.visible)"
+        button = first.replace("$", ".legend button")
+        browser.evaluate(f"{button}.click()")
+        assert browser.evaluate(hidden).count(False) == 2  # the raw line and its running mean
+        assert browser.evaluate(f"{button}.getAttribute('aria-pressed')") == "false"
+        browser.evaluate(f"{button}.click()")
+        assert all(browser.evaluate(hidden))
+        # A plot can be kept as a picture, which the content security policy must allow.
+        assert browser.evaluate(f"Plotly.toImage({columns}, {{format: 'png'}})").startswith("data:image/png")
         assert browser.problems == []
-        assert browser.requests == [page.as_uri()]
+        assert [one for one in browser.requests if not one.startswith(("blob:", "data:"))] == [page.as_uri()]
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no chromium on PATH: apt-get install chromium")
+def test_prints_with_all_plots_in_light_colours(page: Path, tmp_path: Path) -> None:
+    with Browser(tmp_path) as browser:
+        browser.dark(True)
+        browser.resize(1280, 900)
+        browser.open(page)
+        browser.wait_for("document.body?.dataset.ready === 'yes'")
+        browser.evaluate(
+            "addEventListener('beforeprint', () => { window.seen = ["
+            "[...document.querySelectorAll('figure.plot')]"
+            ".filter((one) => !one.closest('details:not([open])'))"
+            ".every((one) => one.dataset.drawn === 'yes'),"
+            "getComputedStyle(document.querySelector('#train svg .xtitle')).fill]; })"
+        )
+        browser.call("Page.printToPDF", preferCSSPageSize=True)
+        assert browser.evaluate("window.seen") == [True, "rgb(95, 102, 113)"]  # --muted of the light scheme
+        assert browser.problems == []
 
 
 def test_same_artefacts_give_the_same_bytes(page: Path, tmp_path: Path) -> None:
@@ -85,18 +174,18 @@ def test_shows_what_the_artefacts_say(page: Path, made: tuple[Config, dict[str, 
     text = page.read_text()
     rows = json.loads((made[1]["evaluate"].path / "results.json").read_text())["rows"]
     for row in rows:
-        assert svg.percent(row["success"]) in text
+        assert percent(row["success"]) in text
         assert f"{row['deepest_mean']:.2f}" in text
         assert f"{row['deaths']} of 64" in text
         assert f"<td>a &lt;jackal&gt; {row['deaths']}" in text
-    first_lines = text[text.index("<h1>") : text.index('<div class="grid three">')]
+    first_lines = text[text.index("<h1>") : text.index('<div class="cards">')]
     assert f"the trained agent succeeds in {100 * rows[0]['success']:.1f} % of 64 episodes" in first_lines
     assert "the trained agent succeeds more often than untrained and random" in text
     for skill in artefacts.SKILLS:
         assert f"skills/{skill}.md" in text
     assert "Apache-2.0" in text
     assert "1,200,000 environment steps" in text
-    assert "94 % (89–99, n 300)" in text  # kept
+    assert "94 %<small>(89–99, n 300)</small>" in text  # kept
     assert "0.7 all pairs, 0.3 depth: deeper" in text
     assert "5,432" in text
     assert "wanted, not judged" not in text
@@ -138,7 +227,10 @@ def test_verdict_follows_the_intervals(made: tuple[Config, dict[str, Artefact]],
     (evaluate / "results.json").write_text(json.dumps(results))
     changed = {**inputs, "evaluate": Artefact(evaluate, inputs["evaluate"].manifest)}
     text = report.page(config, evidence.read(config, changed))
-    assert "succeeds less often than untrained and cannot be told from random (the intervals overlap)" in text
+    assert (
+        "succeeds less often than untrained and cannot be distinguished from random (the intervals overlap)"
+        in text
+    )
 
 
 def test_new_levels_are_compared_among_themselves(
@@ -157,9 +249,14 @@ def test_new_levels_are_compared_among_themselves(
     (evaluate / "results.json").write_text(json.dumps(results))
     changed = {**inputs, "evaluate": Artefact(evaluate, inputs["evaluate"].manifest)}
     text = report.page(config, evidence.read(config, changed))
-    assert "In the 4 dungeons of the training: " in text
-    assert "the trained agent succeeds more often than untrained and random. In dungeons with levels" in text
-    assert "the trained agent cannot be told from random (the intervals overlap)." in text
+    assert (
+        "the trained agent cannot be distinguished from random (the intervals overlap). In the 4 dungeons of"
+        in text
+    )
+    assert "the trained agent succeeds more often than untrained and random." in text
+    # New dungeons come first, in the cards at the top and in the table.
+    for part in (text[: text.index("<nav>")], text[text.index('<section id="evaluate">') :]):
+        assert 0 < part.index(">New dungeons<") < part.index(">The 4 dungeons of training<")
 
 
 def test_rewards_from_a_folder_need_no_annotation(
@@ -180,7 +277,7 @@ def test_rewards_from_a_folder_need_no_annotation(
     text = report.page(config, found)
     assert "Only ascender things." in text
     assert "rewards/published" in text
-    for name in ("annotate", "curate", "soup", "gate"):
+    for name in ("annotate", "quality", "curate", "soup", "gate"):
         assert f'id="{name}"' not in text
 
 
@@ -188,8 +285,17 @@ def test_rewards_from_a_folder_need_no_annotation(
     ("name", "damage", "told"),
     [
         ("evaluate/results.json", '{"rows": [{"agent": "trained"}]}', "no field 'episodes'"),
-        ("evaluate/episodes.jsonl", '{"agent": "trained"}\n{oops\n', r"episodes\.jsonl:2: not JSON"),
-        ("distil/descender/card.json", "{}", r"card\.json: no field 'accuracy_held_out'.*'distil'"),
+        ("evaluate/episodes.jsonl", EPISODE + '{"agent": "tra', r"episodes\.jsonl:2: not JSON.*'evaluate'"),
+        ("evaluate/episodes.jsonl", EPISODE.replace("9", '"9"'), r"jsonl:1: steps must be a whole number"),
+        ("evaluate/results.json", '{"rows": [', r"results\.json: not JSON"),
+        ("distil/ascender/card.json", '{"description": ""}', r"no field 'accuracy_held_out'"),
+        ("evaluate/results.json", '{"rows": []}', r"'rows' is empty"),
+        ("distil/ascender/card.json", '["a list"]', r"card\.json: the file must be an object with fields"),
+        ("quality/quality.json", '{"ascender": {"pairs": NaN}}', r"ascender\.pairs must be a.*number"),
+        ("gate/gate.json", '{"rows": [{"skill": 3}]}', r"rows\[0\]\.skill must be a text, not 3|no field"),
+        ("collect/episodes.json", "{}", r"episodes\.json: the file must be a list"),
+        ("train/paid.json", '{"skills": {"descender": []}}', "skills.descender must be an object|no field"),
+        ("distil/descender/card.json", "{}", r"card\.json: no field 'description'.*'distil'"),
         (
             "annotate/ascender/preferences.npz",
             "no zip",
@@ -213,6 +319,23 @@ def test_damaged_artefacts_are_named(name: str, damage: str | None, told: str, t
         evidence.read(artefacts.config(tmp_path), inputs)
 
 
+def test_episodes_without_a_step_and_training_without_a_row_are_shown(tmp_path: Path) -> None:
+    inputs = artefacts.make(tmp_path)
+    rows = [json.loads(line) for line in (tmp_path / "evaluate" / "episodes.jsonl").read_text().splitlines()]
+    (tmp_path / "evaluate" / "episodes.jsonl").write_text(
+        "".join(json.dumps(row | {"steps": 0}) + "\n" for row in rows)
+    )
+    results = json.loads((tmp_path / "evaluate" / "results.json").read_text())
+    for row in results["rows"]:
+        row |= {"steps_median": 0.0, "prayers_per_1000": None, "causes": {}}
+    (tmp_path / "evaluate" / "results.json").write_text(json.dumps(results))
+    (tmp_path / "train" / "curve.jsonl").write_text("")
+    config = artefacts.config(tmp_path)
+    text = report.page(config, evidence.read(config, inputs))
+    assert "0 environment steps of PPO" in text
+    assert "Length of an episode" in text
+
+
 def test_pairwise_labels_are_ranked_by_their_comparisons(tmp_path: Path) -> None:
     inputs = artefacts.make(tmp_path)
     for skill in artefacts.SKILLS:
@@ -232,37 +355,3 @@ def test_highlighting_keeps_the_source() -> None:
     for source in (artefacts.PROGRAM, "x = '''a\nb'''\n\n\ndef f(): pass", "if (", "", "π = 1 < 2 # é\r\ny"):
         assert html.unescape(re.sub(r"<[^>]+>", "", highlight(source))) == source
     assert '<span class="keyword">def</span>' in highlight("def f(): pass")
-
-
-def test_ticks_by_hand() -> None:
-    assert svg.ticks(0, 1) == [0, 0.2, 0.4, 0.6, 0.8, 1.0]
-    assert svg.ticks(-3, 7) == [-2, 0, 2, 4, 6]
-    assert svg.ticks(0, 1_200_000, 7) == [0, 200_000, 400_000, 600_000, 800_000, 1_000_000, 1_200_000]
-    assert svg.ticks(5, 5) == [5]
-
-
-@given(st.floats(-1e6, 1e6), st.floats(1e-3, 1e6))
-def test_ticks_are_even_inside_and_few(low: float, width: float) -> None:
-    found = svg.ticks(low, low + width)
-    gaps = [b - a for a, b in itertools.pairwise(found)]
-    assert 2 <= len(found) <= 7
-    assert all(low - 1e-6 * width <= tick <= low + width * (1 + 1e-6) for tick in found)
-    assert max(gaps) - min(gaps) <= 1e-5 * width
-
-
-def test_smoothing_by_hand() -> None:
-    assert svg.smooth([1, 2, 6, 3], 3) == pytest.approx([1.5, 3, 11 / 3, 4.5])
-    assert svg.smooth([4, 5], 1) == [4, 5]
-
-
-def test_plots_escape_names() -> None:
-    series = [svg.Series("<b>&", [0, 1], [1, 2], "c0")]
-    for plot in (
-        svg.lines(series, "<x>", "<y>"),
-        svg.columns(["<i>", "j"], series, "<x>", "<y>"),
-        svg.intervals([svg.Estimate("<b>&", 1, 0, 2, "c0")], "<x>", (0, 2)),
-    ):
-        assert "<b>" not in plot
-        assert "<i>" not in plot
-        assert "&lt;b&gt;&amp;" in plot
-        assert "<x>" not in plot

@@ -14,7 +14,7 @@ from maestromotif.pipeline.store import Work
 from maestromotif.skill import Skill, skills_of
 from maestromotif.train import train
 from maestromotif.train.account import PAID, Reader, account, names_of, told
-from maestromotif.train.metrics import Counts, no_counts
+from maestromotif.train.counts import Counts, no_counts
 from maestromotif.train.paid import Ends, Paid, together
 from maestromotif.train.pay_warnings import warnings
 
@@ -145,7 +145,7 @@ def test_the_discoverer_that_is_charged_for_idle_steps_and_prays(tmp_path: Path)
     # The reward rises, because episodes become short; it explores less.
     rows = curve(
         skill__discoverer__reward_per_1k_steps=(-350, -250),
-        changes__discoverer__explored_per_1k_steps=(100, 60),
+        skill__discoverer__wanted_per_1k_steps=(100, 60),
         episodes=(5, 50),
         deaths=(4, 48),
     )
@@ -169,7 +169,7 @@ def test_a_reward_that_pays_for_what_is_asked_gives_no_warning(tmp_path: Path) -
     )
     rows = curve(
         skill__descender__reward_per_1k_steps=(1, 20),
-        events__descender__descended_per_1k_steps=(0.1, 3),
+        skill__descender__wanted_per_1k_steps=(0.1, 3),
         episodes=(5, 5),
         deaths=(5, 1),
     )

@@ -16,8 +16,8 @@ T, N, CLIP = 6, 5, 0.2
 
 def by_loops(
     logits: np.ndarray, values: np.ndarray, rollout: Any, target: Targets, settings: TrainSettings
-) -> dict[str, float]:
-    """Means over steps, one step after the other; logits [T, N, K, A] and values [T, N, K] of the learner."""
+) -> list[dict[str, float]]:
+    """Of each step, one after the other; logits [T, N, K, A] and values [T, N, K] of the learner."""
     parts = []
     for t, n in np.ndindex(T, N):
         k, a = rollout.skill[t, n], rollout.action[t, n]
@@ -38,9 +38,14 @@ def by_loops(
                 "entropy": -(chance * np.log(chance)).sum(),
                 "kl": ratio - 1 - np.log(ratio),
                 "clipped": float(bounded * advantage < ratio * advantage),
+                "skill": int(k),
             }
         )
-    return {name: float(np.mean([part[name] for part in parts])) for name in parts[0]}
+    return parts
+
+
+def mean(parts: list[dict[str, float]], name: str) -> float:
+    return float(np.mean([part[name] for part in parts]))
 
 
 @pytest.mark.parametrize("value_clip", [None, 0.1])
@@ -59,12 +64,35 @@ def test_the_loss_is_that_of_the_loops(value_clip: float | None) -> None:
     rollout = rollout._replace(log_prob=(log_prob + rng.normal(0, 0.3, (T, N))).astype(np.float32))
     target = Targets(*rng.normal(size=(2, T, N)).astype(np.float32))
     total, figures = compute(rollout, memory, target)
-    expected = by_loops(logits, values, rollout, target, settings)
+    parts = by_loops(logits, values, rollout, target, settings)
+    expected = {name: mean(parts, name) for name in parts[0] if name != "skill"}
     assert 0.1 < expected["clipped"] < 0.9
     for name, value in expected.items():
         assert figures[name] == pytest.approx(value, rel=1e-4), name
+    for k in range(network.skills):
+        mine = [part for part in parts if part["skill"] == k]
+        assert figures["skill_steps"][k] == pytest.approx(len(mine) / len(parts))
+        for name in ("value_loss", "entropy", "kl"):
+            of_skill = figures[f"skill_{name}"][k] / figures["skill_steps"][k]
+            assert of_skill == pytest.approx(mean(mine, name), rel=1e-4), (name, k)
     whole = expected["policy_loss"] + 0.7 * expected["value_loss"] - 0.02 * expected["entropy"]
     assert total == pytest.approx(whole, rel=1e-4)
+
+
+def test_figures_do_not_change_a_bit_of_the_gradient() -> None:
+    settings = TrainSettings(value_clip=0.1)
+    network, params = fresh(hidden=8)
+    batch = random_batch(np.random.default_rng(2), network, T, N)
+    target = Targets(*np.random.default_rng(3).normal(size=(2, T, N)).astype(np.float32))
+
+    def of(params: Any) -> Any:
+        return loss(params, network, batch.rollout, batch.memory[0], target, settings)
+
+    alone = jax.jit(jax.grad(lambda params: of(params)[0]))(params)
+    beside, figures = jax.jit(jax.grad(of, has_aux=True))(params)
+    assert np.asarray(figures["skill_kl"]).any()
+    for one, other in zip(jax.tree.leaves(alone), jax.tree.leaves(beside), strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_what_is_clipped_has_no_gradient() -> None:

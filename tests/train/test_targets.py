@@ -12,7 +12,7 @@ from small_learning import SKILLS, fresh, random_batch, unrolled
 
 from maestromotif.agent.network import ActorCritic, Params
 from maestromotif.config.schema import TrainSettings
-from maestromotif.train.ppo import AXIS, Batch, Targets, normalise, targets
+from maestromotif.train.ppo import AXIS, Batch, Figures, Targets, normalise, squares, targets
 from maestromotif.train.return_scale import ReturnScale, fresh_scale, rescale
 
 T, N = 7, 6
@@ -62,12 +62,17 @@ def test_targets_are_those_of_the_loops(
     compute = on_one_device(lambda p, s, b: targets(network, p, s, b, settings))
     for seed in range(4):
         batch = random_batch(np.random.default_rng(seed), network, T, N)
-        got, _ = compute(params, fresh_scale(N, SKILLS), batch)
-        compare(got, network, params, batch, settings)
+        got, _, figures = compute(params, fresh_scale(N, SKILLS), batch)
+        compare(got, figures, network, params, batch, settings)
 
 
 def compare(
-    got: Targets, network: ActorCritic, params: Params, batch: Batch, settings: TrainSettings
+    got: Targets,
+    figures: Figures,
+    network: ActorCritic,
+    params: Params,
+    batch: Batch,
+    settings: TrainSettings,
 ) -> None:
     rollout, values, rho = batch.rollout, np.asarray(batch.rollout.values), np.ones((T, N))
     if settings.correction == "vtrace":
@@ -86,6 +91,11 @@ def compare(
             rtol=1e-2,
             atol=1e-3,
         )
+        aim = np.asarray(got.value, np.float64)[rollout.skill == k]
+        assert figures["target_steps"][k] == len(mine)
+        assert figures["error_square"][k] / len(mine) == pytest.approx(mine.var(), rel=1e-2)
+        assert figures["return_square"][k] / len(mine) == pytest.approx(aim.var(), rel=1e-2)
+    np.testing.assert_array_equal(figures["return_scale"], np.ones(SKILLS))
 
 
 def test_normalised_over_the_whole_batch_or_within_groups() -> None:
@@ -97,6 +107,16 @@ def test_normalised_over_the_whole_batch_or_within_groups() -> None:
     for group in (got[skill == 0], got[skill == 1], whole):
         assert group.mean() == pytest.approx(0, abs=1e-4)
         assert group.std() == pytest.approx(1, abs=1e-3)
+
+
+def test_squares_are_right_far_from_zero() -> None:
+    """A mean of 1,000 deviations, where a difference of sums of squares would be noise in float32."""
+    rng = np.random.default_rng(3)
+    value, skill = rng.normal(1000, 1, (64, 32)).astype(np.float32), rng.integers(0, 2, (64, 32))
+    got = on_one_device(squares)(value, jax.nn.one_hot(skill, SKILLS))
+    of_skills = [value[skill == k].astype(np.float64) for k in range(2)]
+    expected = [len(of_skill) * of_skill.var() for of_skill in of_skills]
+    np.testing.assert_allclose(got, [*expected, 0], rtol=1e-3)
 
 
 def test_scales_are_the_root_mean_square_of_each_skills_returns() -> None:

@@ -26,11 +26,12 @@ from maestromotif.config.schema import NetworkSettings
 from maestromotif.errors import UserError
 from maestromotif.evaluate import evaluate
 from maestromotif.pipeline.store import Artefact, Work
+from maestromotif.replay import kept
 from maestromotif.tracking.journal import read
 from maestromotif.train import ppo, train
 from maestromotif.train.account import PAID
 from maestromotif.train.actor import Actor
-from maestromotif.train.checkpoint import Checkpoints
+from maestromotif.train.checkpoint import FOLDER, Checkpoints
 from maestromotif.train.distributed import all_devices
 from maestromotif.train.learner import Learner
 
@@ -89,11 +90,14 @@ def test_killed_and_taken_up_again_it_comes_to_the_same_parameters(tmp_path: Pat
     ):
         assert "going on from step" in output, output
     assert policy(broken) == policy(whole)
+    for name in (PAID, kept.FILE):
+        one, other = ((folder / "runs/quickstart/train" / name).read_bytes() for folder in (whole, broken))
+        assert one == other, name
+    sampled = kept.read(whole / "runs/quickstart/train" / kept.FILE, "train")["trained"]
+    assert len(sampled) >= 8  # of each actor's watched games at least one
     evaluated = [record["step"] for record in journal(broken) if "watch/seconds" in record.get("figures", {})]
     assert evaluated
     assert evaluated == sorted(set(evaluated))
-    accounts = [(folder / "runs/quickstart/train" / PAID).read_bytes() for folder in (whole, broken)]
-    assert accounts[0] == accounts[1]
     for folder in (whole, broken, moved):
         assert len((folder / "runs/quickstart/train/curve.jsonl").read_text().splitlines()) == 4
 
@@ -237,7 +241,7 @@ def test_a_policy_of_another_action_set_is_refused_before_a_game_starts(tmp_path
     inputs = {"train": Artefact(work.path, {})}  # without a program: no game could be played
     with pytest.raises(UserError, match="policy." + said):
         evaluate.run(explore, inputs, Work(tmp_path / "evaluate"))
-    with Checkpoints(work.path / train._CHECKPOINTS, keep=1) as checkpoints:
+    with Checkpoints(work.path / FOLDER, keep=1) as checkpoints:
         checkpoints.save(1, *learner.snapshot(learnt, [learnt.params]))
     with pytest.raises(UserError, match="0-of-1." + said):
         train.run(explore, {}, work)

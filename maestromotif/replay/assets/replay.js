@@ -22,9 +22,11 @@
   async function open(root) {
     const data = await unpack(root.querySelector("script.data").textContent);
     const find = (css) => root.querySelector(css);
-    const slider = find(".seek"), canvas = find(".seek canvas"), playButton = find("[data-do=play]");
+    const slider = find(".seek"), canvas = find(".seek canvas");
     const steps = data.action.length, rate = data.stepsPerSecond;
     const callOf = new Int32Array(steps + 1);
+    data.skill = new Array(steps).fill(0);
+    data.calls.forEach((call) => data.skill.fill(call.skill, call.start, call.stop));
     data.calls.forEach((call, number) => callOf.fill(number, call.start, call.stop + 1));
     const told = [];  // steps with a message
     data.messages.forEach((text, step) => { if (text) told.push(step); });
@@ -66,8 +68,9 @@
     }
 
     function drawSkills(g, x, width) {
-      const largest = Math.max(1e-9, ...data.reward.map(Math.abs));
       data.lanes.forEach((skill, lane) => {
+        // Each lane has its own scale: the largest reward of its skill fills it.
+        const largest = data.reward.reduce((most, value, at) => data.skill[at] === skill ? Math.max(most, Math.abs(value)) : most, 1e-9);
         const middle = top(lane) + LANE / 2, half = LANE / 2 - 2;
         g.fillStyle = colour("--" + data.colours[skill]);
         for (const call of data.calls) {
@@ -77,6 +80,7 @@
           g.fillRect(left, top(lane), wide, LANE);
           g.globalAlpha = 1;
           g.fillRect(left, middle - 0.5, wide, 1);
+          g.fillRect(left, top(lane), 1, LANE);  // so that calls of the same skill stay apart
           // Bars of the largest gain and loss in each pixel, so that none is lost in a long episode.
           const bar = Math.max(1.5, width / steps - 0.5);
           const up = new Map(), down = new Map();
@@ -185,18 +189,26 @@
       const number = data.calls.indexOf(call);
       if (find(".why").dataset.call === `${number} ${over}`) return;
       find(".why").dataset.call = `${number} ${over}`;
+      const row = find(`.scroll tbody tr:nth-child(${number + 1})`), box = find(".scroll");
+      root.querySelectorAll(".scroll tr.present").forEach((one) => one.classList.remove("present"));
+      row.classList.add("present");
+      // Only the table scrolls, not the page.
+      if (row.offsetTop < box.scrollTop + 30) box.scrollTop = row.offsetTop - 30;
+      else if (row.offsetTop + row.offsetHeight > box.scrollTop + box.clientHeight) box.scrollTop = row.offsetTop + row.offsetHeight - box.clientHeight;
       const heading = element("span", data.skills[call.skill], "key " + data.colours[call.skill]);
       heading.prepend(element("i"));
       find(".why h4").replaceChildren(
         number ? "Why did it switch to " : "Why did it begin with ", heading, ` at step ${call.start}?`);
       find(".why p").textContent = call.why + (over ? ` The last call ended with the episode: ${data.end}.` : "");
+      find(".why th:nth-child(2)").hidden = !number;  // no call came before
+      find(".why th:nth-child(3)").textContent = number ? "just before the switch" : "value";
       find(".why table").hidden = !call.fields.length;
-      find(".why tbody").replaceChildren(...call.fields.map(([name, value, before]) => {
+      find(".why tbody").replaceChildren(...call.fields.map(([name, value, before, readers]) => {
         const row = element("tr", undefined, before === null && number ? "same" : "");
         const field = element("td"), code = element("code", name);
         code.title = data.fields[name] || "";
-        field.append(code);
-        row.append(field, element("td", number ? (before === null ? value : before) : "–"), element("td", value));
+        field.append(code, element("small", readers));
+        row.append(field, ...(number ? [element("td", before === null ? value : before)] : []), element("td", value));
         return row;
       }));
     }
@@ -234,7 +246,6 @@
       playing = on;
       position = step;
       before = performance.now();
-      playButton.textContent = on ? "⏸" : "▶";
       root.dataset.playing = on ? "yes" : "no";
       if (on) requestAnimationFrame(tick);
     }

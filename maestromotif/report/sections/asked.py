@@ -3,25 +3,23 @@
 from pathlib import Path
 from typing import Any
 
-from markupsafe import Markup
-
 from maestromotif import skill as skills
 from maestromotif.config.schema import Config
-from maestromotif.report import svg
+from maestromotif.report.colours import colour
 from maestromotif.report.evidence import Evidence
 from maestromotif.report.sections.evaluated import main_row
-from maestromotif.report.sections.writing import thousands
+from maestromotif.report.sections.writing import percent, short, thousands
 
 
 def values(config: Config, found: Evidence) -> dict[str, Any]:
     return {
         "path": _path(config, found),
         "skills": _skills(config, found),
-        "skill_keys": [(name, svg.colour(index)) for index, name in enumerate(config.skills)],
     }
 
 
-def _path(config: Config, found: Evidence) -> Markup:
+def _path(config: Config, found: Evidence) -> list[tuple[str, str, list[str]]]:
+    """The stages in order: id of the section, name, and a few short facts."""
     stages: list[tuple[str, str, list[str]]] = [
         ("asked", "words", [f"{len(config.skills)} skills", "1 task"])
     ]
@@ -32,18 +30,42 @@ def _path(config: Config, found: Evidence) -> Markup:
         pairs = sum(one.pairs for one in found.labels)
         judged = max(len(one.captions) for one in found.labels)
         stages.append(("annotate", "annotate", [f"{judged} captions", f"{thousands(pairs)} pairs"]))
+    if found.quality is not None:
+        gold = [one["gold"]["report"]["decided"] for one in found.quality.values() if one.get("gold")]
+        least = min((one["share"] for one in gold if one["share"] is not None), default=None)
+        stages.append(
+            ("quality", "quality", ["no gold set" if least is None else f"gold set ≥ {percent(least)}"])
+        )
+    if found.curation is not None:
+        rows = found.curation["skills"].values()
+        kept = min(
+            (row["kept"]["share"] for row in rows if row["kept"] and row["kept"]["share"] is not None),
+            default=None,
+        )
+        again = sum(
+            row["fates"].get(fate, 0) for row in rows for fate in ("confirmed", "replaced", "dropped")
+        )
+        facts = [] if kept is None else [f"kept ≥ {percent(kept)}"]
+        stages.append(("curate", "curate", [*facts, f"{thousands(again)} asked again"]))
     if found.rewards:
         known = [one.accuracy for one in found.rewards if one.accuracy is not None]
-        worst = [f"accuracy ≥ {svg.percent(min(known))}"] if known else []
+        worst = [f"accuracy ≥ {percent(min(known))}"] if known else []
         stages.append(("distil", "distil", [f"{len(found.rewards)} rewards", *worst]))
-    steps = svg.short(found.curve[-1]["env_step"]) if found.curve else "0"
+    if found.soup is not None:
+        stages.append(("soup", "soup", ["rewards averaged"]))
+    if found.gate is not None:
+        count = len(found.gate["problems"])
+        problems = "passed" if not count else "1 problem" if count == 1 else f"{count} problems"
+        judged = sum(row["judged"] for row in found.gate["rows"])
+        stages.append(("gate", "gate", [problems, f"{judged} events judged"]))
+    steps = short(found.curve[-1]["env_step"]) if found.curve else "0"
     best = main_row(found)
     stages += [
         ("train", "train", [f"{steps} steps", f"{config.nethack.games} games"]),
         ("compose", "compose", [Path(config.task.program).name]),
-        ("evaluate", "evaluate", [f"{best['episodes']} episodes", f"{svg.percent(best['success'])} success"]),
+        ("evaluate", "evaluate", [f"{best['episodes']} episodes", f"{percent(best['success'])} success"]),
     ]
-    return svg.path(stages)
+    return stages
 
 
 def _skills(config: Config, found: Evidence) -> list[dict[str, str]]:
@@ -53,6 +75,6 @@ def _skills(config: Config, found: Evidence) -> list[dict[str, str]]:
     else:
         texts = [one.description for one in skills.skills_of(config)]
     return [
-        {"name": name, "css": svg.colour(index), "description": text, "file": f"skills/{name}.md"}
+        {"name": name, "css": colour(index), "description": text, "file": f"skills/{name}.md"}
         for index, (name, text) in enumerate(zip(config.skills, texts, strict=True))
     ]

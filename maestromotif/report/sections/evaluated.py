@@ -8,9 +8,20 @@ from markupsafe import Markup
 from maestromotif.config.schema import Config
 from maestromotif.evaluate.summary import agent_of, summary
 from maestromotif.intervals import intervals_overlap
-from maestromotif.report import svg
-from maestromotif.report.evidence import Evidence
-from maestromotif.report.sections.writing import agent_colour, and_, interval, listed, thousands
+from maestromotif.report import plots
+from maestromotif.report.evidence import AgentEpisodes, Evidence
+from maestromotif.report.plots import Axis, Columns, Estimate
+from maestromotif.report.sections.writing import (
+    Number,
+    agent_colour,
+    and_,
+    interval,
+    listed,
+    number,
+    percent,
+    short,
+    thousands,
+)
 
 PUBLISHED_STEPS = 4_000_000_000  # MaestroMotif paper, appendix, table of hyper-parameters
 
@@ -18,50 +29,92 @@ PUBLISHED_STEPS = 4_000_000_000  # MaestroMotif paper, appendix, table of hyper-
 def values(config: Config, found: Evidence) -> dict[str, Any]:
     return {
         "summary": summary(found.results, config.evaluate.confidence),
-        "results": [_result(row) for row in found.results],
+        "results": [_dungeons(config, found, levels, rows) for levels, rows in by_dungeons(found)],
         "verdict": _verdict(config, found),
         "fairness": _fairness(config, found),
-        "agent_keys": [(one.agent, agent_colour(one.agent)) for one in found.episodes],
-        "success_plot": _estimates(found, "success", "share of episodes", (0.0, 1.0)),
-        "deepest_plot": _estimates(found, "deepest", "dungeon level", _depth_range(found)),
-        "depth_plot": depths([(one.agent, one.deepest) for one in found.episodes]),
-        "steps_plot": _lengths(config, found),
         "limits": _limits(config, found),
+    }
+
+
+def by_dungeons(found: Evidence) -> list[tuple[int | None, list[dict[str, Any]]]]:
+    """The rows of results by set of dungeons: new ones first, because that is what counts, with levels None.
+
+    In each set the trained agent comes first and the others follow in their order.
+    """
+    sets: dict[int | None, list[dict[str, Any]]] = {}
+    for row in found.results:
+        sets.setdefault(row.get("levels"), []).append(row)
+    ordered = sorted(sets.items(), key=lambda item: item[0] is not None)
+    return [(levels, sorted(rows, key=lambda row: agent_of(row) != "trained")) for levels, rows in ordered]
+
+
+def _dungeons(
+    config: Config, found: Evidence, levels: int | None, rows: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """Everything about the agents in one set of dungeons."""
+    names = [row["agent"] for row in rows]
+    episodes = sorted(
+        (one for one in found.episodes if one.agent in names), key=lambda one: names.index(one.agent)
+    )
+    title = "New dungeons" if levels is None else f"The {levels} dungeons of training"
+    where = title[0].lower() + title[1:]
+    return {
+        "title": title,
+        "rows": [_result(row) for row in rows],
+        "plots": [
+            (
+                f"Success, {where}",
+                plots.html(
+                    plots.intervals(
+                        _estimates(rows, "success"), Axis("share of episodes", "share", (-0.02, 1.02))
+                    ),
+                    f"success of each agent with intervals, {where}",
+                ),
+            ),
+            (
+                f"Deepest level, mean, {where}",
+                plots.html(
+                    plots.intervals(
+                        _estimates(rows, "deepest"), Axis("dungeon level", "", _depth_range(found))
+                    ),
+                    f"mean deepest level of each agent with intervals, {where}",
+                ),
+            ),
+            (f"Deepest level, {where}", depths([(agent_of(vars(one)), one.deepest) for one in episodes])),
+            (f"Length of an episode, {where}", _lengths(config, episodes)),
+        ],
     }
 
 
 def _result(row: dict[str, Any]) -> dict[str, Any]:
     return {
-        "agent": row["agent"],
+        "agent": agent_of(row),
         "css": agent_colour(row["agent"]),
         "episodes": thousands(row["episodes"]),
-        "success": svg.percent(row["success"]),
-        "success_interval": interval((row["success_low"], row["success_high"]), svg.percent),
+        "success": percent(row["success"]),
+        "success_interval": interval((row["success_low"], row["success_high"]), percent),
         "deepest": f"{row['deepest_mean']:.2f}",
         "deepest_interval": interval((row["deepest_low"], row["deepest_high"]), "{:.2f}".format),
         "deaths": f"{thousands(row['deaths'])} of {thousands(row['episodes'])}",
-        "steps": thousands(round(row["steps_median"])),
-        "prayers": f"{row['prayers_per_1000']:.1f}",
+        "steps": number(None if row["steps_median"] is None else round(row["steps_median"])),
+        "prayers": "–" if row["prayers_per_1000"] is None else f"{row['prayers_per_1000']:.1f}",
         "causes": listed({name.removeprefix("killed by "): n for name, n in row["causes"].items()}) or "–",
     }
 
 
 def main_row(found: Evidence) -> dict[str, Any]:
-    """The row that the run is about: the trained agent's, or else the first one."""
-    return next((row for row in found.results if row["agent"] == "trained"), found.results[0])
+    """The row that the run is about: the trained agent's in new dungeons, or else the first one."""
+    return by_dungeons(found)[0][1][0]
 
 
 def _verdict(config: Config, found: Evidence) -> str:
     """What the success intervals say of the trained agent against others on the same levels, and no more."""
-    by_levels: dict[int | None, list[dict[str, Any]]] = {}
-    for row in found.results:
-        by_levels.setdefault(row.get("levels"), []).append(row)
-    level = svg.percent(config.evaluate.confidence)
-    sentences = [f"{_compared(rows, level)}." for rows in by_levels.values()]
+    by_levels = by_dungeons(found)
+    level = percent(config.evaluate.confidence)
+    sentences = [f"{_compared(rows, level)}." for _, rows in by_levels]
     if len(sentences) == 2:
-        few = next(levels for levels in by_levels if levels is not None)
-        sentences[0] = f"In the {few} dungeons of the training: {sentences[0]}"
-        sentences[1] = f"In dungeons with levels never seen: {sentences[1]}"
+        sentences[0] = f"In new dungeons: {sentences[0]}"
+        sentences[1] = f"In the {by_levels[1][0]} dungeons of training: {sentences[1]}"
     return " ".join(sentence[0].upper() + sentence[1:] for sentence in sentences)
 
 
@@ -71,7 +124,7 @@ def _compared(rows: list[dict[str, Any]], level: str) -> str:
     if not others:
         return f"the {main['agent']} agent was evaluated alone, so nothing can be said of a difference"
 
-    def bounds(row: dict[str, Any]) -> tuple[svg.Number, svg.Number]:
+    def bounds(row: dict[str, Any]) -> tuple[Number, Number]:
         return row["success_low"], row["success_high"]
 
     def names(rows: list[dict[str, Any]]) -> str:
@@ -87,62 +140,64 @@ def _compared(rows: list[dict[str, Any]], level: str) -> str:
     if worse:
         said.append(f"succeeds less often than {names(worse)}")
     if alike:
-        said.append(f"cannot be told from {names(alike)} (the intervals overlap)")
+        said.append(f"cannot be distinguished from {names(alike)} (the intervals overlap)")
     return f"by {level} intervals on its success rate, the {names([main])} agent {and_(said)}"
 
 
-def _estimates(found: Evidence, what: str, label: str, x_range: tuple[float, float]) -> Markup:
-    rows = [
-        svg.Estimate(
-            name=row["agent"],
+def _estimates(rows: list[dict[str, Any]], what: str) -> list[Estimate]:
+    return [
+        Estimate(
+            name=agent_of(row),
             value=row["success"] if what == "success" else row["deepest_mean"],
             low=row[f"{what}_low"],
             high=row[f"{what}_high"],
             colour=agent_colour(row["agent"]),
             note=f"{row['episodes']} episodes",
         )
-        for row in found.results
+        for row in rows
     ]
-    return svg.intervals(rows, label, x_range, as_percent=what == "success")
 
 
 def depths(groups: list[tuple[str, list[int]]]) -> Markup:
     """Share of each group's episodes by deepest level, one column a group and level."""
     deepest = [level for _, levels in groups for level in levels]
-    if not deepest:
-        return svg.columns([], [], "deepest level", "share of episodes")
-    levels = list(range(min(deepest), max(deepest) + 1))
+    levels = list(range(min(deepest), max(deepest) + 1)) if deepest else []
     series = [
-        svg.Series(name, [], [own.count(level) / max(1, len(own)) for level in levels], agent_colour(name))
+        Columns(name, [own.count(level) / max(1, len(own)) for level in levels], agent_colour(name))
         for name, own in groups
     ]
-    return svg.columns(
-        [str(level) for level in levels], series, "deepest level", "share of episodes", as_percent=True
+    figure = plots.columns(
+        [str(level) for level in levels],
+        series,
+        Axis("deepest dungeon level"),
+        Axis("share of episodes", "share"),
     )
+    return plots.html(figure, "share of episodes by deepest level", "No episodes.")
 
 
 def _depth_range(found: Evidence) -> tuple[float, float]:
     """Axis of mean deepest levels, from the first level on."""
     low = min(1.0, *(row["deepest_low"] for row in found.results))
     high = max(2.0, *(row["deepest_high"] for row in found.results))
-    return low, low + 1.05 * (high - low)
+    air = 0.04 * (high - low)
+    return low - air, high + air
 
 
-def _lengths(config: Config, found: Evidence, bins: int = 10) -> Markup:
+def _lengths(config: Config, episodes: list[AgentEpisodes], bins: int = 10) -> Markup:
     """Share of each agent's episodes by their number of steps."""
-    longest = max((max(one.steps, default=0) for one in found.episodes), default=0)
+    longest = max((max(one.steps, default=0) for one in episodes), default=0)
     edges = np.linspace(0, max(config.evaluate.max_steps, longest), bins + 1)
     series = [
-        svg.Series(
-            one.agent,
-            [],
+        Columns(
+            agent_of(vars(one)),
             (np.histogram(one.steps, edges)[0] / max(1, len(one.steps))).tolist(),
             agent_colour(one.agent),
         )
-        for one in found.episodes
+        for one in episodes
     ]
-    labels = [f"≤ {svg.short(edge)}" for edge in edges[1:].tolist()]
-    return svg.columns(labels, series, "environment steps", "share of episodes", as_percent=True)
+    labels = [f"≤ {short(edge)}" for edge in edges[1:].tolist()]
+    figure = plots.columns(labels, series, Axis("environment steps"), Axis("share of episodes", "share"))
+    return plots.html(figure, "share of episodes by length", "No episodes.")
 
 
 def _fairness(config: Config, found: Evidence) -> str:
@@ -156,8 +211,8 @@ def _fairness(config: Config, found: Evidence) -> str:
     said = f"{same}, on seeds kept apart from those of training."
     if config.nethack.levels is not None:
         said += (
-            f" Training was confined to {config.nethack.levels} dungeons: the first rows meet their maps "
-            "again, with other monsters, items and dice; the rows “new levels” meet maps never seen."
+            f" Training was confined to {config.nethack.levels} dungeons: there agents meet its maps again, "
+            "with other monsters, items and dice; new dungeons have maps that training never saw."
         )
     return said
 

@@ -7,10 +7,12 @@ import numpy as np
 from maestromotif.config.schema import Config
 from maestromotif.quality import oracle
 from maestromotif.quality.figures import words
-from maestromotif.report import evidence, svg
+from maestromotif.report import evidence, plots
+from maestromotif.report.colours import colour
 from maestromotif.report.evidence import Evidence
+from maestromotif.report.plots import Axis, Series
 from maestromotif.report.sections.evaluated import depths
-from maestromotif.report.sections.writing import agent_colour, bars, listed, number, thousands
+from maestromotif.report.sections.writing import bars, listed, number, percent, thousands
 
 METHODS = {
     "pointwise": "scoring each one alone and ordering pairs from the scores",
@@ -43,7 +45,6 @@ def _collected(collected: evidence.Collected | None) -> dict[str, Any] | None:
         "empty": thousands(collected.empty),
         "distinct": thousands(collected.distinct),
         "depths": depths([(play.source, play.deepest) for play in collected.plays]),
-        "swatches": [(play.source, agent_colour(play.source)) for play in collected.plays],
         "recorded": any(play.source == "recordings" for play in collected.plays),
         "plays": [
             {
@@ -77,23 +78,24 @@ def _label(config: Config, one: evidence.Labels, columns: list[str]) -> dict[str
     scores = [score for _, score in one.captions]
     low, high = (min(scores), max(scores)) if scores else (0.0, 0.0)
     count, edges = np.histogram(scores, bins=20, range=(low, high if high > low else low + 1))
-    css = svg.colour(config.skills.index(one.skill))
-    series = svg.Series("", [], count.tolist(), css)
-    labels = [f"{edge:.2g}" for edge in (edges[:-1] + edges[1:]) / 2]
+    css = colour(config.skills.index(one.skill))
     return {
         "skill": one.skill,
         "css": css,
         "measure": one.measure,
         "quality": [
             thousands(one.pairs),
-            f"{thousands(one.ties)} ({svg.percent(one.ties / max(1, one.pairs))})",
+            f"{thousands(one.ties)} ({percent(one.ties / max(1, one.pairs))})",
             *(number(one.quality.get(name)) for name in columns),
         ],
         "count": len(scores),
         "events": bars([(f"{event} ({count})", score) for event, score, count in one.events], low, high),
         "top": bars(one.captions[:SHOWN], low, high),
         "bottom": bars(one.captions[SHOWN:][-SHOWN:], low, high),
-        "histogram": svg.columns(labels, [series], one.measure, "captions"),
+        "histogram": plots.html(
+            plots.histogram(count.tolist(), edges.tolist(), css, Axis(one.measure), Axis("captions")),
+            f"{one.skill}: how many captions have which score",
+        ),
     }
 
 
@@ -102,8 +104,8 @@ def _curation(config: Config, found: Evidence) -> dict[str, Any] | None:
     if found.curation is None:
         return None
     skills = found.curation["skills"]
-    colours = {name: svg.colour(index) for index, name in enumerate(config.skills)}
-    curves: dict[str, list[svg.Series]] = {}
+    colours = {name: colour(index) for index, name in enumerate(config.skills)}
+    curves: dict[str, list[Series]] = {}
     for of in ("reproduced", "oracle"):
         curves[of] = []
         for name, row in skills.items():
@@ -111,7 +113,7 @@ def _curation(config: Config, found: Evidence) -> dict[str, Any] | None:
             told = [point for point in row["curve"] if point[of] and point[of]["share"] is not None]
             if told:
                 kept, shares = [point["kept"] for point in told], [point[of]["share"] for point in told]
-                curves[of].append(svg.Series(name, kept, shares, colours[name]))
+                curves[of].append(Series(name, kept, shares, colours[name]))
     return {
         "again": found.curation["again"],
         "oracle": oracle.NAME,
@@ -136,9 +138,15 @@ def _curation(config: Config, found: Evidence) -> dict[str, Any] | None:
             for name, row in skills.items()
         ],
         "curves": {
-            of: svg.lines(series, "share kept, by raising the least margin", "agreement", as_percent=True)
+            of: plots.html(
+                plots.lines(
+                    series,
+                    Axis("share kept, by raising the least margin", "share"),
+                    Axis("share that agrees", "share"),
+                ),
+                f"share of labels that agree ({of}), by share kept",
+            )
             for of, series in curves.items()
             if series
         },
-        "swatches": list(colours.items()),
     }

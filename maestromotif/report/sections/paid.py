@@ -3,9 +3,9 @@
 from typing import Any
 
 from maestromotif.config.schema import Config
-from maestromotif.report import svg
+from maestromotif.report.colours import colour
 from maestromotif.report.evidence import Evidence
-from maestromotif.report.sections.writing import thousands
+from maestromotif.report.sections.writing import percent, thousands
 
 EVENTS = 12  # most rows of a table of events
 
@@ -17,7 +17,7 @@ def values(config: Config, found: Evidence) -> dict[str, Any]:
     return {
         "paid_warnings": [one["text"] for one in account["warnings"]],
         "paid_skills": [
-            _skill(name, svg.colour(index), account["skills"][name])
+            _skill(name, colour(index), account["skills"][name])
             for index, name in enumerate(config.skills)
             if name in account["skills"]
         ],
@@ -60,7 +60,7 @@ def _cells(row: dict[str, Any]) -> list[str]:
 
 
 def _percent(share: float | None) -> str:
-    return "–" if share is None else svg.percent(share)
+    return "–" if share is None else percent(share)
 
 
 def _signed(value: float) -> str:

@@ -1,0 +1,101 @@
+"""What the report needs of each artefact's files, as `files.check` compares it."""
+
+from maestromotif.report.files import MAYBE, NONE, NUMBER, SHARE, Each
+
+COLLECTED = [{"source": (str, int), "deepest": int, "end": (str, int)}]
+CAPTION = {"id": int, "caption": str}
+SCORE = {"id": int, "score": NUMBER}
+FIGURES = {"events?": [{"event": str, "score": NUMBER, "captions": int}]}
+
+_SHARE = (dict, NONE)  # a share is null where nothing could be compared
+QUALITY = Each({"pairs": int, "gold?": {"report": {"decided": SHARE}}, "counterfactuals?": Each(SHARE)})
+CURATE = {
+    "again": (str, NONE),
+    "skills": Each(
+        {
+            "labelled": int,
+            "fates": Each(int),
+            **dict.fromkeys(("kept", "checked", "reproduced", "labelled_oracle", "kept_oracle"), _SHARE),
+            "curve": [{"kept": NUMBER, "reproduced": _SHARE, "oracle": _SHARE}],
+            "by_kind": Each(dict.fromkeys(("kept", "labelled_oracle", "kept_oracle"), _SHARE)),
+        }
+    ),
+}
+
+_CAPTIONS = [{"caption": str, "reward": NUMBER}]
+REWARD = {
+    "description": str,
+    "accuracy_held_out": {"accuracy": MAYBE, "low": MAYBE, "high": MAYBE, "pairs": int},
+    "accuracy_train": {"accuracy?": MAYBE},
+    "mean": NUMBER,
+    "std": NUMBER,
+    "quantiles": Each(NUMBER),
+    "top": _CAPTIONS,
+    "bottom": _CAPTIONS,
+    "accuracy_note?": str,
+}
+SOUP = {
+    "skills": Each(
+        {
+            "methods": Each({"accuracy": MAYBE, "low": MAYBE, "high": MAYBE, "pairs": int}),
+            "by_kind": Each({"pairs": int}),
+            "recipe": Each(NUMBER),
+        }
+    )
+}
+GATE = {
+    "rows": [
+        {
+            "skill": str,
+            "event": str,
+            "side": str,
+            "judged": bool,
+            "steps": int,
+            "distinct": int,
+            **dict.fromkeys(("auc", "low", "high", "paid", "mean_z"), MAYBE),
+        }
+    ],
+    "problems": [str],
+    "not_gated": [str],
+}
+
+_SUM = {"steps": int, "gained": NUMBER, "lost": NUMBER, "share": MAYBE, "mean": NUMBER}
+PAID = {
+    "skills": Each(
+        {
+            "steps": int,
+            "gained": NUMBER,
+            "lost": NUMBER,
+            "unwanted_share": MAYBE,
+            "events": [{"event": str, "side": str} | _SUM],
+            "captions": [{"caption": str} | _SUM],
+            "other_captions": {"captions": int} | _SUM,
+            "actions": [{"action": str, "share": MAYBE}],
+        }
+    ),
+    "episodes": {
+        "episodes": int,
+        "death_share": MAYBE,
+        "median_steps": MAYBE,
+        "causes": [{"cause": str, "count": int}],
+    },
+    "warnings": [{"text": str}],
+}
+PROGRAMS = {"programs?": dict, "skills?": dict}
+
+RESULTS = {
+    "rows": [
+        {
+            "agent": str,
+            "levels?": (int, NONE),
+            "episodes": int,
+            **dict.fromkeys(("success", "success_low", "success_high"), NUMBER),
+            **dict.fromkeys(("deepest_mean", "deepest_low", "deepest_high"), NUMBER),
+            "steps_median": MAYBE,
+            "prayers_per_1000": MAYBE,
+            "deaths": int,
+            "causes": Each(int),
+        }
+    ]
+}
+EPISODE = {"agent": str, "deepest": int, "steps": int, "seeds": [int]}
