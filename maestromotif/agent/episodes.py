@@ -4,7 +4,7 @@ Code that scores a program or an agent plays waves. The caller passes a `Policy`
 """
 
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -51,6 +51,8 @@ class Episode:
     check: int  # `checksum` of what was seen last
     arena: str | None = None  # where it began; None for the dungeon
     at: int = 0  # environment step of the training at which it ended; 0 outside of training
+    # Steps by dungeon and depth, such as "0:1" (fields of GameState); empty if only the actions are kept.
+    visited: dict[str, int] = field(default_factory=dict, compare=False)
 
     def as_json(self) -> dict[str, Any]:
         return dict(vars(self))  # `asdict` would copy every action
@@ -98,13 +100,14 @@ def play_in_steps(
     playing = np.ones(games, bool)
     prayers = np.zeros(games, np.int64)
     options.advance(pool.state, np.ones(games, bool))
-    played: list[tuple[np.ndarray, ...]] = []  # of each step: action, skill, switched, reason
+    played: list[tuple[np.ndarray, ...]] = []  # of each step: action, skill, switched, reason, dungeon, depth
     results: dict[int, dict[str, Any]] = {}
     while playing.any():
         skill, switched, reason = options.running, options.switched, options.reason
         action = np.where(playing, policy(first, skill, playing, len(played)), IDLE)
+        where = pool.state["dungeon"].copy(), pool.state["depth"].copy()
         pool.step(action)
-        played.append((action, skill, switched, reason))
+        played.append((action, skill, switched, reason, *where))
         first = np.zeros(games, bool)
         over = playing & (pool.ended != End.NOT)
         if (pool.ended[over] == End.LOST).any():
@@ -132,7 +135,9 @@ def play_in_steps(
         # Finished games wait at the beginning of a further episode.
         options.advance(pool.state, over)
         yield
-    actions, skills, switches, reasons = (np.stack(column, axis=1) for column in zip(*played, strict=True))
+    actions, skills, switches, reasons, dungeons, depths = (
+        np.stack(column, axis=1) for column in zip(*played, strict=True)
+    )
     return [
         Episode(
             **results[game],
@@ -140,6 +145,14 @@ def play_in_steps(
             skills=skills[game, : results[game]["steps"]].tolist(),
             switched=switches[game, : results[game]["steps"]].tolist(),
             reasons=reasons[game, : results[game]["steps"]].tolist(),
+            visited=_visited(*(column[game, : results[game]["steps"]] for column in (dungeons, depths))),
         )
         for game in range(games)
     ]
+
+
+def _visited(dungeon: np.ndarray, depth: np.ndarray) -> dict[str, int]:
+    places, steps = np.unique(np.column_stack([dungeon, depth]), axis=0, return_counts=True)
+    return {
+        f"{one}:{level}": count for (one, level), count in zip(places.tolist(), steps.tolist(), strict=True)
+    }

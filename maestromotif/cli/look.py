@@ -1,4 +1,4 @@
-"""The verbs that show a run while it goes on: a dashboard in Weights & Biases, and the agent at play."""
+"""The verbs that show runs: a dashboard in Weights & Biases, the agent at play, runs side by side."""
 
 import contextlib
 import os
@@ -46,3 +46,28 @@ def watch(target: Path, fps: float, episodes: int | None, seed: int | None, trai
     run = RunFolder(target)
     with contextlib.closing(play(run, seed, training)) as played, contextlib.suppress(KeyboardInterrupt):
         show(played, run.config.skills, sys.stdout, fps, episodes)
+
+
+@click.command()
+@click.argument("runs", nargs=-1, metavar="RUN RUN [RUN]...", type=click.Path(path_type=Path))
+@click.option("--to", default="comparison.html", type=click.Path(path_type=Path), help="Where to write it.")
+def compare(runs: tuple[Path, ...], to: Path) -> None:
+    """Show finished runs side by side, such as a config's seeds, and what differs in their configs."""
+    from maestromotif.report.compare import write
+
+    write(runs, to)
+    click.echo(to)
+
+
+def serve_report(config_or_folder: str, overrides: tuple[str, ...], port: int) -> None:
+    """Serve the live report of a run, given by its config or its folder, until Ctrl-C."""
+    from maestromotif.config.load import load
+    from maestromotif.pipeline.runner import open_run
+    from maestromotif.report.live import serve
+
+    folder = Path(config_or_folder)
+    if not folder.is_dir():
+        folder = open_run(load(config_or_folder, overrides)).folder
+    with serve(folder, port) as server, contextlib.suppress(KeyboardInterrupt):
+        click.echo(f"http://127.0.0.1:{server.server_port} shows {folder}; Ctrl-C ends it")
+        server.serve_forever()

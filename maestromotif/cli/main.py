@@ -185,6 +185,14 @@ def _run_until(
     return True
 
 
+def _report_instead(
+    config_file: str, overrides: tuple[str, ...], stale: "Stale | None", live: bool, port: int
+) -> bool:
+    if live:
+        look.serve_report(config_file, overrides, port)
+    return live
+
+
 _NAMES = [stage.name for stage in STAGES]
 # Further options of a stage's verb, and the function that is given them.
 _MORE: dict[str, tuple[tuple[click.Parameter, ...], Callable[..., bool]]] = {
@@ -221,6 +229,19 @@ _MORE: dict[str, tuple[tuple[click.Parameter, ...], Callable[..., bool]]] = {
             click.Option(["--process"], type=int, help="Number of this process, counted from 0."),
         ),
         _train_instead,
+    ),
+    "report": (
+        (
+            click.Option(
+                ["--live"],
+                is_flag=True,
+                help="Serve the report of a run that goes on; CONFIG may be its folder.",
+            ),
+            click.Option(
+                ["--port"], type=click.IntRange(0, 65535), default=8008, help="Of --live. Default: 8008."
+            ),
+        ),
+        _report_instead,
     ),
 }
 _until = click.Option(["--until"], type=click.Choice(_NAMES), help="The last stage to do.")
@@ -265,6 +286,7 @@ def slurm(verb: str, config: str, overrides: tuple[str, ...], here: bool, stale:
 
 cli.add_command(look.dashboard)
 cli.add_command(look.watch)
+cli.add_command(look.compare)
 
 
 @cli.command()

@@ -27,6 +27,7 @@ from maestromotif.agent.playing import network_policy
 from maestromotif.agent.policy import POLICY, load_policy, make_acting
 from maestromotif.config.schema import Config
 from maestromotif.errors import UserError
+from maestromotif.evaluate import figures
 from maestromotif.evaluate.agents import Agent, explorer_policy, random_policy, wandering_policy
 from maestromotif.evaluate.replays import task_program, write_shown
 from maestromotif.evaluate.summary import summary
@@ -42,6 +43,7 @@ from maestromotif.train import train
 
 log = logging.getLogger("maestromotif")
 
+LOGGED = figures.LOGGED
 EPISODES = (
     "episodes.jsonl"  # one episode per line: agent, seeds, success, deepest, steps, end, cause, prayers
 )
@@ -85,7 +87,8 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work, tracker: Tracke
     trained = load_policy(inputs["train"].path / POLICY, build(config.train.network, len(config.skills)))
     players = Players(config, trained, task_program(inputs), games)
     episodes: dict[str, list[Episode]] = {}
-    with Progress("evaluate", total=len(rows) * waves * games, unit="episodes") as progress:
+    total = len(rows) * waves * games
+    with Progress("evaluate", total, "episodes", tracker=tracker) as progress:
         for levels in dict.fromkeys(row.levels for row in rows):
             with open_pool(config, "evaluate", games, settings.max_steps, levels) as pool:
                 for row in (row for row in rows if row.levels == levels):
@@ -102,6 +105,8 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work, tracker: Tracke
                         progress.advance(games)
                     episodes[row.name] = played[: settings.episodes]
                     log.info("evaluate: %s: %.1f s", row.name, time.perf_counter() - began)
+                    made = _row(row, episodes[row.name], settings.confidence)
+                    figures.track_agent(tracker, progress.done, made)
 
     lines = [
         {
@@ -115,6 +120,7 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work, tracker: Tracke
     work.write_arrays(kept.FILE, **kept.arrays(episodes))
     results = [_row(row, episodes[row.name], settings.confidence) for row in rows]
     task = {"name": config.task.name, "words": config.task.words, "success": list(config.task.success)}
+    figures.track_all(tracker, total, results, episodes)
     work.write_json(RESULTS, {"task": task, "confidence": settings.confidence, "rows": results})
     # New dungeons are what counts, if training was limited to a few.
     main = next((row.name for row in rows if row.agent == "trained" and row.levels is None), "trained")
@@ -191,6 +197,7 @@ def _row(entry: Entry, episodes: Sequence[Episode], confidence: float) -> dict[s
         "steps_mean": round(float(np.mean(steps)), 1),
         "steps_median": float(np.median(steps)),
         "prayers_per_1000": round(1000 * prayers / sum(steps), 2),
+        **{f"at_least_{d}": round(float(np.mean(np.array(depths) >= d)), 4) for d in figures.DEPTHS},
         "deaths": causes.total(),
         "causes": dict(sorted(causes.items(), key=lambda item: (-item[1], item[0]))[:CAUSES]),
     }

@@ -101,7 +101,7 @@ class Program:
 
 @dataclass(frozen=True)
 class Evidence:
-    """Stages that a run did not need (rewards taken from a folder) are None or empty."""
+    """Stages that a run did not need, or that are not finished in a live report, are None or empty."""
 
     collected: Collected | None
     labels: list[Labels]
@@ -113,7 +113,7 @@ class Evidence:
     gate: dict[str, Any] | None  # gate.json
     curve: list[dict[str, float]]
     thresholds: dict[str, float]  # skill -> least normalised reward that was paid, as training says
-    paid: dict[str, Any]  # paid.json
+    paid: dict[str, Any] | None  # paid.json
     programs: dict[str, Program]  # 'program' and 'training'
     skill_programs: list[Program]
     results: list[dict[str, Any]]
@@ -122,14 +122,29 @@ class Evidence:
     digests: dict[str, str] = field(default_factory=dict)  # stage -> digest of its outputs
 
 
-def read(config: Config, inputs: Mapping[str, Artefact]) -> Evidence:
-    """Reads the artefacts of all stages. Raises UserError."""
+@dataclass(frozen=True)
+class Training:
+    """What is known of a training that goes on: the rows of its curve, and its account if it has one yet."""
+
+    curve: list[dict[str, float]]
+    paid: Path | None
+
+
+def read(config: Config, inputs: Mapping[str, Artefact], training: Training | None = None) -> Evidence:
+    """Reads the artefacts of all stages. Raises UserError.
+
+    training: stands for the artefact of `train` while there is none; then other stages may be missing too.
+    """
     for stage in ("train", "compose", "evaluate"):
-        if stage not in inputs:
+        if stage not in inputs and training is None:
             raise UserError(f"report: the stage '{stage}' has no artefact; run `maestromotif {stage}` first")
     annotate = inputs.get("annotate")
     distil = inputs.get("distil")
-    train, composed, evaluate = (inputs[stage].path for stage in ("train", "compose", "evaluate"))
+    train, composed, evaluate = (
+        inputs[stage].path if stage in inputs else None for stage in ("train", "compose", "evaluate")
+    )
+    goes_on = Training([], None) if training is None else training
+    paid = train / PAID if train else goes_on.paid
     return Evidence(
         collected=_collected(inputs["collect"].path) if "collect" in inputs else None,
         labels=[_labels(annotate.path, skill) for skill in config.skills] if annotate else [],
@@ -139,18 +154,20 @@ def read(config: Config, inputs: Mapping[str, Artefact]) -> Evidence:
         rewards=[_reward(distil.path, skill) for skill in config.skills] if distil else [],
         soup=_table(inputs, "soup", shapes.SOUP),
         gate=_table(inputs, "gate", shapes.GATE),
-        curve=_curve(train / CURVE),
-        thresholds=_thresholds(inputs["train"].manifest),
-        paid=read_json(train / PAID, shapes.PAID),
-        programs={role: _program(composed, role, program_file(role)) for role in ("program", "training")},
+        curve=curve(train / CURVE) if train else goes_on.curve,
+        thresholds=_thresholds(inputs["train"].manifest) if train else {},
+        paid=read_json(paid, shapes.PAID) if paid else None,
+        programs={
+            role: _program(composed, role, program_file(role)) for role in ("program", "training") if composed
+        },
         skill_programs=[
             _program(composed, name, skill_file(name))
             for name in config.skills
-            if (composed / skill_file(name)).is_file()
+            if composed and (composed / skill_file(name)).is_file()
         ],
-        results=_results(evaluate / RESULTS),
-        episodes=_agents(evaluate / EPISODES),
-        replays=_replays(evaluate / FOLDER),
+        results=results(evaluate / RESULTS) if evaluate else [],
+        episodes=_agents(evaluate / EPISODES) if evaluate else [],
+        replays=_replays(evaluate / FOLDER) if evaluate else [],
         digests={stage: artefact.digest for stage, artefact in inputs.items()},
     )
 
@@ -270,7 +287,7 @@ def _table(inputs: Mapping[str, Artefact], stage: str, shape: Any) -> dict[str, 
     return table
 
 
-def _curve(path: Path) -> list[dict[str, float]]:
+def curve(path: Path) -> list[dict[str, float]]:
     return [
         {
             key: float(value)
@@ -309,7 +326,7 @@ def _program(folder: Path, role: str, name: str) -> Program:
     return Program(role, source, {key.replace("_", " "): str(value) for key, value in origin.items()})
 
 
-def _results(path: Path) -> list[dict[str, Any]]:
+def results(path: Path) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = read_json(path, shapes.RESULTS)["rows"]
     if not rows:
         raise UserError(f"{path}: 'rows' is empty; {again(path)}")

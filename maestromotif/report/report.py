@@ -6,6 +6,7 @@ rest.
 """
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,7 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work, tracker: Tracke
     found = evidence.read(config, inputs)
     text = page(config, found)
     work.write_text(PAGE, text)
-    for one in found.paid["warnings"]:
+    for one in found.paid["warnings"] if found.paid else []:
         log.warning("report: %s", one["text"])
     tracker.page(0, "report", text, f"Report of {config.run.name}")
     tracker.page(0, "replays", replay.page(*found.replays), f"Episodes of {config.run.name}")
@@ -61,8 +62,12 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work, tracker: Tracke
     }
 
 
-def page(config: Config, found: Evidence) -> str:
-    """The report as HTML."""
+def page(config: Config, found: Evidence, live: Mapping[str, Any] | None = None) -> str:
+    """The report as HTML.
+
+    live: of a run that goes on: `stages`, the state of each, and `watched`, plots of the evaluations during
+    training. Such a page asks its server for its newest state; any other page asks for nothing.
+    """
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(HERE / "templates"),
         autoescape=True,
@@ -73,10 +78,9 @@ def page(config: Config, found: Evidence) -> str:
     return environment.get_template(PAGE).render(
         config=config,
         version=maestromotif.__version__,
-        style=replay.style()
-        + Markup("\n")
-        + Markup((HERE / "assets/report.css").read_text(encoding="utf-8")),
-        plotting=_plotting(),
+        style=style(),
+        live=live,
+        plotting=[*([_asset("live.js")] if live else []), *plotting()],
         percent=percent,
         confidence=percent(config.evaluate.confidence),
         contents=_contents(found),
@@ -88,18 +92,24 @@ def page(config: Config, found: Evidence) -> str:
         **paid.values(config, found),
         **programs.values(found),
         **evaluated.values(config, found),
-        replays=replay.fragment(found.replays),
+        replays=replay.fragment(found.replays) if found.replays else "",
         digests=found.digests,
         config_text=_config_text(config),
     )
 
 
-def _plotting() -> list[Markup]:
+def style() -> Markup:
+    """The CSS of every page with plots."""
+    return replay.style() + Markup("\n") + _asset("report.css")
+
+
+def plotting() -> list[Markup]:
     """Plotly and the script that draws the page's plots with it."""
-    return [
-        Markup((HERE / "assets" / name).read_text(encoding="utf-8"))
-        for name in ("plotly-basic.min.js", "plots.js")
-    ]
+    return [_asset("plotly-basic.min.js"), _asset("plots.js")]
+
+
+def _asset(name: str) -> Markup:
+    return Markup((HERE / "assets" / name).read_text(encoding="utf-8"))
 
 
 def _contents(found: Evidence) -> list[tuple[str, str]]:
@@ -111,8 +121,13 @@ def _contents(found: Evidence) -> list[tuple[str, str]]:
     sections += [("distil", "Distil")] if found.rewards else []
     sections += [("soup", "Soup")] if found.soup else []
     sections += [("gate", "Gate")] if found.gate else []
-    sections += [("train", "Train"), ("paid", "Paid for"), ("compose", "Compose"), ("evaluate", "Evaluate")]
-    return [*sections, ("replay-section", "Replays"), ("limits", "Limits"), ("provenance", "Provenance")]
+    sections += [("train", "Train")] if found.curve else []
+    sections += [("paid", "Paid for")] if found.paid else []
+    sections += [("compose", "Compose")] if found.programs else []
+    sections += [("evaluate", "Evaluate")] if found.results else []
+    sections += [("replay-section", "Replays")] if found.replays else []
+    sections += [("limits", "Limits")] if found.results else []
+    return [*sections, ("provenance", "Provenance")]
 
 
 def _config_text(config: Config) -> str:

@@ -1,13 +1,7 @@
 // Draws the plots of the page with Plotly: each when it comes near the view, all before printing.
 "use strict";
 (() => {
-  const figures = [...document.querySelectorAll("figure.plot")].map((element) => ({
-    element,
-    drawing: element.querySelector(".drawing"),
-    given: JSON.parse(element.querySelector("script").textContent),
-    hidden: new Set(), // names of the legend that are switched off
-    drawn: false,
-  }));
+  let figures = [];
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const touch = matchMedia("(hover: none)");
 
@@ -89,7 +83,21 @@
     { rootMargin: "500px" },
   );
 
-  for (const figure of figures) {
+  // Finds the plots of an element. A live page calls it again for what its server has changed.
+  function find(root) {
+    const found = [...root.querySelectorAll("figure.plot")].map((element) => ({
+      element,
+      drawing: element.querySelector(".drawing"),
+      given: JSON.parse(element.querySelector("script").textContent),
+      hidden: new Set(), // names of the legend that are switched off
+      drawn: false,
+    }));
+    figures = [...figures.filter((one) => one.element.isConnected), ...found];
+    found.forEach(listen);
+    document.documentElement.dataset.plots = String(figures.length);
+  }
+
+  function listen(figure) {
     near.observe(figure.element);
     for (const button of figure.element.querySelectorAll("button.key")) {
       const set = (name, on) => {
@@ -121,5 +129,6 @@
     document.documentElement.classList.remove("printing");
     redraw();
   });
-  document.documentElement.dataset.plots = String(figures.length);
+  window.findPlots = find;
+  find(document);
 })();

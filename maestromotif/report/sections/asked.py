@@ -58,13 +58,15 @@ def _path(config: Config, found: Evidence) -> list[tuple[str, str, list[str]]]:
         problems = "passed" if not count else "1 problem" if count == 1 else f"{count} problems"
         judged = sum(row["judged"] for row in found.gate["rows"])
         stages.append(("gate", "gate", [problems, f"{judged} events judged"]))
-    steps = short(found.curve[-1]["env_step"]) if found.curve else "0"
-    best = main_row(found)
-    stages += [
-        ("train", "train", [f"{steps} steps", f"{config.nethack.games} games"]),
-        ("compose", "compose", [Path(config.task.program).name]),
-        ("evaluate", "evaluate", [f"{best['episodes']} episodes", f"{percent(best['success'])} success"]),
-    ]
+    if found.curve:
+        steps = short(found.curve[-1]["env_step"])
+        stages.append(("train", "train", [f"{steps} steps", f"{config.nethack.games} games"]))
+    if found.programs:
+        stages.append(("compose", "compose", [Path(config.task.program).name]))
+    if found.results:
+        best = main_row(found)
+        success = f"{percent(best['success'])} success"
+        stages.append(("evaluate", "evaluate", [f"{best['episodes']} episodes", success]))
     return stages
 
 

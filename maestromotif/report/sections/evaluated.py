@@ -27,6 +27,8 @@ PUBLISHED_STEPS = 4_000_000_000  # MaestroMotif paper, appendix, table of hyper-
 
 
 def values(config: Config, found: Evidence) -> dict[str, Any]:
+    if not found.results:
+        return {"summary": "", "results": [], "verdict": "", "fairness": "", "limits": []}
     return {
         "summary": summary(found.results, config.evaluate.confidence),
         "results": [_dungeons(config, found, levels, rows) for levels, rows in by_dungeons(found)],

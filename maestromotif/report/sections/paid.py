@@ -12,6 +12,8 @@ EVENTS = 12  # most rows of a table of events
 
 def values(config: Config, found: Evidence) -> dict[str, Any]:
     """Fields of the template."""
+    if found.paid is None:
+        return {"paid_warnings": [], "paid_skills": [], "paid_episodes": None}
     account = found.paid
     episodes = account["episodes"]
     return {

@@ -13,8 +13,7 @@ from maestromotif.report.evidence import Evidence
 
 def values(found: Evidence) -> dict[str, Any]:
     return {
-        "program": _program(found.programs["program"]),
-        "training": _program(found.programs["training"]),
+        "programs": {role: _program(one) for role, one in found.programs.items()},
         "skill_programs": [_program(one) for one in found.skill_programs],
     }
 
