@@ -128,7 +128,7 @@ def _body(replay: Replay) -> Markup:
         '<div class="seek" role="slider" tabindex="0" aria-label="step of the episode" aria-valuemin="0" '
         'aria-valuemax="{steps}" aria-valuenow="0"><canvas></canvas></div></div>\n'
         '<div class="below"><div class="why"><h4></h4><p></p><div class="wide"><table class="numbers">'
-        "<thead><tr><th>field</th>"
+        "<thead><tr><th>field, and what reads it</th>"
         "<th>at the start of the call before</th><th>just before the switch</th></tr></thead><tbody></tbody>"
         "</table></div></div>\n"
         "<details open><summary>{count} skill call{plural}</summary>{calls}</details></div></div>\n"

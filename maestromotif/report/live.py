@@ -61,8 +61,14 @@ class Live:
             "version": version,
             "stages": [_stage(name, inputs, records) for name in stages],
             "watched": _watched(records, training.curve),
+            "pages": [(one["file"], one["caption"]) for one in _newest_pages(records)],
         }
         return report.page(self._config, found, live)
+
+    def logged_page(self, file: str) -> str | None:
+        """One of the HTML pages that the run has logged; None if there is no such page."""
+        known = (one["file"] for one in read(self.folder / FOLDER / JOURNAL) if one["kind"] == "page")
+        return (self.folder / FOLDER / file).read_text(encoding="utf-8") if file in known else None
 
     def _finished(self, stage: str) -> Artefact | None:
         return next(self._run.finished(stage), None) if (self.folder / stage / MANIFEST).exists() else None
@@ -79,8 +85,10 @@ def serve(folder: Path, port: int) -> ThreadingHTTPServer:
                     self._send(200, "text/html", live.page())
                 elif self.path == "/version":
                     self._send(200, "text/plain", live.version())
+                elif (logged := live.logged_page(self.path.removeprefix("/"))) is not None:
+                    self._send(200, "text/html", logged)
                 else:
-                    self._send(404, "text/plain", "there are only / and /version\n")
+                    self._send(404, "text/plain", "there is no such page\n")
             except UserError as error:  # such as a stage that is being replaced at this moment
                 self._send(503, "text/plain", f"{error}\n")
 
@@ -122,6 +130,12 @@ def _stage(name: str, inputs: Mapping[str, Artefact], records: Sequence[Record])
         "per_second": "" if rate is None else f"{rate:,.0f}" if rate >= 10 else f"{rate:.2g}",
         "left": "" if left is None or finished else duration(left),
     }
+
+
+def _newest_pages(records: Sequence[Record]) -> list[Record]:
+    """The newest page of each name."""
+    newest = {one["name"]: one for one in records if one["kind"] == "page"}
+    return [newest[name] for name in sorted(newest)]
 
 
 def _watched(records: Sequence[Record], curve: Sequence[Mapping[str, float]]) -> list[tuple[str, Any]]:

@@ -22,7 +22,8 @@ TIMINGS = (
     Logged(
         "speed/learner_other",
         "share",
-        "Share of the time in which its thread does anything else: reward models, rows, checkpoints.",
+        "Share of the time in which its thread does anything else: reward models, rows, checkpoints, "
+        "evaluation.",
         "mean",
     ),
     Logged("speed/actors_games", "share", "Share of the actors' time that they wait for the games.", "mean"),

@@ -52,6 +52,15 @@ def test_the_training_program() -> None:
     assert 0 < found["us_best"] <= found["us_median"] <= found["us_p99"]
 
 
+def test_evaluation_during_training(tmp_path: Path) -> None:
+    sizes = ("--minutes", "0.1", "--turn", "2", "--warm-up", "2")
+    config = ("--config", str(tiny.write_config(tmp_path)))
+    found = run("watching.py", *config, *sizes, "tracking.evaluate_share=1", "tracking.evaluate_steps=128")
+    assert found["turns"] >= 2
+    assert found["share_spent"] > 0
+    assert found["evaluations"] == len(found["seconds_each"])
+
+
 def test_learning_and_a_peer(tmp_path: Path) -> None:
     sizes = ("--rounds", "1", "--turns", "1", "--seconds", "1", "--warm-up", "3", "--peer-warm-up", "0")
     found = run("learner.py", "--config", str(tiny.write_config(tmp_path)), *sizes)

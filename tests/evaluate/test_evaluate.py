@@ -31,6 +31,7 @@ from maestromotif.nethack.pool.pool import GamePool, open_pool
 from maestromotif.nethack.seeds import episode_seeds
 from maestromotif.programs.decisions import Decision, Decisions
 from maestromotif.programs.sandbox import ProgramHost
+from maestromotif.replay.page import page
 from maestromotif.replay.record import play_again
 from maestromotif.replay.replay import Replay, check
 from maestromotif.skill import Skill, load
@@ -213,6 +214,17 @@ def test_an_episode_that_comes_to_another_end_says_so(skills: list[Skill]) -> No
     check(replay)
     assert replay.steps == dead.steps
     assert f"it ends after {dead.steps} steps by death" in replay.warning
+
+
+def test_an_episode_without_steps_is_played_again_as_its_first_screen(skills: list[Skill]) -> None:
+    episode = replace(
+        play(skills, 1, "depth >= 40")[0], steps=0, actions=[], skills=[], switched=[], reasons=[], end="left"
+    )
+    replay = again(skills, episode)
+    check(replay)
+    assert (replay.steps, len(replay.chars), replay.calls) == (0, 1, [])
+    assert "This is not the game that was played" in replay.warning  # nobody leaves without a step
+    assert "This episode has no steps" in page(replay)
 
 
 def test_the_fields_at_a_switch_are_those_that_the_program_saw() -> None:

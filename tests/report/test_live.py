@@ -30,6 +30,7 @@ def log(folder: Path, first: int, last: int) -> None:
             tracker.row(
                 step, curve | {f"skill/{name}/reward_per_1k_steps": float(row) for name in config.skills}
             )
+            tracker.page(step, "replay/descender", "<p>a replay</p>", "descender after <b> steps")
             tracker.row(step, {"watch/new/success": row / 20, "watch/new/deepest_mean": 1 + row / 20})
 
 
@@ -68,6 +69,9 @@ def test_other_places_and_damaged_artefacts_are_said(folder: Path, address: str)
         urllib.request.urlopen(f"{address}/etc/passwd")
     missing.value.close()
     assert missing.value.code == 404
+    assert "descender after &lt;b&gt; steps" in Live(folder).page()
+    with urllib.request.urlopen(f"{address}/pages/train-a-replay-descender-6000.html") as page:
+        assert page.read() == b"<p>a replay</p>"
     (folder / "train").mkdir()
     (folder / "train" / "manifest.json").write_text("{")
     with pytest.raises(urllib.error.HTTPError) as damaged:

@@ -14,6 +14,7 @@ from browser import CHROMIUM, Browser
 from maestromotif.config.schema import Config, TrackingSettings
 from maestromotif.errors import UserError
 from maestromotif.pipeline.store import Artefact, Work
+from maestromotif.replay.page import ASSETS
 from maestromotif.report import evidence, report
 from maestromotif.report.sections.programs import highlight
 from maestromotif.report.sections.writing import percent
@@ -374,3 +375,14 @@ def test_highlighting_keeps_the_source() -> None:
     for source in (artefacts.PROGRAM, "x = '''a\nb'''\n\n\ndef f(): pass", "if (", "", "π = 1 < 2 # é\r\ny"):
         assert html.unescape(re.sub(r"<[^>]+>", "", highlight(source))) == source
     assert '<span class="keyword">def</span>' in highlight("def f(): pass")
+
+
+def test_replays_have_the_same_colours_alone_and_in_a_report() -> None:
+    colours = re.compile(r"--c\d: (#[0-9a-f]{6});")
+    sheets = [
+        folder / "assets" / name
+        for folder, name in ((report.HERE, "report.css"), (ASSETS.parent, "replay.css"))
+    ]
+    found = [colours.findall(sheet.read_text()) for sheet in sheets]
+    assert found[0] == found[1]
+    assert len(found[0]) == 20  # light and dark
