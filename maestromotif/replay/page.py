@@ -17,11 +17,12 @@ from markupsafe import Markup
 from maestromotif.nethack.actions import NAMES
 from maestromotif.nethack.state import FIELDS
 from maestromotif.programs.sandbox import CallEnd
+from maestromotif.replay import assets
 from maestromotif.replay import replay as replays
 from maestromotif.replay.cast import STEPS_PER_SECOND, to_cast
 from maestromotif.replay.replay import Call, Replay, gains_and_losses
 
-ASSETS = Path(__file__).parent / "assets"
+ASSETS = Path(assets.__file__).parent
 PALETTE = 10  # colours in replay.css
 
 _POLICY = (
