@@ -90,9 +90,9 @@ class _Handler(BaseHTTPRequestHandler):
         if login != f"api:{self.server.key}":
             self._send(401, {"errors": [{"message": "user is not logged in"}]})
         elif self.path.endswith("/file_stream"):
-            lines = asked.get("files", {}).get("wandb-history.jsonl", {})
-            rows = self.server.rows.setdefault(self.path.split("/")[-2], [])
-            rows[lines.get("offset", 0) :] = [json.loads(line) for line in lines.get("content", [])]
+            if lines := asked.get("files", {}).get("wandb-history.jsonl"):
+                rows = self.server.rows[self.path.split("/")[-2]]
+                rows[lines["offset"] :] = [json.loads(line) for line in lines["content"]]
             self._send(200, {})
         else:
             self._send(200, {"data": self.server.answer(asked["query"], asked.get("variables") or {})})

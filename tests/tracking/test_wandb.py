@@ -46,6 +46,7 @@ def nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv("HOME", str(home))
+    wandb.teardown()  # it remembers the key and the server of the test before
     return home
 
 
