@@ -131,7 +131,10 @@ class Follower:
         known = (last_step(folder) + 1 for folder in earlier)  # each process's steps follow the earlier ones
         first = max(run.starting_step, next((step for step in known if step), 0))
         if first == 0:
-            run.log_code(root=str(PACKAGE), include_fn=lambda path: path.endswith(".py"))
+            try:
+                run.log_code(root=str(PACKAGE), include_fn=lambda path: path.endswith(".py"))
+            except Exception as error:  # rows matter more than a copy of the code
+                log.warning("wandb: the code is not logged: %s", _first_line(error))
         run.define_metric(ENV_STEP)
         if run.offline:
             place = Path(run.dir).parent

@@ -70,6 +70,23 @@ def test_learning_and_a_peer(tmp_path: Path) -> None:
     assert found["games"] == 8
 
 
+def test_the_cost_of_logging(tmp_path: Path) -> None:
+    sizes = (
+        "--config",
+        str(tiny.write_config(tmp_path)),
+        "--minutes",
+        "0.05",
+        "--turn",
+        "1",
+        "--warm-up",
+        "0",
+    )
+    found = run("tracking.py", *sizes, "train.curve_steps=128")
+    assert found["turns"] >= 2
+    assert found["rows"] > 0
+    assert found["us_per_row"] > 0
+
+
 def test_distillation_without_pytorch() -> None:
     sizes = ("--rounds", "1", "--batches", "1", "--batch", "20", "--epochs", "1", "--scale", "0.003")
     found = run("distil.py", *sizes)

@@ -11,11 +11,15 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import small_stages
+import wandb
+import wandb_stub
 from wandb_offline import folders, history, inspect
 
+import maestromotif.tracking.wandb
 from maestromotif.config.load import load
 from maestromotif.errors import UserError
 from maestromotif.tracking.journal import read
@@ -23,6 +27,7 @@ from maestromotif.tracking.logged import Logged
 from maestromotif.tracking.tracking import Tracking
 from maestromotif.tracking.wandb import group_of
 
+KEY = "5" * 40
 CONFIG = "configs/quickstart.yaml"
 
 
@@ -41,6 +46,7 @@ def nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv("HOME", str(home))
+    wandb.teardown()  # it remembers the key and the server of the test before
     return home
 
 
@@ -209,3 +215,47 @@ def test_runs_that_differ_only_in_their_seed_are_one_group() -> None:
     )
     assert group_of(one, f"{CONFIG} run.seed=1") == group_of(other, f"{CONFIG} run.seed=2 run.name=b")
     assert group_of(one, CONFIG) != group_of(third, CONFIG)
+
+
+def online_rows(server: wandb_stub.Server) -> list[dict[str, Any]]:
+    """Those of the only run."""
+    [rows] = server.rows.values()
+    return [row for row in rows if "loss/kl" in row]
+
+
+def test_online_a_run_goes_on_where_the_server_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = load(CONFIG, ("tracking.wandb=online",))
+    with wandb_stub.running(KEY) as server:
+        monkeypatch.setenv("WANDB_BASE_URL", server.address)
+        monkeypatch.setenv("WANDB_API_KEY", KEY)
+        for last in (3, 6):  # the second process logs the first rows again
+            with Tracking(config, tmp_path, CONFIG) as tracking:
+                tracker = tracking.stage("train", "train-a", ())
+                for step in range(last):
+                    tracker.row(step, {"loss/kl": float(step)})
+        assert [(row["_step"], row["loss/kl"]) for row in online_rows(server)] == [(n, n) for n in range(6)]
+
+
+def test_a_server_that_dies_does_not_hold_up_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(maestromotif.tracking.wandb, "FINISH_SECONDS", 3.0)
+    config = load(CONFIG, ("tracking.wandb=online",))
+    with caplog.at_level(logging.WARNING, logger="maestromotif"):
+        with wandb_stub.running(KEY) as server:
+            monkeypatch.setenv("WANDB_BASE_URL", server.address)
+            monkeypatch.setenv("WANDB_API_KEY", KEY)
+            tracking = Tracking(config, tmp_path, CONFIG)
+            tracker = tracking.stage("train", "train-a", ())
+            tracker.row(0, {"loss/kl": 0.0})
+        began = time.monotonic()
+        for step in range(1, 100):
+            tracker.row(step, {"loss/kl": float(step)})
+        assert time.monotonic() - began < 5
+        with tracking:
+            pass
+    assert len(list(read(tmp_path / "tracking" / "journal.jsonl"))) == 100
+    assert "the server does not take everything" in caplog.text
+    wandb.teardown()
