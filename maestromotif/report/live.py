@@ -68,7 +68,8 @@ class Live:
     def logged_page(self, file: str) -> str | None:
         """One of the HTML pages that the run has logged; None if there is no such page."""
         known = (one["file"] for one in read(self.folder / FOLDER / JOURNAL) if one["kind"] == "page")
-        return (self.folder / FOLDER / file).read_text(encoding="utf-8") if file in known else None
+        path = self.folder / FOLDER / file
+        return path.read_text(encoding="utf-8") if file in known and path.is_file() else None
 
     def _finished(self, stage: str) -> Artefact | None:
         return next(self._run.finished(stage), None) if (self.folder / stage / MANIFEST).exists() else None

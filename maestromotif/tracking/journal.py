@@ -1,7 +1,7 @@
 r"""The journal of a run: everything that it logged, in order, as JSON lines that are only ever appended.
 
     runs/<name>/tracking/journal.jsonl      one record a line
-    runs/<name>/tracking/pages/             the HTML pages that records name
+    runs/<name>/tracking/pages/             the newest HTML pages that records name
     runs/<name>/tracking/journal-<n>.jsonl  earlier journals, of trainings that newer settings have replaced
     runs/<name>/tracking/run.json           the id of the run
 
@@ -29,6 +29,7 @@ FOLDER = "tracking"
 JOURNAL = "journal.jsonl"
 PAGES = "pages"
 RUN = "run.json"
+KEPT_PAGES = 20  # newest pages of each name; a replay has 0.3 MB, and wandb has its own copies
 
 # A training that begins again, with other settings, begins another journal: its learning curve must not be
 # drawn over the old one. What comes before training is kept, because the new training uses it.
@@ -98,11 +99,14 @@ class Journal:
         return list(read(self._path))
 
     def write_page(self, attempt: str, name: str, step: int, html: str) -> str:
-        """Write a page; returns its path below the folder."""
-        place = f"{PAGES}/{attempt}-{name.replace('/', '-')}-{step}.html"
-        (self.folder / PAGES).mkdir(exist_ok=True)
-        (self.folder / place).write_text(html, encoding="utf-8")
-        return place
+        """Write a page; returns its path below the folder. Removes all but the newest pages of its name."""
+        pages, of_name = self.folder / PAGES, f"{attempt}-{name.replace('/', '-')}"
+        pages.mkdir(exist_ok=True)
+        (pages / f"{of_name}-{step}.html").write_text(html, encoding="utf-8")
+        steps = sorted(int(path.stem.rpartition("-")[2]) for path in pages.glob(f"{of_name}-*.html"))
+        for old in steps[:-KEPT_PAGES]:
+            (pages / f"{of_name}-{old}.html").unlink(missing_ok=True)
+        return f"{PAGES}/{of_name}-{step}.html"
 
     def close(self) -> None:
         self._file.close()

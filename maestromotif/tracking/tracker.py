@@ -35,7 +35,7 @@ class Tracker(Protocol):
         aliases: Sequence[str] = (),
         facts: Mapping[str, Any] | None = None,
     ) -> None:
-        """A version of a file or folder, which the tracker copies. facts: what is known of it."""
+        """A version of a file or folder, which must stay for some minutes. facts: what is known of it."""
 
 
 class Silent:

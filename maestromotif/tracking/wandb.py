@@ -157,12 +157,11 @@ class Follower:
         elif kind == "table":
             logged = {record["name"]: wandb.Table(columns=record["columns"], data=record["rows"])}
         else:
-            page = (self._folder / record["file"]).read_text(encoding="utf-8")
-            # wandb writes its own page around other HTML; `inject=False` leaves ours as it is.
-            logged = {
-                record["name"]: wandb.Html(page, inject=False, data_is_not_path=True),
-                f"{record['name']}/caption": record["caption"],
-            }
+            logged = {f"{record['name']}/caption": record["caption"]}
+            with contextlib.suppress(FileNotFoundError):  # an old page, which the journal has removed
+                page = (self._folder / record["file"]).read_text(encoding="utf-8")
+                # wandb writes its own page around other HTML; `inject=False` leaves ours as it is.
+                logged[record["name"]] = wandb.Html(page, inject=False, data_is_not_path=True)
         run.log({axis: record["step"], **logged}, step=record["n"], commit=True)
 
     def _define(self, run: Run, stage: str, axis: str, name: str) -> None:

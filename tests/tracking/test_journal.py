@@ -123,6 +123,17 @@ def test_pages_and_tables_keep_hostile_text(tmp_path: Path) -> None:
     assert table["rows"] == [[said, None]]
 
 
+def test_only_the_newest_pages_are_kept(tmp_path: Path) -> None:
+    with Tracking(config(), tmp_path, CONFIG) as tracking:
+        tracker = tracking.stage("train", "train-a", ())
+        for step in range(0, 3000, 100):
+            tracker.page(step, "replay/a", "<p>", "")
+        tracker.page(0, "replay/b", "<p>", "")
+    kept = {path.name for path in (tmp_path / "tracking" / "pages").iterdir()}
+    newest = {f"train-a-replay-a-{step}.html" for step in range(1000, 3000, 100)}
+    assert kept == newest | {"train-a-replay-b-0.html"}
+
+
 def test_a_failing_journal_does_not_stop_a_run(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "tracking").write_text("a file where the folder belongs")
     with (
