@@ -70,6 +70,7 @@ class Progress:
             disable=None,
             file=sys.stderr,
         )
+        self._track()  # at once, so that one sees that it has begun
         return self
 
     def advance(

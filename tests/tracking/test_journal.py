@@ -3,12 +3,14 @@
 import json
 import logging
 import math
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from small_disk import on_small_disk
 
 from maestromotif.config.load import load
 from maestromotif.config.schema import Config
@@ -144,6 +146,30 @@ def test_a_failing_journal_does_not_stop_a_run(tmp_path: Path, caplog: pytest.Lo
         tracker.row(1, {"loss/kl": 1.0})
     assert len(caplog.messages) == 1
     assert "nothing more is logged, but the run goes on" in caplog.text
+
+
+FILLS_A_DISK = """
+import sys
+from pathlib import Path
+from maestromotif.config.load import load
+from maestromotif.tracking.journal import read
+from maestromotif.tracking.tracking import Tracking
+
+folder = Path(sys.argv[1])
+with Tracking(load("configs/quickstart.yaml", ("tracking.wandb=disabled",)), folder, "x") as tracking:
+    tracker = tracking.stage("train", "train-a", ())
+    tracker.row(1, {"loss/kl": 1.0})
+    tracker.table(1, "large", ["text"], [["x" * 100_000]] * 50)
+    tracker.row(2, {"loss/kl": 2.0})
+print([record["step"] for record in read(folder / "tracking" / "journal.jsonl") if record["kind"] == "row"])
+"""
+
+
+def test_a_full_disk_does_not_stop_a_run(tmp_path: Path) -> None:
+    done = on_small_disk(tmp_path, sys.executable, "-c", FILLS_A_DISK, tmp_path / "disk" / "run")
+    assert done.returncode == 0, done.stderr
+    assert "nothing more is logged, but the run goes on" in done.stderr
+    assert done.stdout.strip() == "[1]"
 
 
 def test_a_table_that_cannot_be_written_costs_only_itself(tmp_path: Path) -> None:
