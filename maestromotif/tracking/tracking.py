@@ -1,5 +1,6 @@
 """The tracking of a run: opens the journal, lets wandb follow it, and gives each stage a tracker."""
 
+import contextlib
 import logging
 import math
 import threading
@@ -52,7 +53,8 @@ class Tracking:
             if self._follower is not None:
                 self._follower.finish(failed=kind is not None)
             if self._journal is not None:
-                self._journal.close()
+                with contextlib.suppress(OSError):  # of a full disk, which has been said
+                    self._journal.close()
 
     def stage(self, stage: str, attempt: str, figures: Sequence[Logged]) -> Tracker:
         """The tracker of a stage that begins or resumes.

@@ -35,6 +35,7 @@ train:
   curve_steps: 256
   checkpoint_steps: 256
   network: {{hidden: 16}}
+tracking: {{wandb: disabled}}
 """
 
 
