@@ -15,6 +15,8 @@ import wandb_offline
 
 from maestromotif.pipeline.stages import STAGES
 from maestromotif.tracking.journal import Record, read
+from maestromotif.tracking.logged import PROGRESS, logged_of
+from maestromotif.train.metrics import METRICS
 
 OFFLINE = "tracking.wandb=offline"
 PACED = ("watch", "replay", "speed")  # rows that depend on how fast the machine is
@@ -93,6 +95,24 @@ def wandb_names(run: Path) -> set[str]:
     """Everything that wandb was given, by name."""
     own = {name for row in wandb_offline.history(run) for name in row if not name.startswith("_")}
     return {name for name in own if name.partition("/")[0] not in PACED}
+
+
+def test_all_that_a_run_logs_is_in_the_tables_that_the_documentation_shows(unbroken: Path) -> None:
+    logged: dict[str, set[str]] = {stage: set() for stage in NAMES}
+    kinds = set()
+    for record in read(unbroken / "tracking" / "journal.jsonl"):
+        kinds.add(record["kind"])
+        if record["kind"] != "artefact":
+            logged[record["stage"]] |= {record["name"]} if "name" in record else {*record["figures"]}
+    assert kinds == {"row", "table", "page", "artefact"}
+    for stage in (stage for stage in STAGES if stage.name in NAMES):
+        known = (*stage.logged(), *PROGRESS)
+        assert not [name for name in logged[stage.name] if logged_of(name, known) is None], stage.name
+        if stage.name != "soup":  # which has no figures of its own
+            assert logged[stage.name], stage.name
+    # The other way round: what the tables promise of a training is logged, events that did not happen too.
+    missing = {one.name for one in METRICS if not any(one.logged.matches(name) for name in logged["train"])}
+    assert missing <= {"episode/length_mean"}, missing
 
 
 def test_what_is_done_is_not_done_again(unbroken: Path) -> None:
