@@ -1,11 +1,11 @@
 """Plays the task with the newest policy while training goes on, within a share of its time.
 
-An evaluation begins when it is due and the budget has saved up its time. It is played in pieces, of one step
-of all its games or one replay, between updates: after the actors' next rollouts are queued and before the
-learner waits for them. So the actors go on playing in a pause, and where they are slower than the learner,
-most of the pause is time in which it would wait anyway. A thread would take the time of the actors' threads
-unseen; pieces are counted, so the budget is kept to the length of one. The parameters are those of the update
-at which the evaluation began.
+An evaluation begins when it is due and the budget has saved up the time of the last one. It is played in
+pieces, of one step of all its games or one replay, between updates: after the actors' next rollouts are
+queued and before the learner waits for them. So the actors go on playing in a pause, and where they are
+slower than the learner, most of the pause is time in which it would wait anyway. A thread would take the time
+of the actors' threads unseen; pieces are counted, so the budget is kept to the length of one. The parameters
+are those of the update at which the evaluation began.
 
 Nothing here touches the state of training: the games have workers of their own, and the draws keys of their
 own. A failure is a warning.
@@ -59,11 +59,10 @@ _STATE = f"{FOLDER}/state.json"  # the step of the next evaluation, and the best
 _PAUSE = 1.0  # seconds that training waits at a time; longer only for a piece that takes longer
 _FAILURES = 3  # in a row, after which no evaluation is tried any more
 _MANY = 20  # a training with room for so many evaluations begins with one of the untrained policy
-_TRIAL = 20  # steps that are timed before the first evaluation
 _KEPT = 5  # newest policies that stay on the disk until training ends
 _WAVE = 0  # every evaluation plays the same episodes, so figures and replays of different steps compare
 # Kinds of pieces, and seconds that the first one of a kind is expected to take.
-_COMPILE, _OPEN, _TRY, _STEP, _TELL, _SHOW = "compile", "open", "try", "step", "tell", "show"
+_COMPILE, _OPEN, _STEP, _TELL, _SHOW = "compile", "open", "step", "tell", "show"
 _GUESSES = {_COMPILE: 2.0, _OPEN: 1.0, _SHOW: 1.0}
 
 Pieces = Generator[str, None, None]  # yields the kind of the next piece
@@ -90,7 +89,7 @@ class Watcher:
         state = _read(work.path / _STATE, {"due": 0 if many else self._every, "best": -1.0})
         self._due, self._best = int(state["due"]), float(state["best"])
         self._failures = 0
-        self._cost = 0.0  # seconds of an evaluation: an estimate, then those of the last one
+        self._cost = 0.0  # seconds of the last evaluation; 0 before the first one
         self._untrained: Params | None = None  # if they are to be evaluated first
         self._running: Pieces | None = None
         self._kind: str | None = None  # of the next piece
@@ -135,13 +134,17 @@ class Watcher:
             self._fail(error)
 
     def _begin(self, update: int, params: Params, scorer: Scorer) -> None:
-        """Begin an evaluation if it is due and there is time; before the first one, what it needs."""
+        """Begin an evaluation if it is due; before the first one, what it needs.
+
+        An evaluation waits until as much is left as the last one took. What the first one takes is unknown,
+        so it begins at once and its pieces wait instead.
+        """
         env_step, budget = update * self._plan.steps, self.budget
         if env_step < self._due or self._failures >= _FAILURES:
             return
         if not self._pools:
             self._step = env_step
-            self._running = self._prepare(update, params)
+            self._running = self._prepare(params)
             self._kind = _COMPILE if self._acting is None else _OPEN
         elif budget.affords(self._cost):
             if self._untrained is not None:
@@ -154,23 +157,17 @@ class Watcher:
                 log.debug("train: no further evaluation: it would not be finished before training is")
                 self._due = self._plan.updates * self._plan.steps
 
-    def _prepare(self, update: int, params: Params) -> Pieces:
-        """Compiles, opens the games, and estimates by a few steps what an evaluation takes at most."""
-        acting, cost = self._compiled(params), 0.0
+    def _prepare(self, params: Params) -> Pieces:
+        """Compiles, and opens the games."""
+        self._compiled(params)
+        pools: dict[str, GamePool] = {}
         for place, levels in self._levels.items():
             yield _OPEN
             steps = self._config.evaluate.max_steps
-            pool = self._stack.enter_context(open_pool(self._config, "watch", self._games, steps, levels))
-            yield _TRY
-            trial = self._play(pool, acting, update, params, levels)
-            next(trial)
-            began = time.perf_counter()
-            for _ in range(_TRIAL):
-                next(trial, None)
-            cost += (time.perf_counter() - began) / _TRIAL * steps
-            trial.close()
-            self._pools[place] = pool
-        self._cost = cost
+            pools[place] = self._stack.enter_context(
+                open_pool(self._config, "watch", self._games, steps, levels)
+            )
+        self._pools = pools
 
     def _evaluate(self, update: int, params: Params, scorer: Scorer) -> Pieces:
         """One evaluation."""
