@@ -2,7 +2,6 @@
 
 import multiprocessing
 import os
-import re
 import signal
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -195,8 +194,7 @@ def test_a_failure_is_a_warning_and_training_goes_on(
     facts = train.run(config(tmp_path, *WATCHED), {}, Work(tmp_path / "killed"), notes)
     assert facts["steps"] == 1024
     warnings = [record.getMessage() for record in caplog.records if "no evaluation" in record.getMessage()]
-    [warning] = warnings  # at a step that depends on how long the games took to open
-    assert re.fullmatch(r"train: no evaluation after \d+ steps: a worker of its games died", warning)
+    assert warnings == ["train: no evaluation after 256 steps: a worker of its games died"]
     assert notes.watched()  # later ones
 
     caplog.clear()

@@ -90,7 +90,6 @@ class Watcher:
         self._due, self._best = int(state["due"]), float(state["best"])
         self._failures = 0
         self._cost = 0.0  # seconds of the last evaluation; 0 before the first one
-        self._untrained: Params | None = None  # if they are to be evaluated first
         self._running: Pieces | None = None
         self._kind: str | None = None  # of the next piece
         self._step = 0  # environment steps after which the evaluation began that is running
@@ -115,8 +114,6 @@ class Watcher:
         which it began.
         """
         try:
-            if update == self._due == 0:
-                self._untrained = params
             if self._running is None:
                 self._begin(update, params, scorer)
             began = time.perf_counter()
@@ -134,23 +131,16 @@ class Watcher:
             self._fail(error)
 
     def _begin(self, update: int, params: Params, scorer: Scorer) -> None:
-        """Begin an evaluation if it is due; before the first one, what it needs.
+        """Begin an evaluation if it is due and as much is left as the last one took.
 
-        An evaluation waits until as much is left as the last one took. What the first one takes is unknown,
-        so it begins at once and its pieces wait instead.
+        What the first one takes is unknown, so it begins at once and its pieces wait instead.
         """
         env_step, budget = update * self._plan.steps, self.budget
         if env_step < self._due or self._failures >= _FAILURES:
             return
-        if not self._pools:
-            self._step = env_step
-            self._running = self._prepare(params)
-            self._kind = _COMPILE if self._acting is None else _OPEN
-        elif budget.affords(self._cost):
-            if self._untrained is not None:
-                update, params, self._untrained = 0, self._untrained, None
-            self._step = update * self._plan.steps
-            self._running, self._kind = self._evaluate(update, params, scorer), _STEP
+        if budget.affords(self._cost):
+            self._step, self._running = env_step, self._evaluate(update, params, scorer)
+            self._kind = _STEP if self._pools else _OPEN if self._acting else _COMPILE
         elif update > self._first:
             rest = budget.elapsed / (update - self._first) * (self._plan.updates - update)
             if not budget.affords(self._cost, later=rest):
@@ -158,7 +148,7 @@ class Watcher:
                 self._due = self._plan.updates * self._plan.steps
 
     def _prepare(self, params: Params) -> Pieces:
-        """Compiles, and opens the games."""
+        """Before the first evaluation: compiles, and opens the games."""
         self._compiled(params)
         pools: dict[str, GamePool] = {}
         for place, levels in self._levels.items():
@@ -167,10 +157,13 @@ class Watcher:
             pools[place] = self._stack.enter_context(
                 open_pool(self._config, "watch", self._games, steps, levels)
             )
+        yield _STEP
         self._pools = pools
 
     def _evaluate(self, update: int, params: Params, scorer: Scorer) -> Pieces:
         """One evaluation."""
+        if not self._pools:
+            yield from self._prepare(params)
         env_step, spent = update * self._plan.steps, self.budget.spent
         acting = self._compiled(params)
         played: dict[str, list[Episode]] = {}
