@@ -6,20 +6,20 @@ The quickstart trains on the rewards in the repository, without evaluations. In 
 to the journal and to an offline run of wandb; in the others they are dropped. Prints the steps per second of
 each turn. The last line is one JSON object:
 
-share_of_speed  part of the speed that is lost: 1 - speed with / speed without, of all turns together
-share_of_turns  the same as the median over neighbouring turns, which a busy moment of the machine sways less
+share_of_speed, share_of_turns   what is lost, see `turns.compared`
 rows            logged in the turns with logging; us_per_row: time of the training's thread for each
 """
 
 import argparse
 import json
-import statistics
 import tempfile
 import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+from turns import compared, show
 
 from maestromotif.config.load import load
 from maestromotif.config.schema import Config
@@ -53,9 +53,7 @@ class Turns(Silent):
             self._start, self._step = now, step
         if now - self._start >= self._turn:
             self.turns.append((now - self._start, step - self._step))
-            which = "with" if len(self.turns) % 2 else "without"
-            speed = (step - self._step) / (now - self._start)
-            print(f"turn {len(self.turns):3} {which:8} {speed:9,.0f} steps/s", flush=True)
+            show(len(self.turns), *self.turns[-1])
             self._start, self._step = now, step
             if sum(lasted for lasted, _ in self.turns) >= self._seconds and len(self.turns) % 2 == 0:
                 raise _OverError
@@ -71,18 +69,9 @@ def measure(config: Config, seconds: float, turn: float, warm_up: float) -> dict
         with Tracking(config, run, "benchmark.yaml") as tracking:
             turns = Turns(tracking.stage("train", "train-a", train.LOGGED), seconds, turn, warm_up)
             train.run(config, {}, Work(run / "train"), turns)
-    speeds = [steps / lasted for lasted, steps in turns.turns]
-    on, off = (tuple(map(sum, zip(*turns.turns[which::2], strict=True))) for which in (0, 1))
-    return {
-        "share_of_speed": round(1 - (on[1] / on[0]) / (off[1] / off[0]), 4),
-        "share_of_turns": round(
-            statistics.median(1 - a / b for a, b in zip(speeds[::2], speeds[1::2], strict=True)), 4
-        ),
+    return compared(turns.turns) | {
         "rows": turns.rows,
         "us_per_row": round(1e6 * turns.spent / max(turns.rows, 1)),
-        "steps_per_second": {"with": round(on[1] / on[0]), "without": round(off[1] / off[0])},
-        "turns": len(turns.turns),
-        "seconds": round(on[0] + off[0]),
         "cores": available_cores(),
     }
 

@@ -7,20 +7,20 @@ may play, under a budget that counts only the time of these turns; in the others
 per second of each turn. The last line is one JSON object:
 
 share_spent     part of the turns with evaluation for which training paused
-share_of_speed  part of the speed that is lost: 1 - speed with / speed without, of all turns together
-share_of_turns  the same as the median over neighbouring turns, which a busy moment of the machine sways less
+share_of_speed, share_of_turns   what is lost, see `turns.compared`
 evaluations     finished ones; seconds_each: what each took, with its replays
 """
 
 import argparse
 import json
-import statistics
 import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
+
+from turns import compared, show
 
 from maestromotif.config.load import load
 from maestromotif.config.schema import Config
@@ -36,6 +36,7 @@ class _OverError(Exception):
 
 
 def measure(config: Config, seconds: float, turn: float, warm_up: int) -> dict[str, Any]:
+    each = config.nethack.games * config.train.rollout  # environment steps of an update
     turns: list[tuple[float, int]] = []  # seconds and updates; even ones with evaluation
     finished: list[float] = []  # seconds of each evaluation
     watchers: list[Watcher] = []
@@ -65,7 +66,7 @@ def measure(config: Config, seconds: float, turn: float, warm_up: int) -> dict[s
                 self._first = update
             if now - self._since >= turn:
                 turns.append((now - self._since, update - self._updates))
-                show(turns, config)
+                show(len(turns), now - self._since, each * (update - self._updates))
                 self._since, self._updates = now, update
                 if sum(lasted for lasted, _ in turns) >= seconds and len(turns) % 2 == 0:
                     raise _OverError
@@ -82,29 +83,14 @@ def measure(config: Config, seconds: float, turn: float, warm_up: int) -> dict[s
     ):
         train.run(config, {}, Work(Path(folder)))
     (watcher,) = watchers
-    on, off = (tuple(map(sum, zip(*turns[which::2], strict=True))) for which in (0, 1))
-    speeds = [updates / lasted for lasted, updates in turns]
-    each = config.nethack.games * config.train.rollout
-    return {
-        "share_spent": round(watcher.budget.spent / on[0], 4),
-        "share_of_speed": round(1 - (on[1] / on[0]) / (off[1] / off[0]), 4),
-        "share_of_turns": round(
-            statistics.median(1 - a / b for a, b in zip(speeds[::2], speeds[1::2], strict=True)), 4
-        ),
+    found = compared([(lasted, each * updates) for lasted, updates in turns])
+    on = sum(lasted for lasted, _ in turns[::2])
+    return found | {
+        "share_spent": round(watcher.budget.spent / on, 4),
         "evaluations": len(finished),
         "seconds_each": [round(one, 1) for one in finished],
-        "steps_per_second": {"with": round(on[1] * each / on[0]), "without": round(off[1] * each / off[0])},
-        "turns": len(turns),
-        "seconds": round(on[0] + off[0]),
         "cores": available_cores(),
     }
-
-
-def show(turns: list[tuple[float, int]], config: Config) -> None:
-    lasted, updates = turns[-1]
-    which = "with" if len(turns) % 2 else "without"
-    speed = updates * config.nethack.games * config.train.rollout / lasted
-    print(f"turn {len(turns):3} {which:8} {speed:9,.0f} steps/s", flush=True)
 
 
 def main() -> None:

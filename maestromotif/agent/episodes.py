@@ -67,32 +67,14 @@ def play_wave(
     wave: int,
     levels: int | None,
     purpose: Purpose = "evaluate",
-) -> list[Episode]:
+) -> Generator[None, None, list[Episode]]:
     """Play episode number `wave` of every game of the pool, until it ends or the task succeeds.
 
-    conditions: the task's, see `Success`. run_seed, levels, purpose: those of the pool; they give the seeds
-    that are recorded with each episode. Returns one episode per game. Raises UserError if the program fails,
-    and LostGamesError.
+    Yields after each step, for a caller that pauses, and returns one episode per game; `to_end` plays it
+    without a pause. conditions: the task's, see `Success`. run_seed, levels, purpose: those of the pool; they
+    give the seeds that are recorded with each episode. Raises UserError if the program fails, and
+    LostGamesError.
     """
-    steps = play_in_steps(pool, policy, host, conditions, run_seed, wave, levels, purpose)
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            return list(end.value)
-
-
-def play_in_steps(
-    pool: GamePool,
-    policy: Policy,
-    host: Host,
-    conditions: Sequence[str],
-    run_seed: int,
-    wave: int,
-    levels: int | None,
-    purpose: Purpose,
-) -> Generator[None, None, list[Episode]]:
-    """`play_wave` for a caller that pauses between two steps: yields after each, and returns the episodes."""
     games = pool.games
     pool.reset(wave)
     options, success = Options(host, games), Success(conditions)
@@ -149,6 +131,15 @@ def play_in_steps(
         )
         for game in range(games)
     ]
+
+
+def to_end(steps: Generator[None, None, list[Episode]]) -> list[Episode]:
+    """Play all steps of a wave; returns its episodes."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return list(end.value)
 
 
 def _visited(dungeon: np.ndarray, depth: np.ndarray) -> dict[str, int]:

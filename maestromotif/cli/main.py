@@ -5,7 +5,6 @@
 Exit status: 0 done, 2 a mistake that the user can fix (one line a mistake on stderr), 130 interrupted.
 """
 
-import logging
 import shlex
 import signal
 import sys
@@ -17,12 +16,13 @@ import click
 
 from maestromotif import __version__
 from maestromotif.cli import look
+from maestromotif.cli.options import OPTIONS
+from maestromotif.cli.output import log_to_stderr, print_pages, print_result
 from maestromotif.errors import UserError
 from maestromotif.pipeline.stages import STAGES
 
 if TYPE_CHECKING:
     from maestromotif.pipeline.runner import Stale
-    from maestromotif.pipeline.store import Artefact
 
 
 class Verbs(click.Group):
@@ -86,87 +86,6 @@ def _stale_option() -> click.Option:
     )
 
 
-class Share(click.ParamType[tuple[int, int]]):
-    """I/N: the I-th of N shares."""
-
-    name = "I/N"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[int, int]:
-        i, _, n = str(value).partition("/")
-        if not (i.isdigit() and n.isdigit() and 1 <= int(i) <= int(n)):
-            self.fail(f"{value!r} is not like 1/4, the first of four shares", param, ctx)
-        return int(i), int(n)
-
-
-def _annotate_instead(
-    config_file: str,
-    overrides: tuple[str, ...],
-    stale: "Stale | None",
-    shard: tuple[int, int] | None,
-    dry_run: bool,
-) -> bool:
-    if shard is None and not dry_run:
-        return False
-    from maestromotif.annotate import annotate
-    from maestromotif.config.load import load
-    from maestromotif.pipeline.runner import input_of, open_run
-
-    config = load(config_file, overrides)
-    _log_to_stderr()
-    run = open_run(config, shlex.join((config_file, *overrides)))
-    collected = input_of(config, "collect", run, stale=stale)
-    if dry_run:
-        click.echo(annotate.dry_run(config, collected))
-    elif shard is not None:
-        click.echo(annotate.answer_shard(config, collected, shard))
-    return True
-
-
-def _quality_instead(
-    config_file: str, overrides: tuple[str, ...], stale: "Stale | None", again: bool
-) -> bool:
-    """Prints the figures and writes no artefact if there are no collected pairs, or with --again."""
-    from maestromotif.config.load import load
-    from maestromotif.pipeline.runner import input_of, open_run
-
-    config = load(config_file, overrides)
-    run = open_run(config, shlex.join((config_file, *overrides)))
-    collected = (run.folder / "collect").is_dir()
-    if collected and not again:
-        return False
-    from maestromotif.quality.figures import markdown
-    from maestromotif.quality.quality import examine
-
-    _log_to_stderr()
-    pairs = input_of(config, "collect", run, stale=stale) if collected else None
-    click.echo(markdown(examine(config, pairs, again)), nl=False)
-    return True
-
-
-def _train_instead(
-    config_file: str,
-    overrides: tuple[str, ...],
-    stale: "Stale | None",
-    coordinator: str | None,
-    process: int | None,
-) -> bool:
-    """Connects several processes: the first one runs the stage, the others take part in it."""
-    from maestromotif.config.load import load
-
-    config = load(config_file, overrides)
-    machines = config.train.machines
-    if machines == 1 and (coordinator, process) != (None, None):
-        raise UserError("--coordinator and --process are for several processes; set train.machines")
-    from maestromotif.pipeline.runner import assist_stage, open_run
-    from maestromotif.train.distributed import connect
-
-    if connect(machines, coordinator, process) == 0:
-        return False
-    _log_to_stderr()
-    assist_stage(config, "train", open_run(config, shlex.join((config_file, *overrides))), stale=stale)
-    return True
-
-
 def _run_until(
     config_file: str, overrides: tuple[str, ...], stale: "Stale | None", until: str | None
 ) -> bool:
@@ -175,75 +94,17 @@ def _run_until(
     from maestromotif.pipeline.runner import open_run, run_all
 
     config = load(config_file, overrides)
-    _log_to_stderr()
+    log_to_stderr()
     run = open_run(config, shlex.join((config_file, *overrides)))
     made = run_all(config, run, until=until, stale=stale)
     if until is not None and until != "report":
         for artefact in made[:-1]:
-            _print_pages(artefact)
-    _print_result(made[-1])
+            print_pages(artefact)
+    print_result(made[-1])
     return True
 
 
-def _report_instead(
-    config_file: str, overrides: tuple[str, ...], stale: "Stale | None", live: bool, port: int
-) -> bool:
-    if live:
-        look.serve_report(config_file, overrides, port)
-    return live
-
-
 _NAMES = [stage.name for stage in STAGES]
-# Further options of a stage's verb, and the function that is given them.
-_MORE: dict[str, tuple[tuple[click.Parameter, ...], Callable[..., bool]]] = {
-    "annotate": (
-        (
-            click.Option(
-                ["--shard"],
-                type=Share(),
-                help="Answer only the I-th of N shards, to use several machines.",
-            ),
-            click.Option(
-                ["--dry-run"], is_flag=True, help="Print questions, tokens, time and money; ask nothing."
-            ),
-        ),
-        _annotate_instead,
-    ),
-    "quality": (
-        (
-            click.Option(
-                ["--again"],
-                is_flag=True,
-                help="Ask the gold set twice, to see whether the answers are the same.",
-            ),
-        ),
-        _quality_instead,
-    ),
-    "train": (
-        (
-            click.Option(
-                ["--coordinator"],
-                metavar="HOST:PORT",
-                help="Address of process 0, if train.machines > 1.",
-            ),
-            click.Option(["--process"], type=int, help="Number of this process, counted from 0."),
-        ),
-        _train_instead,
-    ),
-    "report": (
-        (
-            click.Option(
-                ["--live"],
-                is_flag=True,
-                help="Serve the report of a run that goes on; CONFIG may be its folder.",
-            ),
-            click.Option(
-                ["--port"], type=click.IntRange(0, 65535), default=8008, help="Of --live. Default: 8008."
-            ),
-        ),
-        _report_instead,
-    ),
-}
 _until = click.Option(["--until"], type=click.Choice(_NAMES), help="The last stage to do.")
 cli.add_command(
     _takes_config(
@@ -254,7 +115,7 @@ cli.add_command(
     )
 )
 for _stage in STAGES:
-    cli.add_command(_takes_config(_stage.name, _stage.help, *_MORE.get(_stage.name, ())))
+    cli.add_command(_takes_config(_stage.name, _stage.help, *OPTIONS.get(_stage.name, ())))
 
 
 @cli.command(context_settings={"ignore_unknown_options": True})
@@ -301,7 +162,7 @@ def judge(config: str, overrides: tuple[str, ...], pairs: Path) -> None:
     from maestromotif.config.load import load
 
     loaded = load(config, overrides)
-    _log_to_stderr()
+    log_to_stderr()
     for line in judge_file(loaded, pairs):
         click.echo(line)
 
@@ -341,7 +202,7 @@ def replay(
     from maestromotif.report.one_replay import replay_of_run
 
     loaded = load(config, overrides)
-    _log_to_stderr()
+    log_to_stderr()
     run = open_run(loaded, shlex.join((config, *overrides)))
     for line in replay_of_run(
         loaded,
@@ -375,40 +236,9 @@ def _run(verb: str, config_file: str, overrides: tuple[str, ...], stale: "Stale 
     from maestromotif.pipeline.runner import open_run, run_stage
 
     config = load(config_file, overrides)
-    _log_to_stderr()
+    log_to_stderr()
     run = open_run(config, shlex.join((config_file, *overrides)))
-    _print_result(run_stage(config, verb, run, stale=stale))
-
-
-def _print_result(artefact: "Artefact") -> None:
-    """Prints a stage's Markdown files and what its results say. The last line is the path of its output."""
-    _print_pages(artefact)
-    if said := artefact.manifest["facts"].get("summary"):
-        click.echo(said)
-    pages = [name for name in artefact.manifest["outputs"] if name.endswith(".html")]
-    click.echo(artefact.path / pages[0] if pages else artefact.path)
-
-
-def _print_pages(artefact: "Artefact") -> None:
-    for name in artefact.manifest["outputs"]:
-        if name.endswith(".md"):
-            click.echo(f"# {artefact.path / name}\n\n{(artefact.path / name).read_text()}")
-
-
-def _log_to_stderr() -> None:
-    """Log lines on stderr, above the progress bar where there is one."""
-    from tqdm import tqdm
-
-    class Handler(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            tqdm.write(self.format(record), file=sys.stderr)
-
-    handler = Handler()
-    handler.setFormatter(logging.Formatter("%(asctime)s  %(message)s", datefmt="%H:%M:%S"))
-    logger = logging.getLogger("maestromotif")
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
-    logger.propagate = False
+    print_result(run_stage(config, verb, run, stale=stale))
 
 
 def main() -> NoReturn:

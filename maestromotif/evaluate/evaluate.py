@@ -21,7 +21,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from maestromotif.agent.episodes import Episode, LostGamesError, Policy, play_wave
+from maestromotif.agent.episodes import Episode, LostGamesError, Policy, play_wave, to_end
 from maestromotif.agent.network import Params, build, initial_params
 from maestromotif.agent.playing import network_policy
 from maestromotif.agent.policy import POLICY, load_policy, make_acting
@@ -152,7 +152,7 @@ class Players:
             policy = self._policy(pool, entry.agent, wave)
             with ProgramHost(self._program, self._skills, pool.games, seed + wave, task.program) as host:
                 try:
-                    return play_wave(pool, policy, host, task.success, seed, wave, entry.levels)
+                    return to_end(play_wave(pool, policy, host, task.success, seed, wave, entry.levels))
                 except LostGamesError:
                     log.warning("evaluate: %s: playing %d lost games again", entry.name, pool.games)
         raise UserError(

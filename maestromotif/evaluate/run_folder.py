@@ -14,16 +14,15 @@ from flax import serialization
 from maestromotif.agent.network import ActorCritic, Params, initial_params
 from maestromotif.agent.policy import POLICY, fitted
 from maestromotif.compose.compose import program_file
-from maestromotif.config.load import load
 from maestromotif.config.schema import Config
 from maestromotif.errors import UserError
+from maestromotif.pipeline.runner import CONFIG, config_of
 from maestromotif.pipeline.store import MANIFEST
 from maestromotif.programs import contract
 from maestromotif.train.checkpoint import FOLDER, Checkpoints
 from maestromotif.train.reward_source import ONLINE_FOLDER
 from maestromotif.train.schedule import schedule
 
-CONFIG = "config.yaml"
 TRIES = 5  # at a checkpoint, which training may remove while it is read
 
 
@@ -58,7 +57,7 @@ class RunFolder:
                 "in one"
             )
         self.folder = found
-        self.config: Config = load(str(found / CONFIG), ())
+        self.config: Config = config_of(found)
         if not Path(self.config.skills_folder).is_dir():
             raise UserError(
                 f"{self.config.skills_folder}: no such folder; the run's config names files relative to the "

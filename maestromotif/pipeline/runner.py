@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from maestromotif.config.load import dump
+from maestromotif.config.load import dump, load
 from maestromotif.config.schema import Config
 from maestromotif.errors import UserError
 from maestromotif.pipeline import store
@@ -29,6 +29,7 @@ log = logging.getLogger("maestromotif")
 # What to do with work of older code: use it as it is, or make it again. None: name it and stop.
 Stale = Literal["reuse", "repeat"]
 
+CONFIG = "config.yaml"  # the last used config, in a run's folder
 FILES_SHOWN = 8  # changed files to list in a message
 
 
@@ -36,6 +37,14 @@ def stages_of(config: Config) -> list[Stage]:
     """The stages that `run` runs under this config."""
     path = _Path(config, open_run(config), STAGES, None, "run")
     return [stage for stage in STAGES if path.includes(stage)]
+
+
+def config_of(folder: Path) -> Config:
+    """The config that a run was last used with. Raises UserError if `folder` is not the folder of a run."""
+    file = folder / CONFIG
+    if not file.is_file():
+        raise UserError(f"{folder}: is not the folder of a run, because it has no {CONFIG}")
+    return load(str(file))
 
 
 def open_run(config: Config, config_file: str = "CONFIG") -> Run:
@@ -350,5 +359,5 @@ def _stale_artefact(artefact: Artefact, asked: Mapping[str, Any]) -> _StaleWork 
 
 def _write_config(config: Config, run: Run) -> None:
     """Writes the last used config for people to read; the manifests record what each stage used."""
-    with store.writing(run.folder / "config.yaml") as file:
+    with store.writing(run.folder / CONFIG) as file:
         file.write(dump(config).encode())

@@ -9,16 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 
 import maestromotif
-from maestromotif.config.load import load
 from maestromotif.config.schema import Config
 from maestromotif.errors import UserError
 from maestromotif.evaluate.evaluate import RESULTS
 from maestromotif.evaluate.summary import agent_of
 from maestromotif.pipeline.keys import picked
+from maestromotif.pipeline.runner import config_of
 from maestromotif.pipeline.store import MANIFEST, Run, writing
 from maestromotif.report import evidence, plots, report
 from maestromotif.report.colours import colour, legend
@@ -51,13 +50,11 @@ class Compared:
 
 def read(folder: Path) -> Compared:
     """A run's folder. Raises UserError if training or evaluation is not finished."""
-    config_file = folder / "config.yaml"
-    if not config_file.is_file():
-        raise UserError(f"{folder}: is not the folder of a run, because it has no config.yaml")
+    config = config_of(folder)
     for stage in ("train", "evaluate"):
         if not (folder / stage / MANIFEST).is_file():
             raise UserError(f"{folder}: the stage '{stage}' is not finished, so there is nothing to compare")
-    config, run = load(str(config_file)), Run(folder)
+    run = Run(folder)
     train, evaluate = (run.artefact(stage).path for stage in ("train", "evaluate"))
     return Compared(
         name=folder.name,
@@ -82,14 +79,7 @@ def page(runs: Sequence[Compared]) -> str:
     groups = grouped(runs)
     colours = {id(run): colour(index) for index, group in enumerate(groups) for run in group}
     names = names_of(groups)
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template(PAGE).render(
+    return report.template(PAGE).render(
         version=maestromotif.__version__,
         style=report.style(),
         plotting=report.plotting(),

@@ -11,11 +11,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from maestromotif.config.load import load
-from maestromotif.config.schema import Config
 from maestromotif.errors import UserError
 from maestromotif.pipeline.progress import duration
-from maestromotif.pipeline.runner import stages_of
+from maestromotif.pipeline.runner import config_of, stages_of
 from maestromotif.pipeline.store import MANIFEST, Artefact, Run
 from maestromotif.report import evidence, plots, report
 from maestromotif.report.evidence import Training
@@ -34,11 +32,8 @@ class Live:
     """The page of a run's folder. Raises UserError if it is not the folder of a run."""
 
     def __init__(self, folder: Path) -> None:
-        file = folder / "config.yaml"
-        if not file.is_file():
-            raise UserError(f"{folder}: is not the folder of a run, because it has no config.yaml")
+        self._config = config_of(folder)
         self.folder, self._run = folder, Run(folder)
-        self._config: Config = load(str(file))
 
     def version(self) -> str:
         """Another one whenever the page changes."""

@@ -68,14 +68,7 @@ def page(config: Config, found: Evidence, live: Mapping[str, Any] | None = None)
     live: of a run that goes on: `stages`, the state of each, and `watched`, plots of the evaluations during
     training. Such a page asks its server for its newest state; any other page asks for nothing.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(HERE / "templates"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template(PAGE).render(
+    return template(PAGE).render(
         config=config,
         version=maestromotif.__version__,
         style=style(),
@@ -96,6 +89,18 @@ def page(config: Config, found: Evidence, live: Mapping[str, Any] | None = None)
         digests=found.digests,
         config_text=_config_text(config),
     )
+
+
+def template(name: str) -> jinja2.Template:
+    """A template that escapes every value but Markup. Values that are missing are errors."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(HERE / "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template(name)
 
 
 def style() -> Markup:

@@ -8,7 +8,7 @@ import pytest
 import small_stages
 
 from maestromotif import __version__
-from maestromotif.cli.main import _print_result
+from maestromotif.cli.output import print_result
 from maestromotif.pipeline.stages import STAGES
 from maestromotif.pipeline.store import Artefact
 
@@ -93,7 +93,7 @@ def test_print_config_prints_what_can_be_loaded_again(folder: Path) -> None:
 
 def test_what_a_stage_says_in_markdown_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "gate.md").write_text("| a table |\n")
-    _print_result(Artefact(tmp_path, {"outputs": {"gate.json": "", "gate.md": ""}, "facts": {}}))
+    print_result(Artefact(tmp_path, {"outputs": {"gate.json": "", "gate.md": ""}, "facts": {}}))
     assert capsys.readouterr().out == f"# {tmp_path / 'gate.md'}\n\n| a table |\n\n{tmp_path}\n"
 
 

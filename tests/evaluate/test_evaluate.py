@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from maestromotif.agent.episodes import Episode, Policy, play_wave
+from maestromotif.agent.episodes import Episode, Policy, play_wave, to_end
 from maestromotif.agent.options import Options
 from maestromotif.agent.reward import RewardFunction, Scorer
 from maestromotif.config.schema import (
@@ -65,7 +65,7 @@ def play(skills: list[Skill], wave: int, condition: str, make: Make | None = Non
         ProgramHost(PROGRAM, skills, GAMES, 0) as host,
     ):
         policy = make(pool) if make else wandering_policy(pool, wave)
-        return play_wave(pool, policy, host, [condition], 0, wave, None)
+        return to_end(play_wave(pool, policy, host, [condition], 0, wave, None))
 
 
 def test_every_game_plays_one_episode_to_its_end_or_to_success(skills: list[Skill]) -> None:
@@ -110,7 +110,7 @@ def test_the_explorer_does_what_the_acting_skill_wants() -> None:
         ProgramHost(DOWN_AND_BACK, skills, 12, 0) as host,
     ):
         policy = explorer_policy(pool, skills, 0)
-        episodes = play_wave(pool, policy, host, ["depth >= 2", "depth == 1"], 0, 0, None)
+        episodes = to_end(play_wave(pool, policy, host, ["depth >= 2", "depth == 1"], 0, 0, None))
     assert sum(e.success for e in episodes) >= 4
     went_back = next(e for e in episodes if e.success)
     assert went_back.actions.count(INDEX["up"]) == 1
@@ -248,7 +248,8 @@ def test_the_fields_at_a_switch_are_those_that_the_program_saw() -> None:
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(Options, "advance", advance)
-            episodes = play_wave(pool, explorer_policy(pool, skills, 0), host, ["depth >= 40"], 0, 0, None)
+            policy = explorer_policy(pool, skills, 0)
+            episodes = to_end(play_wave(pool, policy, host, ["depth >= 40"], 0, 0, None))
     switches = 0
     for game, episode in enumerate(episodes):
         replay = play_again(

@@ -25,7 +25,7 @@ import numpy as np
 from flax import serialization
 
 from maestromotif.agent import playing
-from maestromotif.agent.episodes import Episode, LostGamesError, play_in_steps
+from maestromotif.agent.episodes import Episode, LostGamesError, play_wave
 from maestromotif.agent.inputs import Block
 from maestromotif.agent.network import ActorCritic, Params
 from maestromotif.agent.policy import POLICY, Acting, fresh_carry, make_acting
@@ -188,7 +188,7 @@ class Watcher:
         key = jax.random.fold_in(jax.random.key(seed + 4), update)
         policy = playing.network_policy(pool, self._network, params, key, acting)
         with ProgramHost(self._program(), self._skills, pool.games, seed, task.program) as host:
-            steps = play_in_steps(pool, policy, host, task.success, seed, _WAVE, levels, "watch")
+            steps = play_wave(pool, policy, host, task.success, seed, _WAVE, levels, "watch")
             while True:
                 try:
                     next(steps)

@@ -1,0 +1,41 @@
+"""What a verb prints: the log on stderr, a stage's pages and its result."""
+
+import logging
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from maestromotif.pipeline.store import Artefact
+
+
+def print_result(artefact: "Artefact") -> None:
+    """Prints a stage's Markdown files and what its results say. The last line is the path of its output."""
+    print_pages(artefact)
+    if said := artefact.manifest["facts"].get("summary"):
+        click.echo(said)
+    pages = [name for name in artefact.manifest["outputs"] if name.endswith(".html")]
+    click.echo(artefact.path / pages[0] if pages else artefact.path)
+
+
+def print_pages(artefact: "Artefact") -> None:
+    for name in artefact.manifest["outputs"]:
+        if name.endswith(".md"):
+            click.echo(f"# {artefact.path / name}\n\n{(artefact.path / name).read_text()}")
+
+
+def log_to_stderr() -> None:
+    """Log lines on stderr, above the progress bar where there is one."""
+    from tqdm import tqdm
+
+    class Handler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            tqdm.write(self.format(record), file=sys.stderr)
+
+    handler = Handler()
+    handler.setFormatter(logging.Formatter("%(asctime)s  %(message)s", datefmt="%H:%M:%S"))
+    logger = logging.getLogger("maestromotif")
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
