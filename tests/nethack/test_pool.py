@@ -88,6 +88,17 @@ def test_the_number_of_workers_changes_nothing(shared: GamePool) -> None:
     assert len(set(two)) == len(two)
 
 
+def test_given_seeds_play_the_games_of_those_seeds(shared: GamePool) -> None:
+    """Each game has as many as it likes; episodes that end go on with the next."""
+    moves = actions(LIMIT + 5)
+    shared.reset()
+    expected = play(shared, moves)
+    seeds = [[episode_seeds("collect", 3, game, number) for number in range(2)] for game in range(GAMES)]
+    with GamePool(GAMES, "train", 9, LIMIT, workers=2, seeds=seeds) as pool:
+        pool.reset()
+        assert play(pool, moves) == expected
+
+
 def test_another_process_in_another_time_zone_plays_the_same_games(shared: GamePool, tmp_path: Path) -> None:
     """From nothing but the episodes' numbers and the actions."""
     script = (

@@ -40,7 +40,7 @@ from maestromotif.nethack.pool.pipe import receive, send
 from maestromotif.nethack.pool.processes import server_context, temporary_folder
 from maestromotif.nethack.pool.worker import DONE, IDLE, QUIT, RESET, STEP, Plan, layout, work
 from maestromotif.nethack.rcfile import CHARACTER, write_options
-from maestromotif.nethack.seeds import Purpose
+from maestromotif.nethack.seeds import EpisodeSeeds, Purpose
 from maestromotif.nethack.tracker import TRACKED
 
 __all__ = ["IDLE", "GamePool", "check_pools", "open_pool"]
@@ -72,8 +72,9 @@ class GamePool:
     episodes begin, for all games or one entry per game (`starts`); None: the dungeon. parts: number of groups
     that the games are divided into; `rows[part]` is the slice of the N games in each. first_game: number of
     the first of these games among those of all processes; it determines seeds. loader: see `engine.loader`.
-    character, options: see `rcfile.write_options`. Raises UserError, before any game starts, for what does
-    not exist or does not fit on this machine.
+    character, options: see `rcfile.write_options`. seeds: of each game, those of its episodes in turn, then
+    from the first again; None: those of purpose and seed. Raises UserError, before any game starts, for what
+    does not exist or does not fit on this machine.
     """
 
     def __init__(
@@ -93,6 +94,7 @@ class GamePool:
         character: str = CHARACTER,
         options: Path | None = None,
         pages: Pages = "last",
+        seeds: Sequence[Sequence[EpisodeSeeds]] | None = None,
     ) -> None:
         self.starts = [arena] * games if arena is None or isinstance(arena, str) else list(arena)
         if len(self.starts) != games:
@@ -133,7 +135,8 @@ class GamePool:
                 for number, start in enumerate(dict.fromkeys(self.starts))
             }
             setups = tuple(replace(setup, arena=built[start]) for start in self.starts)
-            self._plan = Plan(games, first_game, purpose, seed, max_steps, observe, levels, setups)
+            own = None if seeds is None else tuple(tuple(episodes) for episodes in seeds)
+            self._plan = Plan(games, first_game, purpose, seed, max_steps, observe, levels, setups, own)
             bounds = [games * part // parts for part in range(parts + 1)]
             self.rows = [slice(first, last) for first, last in pairwise(bounds)]
             # By worker and part: first and last+1 game.
@@ -332,6 +335,7 @@ def open_pool(
     levels: int | None = None,
     arena: Arenas = None,
     first_game: int = 0,
+    seeds: Sequence[Sequence[EpisodeSeeds]] | None = None,
 ) -> GamePool:
     """A pool of games as the config's section `nethack` describes them."""
     settings = config.nethack
@@ -348,6 +352,7 @@ def open_pool(
         character=settings.character,
         options=Path(settings.options) if settings.options else None,
         pages=settings.pages,
+        seeds=seeds,
     )
 
 

@@ -15,7 +15,7 @@ from maestromotif.nethack.events import EVENTS
 from maestromotif.nethack.game import End, Setup
 from maestromotif.nethack.observation import ENGINE, FINAL, Block, Layout, engine_layout
 from maestromotif.nethack.pool.pipe import receive, send
-from maestromotif.nethack.seeds import Purpose, episode_seeds
+from maestromotif.nethack.seeds import EpisodeSeeds, Purpose, episode_seeds
 from maestromotif.nethack.state import CHANGES
 from maestromotif.nethack.tracker import TRACKED, Tracker
 
@@ -47,6 +47,7 @@ class Plan:
     observe: tuple[str, ...]  # NLE observations in addition to ENGINE
     levels: int | None
     setups: tuple[Setup, ...]  # by game
+    seeds: tuple[tuple[EpisodeSeeds, ...], ...] | None = None  # by game and episode, instead of by purpose
 
 
 def layout(observe: tuple[str, ...]) -> Layout:
@@ -70,7 +71,7 @@ class _Rows:
     """Games `first` to `last` of the block, which are stepped together."""
 
     def __init__(self, block: Block, first: int, last: int, plan: Plan) -> None:
-        self._plan, self._first = plan, plan.first_game + first
+        self._plan, self._first = plan, first
         arrays = self._arrays = {name: array[first:last] for name, array in block.arrays.items()}
         engine = ENGINE + plan.observe
         self._games = [
@@ -124,8 +125,12 @@ class _Rows:
 
     def _begin(self, i: int) -> None:
         plan = self._plan
-        episode = int(self._arrays["episode"][i])
-        self._games[i].reset(episode_seeds(plan.purpose, plan.seed, self._first + i, episode, plan.levels))
+        game, episode = self._first + i, int(self._arrays["episode"][i])
+        if plan.seeds is None:
+            seeds = episode_seeds(plan.purpose, plan.seed, plan.first_game + game, episode, plan.levels)
+        else:
+            seeds = plan.seeds[game][episode % len(plan.seeds[game])]
+        self._games[i].reset(seeds)
         self._tracker.begin(i, self._arrays, self._games[i].starting_letters)
 
 
