@@ -34,6 +34,8 @@ FLOORS = (
     ("programs",),
     ("agent",),
     ("replay",),
+    ("demonstrate",),
+    ("clone",),
     ("train",),
     ("compose",),
     ("evaluate",),

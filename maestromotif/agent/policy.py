@@ -123,7 +123,8 @@ def make_acting(network: ActorCritic, games: int, length: int) -> Acting:
     )
 
 
-POLICY = "policy.msgpack"  # the file that `train` writes
+POLICY = "policy.msgpack"  # the file that `train` and `clone` write
+HEADER = "header"  # beside the parameters in such a file, see `policy_file`
 
 
 def load_policy(path: Path, network: ActorCritic) -> Params:
@@ -138,6 +139,8 @@ def fitted(path: Path, blank: Any, state: Any) -> Any:
 
     Raises UserError if it is of another network, of other actions or of other skills.
     """
+    if isinstance(state, dict):
+        state = {name: part for name, part in state.items() if name != HEADER}
     _check_actions(path, blank, state)
     try:
         found = serialization.from_state_dict(blank, state)

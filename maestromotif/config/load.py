@@ -24,7 +24,7 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from maestromotif.config.schema import RENAMED, Config
+from maestromotif.config.schema import CLONED, RENAMED, Config
 from maestromotif.errors import UserError, did_you_mean
 
 COMMAND_LINE = "command line"
@@ -331,6 +331,11 @@ def _check_relations(sources: Sources, config: Config) -> None:
         sources.report(
             ("train", "minibatches"),
             f"should divide nethack.games = {config.nethack.games} (got {config.train.minibatches})",
+        )
+    if config.train.teacher.policy == CLONED and not config.clone.epochs:
+        sources.report(
+            ("train", "teacher", "policy"),
+            f"is {CLONED}, but clone.epochs is 0, so no policy is cloned; set clone.epochs to 1 or more",
         )
 
 

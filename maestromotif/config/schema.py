@@ -468,6 +468,66 @@ class NetworkSettings(Section):
     )
 
 
+CLONED = "cloned"  # `train.teacher.policy` for the policy of the stage `clone`
+
+
+class CloneSettings(Section):
+    """Behaviour cloning: a policy learns from demonstrations what the scripted explorer does."""
+
+    epochs: int = Field(0, ge=0, description="passes over the demonstrations; 0: no cloning, as published")
+    demonstrations: str | None = Field(
+        None,
+        description="file of demonstrations that another run has written; null: those of this run",
+    )
+    sequence: int = Field(
+        32, ge=1, description="steps through which the gradient flows; the memory is carried further"
+    )
+    batch: int = Field(64, ge=1, description="sequences per gradient step")
+    learning_rate: float = Field(1e-3, gt=0, description="Adam's learning rate, constant")
+    hide_action: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="share of the episodes in which the network does not see its last action; a clone that "
+        "always sees it learns to repeat it",
+    )
+    held_out: float = Field(
+        0.1, gt=0, lt=1, description="share of the episodes that the policy does not learn from"
+    )
+
+
+class TeacherSettings(Section):
+    """Kickstarting (Schmitt et al. 2018): the policy also learns to act like a teacher."""
+
+    policy: str | None = Field(
+        None,
+        description="the teacher. cloned: the policy of this run's stage `clone`; else a policy file that "
+        "`train` or `clone` has written; null: none, as published",
+    )
+    start: bool = Field(True, description="whether training begins with the teacher's parameters")
+    coefficient: float = Field(
+        0.5, ge=0, description="weight of KL(teacher || policy) in the loss at the first step"
+    )
+    floor: float = Field(0.0, ge=0, description="weight to which it falls, linearly")
+    steps: int = Field(
+        500_000, ge=1, description="environment steps over which it falls, after those of critic_first"
+    )
+    critic_first: int = Field(
+        0,
+        ge=0,
+        description="environment steps at the start in which only the value heads learn, because the values "
+        "of a cloned policy are random",
+    )
+
+    @field_validator("floor")
+    @classmethod
+    def _falls(cls, value: float, info: Any) -> float:
+        coefficient = info.data.get("coefficient")  # absent if it is wrong itself
+        if coefficient is not None and value > coefficient:
+            raise ValueError(f"should be at most train.teacher.coefficient, which is {coefficient:g}")
+        return value
+
+
 class TrainSettings(Section):
     steps: int = Field(1_000_000, ge=1, description="environment steps, over all games")
     rollout: int = Field(32, ge=2, description="length of a rollout: environment steps per game and update")
@@ -542,6 +602,7 @@ class TrainSettings(Section):
     curve_steps: int = Field(20_000, ge=1, description="environment steps between rows of the learning curve")
     checkpoint_steps: int = Field(200_000, ge=1, description="environment steps between checkpoints")
     checkpoints: int = Field(2, ge=1, description="number of newest checkpoints to keep")
+    teacher: TeacherSettings = TeacherSettings()
     network: NetworkSettings = NetworkSettings()
 
     @field_validator("arenas")
@@ -628,6 +689,7 @@ class Config(Section):
     soup: SoupSettings = SoupSettings()
     gate: GateSettings = GateSettings()
     reward: RewardSettings = RewardSettings()
+    clone: CloneSettings = CloneSettings()
     train: TrainSettings = TrainSettings()
     compose: ComposeSettings = ComposeSettings()
     task: TaskSettings

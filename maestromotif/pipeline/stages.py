@@ -26,6 +26,7 @@ class Stage:
     inputs: tuple[str, ...]  # stages whose artefacts it reads
     settings: tuple[str, ...]  # dotted keys of sections or fields; "" is the whole config
     optional: bool = False  # runs only if `run.further` names it
+    needs: str = ""  # dotted key of a number; the stage is skipped if it is 0
     makes_rewards: bool = False  # skipped if the config gives reward models or training learns them
     tracked_as: str = ""  # kind of the artefact for the tracker; "": not given to it
 
@@ -106,10 +107,19 @@ STAGES = (
         makes_rewards=True,
     ),
     Stage(
+        "clone",
+        "Learn a policy from demonstrations.",
+        "maestromotif.clone.clone",
+        inputs=(),
+        settings=("run", "skills", "nethack", "train.network", "clone"),
+        needs="clone.epochs",
+        tracked_as="policy",
+    ),
+    Stage(
         "train",
         "Train one policy for all skills by reinforcement learning.",
         "maestromotif.train.train",
-        inputs=("distil",),
+        inputs=("distil", "clone"),
         settings=(
             "run",
             "skills",
@@ -133,7 +143,7 @@ STAGES = (
         "evaluate",
         "Play the task in games that training never saw.",
         "maestromotif.evaluate.evaluate",
-        inputs=("distil", "train", "compose"),  # distil: the replay shows the rewards
+        inputs=("distil", "clone", "train", "compose"),  # distil: the replay shows the rewards
         settings=(
             "run",
             "skills",
@@ -158,6 +168,7 @@ STAGES = (
             "distil",
             "soup",
             "gate",
+            "clone",
             "train",
             "compose",
             "evaluate",

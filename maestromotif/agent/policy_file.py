@@ -1,0 +1,141 @@
+"""A policy's file: its parameters, and a header that says of which network, skills and actions they are.
+
+The file is msgpack, `{"params": ..., "header": JSON}`. The header holds a probe: what the network computes of
+made-up inputs. A change of the inputs, of their scaling or of the memory may leave all shapes as they are, so
+that the policy plays badly without an error; the probe then differs.
+"""
+
+import json
+import zlib
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import serialization
+
+from maestromotif.agent.inputs import Block, Inputs
+from maestromotif.agent.network import ActorCritic, Params, build, unpack, unroll
+from maestromotif.agent.policy import HEADER, load_policy
+from maestromotif.config.schema import Config
+from maestromotif.errors import UserError
+from maestromotif.nethack.actions import NAMES, SETS
+
+FORMAT = 1
+_FREE = {"prior", "precision"}  # settings of the network that parameters do not depend on
+_STEPS, _GAMES = 2, 2  # of the probe
+# Largest difference from the probe, as a share of its largest number. GPUs round float32 to 10 bits.
+_TOLERANCE = {"float32": 0.01, "bfloat16": 0.1}
+
+
+def policy_bytes(config: Config, params: Params) -> bytes:
+    """The content of a policy's file. config: that of the training; params: on the host."""
+    network = build(config.train.network, len(config.skills))
+    header = _facts(config) | {"probe": [float(f"{x:.5g}") for x in probe(network, params).tolist()]}
+    return serialization.to_bytes({**params, HEADER: json.dumps(header)})
+
+
+def read_policy(path: Path, config: Config, *, needs_header: bool = False) -> Params:
+    """The parameters of a file that `policy_bytes` made, for the config's network.
+
+    Raises UserError if the file cannot be read, or is of other skills, actions, inputs or scaling, or of
+    another network. needs_header: whether a file of an older version, without a header, is refused too;
+    else only its shapes are checked.
+    """
+    try:
+        header = serialization.msgpack_restore(path.read_bytes()).get(HEADER)
+        told: dict[str, Any] | None = None if header is None else json.loads(header)
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise UserError(f"{path}: cannot be read as a policy: {error}") from error
+    if told is None and needs_header:
+        raise UserError(
+            f"{path}: does not say of which network, skills and actions it is, because an older version "
+            "wrote it; train it again"
+        )
+    if told is not None:
+        _check(path, told, _facts(config))
+    network = build(config.train.network, len(config.skills))
+    params = load_policy(path, network)
+    if told is not None:
+        _check_probe(path, told, network, params, config.train.network.precision)
+    return params
+
+
+def probe(network: ActorCritic, params: Params) -> np.ndarray:
+    """Logits and values of all skills over a few made-up steps, float32, flat."""
+    layout = Block(_GAMES, network.message_form)
+    blocks = [_made_up(layout, step) for step in range(_STEPS)]
+    actions = np.random.default_rng(0).integers(0, network.actions, (_STEPS, _GAMES), np.int32)
+
+    @jax.jit
+    def compute(params: Params) -> jax.Array:
+        inputs = [unpack(layout, jnp.asarray(block)) for block in blocks]
+        rows = [network.glance(*pair) for pair in zip(inputs, jnp.asarray(actions), strict=True)]
+        glance = jax.tree.map(lambda *leaves: jnp.stack(leaves), *rows)
+        first = jnp.zeros((_STEPS, _GAMES), bool)
+        _, logits, values = unroll(network, params, glance, first, jnp.zeros((_GAMES, network.hidden)))
+        return jnp.concatenate([logits.reshape(-1), values.reshape(-1)])
+
+    return np.asarray(compute(params), np.float32)
+
+
+def _made_up(layout: Block, step: int) -> np.ndarray:
+    """Random inputs; each part has its own numbers, so that a further part changes none of the others."""
+    block, views = layout.allocate()
+    for name, part in zip(Inputs._fields, views, strict=True):
+        random = np.random.default_rng((zlib.crc32(name.encode()), step))
+        part[...] = random.integers(0, 2 if part.dtype == np.bool_ else 20, part.shape)
+    return block
+
+
+def _facts(config: Config) -> dict[str, Any]:
+    settings = config.train.network
+    return {
+        "format": FORMAT,
+        "skills": list(config.skills),
+        "actions": list(NAMES[: SETS[settings.actions]]),
+        "network": settings.model_dump(mode="json"),
+    }
+
+
+def _check(path: Path, told: dict[str, Any], wanted: dict[str, Any]) -> None:
+    """Compares headers. Raises UserError that lists what differs."""
+    if told.get("format") != FORMAT:
+        raise UserError(f"{path}: has format {told.get('format')}; this version reads format {FORMAT}")
+    wrong = []
+    if told["skills"] != wanted["skills"]:
+        wrong.append(f"skills was {_listed(told['skills'])}, is {_listed(wanted['skills'])}")
+    network = told["network"]
+    wrong += [
+        f"train.network.{name} was {network[name]}, is {value}"
+        for name, value in wanted["network"].items()
+        if name not in _FREE and name in network and network[name] != value
+    ]
+    if network["actions"] == wanted["network"]["actions"] and told["actions"] != wanted["actions"]:
+        wrong.append(f"the action set {network['actions']} had other actions")
+    if wrong:
+        raise UserError(
+            f"{path}: is not a policy for this config: {'; '.join(wrong)}; use the settings of its training, "
+            "or train again"
+        )
+
+
+def _check_probe(
+    path: Path, told: dict[str, Any], network: ActorCritic, params: Params, precision: str
+) -> None:
+    was, now = np.array(told["probe"], np.float32), probe(network, params)
+    tolerance = max(_TOLERANCE[precision], _TOLERANCE[told["network"]["precision"]])
+    if was.shape == now.shape:
+        plain = np.abs(was) < 1e6  # not the logits of masked actions
+        off = np.abs(was - now).max() / max(float(np.abs(was[plain]).max(initial=0)), 1e-6)
+        if off <= tolerance:
+            return
+    raise UserError(
+        f"{path}: this version computes something else with its parameters than the version that wrote it, "
+        "although the settings are the same: inputs or their scaling have changed; train it again"
+    )
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(map(str, names))

@@ -1,0 +1,1 @@
+"""Behaviour cloning: a policy that acts like the demonstrations."""

@@ -1,0 +1,1 @@
+"""Demonstrations: recordings of the scripted explorer, to learn from."""
