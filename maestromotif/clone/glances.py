@@ -20,6 +20,7 @@ from maestromotif.agent.network import ActorCritic, unpack
 from maestromotif.config.schema import Config
 from maestromotif.demonstrate.recordings import Recording
 from maestromotif.errors import UserError
+from maestromotif.nethack.checksum import checksum
 from maestromotif.nethack.game import End
 from maestromotif.nethack.pool.pool import IDLE, GamePool, open_pool
 from maestromotif.pipeline.progress import Progress
@@ -148,17 +149,17 @@ class Again:
                 return False
             last = action.copy()
             last[:games][unseen] = -1
-            early = (pool.ended[:games] != End.NOT) & (t + 1 < lengths)
-            if early.any():
-                self._refuse(wave[int(early.argmax())], t + 1)
+            over = pool.ended[:games] != End.NOT
+            for game in np.flatnonzero((t + 1 == lengths) | (over & (t + 1 < lengths))).tolist():
+                shown = checksum(pool.final if over[game] else pool.obs, game)
+                recording = self._recordings[wave[game]]
+                if t + 1 < lengths[game] or shown != recording.check:
+                    raise UserError(
+                        f"demonstrations: the episode with the seeds {tuple(recording.seeds)} does not play "
+                        f"as recorded (seen after {t + 1} of {lengths[game]} steps): NLE or an arena has "
+                        "changed since; make the demonstrations again"
+                    )
         return True
-
-    def _refuse(self, number: int, steps: int) -> None:
-        raise UserError(
-            f"demonstrations: the episode with the seeds {tuple(self._recordings[number].seeds)} ended after "
-            f"{steps} steps instead of {self._lengths[number]}: it was played with another character, other "
-            "options or another version of NetHack; make the demonstrations again"
-        )
 
 
 def _look(network: ActorCritic, games: int) -> _Look:

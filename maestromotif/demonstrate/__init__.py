@@ -1,1 +1,1 @@
-"""Demonstrations: recordings of the scripted explorer, to learn from."""
+"""Demonstrations: games with the actions of the scripted explorer, for a policy to learn from."""

@@ -1,7 +1,6 @@
 """A clone of demonstrations in real games."""
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from maestromotif.clone.imitation import batches, loss
 from maestromotif.config.schema import Config
 from maestromotif.demonstrate.recordings import FILE, write
 from maestromotif.errors import UserError
+from maestromotif.nethack.actions import INDEX
 from maestromotif.nethack.pool.pool import GamePool
 from maestromotif.pipeline.progress import Progress
 from maestromotif.pipeline.store import Work
@@ -133,33 +133,30 @@ def test_the_loss_is_that_of_the_labels() -> None:
     assert total > 0
 
 
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        ({"nle": "1.2.0"}, "was recorded with nle 1.2.0"),
-        ({"actions": ["north"]}, "was recorded with other actions"),
-        ({"skills": ["descender"]}, r"was recorded for the skills \['descender'\]"),
-    ],
-)
-def test_other_demonstrations_are_refused_before_a_game_starts(
-    change: dict[str, Any], said: str, tmp_path: Path, demonstrations: Path
-) -> None:
-    with np.load(demonstrations) as file:
-        arrays = dict(file)
-    arrays["about"] = np.array(json.dumps(json.loads(arrays["about"].item()) | change).encode())
-    Work(tmp_path).write_arrays(FILE, **arrays)
-    with pytest.raises(UserError, match=said):
-        clone.run(cloned(tmp_path, tmp_path / FILE), {}, Work(tmp_path / "work"))
+def test_other_demonstrations_are_refused_before_a_game_starts(tmp_path: Path, demonstrations: Path) -> None:
+    for override, said in (
+        ("train.network.actions=travel", "its action set: published; needed: travel"),
+        ("skills=[discoverer, ascender, descender]", "its skills: discoverer, descender, ascender; needed: "),
+    ):
+        with pytest.raises(UserError, match=said):
+            clone.run(cloned(tmp_path, demonstrations, override), {}, Work(tmp_path / "work"))
 
 
-def test_a_game_that_ends_too_early_is_another_game(tmp_path: Path) -> None:
+def test_a_game_that_does_not_play_as_recorded_is_named(tmp_path: Path) -> None:
+    """One that ends too early, and one that ends with something else on the screen."""
     settings = config(tmp_path)
     made = recordings(settings)
-    pray = np.full(60, 25)  # an episode of prayers ends in death
-    made[0] = dataclasses.replace(made[0], actions=pray, labels=pray, skills=0 * pray, switched=pray > 99)
-    write(Work(tmp_path / "demonstrations"), made, settings)
-    with pytest.raises(UserError, match=r"ended after \d+ steps instead of 60: .*another character"):
-        clone.run(cloned(tmp_path, tmp_path / "demonstrations" / FILE), {}, Work(tmp_path / "work"))
+    pray = np.full(60, INDEX["pray"], np.int32)  # ends in death
+    early = dataclasses.replace(
+        made[0], actions=pray, labels=pray, skills=0 * pray, switched=np.arange(60) < 1
+    )
+    other = dataclasses.replace(made[0], check=made[0].check ^ 1)
+    for number, (wrong, said) in enumerate(
+        ((early, r"seen after \d+ of 60 steps"), (other, "after 40 of 40"))
+    ):
+        write(Work(tmp_path / str(number)), [wrong, *made[1:]], settings)
+        with pytest.raises(UserError, match=said):
+            clone.run(cloned(tmp_path, tmp_path / str(number) / FILE), {}, Work(tmp_path / "work"))
 
 
 def test_without_demonstrations_there_is_nothing_to_clone(tmp_path: Path) -> None:

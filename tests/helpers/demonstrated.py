@@ -7,6 +7,7 @@ import numpy as np
 from maestromotif.config.schema import Config
 from maestromotif.demonstrate.recordings import FILE, Recording, write
 from maestromotif.nethack.actions import INDEX
+from maestromotif.nethack.checksum import checksum
 from maestromotif.nethack.game import End
 from maestromotif.nethack.pool.pool import open_pool
 from maestromotif.nethack.seeds import episode_seeds
@@ -24,12 +25,15 @@ def recordings(config: Config) -> list[Recording]:
     with open_pool(config, "collect", GAMES, STEPS + 1, seeds=[[one] for one in seeds]) as pool:
         pool.reset()
         skill = np.arange(STEPS)[:, None] // CALL % len(RULE) + np.zeros(GAMES, int)
-        actions, ended = np.array(RULE)[skill], np.zeros((STEPS, GAMES), bool)
+        actions, lengths = np.array(RULE)[skill], STEPS - np.arange(GAMES)
+        checks = np.zeros(GAMES, np.int64)
         for t in range(STEPS):
             pool.step(actions[t])
-            ended[t] = pool.ended != End.NOT
-    for game, own in enumerate(seeds):
-        length = min(STEPS - game, int(ended[:, game].argmax()) + 1 if ended[:, game].any() else STEPS)
+            over = pool.ended != End.NOT
+            lengths = np.where(over & (t < lengths), t + 1, lengths)
+            for game in np.flatnonzero(lengths == t + 1).tolist():
+                checks[game] = checksum(pool.final if over[game] else pool.obs, game)
+    for game, (own, length) in enumerate(zip(seeds, lengths.tolist(), strict=True)):
         labels = actions[:length, game].astype(np.int32)
         made.append(
             Recording(
@@ -39,6 +43,7 @@ def recordings(config: Config) -> list[Recording]:
                 np.where(np.arange(length) % 4 == 3, -1, labels).astype(np.int32),
                 skill[:length, game].astype(np.int32),
                 np.arange(length) % CALL == 0,
+                int(checks[game]),
             )
         )
     return made
