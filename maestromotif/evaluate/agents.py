@@ -12,7 +12,7 @@ from maestromotif.collect.explorer.intent import intent_of
 from maestromotif.nethack.pool.pool import GamePool
 from maestromotif.skill import Skill
 
-Agent = Literal["trained", "untrained", "random", "wandering", "explorer"]
+Agent = Literal["trained", "cloned", "untrained", "random", "wandering", "explorer"]
 
 
 def random_policy(pool: GamePool, actions: int, seed: int) -> Policy:

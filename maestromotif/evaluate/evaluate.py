@@ -5,7 +5,7 @@ few dungeons (`nethack.levels`), these are played again with other monsters, ite
 of rows is played in new dungeons. All agents use the same program over skills, but the random agents ignore
 the skill. Uniformly random actions include praying, which soon kills; the wandering agent uses the weights of
 the collection's random play instead, so it lives longer and gets farther. The explorer is a script that knows
-the map and takes the stairs that the acting skill wants.
+the map and takes the stairs that the acting skill wants. If the run cloned a policy, the clone has a row too.
 
 Games that are lost with a worker process are played again, with the same seeds and the same random draws.
 """
@@ -14,7 +14,7 @@ import json
 import logging
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +24,8 @@ import numpy as np
 from maestromotif.agent.episodes import Episode, LostGamesError, Policy, play_wave, to_end
 from maestromotif.agent.network import Params, build, initial_params
 from maestromotif.agent.playing import network_policy
-from maestromotif.agent.policy import POLICY, load_policy, make_acting
+from maestromotif.agent.policy import POLICY, make_acting
+from maestromotif.agent.policy_file import read_policy
 from maestromotif.config.schema import Config
 from maestromotif.errors import UserError
 from maestromotif.evaluate import figures
@@ -62,14 +63,18 @@ class Entry:
     levels: int | None
 
 
-_AGENTS: tuple[Agent, ...] = ("trained", "untrained", "random", "wandering", "explorer")
+_AGENTS: tuple[Agent, ...] = ("trained", "cloned", "untrained", "random", "wandering", "explorer")
 
 
-def entries(levels: int | None) -> list[Entry]:
-    """All agents as in training; if that used a few dungeons, also all but the random agent in new ones."""
-    rows = [Entry(agent, agent, levels) for agent in _AGENTS]
+def entries(levels: int | None, cloned: bool = False) -> list[Entry]:
+    """All agents as in training; if that used a few dungeons, also all but the random agent in new ones.
+
+    cloned: whether there is a policy of the stage `clone`.
+    """
+    agents = [agent for agent in _AGENTS if agent != "cloned" or cloned]
+    rows = [Entry(agent, agent, levels) for agent in agents]
     if levels is not None:
-        rows += [Entry(f"{agent}, new levels", agent, None) for agent in _AGENTS if agent != "random"]
+        rows += [Entry(f"{agent}, new levels", agent, None) for agent in agents if agent != "random"]
     return rows
 
 
@@ -82,10 +87,12 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work, tracker: Tracke
     settings = config.evaluate
     games = min(config.nethack.games, settings.episodes)
     waves = -(-settings.episodes // games)
-    rows = entries(config.nethack.levels)
+    rows = entries(config.nethack.levels, cloned="clone" in inputs)
     # A policy of another network is refused before any game starts.
-    trained = load_policy(inputs["train"].path / POLICY, build(config.train.network, len(config.skills)))
-    players = Players(config, trained, task_program(inputs), games)
+    policies: dict[Agent, Params] = {"trained": read_policy(inputs["train"].path / POLICY, config)}
+    if "clone" in inputs:
+        policies["cloned"] = read_policy(inputs["clone"].path / POLICY, config)
+    players = Players(config, policies, task_program(inputs), games)
     episodes: dict[str, list[Episode]] = {}
     total = len(rows) * waves * games
     with Progress("evaluate", total, "episodes", tracker=tracker) as progress:
@@ -136,12 +143,15 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work, tracker: Tracke
 
 
 class Players:
-    """Plays waves of episodes in pools of `games` games. The network is compiled once for all of them."""
+    """Plays waves of episodes in pools of `games` games. The network is compiled once for all of them.
 
-    def __init__(self, config: Config, trained: Params, program: str, games: int) -> None:
+    policies: parameters of the agents that have learned.
+    """
+
+    def __init__(self, config: Config, policies: Mapping[Agent, Params], program: str, games: int) -> None:
         self._config, self._program = config, program
         self._network = build(config.train.network, len(config.skills))
-        self._params = {"trained": trained}
+        self._params = dict(policies)
         self._acting = make_acting(self._network, games, 1)
         self._skills = skills_of(config)
 

@@ -8,8 +8,12 @@ from typing import Any
 
 from maestromotif.intervals import intervals_overlap
 
-_WORDS = {"wandering": "random play that mostly walks", "explorer": "the scripted explorer"}
-_SHORT = {"wandering": "walking", "explorer": "the explorer"}
+_WORDS = {
+    "wandering": "random play that mostly walks",
+    "explorer": "the scripted explorer",
+    "cloned": "the clone of the demonstrations",
+}
+_SHORT = {"wandering": "walking", "explorer": "the explorer", "cloned": "the clone"}
 
 
 def agent_of(row: Mapping[str, Any]) -> str:
