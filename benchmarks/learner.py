@@ -215,8 +215,8 @@ def measure(config: Config, warm_up: int, seconds: float, turns: int) -> dict[st
         watch: Watch | None = None
         parts: Parts | None = None
 
-        def update(self, learnt: Any, parts: Any, key: Any) -> Any:
-            out = super().update(learnt, parts, key)
+        def update(self, learnt: Any, parts: Any, key: Any, steps: int = 0) -> Any:
+            out = super().update(learnt, parts, key, steps)
             self.updates += 1
             if self.updates == warm_up:
                 self.watch, self.began, self.before = Watch(), time.perf_counter(), spent()

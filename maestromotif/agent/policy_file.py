@@ -7,6 +7,8 @@ that the policy plays badly without an error; the probe then differs.
 
 import json
 import zlib
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +31,15 @@ _STEPS, _GAMES = 2, 2  # of the probe
 _TOLERANCE = {"float32": 0.01, "bfloat16": 0.1}
 
 
-def policy_bytes(config: Config, params: Params) -> bytes:
-    """The content of a policy's file. config: that of the training; params: on the host."""
-    network = build(config.train.network, len(config.skills))
-    header = _facts(config) | {"probe": [float(f"{x:.5g}") for x in probe(network, params).tolist()]}
+def policy_bytes(config: Config, params: Params, *, probed: bool = True) -> bytes:
+    """The content of a policy's file. config: that of the training; params: on the host.
+
+    probed: whether to compute a probe, which takes some seconds the first time.
+    """
+    header = _facts(config)
+    if probed:
+        found = probe(build(config.train.network, len(config.skills)), params)
+        header["probe"] = [float(f"{x:.5g}") for x in found.tolist()]
     return serialization.to_bytes({**params, HEADER: json.dumps(header)})
 
 
@@ -57,13 +64,18 @@ def read_policy(path: Path, config: Config, *, needs_header: bool = False) -> Pa
         _check(path, told, _facts(config))
     network = build(config.train.network, len(config.skills))
     params = load_policy(path, network)
-    if told is not None:
+    if told is not None and "probe" in told:
         _check_probe(path, told, network, params, config.train.network.precision)
     return params
 
 
 def probe(network: ActorCritic, params: Params) -> np.ndarray:
     """Logits and values of all skills over a few made-up steps, float32, flat."""
+    return np.asarray(_probing(network)(params), np.float32)
+
+
+@cache
+def _probing(network: ActorCritic) -> Callable[[Params], jax.Array]:
     layout = Block(_GAMES, network.message_form)
     blocks = [_made_up(layout, step) for step in range(_STEPS)]
     actions = np.random.default_rng(0).integers(0, network.actions, (_STEPS, _GAMES), np.int32)
@@ -77,7 +89,7 @@ def probe(network: ActorCritic, params: Params) -> np.ndarray:
         _, logits, values = unroll(network, params, glance, first, jnp.zeros((_GAMES, network.hidden)))
         return jnp.concatenate([logits.reshape(-1), values.reshape(-1)])
 
-    return np.asarray(compute(params), np.float32)
+    return compute
 
 
 def _made_up(layout: Block, step: int) -> np.ndarray:

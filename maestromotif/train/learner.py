@@ -24,7 +24,8 @@ from maestromotif.agent.arrays import Array, compilations
 from maestromotif.agent.network import ActorCritic, Params, initial_params
 from maestromotif.agent.policy import fitted
 from maestromotif.config.schema import TrainSettings
-from maestromotif.train import ppo
+from maestromotif.train import kickstart, ppo
+from maestromotif.train.kickstart import Teacher
 from maestromotif.train.ppo import AXIS, Batch, Targets
 from maestromotif.train.return_scale import ReturnScale, fresh_scale
 from maestromotif.train.window import Figures
@@ -36,6 +37,7 @@ class Learnt(NamedTuple):
     params: Params
     opt_state: optax.OptState
     scale: ReturnScale
+    teacher: Array | None = None  # float32 [1, n, H], the teacher's memory
 
 
 # How arrays, and the parts of `Learnt`, are sharded over the mesh.
@@ -48,7 +50,12 @@ class Learner:
     """Updates `network` under `settings`; `games` is the total over all devices of the mesh."""
 
     def __init__(
-        self, network: ActorCritic, settings: TrainSettings, games: int, devices: Sequence[jax.Device]
+        self,
+        network: ActorCritic,
+        settings: TrainSettings,
+        games: int,
+        devices: Sequence[jax.Device],
+        teacher: Teacher | None = None,
     ) -> None:
         self._network, self._settings, self._games = network, settings, games
         self.busy = 0.0  # seconds in `update`
@@ -64,13 +71,25 @@ class Learner:
             ),
             donate_argnums=1,
         )
-        self._minibatch = jax.jit(
+        self._minibatch, self._critic_minibatch = (
+            jax.jit(
+                over(
+                    partial(self._learn, critic_only),
+                    in_specs=(_EVERYWHERE, _EVERYWHERE, _BY_GAME, _BY_GAME, _EVERYWHERE, _EVERYWHERE),
+                    out_specs=(_EVERYWHERE, _EVERYWHERE, _EVERYWHERE),
+                ),
+                donate_argnums=1,  # not the parameters: an actor may still use them
+            )
+            for critic_only in (False, True)
+        )
+        self._teacher = teacher
+        self._taught: Params = {} if teacher is None else self.everywhere(teacher.params)
+        self._lesson = jax.jit(
             over(
-                self._learn,
-                in_specs=(_EVERYWHERE, _EVERYWHERE, _BY_GAME, _BY_GAME, _EVERYWHERE, _EVERYWHERE),
-                out_specs=(_EVERYWHERE, _EVERYWHERE, _EVERYWHERE),
-            ),
-            donate_argnums=1,  # not the parameters: an actor may still use them
+                partial(kickstart.lesson, network),
+                in_specs=(_EVERYWHERE, _BY_GAME, _BY_GAME, _EVERYWHERE),
+                out_specs=(_BY_GAME, _BY_GAME),
+            )
         )
 
     def fresh(self, seed: int) -> Learnt:
@@ -86,7 +105,12 @@ class Learner:
             lambda spec: NamedSharding(self._mesh, spec), _LEARNT, is_leaf=lambda x: isinstance(x, P)
         )
         made: Learnt = jax.jit(make, out_shardings=places)()
-        return made
+        if self._teacher is None:
+            return made
+        here = self._games * len(self._here) // self._mesh.devices.size
+        memory = self.by_game(np.zeros((1, here, self._network.hidden), np.float32))
+        params = self._taught if self._teacher.settings.start else made.params
+        return made._replace(params=params, teacher=memory)
 
     def everywhere(self, tree: Any) -> Any:
         """Copy host arrays, which are the same in all processes, to every device."""
@@ -129,7 +153,10 @@ class Learner:
             "opt_state": serialization.to_state_dict(on_host(learnt.opt_state)),
             "scale": [np.asarray(leaf) for leaf in learnt.scale[1:]],
         }
-        return common, {"returns": shards_of_this_process(learnt.scale.running)}
+        own = {"returns": shards_of_this_process(learnt.scale.running)}
+        if learnt.teacher is not None:
+            own["teacher"] = shards_of_this_process(learnt.teacher)
+        return common, own
 
     def restore(
         self, fresh: Learnt, common: Mapping[str, Any], own: Mapping[str, Any], file: Path
@@ -142,25 +169,38 @@ class Learner:
         opt_state = self.everywhere(fitted(file, fresh.opt_state, common["opt_state"]))
         mean_square, weight = (self.everywhere(leaf) for leaf in common["scale"])
         scale = ReturnScale(self.by_game(own["returns"]), mean_square, weight)
-        return Learnt(params[-1], opt_state, scale), params
+        memory = self.by_game(own["teacher"]) if fresh.teacher is not None else None
+        return Learnt(params[-1], opt_state, scale, memory), params
 
-    def update(self, learnt: Learnt, parts: Sequence[Batch], key: Array) -> tuple[Learnt, Figures, Batch]:
+    def update(
+        self, learnt: Learnt, parts: Sequence[Batch], key: Array, steps: int = 0
+    ) -> tuple[Learnt, Figures, Batch]:
         """Learn from one rollout, and wait for the result.
 
         parts: the batches of this process's devices, the same number for each, device by device. key: this
-        update's key, the same in all processes. Returns the new state; the figures of `ppo.targets`, and
-        those of `ppo.loss` as means over the minibatches, with the norm of the gradient, the learning rate
-        and the number of minibatches; and the rollout as one batch. Except for the parameters, the arrays of
-        `learnt` are donated.
+        update's key, the same in all processes. steps: environment steps before the rollout, for the teacher.
+        Returns the new state; the figures of `ppo.targets`, and those of `ppo.loss` as means over the
+        minibatches, with the norm of the gradient, the learning rate and the number of minibatches; and the
+        rollout as one batch. Except for the parameters, the arrays of `learnt` are donated.
         """
         began, settings = time.perf_counter(), self._settings
         batch = self._gather(parts)
         batch, target, scale, of_targets = self._targets(learnt.params, learnt.scale, batch)
-        params, opt_state = learnt.params, learnt.opt_state
+        params, opt_state, memory, teacher = learnt.params, learnt.opt_state, learnt.teacher, self._teacher
+        minibatch = self._minibatch
+        if teacher is not None:
+            if not teacher.done(steps):
+                lesson, memory = self._lesson(self._taught, memory, batch.rollout, teacher.coefficient(steps))
+                target = target._replace(lesson=lesson)
+            if teacher.critic_only(steps):
+                minibatch = self._critic_minibatch
+            elif teacher.critic_only(steps - batch.reward.size):
+                # Adam counts the steps without a gradient, and would begin with steps that are far too long.
+                opt_state = self.everywhere(jax.tree.map(np.zeros_like, on_host(opt_state)))
         figures: list[dict[str, np.ndarray]] = []
         for epoch, number in product(range(settings.epochs), range(settings.minibatches)):
             shuffle = jax.random.fold_in(key, epoch)
-            params, opt_state, one = self._minibatch(params, opt_state, batch, target, shuffle, number)
+            params, opt_state, one = minibatch(params, opt_state, batch, target, shuffle, number)
             figures.append(
                 jax.device_get(one)
             )  # wait: else all minibatches queue up before the policy's steps
@@ -171,12 +211,14 @@ class Learner:
             mean = np.mean([one[name] for one in figures], axis=0)
             said[name] = mean if mean.ndim else float(mean)
         said |= {"minibatches": len(figures), "learning_rate": settings.learning_rate}
+        said |= {} if teacher is None else {"teacher_coefficient": teacher.coefficient(steps)}
         self.busy += time.perf_counter() - began
-        return Learnt(params, opt_state, scale), said, batch
+        return Learnt(params, opt_state, scale, memory), said, batch
 
     def compilations(self) -> int:
         """Number of compilations for the update; it must not grow after the first updates."""
-        return compilations(self._targets) + compilations(self._minibatch)
+        functions = (self._targets, self._lesson, self._minibatch, self._critic_minibatch)
+        return sum(map(compilations, functions))
 
     def _gather(self, parts: Sequence[Batch]) -> tuple[Batch, ...]:
         """The parts as arrays over the mesh: one array joins the n-th part of every device."""
@@ -201,6 +243,7 @@ class Learner:
 
     def _learn(
         self,
+        critic_only: bool,
         params: Params,
         opt_state: optax.OptState,
         batch: Batch,
@@ -219,6 +262,7 @@ class Learner:
         grads, figures = jax.grad(ppo.loss, has_aux=True)(
             params, self._network, rollout, memory[0], target, self._settings
         )
+        grads = kickstart.only_values(grads) if critic_only else grads
         grads, figures = jax.lax.pmean((grads, figures), AXIS)
         figures |= {"gradient_norm": optax.tree.norm(grads)}
         updates, opt_state = self._optimizer.update(grads, opt_state, params)

@@ -80,7 +80,8 @@ def learn(
             played = rollouts.take()
 
             parts = [one.batch for one in played]
-            learnt, figures, batch = learner.update(learnt, parts, jax.random.fold_in(key, update - 1))
+            now, before = jax.random.fold_in(key, update - 1), (update - 1) * plan.steps
+            learnt, figures, batch = learner.update(learnt, parts, now, before)
             _check_finite(figures, batch, update, plan, work, checkpoints)
             versions.append(learnt.params)
 

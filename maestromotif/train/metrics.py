@@ -309,6 +309,21 @@ METRICS = (
         lambda w: w.mean("learning_rate"),
     ),
     Metric(
+        "loss/teacher_kl",
+        "How far the policy is from its teacher",
+        "nats",
+        "KL divergence of the policy from the teacher (`train.teacher`), for the acting skill, mean over "
+        "steps; left out without a teacher, and after it has finished.",
+        lambda w: w.mean_of_some("teacher_kl"),
+    ),
+    Metric(
+        "loss/teacher_coefficient",
+        "Weight of the teacher",
+        "1",
+        "Weight of `loss/teacher_kl` in the loss; left out without a teacher.",
+        lambda w: w.mean_of_some("teacher_coefficient"),
+    ),
+    Metric(
         "loss/minibatches",
         "Minibatches of an update",
         "minibatches",

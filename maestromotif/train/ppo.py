@@ -20,6 +20,7 @@ from maestromotif.agent.arrays import Array
 from maestromotif.agent.network import ActorCritic, Params, pick, unroll
 from maestromotif.agent.policy import Rollout
 from maestromotif.config.schema import TrainSettings
+from maestromotif.train.kickstart import Lesson, divergence
 from maestromotif.train.return_scale import ReturnScale, deviation, rescale
 from maestromotif.train.returns import advantages
 
@@ -51,6 +52,7 @@ class Targets(NamedTuple):
 
     advantage: Array  # float32 [T, B], normalised
     value: Array  # float32 [T, B], target of the acting skill's value
+    lesson: Lesson | None = None  # the teacher's, if there is one
 
 
 def next_values(batch: Batch, bootstrap: str) -> Float[Array, "t b"]:
@@ -184,7 +186,7 @@ def loss(
     r_t = pi(a_t) / mu(a_t), with pi under `params` and mu the policy that acted; A_t and R_t are `target`'s
     advantage and value; V'_t is the value from mu's network. L_policy is equation 7 of Schulman et al.
     2017 with the lower bound 1 / (1 + eps) in place of 1 - eps, so that the bounds of log r_t are symmetric.
-    With `value_clip: null`, L_value is the first square alone.
+    With `value_clip: null`, L_value is the first square alone. A teacher adds the term of `kickstart`.
 
     The other figures, means over steps:
 
@@ -227,4 +229,8 @@ def loss(
         "skill_entropy": (entropy_tb[..., None] * which_tbk).mean((0, 1)),
         "skill_kl": (moved[..., None] * which_tbk).mean((0, 1)),
     }
+    if target.lesson is not None:
+        apart = divergence(target.lesson.log_probs, log_probs)
+        total += (target.lesson.weight * apart).mean()
+        figures["teacher_kl"] = apart.mean()
     return total, figures

@@ -16,10 +16,10 @@ from typing import Any
 
 import jax
 import numpy as np
-from flax import serialization
 
 from maestromotif.agent.network import ActorCritic, build
 from maestromotif.agent.policy import POLICY, Acting, make_acting
+from maestromotif.agent.policy_file import policy_bytes
 from maestromotif.agent.reward import Scorer
 from maestromotif.config.schema import Config
 from maestromotif.errors import UserError
@@ -36,6 +36,7 @@ from maestromotif.train.curve import Curve
 from maestromotif.train.distributed import all_devices, local_devices, summed, wait_for_all
 from maestromotif.train.environment import Plan
 from maestromotif.train.environment_process import EnvironmentProcess
+from maestromotif.train.kickstart import teacher_files, teacher_of
 from maestromotif.train.learner import Learner, on_host
 from maestromotif.train.loop import Rollouts, State, learn
 from maestromotif.train.metrics import CURVE, METRICS
@@ -60,6 +61,7 @@ def reads(config: Config) -> dict[str, str]:
         | skill_files(config)
         | file_contents("compose.training", config.compose.training)
         | reward_files(config)
+        | teacher_files(config)
     )
 
 
@@ -71,7 +73,8 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work, tracker: Tracke
     plan = schedule(settings, games * settings.machines)
     network = build(settings.network, len(config.skills))
     acting = make_acting(network, games // settings.actors, settings.rollout)
-    learner = Learner(network, settings, games * settings.machines, all_devices(settings))
+    teacher = teacher_of(config, inputs)
+    learner = Learner(network, settings, games * settings.machines, all_devices(settings), teacher)
     learnt = learner.fresh(seed)
     curve = Curve(skills_of(config), summed, SETS[settings.network.actions])
     places = [number * settings.devices // settings.actors for number in range(settings.actors)]
@@ -125,7 +128,7 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work, tracker: Tracke
         rewards.write(work)
 
     if process == 0:
-        work.write_bytes(POLICY, serialization.to_bytes(on_host(learnt.params)))
+        work.write_bytes(POLICY, policy_bytes(config, on_host(learnt.params)))
         work.write_text(CURVE, "".join(json.dumps(row, sort_keys=True) + "\n" for row in curve.rows))
     steps_here = (plan.updates - done) * games * settings.rollout
     thresholds = rewards.scorer(plan.updates).thresholds

@@ -79,6 +79,11 @@ class Window:
         """Mean of a figure of the learner over updates."""
         return float(np.mean([one[figure] for one in self.figures]))
 
+    def mean_of_some(self, figure: str) -> float | None:
+        """The mean over the updates that have the figure; None if none has."""
+        values = [float(one[figure]) for one in self.figures if figure in one]
+        return float(np.mean(values)) if values else None
+
     def sum(self, figure: str) -> float:
         """Sum of a figure of the learner over updates; of this skill, if it is one by skill."""
         return sum(float(np.asarray(one[figure])[self.skill]) for one in self.figures)

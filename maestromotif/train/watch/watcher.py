@@ -22,13 +22,13 @@ from typing import Any
 
 import jax
 import numpy as np
-from flax import serialization
 
 from maestromotif.agent import playing
 from maestromotif.agent.episodes import Episode, LostGamesError, play_wave
 from maestromotif.agent.inputs import Block
 from maestromotif.agent.network import ActorCritic, Params
 from maestromotif.agent.policy import POLICY, Acting, fresh_carry, make_acting
+from maestromotif.agent.policy_file import policy_bytes
 from maestromotif.agent.reward import RewardFunction, Scorer
 from maestromotif.config.schema import Config
 from maestromotif.errors import UserError
@@ -206,7 +206,7 @@ class Watcher:
         self._tracker.table(env_step, EPISODES.name, COLUMNS, table(played))
         name = f"{FOLDER}/{env_step}/{POLICY}"
         self._forget()
-        self._work.write_bytes(name, serialization.to_bytes(on_host(params)))
+        self._work.write_bytes(name, policy_bytes(self._config, on_host(params), probed=False))
         success = Seen(played["new"], confidence)
         share, interval = success.share(lambda one: one.success), success.success()
         is_best = share > self._best
