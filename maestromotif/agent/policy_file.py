@@ -76,7 +76,7 @@ def probe(network: ActorCritic, params: Params) -> np.ndarray:
 
 @cache
 def _probing(network: ActorCritic) -> Callable[[Params], jax.Array]:
-    layout = Block(_GAMES, network.message_form)
+    layout = Block(_GAMES, network.form)
     blocks = [_made_up(layout, step) for step in range(_STEPS)]
     actions = np.random.default_rng(0).integers(0, network.actions, (_STEPS, _GAMES), np.int32)
 

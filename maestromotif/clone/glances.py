@@ -83,7 +83,7 @@ class Again:
 
     def _files(self, mode: Literal["r", "w+"]) -> Any:
         """A glance of arrays [S, ...]."""
-        layout = Block(1, self._network.message_form)
+        layout = Block(1, self._network.form)
         block, last = jnp.zeros(layout.size, jnp.uint8), jnp.zeros(1, jnp.int32)
         leaves, structure = jax.tree.flatten(
             jax.eval_shape(lambda: self._network.glance(unpack(layout, block), last))
@@ -125,7 +125,7 @@ class Again:
 
     def _play_wave(self, pool: GamePool, look: _Look, wave: list[int]) -> bool:
         """Play the recordings `wave` in the first games of the pool. False if a worker died."""
-        games, form, messages = len(wave), self._network.message_form, MessageTable()
+        games, form, messages = len(wave), self._network.form, MessageTable()
         layout = Block(pool.games, form)
         lengths, places, unseen = self._lengths[wave], self._starts[wave], self._hidden[wave]
         actions = np.full((lengths.max(), pool.games), IDLE, np.int32)
@@ -137,9 +137,9 @@ class Again:
         for t, action in enumerate(actions):
             text = pool.obs["message"]
             block, views = layout.allocate()
-            message = messages.read(form, messages.numbers(text), text)
-            first = np.full(pool.games, t == 0)
-            fill(views, pool.obs, pool.state, message, first, skills[t], slice(None))
+            message = messages.read(form.message, messages.numbers(text), text)
+            now = pool.obs, pool.state, message, np.full(pool.games, t == 0), skills[t]
+            fill(views, *now, pool.marks, pool.allowed, slice(None))
             seen = look(block, last)
             playing = np.flatnonzero(t < lengths)
             for file, leaf in zip(jax.tree.leaves(self._glance), jax.tree.leaves(seen), strict=True):
@@ -163,5 +163,5 @@ class Again:
 
 
 def _look(network: ActorCritic, games: int) -> _Look:
-    layout = Block(games, network.message_form)
+    layout = Block(games, network.form)
     return jax.jit(lambda block, last: network.glance(unpack(layout, block), last))

@@ -54,7 +54,7 @@ def test_the_term_of_the_loss_is_that_of_the_loops() -> None:
     apart = np.zeros((T, N))
     for t, n in np.ndindex(T, N):
         p, q = (np.exp(logits[t, n, rollout.skill[t, n]].astype(np.float64)) for logits in (theirs, ours))
-        p, q = p / p.sum(), q / q.sum()
+        p, q = p[p > 0] / p.sum(), q[p > 0] / q.sum()  # 0: masked, for both
         apart[t, n] = (p * np.log(p / q)).sum()
     assert apart.min() > 0.01
 
