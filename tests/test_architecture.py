@@ -34,6 +34,7 @@ FLOORS = (
     ("programs",),
     ("agent",),
     ("replay",),
+    ("demonstrate",),
     ("train",),
     ("compose",),
     ("evaluate",),

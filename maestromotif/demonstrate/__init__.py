@@ -1,0 +1,1 @@
+"""Demonstrations: games with the actions of the scripted explorer, for a policy to learn from."""
