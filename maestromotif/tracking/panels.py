@@ -76,7 +76,7 @@ SECTIONS: dict[str, tuple[Panel, ...]] = {
         Panel("Scale of the returns", ("skill/{skill}/return_scale",)),
         Panel("{skill}: events", ("events/{skill}/*",)),
         Panel("{skill}: changes", ("changes/{skill}/*",)),
-        Panel("{figure}", ("skill/*", "paid/*"), rest=True),
+        Panel("{figure}", ("skill/*", "paid/*", "bc/*"), rest=True),
     ),
     "Generalisation": (
         Panel("Success on hidden seeds, in seen and in new dungeons", ("watch/*/success*",)),
