@@ -468,6 +468,32 @@ class NetworkSettings(Section):
     )
 
 
+Bootstrap = Literal["acting", "next", "none"]
+
+
+class BootstrapSettings(Section):
+    """The value that stands for what follows a skill's call, by why the call ended. acting: of the skill that
+    acted; next: of the next skill; none: zero.
+
+    With `acting`, a skill also works for its later calls; with `next`, for the calls of other skills; with
+    `none`, for this call alone. Where the episode ends, none of them applies. Published: next for all.
+    """
+
+    achieved: Bootstrap = Field(
+        "none",
+        description="where the skill ended itself and one of its `wanted` events had happened in the call",
+    )
+    failed: Bootstrap = Field(
+        "none",
+        description="where the skill ended itself without a `wanted` event and before its `max_turns` had "
+        "passed; the ascender, for example, went down",
+    )
+    timed_out: Bootstrap = Field(
+        "acting", description="where the skill ended itself because its `max_turns` had passed"
+    )
+    interrupted: Bootstrap = Field("acting", description="where the program over skills ended the call")
+
+
 class TrainSettings(Section):
     steps: int = Field(1_000_000, ge=1, description="environment steps, over all games")
     rollout: int = Field(32, ge=2, description="length of a rollout: environment steps per game and update")
@@ -531,11 +557,7 @@ class TrainSettings(Section):
     normalise: Literal["skill", "batch"] = Field(
         "skill", description="normalise advantages per skill or over the whole batch"
     )
-    bootstrap: Literal["acting", "next", "none"] = Field(
-        "acting",
-        description="bootstrap value after a skill switch. acting: of the skill that acted; next: of the "
-        "next skill; none: zero",
-    )
+    bootstrap: BootstrapSettings = BootstrapSettings()
     scale_returns: bool = Field(
         True, description="whether to divide each skill's rewards by the root mean square of its returns"
     )

@@ -102,9 +102,7 @@ class Actor:
         came = {
             "last_skill": arrays.running[None].copy(),
             "reward": np.array(arrays.reward.T),
-            "switched": np.array(arrays.switched.T),
-            "over": np.array(arrays.over.T),
-            "terminal": np.array(arrays.terminal.T),
+            "ended": np.array(arrays.ended.T),
             "final_value": np.stack(final_values),
         }
         self.seconds.bytes += arrays.inputs.nbytes + sum(array.nbytes for array in came.values())

@@ -19,7 +19,8 @@ from jaxtyping import Float
 from maestromotif.agent.arrays import Array
 from maestromotif.agent.network import ActorCritic, Params, pick, unroll
 from maestromotif.agent.policy import Rollout
-from maestromotif.config.schema import TrainSettings
+from maestromotif.config.schema import BootstrapSettings, TrainSettings
+from maestromotif.train.endings import Ending
 from maestromotif.train.return_scale import ReturnScale, deviation, rescale
 from maestromotif.train.returns import advantages
 
@@ -40,9 +41,7 @@ class Batch(NamedTuple):
     last_values: Array  # float32 [1, B, K], of all skills at o_T
     last_skill: Array  # int32 [1, B], which acts at o_T
     reward: Array  # float32 [T, B]
-    switched: Array  # bool [T, B]: a new skill call begins after the step
-    over: Array  # bool [T, B]: the step was the episode's last
-    terminal: Array  # bool [T, B]: ... by termination, such as a death, not by truncation
+    ended: Array  # int8 [T, B], `Ending`: whether and why the skill's call ended after the step
     final_value: Array  # float32 [T, B]: of the acting skill at a truncated episode's last observation
 
 
@@ -53,13 +52,17 @@ class Targets(NamedTuple):
     value: Array  # float32 [T, B], target of the acting skill's value
 
 
-def next_values(batch: Batch, bootstrap: str) -> Float[Array, "t b"]:
+def next_values(batch: Batch, bootstrap: BootstrapSettings) -> Float[Array, "t b"]:
     r"""The bootstrap value after each step: v'_t of `returns.advantages`.
 
-        v'_t = final_value_t       where the step was the episode's last (0 after a death)
-               V(o_{t+1}, k_t)     else, if bootstrap is "acting" or the skill goes on
-               V(o_{t+1}, k_{t+1}) if bootstrap is "next"
-               0                   if bootstrap is "none" and another call begins
+        v'_t = V(o_{t+1}, k_t)     where the call goes on, or ended for a reason r with bootstrap.r = "acting"
+               V(o_{t+1}, k_{t+1}) where it ended for a reason with "next"
+               0                   where it ended for a reason with "none"
+               final_value_t       where the episode ended (0 after a death)
+
+    With "acting", the end of the call is no end for the skill: it is also paid for what it would reach if it
+    went on. With "next", it is paid for what the next skill would reach, in that skill's rewards. With
+    "none", what follows the call does not count.
 
     A truncated episode bootstraps from its own last observation, before the game was reset.
     """
@@ -67,10 +70,21 @@ def next_values(batch: Batch, bootstrap: str) -> Float[Array, "t b"]:
     following_tbk = jnp.concatenate([rollout.values[1:], batch.last_values])
     acting_tb = jnp.asarray(rollout.skill)
     next_tb = jnp.concatenate([acting_tb[1:], batch.last_skill])
-    value_tb = pick(following_tbk, next_tb if bootstrap == "next" else acting_tb)
-    if bootstrap == "none":
-        value_tb = jnp.where(batch.switched, 0.0, value_tb)
-    return jnp.where(batch.over, batch.final_value, value_tb)
+    choices: dict[str, Array] = {
+        "acting": pick(following_tbk, acting_tb),
+        "next": pick(following_tbk, next_tb),
+        "none": jnp.zeros_like(batch.reward),
+    }
+    value_tb = choices["acting"]
+    for ending, choice in (
+        (Ending.ACHIEVED, bootstrap.achieved),
+        (Ending.FAILED, bootstrap.failed),
+        (Ending.TIMED_OUT, bootstrap.timed_out),
+        (Ending.INTERRUPTED, bootstrap.interrupted),
+    ):
+        value_tb = jnp.where(jnp.asarray(batch.ended) == ending, choices[choice], value_tb)
+    over_tb = jnp.asarray(batch.ended) >= Ending.TERMINATED
+    return jnp.where(over_tb, batch.final_value, value_tb)
 
 
 def targets(
@@ -87,6 +101,9 @@ def targets(
     4.1, both clips at 1). The trace is cut where a new skill call or a new episode begins. With
     `scale_returns`, `return_scale.rescale` gives r_t.
 
+    Of a step that lost its game, the outcome is unknown: delta_t is 0, so that the step before bootstraps
+    V_t, advantage is 0 and value is V_t.
+
     The figures, sums over the steps of each skill in all games:
 
         target_steps  = number of steps
@@ -101,7 +118,8 @@ def targets(
         log_prob = pick(jax.nn.log_softmax(pick(logits, rollout.skill)), rollout.action)
         rho_tb = jnp.minimum(1.0, jnp.exp(log_prob - rollout.log_prob))
         batch = batch._replace(rollout=rollout._replace(values=values))
-    same_tb = ~(jnp.asarray(batch.switched) | batch.over)
+    same_tb = jnp.asarray(batch.ended == Ending.NOT)
+    known_tb = jnp.asarray(batch.ended != Ending.LOST)
     reward_tb: Array = batch.reward
     if settings.scale_returns:
         scale, reward_tb = rescale(
@@ -117,15 +135,15 @@ def targets(
         reward_tb=reward_tb,
         value_tb=value_tb,
         next_value_tb=next_values(batch, settings.bootstrap),
-        cont_tb=1.0 - batch.terminal,
+        cont_tb=jnp.asarray(batch.ended != Ending.TERMINATED).astype(jnp.float32),
         same_tb=same_tb.astype(jnp.float32),
         gamma=settings.gamma,
         lam=settings.gae_lambda,
-        rho_tb=rho_tb,
+        rho_tb=rho_tb * known_tb,
         c_tb=rho_tb,
     )
-    which_tbk = jax.nn.one_hot(rollout.skill, network.skills)
-    which_tbg = jnp.ones((*which_tbk.shape[:2], 1)) if settings.normalise == "batch" else which_tbk
+    which_tbk = jax.nn.one_hot(rollout.skill, network.skills) * known_tb[..., None]
+    which_tbg = which_tbk.sum(-1, keepdims=True) if settings.normalise == "batch" else which_tbk
     target = Targets(normalise(advantage_tb, which_tbg), advantage_tb + value_tb)
     figures = {
         "target_steps": jax.lax.psum(which_tbk.sum((0, 1)), AXIS),
@@ -149,13 +167,13 @@ def normalise(advantage_tb: Float[Array, "t b"], which_tbg: Float[Array, "t b g"
 
         (A_t - mean_g) / max(deviation_g, 1e-3),   g the group of step t
 
-    The lower bound of the deviation is from the published code.
+    The lower bound of the deviation is from the published code. The result is 0 for steps without a group.
     """
     count_g = jnp.maximum(jax.lax.psum(which_tbg.sum((0, 1)), AXIS), 1)
     mean_g = jax.lax.psum((advantage_tb[..., None] * which_tbg).sum((0, 1)), AXIS) / count_g
     centred_tb = jnp.asarray(advantage_tb - which_tbg @ mean_g)
     square_g = jax.lax.psum((jnp.square(centred_tb)[..., None] * which_tbg).sum((0, 1)), AXIS) / count_g
-    return centred_tb / (which_tbg @ jnp.maximum(jnp.sqrt(square_g), 1e-3))
+    return centred_tb * (which_tbg @ (1 / jnp.maximum(jnp.sqrt(square_g), 1e-3)))
 
 
 def make_optimizer(settings: TrainSettings) -> optax.GradientTransformation:

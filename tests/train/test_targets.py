@@ -1,4 +1,4 @@
-"""What a rollout teaches, against loops in plain NumPy: switches, truncations, deaths, scales, V-trace."""
+"""What a rollout teaches, against loops in plain NumPy: ends of calls and episodes, scales, V-trace."""
 
 from typing import Any, Literal
 
@@ -11,7 +11,8 @@ from jax.sharding import PartitionSpec as P
 from small_learning import SKILLS, fresh, random_batch, unrolled
 
 from maestromotif.agent.network import ActorCritic, Params
-from maestromotif.config.schema import TrainSettings
+from maestromotif.config.schema import BootstrapSettings, TrainSettings
+from maestromotif.train.endings import Ending
 from maestromotif.train.ppo import AXIS, Batch, Figures, Targets, normalise, squares, targets
 from maestromotif.train.return_scale import ReturnScale, fresh_scale, rescale
 
@@ -32,28 +33,39 @@ def by_loops(batch: Batch, values: np.ndarray, rho: np.ndarray, settings: TrainS
         later = 0.0
         for t in reversed(range(T)):
             acting = skill[t, n]
-            if batch.over[t, n]:
-                following = 0.0 if batch.terminal[t, n] else float(batch.final_value[t, n])
+            ending = Ending(int(batch.ended[t, n]))
+            if ending is Ending.LOST:
+                later = 0.0
+                continue
+            row = values[t + 1] if t + 1 < T else batch.last_values[0]
+            next_skill = skill[t + 1, n] if t + 1 < T else batch.last_skill[0, n]
+            if ending in (Ending.TERMINATED, Ending.TRUNCATED):
+                following = float(batch.final_value[t, n]) if ending is Ending.TRUNCATED else 0.0
             else:
-                row = values[t + 1] if t + 1 < T else batch.last_values[0]
-                next_skill = skill[t + 1, n] if t + 1 < T else batch.last_skill[0, n]
-                following = float(row[n, next_skill if settings.bootstrap == "next" else acting])
-                if batch.switched[t, n] and settings.bootstrap == "none":
-                    following = 0.0
+                choice = (
+                    "acting" if ending is Ending.NOT else getattr(settings.bootstrap, ending.name.lower())
+                )
+                of_choice = {"acting": float(row[n, acting]), "next": float(row[n, next_skill]), "none": 0.0}
+                following = of_choice[choice]
             delta = rho[t, n] * (
                 float(batch.reward[t, n]) + settings.gamma * following - float(values[t, n, acting])
             )
-            cut = batch.switched[t, n] or batch.over[t, n]
-            later = delta + (0.0 if cut else settings.gamma * settings.gae_lambda * rho[t, n] * later)
+            goes_on = ending is Ending.NOT
+            later = delta + (settings.gamma * settings.gae_lambda * rho[t, n] * later if goes_on else 0.0)
             out[t, n] = later
     return out
 
 
 @pytest.mark.parametrize(
-    ("bootstrap", "correction"), [("acting", "clip"), ("next", "clip"), ("none", "clip"), ("next", "vtrace")]
+    ("bootstrap", "correction"),
+    [
+        (BootstrapSettings(), "clip"),
+        (BootstrapSettings(achieved="next", failed="acting", timed_out="none", interrupted="next"), "clip"),
+        (BootstrapSettings(achieved="acting", failed="next", timed_out="next", interrupted="none"), "vtrace"),
+    ],
 )
 def test_targets_are_those_of_the_loops(
-    bootstrap: Literal["acting", "next", "none"], correction: Literal["clip", "vtrace"]
+    bootstrap: BootstrapSettings, correction: Literal["clip", "vtrace"]
 ) -> None:
     settings = TrainSettings(
         gamma=0.9, gae_lambda=0.8, bootstrap=bootstrap, correction=correction, scale_returns=False
@@ -83,15 +95,19 @@ def compare(
     expected = by_loops(batch, values, rho, settings)
     value = np.take_along_axis(values, np.asarray(rollout.skill)[..., None], 2)[..., 0]
     np.testing.assert_allclose(got.value, expected + value, rtol=1e-3, atol=1e-4)
+    known = np.asarray(batch.ended) != Ending.LOST
+    np.testing.assert_array_equal(np.asarray(got.advantage)[~known], 0)
+    np.testing.assert_array_equal(np.asarray(got.value)[~known], value[~known])
     for k in range(SKILLS):
-        mine = expected[rollout.skill == k]
+        of_skill = (rollout.skill == k) & known
+        mine = expected[of_skill]
         np.testing.assert_allclose(
-            np.asarray(got.advantage)[rollout.skill == k],
+            np.asarray(got.advantage)[of_skill],
             (mine - mine.mean()) / mine.std(),
             rtol=1e-2,
             atol=1e-3,
         )
-        aim = np.asarray(got.value, np.float64)[rollout.skill == k]
+        aim = np.asarray(got.value, np.float64)[of_skill]
         assert figures["target_steps"][k] == len(mine)
         assert figures["error_square"][k] / len(mine) == pytest.approx(mine.var(), rel=1e-2)
         assert figures["return_square"][k] / len(mine) == pytest.approx(aim.var(), rel=1e-2)
