@@ -557,9 +557,25 @@ class TrainSettings(Section):
     normalise: Literal["skill", "batch"] = Field(
         "skill", description="normalise advantages per skill or over the whole batch"
     )
+    least_deviation: float = Field(
+        1e-3,
+        gt=0,
+        description="least number by which advantages are divided when they are normalised, in units of the "
+        "(scaled) return; published: 0.001",
+    )
     bootstrap: BootstrapSettings = BootstrapSettings()
     scale_returns: bool = Field(
         True, description="whether to divide each skill's rewards by the root mean square of its returns"
+    )
+    return_memory: int = Field(
+        100_000,
+        ge=1,
+        description="steps of a skill after which that mean forgets: what is as long ago weighs e times less",
+    )
+    skip_unrewarded: bool = Field(
+        True,
+        description="whether the policy loss leaves out the steps of a skill that has had no reward for "
+        "return_memory of its steps: its advantages are the noise of its values; published: false",
     )
     curve_steps: int = Field(20_000, ge=1, description="environment steps between rows of the learning curve")
     checkpoint_steps: int = Field(200_000, ge=1, description="environment steps between checkpoints")

@@ -41,7 +41,7 @@ class Learnt(NamedTuple):
 # How arrays, and the parts of `Learnt`, are sharded over the mesh.
 _EVERYWHERE: Any = P()
 _BY_GAME: Any = P(None, AXIS)
-_LEARNT = Learnt(_EVERYWHERE, _EVERYWHERE, ReturnScale(_BY_GAME, _EVERYWHERE, _EVERYWHERE))
+_LEARNT = Learnt(_EVERYWHERE, _EVERYWHERE, ReturnScale(_BY_GAME, *[_EVERYWHERE] * 3))
 
 
 class Learner:
@@ -140,8 +140,8 @@ class Learner:
         """
         params = [self.everywhere(fitted(file, fresh.params, one)) for one in common["params"]]
         opt_state = self.everywhere(fitted(file, fresh.opt_state, common["opt_state"]))
-        mean_square, weight = (self.everywhere(leaf) for leaf in common["scale"])
-        scale = ReturnScale(self.by_game(own["returns"]), mean_square, weight)
+        by_skill = (self.everywhere(leaf) for leaf in common["scale"])
+        scale = ReturnScale(self.by_game(own["returns"]), *by_skill)
         return Learnt(params[-1], opt_state, scale), params
 
     def update(self, learnt: Learnt, parts: Sequence[Batch], key: Array) -> tuple[Learnt, Figures, Batch]:

@@ -21,7 +21,7 @@ from maestromotif.agent.network import ActorCritic, Params, pick, unroll
 from maestromotif.agent.policy import Rollout
 from maestromotif.config.schema import BootstrapSettings, TrainSettings
 from maestromotif.train.endings import Ending
-from maestromotif.train.return_scale import ReturnScale, deviation, rescale
+from maestromotif.train.return_scale import ReturnScale, deviation, rescale, unrewarded
 from maestromotif.train.returns import advantages
 
 AXIS = "data"
@@ -102,7 +102,9 @@ def targets(
     `scale_returns`, `return_scale.rescale` gives r_t.
 
     Of a step that lost its game, the outcome is unknown: delta_t is 0, so that the step before bootstraps
-    V_t, advantage is 0 and value is V_t.
+    V_t, advantage is 0 and value is V_t. With `skip_unrewarded`, advantage is also 0 for the steps of skills
+    that have had no reward for `return_memory` of their steps: the policy loss has no gradient from them, the
+    value loss and the entropy have.
 
     The figures, sums over the steps of each skill in all games:
 
@@ -121,15 +123,17 @@ def targets(
     same_tb = jnp.asarray(batch.ended == Ending.NOT)
     known_tb = jnp.asarray(batch.ended != Ending.LOST)
     reward_tb: Array = batch.reward
-    if settings.scale_returns:
-        scale, reward_tb = rescale(
+    if settings.scale_returns or settings.skip_unrewarded:
+        scale, scaled_tb = rescale(
             scale,
             reward_tb=reward_tb,
             skill_tb=rollout.skill,
             same_tb=same_tb,
             gamma=settings.gamma,
+            memory=settings.return_memory,
             axis=AXIS,
         )
+        reward_tb = scaled_tb if settings.scale_returns else reward_tb
     value_tb = pick(batch.rollout.values, rollout.skill)
     advantage_tb = advantages(
         reward_tb=reward_tb,
@@ -143,13 +147,17 @@ def targets(
         c_tb=rho_tb,
     )
     which_tbk = jax.nn.one_hot(rollout.skill, network.skills) * known_tb[..., None]
-    which_tbg = which_tbk.sum(-1, keepdims=True) if settings.normalise == "batch" else which_tbk
-    target = Targets(normalise(advantage_tb, which_tbg), advantage_tb + value_tb)
+    learns_tbk = which_tbk
+    if settings.skip_unrewarded:
+        learns_tbk = which_tbk * ~unrewarded(scale, settings.return_memory)[None, None]
+    which_tbg = learns_tbk.sum(-1, keepdims=True) if settings.normalise == "batch" else learns_tbk
+    advantage = normalise(advantage_tb, which_tbg, settings.least_deviation)
+    target = Targets(advantage, advantage_tb + value_tb)
     figures = {
         "target_steps": jax.lax.psum(which_tbk.sum((0, 1)), AXIS),
         "return_square": squares(target.value, which_tbk),
         "error_square": squares(advantage_tb, which_tbk),
-        "return_scale": deviation(scale),
+        "return_scale": deviation(scale) if settings.scale_returns else jnp.ones(network.skills),
     }
     return target, scale, figures
 
@@ -162,18 +170,21 @@ def squares(x_tb: Float[Array, "t b"], which_tbk: Float[Array, "t b k"]) -> Floa
     return jnp.asarray(jax.lax.psum((square_tb[..., None] * which_tbk).sum((0, 1)), AXIS))
 
 
-def normalise(advantage_tb: Float[Array, "t b"], which_tbg: Float[Array, "t b g"]) -> Float[Array, "t b"]:
+def normalise(
+    advantage_tb: Float[Array, "t b"], which_tbg: Float[Array, "t b g"], least: float
+) -> Float[Array, "t b"]:
     """Zero mean and unit deviation within each group of steps; `which_tbg` is 1 for the steps of a group.
 
-        (A_t - mean_g) / max(deviation_g, 1e-3),   g the group of step t
+        (A_t - mean_g) / max(deviation_g, least),   g the group of step t
 
-    The lower bound of the deviation is from the published code. The result is 0 for steps without a group.
+    The lower bound keeps tiny noise tiny; the published code has 1e-3. The result is 0 for steps without a
+    group.
     """
     count_g = jnp.maximum(jax.lax.psum(which_tbg.sum((0, 1)), AXIS), 1)
     mean_g = jax.lax.psum((advantage_tb[..., None] * which_tbg).sum((0, 1)), AXIS) / count_g
     centred_tb = jnp.asarray(advantage_tb - which_tbg @ mean_g)
     square_g = jax.lax.psum((jnp.square(centred_tb)[..., None] * which_tbg).sum((0, 1)), AXIS) / count_g
-    return centred_tb * (which_tbg @ (1 / jnp.maximum(jnp.sqrt(square_g), 1e-3)))
+    return centred_tb * (which_tbg @ (1 / jnp.maximum(jnp.sqrt(square_g), least)))
 
 
 def make_optimizer(settings: TrainSettings) -> optax.GradientTransformation:

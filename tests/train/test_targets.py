@@ -1,5 +1,6 @@
 """What a rollout teaches, against loops in plain NumPy: ends of calls and episodes, scales, V-trace."""
 
+from functools import partial
 from typing import Any, Literal
 
 import jax
@@ -14,7 +15,7 @@ from maestromotif.agent.network import ActorCritic, Params
 from maestromotif.config.schema import BootstrapSettings, TrainSettings
 from maestromotif.train.endings import Ending
 from maestromotif.train.ppo import AXIS, Batch, Figures, Targets, normalise, squares, targets
-from maestromotif.train.return_scale import ReturnScale, fresh_scale, rescale
+from maestromotif.train.return_scale import ReturnScale, deviation, fresh_scale, rescale, unrewarded
 
 T, N = 7, 6
 
@@ -118,11 +119,17 @@ def test_normalised_over_the_whole_batch_or_within_groups() -> None:
     rng = np.random.default_rng(2)
     advantage = rng.normal(3, 5, (8, 6)).astype(np.float32)
     skill = rng.integers(0, 2, (8, 6))  # the third skill never acts
-    got = np.asarray(on_one_device(normalise)(jnp.asarray(advantage), jax.nn.one_hot(skill, SKILLS)))
-    whole = np.asarray(on_one_device(normalise)(jnp.asarray(advantage), jnp.ones((8, 6, 1))))
+    compute, lower = (
+        on_one_device(partial(normalise, least=1e-3)),
+        on_one_device(partial(normalise, least=100.0)),
+    )
+    got = np.asarray(compute(jnp.asarray(advantage), jax.nn.one_hot(skill, SKILLS)))
+    whole = np.asarray(compute(jnp.asarray(advantage), jnp.ones((8, 6, 1))))
     for group in (got[skill == 0], got[skill == 1], whole):
         assert group.mean() == pytest.approx(0, abs=1e-4)
         assert group.std() == pytest.approx(1, abs=1e-3)
+    tiny = np.asarray(lower(jnp.asarray(advantage), jnp.ones((8, 6, 1))))
+    np.testing.assert_allclose(tiny, (advantage - advantage.mean()) / 100, atol=1e-5)
 
 
 def test_squares_are_right_far_from_zero() -> None:
@@ -141,7 +148,9 @@ def test_scales_are_the_root_mean_square_of_each_skills_returns() -> None:
     gamma, state = 0.9, fresh_scale(N, SKILLS)
     running, squares, steps = np.zeros(N), np.zeros(SKILLS), np.zeros(SKILLS)
     compute = on_one_device(
-        lambda s, r, k, c: rescale(s, reward_tb=r, skill_tb=k, same_tb=c, gamma=gamma, axis=AXIS)
+        lambda s, r, k, c: rescale(
+            s, reward_tb=r, skill_tb=k, same_tb=c, gamma=gamma, memory=10**6, axis=AXIS
+        )
     )
     for _ in range(2):
         skill = rng.integers(0, 2, (T, N))
@@ -157,3 +166,48 @@ def test_scales_are_the_root_mean_square_of_each_skills_returns() -> None:
         np.testing.assert_allclose(scaled, np.clip(reward / deviation[skill], -10, 10), rtol=1e-3)
         np.testing.assert_allclose(state.running[0], running, rtol=1e-3)
     assert np.asarray(state.weight)[2] == 0
+
+
+def test_a_scale_forgets_and_a_skill_without_rewards_is_known() -> None:
+    """Skill 0 earns 0.01 a step at first and 1 later, skill 1 only at first, skill 2 nothing."""
+    memory, state = 100, fresh_scale(N, SKILLS)
+    compute = on_one_device(
+        lambda s, r, k: rescale(
+            s, reward_tb=r, skill_tb=k, same_tb=jnp.zeros((T, N), bool), gamma=0.9, memory=memory, axis=AXIS
+        )
+    )
+    skill = np.tile(np.arange(SKILLS, dtype=np.int32), (T, N // SKILLS))
+    each = T * N // SKILLS  # steps of each skill in a rollout
+    assert unrewarded(state, memory).tolist() == [True, True, True]
+    silent, square, weight = [], 0.0, 0.0
+    for number in range(30):
+        earns = 0.01 if number < 10 else 1.0
+        reward = np.select([skill == 0, (skill == 1) & (number == 0)], [earns, 1.0]).astype(np.float32)
+        state, _ = compute(state, reward, skill)
+        square = (weight * square + each * earns**2) / (weight + each)
+        weight = min(weight + each, memory)
+        silent.append(unrewarded(state, memory).tolist())
+    assert float(deviation(state)[0]) == pytest.approx(np.sqrt(square), rel=1e-4)
+    assert 0.95 < np.sqrt(square) < 1  # 280 steps later; over all steps it would be 0.82
+    last = memory // each + 1  # rollouts until the memory of skill 1 is empty
+    assert silent == [[False, number >= last, True] for number in range(30)]
+
+
+@pytest.mark.parametrize("normalise", ["skill", "batch"])
+def test_a_skill_without_rewards_gives_no_policy_gradient(normalise: Literal["skill", "batch"]) -> None:
+    network, params = fresh(hidden=8)
+    batch = random_batch(np.random.default_rng(5), network, T, N)
+    silent = np.asarray(batch.rollout.skill) == 1
+    batch = batch._replace(reward=np.where(silent, 0, batch.reward))
+    known = np.asarray(batch.ended) != Ending.LOST
+    for skip in (True, False):
+        settings = TrainSettings(normalise=normalise, skip_unrewarded=skip)
+        compute = on_one_device(lambda p, s, b, chosen=settings: targets(network, p, s, b, chosen))
+        got, _, figures = compute(params, fresh_scale(N, SKILLS), batch)
+        advantage = np.asarray(got.advantage)
+        assert (advantage[silent & known] == 0).all() == skip
+        group = advantage[~silent & known] if skip and normalise == "batch" else advantage[known]
+        if normalise == "batch":
+            assert (group.mean(), group.std()) == (pytest.approx(0, abs=1e-3), pytest.approx(1, abs=1e-2))
+        assert np.abs(np.asarray(got.value)[silent]).max() > 0.1  # the value still learns
+        assert figures["target_steps"][1] == (silent & known).sum()
