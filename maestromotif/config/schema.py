@@ -546,8 +546,8 @@ class TrainSettings(Section):
     target_kl: float | None = Field(
         None,
         gt=0,
-        description="KL divergence between the acting and the current policy at which an update ends early; "
-        "null: never, as published",
+        description="KL divergence of the policy at the update's start from the current one at which an "
+        "update ends early; null: never, as published",
     )
     value_clip: float | None = Field(
         1.0, gt=0, description="clip of the change of a value in an update; null: no clip; published: 1"
@@ -558,10 +558,10 @@ class TrainSettings(Section):
         "skill", description="normalise advantages per skill or over the whole batch"
     )
     least_deviation: float = Field(
-        1e-3,
+        0.1,
         gt=0,
         description="least number by which advantages are divided when they are normalised, in units of the "
-        "(scaled) return; published: 0.001",
+        "(scaled) return, so that noise stays small; published: 0.001",
     )
     bootstrap: BootstrapSettings = BootstrapSettings()
     scale_returns: bool = Field(

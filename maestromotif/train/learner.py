@@ -164,7 +164,7 @@ class Learner:
             figures.append(
                 jax.device_get(one)
             )  # wait: else all minibatches queue up before the policy's steps
-            if settings.target_kl is not None and figures[-1]["kl"] > settings.target_kl:
+            if settings.target_kl is not None and figures[-1]["update_kl"] > settings.target_kl:
                 break
         said: dict[str, float | np.ndarray] = dict(jax.device_get(of_targets))
         for name in figures[0]:

@@ -294,6 +294,15 @@ METRICS = (
         "max",
     ),
     Metric(
+        "loss/update_kl",
+        "How far an update moves the policy",
+        "nats",
+        "KL divergence of the policy at the update's start from the one that learns, mean over minibatches; "
+        "left out without `train.target_kl`, which bounds it.",
+        lambda w: w.mean("update_kl") if "update_kl" in w.figures[-1] else None,
+        "max",
+    ),
+    Metric(
         "loss/clipped",
         "Share of steps that are clipped",
         "share",

@@ -38,11 +38,10 @@ class Batch(NamedTuple):
 
     rollout: Rollout
     memory: Array  # float32 [1, B, H], before the first step
-    last_values: Array  # float32 [1, B, K], of all skills at o_T
-    last_skill: Array  # int32 [1, B], which acts at o_T
+    last: Rollout  # [1, B, ...]: o_T, of which skill k_T acts; without an action
     reward: Array  # float32 [T, B]
     ended: Array  # int8 [T, B], `Ending`: whether and why the skill's call ended after the step
-    final_value: Array  # float32 [T, B]: of the acting skill at a truncated episode's last observation
+    final_value: Array  # float32 [T, B]: of skill k_t at a truncated episode's last observation, else 0
 
 
 class Targets(NamedTuple):
@@ -50,6 +49,7 @@ class Targets(NamedTuple):
 
     advantage: Array  # float32 [T, B], normalised
     value: Array  # float32 [T, B], target of the acting skill's value
+    log_probs: Array | None  # float32 [T, B, A], of all actions at the update's start; only with `target_kl`
 
 
 def next_values(batch: Batch, bootstrap: BootstrapSettings) -> Float[Array, "t b"]:
@@ -66,10 +66,10 @@ def next_values(batch: Batch, bootstrap: BootstrapSettings) -> Float[Array, "t b
 
     A truncated episode bootstraps from its own last observation, before the game was reset.
     """
-    rollout = batch.rollout
-    following_tbk = jnp.concatenate([rollout.values[1:], batch.last_values])
+    rollout, last = batch.rollout, batch.last
+    following_tbk = jnp.concatenate([rollout.values[1:], last.values])
     acting_tb = jnp.asarray(rollout.skill)
-    next_tb = jnp.concatenate([acting_tb[1:], batch.last_skill])
+    next_tb = jnp.concatenate([acting_tb[1:], last.skill])
     choices: dict[str, Array] = {
         "acting": pick(following_tbk, acting_tb),
         "next": pick(following_tbk, next_tb),
@@ -97,9 +97,10 @@ def targets(
         value     = A_t + V_t
 
     With `correction: clip`, V is from the network of the acting policy mu, and rho_t = c_t = 1 (GAE). With
-    `vtrace`, V is from `params`, and rho_t = c_t = min(1, pi(a_t) / mu(a_t)) (Espeholt et al. 2018, section
-    4.1, both clips at 1). The trace is cut where a new skill call or a new episode begins. With
-    `scale_returns`, `return_scale.rescale` gives r_t.
+    `vtrace`, V is from `params`, at o_T too, and rho_t = c_t = min(1, pi(a_t) / mu(a_t)) (Espeholt et al.
+    2018, section 4.1, both clips at 1). Only the values of last observations of truncated episodes stay those
+    of mu, because these observations are not kept: one step in `nethack.max_steps`. The trace is cut where a
+    new skill call or a new episode begins. With `scale_returns`, `return_scale.rescale` gives r_t.
 
     Of a step that lost its game, the outcome is unknown: delta_t is 0, so that the step before bootstraps
     V_t, advantage is 0 and value is V_t. With `skip_unrewarded`, advantage is also 0 for the steps of skills
@@ -115,11 +116,17 @@ def targets(
     """
     rollout = batch.rollout
     rho_tb: Array = jnp.ones_like(batch.reward)
-    if settings.correction == "vtrace":
-        _, logits, values = unroll(network, params, rollout.glance, rollout.first, batch.memory[0])
-        log_prob = pick(jax.nn.log_softmax(pick(logits, rollout.skill)), rollout.action)
-        rho_tb = jnp.minimum(1.0, jnp.exp(log_prob - rollout.log_prob))
-        batch = batch._replace(rollout=rollout._replace(values=values))
+    log_probs_tba: Array | None = None
+    if settings.correction == "vtrace" or settings.target_kl is not None:
+        # With o_T: its values need the memory that `params` have there.
+        seen = jax.tree.map(lambda *rows: jnp.concatenate(rows), rollout, batch.last)
+        _, logits, values = unroll(network, params, seen.glance, seen.first, batch.memory[0])
+        log_probs_tba = jax.nn.log_softmax(pick(logits[:-1], rollout.skill))
+        if settings.correction == "vtrace":
+            rho_tb = jnp.minimum(1.0, jnp.exp(pick(log_probs_tba, rollout.action) - rollout.log_prob))
+            batch = batch._replace(
+                rollout=rollout._replace(values=values[:-1]), last=batch.last._replace(values=values[-1:])
+            )
     same_tb = jnp.asarray(batch.ended == Ending.NOT)
     known_tb = jnp.asarray(batch.ended != Ending.LOST)
     reward_tb: Array = batch.reward
@@ -152,7 +159,8 @@ def targets(
         learns_tbk = which_tbk * ~unrewarded(scale, settings.return_memory)[None, None]
     which_tbg = learns_tbk.sum(-1, keepdims=True) if settings.normalise == "batch" else learns_tbk
     advantage = normalise(advantage_tb, which_tbg, settings.least_deviation)
-    target = Targets(advantage, advantage_tb + value_tb)
+    kept = None if settings.target_kl is None else log_probs_tba
+    target = Targets(advantage, advantage_tb + value_tb, kept)
     figures = {
         "target_steps": jax.lax.psum(which_tbk.sum((0, 1)), AXIS),
         "return_square": squares(target.value, which_tbk),
@@ -219,6 +227,8 @@ def loss(
 
         kl      = mean_t (r_t - 1) - log r_t, which estimates KL(mu || pi) from actions of mu without bias and
                   is never negative (Schulman 2020, "Approximating KL divergence", k3)
+        update_kl = mean_t KL(pi_0 || pi), pi_0 the policy at the update's start, exact over all actions; only
+                  with `target_kl`
         clipped = share of steps at which the minimum is the clipped term, so that pi gets no gradient:
                   r_t > 1 + eps and A_t > 0, or r_t < 1 / (1 + eps) and A_t < 0
 
@@ -238,7 +248,7 @@ def loss(
         near = before + jnp.clip(value - before, -settings.value_clip, settings.value_clip)
         error = jnp.maximum(error, jnp.square(near - target.value))
     value_loss = error.mean()
-    entropy_tb = -(jnp.exp(log_probs) * log_probs).sum(-1)
+    entropy_tb = entropies(log_probs)
     entropy = entropy_tb.mean()
     total = policy_loss + settings.value_coef * value_loss - settings.entropy_coef * entropy
     advantage = jnp.asarray(target.advantage)
@@ -256,4 +266,18 @@ def loss(
         "skill_entropy": (entropy_tb[..., None] * which_tbk).mean((0, 1)),
         "skill_kl": (moved[..., None] * which_tbk).mean((0, 1)),
     }
+    if target.log_probs is not None:
+        figures["update_kl"] = divergences(target.log_probs, log_probs).mean()
     return total, figures
+
+
+def entropies(log_probs: Float[Array, "*n a"]) -> Float[Array, "*n"]:
+    """-sum_a p_a log p_a. An action that a mask forbids, log p_a = -inf, adds 0 to it and to its gradient."""
+    allowed = jnp.isfinite(log_probs)
+    safe = jnp.where(allowed, log_probs, 0.0)  # or the gradient would be 0 * inf
+    return -jnp.where(allowed, jnp.exp(safe) * safe, 0.0).sum(-1)
+
+
+def divergences(log_p: Float[Array, "*n a"], log_q: Float[Array, "*n a"]) -> Float[Array, "*n"]:
+    """KL(p || q) = sum_a p_a (log p_a - log q_a); an action that a mask forbids adds 0."""
+    return jnp.where(jnp.isfinite(log_p), jnp.exp(log_p) * (log_p - log_q), 0.0).sum(-1)

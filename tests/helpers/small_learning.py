@@ -97,8 +97,14 @@ def random_batch(rng: np.random.Generator, network: ActorCritic, steps: int, gam
     return Batch(
         rollout,
         normal(1, games, network.hidden),
-        normal(1, games, network.skills),
-        rng.integers(0, network.skills, (1, games)).astype(np.int32),
+        Rollout(
+            random_glance(rng, network, 1, games),
+            ended[-1:] >= Ending.TERMINATED,
+            rng.integers(0, network.skills, (1, games)).astype(np.int32),
+            np.zeros((1, games), np.int32),
+            np.zeros((1, games), np.float32),
+            normal(1, games, network.skills),
+        ),
         normal(*shape),
         ended,
         np.where(ended == Ending.TRUNCATED, normal(*shape), 0).astype(np.float32),

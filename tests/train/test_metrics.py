@@ -52,6 +52,7 @@ SCALARS = (
     "value_loss",
     "entropy",
     "kl",
+    "update_kl",
     "clipped",
     "minibatches",
     "gradient_norm",

@@ -38,6 +38,10 @@ def by_loops(
                 "entropy": -(chance * np.log(chance)).sum(),
                 "kl": ratio - 1 - np.log(ratio),
                 "clipped": float(bounded * advantage < ratio * advantage),
+                "update_kl": sum(
+                    np.exp(log_p) * (log_p - np.log(q))
+                    for log_p, q in zip(target.log_probs[t, n], chance, strict=True)
+                ),
                 "skill": int(k),
             }
         )
@@ -62,7 +66,8 @@ def test_the_loss_is_that_of_the_loops(value_clip: float | None) -> None:
     log_prob = np.asarray(pick(jax.nn.log_softmax(pick(logits, rollout.skill)), rollout.action))
     # Ratios on both sides of both bounds.
     rollout = rollout._replace(log_prob=(log_prob + rng.normal(0, 0.3, (T, N))).astype(np.float32))
-    target = Targets(*rng.normal(size=(2, T, N)).astype(np.float32))
+    before = np.asarray(jax.nn.log_softmax(rng.normal(size=(T, N, network.actions)).astype(np.float32)))
+    target = Targets(*rng.normal(size=(2, T, N)).astype(np.float32), before)
     total, figures = compute(rollout, memory, target)
     parts = by_loops(logits, values, rollout, target, settings)
     expected = {name: mean(parts, name) for name in parts[0] if name != "skill"}
@@ -83,7 +88,7 @@ def test_figures_do_not_change_a_bit_of_the_gradient() -> None:
     settings = TrainSettings(value_clip=0.1)
     network, params = fresh(hidden=8)
     batch = random_batch(np.random.default_rng(2), network, T, N)
-    target = Targets(*np.random.default_rng(3).normal(size=(2, T, N)).astype(np.float32))
+    target = Targets(*np.random.default_rng(3).normal(size=(2, T, N)).astype(np.float32), None)
 
     def of(params: Any) -> Any:
         return loss(params, network, batch.rollout, batch.memory[0], target, settings)
@@ -111,7 +116,7 @@ def test_what_is_clipped_has_no_gradient() -> None:
     )
     for ratio, advantage, clipped in ((1.5, 1, 1), (1.5, -1, 0), (0.5, -1, 1), (0.5, 1, 0), (1.1, 1, 0)):
         acted = rollout._replace(log_prob=log_prob - np.float32(np.log(ratio)))
-        target = Targets(np.full((1, 1), advantage, np.float32), np.zeros((1, 1), np.float32))
+        target = Targets(np.full((1, 1), advantage, np.float32), np.zeros((1, 1), np.float32), None)
         slopes, figures = gradient(params, acted, memory, target)
         moves = any(np.abs(leaf).max() > 0 for leaf in jax.tree.leaves(slopes))
         assert (float(figures["clipped"]), moves) == (clipped, not clipped), (ratio, advantage)

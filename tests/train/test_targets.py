@@ -27,8 +27,11 @@ def on_one_device(function: Any) -> Any:
 
 
 def by_loops(batch: Batch, values: np.ndarray, rho: np.ndarray, settings: TrainSettings) -> np.ndarray:
-    """Advantages [T, N] before they are normalised, game by game and step by step, from the end."""
-    skill = np.asarray(batch.rollout.skill)
+    """Advantages [T, N] before they are normalised, game by game and step by step, from the end.
+
+    values: [T + 1, N, K], with those of o_T.
+    """
+    skill = np.concatenate([batch.rollout.skill, batch.last.skill])
     out = np.zeros((T, N))
     for n in range(N):
         later = 0.0
@@ -38,8 +41,7 @@ def by_loops(batch: Batch, values: np.ndarray, rho: np.ndarray, settings: TrainS
             if ending is Ending.LOST:
                 later = 0.0
                 continue
-            row = values[t + 1] if t + 1 < T else batch.last_values[0]
-            next_skill = skill[t + 1, n] if t + 1 < T else batch.last_skill[0, n]
+            row, next_skill = values[t + 1], skill[t + 1, n]
             if ending in (Ending.TERMINATED, Ending.TRUNCATED):
                 following = float(batch.final_value[t, n]) if ending is Ending.TRUNCATED else 0.0
             else:
@@ -87,14 +89,16 @@ def compare(
     batch: Batch,
     settings: TrainSettings,
 ) -> None:
-    rollout, values, rho = batch.rollout, np.asarray(batch.rollout.values), np.ones((T, N))
+    rollout, rho = batch.rollout, np.ones((T, N))
+    values = np.concatenate([rollout.values, batch.last.values])
     if settings.correction == "vtrace":
-        _, logits, values = unrolled(network, params, rollout.glance, rollout.first, batch.memory[0])
+        seen = jax.tree.map(lambda *rows: np.concatenate(rows), rollout, batch.last)
+        _, logits, values = unrolled(network, params, seen.glance, seen.first, batch.memory[0])
         chances = np.asarray(jax.nn.softmax(logits))
         t, n = np.indices((T, N))
         rho = np.minimum(1, chances[t, n, rollout.skill, rollout.action] / np.exp(rollout.log_prob))
     expected = by_loops(batch, values, rho, settings)
-    value = np.take_along_axis(values, np.asarray(rollout.skill)[..., None], 2)[..., 0]
+    value = np.take_along_axis(values[:-1], np.asarray(rollout.skill)[..., None], 2)[..., 0]
     np.testing.assert_allclose(got.value, expected + value, rtol=1e-3, atol=1e-4)
     known = np.asarray(batch.ended) != Ending.LOST
     np.testing.assert_array_equal(np.asarray(got.advantage)[~known], 0)
