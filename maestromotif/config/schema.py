@@ -530,7 +530,12 @@ class TrainSettings(Section):
     minibatches: int = Field(
         4, ge=1, description="gradient steps per epoch; must divide nethack.games; published: 4"
     )
-    learning_rate: float = Field(1e-4, gt=0, description="Adam's learning rate, constant")
+    learning_rate: float = Field(1e-4, gt=0, description="Adam's learning rate")
+    anneal: Literal["none", "linear"] = Field(
+        "none",
+        description="learning rate over the training. none: constant, as published; linear: it falls evenly "
+        "to nothing at train.steps",
+    )
     adam_eps: float = Field(1e-6, gt=0, description="Adam's epsilon")
     max_grad_norm: float = Field(
         4.0, gt=0, description="global norm above which gradients are scaled down; published: 4"

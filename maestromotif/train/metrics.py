@@ -322,7 +322,7 @@ METRICS = (
         "loss/learning_rate",
         "Learning rate",
         "1",
-        "Adam's learning rate.",
+        "Adam's learning rate, mean over the window's updates; `train.anneal` may lower it.",
         lambda w: w.mean("learning_rate"),
     ),
     Metric(

@@ -196,9 +196,10 @@ def normalise(
 
 
 def make_optimizer(settings: TrainSettings) -> optax.GradientTransformation:
+    """Adam (Kingma and Ba 2015) on clipped gradients; its updates are to be multiplied by -learning rate."""
     return optax.chain(
         optax.clip_by_global_norm(settings.max_grad_norm),
-        optax.adam(settings.learning_rate, eps=settings.adam_eps),
+        optax.scale_by_adam(eps=settings.adam_eps),
     )
 
 
