@@ -16,7 +16,7 @@ def network_policy(
 ) -> Policy:
     """Samples from the policy, as in training. acting: the network's, for as many games as the pool has."""
     messages = MessageTable()
-    layout, form = Block(pool.games, network.message_form), network.message_form
+    layout, form = Block(pool.games, network.form), network.form.message
     carry: Carry = jax.device_put(fresh_carry(network, pool.games))
 
     def policy(first: np.ndarray, skill: np.ndarray, playing: np.ndarray, step: int) -> np.ndarray:
@@ -24,7 +24,7 @@ def network_policy(
         text = pool.obs["message"]
         block, views = layout.allocate()
         message = messages.read(form, messages.numbers(text), text)
-        fill(views, pool.obs, pool.state, message, first, skill, slice(None))
+        fill(views, pool.obs, pool.state, message, first, skill, pool.marks, pool.allowed, slice(None))
         carry, action = acting.choose(params, carry, block, key, step)
         return np.asarray(action)
 
