@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from nle import nethack
 
-from maestromotif.nethack.actions import INDEX, NAMES
+from maestromotif.nethack.actions import INDEX, NAMES, PEACEFUL
 from maestromotif.nethack.events import COLUMN
 from maestromotif.nethack.marks import DOORWAY, FRONTIER, LAST_DOOR, SYMBOL, Marks
 from maestromotif.nethack.observation import (
@@ -233,7 +233,8 @@ RULES: dict[str, Rule] = {
 class Useless:
     """Which actions are not useless in N games.
 
-    Writes `allowed` bool [N, len(NAMES)] in place. At an open question only answers are allowed. Otherwise:
+    Writes `allowed` bool [N, len(NAMES)] in place. At an open question only answers are allowed, and no blow
+    against a peaceful monster. Otherwise:
 
     - what `RULES` finds useless is not allowed, and no step into a wall, or diagonally through a door;
     - an action that took no turn and left the hero where she was is not allowed again until she moves, the
@@ -327,6 +328,8 @@ def answers(question: bytes, near: np.ndarray) -> np.ndarray:
         useful[_MOVES] = doors if doors.any() else near != _OUTSIDE
     elif question.startswith((b"What do you want to eat?", b"What do you want to drink?")):
         useful[[_YES, _MORE]] = True
+    elif PEACEFUL in question:
+        useful[_NO] = True
     else:
         useful[[_YES, _NO]] = True
     return useful

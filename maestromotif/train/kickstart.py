@@ -19,7 +19,6 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Float
 
 from maestromotif.agent.arrays import Array
 from maestromotif.agent.network import ActorCritic, Params, pick, unroll
@@ -93,11 +92,6 @@ def lesson(
     memory_bh, logits, _ = unroll(network, params, rollout.glance, rollout.first, memory[0])
     log_probs = jax.nn.log_softmax(pick(logits, jnp.asarray(rollout.skill)))
     return Lesson(log_probs, jnp.full(rollout.skill.shape, weight, jnp.float32)), memory_bh[None]
-
-
-def divergence(teacher_tba: Float[Array, "t b a"], policy_tba: Float[Array, "t b a"]) -> Float[Array, "t b"]:
-    """KL(pi_T || pi) = sum_a pi_T(a) (log pi_T(a) - log pi(a)) of each step in nats, of log-probabilities."""
-    return (jnp.exp(teacher_tba) * (teacher_tba - policy_tba)).sum(-1)
 
 
 def only_values(grads: Params) -> Params:

@@ -80,8 +80,10 @@ def learn(
             played = rollouts.take()
 
             parts = [one.batch for one in played]
-            now, before = jax.random.fold_in(key, update - 1), (update - 1) * plan.steps
-            learnt, figures, batch = learner.update(learnt, parts, now, before)
+            shuffle, before = jax.random.fold_in(key, update - 1), (update - 1) * plan.steps
+            learnt, figures, batch = learner.update(
+                learnt, parts, shuffle, plan.learning_rate(update), before
+            )
             _check_finite(figures, batch, update, plan, work, checkpoints)
             versions.append(learnt.params)
 
