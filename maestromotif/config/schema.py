@@ -29,7 +29,7 @@ class RunSettings(Section):
     )
     root: str = Field("runs", description="folder that holds all runs")
     seed: int = Field(0, ge=0, description="random seed; every other seed is derived from it")
-    further: tuple[Literal["quality", "soup"], ...] = Field(
+    further: tuple[Literal["quality", "soup", "demonstrate"], ...] = Field(
         (), description="optional stages that `run` runs too"
     )
 
@@ -438,6 +438,20 @@ class RewardSettings(Section):
         return value
 
 
+class DemonstrateSettings(Section):
+    """Games of a scripted teacher (the stage `demonstrate`, see `run.further`)."""
+
+    steps: int = Field(1_000_000, ge=1, description="environment steps, over all games")
+    max_steps: int = Field(1_000, ge=1, description="environment steps after which an episode is cut off")
+    noise: float = Field(
+        0.1,
+        ge=0,
+        lt=1,
+        description="share of the steps at which random actions are played, a few in a row, instead of the "
+        "teacher's. What the teacher would play there is recorded, so that a student learns to recover",
+    )
+
+
 class NetworkSettings(Section):
     trunk: Literal["fovea", "published"] = Field(
         "fovea",
@@ -628,6 +642,7 @@ class Config(Section):
     soup: SoupSettings = SoupSettings()
     gate: GateSettings = GateSettings()
     reward: RewardSettings = RewardSettings()
+    demonstrate: DemonstrateSettings = DemonstrateSettings()
     train: TrainSettings = TrainSettings()
     compose: ComposeSettings = ComposeSettings()
     task: TaskSettings

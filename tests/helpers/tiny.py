@@ -9,7 +9,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 
 CONFIG = """\
-run: {{name: tiny, root: "{root}", further: [soup]}}
+run: {{name: tiny, root: "{root}", further: [soup, demonstrate]}}
 skills: [{skills}]
 skills_folder: "{skills_folder}"
 task:
@@ -32,6 +32,7 @@ distil: {{epochs: 4, batch: 32}}
 soup: {{folds: 3, experts: 1, epochs: 1}}
 gate: {{enforce: false}}  # a model of 135 million parameters does not judge
 reward: {{quantile: 0.5}}
+demonstrate: {{steps: 1600, max_steps: 100}}
 train:
   steps: 6144
   rollout: 16
