@@ -47,6 +47,7 @@ from maestromotif.agent.policy import fresh_carry, make_acting
 from maestromotif.config.load import load
 from maestromotif.config.schema import Config
 from maestromotif.machine import available_cores
+from maestromotif.nethack.arena import places_to_start
 from maestromotif.nethack.pool.pool import GamePool, open_pool
 from maestromotif.pipeline.store import Work
 from maestromotif.train import train
@@ -109,7 +110,7 @@ class Parts:
                     self._each,
                     nethack.max_steps,
                     nethack.levels,
-                    train.places_to_start(self._config.train.arenas, self._each),
+                    places_to_start(self._config.train.arenas, self._each),
                     part * self._each,
                 )
             )

@@ -39,7 +39,7 @@ def test_a_sixth_skill_as_a_text_file_goes_through_the_whole_path(tmp_path: Path
     assert max(row["skill/collector/time_share"] for row in curve) > 0
     assert curve[-1]["env_step"] == 6144
     results = json.loads((run / "evaluate" / "results.json").read_text())
-    agents = ["trained", "untrained", "random", "wandering", "explorer"]
+    agents = ["trained", "cloned", "untrained", "random", "wandering", "explorer"]
     assert [row["agent"] for row in results["rows"]] == agents
     assert all(row["episodes"] == 16 for row in results["rows"])
     # Every episode, and a sample of those of the training, can be seen again.
@@ -58,8 +58,8 @@ def test_a_sixth_skill_as_a_text_file_goes_through_the_whole_path(tmp_path: Path
     assert "collector" in report
     assert "collect gold" in report
     # Every stage says what it was made from.
-    stages = ("collect", "annotate", "curate", "distil", "soup", "gate", "train", "compose", "evaluate")
-    for stage in (*stages, "report"):
+    stages = ("collect", "annotate", "curate", "distil", "soup", "gate", "demonstrate", "clone", "train")
+    for stage in (*stages, "compose", "evaluate", "report"):
         manifest = json.loads((run / stage / "manifest.json").read_text())
         assert manifest["outputs"]
         assert manifest["key"]

@@ -62,8 +62,6 @@ def reads(config: Config) -> dict[str, str]:
 
 def run(config: Config, inputs: dict[str, Artefact], work: Work, tracker: Tracker = SILENT) -> dict[str, Any]:
     settings, seed = config.clone, config.run.seed
-    if not settings.epochs:
-        raise UserError("clone.epochs: is 0, so there is nothing to clone; set it to 1 or more")
     recordings = read(_demonstrations(config, inputs), config)
     random = np.random.default_rng((seed, 0))
     learn, held_out = _sides(len(recordings), settings.held_out, random)
@@ -126,8 +124,8 @@ def _demonstrations(config: Config, inputs: dict[str, Artefact]) -> Path:
         return Path(config.clone.demonstrations)
     if "demonstrate" not in inputs:
         raise UserError(
-            "clone.demonstrations: is null, and the run makes no demonstrations of its own; name a file that "
-            "the stage 'demonstrate' has written, or let this run make them"
+            "clone.demonstrations: is null, and this run makes no demonstrations; add demonstrate to "
+            "run.further, or name a file that the stage 'demonstrate' has written"
         )
     return inputs["demonstrate"].path / FILE
 

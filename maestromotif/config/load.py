@@ -332,10 +332,10 @@ def _check_relations(sources: Sources, config: Config) -> None:
             ("train", "minibatches"),
             f"should divide nethack.games = {config.nethack.games} (got {config.train.minibatches})",
         )
-    if config.train.teacher.policy == CLONED and not config.clone.epochs:
+    if config.train.teacher.policy == CLONED and "clone" not in config.run.further:
         sources.report(
             ("train", "teacher", "policy"),
-            f"is {CLONED}, but clone.epochs is 0, so no policy is cloned; set clone.epochs to 1 or more",
+            f"is {CLONED}, but no policy is cloned; add clone to run.further",
         )
 
 

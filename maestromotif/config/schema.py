@@ -29,7 +29,7 @@ class RunSettings(Section):
     )
     root: str = Field("runs", description="folder that holds all runs")
     seed: int = Field(0, ge=0, description="random seed; every other seed is derived from it")
-    further: tuple[Literal["quality", "soup"], ...] = Field(
+    further: tuple[Literal["quality", "soup", "demonstrate", "clone"], ...] = Field(
         (), description="optional stages that `run` runs too"
     )
 
@@ -438,6 +438,20 @@ class RewardSettings(Section):
         return value
 
 
+class DemonstrateSettings(Section):
+    """Games of a scripted teacher (the stage `demonstrate`, see `run.further`)."""
+
+    steps: int = Field(1_000_000, ge=1, description="environment steps, over all games")
+    max_steps: int = Field(1_000, ge=1, description="environment steps after which an episode is cut off")
+    noise: float = Field(
+        0.1,
+        ge=0,
+        lt=1,
+        description="share of the steps at which random actions are played, a few in a row, instead of the "
+        "teacher's. What the teacher would play there is recorded, so that a student learns to recover",
+    )
+
+
 class NetworkSettings(Section):
     trunk: Literal["fovea", "published"] = Field(
         "fovea",
@@ -488,9 +502,9 @@ CLONED = "cloned"  # `train.teacher.policy` for the policy of the stage `clone`
 
 
 class CloneSettings(Section):
-    """Behaviour cloning: a policy learns from demonstrations what the scripted explorer does."""
+    """A policy learns from demonstrations what the teacher plays (the stage `clone`, see `run.further`)."""
 
-    epochs: int = Field(0, ge=0, description="passes over the demonstrations; 0: no cloning, as published")
+    epochs: int = Field(4, ge=1, description="passes over the demonstrations")
     demonstrations: str | None = Field(
         None,
         description="file of demonstrations that another run has written; null: those of this run",
@@ -748,6 +762,7 @@ class Config(Section):
     soup: SoupSettings = SoupSettings()
     gate: GateSettings = GateSettings()
     reward: RewardSettings = RewardSettings()
+    demonstrate: DemonstrateSettings = DemonstrateSettings()
     clone: CloneSettings = CloneSettings()
     train: TrainSettings = TrainSettings()
     compose: ComposeSettings = ComposeSettings()

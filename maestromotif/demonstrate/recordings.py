@@ -71,8 +71,8 @@ class Recording:
     check: int
 
 
-def write(work: Work, recordings: Sequence[Recording], config: Config) -> None:
-    """Write `demonstrations.npz`. Equal recordings give equal bytes.
+def write(work: Work, recordings: Sequence[Recording], config: Config, file: str = FILE) -> None:
+    """Write the file, a path in the work's folder. Equal recordings give equal bytes.
 
     Raises ValueError if the skill changes on a step that is not marked as switched.
     """
@@ -86,7 +86,7 @@ def write(work: Work, recordings: Sequence[Recording], config: Config) -> None:
     switched = whole["switched"].astype(bool)
     arenas = [(row.arena or "").encode() for row in recordings]
     work.write_arrays(
-        FILE,
+        file,
         about=np.frombuffer(json.dumps(_expected(config), sort_keys=True).encode(), np.uint8),
         seeds=np.array([row.seeds for row in recordings], np.int64).reshape(-1, 3),
         arena=np.array(arenas, "S" if arenas else "S1"),

@@ -12,11 +12,13 @@ The Gnomish Mines branch off on level 3 or 4, or in the arena if its description
 import re
 import subprocess
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.resources import as_file, files
+from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 from nle.nethack.nethack import HACKDIR
 
 from maestromotif.errors import UserError, did_you_mean
@@ -62,6 +64,25 @@ def arena_files(setting: str, arenas: Iterable[str]) -> dict[str, str]:
         if name.endswith(".des"):
             contents |= file_contents(setting, name)
     return contents
+
+
+def places_to_start(shares: Mapping[str, float], games: int) -> list[str | None]:
+    """The arena in which each game's episodes begin, None for the dungeon; spread evenly over the games.
+
+    Raises UserError if a share rounds to no game.
+    """
+    starts: list[str | None] = [None] * games
+    # Multiples of the golden ratio, modulo 1, are spread evenly for any number of games.
+    order = sorted(range(games), key=lambda game: game * 0.618033988749895 % 1)
+    bounds = [round(games * share) for share in np.cumsum([0.0, *shares.values()])]
+    for arena, (first, last) in zip(shares, pairwise(bounds), strict=True):
+        if first == last:
+            raise UserError(
+                f"train.arenas: {shares[arena]:g} of {games} games rounds to 0 games in {arena!r}"
+            )
+        for game in order[first:last]:
+            starts[game] = arena
+    return starts
 
 
 def build(arena: str, folder: Path) -> Arena:

@@ -9,13 +9,19 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-Purpose = Literal["collect", "train", "evaluate", "watch"]  # watch: evaluation during training
+Purpose = Literal["collect", "train", "evaluate", "watch", "demonstrate"]  # watch: evaluation during training
 # The hero's birthday in seconds since 1970 (2024-01-01). It is fixed so that shop prices and shopkeepers'
 # names do not depend on the clock.
 BIRTHDAY = 1_704_067_200
 _RANGE = 1 << 29
 _SHARED = 3 * _RANGE  # first seed of levels that all purposes share
-_FIRST: dict[Purpose, int] = {"collect": 0, "train": _RANGE, "evaluate": 2 * _RANGE, "watch": 4 * _RANGE}
+_FIRST: dict[Purpose, int] = {
+    "collect": 0,
+    "train": _RANGE,
+    "evaluate": 2 * _RANGE,
+    "watch": 4 * _RANGE,
+    "demonstrate": 5 * _RANGE,
+}
 
 
 class EpisodeSeeds(NamedTuple):

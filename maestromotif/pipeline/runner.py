@@ -9,7 +9,6 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from operator import attrgetter
 from pathlib import Path
 from typing import Any, Literal
 
@@ -177,7 +176,7 @@ class _Path:
 
     def includes(self, stage: Stage) -> bool:
         """Whether the run has this stage."""
-        return not self._replaced(stage) and self._asked(stage)
+        return not self._replaced(stage) and (not stage.optional or stage.name in self._config.run.further)
 
     def inputs(self, stage: Stage) -> list[str]:
         """The stages whose artefacts a stage reads under this config."""
@@ -185,7 +184,7 @@ class _Path:
             name
             for name in stage.inputs
             if (stage.makes_rewards or not self._replaced(self.by_name[name]))
-            and self._asked(self.by_name[name])
+            and (not self.by_name[name].optional or name in self._config.run.further)
         ]
 
     def reads(self, stage: Stage) -> dict[str, str]:
@@ -311,12 +310,6 @@ class _Path:
         ]
         current = [artefact for artefact in same if not _stale_artefact(artefact, asked)]
         return next(iter([*current, *same]), None)
-
-    def _asked(self, stage: Stage) -> bool:
-        """Whether the config asks for the stage."""
-        if stage.needs and not attrgetter(stage.needs)(self._config):
-            return False
-        return not stage.optional or stage.name in self._config.run.further
 
     def _replaced(self, stage: Stage) -> bool:
         """Whether given reward models, or ones that training learns, replace the stage."""

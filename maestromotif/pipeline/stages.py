@@ -26,7 +26,6 @@ class Stage:
     inputs: tuple[str, ...]  # stages whose artefacts it reads
     settings: tuple[str, ...]  # dotted keys of sections or fields; "" is the whole config
     optional: bool = False  # runs only if `run.further` names it
-    needs: str = ""  # dotted key of a number; the stage is skipped if it is 0
     makes_rewards: bool = False  # skipped if the config gives reward models or training learns them
     tracked_as: str = ""  # kind of the artefact for the tracker; "": not given to it
 
@@ -107,12 +106,29 @@ STAGES = (
         makes_rewards=True,
     ),
     Stage(
+        "demonstrate",
+        "Let a scripted teacher play the skills, and record what it plays.",
+        "maestromotif.demonstrate.demonstrate",
+        inputs=(),
+        settings=(
+            "run",
+            "skills",
+            "nethack",
+            "train.arenas",
+            "train.balance",
+            "train.network.actions",
+            "demonstrate",
+        ),
+        optional=True,
+        tracked_as="demonstrations",
+    ),
+    Stage(
         "clone",
         "Learn a policy from demonstrations.",
         "maestromotif.clone.clone",
-        inputs=(),
+        inputs=("demonstrate",),
         settings=("run", "skills", "nethack", "train.network", "clone"),
-        needs="clone.epochs",
+        optional=True,
         tracked_as="policy",
     ),
     Stage(
@@ -168,6 +184,7 @@ STAGES = (
             "distil",
             "soup",
             "gate",
+            "demonstrate",
             "clone",
             "train",
             "compose",

@@ -77,6 +77,8 @@ SECTIONS: dict[str, tuple[Panel, ...]] = {
         Panel("{skill}: events", ("events/{skill}/*",)),
         Panel("{skill}: changes", ("changes/{skill}/*",)),
         Panel("{figure}", ("skill/*", "paid/*", "bc/*"), rest=True),
+        Panel("{skill}: what it is for, in the teacher's games", ("demonstrate/skill/{skill}/*",), "bars"),
+        Panel("{figure}", ("demonstrate/*",), "bars", rest=True),
     ),
     "Generalisation": (
         Panel("Success on hidden seeds, in seen and in new dungeons", ("watch/*/success*",)),

@@ -9,9 +9,8 @@ actions since the episode began, and replays them.
 import json
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from itertools import pairwise
 from typing import Any
 
 import jax
@@ -22,9 +21,8 @@ from maestromotif.agent.policy import POLICY, Acting, make_acting
 from maestromotif.agent.policy_file import policy_bytes
 from maestromotif.agent.reward import Scorer
 from maestromotif.config.schema import Config
-from maestromotif.errors import UserError
 from maestromotif.nethack.actions import SETS
-from maestromotif.nethack.arena import arena_files
+from maestromotif.nethack.arena import arena_files, places_to_start
 from maestromotif.nethack.pool.pool import check_pools
 from maestromotif.nethack.rcfile import options_file
 from maestromotif.pipeline.store import Artefact, Work, file_contents
@@ -179,22 +177,3 @@ def _actor(
         Actor(environment, games, network, acting, settings.rollout, device, key) as actor,
     ):
         yield actor
-
-
-def places_to_start(shares: Mapping[str, float], games: int) -> list[str | None]:
-    """The arena in which each game's episodes begin, None for the dungeon; spread evenly over the games.
-
-    Raises UserError if a share rounds to no game.
-    """
-    starts: list[str | None] = [None] * games
-    # Multiples of the golden ratio, modulo 1, are spread evenly for any number of games.
-    order = sorted(range(games), key=lambda game: game * 0.618033988749895 % 1)
-    bounds = [round(games * share) for share in np.cumsum([0.0, *shares.values()])]
-    for arena, (first, last) in zip(shares, pairwise(bounds), strict=True):
-        if first == last:
-            raise UserError(
-                f"train.arenas: {shares[arena]:g} of {games} games rounds to 0 games in {arena!r}"
-            )
-        for game in order[first:last]:
-            starts[game] = arena
-    return starts

@@ -154,8 +154,9 @@ def test_the_explorer_does_what_it_is_asked_to_do() -> None:
 
 
 def test_a_skill_is_asked_for_by_its_wanted_events() -> None:
-    asked = [intent_of(load("skills", name)) for name in ("ascender", "descender", "discoverer", "merchant")]
-    assert asked == [Intent.UP, Intent.DOWN, Intent.EXPLORE, Intent.EXPLORE]
+    names = ("ascender", "descender", "discoverer", "merchant", "worshipper")
+    asked = [intent_of(load("skills", name)) for name in names]
+    assert asked == [Intent.UP, Intent.DOWN, Intent.EXPLORE, Intent.TRADE, Intent.ALTAR]
 
 
 def play(arena: str, steps: int, games: int = 4) -> tuple[list[list[bytes]], list[dict[str, int]]]:

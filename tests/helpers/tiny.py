@@ -9,7 +9,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 
 CONFIG = """\
-run: {{name: tiny, root: "{root}", further: [soup]}}
+run: {{name: tiny, root: "{root}", further: [soup, demonstrate, clone]}}
 skills: [{skills}]
 skills_folder: "{skills_folder}"
 task:
@@ -32,12 +32,15 @@ distil: {{epochs: 4, batch: 32}}
 soup: {{folds: 3, experts: 1, epochs: 1}}
 gate: {{enforce: false}}  # a model of 135 million parameters does not judge
 reward: {{quantile: 0.5}}
+demonstrate: {{steps: 1600, max_steps: 100}}
+clone: {{epochs: 2, batch: 8, sequence: 8}}
 train:
   steps: 6144
   rollout: 16
   minibatches: 2
   curve_steps: 512
   checkpoint_steps: 512
+  teacher: {{policy: cloned, critic_first: 1024, steps: 3072}}
   network: {{hidden: 16}}
 evaluate: {{episodes: 16, max_steps: 60}}
 tracking: {{wandb: disabled}}

@@ -29,7 +29,13 @@ from maestromotif.nethack.pool.pool import IDLE, GamePool
 from maestromotif.nethack.seeds import Purpose, episode_seeds
 
 GAMES, LIMIT = 5, 40
-PURPOSES: dict[Purpose, int] = {"collect": 0, "train": 1, "evaluate": 2, "watch": 4}  # 3: shared levels
+PURPOSES: dict[Purpose, int] = {  # 3: shared levels
+    "collect": 0,
+    "train": 1,
+    "evaluate": 2,
+    "watch": 4,
+    "demonstrate": 5,
+}
 
 
 def actions(steps: int, seed: int = 0) -> np.ndarray:

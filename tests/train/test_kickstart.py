@@ -58,7 +58,8 @@ def test_the_term_of_the_loss_is_that_of_the_loops() -> None:
         apart[t, n] = (p * np.log(p / q)).sum()
     assert apart.min() > 0.01
 
-    target = Targets(*rng.normal(size=(2, T, N)).astype(np.float32), None)
+    advantage, value = rng.normal(size=(2, T, N)).astype(np.float32)
+    target = Targets(advantage, value, None)
     compute = jax.jit(lambda target: loss(params, network, rollout, memory, target, TrainSettings()))
     (alone, _), (total, figures) = compute(target), compute(target._replace(lesson=told))
     assert float(figures["teacher_kl"]) == pytest.approx(apart.mean(), rel=1e-4)

@@ -25,6 +25,7 @@ from maestromotif.cli.main import run_words
 from maestromotif.config.schema import NetworkSettings
 from maestromotif.errors import UserError
 from maestromotif.evaluate import evaluate
+from maestromotif.nethack.arena import places_to_start
 from maestromotif.pipeline.store import Artefact, Work
 from maestromotif.replay import kept
 from maestromotif.tracking.journal import read
@@ -187,13 +188,13 @@ def test_what_is_no_number_stops_the_run_and_leaves_what_was_good(
 
 
 def test_arenas_get_their_shares_of_the_games_all_over_them() -> None:
-    starts = train.places_to_start({"shop": 0.25, "altar": 0.5}, 32)
+    starts = places_to_start({"shop": 0.25, "altar": 0.5}, 32)
     assert [starts.count(place) for place in ("shop", "altar", None)] == [8, 16, 8]
     for half in (starts[:16], starts[16:]):
         assert all(half.count(place) > 2 for place in ("shop", "altar", None))
-    assert train.places_to_start({"a": 0.5, "b": 0.5}, 3).count(None) == 0
+    assert places_to_start({"a": 0.5, "b": 0.5}, 3).count(None) == 0
     with pytest.raises(UserError, match=r"train.arenas: 0.01 of 8 games rounds to 0 games in 'shop'"):
-        train.places_to_start({"shop": 0.01}, 8)
+        places_to_start({"shop": 0.01}, 8)
 
 
 @pytest.mark.parametrize(

@@ -54,22 +54,38 @@ def shop(level: Level) -> np.ndarray:
 def errand(level: Level, glyphs: np.ndarray, here: int, wares: int) -> Errand | None:
     """The next errand on this level with `wares` stacks that can be dropped; None if there is none."""
     passable = level.walkable(glyphs, SAFE, boulders=False)
-    altars = level.terrain == paths.ALTAR
-    if wares and level.offerings < OFFERINGS and altars.any():
-        way = level.way(altars, passable, here)
-        if way is not None:
-            level.offerings += not way
-            return Errand(way) if way else Errand([], _DROP)
-    if level.keeper is None or level.patience >= PATIENCE:
-        return None
-    if wares and level.sales < SALES:
-        way = _into_shop(level, _counters(level, glyphs), passable, here)
-        if way is not None:
-            level.sales += not way
-            return Errand(way) if way else Errand([], _DROP)
-    if level.tasting:
+    found = offering(level, passable, here, wares)
+    if found is not None:
+        return found
+    found = sale(level, glyphs, passable, here, wares)
+    if found is not None:
+        return found
+    if level.tasting and level.keeper is not None and level.patience < PATIENCE:
         return _taste(level, glyphs, passable, here)
     return None
+
+
+def offering(level: Level, passable: np.ndarray, here: int, wares: int) -> Errand | None:
+    """Go to an altar and drop something on it; None if there is nothing to drop or no altar to reach."""
+    altars = level.terrain == paths.ALTAR
+    if not wares or level.offerings >= OFFERINGS or not altars.any():
+        return None
+    way = level.way(altars, passable, here)
+    if way is None:
+        return None
+    level.offerings += not way
+    return Errand(way) if way else Errand([], _DROP)
+
+
+def sale(level: Level, glyphs: np.ndarray, passable: np.ndarray, here: int, wares: int) -> Errand | None:
+    """Go into the shop and drop something there; None if there is nothing to sell or no shop to reach."""
+    if level.keeper is None or level.patience >= PATIENCE or not wares or level.sales >= SALES:
+        return None
+    way = into_shop(level, counters(level, glyphs), passable, here)
+    if way is None:
+        return None
+    level.sales += not way
+    return Errand(way) if way else Errand([], _DROP)
 
 
 def _taste(level: Level, glyphs: np.ndarray, passable: np.ndarray, here: int) -> Errand | None:
@@ -78,7 +94,7 @@ def _taste(level: Level, glyphs: np.ndarray, passable: np.ndarray, here: int) ->
         level.tasting = False
         return Errand([], _EAT)
     food = shop(level) & framed(FOOD[glyphs])
-    way = _into_shop(level, food, passable, here) if food.any() else None
+    way = into_shop(level, food, passable, here) if food.any() else None
     if not way:
         return None
     end = here + sum(OFFSETS[direction] for direction in way)
@@ -86,7 +102,7 @@ def _taste(level: Level, glyphs: np.ndarray, passable: np.ndarray, here: int) ->
     return Errand(way)
 
 
-def _into_shop(level: Level, goals: np.ndarray, passable: np.ndarray, here: int) -> list[int] | None:
+def into_shop(level: Level, goals: np.ndarray, passable: np.ndarray, here: int) -> list[int] | None:
     """The path to one of the goals, or else to the keeper: at the door the explorer waits until he moves."""
     way = level.way(goals, passable, here)
     if way is None:
@@ -96,7 +112,7 @@ def _into_shop(level: Level, goals: np.ndarray, passable: np.ndarray, here: int)
     return way
 
 
-def _counters(level: Level, glyphs: np.ndarray) -> np.ndarray:
+def counters(level: Level, glyphs: np.ndarray) -> np.ndarray:
     """Mask of the squares where items can be sold: not at the door, where the keeper stands."""
     doors = (level.terrain == paths.DOOR) | (level.terrain == paths.CLOSED_DOOR)
     at_door = np.zeros((HEIGHT, WIDTH), bool)

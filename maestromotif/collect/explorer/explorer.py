@@ -135,7 +135,8 @@ class _Player:
         if question.startswith((b"What do you want to eat?", b"What do you want to drink?")):
             return YES
         if b"Sell" in question:
-            return NO if self._rng.random() < DECLINE else YES
+            declines = self._intent is not Intent.TRADE and self._rng.random() < DECLINE
+            return NO if declines else YES
         if b"Stop eating" in question or b"pray" in question:
             return YES
         if b"here; eat" in question and self._level.meal is not None:
@@ -214,7 +215,7 @@ class _Player:
         if weak and not self._prayed and bl[TURN] > 300:
             self._prayed = True
             return INDEX["pray"]
-        flees = weak and bl[DEPTH] > 1 and self._intent is not Intent.EXPLORE
+        flees = weak and bl[DEPTH] > 1 and self._intent in (Intent.TOUR, Intent.DOWN, Intent.UP)
         if flees and self._level.terrain.reshape(-1)[here] == paths.UP:
             return INDEX["up"]
         if bl[HUNGER] >= _HUNGRY and not self._starved and (kinds == nethack.FOOD_CLASS).any():
@@ -308,13 +309,19 @@ class _Player:
     def _make_plan(self, glyphs: np.ndarray, here: int, wares: int) -> int | None:
         """Fill the plan, or return an action to take here."""
         level, terrain, intent = self._level, self._level.terrain, self._intent
-        errand = errands.errand(level, glyphs, here, wares) if intent is Intent.TOUR else None
+        safe = level.walkable(glyphs, SAFE, boulders=False)
+        errand = None
+        if intent is Intent.TOUR:
+            errand = errands.errand(level, glyphs, here, wares)
+        elif intent is Intent.ALTAR:
+            errand = errands.offering(level, safe, here, wares)
+        elif intent is Intent.TRADE:
+            errand = errands.sale(level, glyphs, safe, here, wares)
         if errand is not None:
             self._plan, self._exploring = errand.way, False
             return errand.action
-        safe = level.walkable(glyphs, SAFE, boulders=False)
         loot = framed(LOOT[glyphs]) & ~level.visited & ~errands.shop(level)
-        picks_up = intent in (Intent.TOUR, Intent.EXPLORE)
+        picks_up = intent not in (Intent.DOWN, Intent.UP)
         if picks_up and loot.any() and self._head_for(loot, safe, here):
             return None
         exits, leave = _exits(terrain, intent)
@@ -363,7 +370,7 @@ def _exits(terrain: np.ndarray, intent: Intent) -> tuple[np.ndarray, int]:
     """Mask of the known ways off the level by which to leave, and the action that takes them."""
     if intent is Intent.UP:
         return terrain == paths.UP, INDEX["up"]
-    if intent is Intent.EXPLORE:
+    if intent in (Intent.EXPLORE, Intent.TRADE, Intent.ALTAR):
         return np.zeros_like(terrain, bool), _SEARCH
     return (terrain == paths.DOWN) | (terrain == paths.HOLE), INDEX["down"]
 

@@ -27,7 +27,8 @@ _LEFT_ALONE = frozenset(
     }
 )
 # Attacking a shopkeeper is fatal; the others are peaceful unless provoked.
-_TRADERS = frozenset({"shopkeeper", "aligned priest", "watchman", "watch captain"})
+_WATCH = frozenset({"watchman", "watch captain"})
+_TRADERS = _WATCH | {"shopkeeper", "aligned priest"}
 # The hero picks these up by walking over them.
 _LOOT_CLASSES = (
     *(nethack.COIN_CLASS, nethack.WAND_CLASS, nethack.SCROLL_CLASS, nethack.POTION_CLASS),
@@ -70,6 +71,7 @@ def _of_ranges(*ranges: tuple[int, int]) -> np.ndarray:
 # By glyph, bool [MAX_GLYPH].
 AVOID = _of_monsters(_LEFT_ALONE)
 TRADER = _of_monsters(_TRADERS)
+WATCH = _of_monsters(_WATCH)  # who punish those that break doors
 MONSTER = _of_ranges(
     (nethack.GLYPH_MON_OFF, nethack.GLYPH_MON_OFF + nethack.NUMMONS),
     (nethack.GLYPH_INVISIBLE, nethack.GLYPH_INVISIBLE + 1),
@@ -113,7 +115,7 @@ class Level:
     terrain: np.ndarray = field(default_factory=_blank)
     visited: np.ndarray = field(default_factory=lambda: np.zeros((HEIGHT, WIDTH), bool))
     near: np.ndarray = field(default_factory=lambda: np.zeros((HEIGHT, WIDTH), bool))  # visited or adjacent
-    searched: np.ndarray = field(default_factory=lambda: np.zeros((HEIGHT, WIDTH), np.int32))
+    searched: np.ndarray = field(default_factory=lambda: np.zeros((HEIGHT, WIDTH)))  # times
     blocked: set[tuple[int, int]] = field(default_factory=set)  # (square, direction)
     failures: dict[tuple[int, int], int] = field(default_factory=dict)
     kicks: dict[int, int] = field(default_factory=dict)  # by the door's square
@@ -182,6 +184,17 @@ class Level:
         return new
 
     def place_to_search(self, passable: np.ndarray, here: int) -> list[int]:
+        """`likely_place`, which counts as searched if it is here."""
+        way = self.likely_place(passable, here)
+        if not way:
+            self.has_searched(here, 1)
+        return way
+
+    def has_searched(self, here: int, times: float) -> None:
+        row, column = divmod(here, WIDTH)
+        self.searched[row - 1 : row + 2, column - 1 : column + 2] += times
+
+    def likely_place(self, passable: np.ndarray, here: int) -> list[int]:
         """The path to the place where something is most likely hidden; empty if it is here.
 
         Dead ends, and walls with much unknown behind them, are likely places. Near ones are preferred; places
@@ -196,8 +209,6 @@ class Level:
         walls = paths.around((self.terrain == paths.ROCK) | (self.terrain == paths.UNKNOWN))[row, column]
         score = 8 * unknown + 6 * dead_end - 0.15 * distance - 4 * self.searched[row, column]
         best = int(np.where(walls, score, -np.inf).argmax())
-        if best == 0:
-            self.searched[row[0] - 1 : row[0] + 2, column[0] - 1 : column[0] + 2] += 1
         return paths.way(came, met[best])
 
 
