@@ -60,9 +60,10 @@ _TRAVELS = np.array([number for name, number in INDEX.items() if name.startswith
 _IS_TRAVEL = np.isin(np.arange(len(NAMES)), _TRAVELS)
 _YES, _NO, _MORE = INDEX["northwest"], INDEX["southeast"], INDEX["more"]
 # These need no reason: they pass time.
-_ALWAYS = [INDEX[name] for name in ("wait", "search", "search_long")]
-_NEVER_FUTILE = np.isin(np.arange(len(NAMES)), [*_ALWAYS, _MORE, INDEX["fight"]])
+_ALWAYS = [INDEX[name] for name in ("wait", "search", "search_long", "search_hidden")]
+_NEVER_FUTILE = np.isin(np.arange(len(NAMES)), [*_ALWAYS, _MORE])
 
+_PEACEFUL = np.frombuffer(PEACEFUL, np.uint8)
 _OUTSIDE = int(nethack.MAX_GLYPH)  # stands for a square outside the map
 
 
@@ -272,7 +273,7 @@ class Useless:
         prays = games[self._events[games, COLUMN["prayed"]] > 0]
         self._prayed[prays] = obs["blstats"][prays, TURN]
         view = View(
-            {name: obs[name][games] for name in ("glyphs", "blstats", "inv_oclasses")},
+            {name: obs[name][games] for name in ("glyphs", "blstats", "inv_oclasses", "message")},
             {name: column[games] for name, column in self._state.items()},
             self._marks.marks[games],
             self._marks.under[games],
@@ -314,7 +315,11 @@ class Useless:
             aim = self._near[games, direction.clip(0, len(COMPASS) - 1)]
             struck |= walks & _MONSTER[aim]
         judged = stays & ~asks & ~asked & ~struck & ~_NEVER_FUTILE[action]
-        vain = judged & np.where(_IS_TRAVEL[action], ~foes.any(1), now[:, 2] == before[:, 2])
+        timeless = now[:, 2] == before[:, 2]
+        # A fast hero's blow may take no turn either; a peaceful monster was only asked about.
+        asked_about = (view.obs["message"][:, : len(PEACEFUL)] == _PEACEFUL).all(1)
+        timeless &= (action != INDEX["fight"]) | asked_about
+        vain = judged & np.where(_IS_TRAVEL[action], ~foes.any(1), timeless)
         futile[np.flatnonzero(vain), action[vain]] = True
         self._futile[games], self._age[games] = futile, np.where(vain, 0, age)
         self._before[games], self._near[games], self._asked[games] = now, near, asks
