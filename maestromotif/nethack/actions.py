@@ -172,3 +172,6 @@ CLOSED_DOOR = b"That door is closed."
 
 # The question before a blow against a peaceful monster.
 PEACEFUL = b"Really attack"
+
+# What is written in the dust before a shop that is closed.
+CLOSED_SHOP = b"Closed for inventory"

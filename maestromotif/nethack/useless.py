@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from nle import nethack
 
-from maestromotif.nethack.actions import INDEX, NAMES, PEACEFUL
+from maestromotif.nethack.actions import CLOSED_SHOP, INDEX, NAMES, PEACEFUL
 from maestromotif.nethack.events import COLUMN
 from maestromotif.nethack.marks import DOORWAY, FRONTIER, LAST_DOOR, SYMBOL, Marks
 from maestromotif.nethack.observation import (
@@ -109,6 +109,7 @@ class View:
     marks: np.ndarray  # uint8 [n, 21, 79]
     under: np.ndarray  # int16 [n], see `Marks`
     prayed: np.ndarray  # int64 [n]: turn of the last prayer
+    warned: np.ndarray  # bool [n]: at a shop that is closed, where it was written in the dust
 
     @property
     def bl(self) -> np.ndarray:
@@ -190,8 +191,8 @@ RULES: dict[str, Rule] = {
     ),
     "down": Rule("away from stairs down", lambda v: (v.state["on_downstairs"] != 0) | _PITFALL[v.under]),
     "kick": Rule(
-        "without a closed door or a monster beside the hero",
-        lambda v: (_CLOSED[v.near] | v.foes).any(1),
+        "without a closed door or a monster beside the hero, and at the door of a shop that is closed",
+        lambda v: (_CLOSED[v.near] & ~v.warned[:, None] | v.foes).any(1),
     ),
     "eat": Rule(
         "when satiated, and with nothing to eat in the pack or under the hero",
@@ -252,6 +253,9 @@ class Useless:
         self._futile = np.zeros((games, len(NAMES)), bool)
         self._age = np.zeros(games, np.int64)  # steps since an action was found futile
         self._prayed = np.full(games, -1, np.int64)
+        self._shops: list[set[tuple[int, int]]] = [
+            set() for _ in range(games)
+        ]  # level and square of warnings
         self._asked = np.zeros(games, bool)  # a question was open before the step
         # What an action is compared with: level, square, turn, squares shown, and the glyphs around the hero.
         self._before = np.zeros((games, 4), np.int64)
@@ -260,6 +264,7 @@ class Useless:
     def begin(self, game: int, obs: Mapping[str, np.ndarray]) -> None:
         """An episode begins in this game."""
         self._prayed[game] = -1
+        self._shops[game] = set()
         self._asked[game] = True  # so that nothing is learned from a step that was none
         only = np.zeros(len(self._asked), bool)
         only[game] = True
@@ -278,6 +283,7 @@ class Useless:
             self._marks.marks[games],
             self._marks.under[games],
             self._prayed[games],
+            self._warned(games, obs),
         )
         asks = obs["misc"][games, 0] != 0
         self._learn(games, action[games], view, asks)
@@ -291,6 +297,19 @@ class Useless:
         for row in np.flatnonzero(asks).tolist():
             useful[row] = answers(bytes(obs["message"][games[row]]), view.near[row])
         self._allowed[games] = useful
+
+    def _warned(self, games: np.ndarray, obs: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Bool [n]: the hero stands where she has read that a shop is closed; its keeper defends the door."""
+        bl, warned = obs["blstats"], np.zeros(len(games), bool)
+        for row, game in enumerate(games.tolist()):
+            read = CLOSED_SHOP in obs["message"][game].tobytes()
+            if read or self._shops[game]:
+                level = int(bl[game, DUNGEON] * 100 + bl[game, LEVEL])
+                place = level, int(bl[game, Y] * COLUMNS + bl[game, X])
+                if read:
+                    self._shops[game].add(place)
+                warned[row] = place in self._shops[game]
+        return warned
 
     def _learn(self, games: np.ndarray, action: np.ndarray, view: View, asks: np.ndarray) -> None:
         """Find what the last actions were good for."""
