@@ -155,7 +155,7 @@ class Players:
         """The episodes of a wave. If a worker died it is played again, so that failures leave no trace."""
         seed, task = self._config.run.seed, self._config.task
         for _ in range(TRIES):
-            policy = self._policy(pool, entry.agent, wave)
+            policy = self.policy(entry.agent, pool, wave)
             with ProgramHost(self._program, self._skills, pool.games, seed + wave, task.program) as host:
                 try:
                     return to_end(play_wave(pool, policy, host, task.success, seed, wave, entry.levels))
@@ -166,7 +166,8 @@ class Players:
             "memory may be too small: lower nethack.games or nethack.workers"
         )
 
-    def _policy(self, pool: GamePool, agent: Agent, wave: int) -> Policy:
+    def policy(self, agent: Agent, pool: GamePool, wave: int) -> Policy:
+        """An agent's policy for the games of a pool, in a wave."""
         seed = self._config.run.seed
         if agent == "random":
             return random_policy(pool, self._network.actions, seed + wave)
