@@ -332,6 +332,7 @@ def profile(games: int, steps: int, setup: Setup) -> dict[str, float]:
         max_steps=CAP,
         observe=(),
         levels=None,
+        recall=False,
         setups=(setup,) * games,
     )
     block = Block(worker.layout(()), games)

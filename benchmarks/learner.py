@@ -143,10 +143,11 @@ class Parts:
         network = build(self._config.train.network, len(self._config.skills))
         acting = make_acting(network, each, length)
         params = self._learner.on_device(self._learnt.params, 0)
-        block, views = Block(each, network.message_form).allocate()
+        block, views = Block(each, network.form).allocate()
         message = np.zeros(views.message.shape, views.message.dtype)
         nothing, pool, key = np.zeros(each, np.int32), self._pools[0], jax.random.key(0)
-        fill(views, pool.obs, pool.state, message, nothing.astype(bool), nothing, slice(None))
+        shown = pool.obs, pool.state, message, nothing.astype(bool), nothing, pool.marks, pool.allowed
+        fill(views, *shown, slice(None))
 
         def make() -> Callable[[], int]:
             carry = jax.device_put(fresh_carry(network, each))

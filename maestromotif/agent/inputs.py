@@ -11,6 +11,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from maestromotif.agent.messages import WORDS
+from maestromotif.nethack.actions import NAMES
 from maestromotif.nethack.observation import COLUMNS, INVENTORY, MESSAGE_BYTES, ROWS
 from maestromotif.nethack.tracker import SENSES
 
@@ -27,6 +28,13 @@ _MESSAGE: dict[MessageForm, tuple[int, type]] = {
 }
 
 
+class Form(NamedTuple):
+    """Which inputs a network reads: how messages are encoded, and whether there are marks of the map."""
+
+    message: MessageForm
+    marks: bool = False
+
+
 Array = Any  # on the host or on the device
 
 
@@ -39,6 +47,8 @@ class Inputs(NamedTuple):
     message: Array  # uint16 [n, WORDS] hashed words, or uint8 [n, 256] characters
     senses: Array  # int32 [n, 9]: offsets of remembered stairs, steps without moving, stairs seen, stood on
     inventory: Array  # uint8 [n, 55]: the class of each item
+    marks: Array  # uint8 [n, 21, 79], bits of `nethack.marks`; [n, 0, 0] if the network does not read them
+    allowed: Array  # bool [n, 37]: actions that are not useless (`nethack.useless`)
     first: Array  # bool [n]: the observation begins an episode
     skill: Array  # int32 [n]: the one that acts
 
@@ -46,8 +56,8 @@ class Inputs(NamedTuple):
 class Block:
     """The layout of `Inputs` of n games in one array of `size` bytes."""
 
-    def __init__(self, games: int, message: MessageForm) -> None:
-        length, kind = _MESSAGE[message]
+    def __init__(self, games: int, form: Form) -> None:
+        length, kind = _MESSAGE[form.message]
         fields: list[tuple[tuple[int, ...], type]] = [
             ((ROWS, COLUMNS), np.uint8),
             ((ROWS, COLUMNS), np.uint8),
@@ -55,6 +65,8 @@ class Block:
             ((length,), kind),
             ((len(SENSED),), np.int32),
             ((INVENTORY,), np.uint8),
+            ((ROWS, COLUMNS) if form.marks else (0, 0), np.uint8),
+            ((len(NAMES),), np.bool_),
             ((), np.bool_),
             ((), np.int32),
         ]
@@ -82,9 +94,11 @@ def fill(
     message: np.ndarray,
     first: np.ndarray,
     skill: np.ndarray,
+    marks: np.ndarray,
+    allowed: np.ndarray,
     rows: slice | np.ndarray,
 ) -> None:
-    """Write observations and state of the games `rows` to a block's views; the other arguments are [n]."""
+    """Write what the games `rows` show to a block's views; message, first and skill are those rows'."""
     for name in ("chars", "colors", "blstats"):
         getattr(views, name)[...] = obs[name][rows]
     views.inventory[...] = obs["inv_oclasses"][rows]
@@ -93,3 +107,6 @@ def fill(
     views.message[...] = message
     views.first[...] = first
     views.skill[...] = skill
+    views.allowed[...] = allowed[rows]
+    if views.marks.size:
+        views.marks[...] = marks[rows]

@@ -14,12 +14,15 @@ from jaxtyping import Bool, Float, Int
 
 from maestromotif.agent.arrays import Array
 from maestromotif.agent.gru import gru
-from maestromotif.agent.inputs import Block, Inputs, MessageForm
-from maestromotif.agent.trunks import TRUNKS, Glance
+from maestromotif.agent.inputs import Block, Form, Inputs
+from maestromotif.agent.trunks import TRUNKS, Glance, Sees
 from maestromotif.config.schema import NetworkSettings
 from maestromotif.nethack.actions import NUM_ACTIONS, SETS, WEIGHTS
 
 Params = dict[str, Any]
+
+# The logit of an action that the mask forbids: its probability and its part of the entropy are exactly 0.
+_IMPOSSIBLE = -1e9
 
 
 def unpack(layout: Block, block: Array) -> Inputs:
@@ -62,6 +65,8 @@ class ActorCritic(nn.Module):
     heads: "separate": a linear policy and value head per skill; "shared": one small network for all skills,
     with the skill as a one-hot input.
     prior: "uniform" or "play", the action probabilities of the untrained policy, of every skill.
+    mask: whether useless actions have probability 0.
+    sees: what the trunk reads besides the published inputs.
     """
 
     skills: int
@@ -70,15 +75,17 @@ class ActorCritic(nn.Module):
     trunk: str = "fovea"
     heads: str = "separate"
     prior: str = "uniform"
+    mask: bool = False
+    sees: Sees = Sees()
     dtype: Any = jnp.float32
 
     @property
-    def message_form(self) -> MessageForm:
-        return TRUNKS[self.trunk].message_form
+    def form(self) -> Form:
+        return Form(TRUNKS[self.trunk].message_form, self.sees.marks)
 
     def glance(self, inputs: Inputs, last_action: Array) -> Glance:
-        """The part of the inputs that the trunk reads; needs no parameters."""
-        return TRUNKS[self.trunk].glance(inputs, last_action)
+        """The part of the inputs that the network reads; needs no parameters."""
+        return TRUNKS[self.trunk].glance(inputs, last_action, self.sees)
 
     @nn.compact
     def __call__(
@@ -87,24 +94,30 @@ class ActorCritic(nn.Module):
         """T steps from memory `h_bh`; leaves of `glance` are [T, B, ...]."""
         t, b = first_tb.shape
         flat = jax.tree.map(lambda leaf: leaf.reshape(t * b, *leaf.shape[2:]), glance)
-        trunk = TRUNKS[self.trunk](self.hidden, self.actions, self.dtype, name="trunk")
+        trunk = TRUNKS[self.trunk](self.hidden, self.actions, self.sees, self.dtype, name="trunk")
         x_tbf = trunk(flat).reshape(t, b, -1)
         h_bh, h_tbh = Memory(self.hidden, self.dtype, name="memory")(x_tbf, first_tb, h_bh)
         policy = nn.initializers.orthogonal(0.01)
         value = nn.initializers.orthogonal(1.0)
         prior_a = prior_logits(self.prior, self.actions)
+
+        def masked(logits_tbka: Array) -> jax.Array:
+            if not self.mask:
+                return jnp.asarray(logits_tbka)
+            return jnp.where(glance.own.allowed[..., None, : self.actions], logits_tbka, _IMPOSSIBLE)
+
         if self.heads == "separate":
             bias = nn.initializers.constant(jnp.tile(prior_a, self.skills))
             head = nn.Dense(self.skills * self.actions, kernel_init=policy, bias_init=bias, name="policy")
             logits = head(h_tbh)
             values = nn.Dense(self.skills, kernel_init=value, name="value")(h_tbh)
-            return h_bh, logits.reshape(t, b, self.skills, self.actions), values
+            return h_bh, masked(logits.reshape(t, b, self.skills, self.actions)), values
         which = jnp.broadcast_to(jnp.eye(self.skills), (t, b, self.skills, self.skills))
         wide = jnp.broadcast_to(h_tbh[:, :, None], (t, b, self.skills, self.hidden))
         told = nn.relu(nn.Dense(self.hidden, name="condition")(jnp.concatenate([wide, which], -1)))
         bias = nn.initializers.constant(prior_a)
         logits = nn.Dense(self.actions, kernel_init=policy, bias_init=bias, name="policy")(told)
-        return h_bh, logits, nn.Dense(1, kernel_init=value, name="value")(told)[..., 0]
+        return h_bh, masked(logits), nn.Dense(1, kernel_init=value, name="value")(told)[..., 0]
 
 
 def prior_logits(prior: str, actions: int) -> jax.Array:
@@ -140,6 +153,8 @@ def build(settings: NetworkSettings, skills: int) -> ActorCritic:
         settings.trunk,
         settings.heads,
         settings.prior,
+        settings.mask,
+        Sees(*(name in settings.sees for name in Sees._fields)),
         jnp.dtype(settings.precision).type,
     )
 
@@ -152,7 +167,7 @@ def pick(values: Float[Array, "..."], skill: Int[Array, "*n"]) -> jax.Array:
 
 def initial_params(network: ActorCritic, seed: int | Array) -> Params:
     """An untrained policy's parameters, determined by the seed."""
-    layout = Block(1, network.message_form)
+    layout = Block(1, network.form)
     inputs = unpack(layout, jnp.zeros(layout.size, jnp.uint8))
     glance = jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], network.glance(inputs, inputs.skill))
     memory = jnp.zeros((1, network.hidden))

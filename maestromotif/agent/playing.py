@@ -56,13 +56,13 @@ def isolated_policy(
 def _looking(pool: GamePool, network: ActorCritic) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
     """A function (first, skill) -> the inputs of what the pool shows, as a block."""
     messages = MessageTable()
-    layout, form = Block(pool.games, network.message_form), network.message_form
+    layout, form = Block(pool.games, network.form), network.form.message
 
     def look(first: np.ndarray, skill: np.ndarray) -> np.ndarray:
         text = pool.obs["message"]
         block, views = layout.allocate()
         message = messages.read(form, messages.numbers(text), text)
-        fill(views, pool.obs, pool.state, message, first, skill, slice(None))
+        fill(views, pool.obs, pool.state, message, first, skill, pool.marks, pool.allowed, slice(None))
         return block
 
     return look

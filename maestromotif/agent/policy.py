@@ -66,7 +66,7 @@ def fresh_carry(network: ActorCritic, games: int) -> Carry:
 
 def make_acting(network: ActorCritic, games: int, length: int) -> Acting:
     """Jitted functions for rollouts of `length` steps of `games` games."""
-    layout, few = Block(games, network.message_form), Block(FEW, network.message_form)
+    layout, few = Block(games, network.form), Block(FEW, network.form)
 
     def look(params: Params, carry: Carry, block: Array, layout: Block) -> tuple[Rollout, Array, Array]:
         """Everything before an action is sampled: a row, the memory, the acting skill's logits."""

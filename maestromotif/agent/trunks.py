@@ -40,6 +40,18 @@ for _bit, _kind in enumerate(_KINDS):
 _COLORS = 16  # a square's number is character * _COLORS + colour
 
 
+class Sees(NamedTuple):
+    """What a trunk reads besides the published inputs.
+
+    marks: bits of `nethack.marks` of each square. aligned: coarse cells are centred on the hero instead of
+    fixed to the map. allowed: which actions are not useless.
+    """
+
+    marks: bool = False
+    aligned: bool = False
+    allowed: bool = False
+
+
 class Own(NamedTuple):
     """The hero's own state."""
 
@@ -47,6 +59,7 @@ class Own(NamedTuple):
     senses: Array  # int32 [n, 9]
     inventory: Array  # uint8 [n, 18]: items of each class
     last_action: Array  # int32 [n], -1 at the start of an episode
+    allowed: Array  # bool [n, 37], actions that are not useless
 
 
 class FoveaGlance(NamedTuple):
@@ -57,6 +70,10 @@ class FoveaGlance(NamedTuple):
     far: Array  # uint8 [n, 5, 17], the same in cells of 9 x 9
     message: Array  # uint16 [n, WORDS]
     own: Own
+    # Marks of the same windows, None if the trunk does not read them.
+    near_marks: Array | None = None  # uint8 [n, 9, 9]
+    middle_marks: Array | None = None  # uint8 [n, 9, 9]
+    far_marks: Array | None = None  # uint8 [n, 5, 17]
 
 
 class PublishedGlance(NamedTuple):
@@ -73,14 +90,17 @@ Glance = FoveaGlance | PublishedGlance
 def _own(inputs: Inputs, last_action: Array) -> Own:
     classes = jnp.arange(nethack.MAXOCLASSES, dtype=inputs.inventory.dtype)
     inventory = (jnp.asarray(inputs.inventory)[..., None] == classes[None, None]).sum(1, dtype=jnp.uint8)
-    return Own(jnp.asarray(inputs.blstats)[:, _FED], inputs.senses, inventory, last_action)
+    return Own(jnp.asarray(inputs.blstats)[:, _FED], inputs.senses, inventory, last_action, inputs.allowed)
 
 
-def _own_features(own: Own, actions: int) -> Float[Array, "n f"]:
+def _own_features(own: Own, actions: int, sees: Sees) -> Float[Array, "n f"]:
     stats = jnp.clip(jnp.asarray(own.blstats).astype(jnp.float32) * _SCALE[None], -5, 5)
     senses = jnp.tanh(jnp.asarray(own.senses).astype(jnp.float32) / _NEAR)
     items = jnp.log1p(jnp.asarray(own.inventory).astype(jnp.float32))
-    return jnp.concatenate([stats, senses, items, jax.nn.one_hot(own.last_action, actions)], -1)
+    parts = [stats, senses, items, jax.nn.one_hot(own.last_action, actions)]
+    if sees.allowed:
+        parts.append(jnp.asarray(own.allowed)[:, :actions].astype(jnp.float32))
+    return jnp.concatenate(parts, -1)
 
 
 def _hero(inputs: Inputs) -> tuple[Array, Array]:
@@ -127,21 +147,31 @@ class Fovea(nn.Module):
 
     hidden: int
     actions: int = NUM_ACTIONS
+    sees: Sees = Sees()
     dtype: Any = jnp.float32
 
     message_form: ClassVar[MessageForm] = "words"
 
     @staticmethod
-    def glance(inputs: Inputs, last_action: Array) -> FoveaGlance:
+    def glance(inputs: Inputs, last_action: Array, sees: Sees) -> FoveaGlance:
         x, y = _hero(inputs)
-        bits = jnp.asarray(_KIND_BITS)[inputs.chars]
-        return FoveaGlance(
-            near=_cut(_squares(inputs), x, y, 9, 9),
-            middle=_cut(_coarse(bits, 3), x // 3, y // 3, 9, 9),
-            far=_cut(_coarse(bits, 9), x // 9, y // 9, 5, 17),
-            message=inputs.message,
-            own=_own(inputs, last_action),
-        )
+
+        def cells(bits_nhw: Array, cell: int, height: int, width: int) -> Array:
+            """A window of height x width cells around the hero."""
+            if sees.aligned:
+                return _coarse(_cut(bits_nhw, x, y, cell * height, cell * width), cell)
+            return _cut(_coarse(bits_nhw, cell), x // cell, y // cell, height, width)
+
+        def windows(bits_nhw: Array) -> tuple[Array, Array]:
+            return cells(bits_nhw, 3, 9, 9), cells(bits_nhw, 9, 5, 17)
+
+        middle, far = windows(jnp.asarray(_KIND_BITS)[inputs.chars])
+        near = _cut(_squares(inputs), x, y, 9, 9)
+        glance = FoveaGlance(near, middle, far, inputs.message, _own(inputs, last_action))
+        if not sees.marks:
+            return glance
+        middle, far = windows(jnp.asarray(inputs.marks))
+        return glance._replace(near_marks=_cut(inputs.marks, x, y, 9, 9), middle_marks=middle, far_marks=far)
 
     @nn.compact
     def __call__(self, glance: FoveaGlance) -> Float[Array, "n h"]:
@@ -155,11 +185,16 @@ class Fovea(nn.Module):
         squares = jnp.asarray(glance.near).astype(jnp.int32)
         embed = nn.Embed(256 * _COLORS, 8, embedding_init=nn.initializers.normal(0.5))
         kinds = _unpack(jnp.asarray(_KIND_BITS)[squares // _COLORS]).astype(self.dtype)
-        near = _patches(jnp.concatenate([embed(squares).astype(self.dtype), kinds], -1))
+        marks = [
+            [] if one is None else [_unpack(jnp.asarray(one)).astype(self.dtype)]
+            for one in (glance.near_marks, glance.middle_marks, glance.far_marks)
+        ]
+        near = _patches(jnp.concatenate([embed(squares).astype(self.dtype), kinds, *marks[0]], -1))
         near = dense(half, dense(32, near).reshape(n, -1))
 
-        middle = dense(16, _patches(_unpack(jnp.asarray(glance.middle)).astype(self.dtype)))
-        far = _unpack(jnp.asarray(glance.far)).astype(self.dtype)
+        cells = [_unpack(jnp.asarray(one)).astype(self.dtype) for one in (glance.middle, glance.far)]
+        coarse, far = (jnp.concatenate([one, *more], -1) for one, more in zip(cells, marks[1:], strict=True))
+        middle = dense(16, _patches(coarse))
         around = dense(half, jnp.concatenate([middle.reshape(n, -1), far.reshape(n, -1)], -1))
 
         words = jnp.asarray(glance.message).astype(jnp.int32)
@@ -167,7 +202,7 @@ class Fovea(nn.Module):
         message = (nn.Embed(VOCABULARY, 32)(words) * live).sum(-2)
         message = (message / jnp.sqrt(1 + live.sum(-2))).astype(self.dtype)
 
-        own = dense(half, _own_features(glance.own, self.actions))
+        own = dense(half, _own_features(glance.own, self.actions, self.sees))
         return dense(self.hidden, jnp.concatenate([near, around, message, own], -1))
 
 
@@ -180,12 +215,13 @@ class Published(nn.Module):
 
     hidden: int
     actions: int = NUM_ACTIONS
+    sees: Sees = Sees()
     dtype: Any = jnp.float32
 
     message_form: ClassVar[MessageForm] = "characters"
 
     @staticmethod
-    def glance(inputs: Inputs, last_action: Array) -> PublishedGlance:
+    def glance(inputs: Inputs, last_action: Array, sees: Sees) -> PublishedGlance:
         x, y = _hero(inputs)
         return PublishedGlance(
             _cut(_squares(inputs), x, y, 12, 12), inputs.message, _own(inputs, last_action)
@@ -207,7 +243,7 @@ class Published(nn.Module):
             image = nn.elu(convolve(channels, (3, 3), image, stride))
         image = dense(512, image.reshape(n, -1))
 
-        stats = own = _own_features(glance.own, self.actions)
+        stats = own = _own_features(glance.own, self.actions, self.sees)
         for _ in range(4):
             stats = dense(128, stats)
 

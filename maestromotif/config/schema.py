@@ -461,11 +461,27 @@ class NetworkSettings(Section):
         description="probabilities of the actions in an untrained policy. play: those of random play, in "
         "which moves and travel are frequent and prayer is rare; uniform: all equal, as published",
     )
+    mask: bool = Field(
+        True,
+        description="whether the policy never plays an action that a player can see to be useless: down off "
+        "the stairs, a step into a wall, what has just changed nothing; published: false",
+    )
+    sees: tuple[Literal["marks", "aligned", "allowed"], ...] = Field(
+        ("marks", "aligned", "allowed"),
+        description="inputs of the fovea besides the published ones. marks: which squares are visited, "
+        "searched, at the frontier of what is explored, doors; aligned: coarse cells are centred on the "
+        "hero, not fixed to the map; allowed: which actions are not useless",
+    )
     heads: Literal["separate", "shared"] = Field(
         "separate",
         description="separate: a policy head and a value head per skill; shared: one of each, with the skill "
         "as a one-hot input, as published",
     )
+
+    @property
+    def recalls(self) -> bool:
+        """Whether the games must keep what the player remembers: marks and useless actions."""
+        return self.mask or bool(self.sees)
 
 
 class TrainSettings(Section):

@@ -108,7 +108,9 @@ ACTION_SETS: dict[str, ActionSet] = {
             "travel_door": Action(b"_@d.", "Walk to the nearest door or doorway."),
             "travel_object": Action(b"_@o.", "Walk to the nearest object."),
             "fight": Action(
-                b"F", "Attack a monster beside the hero that is not a pet; without one, search.", weight=16.0
+                b"F",
+                "Attack a monster beside the hero that is neither a pet nor peaceful; without any, search.",
+                weight=16.0,
             ),
             "search_long": Action(
                 b"15s",
@@ -154,3 +156,6 @@ WAIT_TURNS = b"25"
 TRAVEL, FIGHT = ord("_"), ord("F")
 TRAVEL_QUESTION = b"Where do you want to travel to?"
 CLOSED_DOOR = b"That door is closed."
+
+# The question before a blow against a peaceful monster.
+PEACEFUL = b"Really attack"

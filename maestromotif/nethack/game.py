@@ -211,16 +211,26 @@ class Game:
                 return
 
     def _fight(self) -> None:
-        """Attack a displayed monster beside the hero that is not a pet; without one, search."""
+        """Attack a displayed monster beside the hero that is neither a pet nor peaceful; without any, search.
+
+        NetHack's own fight command attacks peaceful monsters without a question, which is fatal with
+        shopkeepers. Walking into a monster asks; the answer is no, which takes no time.
+        """
         x, y = self._obs["blstats"][:2].tolist()
-        glyphs = self._obs["glyphs"]
+        glyphs, misc, none = self._obs["glyphs"], self._misc, True
         for key, (dx, dy) in _COMPASS.items():
             row, column = y + dy, x + dx
-            if 0 <= row < ROWS and 0 <= column < COLUMNS and glyphs[row, column] in _FOES:
+            if not (0 <= row < ROWS and 0 <= column < COLUMNS and glyphs[row, column] in _FOES):
+                continue
+            none = False
+            if glyphs[row, column] == nethack.GLYPH_INVIS_OFF:  # nothing is seen there: walking may leave
                 self._send(actions.FIGHT)
-                self._send(key)
+            self._send(key)
+            if not (misc[_YN] and actions.PEACEFUL in self._page()):
                 return
-        self._send(actions.ACTIONS["search"])
+            self._send(actions.ESC)
+        if none:
+            self._send(actions.ACTIONS["search"])
 
     def _play_macro(self, key: int) -> None:
         send, misc = self._send, self._misc

@@ -37,7 +37,7 @@ SCREEN = ("tty_chars", "tty_colors", "tty_cursor")
 FINAL = ("chars", "colors", "blstats", "message", "inv_oclasses")
 
 # Indices of blstats (NLE 1.3.0, `nle.nethack.NLE_BL_*`).
-X, Y, HP, MAX_HP, DEPTH, GOLD, ENERGY, XP_LEVEL, TURN, HUNGER, DUNGEON, LEVEL = (
+X, Y, HP, MAX_HP, DEPTH, GOLD, ENERGY, XP_LEVEL, TURN, HUNGER, DUNGEON, LEVEL, CONDITION = (
     0,
     1,
     10,
@@ -50,6 +50,7 @@ X, Y, HP, MAX_HP, DEPTH, GOLD, ENERGY, XP_LEVEL, TURN, HUNGER, DUNGEON, LEVEL = 
     21,
     23,
     24,
+    25,
 )
 
 Layout = Mapping[str, tuple[tuple[int, ...], np.dtype]]

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from maestromotif.agent.inputs import FEW, Block, MessageForm, fill
+from maestromotif.agent.inputs import FEW, Block, Form, fill
 from maestromotif.agent.options import Options
 from maestromotif.agent.reward import Met, RewardFunction, Scorer
 from maestromotif.config.schema import Config
@@ -49,7 +49,7 @@ class Plan:
     games: int
     first_game: int  # number of the first one within the run
     starts: list[str | None]  # by game: the arena in which its episodes begin, None for the dungeon
-    message_form: MessageForm
+    form: Form
     program: bytes | None  # its dumped state, to resume from
 
 
@@ -71,7 +71,7 @@ class Arrays:
     """
 
     def __init__(self, plan: Plan, files: tuple[int, int] | None = None) -> None:
-        length, form = plan.config.train.rollout, plan.message_form
+        length, form = plan.config.train.rollout, plan.form
         self.inputs_block, self.final_block = Block(plan.games, form), Block(FEW, form)
         number, flag = np.dtype(np.int32), np.dtype(np.bool_)
         steps = (length,)
@@ -118,7 +118,7 @@ class Environment:
     """
 
     def __init__(self, plan: Plan, arrays: Arrays, scorer: Scorer) -> None:
-        config, self._arrays, self._form = plan.config, arrays, plan.message_form
+        config, self._arrays, self._form = plan.config, arrays, plan.form.message
         path, skills = Path(config.compose.training), skills_of(config)
         source, balance = contract.read(path), config.train.balance
         self._stack = ExitStack()
@@ -294,7 +294,9 @@ class Environment:
         pool, running = self._pool, self._options.running
         message = self._reward.messages.read(self._form, self._message, pool.obs["message"])
         self._arrays.running[:] = running
-        fill(self._inputs, pool.obs, pool.state, message, self._first, np.maximum(running, 0), slice(None))
+        acting, every = np.maximum(running, 0), slice(None)
+        shown = pool.obs, pool.state, message, self._first, acting, pool.marks, pool.allowed
+        fill(self._inputs, *shown, every)
 
     def _show_final(self, skill: np.ndarray) -> None:
         """Pack the last observations of the truncated episodes."""
@@ -305,4 +307,5 @@ class Environment:
             text = pool.final["message"][games]
             message = self._reward.messages.read(self._form, self._shown[games], text)
             acting = np.maximum(skill[games], 0)
-            fill(views, pool.final, pool.final_state, message, nothing, acting, games)
+            shown = pool.final, pool.final_state, message, nothing, acting, pool.final_marks, pool.allowed
+            fill(views, *shown, games)

@@ -174,7 +174,7 @@ def _actor(
     settings, process = config.train, jax.process_index()
     games = config.nethack.games // settings.actors
     first = process * config.nethack.games + number * games
-    plan = Plan(config, games, first, places_to_start(settings.arenas, games), network.message_form, program)
+    plan = Plan(config, games, first, places_to_start(settings.arenas, games), network.form, program)
     key = jax.random.fold_in(jax.random.key(config.run.seed + 1), process * settings.actors + number)
     with (
         EnvironmentProcess(plan, scorer) as environment,

@@ -15,6 +15,7 @@ from maestromotif.agent.policy import fresh_carry, make_acting
 from maestromotif.agent.trunks import FoveaGlance
 from maestromotif.config.schema import NetworkSettings
 from maestromotif.nethack.actions import NUM_ACTIONS, WEIGHTS
+from maestromotif.nethack.marks import FRONTIER, VISITED
 
 STEPS, GAMES = 5, 4
 
@@ -51,7 +52,7 @@ def test_an_untrained_policy_plays_by_its_prior(heads: Heads) -> None:
     rng = np.random.default_rng(0)
     shapes = []
     for prior in ("uniform", "play"):
-        settings = NetworkSettings(hidden=16, heads=heads, actions="explore", prior=prior)
+        settings = NetworkSettings(hidden=16, heads=heads, actions="explore", prior=prior, mask=False)
         network = build(settings, SKILLS)
         params = initial_params(network, 0)
         glance, first = random_glance(rng, network, STEPS, GAMES), np.zeros((STEPS, GAMES), bool)
@@ -66,7 +67,7 @@ def test_an_untrained_policy_plays_by_its_prior(heads: Heads) -> None:
 @pytest.mark.parametrize("trunk", ["fovea", "published"])
 def test_windows_lie_around_the_hero_wherever_she_stands(trunk: Trunk) -> None:
     network = build(NetworkSettings(hidden=16, trunk=trunk), SKILLS)
-    layout = Block(1, network.message_form)
+    layout = Block(1, network.form)
     for x, y in ((0, 0), (78, 20), (0, 20), (78, 0), (40, 10)):
         block, views = layout.allocate()
         for view in views:
@@ -84,9 +85,10 @@ def test_windows_lie_around_the_hero_wherever_she_stands(trunk: Trunk) -> None:
         assert inside == sum(0 <= x + i < 79 and 0 <= y + j < 21 for i in wide for j in wide)
 
 
-def test_coarse_windows_tell_what_kinds_of_things_lie_in_which_direction() -> None:
-    network = build(NetworkSettings(hidden=16), SKILLS)
-    layout = Block(1, network.message_form)
+@pytest.mark.parametrize("aligned", [False, True])
+def test_coarse_windows_tell_what_kinds_of_things_lie_in_which_direction(aligned: bool) -> None:
+    network = build(NetworkSettings(hidden=16, sees=("aligned",) if aligned else ()), SKILLS)
+    layout = Block(1, network.form)
     block, views = layout.allocate()
     for view in views:
         view[...] = 0
@@ -95,13 +97,53 @@ def test_coarse_windows_tell_what_kinds_of_things_lie_in_which_direction() -> No
     glance = network.glance(unpack(layout, block), np.zeros(1, np.int32))
     assert isinstance(glance, FoveaGlance)
     middle, far = np.asarray(glance.middle)[0], np.asarray(glance.far)[0]
-    assert np.argwhere(middle & 1).tolist() == [[4, 4 + 50 // 3 - 40 // 3]]
-    assert np.argwhere(far & 1).tolist() == [[2, 8 + 50 // 9 - 40 // 9]]
+    if aligned:  # the hero is in the middle of her cell
+        assert np.argwhere(middle & 1).tolist() == [[4, 4 + round(10 / 3)]]
+        assert np.argwhere(far & 1).tolist() == [[2, 8 + round(10 / 9)]]
+    else:
+        assert np.argwhere(middle & 1).tolist() == [[4, 4 + 50 // 3 - 40 // 3]]
+        assert np.argwhere(far & 1).tolist() == [[2, 8 + 50 // 9 - 40 // 9]]
+
+
+@pytest.mark.parametrize("heads", ["separate", "shared"])
+def test_a_masked_action_has_no_probability_and_adds_nothing_to_the_entropy(heads: Heads) -> None:
+    rng = np.random.default_rng(5)
+    network = build(NetworkSettings(hidden=16, heads=heads), SKILLS)
+    glance, first = random_glance(rng, network, STEPS, GAMES), np.zeros((STEPS, GAMES), bool)
+    memory = np.zeros((GAMES, 16), np.float32)
+    _, logits, _ = unrolled(network, initial_params(network, 0), glance, first, memory)
+    log_probs = np.asarray(jax.nn.log_softmax(logits))
+    allowed = np.broadcast_to(glance.own.allowed[:, :, None, : network.actions], log_probs.shape)
+    probs = np.exp(log_probs)
+    assert (probs[~allowed] == 0).all()
+    assert (probs[allowed] > 0).all()
+    terms = probs * log_probs
+    assert np.isfinite(terms).all()
+    assert (terms[~allowed] == 0).all()
+
+
+def test_the_fovea_sees_the_marks_around_the_hero() -> None:
+    network = build(NetworkSettings(hidden=16, sees=("marks",)), SKILLS)
+    layout = Block(1, network.form)
+    block, views = layout.allocate()
+    for view in views:
+        view[...] = 0
+    views.blstats[0, :2] = 40, 10
+    views.marks[0, 10, 41], views.marks[0, 4, 40] = FRONTIER, VISITED
+    glance = network.glance(unpack(layout, block), np.zeros(1, np.int32))
+    assert isinstance(glance, FoveaGlance)
+    near, middle, far = (
+        np.asarray(one)[0] for one in (glance.near_marks, glance.middle_marks, glance.far_marks)
+    )
+    assert np.argwhere(near).tolist() == [[4, 5]]
+    assert near[4, 5] == FRONTIER
+    assert np.argwhere(middle & VISITED).tolist() == [[4 + 4 // 3 - 10 // 3, 4]]
+    assert far[2, 8] == FRONTIER
 
 
 def test_the_inventory_is_counted_by_class() -> None:
     network = build(NetworkSettings(hidden=16), SKILLS)
-    layout = Block(1, network.message_form)
+    layout = Block(1, network.form)
     block, views = layout.allocate()
     views.inventory[...] = 18  # an empty place
     views.inventory[0, :3] = 2, 2, 7
@@ -127,7 +169,7 @@ def test_what_is_filed_is_what_was_seen_and_done() -> None:
         carry, rollout, action = acting.act(params, carry, rollout, block, t, key, t)
         actions.append(np.array(action))
     np.testing.assert_array_equal(rollout.action, actions)
-    inputs = [unpack(Block(GAMES, "words"), block) for block in blocks]
+    inputs = [unpack(Block(GAMES, network.form), block) for block in blocks]
     np.testing.assert_array_equal(rollout.skill, [each.skill for each in inputs])
     np.testing.assert_array_equal(rollout.first, [each.first for each in inputs])
     before = np.concatenate([np.full((1, GAMES), -1), actions[:-1]])
@@ -141,7 +183,7 @@ def test_what_is_filed_is_what_was_seen_and_done() -> None:
     np.testing.assert_allclose(values, rollout.values, atol=1e-5)
     # A few games' values are those of all games.
     games = np.resize(np.arange(GAMES), 8)
-    few_block, few = Block(8, "words").allocate()
+    few_block, few = Block(8, network.form).allocate()
     for view, whole in zip(few, inputs[0], strict=True):
         view[...] = np.asarray(whole)[games]
     some = acting.values_of_few(params, carry, games, few_block)

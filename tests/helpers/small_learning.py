@@ -48,13 +48,16 @@ def config(folder: Path, *overrides: str) -> Config:
 
 def random_block(rng: np.random.Generator, network: ActorCritic, games: int) -> np.ndarray:
     """Inputs of `games` games, the hero anywhere."""
-    block, views = Block(games, network.message_form).allocate()
+    block, views = Block(games, network.form).allocate()
     views.chars[...] = rng.integers(32, 120, views.chars.shape)
     views.colors[...] = rng.integers(0, 16, views.colors.shape)
     views.blstats[...] = rng.integers(1, 20, views.blstats.shape)
     views.message[...] = rng.integers(0, 250, views.message.shape)
     views.senses[...] = rng.integers(-9, 9, views.senses.shape)
     views.inventory[...] = rng.integers(0, 18, views.inventory.shape)
+    views.marks[...] = rng.integers(0, 16, views.marks.shape)
+    views.allowed[...] = rng.random(views.allowed.shape) < 0.7
+    views.allowed[:, 0] = True
     views.first[...] = rng.random(games) < 0.3
     views.skill[...] = rng.integers(0, network.skills, games)
     return block
@@ -73,7 +76,7 @@ def random_glance(rng: np.random.Generator, network: ActorCritic, steps: int, ga
 
 @cache
 def _look(network: ActorCritic, games: int) -> Any:
-    layout = Block(games, network.message_form)
+    layout = Block(games, network.form)
     return jax.jit(lambda block, last_action: network.glance(unpack(layout, block), last_action))
 
 

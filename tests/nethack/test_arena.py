@@ -12,7 +12,7 @@ from maestromotif.errors import UserError
 from maestromotif.nethack import arena
 from maestromotif.nethack.actions import INDEX
 from maestromotif.nethack.game import End
-from maestromotif.nethack.observation import DEPTH
+from maestromotif.nethack.observation import DEPTH, HP, TURN
 from maestromotif.nethack.pool.pool import GamePool
 
 NAMES = ("altar", "mines_branch", "nymph", "shop", "stairs", "theft")
@@ -161,3 +161,23 @@ def test_unknown_arenas(tmp_path: Path) -> None:
         arena.build("shopp", tmp_path)
     with pytest.raises(UserError, match=r"cannot read the arena .*gone\.des"):
         arena.build(str(tmp_path / "gone.des"), tmp_path)
+
+
+def test_fight_spares_a_peaceful_shopkeeper() -> None:
+    """Nothing is asked, no time passes, and nobody gets angry; to walk into the shopkeeper would ask."""
+    with GamePool(4, "train", 5, 1000, workers=1, arena="shop", recall=True) as pool:
+        pool.reset()
+        beside = 0
+        for _ in range(30):
+            pool.step(np.full(4, INDEX["travel_monster"], np.int32))
+            near = pool.state["shopkeeper_near"] != 0
+            turn = pool.obs["blstats"][:, TURN].copy()
+            fights = pool.allowed[:, INDEX["fight"]] & near
+            pool.step(np.full(4, INDEX["fight"], np.int32))
+            assert (pool.ended == 0).all()
+            assert not pool.obs["misc"].any()
+            for game in np.flatnonzero(fights).tolist():
+                beside += int(pool.obs["blstats"][game, TURN] == turn[game])
+                assert b"angry" not in pool.obs["message"][game].tobytes()
+        assert beside
+        assert (pool.obs["blstats"][:, HP] > 0).all()

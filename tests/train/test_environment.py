@@ -13,13 +13,14 @@ import psutil
 import pytest
 from small_learning import config
 
-from maestromotif.agent.inputs import FEW
+from maestromotif.agent.inputs import FEW, Form
 from maestromotif.agent.reward import Scorer
 from maestromotif.errors import UserError
 from maestromotif.nethack.actions import NUM_ACTIONS
 from maestromotif.train.environment import Arrays, Environment, Plan
 from maestromotif.train.environment_process import EnvironmentProcess
 
+FORM = Form("words", marks=True)
 GAMES, STEPS = 8, 16  # of a rollout
 TOLD = ("inputs", "running", "acted", "cut", "reward", "switched", "over", "terminal")
 
@@ -35,7 +36,7 @@ STRICTER = Scorer(lengths, np.full(3, 30, np.float32))
 
 
 def plan(folder: Path, *overrides: str, starts: Sequence[str | None] = (None,) * GAMES) -> Plan:
-    return Plan(config(folder, *overrides), GAMES, 0, list(starts), "words", None)
+    return Plan(config(folder, *overrides), GAMES, 0, list(starts), FORM, None)
 
 
 def test_a_process_plays_what_this_one_plays(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 from flax import serialization
 from small_learning import config
 
+from maestromotif.agent.inputs import Form
 from maestromotif.agent.reward import RewardFunction, Scorer
 from maestromotif.config.schema import RewardSettings
 from maestromotif.nethack.actions import NUM_ACTIONS
@@ -19,6 +20,7 @@ from maestromotif.skill import skills_of
 from maestromotif.train import sample
 from maestromotif.train.environment import Arrays, Environment, Plan
 
+FORM = Form("words", marks=True)
 GAMES, STEPS = 8, 16
 SCORER = Scorer(lambda messages, changes: np.zeros((len(messages), 3), np.float32), np.zeros(3, np.float32))
 
@@ -36,7 +38,7 @@ def play(environment: Environment, arrays: Arrays, actions: np.ndarray) -> Any:
 def test_kept_episodes_play_again_to_their_recorded_end(starts: list[str | None], tmp_path: Path) -> None:
     """With a break in the middle: what a restored environment keeps is the same, bit for bit."""
     settings = config(tmp_path, "nethack.levels=2")
-    plan = Plan(settings, GAMES, 16, starts, "words", None)
+    plan = Plan(settings, GAMES, 16, starts, FORM, None)
     actions = np.random.default_rng(1).integers(0, NUM_ACTIONS, (8 * STEPS, GAMES), np.int32)
     arrays = Arrays(plan)
     with Environment(plan, arrays, SCORER) as environment:
@@ -44,7 +46,7 @@ def test_kept_episodes_play_again_to_their_recorded_end(starts: list[str | None]
         middle = play(environment, arrays, actions[: 5 * STEPS]).snapshot
         whole = play(environment, arrays, actions[5 * STEPS :])
     stored = serialization.msgpack_restore(serialization.msgpack_serialize(middle))
-    again = Plan(settings, GAMES, 16, starts, "words", stored["program"])
+    again = Plan(settings, GAMES, 16, starts, FORM, stored["program"])
     with Environment(again, arrays, SCORER) as environment:
         environment.restore(stored)
         resumed = play(environment, arrays, actions[5 * STEPS :])
@@ -82,7 +84,7 @@ def test_the_sample_is_bounded_and_spread_evenly() -> None:
 
 
 def test_one_in_two_is_kept_when_there_are_too_many(tmp_path: Path) -> None:
-    plan = Plan(config(tmp_path), GAMES, 0, [None] * GAMES, "words", None)
+    plan = Plan(config(tmp_path), GAMES, 0, [None] * GAMES, FORM, None)
     arrays = Arrays(plan)
     nothing = np.zeros(GAMES, np.int32)
     with Environment(plan, arrays, SCORER) as environment:

@@ -59,9 +59,13 @@ class GamePool:
     `state[name]` int32 [N]: tracked fields of GameState and the policy's senses (`tracker.TRACKED`).
     `changes` int8 [N, C] and `events` int16 [N, E]: what happened on the last step (`state.CHANGES`, and how
     often each of `events.EVENTS` did).
-    `ended` uint8 [N]: `game.End` of the last step. Where it is not 0, `final[name]` and `final_state[name]`
-    hold the last observation and state of the ended episode; all other arrays except `changes` and `events`
-    then hold the first ones of the next. `cause` S128 [N]: the cause of death in NetHack's words.
+    `marks` uint8 [N, 21, 79] and `allowed` bool [N, actions]: what a player remembers of the level
+    (`marks.Marks`), and the actions that are not useless now (`useless.Useless`). Kept only with `recall`;
+    else all marks are 0 and all actions are allowed.
+    `ended` uint8 [N]: `game.End` of the last step. Where it is not 0, `final[name]`, `final_state[name]`
+    and `final_marks` hold the last observation and state of the ended episode; all other arrays except
+    `changes` and `events` then hold the first ones of the next. `cause` S128 [N]: the cause of death in
+    NetHack's words.
     For a game that is LOST with its worker, `final` and `final_state` hold what was seen last.
 
     The arrays are views of shared memory. The next step overwrites them, so copy what you keep.
@@ -72,8 +76,8 @@ class GamePool:
     episodes begin, for all games or one entry per game (`starts`); None: the dungeon. parts: number of groups
     that the games are divided into; `rows[part]` is the slice of the N games in each. first_game: number of
     the first of these games among those of all processes; it determines seeds. loader: see `engine.loader`.
-    character, options: see `rcfile.write_options`. Raises UserError, before any game starts, for what does
-    not exist or does not fit on this machine.
+    recall: whether to keep `marks` and `allowed`. character, options: see `rcfile.write_options`. Raises
+    UserError, before any game starts, for what does not exist or does not fit on this machine.
     """
 
     def __init__(
@@ -93,6 +97,7 @@ class GamePool:
         character: str = CHARACTER,
         options: Path | None = None,
         pages: Pages = "last",
+        recall: bool = False,
     ) -> None:
         self.starts = [arena] * games if arena is None or isinstance(arena, str) else list(arena)
         if len(self.starts) != games:
@@ -123,7 +128,9 @@ class GamePool:
             self.state = {name: arrays["state"][:, i] for i, name in enumerate(TRACKED)}
             self.final_state = {name: arrays["final_state"][:, i] for i, name in enumerate(TRACKED)}
             self.final = {name: arrays[f"final_{name}"] for name in FINAL}
+            self.final_marks = arrays["final_marks"]
             self.changes, self.events = arrays["changes"], arrays["events"]
+            self.marks, self.allowed = arrays["marks"], arrays["allowed"]
             self.ended, self.cause, self.episode = arrays["ended"], arrays["cause"], arrays["episode"]
 
             own_options = write_options(self._folder, character, options)
@@ -133,7 +140,7 @@ class GamePool:
                 for number, start in enumerate(dict.fromkeys(self.starts))
             }
             setups = tuple(replace(setup, arena=built[start]) for start in self.starts)
-            self._plan = Plan(games, first_game, purpose, seed, max_steps, observe, levels, setups)
+            self._plan = Plan(games, first_game, purpose, seed, max_steps, observe, levels, recall, setups)
             bounds = [games * part // parts for part in range(parts + 1)]
             self.rows = [slice(first, last) for first, last in pairwise(bounds)]
             # By worker and part: first and last+1 game.
@@ -249,6 +256,7 @@ class GamePool:
                 views.clear()
             self.obs = {}
             self.changes = self.events = self.ended = self.cause = self.episode = np.empty(0)
+            self.marks = self.allowed = self.final_marks = np.empty(0)
             self._block.close()
             del self._block
 
@@ -306,7 +314,8 @@ class GamePool:
         )
         self.lost += len(games)
         arrays = self._block.arrays
-        arrays["final_state"][games] = arrays["state"][games]
+        for name in ("state", "marks"):
+            arrays[f"final_{name}"][games] = arrays[name][games]
         for name in FINAL:
             arrays[f"final_{name}"][games] = arrays[name][games]
         self._start(w)
@@ -348,6 +357,7 @@ def open_pool(
         character=settings.character,
         options=Path(settings.options) if settings.options else None,
         pages=settings.pages,
+        recall=config.train.network.recalls,
     )
 
 

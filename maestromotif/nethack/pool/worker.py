@@ -11,13 +11,16 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
+from maestromotif.nethack.actions import NAMES
 from maestromotif.nethack.events import EVENTS
 from maestromotif.nethack.game import End, Setup
-from maestromotif.nethack.observation import ENGINE, FINAL, Block, Layout, engine_layout
+from maestromotif.nethack.marks import Marks
+from maestromotif.nethack.observation import COLUMNS, ENGINE, FINAL, ROWS, Block, Layout, engine_layout
 from maestromotif.nethack.pool.pipe import receive, send
 from maestromotif.nethack.seeds import Purpose, episode_seeds
 from maestromotif.nethack.state import CHANGES
 from maestromotif.nethack.tracker import TRACKED, Tracker
+from maestromotif.nethack.useless import Useless
 
 IDLE = -1  # the action that leaves a game untouched
 CAUSE_BYTES = 128
@@ -46,6 +49,7 @@ class Plan:
     max_steps: int
     observe: tuple[str, ...]  # NLE observations in addition to ENGINE
     levels: int | None
+    recall: bool  # whether to keep `marks` and `allowed`
     setups: tuple[Setup, ...]  # by game
 
 
@@ -60,9 +64,11 @@ def layout(observe: tuple[str, ...]) -> Layout:
         "changes": ((len(CHANGES),), np.dtype(np.int8)),
         "events": ((len(EVENTS),), np.dtype(np.int16)),
         "cause": ((), np.dtype(f"S{CAUSE_BYTES}")),
-        "final_state": ((len(TRACKED),), np.dtype(np.int32)),
+        "marks": ((ROWS, COLUMNS), np.dtype(np.uint8)),
+        "allowed": ((len(NAMES),), np.dtype(np.bool_)),
     }
-    final = {f"final_{name}": engine[name] for name in FINAL}
+    shown = {**engine, **ours}
+    final = {f"final_{name}": shown[name] for name in (*FINAL, "state", "marks")}
     return {**engine, **ours, **final}
 
 
@@ -78,6 +84,13 @@ class _Rows:
             for i in range(last - first)
         ]
         self._tracker = Tracker(arrays["state"], arrays["changes"], arrays["events"])
+        self._recall = plan.recall
+        if plan.recall:
+            state = {name: arrays["state"][:, i] for i, name in enumerate(TRACKED)}
+            self._marks = Marks(arrays["marks"])
+            self._useless = Useless(arrays["allowed"], state, arrays["events"], self._marks)
+        else:
+            arrays["allowed"][:] = True
         self._steps = arrays["state"][:, TRACKED.index("step")]
 
     def reset(self) -> None:
@@ -99,6 +112,9 @@ class _Rows:
         # A game that is over shows nothing to track: its state stays that of the previous step.
         goes_on = moved & (ended == End.NOT)
         self._tracker.update(arrays, [game.text for game in games], goes_on)
+        if self._recall:
+            self._marks.update(arrays, arrays["action"], goes_on)
+            self._useless.update(arrays, arrays["action"], goes_on)
         if self._steps.max() >= limit:
             ended[goes_on & (self._steps >= limit)] = End.TRUNCATED
         for i in ended.nonzero()[0].tolist():
@@ -110,7 +126,8 @@ class _Rows:
         if arrays["ended"][i] == End.TRUNCATED:
             game.keep_final()
         arrays["cause"][i] = game.cause() if arrays["ended"][i] == End.DEATH else b""
-        arrays["final_state"][i] = arrays["state"][i]
+        for name in ("state", "marks"):
+            arrays[f"final_{name}"][i] = arrays[name][i]
         for name in FINAL:
             arrays[f"final_{name}"][i] = game.final[name]
         changes, events = arrays["changes"][i].copy(), arrays["events"][i].copy()
@@ -127,6 +144,9 @@ class _Rows:
         episode = int(self._arrays["episode"][i])
         self._games[i].reset(episode_seeds(plan.purpose, plan.seed, self._first + i, episode, plan.levels))
         self._tracker.begin(i, self._arrays, self._games[i].starting_letters)
+        if self._recall:
+            self._marks.begin(i, self._arrays)
+            self._useless.begin(i, self._arrays)
 
 
 def work(connection: Connection, memory: SharedFile, parts: list[tuple[int, int]], plan: Plan) -> None:

@@ -248,7 +248,7 @@ class Watcher:
         if self._acting is None:
             acting, layout = (
                 make_acting(self._network, self._games, 1),
-                Block(self._games, self._network.message_form),
+                Block(self._games, self._network.form),
             )
             carry = jax.device_put(fresh_carry(self._network, self._games))
             _, action = acting.choose(params, carry, np.zeros(layout.size, np.uint8), jax.random.key(0), 0)
