@@ -3,8 +3,9 @@
     python benchmarks/ablations.py --steps 600000 --seeds 0 1 2 [--only joint isolated] [KEY=VALUE ...]
 
 Every config in `configs/ablations/` is trained once for each seed. `isolated` is five trainings, one for each
-skill with an equal share of the steps; its five policies play together, each when its skill acts. All play
-under the training program on the seeds of the evaluation, in new dungeons and in the arenas of the config,
+skill with an equal share of the steps, in which the skill may start anywhere; its five policies play
+together, each when its skill acts. All play under the training program on the seeds of the evaluation, in new
+dungeons and in the arenas of the config,
 beside untrained parameters and random walking. What is finished is not done again, so a stopped command goes
 on. The table shows events in 1,000 of the skill's steps: the mean over the seeds, and the lowest and the
 highest. The last line is one JSON object with the means.
@@ -12,6 +13,7 @@ highest. The last line is one JSON object with the means.
 
 import argparse
 import json
+import shutil
 import statistics
 import sys
 from collections.abc import Mapping, Sequence
@@ -48,7 +50,14 @@ def trained(config: Config) -> Artefact:
 
 
 def only(config: Config, skill: str) -> Config:
-    """The config of one skill's own policy, with its share of the steps."""
+    """The config of one skill's own policy, with its share of the steps.
+
+    The skill has its text and not its program, so it may start anywhere: nobody else would bring the agent to
+    where it could.
+    """
+    folder = Path(config.run.root) / "texts"
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copy(Path(config.skills_folder) / f"{skill}.md", folder)
     quantiles = {name: value for name, value in config.reward.quantile_of.items() if name == skill}
     share = max(1, config.train.steps // len(config.skills))
     parts: dict[str, dict[str, Any]] = {
@@ -57,7 +66,7 @@ def only(config: Config, skill: str) -> Config:
         "train": {"steps": share},
     }
     sections = {name: getattr(config, name).model_copy(update=own) for name, own in parts.items()}
-    return config.model_copy(update={"skills": (skill,)} | sections)
+    return config.model_copy(update={"skills": (skill,), "skills_folder": str(folder)} | sections)
 
 
 def policies(name: str, config: Config) -> dict[str, Artefact]:

@@ -44,7 +44,7 @@ def finished(config: Config, until: str) -> dict[str, Artefact]:
 
 def steps_in(seconds: float, given: Sequence[str], root: str) -> int:
     """Environment steps that the descender's training manages in this time, its start included."""
-    steps = round(5_000 * min(CALIBRATION, seconds / 2))
+    steps = round(5_000 * min(CALIBRATION, seconds / 4))
     sizes = [f"train.steps={steps}", "run.name=calibration", f"run.root={root}", *given]
     config = load(DESCENDER, sizes)
     began = time.monotonic()
@@ -52,7 +52,7 @@ def steps_in(seconds: float, given: Sequence[str], root: str) -> int:
     taken, speed = time.monotonic() - began, float(trained["speed"]["steps_per_second"])
     start = max(0.0, taken - steps / speed)
     log.info("ten_minutes: %.0f steps a second after %.0f s of starting", speed, start)
-    return max(steps, round(speed * (seconds - start)))
+    return max(1, round(speed * (seconds - start)))
 
 
 def rows_of(evaluated: Artefact) -> dict[str, dict[str, Any]]:
