@@ -5,10 +5,9 @@
 Every config in `configs/ablations/` is trained once for each seed. `isolated` is five trainings, one for each
 skill with an equal share of the steps, in which the skill may start anywhere; its five policies play
 together, each when its skill acts. All play under the training program on the seeds of the evaluation, in new
-dungeons and in the arenas of the config,
-beside untrained parameters and random walking. What is finished is not done again, so a stopped command goes
-on. The table shows events in 1,000 of the skill's steps: the mean over the seeds, and the lowest and the
-highest. The last line is one JSON object with the means.
+dungeons and in the arenas of the config, beside untrained parameters and random walking. What is finished is
+not done again, so a stopped command goes on. The table shows events in 1,000 of the skill's steps: the mean
+over the seeds, and the lowest and the highest. The last line is one JSON object with the means.
 """
 
 import argparse

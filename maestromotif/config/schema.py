@@ -450,11 +450,12 @@ class NetworkSettings(Section):
         description="precision of matrix multiplications; parameters and recurrent state stay float32. Use "
         "bfloat16 on GPUs",
     )
-    actions: Literal["published", "travel", "explore"] = Field(
+    actions: Literal["published", "travel", "explore", "seek"] = Field(
         "published",
         description="published: the 28 published actions; travel: four more, which walk to what is in view "
         "(stairs, altar, nearest monster) with NetHack's travel command; explore: five more, which walk to "
-        "the nearest unexplored place, door or object, attack what is beside the hero, and search for longer",
+        "the nearest unexplored place, door or object, attack what is beside the hero, and search longer; "
+        "seek: one more, which walks to a likely place for a hidden door or corridor and searches there",
     )
     prior: Literal["uniform", "play"] = Field(
         "play",
