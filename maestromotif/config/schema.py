@@ -512,6 +512,11 @@ class BootstrapSettings(Section):
 
 
 class TrainSettings(Section):
+    policy: str | None = Field(
+        None,
+        description="folder of a trained policy to use in place of training; its skills and its network must "
+        "be those of the config; null: the run trains its own",
+    )
     steps: int = Field(1_000_000, ge=1, description="environment steps, over all games")
     rollout: int = Field(32, ge=2, description="length of a rollout: environment steps per game and update")
     arenas: dict[str, Annotated[float, Field(gt=0, le=1)]] = Field(
@@ -623,7 +628,8 @@ class TaskSettings(Section):
     words: str = Field(description="the task in plain words")
     program: str = Field(description="program over skills that carries out the task")
     success: tuple[str, ...] = Field(
-        min_length=1, description="conditions on GameState that must become true, in this order"
+        description="conditions on GameState that must become true, in this order; []: none, so an episode "
+        "ends only by death or at its last step, and results say how deep the agent came"
     )
 
 
