@@ -74,12 +74,12 @@ def teacher_of(config: Config, inputs: dict[str, Artefact]) -> Teacher | None:
 
 
 def _file(config: Config) -> Path | None:
-    """A policy's file, or that of a run's folder; None for the run's own clone."""
+    """A policy's file, or that of its folder or of a run's folder; None for the run's own clone."""
     given = config.train.teacher.policy
-    if given in (None, CLONED):
+    if given is None or given == CLONED:
         return None
-    path = Path(str(given))
-    return path / "train" / POLICY if path.is_dir() else path
+    places = [Path(given) / POLICY, Path(given) / "train" / POLICY]
+    return next((place for place in places if place.is_file()), Path(given))
 
 
 def lesson(

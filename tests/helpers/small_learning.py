@@ -89,11 +89,13 @@ def random_batch(rng: np.random.Generator, network: ActorCritic, steps: int, gam
         return rng.normal(size=size).astype(np.float32)
 
     ended = np.where(rng.random(shape) < 0.5, rng.integers(1, len(Ending), shape), 0).astype(np.int8)
+    glance = random_glance(rng, network, steps, games)
+    allowed = np.asarray(glance.own.allowed)[..., : network.actions]
     rollout = Rollout(
-        random_glance(rng, network, steps, games),
+        glance,
         np.concatenate([np.zeros((1, games), bool), ended[:-1] >= Ending.TERMINATED]),
         rng.integers(0, network.skills, shape).astype(np.int32),
-        rng.integers(0, NUM_ACTIONS, shape).astype(np.int32),
+        (rng.random(allowed.shape) * allowed).argmax(-1).astype(np.int32),
         -np.abs(normal(*shape)) - 1,
         normal(*shape, network.skills),
     )

@@ -36,12 +36,13 @@ def by_loops(
             {
                 "policy_loss": -min(ratio * advantage, bounded * advantage),
                 "value_loss": error,
-                "entropy": -(chance * np.log(chance)).sum(),
+                "entropy": -sum(p * np.log(p) for p in chance if p > 0),  # a mask makes some 0
                 "kl": ratio - 1 - np.log(ratio),
                 "clipped": float(bounded * advantage < ratio * advantage),
                 "update_kl": sum(
                     np.exp(log_p) * (log_p - np.log(q))
                     for log_p, q in zip(target.log_probs[t, n], chance, strict=True)
+                    if q > 0
                 ),
                 "skill": int(k),
             }
@@ -67,7 +68,9 @@ def test_the_loss_is_that_of_the_loops(value_clip: float | None) -> None:
     log_prob = np.asarray(pick(jax.nn.log_softmax(pick(logits, rollout.skill)), rollout.action))
     # Ratios on both sides of both bounds.
     rollout = rollout._replace(log_prob=(log_prob + rng.normal(0, 0.3, (T, N))).astype(np.float32))
-    before = np.asarray(jax.nn.log_softmax(rng.normal(size=(T, N, network.actions)).astype(np.float32)))
+    allowed = np.asarray(rollout.glance.own.allowed)[..., : network.actions]
+    before = np.where(allowed, rng.normal(size=allowed.shape), -1e9).astype(np.float32)
+    before = np.asarray(jax.nn.log_softmax(before))
     advantage, aim = rng.normal(size=(2, T, N)).astype(np.float32)
     target = Targets(advantage, aim, before)
     total, figures = compute(rollout, memory, target)
@@ -155,7 +158,7 @@ def test_the_value_clip_by_hand() -> None:
 
 
 def test_the_loss_falls_with_the_entropy() -> None:
-    """By hand: a uniform policy over all actions has the greatest entropy, log A."""
+    """By hand: a uniform policy over the m actions that the mask allows has the greatest entropy, log m."""
     settings = TrainSettings(value_coef=0, entropy_coef=0.5)
     network, params = fresh(hidden=8)
     batch = random_batch(np.random.default_rng(5), network, T, N)
@@ -165,7 +168,8 @@ def test_the_loss_falls_with_the_entropy() -> None:
     nothing = np.zeros((T, N), np.float32)
     target = Targets(nothing, nothing, None)
     compute = jax.jit(lambda p: loss(p, network, batch.rollout, batch.memory[0], target, settings)[0])
-    assert compute(uniform) == pytest.approx(-0.5 * np.log(network.actions), rel=1e-5)
+    allowed = np.asarray(batch.rollout.glance.own.allowed)[..., : network.actions]
+    assert compute(uniform) == pytest.approx(-0.5 * np.log(allowed.sum(-1)).mean(), rel=1e-5)
     assert compute(params) > compute(uniform)
 
 
