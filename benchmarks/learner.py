@@ -3,13 +3,18 @@
     python benchmarks/learner.py [--sample-factory ENV/bin/python] [--rounds 3] [--seconds 40]
     python benchmarks/learner.py --config configs/five_skills_gpu.yaml --no-peers reward.path=FOLDER
 
-Every round measures these in turn, with the same games, network, observations and update settings:
+    python benchmarks/learner.py --no-peers --against 'train.network.mask=false train.network.sees=[]'
+
+Every round measures these in turn, with the same games, network, observations and update settings. The
+peers play the 28 published actions, without a mask and further inputs, so beside them ours does too; with
+--no-peers ours is as in the config:
 
 ours              `maestromotif train` unchanged: rewards of distilled models, the program over skills, PPO;
                   alternating with its parts, each measured alone while training waits:
   engine            the games, replaying the policy's actions
   inference         the policy
   update            the learner
+against           ours again with the settings of --against, for the ratio of the speeds in one run
 Sample Factory    its asynchronous PPO (`peers/sample_factory_nethack.py` says how to install it)
 synchronous PPO   in the style of CleanRL on AsyncVectorEnv (`peers/synchronous_ppo.py`)
 
@@ -23,6 +28,7 @@ median. The last line is one JSON object.
 
 import argparse
 import json
+import shlex
 import statistics
 import subprocess
 import sys
@@ -57,6 +63,8 @@ from maestromotif.train.ppo import Batch
 
 PARTS = ("engine", "inference", "update")
 PEERS = Path(__file__).parent / "peers"
+# What the peers play and see; ours plays and sees no more beside them.
+PEERS_HAVE = ["train.network.actions=published", "train.network.mask=false", "train.network.sees=[]"]
 
 
 _STEP = EnvironmentProcess.step  # the original; `measure` wraps it to record actions
@@ -307,9 +315,11 @@ def configured(arguments: argparse.Namespace) -> Config:
             "reward.path=rewards",
             "train.steps=1000000000000",
             "train.checkpoint_steps=1000000000000",
+            *([] if arguments.no_peers else PEERS_HAVE),
             *([] if arguments.games is None else [f"nethack.games={arguments.games}"]),
             *([] if arguments.epochs is None else [f"train.epochs={arguments.epochs}"]),
             *arguments.overrides,
+            *shlex.split(arguments.changed or ""),
         ],
     )
 
@@ -339,6 +349,8 @@ def main() -> None:
     parser.add_argument("--games", type=int, help="instead of the config's")
     parser.add_argument("--epochs", type=int, help="instead of the config's")
     parser.add_argument("--no-peers", action="store_true")
+    parser.add_argument("--against", metavar="'KEY=VALUE ...'", help="settings to measure ours with too")
+    parser.add_argument("--changed", help=argparse.SUPPRESS)
     parser.add_argument("--one-round", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="settings that override the config")
     arguments = parser.parse_args()
@@ -346,7 +358,7 @@ def main() -> None:
         print(json.dumps(one_round(arguments)))
         return
     config = configured(arguments)
-    ours_options = [word for word in sys.argv[1:] if not word.startswith("--no-peers")]
+    ours_options = ["--one-round", *sys.argv[1:]]
     peer_options = [
         *("--games", str(config.nethack.games), "--epochs", str(config.train.epochs)),
         *("--minibatches", str(config.train.minibatches), "--rollout", str(config.train.rollout)),
@@ -355,7 +367,10 @@ def main() -> None:
     ]
     rounds: list[dict[str, Any]] = []
     for number in range(arguments.rounds):
-        measured = {"ours": in_a_process(sys.executable, Path(__file__), "--one-round", *ours_options)}
+        measured = {"ours": in_a_process(sys.executable, Path(__file__), *ours_options)}
+        if arguments.against:
+            changed = ("--changed", arguments.against)
+            measured["against"] = in_a_process(sys.executable, Path(__file__), *changed, *ours_options)
         if not arguments.no_peers:
             if arguments.sample_factory:
                 measured["sample_factory"] = in_a_process(
@@ -380,10 +395,10 @@ def show(number: int, measured: dict[str, Any]) -> None:
     for name, (wall, cpu) in ours["parts"].items():
         print(f"    {name + ' alone':16} {1 / wall:9,.0f} steps/s {cpu * 1e6:8.1f} us of CPU a step")
     print(f"    {'bound':16} {ours['bound']:9,.0f} steps/s; reached: {ours['fraction']:.0%}")
-    for name in ("sample_factory", "sync_ppo"):
+    for name in ("against", "sample_factory", "sync_ppo"):
         if name in measured:
             peer = measured[name]
-            cpu = peer["cpu_seconds_per_step"] * 1e6
+            cpu = 1e6 * (peer["cpu"] if name == "against" else peer["cpu_seconds_per_step"])
             print(f"  {name:18} {peer['steps_per_second']:9,.0f} steps/s {cpu:8.1f} us of CPU a step")
     sys.stdout.flush()
 
@@ -407,6 +422,7 @@ def summary(rounds: list[dict[str, Any]], config: Config) -> dict[str, Any]:
         "fraction_of_bound": round(median(lambda ours: ours["fraction"]), 3),
         "vs_sample_factory": against("sample_factory"),
         "vs_sync_ppo": against("sync_ppo"),
+        "vs_against": against("against"),
         "steps_per_second": round(median(lambda ours: ours["steps_per_second"])),
         "bytes_per_step": round(median(lambda ours: ours["where"]["bytes"])),
         "cpu_us_per_step": {
@@ -418,6 +434,7 @@ def summary(rounds: list[dict[str, Any]], config: Config) -> dict[str, Any]:
         "epochs": config.train.epochs,
         "rounds": len(rounds),
         "cores": available_cores(),
+        "actions": config.train.network.actions,
         "device": rounds[0]["ours"]["device"],
     }
 

@@ -226,6 +226,7 @@ def events() -> str:
 def actions() -> str:
     """The action sets."""
     from maestromotif.nethack.actions import ACTION_SETS, INDEX
+    from maestromotif.nethack.useless import RULES
 
     text = (
         "# Actions\n\n"
@@ -237,7 +238,14 @@ def actions() -> str:
         rows = ((str(INDEX[one]), code(one), escape(action.doc)) for one, action in actions.adds.items())
         head = ("number", "action", "what it does")
         text += f"\n## {name}\n\n{escape(actions.doc)}\n\n{table(head, rows)}\n"
-    return text
+    useless = ((code(name), escape(rule.useless)) for name, rule in RULES.items())
+    return (
+        f"{text}\n## Useless actions\n\n"
+        "With `train.network.mask` the policy never plays an action that a player "
+        "can see to be useless: what the table says, a step into a wall or diagonally through a door, and "
+        "what has just changed nothing. At an open question it only answers. The table is `RULES` in "
+        f"`maestromotif/nethack/useless.py`.\n\n{table(('action', 'useless'), useless)}\n"
+    )
 
 
 def metrics() -> str:

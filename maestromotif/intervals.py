@@ -1,4 +1,4 @@
-"""Confidence intervals of a success rate and of a mean, both chosen for small numbers of episodes.
+"""Confidence intervals of a success rate, a mean and a rate, chosen for small numbers of episodes.
 
 A success rate gets Wilson's score interval, which keeps its coverage near 0 and 1 and for few episodes,
 where the textbook `p +- z * sqrt(p(1-p)/n)` collapses to a point. A mean gets a bootstrap interval, which
@@ -78,6 +78,34 @@ def bootstrap_mean(
         ]
     )
     low, high = np.quantile(means, [tail, 1 - tail])
+    return Interval(float(low), float(high))
+
+
+def bootstrap_ratio(
+    counts: ArrayLike, sizes: ArrayLike, confidence: float = 0.95, resamples: int = 10_000, seed: int = 0
+) -> Interval:
+    """Bootstrap percentile interval for sum(counts) / sum(sizes), both [n]: a rate over unequal episodes.
+
+    Draws whole episodes, pairs of a count and a size, with replacement (as `bootstrap_mean`). Samples whose
+    sizes are all 0 are left out.
+
+    Errors: ValueError if the arrays differ in length, are empty or not finite, a size is negative or all are
+    0, or confidence is not in (0, 1).
+    """
+    pairs = np.stack(np.broadcast_arrays(np.asarray(counts, np.float64), np.asarray(sizes, np.float64)))
+    if pairs.ndim != 2 or pairs.size == 0 or np.shape(counts) != np.shape(sizes):
+        raise ValueError(f"need vectors of one length, got {np.shape(counts)} and {np.shape(sizes)}")
+    if not np.isfinite(pairs).all() or (pairs[1] < 0).any() or not pairs[1].any():
+        raise ValueError("need finite numbers and sizes that are at least 0, not all of them 0")
+    tail = (1 - _checked(confidence)) / 2
+    random, n = np.random.default_rng(seed), pairs.shape[1]
+    block = max(1, _BLOCK // n)
+    ratios = []
+    for start in range(0, resamples, block):
+        drawn = random.integers(n, size=(min(block, resamples - start), n))
+        count, size = (row[drawn].sum(1) for row in pairs)
+        ratios.append(count[size > 0] / size[size > 0])
+    low, high = np.quantile(np.concatenate(ratios), [tail, 1 - tail])
     return Interval(float(low), float(high))
 
 

@@ -6,7 +6,7 @@ import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
-from maestromotif.intervals import Interval, bootstrap_mean, intervals_overlap, wilson
+from maestromotif.intervals import Interval, bootstrap_mean, bootstrap_ratio, intervals_overlap, wilson
 
 
 @st.composite
@@ -102,3 +102,14 @@ def test_overlap() -> None:
     assert intervals_overlap(Interval(0.2, 0.3), Interval(0.0, 1.0))
     assert not intervals_overlap((0.0, 0.4), (0.5, 1.0))
     assert not intervals_overlap((0.5, 1.0), (0.0, 0.4))
+
+
+def test_the_rate_of_unequal_episodes_is_that_of_their_sums() -> None:
+    low, high = bootstrap_ratio([4, 8], [100, 300])
+    assert (low, high) == (8 / 300, 4 / 100)  # only three samples of two episodes are different
+    assert bootstrap_ratio([3, 0, 0], [50, 0, 0]) == (0.06, 0.06)  # samples without a size are left out
+    counts = np.random.default_rng(0).poisson(5, 200)
+    assert bootstrap_ratio(counts, np.full(200, 1)) == pytest.approx(bootstrap_mean(counts), abs=1e-12)
+    for wrong in (([], []), ([1], [0]), ([1, 2], [1]), ([1], [-1]), ([float("nan")], [1])):
+        with pytest.raises(ValueError, match="need"):
+            bootstrap_ratio(*wrong)

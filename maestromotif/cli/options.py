@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from maestromotif.cli import look
-from maestromotif.cli.output import log_to_stderr
+from maestromotif.cli.output import log_to_stderr, print_pages, print_result
 from maestromotif.errors import UserError
 
 if TYPE_CHECKING:
@@ -95,6 +95,22 @@ def _train_instead(
     return True
 
 
+def _evaluate_instead(config_file: str, overrides: tuple[str, ...], stale: "Stale | None") -> bool:
+    """With a given policy nothing has to be trained: does what is missing, and the report too."""
+    from maestromotif.config.load import load
+    from maestromotif.pipeline.runner import open_run, run_all
+
+    config = load(config_file, overrides)
+    if config.train.policy is None:
+        return False
+    log_to_stderr()
+    run = open_run(config, shlex.join((config_file, *overrides)))
+    *_, evaluated, report = run_all(config, run, stale=stale)
+    print_pages(evaluated)
+    print_result(report)
+    return True
+
+
 def _report_instead(
     config_file: str, overrides: tuple[str, ...], stale: "Stale | None", live: bool, port: int
 ) -> bool:
@@ -139,6 +155,7 @@ OPTIONS: dict[str, tuple[tuple[click.Parameter, ...], Callable[..., bool]]] = {
         ),
         _train_instead,
     ),
+    "evaluate": ((), _evaluate_instead),
     "report": (
         (
             click.Option(

@@ -142,6 +142,8 @@ def task_program(task: TaskSettings, skills: Sequence[Skill]) -> str:
         _wrapped(
             "The task is achieved when these conditions on `GameState` have become true one after the other: "
             f"{conditions}."
+            if conditions
+            else "The task has no end: an episode ends when the hero dies or the last step is played."
         ),
         _TASK_RULES,
         _PLAN,

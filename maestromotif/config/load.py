@@ -2,6 +2,7 @@
 
     load("configs/quickstart.yaml", ["train.steps=2000"])
 
+Instead of the file, its folder may be named if it is called config.yaml, as in a run's folder.
 A file may name others under `extends:` (one or a list, relative to itself). Later ones win over earlier ones,
 the file itself over those, and overrides over all. `${run.seed}` refers to another value. Mistakes look like
 
@@ -28,13 +29,15 @@ from maestromotif.config.schema import RENAMED, Config
 from maestromotif.errors import UserError, did_you_mean
 
 COMMAND_LINE = "command line"
+CONFIG = "config.yaml"  # of a folder that has a config, such as a run's
 Key = tuple[str | int, ...]  # ("annotate", "changes", 0) is written annotate.changes[0]
 
 
 def load(path: str | Path, overrides: Sequence[str] = ()) -> Config:
     """Loads a file with overrides `key.sub=value`. Raises UserError with all mistakes, one per line."""
     sources = Sources()
-    sources.read(Path(path))
+    inside = Path(path) / CONFIG
+    sources.read(inside if inside.is_file() else Path(path))
     given = [sources.override(text) for text in _joined(overrides)]
     sources.stop_at_problems()
 
@@ -327,6 +330,10 @@ def _check_relations(sources: Sources, config: Config) -> None:
         if name not in config.skills:
             hint = did_you_mean(name, config.skills)
             sources.report(("reward", "quantile_of", name), f"is not one of the run's skills{hint}")
+    if config.train.policy is not None and config.reward.online_steps is not None:
+        sources.report(
+            ("train", "policy"), "should be null, because reward.online_steps learns rewards during training"
+        )
     if config.nethack.games % config.train.minibatches:
         sources.report(
             ("train", "minibatches"),

@@ -450,11 +450,12 @@ class NetworkSettings(Section):
         description="precision of matrix multiplications; parameters and recurrent state stay float32. Use "
         "bfloat16 on GPUs",
     )
-    actions: Literal["published", "travel", "explore"] = Field(
+    actions: Literal["published", "travel", "explore", "seek"] = Field(
         "published",
         description="published: the 28 published actions; travel: four more, which walk to what is in view "
         "(stairs, altar, nearest monster) with NetHack's travel command; explore: five more, which walk to "
-        "the nearest unexplored place, door or object, attack what is beside the hero, and search for longer",
+        "the nearest unexplored place, door or object, attack what is beside the hero, and search longer; "
+        "seek: one more, which walks to a likely place for a hidden door or corridor and searches there",
     )
     prior: Literal["uniform", "play"] = Field(
         "play",
@@ -511,6 +512,11 @@ class BootstrapSettings(Section):
 
 
 class TrainSettings(Section):
+    policy: str | None = Field(
+        None,
+        description="folder of a trained policy to use in place of training; its skills and its network must "
+        "be those of the config; null: the run trains its own",
+    )
     steps: int = Field(1_000_000, ge=1, description="environment steps, over all games")
     rollout: int = Field(32, ge=2, description="length of a rollout: environment steps per game and update")
     arenas: dict[str, Annotated[float, Field(gt=0, le=1)]] = Field(
@@ -622,7 +628,8 @@ class TaskSettings(Section):
     words: str = Field(description="the task in plain words")
     program: str = Field(description="program over skills that carries out the task")
     success: tuple[str, ...] = Field(
-        min_length=1, description="conditions on GameState that must become true, in this order"
+        description="conditions on GameState that must become true, in this order; []: none, so an episode "
+        "ends only by death or at its last step, and results say how deep the agent came"
     )
 
 

@@ -22,6 +22,7 @@ import jax
 import numpy as np
 
 from maestromotif.agent.episodes import Episode, LostGamesError, Policy, play_wave, to_end
+from maestromotif.agent.finished import policy_file, policy_files
 from maestromotif.agent.network import Params, build, initial_params
 from maestromotif.agent.playing import network_policy
 from maestromotif.agent.policy import POLICY, load_policy, make_acting
@@ -30,7 +31,7 @@ from maestromotif.errors import UserError
 from maestromotif.evaluate import figures
 from maestromotif.evaluate.agents import Agent, explorer_policy, random_policy, wandering_policy
 from maestromotif.evaluate.replays import task_program, write_shown
-from maestromotif.evaluate.summary import summary
+from maestromotif.evaluate.summary import summary, table
 from maestromotif.intervals import bootstrap_mean, wilson
 from maestromotif.nethack.pool.pool import GamePool, open_pool
 from maestromotif.pipeline.progress import Progress
@@ -49,6 +50,7 @@ EPISODES = (
 )
 _TOLD = ("seeds", "success", "deepest", "steps", "end", "cause", "prayers")
 RESULTS = "results.json"
+TABLE = "results.md"  # the rows, for people
 TRIES = 3  # at a wave whose games are lost with a dead worker
 CAUSES = 5  # causes of death that a row of the results lists
 
@@ -74,8 +76,8 @@ def entries(levels: int | None) -> list[Entry]:
 
 
 def reads(config: Config) -> dict[str, str]:
-    """What training reads: the same game, skills, programs and rewards."""
-    return train.reads(config)
+    """What training reads: the same game, skills, programs and rewards; and the policy, if it is given."""
+    return train.reads(config) | policy_files(config)
 
 
 def run(config: Config, inputs: dict[str, Artefact], work: Work, tracker: Tracker = SILENT) -> dict[str, Any]:
@@ -83,8 +85,11 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work, tracker: Tracke
     games = min(config.nethack.games, settings.episodes)
     waves = -(-settings.episodes // games)
     rows = entries(config.nethack.levels)
+    has_end = bool(config.task.success)
     # A policy of another network is refused before any game starts.
-    trained = load_policy(inputs["train"].path / POLICY, build(config.train.network, len(config.skills)))
+    given = config.train.policy
+    file = inputs["train"].path / POLICY if given is None else policy_file(given)
+    trained = load_policy(file, build(config.train.network, len(config.skills)))
     players = Players(config, trained, task_program(inputs), games)
     episodes: dict[str, list[Episode]] = {}
     total = len(rows) * waves * games
@@ -105,7 +110,7 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work, tracker: Tracke
                         progress.advance(games)
                     episodes[row.name] = played[: settings.episodes]
                     log.info("evaluate: %s: %.1f s", row.name, time.perf_counter() - began)
-                    made = _row(row, episodes[row.name], settings.confidence)
+                    made = _row(row, episodes[row.name], settings.confidence, has_end)
                     figures.track_agent(tracker, progress.done, made)
 
     lines = [
@@ -118,7 +123,8 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work, tracker: Tracke
     ]
     work.write_text(EPISODES, "".join(json.dumps(line) + "\n" for line in lines))
     work.write_arrays(kept.FILE, **kept.arrays(episodes))
-    results = [_row(row, episodes[row.name], settings.confidence) for row in rows]
+    results = [_row(row, episodes[row.name], settings.confidence, has_end) for row in rows]
+    work.write_text(TABLE, table(results, settings.confidence))
     task = {"name": config.task.name, "words": config.task.words, "success": list(config.task.success)}
     figures.track_all(tracker, total, results, episodes)
     work.write_json(RESULTS, {"task": task, "confidence": settings.confidence, "rows": results})
@@ -149,7 +155,7 @@ class Players:
         """The episodes of a wave. If a worker died it is played again, so that failures leave no trace."""
         seed, task = self._config.run.seed, self._config.task
         for _ in range(TRIES):
-            policy = self._policy(pool, entry.agent, wave)
+            policy = self.policy(entry.agent, pool, wave)
             with ProgramHost(self._program, self._skills, pool.games, seed + wave, task.program) as host:
                 try:
                     return to_end(play_wave(pool, policy, host, task.success, seed, wave, entry.levels))
@@ -160,7 +166,8 @@ class Players:
             "memory may be too small: lower nethack.games or nethack.workers"
         )
 
-    def _policy(self, pool: GamePool, agent: Agent, wave: int) -> Policy:
+    def policy(self, agent: Agent, pool: GamePool, wave: int) -> Policy:
+        """An agent's policy for the games of a pool, in a wave."""
         seed = self._config.run.seed
         if agent == "random":
             return random_policy(pool, self._network.actions, seed + wave)
@@ -175,9 +182,18 @@ class Players:
         return network_policy(pool, self._network, self._params[agent], key, self._acting)
 
 
-def _row(entry: Entry, episodes: Sequence[Episode], confidence: float) -> dict[str, Any]:
+def _row(
+    entry: Entry, episodes: Sequence[Episode], confidence: float, has_end: bool = True
+) -> dict[str, Any]:
+    """A row of the results. has_end: whether the task can be achieved; otherwise its success is null."""
     successes = sum(episode.success for episode in episodes)
     success = wilson(successes, len(episodes), confidence)
+    achieved = {
+        "successes": successes,
+        "success": round(successes / len(episodes), 4),
+        "success_low": round(success.low, 4),
+        "success_high": round(success.high, 4),
+    }
     depths = [episode.deepest for episode in episodes]
     deepest = bootstrap_mean(depths, confidence)
     steps = [episode.steps for episode in episodes]
@@ -187,10 +203,7 @@ def _row(entry: Entry, episodes: Sequence[Episode], confidence: float) -> dict[s
         "agent": entry.name,
         "levels": entry.levels,
         "episodes": len(episodes),
-        "successes": successes,
-        "success": round(successes / len(episodes), 4),
-        "success_low": round(success.low, 4),
-        "success_high": round(success.high, 4),
+        **(achieved if has_end else dict.fromkeys(achieved)),
         "deepest_mean": round(float(np.mean(depths)), 4),
         "deepest_low": round(deepest.low, 4),
         "deepest_high": round(deepest.high, 4),

@@ -51,7 +51,7 @@ def track_all(
 ) -> None:
     """Logs the tables. episodes: by the `agent` of each row."""
     keys = [(_place(row), agent_of(row), episodes[row["agent"]]) for row in rows]
-    columns = [name for name, _, _ in _OF_ROW]
+    columns = [name for name, _, _ in _OF_ROW if any(row[name] is not None for row in rows)]
     results = [
         [place, agent, *(row[name] for name in columns)]
         for row, (place, agent, _) in zip(rows, keys, strict=True)

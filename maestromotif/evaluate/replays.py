@@ -54,7 +54,7 @@ def write_shown(
     """Writes what the report shows of an agent's episodes; returns it."""
     player = Player(config, inputs, task_program(inputs))
     replays = []
-    for kind, number in choose(episodes).items():
+    for kind, number in choose(episodes, bool(config.task.success)).items():
         episode = episodes[number]
         label = f"death: {episode.cause}" if kind == "death" else kind
         shown = player.replay(agent, number, episode, label)

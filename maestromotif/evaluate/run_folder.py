@@ -11,17 +11,19 @@ from typing import Any
 import jax
 from flax import serialization
 
+from maestromotif.agent.finished import policy_file, trained_with
 from maestromotif.agent.network import ActorCritic, Params, initial_params
 from maestromotif.agent.policy import POLICY, fitted
 from maestromotif.compose.compose import program_file
+from maestromotif.config.load import CONFIG
 from maestromotif.config.schema import Config
 from maestromotif.errors import UserError
-from maestromotif.pipeline.runner import CONFIG, config_of
+from maestromotif.pipeline.runner import config_of
 from maestromotif.pipeline.store import MANIFEST
 from maestromotif.programs import contract
 from maestromotif.train.checkpoint import FOLDER, Checkpoints
 from maestromotif.train.reward_source import ONLINE_FOLDER
-from maestromotif.train.schedule import schedule
+from maestromotif.train.schedule import Schedule, schedule
 
 TRIES = 5  # at a checkpoint, which training may remove while it is read
 
@@ -63,8 +65,7 @@ class RunFolder:
                 f"{self.config.skills_folder}: no such folder; the run's config names files relative to the "
                 "folder in which the run was started: start this command there"
             )
-        games = self.config.nethack.games * self.config.train.machines
-        self._plan = schedule(self.config.train, games)
+        self._plan = _plan(self.config)
 
     def program(self, training: bool) -> tuple[str, str]:
         """Source and path of the program over skills: the task's, or that of training."""
@@ -87,7 +88,7 @@ class RunFolder:
             path = self._newest()
             try:
                 if path.is_file():
-                    return Version(path, self._steps_of_finished(), _fit(path, _read(path), network))
+                    return Version(path, self._steps_of_finished(path), _fit(path, _read(path), network))
                 file = path / f"0-of-{self.config.train.machines}.msgpack"
                 params = _read(file).get("common", {}).get("params")
                 if not params:
@@ -102,6 +103,8 @@ class RunFolder:
         target = self.target.parent if self.target.suffix == ".msgpack" else self.target
         bases = [target, target / "train", *target.glob(".work/train-*")]
         found = [base / POLICY for base in bases if (base / POLICY).is_file()]
+        if not found and self.config.train.policy is not None and target == self.folder:
+            return policy_file(self.config.train.policy)
         if target.name.isdigit():
             found += [target] if target.name in _whole(target.parent, self.config) else []
         for base in bases:
@@ -114,11 +117,16 @@ class RunFolder:
             )
         return max(found, key=lambda path: path.stat().st_mtime)
 
-    def _steps_of_finished(self) -> int:
+    def _steps_of_finished(self, path: Path) -> int:
         try:
-            return int(json.loads((self.folder / "train" / MANIFEST).read_text())["facts"]["steps"])
+            return int(json.loads((path.parent / MANIFEST).read_text())["facts"]["steps"])
         except (OSError, ValueError, KeyError, TypeError):
-            return self._plan.updates * self._plan.steps
+            plan = _plan(trained_with(path))
+            return plan.updates * plan.steps
+
+
+def _plan(config: Config) -> Schedule:
+    return schedule(config.train, config.nethack.games * config.train.machines)
 
 
 def _whole(folder: Path, config: Config) -> list[str]:

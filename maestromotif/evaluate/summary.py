@@ -17,6 +17,18 @@ def agent_of(row: Mapping[str, Any]) -> str:
     return str(row["agent"]).partition(",")[0]
 
 
+def has_success(rows: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether the task of the rows can be achieved: `task.success` has conditions."""
+    return any(row["success"] is not None for row in rows)
+
+
+def measure(rows: Sequence[Mapping[str, Any]]) -> tuple[str, str, str]:
+    """The fields by which agents are compared, with their bounds: success, or the depth without a success."""
+    if has_success(rows):
+        return "success", "success_low", "success_high"
+    return "deepest_mean", "deepest_low", "deepest_high"
+
+
 def summary(rows: Sequence[Mapping[str, Any]], confidence: float) -> str:
     """Sentences about the rows of `results.json`. confidence: of their intervals."""
     new = [row for row in rows if row.get("levels") is None]
@@ -27,25 +39,56 @@ def summary(rows: Sequence[Mapping[str, Any]], confidence: float) -> str:
         "In new dungeons" if new else f"In the {few[0]['levels']} dungeons of training, the only ones played,"
     )
     level = f"{100 * confidence:g} % interval "
-    share = _share(main, f" of {main['episodes']} episodes", level)
-    shares = [f"the {agent_of(main)} agent succeeds in {share}"]
-    shares += [f"{words} in {_share(told[name])}" for name, words in _WORDS.items() if name in told]
-    said = [f"{where} {_listed(shares)}."]
     compared = [_compared(main, told[name]) for name in _SHORT if name in told]
-    if compared:
-        said.append(f"It is {' and '.join(compared)}.")
     depths = [
         _depth(main),
         *(f"{words} {_depth(told[name])}" for name, words in _SHORT.items() if name in told),
     ]
-    said.append(f"Mean deepest level: {', '.join(depths)}.")
+    if has_success(rows):
+        share = _share(main, f" of {main['episodes']} episodes", level)
+        shares = [f"the {agent_of(main)} agent succeeds in {share}"]
+        shares += [f"{words} in {_share(told[name])}" for name, words in _WORDS.items() if name in told]
+        said = [f"{where} {_listed(shares)}."]
+    else:
+        said = [f"{where} the mean deepest level of the {agent_of(main)} agent is {', '.join(depths)}."]
+    if compared:
+        said.append(f"It is {' and '.join(compared)}.")
+    if has_success(rows):
+        said.append(f"Mean deepest level: {', '.join(depths)}.")
     said.append(
         f"{main['deaths']} of the {agent_of(main)} agent's {main['episodes']} episodes ended in death."
     )
     if new and few:
         seen = next((row for row in few if agent_of(row) == agent_of(main)), few[0])
-        said.append(f"In the {seen['levels']} dungeons of training it succeeds in {_share(seen)}.")
+        dungeons = f"In the {seen['levels']} dungeons of training"
+        if has_success(rows):
+            said.append(f"{dungeons} it succeeds in {_share(seen)}.")
+        else:
+            said.append(f"{dungeons} its mean deepest level is {_depth(seen)}.")
     return " ".join(said)
+
+
+def table(rows: Sequence[Mapping[str, Any]], confidence: float) -> str:
+    """The rows of `results.json` as a table in Markdown, with intervals. confidence: of them."""
+    succeeds = has_success(rows)
+    head = ["agent", "dungeons", *(["success"] if succeeds else []), "mean deepest level", "reach level 2"]
+    lines = [[*head, "deaths", "median steps"], ["---"] * (len(head) + 2)]
+    for row in rows:
+        low, high = (100 * row[f"success_{end}"] if succeeds else 0 for end in ("low", "high"))
+        share = [f"{100 * row['success']:.1f} % [{low:.1f}, {high:.1f}]"] if succeeds else []
+        lines.append(
+            [
+                agent_of(row),
+                "new" if row.get("levels") is None else f"the {row['levels']} of training",
+                *share,
+                f"{row['deepest_mean']:.2f} [{row['deepest_low']:.2f}, {row['deepest_high']:.2f}]",
+                f"{100 * row['at_least_2']:.0f} %",
+                f"{row['deaths']} of {row['episodes']}",
+                f"{row['steps_median']:.0f}",
+            ]
+        )
+    written = "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+    return f"{written}\nIn brackets: {100 * confidence:g} % intervals.\n"
 
 
 def _share(row: Mapping[str, Any], of: str = "", level: str = "") -> str:
@@ -58,10 +101,11 @@ def _depth(row: Mapping[str, Any]) -> str:
 
 
 def _compared(main: Mapping[str, Any], other: Mapping[str, Any]) -> str:
-    """What the two intervals of success say."""
+    """What the two intervals of success, or of the depth, say."""
     words = _SHORT[agent_of(other)]
-    if not intervals_overlap(*((row["success_low"], row["success_high"]) for row in (main, other))):
-        return f"{'better' if main['success'] > other['success'] else 'worse'} than {words}"
+    value, low, high = measure([main])
+    if not intervals_overlap(*((row[low], row[high]) for row in (main, other))):
+        return f"{'better' if main[value] > other[value] else 'worse'} than {words}"
     if words == "walking":
         return "not better than walking (the intervals overlap)"
     return f"neither better nor worse than {words} beyond chance (the intervals overlap)"

@@ -175,7 +175,7 @@ class _Game:
         over = pool.ended != End.NOT
         reward = self._reward_of(skill, over)
         state = {name: np.where(over, pool.final_state[name], pool.state[name]) for name in pool.state}
-        achieved = bool(self._success.update({name: state[name] for name in self._success.fields})[0])
+        achieved = bool(self._success.update(state)[0])
         if achieved or over[0]:
             return self._outcome(achieved, int(state["deepest"][0]), reward)
         return self._moment(reward, self._advance(np.zeros(1, bool)))
@@ -221,7 +221,9 @@ class _Game:
         words = {
             End.DEATH: cause_of_death(bytes(self._pool.cause[0])),
             End.LEFT: "the agent left the dungeon",
-            End.TRUNCATED: "no success before the last step",
+            End.TRUNCATED: "no success before the last step"
+            if self._config.task.success
+            else "the last step was played",
             End.LOST: "the game's process died",
         }
         return Outcome(self._step, achieved, "success" if achieved else words[end], deepest, reward)

@@ -119,6 +119,17 @@ ACTION_SETS: dict[str, ActionSet] = {
             ),
         },
     ),
+    "seek": ActionSet(
+        "One more, which looks for hidden doors and corridors where they are likely.",
+        {
+            "search_hidden": Action(
+                b"_s",
+                "Walk to the likeliest place for something hidden: near, a dead end or with much unknown "
+                "around, and not yet searched. There, search for 15 turns.",
+                weight=4.0,
+            ),
+        },
+    ),
 }
 _ALL = {name: action for actions in ACTION_SETS.values() for name, action in actions.adds.items()}
 NAMES: tuple[str, ...] = tuple(_ALL)
@@ -154,8 +165,13 @@ WAIT_TURNS = b"25"
 
 # The question of NetHack's travel command, and what it says where a closed door is in the way.
 TRAVEL, FIGHT = ord("_"), ord("F")
+SEARCH_HIDDEN = INDEX["search_hidden"]
+SEARCHES = frozenset(INDEX[name] for name in ("search", "search_long"))
 TRAVEL_QUESTION = b"Where do you want to travel to?"
 CLOSED_DOOR = b"That door is closed."
 
 # The question before a blow against a peaceful monster.
 PEACEFUL = b"Really attack"
+
+# What is written in the dust before a shop that is closed.
+CLOSED_SHOP = b"Closed for inventory"

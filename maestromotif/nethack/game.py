@@ -17,7 +17,8 @@ from nle import nethack
 from maestromotif.nethack import actions
 from maestromotif.nethack.arena import Arena
 from maestromotif.nethack.engine.loader import Engine, open_engine
-from maestromotif.nethack.observation import COLUMNS, FINAL, MESSAGE_BYTES, ROWS
+from maestromotif.nethack.hidden import SEARCH_TURNS, Searches
+from maestromotif.nethack.observation import COLUMNS, FINAL, MESSAGE_BYTES, ROWS, TURN
 from maestromotif.nethack.seeds import EpisodeSeeds
 
 # The most prompts answered in one step; NetHack asks far fewer unless it is stuck.
@@ -101,12 +102,14 @@ class Game:
         self._program = arrays["program_state"]
         self._healing = _healing_glyph()
         self.final = {name: np.zeros_like(arrays[name]) for name in FINAL}
+        self._searches = Searches()
         self.text = b""
 
     def reset(self, seeds: EpisodeSeeds) -> None:
         """Begin an episode. Raises RuntimeError when NetHack does not reach its first move."""
         (self._engine.folder / "xlogfile").write_bytes(b"")
         self._engine.start(seeds)
+        self._searches.reset()
         self._send = self._engine.send
         for _ in range(MAX_KEYS):
             if self._program[3] and not any(self._misc):
@@ -125,8 +128,11 @@ class Game:
     def step(self, action: int) -> End:
         """Play action number `action` (`actions.NAMES`) and the keys that belong to it."""
         key, misc = actions.KEYS[action], self._misc
+        searches, turn = action in actions.SEARCHES, self._turn()
         if misc[_YN]:
             self._answer(key)
+        elif action == actions.SEARCH_HIDDEN:
+            searches = self._search_hidden()
         elif len(actions.SENT[action]) > 1 and key == actions.TRAVEL:
             self._travel(actions.SENT[action])
         elif len(actions.SENT[action]) > 1:  # a command with a count
@@ -152,6 +158,8 @@ class Game:
             paged = True
         if self._over():
             return self._end()
+        if searches:
+            self._searches.add(self._obs["blstats"], max(0, self._turn() - turn))
         if paged and self._shows_all and not misc[_YN]:  # an open question must stay readable
             self._show(b" ".join(self.text.split()))
         return End.NOT
@@ -209,6 +217,27 @@ class Game:
             if int(self._obs["glyphs"][min(y + dy, ROWS - 1), min(x + dx, COLUMNS - 1)]) in _CLOSED_DOORS:
                 self._send(key)
                 return
+
+    def _search_hidden(self) -> bool:
+        """Travel to where something may be hidden, or search if the hero is there; returns whether she is."""
+        x, y = self._obs["blstats"][:2].tolist()
+        to_x, to_y = self._searches.place(self._obs)
+        if (to_x, to_y) == (x, y):
+            for one in actions.SENT[actions.INDEX["search_long"]]:
+                self._send(one)
+            return True
+        # The cursor moves by one square with small letters, by eight with capitals.
+        keys = b""
+        for way, (less, more) in ((to_x - x, b"hl"), (to_y - y, b"kj")):
+            key = more if way > 0 else less
+            keys += bytes([key - 32] * (abs(way) // 8) + [key] * (abs(way) % 8))
+        self._travel(b"_@" + keys + b".")
+        if not self._over() and self._obs["blstats"][:2].tolist() == [x, y]:  # something is in the way
+            self._searches.add(self._obs["blstats"], SEARCH_TURNS, (to_x, to_y))
+        return False
+
+    def _turn(self) -> int:
+        return int(self._obs["blstats"][TURN])
 
     def _fight(self) -> None:
         """Attack a displayed monster beside the hero that is neither a pet nor peaceful; without any, search.

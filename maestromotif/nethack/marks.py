@@ -24,7 +24,7 @@ ENOUGH = 15
 SYMBOL = nethack.GLYPH_CMAP_OFF  # glyph of the first map symbol, S_stone of rm.h
 STONE, DOORWAY, LAST_DOOR = SYMBOL, SYMBOL + 12, SYMBOL + 16
 _FLOORS = (19, 20, 21, 22, 35, 36)  # S_room, S_darkroom, S_corr, S_litcorr, lowered drawbridges
-_SEARCHES = np.array([INDEX["search"], INDEX["search_long"]])
+_SEARCHES = np.array([INDEX[name] for name in ("search", "search_long", "search_hidden")])
 NOTHING = -1  # for a glyph: none is known
 
 
@@ -84,7 +84,8 @@ class Marks:
         before = self._glyphs[stepped, square[stepped]]
         self.under[stepped] = np.where(before == STONE, NOTHING, before)
         self._kept[played, square[played]] |= VISITED
-        for game in played[np.isin(action[played], _SEARCHES)].tolist():
+        stayed = square[played] == self._square[played]
+        for game in played[stayed & np.isin(action[played], _SEARCHES)].tolist():
             self._search(game, int(square[game]), int(bl[game, TURN] - self._turn[game]))
         self._square[played], self._level[played] = square[played], level[played]
         self._turn[played] = bl[played, TURN]

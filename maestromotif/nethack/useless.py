@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from nle import nethack
 
-from maestromotif.nethack.actions import INDEX, NAMES, PEACEFUL
+from maestromotif.nethack.actions import CLOSED_SHOP, INDEX, NAMES, PEACEFUL
 from maestromotif.nethack.events import COLUMN
 from maestromotif.nethack.marks import DOORWAY, FRONTIER, LAST_DOOR, SYMBOL, Marks
 from maestromotif.nethack.observation import (
@@ -60,9 +60,10 @@ _TRAVELS = np.array([number for name, number in INDEX.items() if name.startswith
 _IS_TRAVEL = np.isin(np.arange(len(NAMES)), _TRAVELS)
 _YES, _NO, _MORE = INDEX["northwest"], INDEX["southeast"], INDEX["more"]
 # These need no reason: they pass time.
-_ALWAYS = [INDEX[name] for name in ("wait", "search", "search_long")]
-_NEVER_FUTILE = np.isin(np.arange(len(NAMES)), [*_ALWAYS, _MORE, INDEX["fight"]])
+_ALWAYS = [INDEX[name] for name in ("wait", "search", "search_long", "search_hidden")]
+_NEVER_FUTILE = np.isin(np.arange(len(NAMES)), [*_ALWAYS, _MORE])
 
+_PEACEFUL = np.frombuffer(PEACEFUL, np.uint8)
 _OUTSIDE = int(nethack.MAX_GLYPH)  # stands for a square outside the map
 
 
@@ -108,6 +109,7 @@ class View:
     marks: np.ndarray  # uint8 [n, 21, 79]
     under: np.ndarray  # int16 [n], see `Marks`
     prayed: np.ndarray  # int64 [n]: turn of the last prayer
+    warned: np.ndarray  # bool [n]: at a shop that is closed, where it was written in the dust
 
     @property
     def bl(self) -> np.ndarray:
@@ -189,8 +191,8 @@ RULES: dict[str, Rule] = {
     ),
     "down": Rule("away from stairs down", lambda v: (v.state["on_downstairs"] != 0) | _PITFALL[v.under]),
     "kick": Rule(
-        "without a closed door or a monster beside the hero",
-        lambda v: (_CLOSED[v.near] | v.foes).any(1),
+        "without a closed door or a monster beside the hero, and at the door of a shop that is closed",
+        lambda v: (_CLOSED[v.near] & ~v.warned[:, None] | v.foes).any(1),
     ),
     "eat": Rule(
         "when satiated, and with nothing to eat in the pack or under the hero",
@@ -251,6 +253,9 @@ class Useless:
         self._futile = np.zeros((games, len(NAMES)), bool)
         self._age = np.zeros(games, np.int64)  # steps since an action was found futile
         self._prayed = np.full(games, -1, np.int64)
+        self._shops: list[set[tuple[int, int]]] = [
+            set() for _ in range(games)
+        ]  # level and square of warnings
         self._asked = np.zeros(games, bool)  # a question was open before the step
         # What an action is compared with: level, square, turn, squares shown, and the glyphs around the hero.
         self._before = np.zeros((games, 4), np.int64)
@@ -259,6 +264,7 @@ class Useless:
     def begin(self, game: int, obs: Mapping[str, np.ndarray]) -> None:
         """An episode begins in this game."""
         self._prayed[game] = -1
+        self._shops[game] = set()
         self._asked[game] = True  # so that nothing is learned from a step that was none
         only = np.zeros(len(self._asked), bool)
         only[game] = True
@@ -272,11 +278,12 @@ class Useless:
         prays = games[self._events[games, COLUMN["prayed"]] > 0]
         self._prayed[prays] = obs["blstats"][prays, TURN]
         view = View(
-            {name: obs[name][games] for name in ("glyphs", "blstats", "inv_oclasses")},
+            {name: obs[name][games] for name in ("glyphs", "blstats", "inv_oclasses", "message")},
             {name: column[games] for name, column in self._state.items()},
             self._marks.marks[games],
             self._marks.under[games],
             self._prayed[games],
+            self._warned(games, obs),
         )
         asks = obs["misc"][games, 0] != 0
         self._learn(games, action[games], view, asks)
@@ -290,6 +297,19 @@ class Useless:
         for row in np.flatnonzero(asks).tolist():
             useful[row] = answers(bytes(obs["message"][games[row]]), view.near[row])
         self._allowed[games] = useful
+
+    def _warned(self, games: np.ndarray, obs: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Bool [n]: the hero stands where she has read that a shop is closed; its keeper defends the door."""
+        bl, warned = obs["blstats"], np.zeros(len(games), bool)
+        for row, game in enumerate(games.tolist()):
+            read = CLOSED_SHOP in obs["message"][game].tobytes()
+            if read or self._shops[game]:
+                level = int(bl[game, DUNGEON] * 100 + bl[game, LEVEL])
+                place = level, int(bl[game, Y] * COLUMNS + bl[game, X])
+                if read:
+                    self._shops[game].add(place)
+                warned[row] = place in self._shops[game]
+        return warned
 
     def _learn(self, games: np.ndarray, action: np.ndarray, view: View, asks: np.ndarray) -> None:
         """Find what the last actions were good for."""
@@ -314,7 +334,11 @@ class Useless:
             aim = self._near[games, direction.clip(0, len(COMPASS) - 1)]
             struck |= walks & _MONSTER[aim]
         judged = stays & ~asks & ~asked & ~struck & ~_NEVER_FUTILE[action]
-        vain = judged & np.where(_IS_TRAVEL[action], ~foes.any(1), now[:, 2] == before[:, 2])
+        timeless = now[:, 2] == before[:, 2]
+        # A fast hero's blow may take no turn either; a peaceful monster was only asked about.
+        asked_about = (view.obs["message"][:, : len(PEACEFUL)] == _PEACEFUL).all(1)
+        timeless &= (action != INDEX["fight"]) | asked_about
+        vain = judged & np.where(_IS_TRAVEL[action], ~foes.any(1), timeless)
         futile[np.flatnonzero(vain), action[vain]] = True
         self._futile[games], self._age[games] = futile, np.where(vain, 0, age)
         self._before[games], self._near[games], self._asked[games] = now, near, asks

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from maestromotif.config.load import dump, load
+from maestromotif.config.load import CONFIG, dump, load
 from maestromotif.config.schema import Config
 from maestromotif.errors import UserError
 from maestromotif.pipeline import store
@@ -29,7 +29,6 @@ log = logging.getLogger("maestromotif")
 # What to do with work of older code: use it as it is, or make it again. None: name it and stop.
 Stale = Literal["reuse", "repeat"]
 
-CONFIG = "config.yaml"  # the last used config, in a run's folder
 FILES_SHOWN = 8  # changed files to list in a message
 
 
@@ -312,8 +311,9 @@ class _Path:
         return next(iter([*current, *same]), None)
 
     def _replaced(self, stage: Stage) -> bool:
-        """Whether given reward models, or ones that training learns, replace the stage."""
-        return stage.makes_rewards and not self._config.reward.distilled
+        """Whether the config names what the stage would make, or training learns it."""
+        given_rewards = stage.makes_rewards and not self._config.reward.distilled
+        return given_rewards or (stage.makes_policy and self._config.train.policy is not None)
 
     def _begun(
         self, stage: Stage, asked: Mapping[str, Any]

@@ -27,6 +27,7 @@ class Stage:
     settings: tuple[str, ...]  # dotted keys of sections or fields; "" is the whole config
     optional: bool = False  # runs only if `run.further` names it
     makes_rewards: bool = False  # skipped if the config gives reward models or training learns them
+    makes_policy: bool = False  # skipped if the config names a trained policy
     tracked_as: str = ""  # kind of the artefact for the tracker; "": not given to it
 
     def run(self) -> Callable[..., dict[str, Any]]:
@@ -119,6 +120,7 @@ STAGES = (
             "reward",
             "train",
         ),
+        makes_policy=True,
         tracked_as="policy",
     ),
     Stage(

@@ -51,17 +51,18 @@ class Compared:
 def read(folder: Path) -> Compared:
     """A run's folder. Raises UserError if training or evaluation is not finished."""
     config = config_of(folder)
-    for stage in ("train", "evaluate"):
+    stages = ("train", "evaluate") if config.train.policy is None else ("evaluate",)
+    for stage in stages:
         if not (folder / stage / MANIFEST).is_file():
             raise UserError(f"{folder}: the stage '{stage}' is not finished, so there is nothing to compare")
     run = Run(folder)
-    train, evaluate = (run.artefact(stage).path for stage in ("train", "evaluate"))
+    folders = {stage: run.artefact(stage).path for stage in stages}
     return Compared(
         name=folder.name,
         config=config,
         settings={key: value for key, value in picked(config, [""]).items() if key != "run.seed"},
-        results=evidence.results(evaluate / RESULTS),
-        curve=evidence.curve(train / CURVE),
+        results=evidence.results(folders["evaluate"] / RESULTS),
+        curve=evidence.curve(folders["train"] / CURVE) if "train" in folders else [],
     )
 
 
@@ -143,7 +144,7 @@ def _run(run: Compared, css: str) -> dict[str, Any]:
 
 def _share(row: dict[str, Any] | None) -> tuple[str, str]:
     """Success and its interval."""
-    if row is None:
+    if row is None or row["success"] is None:
         return "–", ""
     return percent(row["success"]), interval((row["success_low"], row["success_high"]), percent)
 
@@ -151,15 +152,15 @@ def _share(row: dict[str, Any] | None) -> tuple[str, str]:
 def _group(group: Sequence[Compared], name: str, css: str) -> dict[str, Any]:
     """Mean and range over the seeds of a group."""
     rows = [row for run in group if (row := run.row("trained"))]
-    successes = [row["success"] for row in rows]
+    successes = [row["success"] for row in rows if row["success"] is not None]
     depths = [row["deepest_mean"] for row in rows]
     several = len(rows) > 1
     return {
         "name": name,
         "css": css,
         "seeds": ", ".join(str(run.config.run.seed) for run in group),
-        "success": percent(float(np.mean(successes))) if rows else "–",
-        "success_range": interval((min(successes), max(successes)), percent) if several else "–",
+        "success": percent(float(np.mean(successes))) if successes else "–",
+        "success_range": interval((min(successes), max(successes)), percent) if len(successes) > 1 else "–",
         "deepest": f"{np.mean(depths):.2f}" if rows else "–",
         "deepest_range": interval((min(depths), max(depths)), "{:.2f}".format) if several else "–",
     }
@@ -169,7 +170,7 @@ def _success(runs: Sequence[Compared], colours: dict[int, str]) -> Any:
     rows = [
         Estimate(run.name, row["success"], row["success_low"], row["success_high"], colours[id(run)])
         for run in runs
-        if (row := run.row("trained"))
+        if (row := run.row("trained")) and row["success"] is not None
     ]
     figure = plots.intervals(rows, Axis("share of episodes", "share", (-0.02, 1.02)))
     return plots.html(figure, "success of the trained agent of each run, with intervals")

@@ -136,7 +136,8 @@ def read(config: Config, inputs: Mapping[str, Artefact], training: Training | No
     training: stands for the artefact of `train` while there is none; then other stages may be missing too.
     """
     for stage in ("train", "compose", "evaluate"):
-        if stage not in inputs and training is None:
+        given = stage == "train" and config.train.policy is not None
+        if stage not in inputs and training is None and not given:
             raise UserError(f"report: the stage '{stage}' has no artefact; run `maestromotif {stage}` first")
     annotate = inputs.get("annotate")
     distil = inputs.get("distil")

@@ -168,14 +168,15 @@ def _watched(records: Sequence[Record], curve: Sequence[Mapping[str, float]]) ->
         [row["depth/deepest_mean"] for row in known],
         "random",
     )
-    return [
-        (
-            "Success, with its interval",
-            plots.html(
-                plots.lines(success, STEPS, Axis("share of episodes", "share")),
-                "success in evaluations during training, over environment steps",
-            ),
+    succeeds = (
+        "Success, with its interval",
+        plots.html(
+            plots.lines(success, STEPS, Axis("share of episodes", "share")),
+            "success in evaluations during training, over environment steps",
         ),
+    )
+    return [
+        *([succeeds] if success else []),  # a task without an end has no success
         (
             "Deepest level, mean",
             plots.html(

@@ -99,7 +99,7 @@ RESULTS = {
             "agent": str,
             "levels?": (int, NONE),
             "episodes": int,
-            **dict.fromkeys(("success", "success_low", "success_high"), NUMBER),
+            **dict.fromkeys(("success", "success_low", "success_high"), MAYBE),  # null: a task without end
             **dict.fromkeys(("deepest_mean", "deepest_low", "deepest_high"), NUMBER),
             "steps_median": MAYBE,
             "prayers_per_1000": MAYBE,

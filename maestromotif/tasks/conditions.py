@@ -64,12 +64,10 @@ def parse(text: str, where: str = "task.success") -> tuple[Comparison, ...]:
 class Success:
     """For N games, how many of the conditions have been met so far. The first call sets N.
 
-    conditions: texts in the syntax above, at least one.
+    conditions: texts in the syntax above. Without any, the task is never achieved.
     """
 
     def __init__(self, conditions: Sequence[str], where: str = "task.success") -> None:
-        if not conditions:
-            raise UserError(f"{where}: no condition, so the task could never be achieved; add one")
         self.conditions = [parse(text, f"{where}[{n}]") for n, text in enumerate(conditions)]
         self.fields = sorted({part.field for condition in self.conditions for part in condition})
         self._met: Int[np.ndarray, " N"] = np.zeros(0, np.int64)
@@ -85,8 +83,13 @@ class Success:
         self._met[mask] = 0
 
     def update(self, state: Mapping[str, np.ndarray]) -> Bool[np.ndarray, " N"]:
-        """Check the state after a step, one array [N] per field. True where all conditions have been met."""
-        self._fit(len(state[self.fields[0]]))
+        """Check the state after a step: arrays [N] of at least one field, and of all that conditions name.
+
+        True where all conditions have been met.
+        """
+        self._fit(len(next(iter(state.values()))))
+        if not self.conditions:
+            return np.zeros(len(self._met), bool)
         for n, condition in enumerate(self.conditions):
             waiting = self._met == n
             for part in condition:

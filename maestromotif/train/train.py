@@ -65,6 +65,11 @@ def reads(config: Config) -> dict[str, str]:
 
 def run(config: Config, inputs: dict[str, Artefact], work: Work, tracker: Tracker = SILENT) -> dict[str, Any]:
     settings, games, seed = config.train, config.nethack.games, config.run.seed
+    if settings.policy is not None:
+        raise UserError(
+            f"train.policy: names a trained policy, {settings.policy}, so there is nothing to train; set it "
+            "to null to train"
+        )
     devices, process = local_devices(settings, games), jax.process_index()
     check_pools(config, settings.actors)
     wait_for_all(settings, "begin")  # opening a folder cleans it: no process writes before all have opened it

@@ -63,9 +63,12 @@ def test_evaluation_during_training(tmp_path: Path) -> None:
 
 def test_learning_and_a_peer(tmp_path: Path) -> None:
     sizes = ("--rounds", "1", "--turns", "1", "--seconds", "1", "--warm-up", "3", "--peer-warm-up", "0")
-    found = run("learner.py", "--config", str(tiny.write_config(tmp_path)), *sizes)
+    against = ("--against", "train.epochs=2")
+    found = run("learner.py", "--config", str(tiny.write_config(tmp_path)), *sizes, *against)
     assert found["steps_per_second"] > 0
     assert found["vs_sync_ppo"] > 0
+    assert found["vs_against"] > 0
+    assert found["actions"] == "published"  # as the peers
     assert found["vs_sample_factory"] is None
     assert found["games"] == 8
 
@@ -112,6 +115,44 @@ def test_skills_once_they_are_learned(tmp_path: Path) -> None:
     found = run("skills.py", str(config), "reward.path=rewards", "train.steps=1280", "--seeds", "0")
     assert set(found) == {"trained, seed 0", "untrained, seed 0"}
     assert all(rate >= 0 for rates in found.values() for rate in rates.values())
+
+
+def test_events_of_a_shipped_policy_and_ten_minutes_in_seconds(tmp_path: Path) -> None:
+    small = ("nethack.games=8", "train.minibatches=2", "train.network.hidden=16", "evaluate.episodes=8")
+    steps = ("--steps", "1024", "--minutes", "0.01", "evaluate.max_steps=40", "tracking.evaluate_steps=null")
+    found = run("ten_minutes.py", "--root", str(tmp_path), *steps, *small)
+    assert 1 <= found["mean_deepest_new_low"] <= found["mean_deepest_new"] <= found["mean_deepest_new_high"]
+    assert {"explorer", "random_walk", "success_quickstart"} <= set(found)
+    assert found["steps"] == 1024
+    trained = tmp_path / "seed0" / "quickstart"
+    arenas = ("--arenas", "stairs", "--episodes", "4", "--steps", "40")
+    reached = run("skill_events.py", str(trained), *arenas)
+    assert set(reached) == {"new dungeons", "stairs"}
+    assert set(reached["stairs"]) == {"discoverer", "descender", "ascender"}
+    text = (trained / "skill_events.md").read_text()
+    assert "| stairs | descender | descended |" in text
+
+
+@pytest.mark.slow  # five trainings
+def test_ablations_with_a_policy_for_each_skill(tmp_path: Path) -> None:
+    sizes = ("--steps", "2560", "--seeds", "0", "--episodes", "4", "--max-steps", "30", "--only", "isolated")
+    small = (
+        "nethack.games=8",
+        "train.minibatches=2",
+        "train.network.hidden=16",
+        "tracking.evaluate_steps=null",
+    )
+    words = (*sizes, "--root", str(tmp_path), *small)
+    found = run("ablations.py", *words)
+    assert set(found) == {"isolated"}
+    assert "new dungeons: discoverer explored" in found["isolated"]
+    trained = [path.parent.name for path in tmp_path.glob("*/train")]
+    assert sorted(trained) == sorted(
+        f"isolated-0-{skill}" for skill in ("discoverer", "descender", "ascender", "merchant", "worshipper")
+    )
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*/train/*")}
+    assert run("ablations.py", *words) == found
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.glob("*/train/*")} == before
 
 
 def test_peers_play_the_published_actions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

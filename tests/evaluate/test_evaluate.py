@@ -25,7 +25,7 @@ from maestromotif.errors import UserError
 from maestromotif.evaluate import evaluate
 from maestromotif.evaluate.agents import explorer_policy, wandering_policy
 from maestromotif.evaluate.evaluate import TRIES, Entry, _row, entries
-from maestromotif.evaluate.summary import summary
+from maestromotif.evaluate.summary import summary, table
 from maestromotif.nethack.actions import INDEX
 from maestromotif.nethack.pool.pool import GamePool, open_pool
 from maestromotif.nethack.seeds import episode_seeds
@@ -315,6 +315,24 @@ def test_the_summary_says_plainly_if_nothing_was_gained() -> None:
     assert "It is not better than walking (the intervals overlap) and worse than" in summary(rows, 0.95)
     rows[1] = result("wandering", None, 0.3)
     assert "It is worse than walking and worse than the explorer." in summary(rows, 0.95)
+
+
+def test_without_an_end_the_summary_and_the_table_are_about_depth() -> None:
+    agents = (("trained", 0.5), ("wandering", 0.1), ("explorer", 0.9))
+    rows = [
+        result(agent, None, share)
+        | {"success": None, "success_low": None, "success_high": None}
+        | {"at_least_2": share, "steps_median": 700.0}
+        for agent, share in agents
+    ]
+    assert summary(rows, 0.95) == (
+        "In new dungeons the mean deepest level of the trained agent is 1.50 (1.45 to 1.55), walking 1.10 "
+        "(1.05 to 1.15), the explorer 1.90 (1.85 to 1.95). It is better than walking and worse than the "
+        "explorer. 40 of the trained agent's 128 episodes ended in death."
+    )
+    head, _, first, *_ = table(rows, 0.95).splitlines()
+    assert "success" not in head
+    assert first == "| trained | new | 1.50 [1.45, 1.55] | 50 % | 40 of 128 | 700 |"
 
 
 def test_few_levels_are_shared_by_training_and_evaluation_but_not_the_dice() -> None:

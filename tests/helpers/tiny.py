@@ -80,9 +80,9 @@ def start(verb: str, config: Path, *overrides: str) -> subprocess.Popen[str]:
     )
 
 
-def run(verb: str, config: Path, *overrides: str) -> str:
+def run(verb: str, config: Path, *overrides: str, timeout: float = 600) -> str:
     """Run to the end; returns what was printed."""
     process = start(verb, config, *overrides)
-    output, _ = process.communicate(timeout=600)
+    output, _ = process.communicate(timeout=timeout)
     assert process.returncode == 0, output
     return output

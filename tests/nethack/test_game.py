@@ -13,6 +13,7 @@ from maestromotif.nethack import actions
 from maestromotif.nethack.actions import ACTION_SETS, AGENT_QUESTIONS, INDEX, NUM_ACTIONS
 from maestromotif.nethack.engine.loader import choose
 from maestromotif.nethack.game import End, Pages, Setup
+from maestromotif.nethack.hidden import SEARCH_TURNS, Searches
 from maestromotif.nethack.observation import ENGINE, HUNGER, MAX_HP, MESSAGE_BYTES, TURN, X, Y, engine_layout
 from maestromotif.nethack.rcfile import write_options
 from maestromotif.nethack.seeds import EpisodeSeeds
@@ -380,3 +381,43 @@ def test_travel_at_a_question_only_answers_it(played: Played) -> None:
 
 def test_hunger_is_read_from_the_right_place(played: Played) -> None:
     assert int(played.obs["blstats"][HUNGER]) == 1  # not hungry
+
+
+def test_search_hidden_walks_to_where_she_has_not_searched_and_searches_there(played: Played) -> None:
+    """It never opens a door, asks or falls; and it does not stay where it has searched for long."""
+    walked, searched = 0, 0
+    for core in range(6):
+        played.reset(EpisodeSeeds(core, core, core))
+        places: dict[tuple[int, ...], int] = {}
+        for _ in range(40):
+            here, turn = tuple(played.obs["blstats"][[X, Y]].tolist()), played.turn
+            if played.step("search_hidden") is not End.NOT:
+                break
+            assert not played.obs["misc"].any()
+            if tuple(played.obs["blstats"][[X, Y]].tolist()) != here:
+                walked += 1
+            elif played.turn - turn > 5:
+                searched += 1
+                places[here] = places.get(here, 0) + 1
+        assert len(places) > 1
+        assert max(places.values()) < 8
+    assert walked > 20
+    assert searched > 20
+
+
+def test_search_hidden_finds_dead_ends_first() -> None:
+    bl = np.zeros(27, np.int64)
+    bl[[X, Y]] = 10, 10
+    glyphs = np.full((21, 79), nethack.GLYPH_CMAP_OFF, np.int16)  # nothing is known
+    glyphs[10, 10:30] = nethack.GLYPH_CMAP_OFF + 21  # a corridor
+    glyphs[8:11, 8:11] = nethack.GLYPH_CMAP_OFF + 19  # begins at a room
+    obs: dict[str, np.ndarray] = {"blstats": bl, "glyphs": glyphs}
+    searches = Searches()
+    assert searches.place(obs) == (29, 10)
+    bl[X] = 29
+    assert searches.place(obs) == (29, 10)
+    for _ in range(4):
+        searches.add(bl, SEARCH_TURNS)
+    assert searches.place(obs) != (29, 10)
+    searches.reset()
+    assert searches.place(obs) == (29, 10)

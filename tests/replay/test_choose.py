@@ -1,5 +1,7 @@
 """Which episodes a report shows, by hand."""
 
+from dataclasses import replace
+
 import pytest
 
 from maestromotif.agent.episodes import Episode
@@ -38,3 +40,8 @@ def test_one_of_each_kind_and_each_another(episodes: list[Episode], chosen: dict
     assert list(choose(episodes)) == [
         kind for kind in ("success", "failure", "longest", "death") if kind in chosen
     ]
+
+
+def test_of_a_task_without_an_end_the_deepest_is_shown() -> None:
+    deep = replace(NEWT, deepest=7)
+    assert choose([NEWT, CUT, deep, JACKAL, NEWT], has_end=False) == {"deepest": 2, "longest": 1, "death": 0}

@@ -234,6 +234,25 @@ def test_verdict_follows_the_intervals(made: tuple[Config, dict[str, Artefact]],
     )
 
 
+def test_a_task_without_an_end_has_no_success(
+    made: tuple[Config, dict[str, Artefact]], tmp_path: Path
+) -> None:
+    config, inputs = made
+    evaluate = tmp_path / "evaluate"
+    shutil.copytree(inputs["evaluate"].path, evaluate)
+    results = json.loads((evaluate / "results.json").read_text())
+    for row in results["rows"]:
+        row |= {"success": None, "success_low": None, "success_high": None}
+    (evaluate / "results.json").write_text(json.dumps(results))
+    changed = {**inputs, "evaluate": Artefact(evaluate, inputs["evaluate"].manifest)}
+    deep = config.model_copy(update={"task": config.task.model_copy(update={"success": ()})})
+    text = report.page(deep, evidence.read(deep, changed))
+    assert "The task has no end" in text
+    section = text[text.index('<section id="evaluate">') : text.index('<section id="replay-section">')]
+    assert "success" not in section.lower()
+    assert "intervals on its mean deepest level, the trained agent comes deeper than" in text
+
+
 def test_new_levels_are_compared_among_themselves(
     made: tuple[Config, dict[str, Artefact]], tmp_path: Path
 ) -> None:

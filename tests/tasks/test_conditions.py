@@ -115,9 +115,10 @@ def test_mistakes_are_named(text: str, expected: str) -> None:
     assert str(error.value).startswith(f"task.success[1]: '{text}': ")
 
 
-def test_no_condition_is_an_error() -> None:
-    with pytest.raises(UserError, match="could never be achieved"):
-        Success([])
+def test_without_conditions_a_task_is_never_achieved() -> None:
+    success = Success([])
+    for depth in ([1, 9], [50, 1]):
+        assert success.update({"depth": np.array(depth)}).tolist() == [False, False]
 
 
 @given(st.text(max_size=20))

@@ -109,6 +109,9 @@ def test_the_figures_of_an_evaluation() -> None:
     row = figures(played, ["discoverer", "descender"], 0.95)
     assert row.pop("watch/new/success_low") == pytest.approx(0.0945, abs=1e-4)  # Wilson's, for 1 of 2
     assert row.pop("watch/new/success_high") == pytest.approx(0.9055, abs=1e-4)
+    endless = figures(played, ["discoverer", "descender"], 0.95, has_end=False)
+    assert {name: row[name] for name in endless} == endless
+    assert {name for name in row if name not in endless} == {"watch/new/success"}
     assert row == {
         "watch/new/success": 0.5,
         "watch/new/deepest_mean": 6.0,

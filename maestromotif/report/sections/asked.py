@@ -65,8 +65,10 @@ def _path(config: Config, found: Evidence) -> list[tuple[str, str, list[str]]]:
         stages.append(("compose", "compose", [Path(config.task.program).name]))
     if found.results:
         best = main_row(found)
-        success = f"{percent(best['success'])} success"
-        stages.append(("evaluate", "evaluate", [f"{best['episodes']} episodes", success]))
+        reached = f"level {best['deepest_mean']:.2f} on average"
+        if best["success"] is not None:
+            reached = f"{percent(best['success'])} success"
+        stages.append(("evaluate", "evaluate", [f"{best['episodes']} episodes", reached]))
     return stages
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from markupsafe import Markup
 
 from maestromotif.config.schema import Config
-from maestromotif.evaluate.summary import agent_of, summary
+from maestromotif.evaluate.summary import agent_of, has_success, measure, summary
 from maestromotif.intervals import intervals_overlap
 from maestromotif.report import plots
 from maestromotif.report.evidence import AgentEpisodes, Evidence
@@ -28,8 +28,10 @@ PUBLISHED_STEPS = 4_000_000_000  # MaestroMotif paper, appendix, table of hyper-
 
 def values(config: Config, found: Evidence) -> dict[str, Any]:
     if not found.results:
-        return {"summary": "", "results": [], "verdict": "", "fairness": "", "limits": []}
+        nothing: dict[str, Any] = {"summary": "", "results": [], "verdict": "", "fairness": "", "limits": []}
+        return nothing | {"has_success": False}
     return {
+        "has_success": has_success(found.results),
         "summary": summary(found.results, config.evaluate.confidence),
         "results": [_dungeons(config, found, levels, rows) for levels, rows in by_dungeons(found)],
         "verdict": _verdict(config, found),
@@ -64,15 +66,7 @@ def _dungeons(
         "title": title,
         "rows": [_result(row) for row in rows],
         "plots": [
-            (
-                f"Success, {where}",
-                plots.html(
-                    plots.intervals(
-                        _estimates(rows, "success"), Axis("share of episodes", "share", (-0.02, 1.02))
-                    ),
-                    f"success of each agent with intervals, {where}",
-                ),
-            ),
+            *([_success(rows, where)] if has_success(rows) else []),
             (
                 f"Deepest level, mean, {where}",
                 plots.html(
@@ -88,13 +82,21 @@ def _dungeons(
     }
 
 
+def _success(rows: list[dict[str, Any]], where: str) -> tuple[str, Markup]:
+    axis = Axis("share of episodes", "share", (-0.02, 1.02))
+    figure = plots.intervals(_estimates(rows, "success"), axis)
+    return f"Success, {where}", plots.html(figure, f"success of each agent with intervals, {where}")
+
+
 def _result(row: dict[str, Any]) -> dict[str, Any]:
     return {
         "agent": agent_of(row),
         "css": agent_colour(row["agent"]),
         "episodes": thousands(row["episodes"]),
-        "success": percent(row["success"]),
-        "success_interval": interval((row["success_low"], row["success_high"]), percent),
+        "success": percent(row["success"]) if has_success([row]) else "",
+        "success_interval": interval((row["success_low"], row["success_high"]), percent)
+        if has_success([row])
+        else "",
         "deepest": f"{row['deepest_mean']:.2f}",
         "deepest_interval": interval((row["deepest_low"], row["deepest_high"]), "{:.2f}".format),
         "deaths": f"{thousands(row['deaths'])} of {thousands(row['episodes'])}",
@@ -110,7 +112,10 @@ def main_row(found: Evidence) -> dict[str, Any]:
 
 
 def _verdict(config: Config, found: Evidence) -> str:
-    """What the success intervals say of the trained agent against others on the same levels, and no more."""
+    """What the intervals say of the trained agent against others on the same levels, and no more.
+
+    They are those of the success, or of the deepest level if the task has no end.
+    """
     by_levels = by_dungeons(found)
     level = percent(config.evaluate.confidence)
     sentences = [f"{_compared(rows, level)}." for _, rows in by_levels]
@@ -126,24 +131,28 @@ def _compared(rows: list[dict[str, Any]], level: str) -> str:
     if not others:
         return f"the {main['agent']} agent was evaluated alone, so nothing can be said of a difference"
 
+    value, low, high = measure(rows)
+
     def bounds(row: dict[str, Any]) -> tuple[Number, Number]:
-        return row["success_low"], row["success_high"]
+        return row[low], row[high]
 
     def names(rows: list[dict[str, Any]]) -> str:
         return and_([agent_of(row) for row in rows])
 
     apart = [row for row in others if not intervals_overlap(bounds(main), bounds(row))]
-    better = [row for row in apart if row["success"] < main["success"]]
-    worse = [row for row in apart if row["success"] > main["success"]]
+    better = [row for row in apart if row[value] < main[value]]
+    worse = [row for row in apart if row[value] > main[value]]
     alike = [row for row in others if row not in apart]
     said = []
+    counted = value == "success"
     if better:
-        said.append(f"succeeds more often than {names(better)}")
+        said.append(f"{'succeeds more often' if counted else 'comes deeper'} than {names(better)}")
     if worse:
-        said.append(f"succeeds less often than {names(worse)}")
+        said.append(f"{'succeeds less often' if counted else 'comes less deep'} than {names(worse)}")
     if alike:
         said.append(f"cannot be distinguished from {names(alike)} (the intervals overlap)")
-    return f"by {level} intervals on its success rate, the {names([main])} agent {and_(said)}"
+    of = "success rate" if counted else "mean deepest level"
+    return f"by {level} intervals on its {of}, the {names([main])} agent {and_(said)}"
 
 
 def _estimates(rows: list[dict[str, Any]], what: str) -> list[Estimate]:
@@ -222,6 +231,7 @@ def _fairness(config: Config, found: Evidence) -> str:
 def _limits(config: Config, found: Evidence) -> list[str]:
     """The objections of a careful reader."""
     main = main_row(found)
+    shown = "one success, one failure" if has_success([main]) else "the deepest"
     games = len({seeds for one in found.episodes for seeds in one.seeds})
     limits = [
         f"Each agent played {thousands(main['episodes'])} episodes of at most "
@@ -251,7 +261,7 @@ def _limits(config: Config, found: Evidence) -> list[str]:
         "untrained agent, which runs the same program, and the trained one."
     )
     limits.append(
-        "The replays are single episodes: one success, one failure, the longest, and a death of the "
-        "commonest cause, as far as there are such. The table says how often they happen."
+        f"The replays are single episodes: {shown}, the longest, and a death of the commonest cause, as far "
+        "as there are such. The table says how often they happen."
     )
     return limits

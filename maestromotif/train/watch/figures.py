@@ -120,12 +120,17 @@ COLUMNS = ("place", "core", "disp", "lgen", "success", "deepest", "steps", "end"
 
 
 def figures(
-    played: Mapping[str, Sequence[Episode]], skills: Sequence[str], confidence: float
+    played: Mapping[str, Sequence[Episode]], skills: Sequence[str], confidence: float, has_end: bool = True
 ) -> dict[str, float]:
-    """The row of an evaluation, without `SECONDS`. played: place -> episodes."""
+    """The row of an evaluation, without `SECONDS`.
+
+    played: place -> episodes. has_end: whether the task can be achieved; if not, success is left out.
+    """
     row = {}
     for place, episodes in played.items():
         for figure in MEASURED:
+            if not has_end and "/success" in figure.name:
+                continue
             for number, skill in enumerate(skills if "{skill}" in figure.name else [""]):
                 value = figure.of(Seen(episodes, confidence, number))
                 row[figure.name.format(place=place, skill=skill)] = round(value, 6)
@@ -156,14 +161,16 @@ def to_show(episodes: Sequence[Episode], skills: int) -> dict[int, Episode]:
     return {skill: episodes[shown[skill]] for skill in sorted(shown)}
 
 
-def title(skill: str, env_step: int, episode: Episode) -> str:
+def title(skill: str, env_step: int, episode: Episode, has_end: bool = True) -> str:
     """Of a replay, for example "descender after 600,000 steps: success in 321 steps"."""
     if episode.success:
         outcome = f"success in {episode.steps} steps"
     elif episode.end == "death":
         outcome = f"{episode.cause or 'death'}, at step {episode.steps}"
-    else:
+    elif has_end:
         outcome = f"no success in {episode.steps} steps"
+    else:
+        outcome = f"level {episode.deepest} in {episode.steps} steps"
     return f"{skill} after {env_step:,} steps: {outcome}"
 
 

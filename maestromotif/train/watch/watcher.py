@@ -55,7 +55,7 @@ from maestromotif.train.watch.figures import (
 log = logging.getLogger("maestromotif")
 
 FOLDER = f"{SCRATCH}/watch"
-_STATE = f"{FOLDER}/state.json"  # the step of the next evaluation, and the best success so far
+_STATE = f"{FOLDER}/state.json"  # the step of the next evaluation, and the best score so far
 _PAUSE = 1.0  # seconds that training waits at a time; longer only for a piece that takes longer
 _FAILURES = 3  # in a row, after which no evaluation is tried any more
 _MANY = 20  # a training with room for so many evaluations begins with one of the untrained policy
@@ -174,7 +174,7 @@ class Watcher:
         for skill, episode in to_show(played["new"], len(self._skills)).items():
             yield _SHOW
             name = self._config.skills[skill]
-            caption = title(name, env_step, episode)
+            caption = title(name, env_step, episode, bool(self._config.task.success))
             html = self._page(episode, scorer, caption)
             self._tracker.page(env_step, REPLAY.name.format(skill=name), html, caption)
         self._cost, self._failures = self.budget.spent - spent, 0
@@ -201,7 +201,8 @@ class Watcher:
     ) -> None:
         """Logs an evaluation: its row, its episodes and the policy."""
         confidence = self._config.evaluate.confidence
-        row = figures(played, self._config.skills, confidence)
+        has_end = bool(self._config.task.success)
+        row = figures(played, self._config.skills, confidence, has_end)
         self._tracker.row(env_step, row | {SECONDS.name: round(seconds, 3)})
         self._tracker.table(env_step, EPISODES.name, COLUMNS, table(played))
         name = f"{FOLDER}/{env_step}/{POLICY}"
@@ -209,21 +210,19 @@ class Watcher:
         self._work.write_bytes(name, serialization.to_bytes(on_host(params)))
         success = Seen(played["new"], confidence)
         share, interval = success.share(lambda one: one.success), success.success()
-        is_best = share > self._best
-        self._best = max(share, self._best)
+        depth = row["watch/new/deepest_mean"]
+        score = share if has_end else depth
+        is_best = score > self._best
+        self._best = max(score, self._best)
         aliases = [f"step-{env_step}", *(["best"] if is_best else [])]
         self._tracker.artefact("policy", "policy", self._work.path / name, aliases=aliases)
-        log.info(
-            "train: after %s steps the task succeeds in %.0f %% of %d new dungeons (%.0f to %.0f %%); mean "
-            "deepest level %.2f; played in %.1f s",
-            f"{env_step:,}",
-            100 * share,
-            len(played["new"]),
-            100 * interval.low,
-            100 * interval.high,
-            row["watch/new/deepest_mean"],
-            seconds,
-        )
+        dungeons = f"{len(played['new'])} new dungeons"
+        if has_end:
+            bounds = f"{100 * interval.low:.0f} to {100 * interval.high:.0f} %"
+            done = f"the task succeeds in {100 * share:.0f} % of {dungeons} ({bounds}); mean deepest level"
+        else:
+            done = f"the mean deepest level in {dungeons} is"
+        log.info("train: after %s steps %s %.2f; played in %.1f s", f"{env_step:,}", done, depth, seconds)
 
     def _forget(self) -> None:
         """Remove old policies, which the tracker has passed on."""
