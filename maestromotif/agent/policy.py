@@ -126,7 +126,7 @@ def make_acting(network: ActorCritic, games: int, length: int) -> Acting:
 
 
 POLICY = "policy.msgpack"  # the file that `train` and `clone` write
-HEADER = "header"  # beside the parameters in such a file, see `policy_file`
+HEADER = "header"  # beside the parameters in such a file, see `saved_policy`
 
 
 def load_policy(path: Path, network: ActorCritic) -> Params:

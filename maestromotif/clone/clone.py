@@ -21,7 +21,7 @@ from flax import serialization
 
 from maestromotif.agent.network import build
 from maestromotif.agent.policy import POLICY
-from maestromotif.agent.policy_file import policy_bytes
+from maestromotif.agent.saved_policy import policy_bytes
 from maestromotif.clone.glances import Again
 from maestromotif.clone.imitation import Cloned, Imitation, Sums, added, batches, batches_of
 from maestromotif.config.schema import Config

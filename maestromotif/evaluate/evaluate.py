@@ -26,7 +26,7 @@ from maestromotif.agent.finished import policy_file, policy_files
 from maestromotif.agent.network import Params, build, initial_params
 from maestromotif.agent.playing import network_policy
 from maestromotif.agent.policy import POLICY, make_acting
-from maestromotif.agent.policy_file import read_policy
+from maestromotif.agent.saved_policy import read_policy
 from maestromotif.config.schema import Config
 from maestromotif.errors import UserError
 from maestromotif.evaluate import figures

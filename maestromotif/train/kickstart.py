@@ -23,7 +23,7 @@ import jax.numpy as jnp
 from maestromotif.agent.arrays import Array
 from maestromotif.agent.network import ActorCritic, Params, pick, unroll
 from maestromotif.agent.policy import POLICY, Rollout
-from maestromotif.agent.policy_file import read_policy
+from maestromotif.agent.saved_policy import read_policy
 from maestromotif.config.schema import CLONED, Config, TeacherSettings
 from maestromotif.pipeline.store import Artefact, file_contents
 

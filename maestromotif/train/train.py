@@ -18,8 +18,8 @@ import numpy as np
 
 from maestromotif.agent.network import ActorCritic, build
 from maestromotif.agent.policy import POLICY, Acting, make_acting
-from maestromotif.agent.policy_file import policy_bytes
 from maestromotif.agent.reward import Scorer
+from maestromotif.agent.saved_policy import policy_bytes
 from maestromotif.config.schema import Config
 from maestromotif.nethack.actions import SETS
 from maestromotif.nethack.arena import arena_files, places_to_start

@@ -12,7 +12,7 @@ from small_learning import config, fresh, random_glance, unrolled
 
 from maestromotif.agent.network import build
 from maestromotif.agent.policy import POLICY
-from maestromotif.agent.policy_file import read_policy
+from maestromotif.agent.saved_policy import read_policy
 from maestromotif.clone import clone, imitation
 from maestromotif.clone.glances import Again, Steps
 from maestromotif.clone.imitation import batches, loss

@@ -10,9 +10,9 @@ import pytest
 from flax import serialization
 from small_learning import config, fresh, random_batch, unrolled
 
-from maestromotif.agent import policy_file, trunks
+from maestromotif.agent import saved_policy, trunks
 from maestromotif.agent.policy import POLICY
-from maestromotif.agent.policy_file import policy_bytes, read_policy
+from maestromotif.agent.saved_policy import policy_bytes, read_policy
 from maestromotif.config.schema import TeacherSettings, TrainSettings
 from maestromotif.errors import UserError
 from maestromotif.pipeline.store import Work
@@ -173,10 +173,10 @@ def test_a_teacher_that_does_not_fit_is_refused_before_a_game_starts(
     with pytest.raises(UserError, match=r"train.teacher.policy must name a readable file"):
         train.reads(config(tmp_path, f"train.teacher.policy={tmp_path / 'none.msgpack'}"))
     # Shapes and settings are the same, but an input is scaled in another way.
-    policy_file._probing.cache_clear()
+    saved_policy._probing.cache_clear()
     monkeypatch.setattr(trunks, "_SCALE", 3 * trunks._SCALE)
     refused("computes something else with its parameters")
-    policy_file._probing.cache_clear()
+    saved_policy._probing.cache_clear()
 
 
 def test_a_policy_is_read_back_with_its_header_and_without(tmp_path: Path, taught: Path) -> None:

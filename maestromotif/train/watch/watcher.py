@@ -28,8 +28,8 @@ from maestromotif.agent.episodes import Episode, LostGamesError, play_wave
 from maestromotif.agent.inputs import Block
 from maestromotif.agent.network import ActorCritic, Params
 from maestromotif.agent.policy import POLICY, Acting, fresh_carry, make_acting
-from maestromotif.agent.policy_file import policy_bytes
 from maestromotif.agent.reward import RewardFunction, Scorer
+from maestromotif.agent.saved_policy import policy_bytes
 from maestromotif.config.schema import Config
 from maestromotif.errors import UserError
 from maestromotif.nethack.pool.pool import GamePool, open_pool
