@@ -12,7 +12,13 @@ STEPS = 400_000  # a minute and a half on two idle cores
 @pytest.mark.slow
 def test_a_descender_learns_its_dungeon(tmp_path: Path) -> None:
     """The trained agent comes deeper than the untrained one's interval, in the dungeon of the training."""
-    sizes = (f"train.steps={STEPS}", "nethack.levels=1", "nethack.max_steps=600", "evaluate.episodes=64")
+    sizes = (
+        f"train.steps={STEPS}",
+        "nethack.levels=1",
+        "nethack.max_steps=600",
+        "evaluate.episodes=32",
+        "evaluate.max_steps=500",
+    )
     where = (
         f"run.root={tmp_path}",
         "run.name=learns",
