@@ -173,14 +173,14 @@ class Parts:
         return self._repeat("inference", make, seconds)
 
     def update(self, seconds: float) -> tuple[float, float]:
-        key = jax.random.key(0)
+        key, rate = jax.random.key(0), self._config.train.learning_rate
 
         def make() -> Callable[[], int]:
             own = jax.tree.map(lambda leaf: leaf + 0, self._learnt)
 
             def update() -> int:
                 nonlocal own
-                own, _, _ = Learner.update(self._learner, own, self._batches, key)
+                own, _, _ = Learner.update(self._learner, own, self._batches, key, rate)
                 return self._config.nethack.games * self._config.train.rollout
 
             return update
@@ -224,8 +224,8 @@ def measure(config: Config, warm_up: int, seconds: float, turns: int) -> dict[st
         watch: Watch | None = None
         parts: Parts | None = None
 
-        def update(self, learnt: Any, parts: Any, key: Any) -> Any:
-            out = super().update(learnt, parts, key)
+        def update(self, learnt: Any, parts: Any, key: Any, learning_rate: float) -> Any:
+            out = super().update(learnt, parts, key, learning_rate)
             self.updates += 1
             if self.updates == warm_up:
                 self.watch, self.began, self.before = Watch(), time.perf_counter(), spent()

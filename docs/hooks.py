@@ -240,9 +240,10 @@ def actions() -> str:
         text += f"\n## {name}\n\n{escape(actions.doc)}\n\n{table(head, rows)}\n"
     useless = ((code(name), escape(rule.useless)) for name, rule in RULES.items())
     return (
-        f"{text}\n## Useless actions\n\nWith `train.network.mask` the policy never plays an action that a player "
-        "can see to be useless: what the table says, a step into a wall or diagonally through a door, and what "
-        "has just changed nothing. At an open question it only answers. The table is `RULES` in "
+        f"{text}\n## Useless actions\n\n"
+        "With `train.network.mask` the policy never plays an action that a player "
+        "can see to be useless: what the table says, a step into a wall or diagonally through a door, and "
+        "what has just changed nothing. At an open question it only answers. The table is `RULES` in "
         f"`maestromotif/nethack/useless.py`.\n\n{table(('action', 'useless'), useless)}\n"
     )
 

@@ -31,6 +31,11 @@ class Options:
         """Depth at which each running call began, int32 [N]."""
         return self._start["depth"]
 
+    @property
+    def start_turn(self) -> np.ndarray:
+        """Game turn at which each running call began, int32 [N]."""
+        return self._start["turn"]
+
     def full_state(self, state: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """The tracked state with the fields of the running skill added."""
         return {

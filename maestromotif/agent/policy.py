@@ -45,14 +45,15 @@ class Acting(NamedTuple):
     act: (params, carry, rollout, block, t, key, count) -> carry, rollout, action int32 [n]. The carry and the
         rollout are donated. The key is folded with `count`, so a resumed run draws the same actions.
     choose: (params, carry, block, key, count) -> carry, action: the same without a rollout.
-    values: (params, carry, block) -> float32 [1, n, K] of observations without an action.
+    last: (params, carry, block) -> the row of observations without an action, which are a rollout's last:
+        `Rollout` of [1, n, ...], with zeros for the action and its log-probability.
     values_of_few: (params, carry, games int32 [FEW], block of FEW games) -> float32 [FEW, K].
     """
 
     begin: Callable[[Carry], tuple[Rollout, jax.Array]]
     act: Callable[..., tuple[Carry, Rollout, jax.Array]]
     choose: Callable[..., tuple[Carry, jax.Array]]
-    values: Callable[..., jax.Array]
+    last: Callable[..., Rollout]
     values_of_few: Callable[..., jax.Array]
 
     def compilations(self) -> int:
@@ -101,8 +102,9 @@ def make_acting(network: ActorCritic, games: int, length: int) -> Acting:
         _, carry, action = decide(params, carry, block, key, count)
         return carry, action
 
-    def values(params: Params, carry: Carry, block: Array) -> Array:
-        return jnp.asarray(look(params, carry, block, layout)[0].values)[None]
+    def last(params: Params, carry: Carry, block: Array) -> Rollout:
+        row: Rollout = jax.tree.map(lambda leaf: leaf[None], look(params, carry, block, layout)[0])
+        return row
 
     def values_of_few(params: Params, carry: Carry, games: Array, block: Array) -> Array:
         carry = jax.tree.map(lambda leaf: leaf[games], carry)
@@ -118,7 +120,7 @@ def make_acting(network: ActorCritic, games: int, length: int) -> Acting:
         jax.jit(begin),
         jax.jit(act, donate_argnums=(1, 2)),
         jax.jit(choose, donate_argnums=1),
-        jax.jit(values),
+        jax.jit(last),
         jax.jit(values_of_few),
     )
 

@@ -485,6 +485,32 @@ class NetworkSettings(Section):
         return self.mask or bool(self.sees)
 
 
+Bootstrap = Literal["acting", "next", "none"]
+
+
+class BootstrapSettings(Section):
+    """The value that stands for what follows a skill's call, by why the call ended. acting: of the skill that
+    acted; next: of the next skill; none: zero.
+
+    With `acting`, a skill also works for its later calls; with `next`, for the calls of other skills; with
+    `none`, for this call alone. Where the episode ends, none of them applies. Published: next for all.
+    """
+
+    achieved: Bootstrap = Field(
+        "none",
+        description="where the skill ended itself and one of its `wanted` events had happened in the call",
+    )
+    failed: Bootstrap = Field(
+        "none",
+        description="where the skill ended itself without a `wanted` event and before its `max_turns` had "
+        "passed; the ascender, for example, went down",
+    )
+    timed_out: Bootstrap = Field(
+        "acting", description="where the skill ended itself because its `max_turns` had passed"
+    )
+    interrupted: Bootstrap = Field("acting", description="where the program over skills ended the call")
+
+
 class TrainSettings(Section):
     policy: str | None = Field(
         None,
@@ -526,7 +552,12 @@ class TrainSettings(Section):
     minibatches: int = Field(
         4, ge=1, description="gradient steps per epoch; must divide nethack.games; published: 4"
     )
-    learning_rate: float = Field(1e-4, gt=0, description="Adam's learning rate, constant")
+    learning_rate: float = Field(1e-4, gt=0, description="Adam's learning rate")
+    anneal: Literal["none", "linear"] = Field(
+        "none",
+        description="learning rate over the training. none: constant, as published; linear: it falls evenly "
+        "to nothing at train.steps",
+    )
     adam_eps: float = Field(1e-6, gt=0, description="Adam's epsilon")
     max_grad_norm: float = Field(
         4.0, gt=0, description="global norm above which gradients are scaled down; published: 4"
@@ -542,8 +573,8 @@ class TrainSettings(Section):
     target_kl: float | None = Field(
         None,
         gt=0,
-        description="KL divergence between the acting and the current policy at which an update ends early; "
-        "null: never, as published",
+        description="KL divergence of the policy at the update's start from the current one at which an "
+        "update ends early; null: never, as published",
     )
     value_clip: float | None = Field(
         1.0, gt=0, description="clip of the change of a value in an update; null: no clip; published: 1"
@@ -553,13 +584,25 @@ class TrainSettings(Section):
     normalise: Literal["skill", "batch"] = Field(
         "skill", description="normalise advantages per skill or over the whole batch"
     )
-    bootstrap: Literal["acting", "next", "none"] = Field(
-        "acting",
-        description="bootstrap value after a skill switch. acting: of the skill that acted; next: of the "
-        "next skill; none: zero",
+    least_deviation: float = Field(
+        0.1,
+        gt=0,
+        description="least number by which advantages are divided when they are normalised, in units of the "
+        "(scaled) return, so that noise stays small; published: 0.001",
     )
+    bootstrap: BootstrapSettings = BootstrapSettings()
     scale_returns: bool = Field(
         True, description="whether to divide each skill's rewards by the root mean square of its returns"
+    )
+    return_memory: int = Field(
+        100_000,
+        ge=1,
+        description="steps of a skill after which that mean forgets: what is as long ago weighs e times less",
+    )
+    skip_unrewarded: bool = Field(
+        True,
+        description="whether the policy loss leaves out the steps of a skill that has had no reward for "
+        "return_memory of its steps: its advantages are the noise of its values; published: false",
     )
     curve_steps: int = Field(20_000, ge=1, description="environment steps between rows of the learning curve")
     checkpoint_steps: int = Field(200_000, ge=1, description="environment steps between checkpoints")

@@ -97,19 +97,16 @@ class Actor:
             self.seconds.bytes += arrays.inputs.nbytes + action.nbytes
             environment.step(action)
             final_values.append(self._final_values(params))
-        last_values = self._acting.values(params, self._carry, arrays.inputs)
+        last = self._acting.last(params, self._carry, arrays.inputs)
         # Copies, because the environment writes the next rollout into the same arrays.
         came = {
-            "last_skill": arrays.running[None].copy(),
             "reward": np.array(arrays.reward.T),
-            "switched": np.array(arrays.switched.T),
-            "over": np.array(arrays.over.T),
-            "terminal": np.array(arrays.terminal.T),
+            "ended": np.array(arrays.ended.T),
             "final_value": np.stack(final_values),
         }
         self.seconds.bytes += arrays.inputs.nbytes + sum(array.nbytes for array in came.values())
         on_device = jax.device_put(came, self._device)
-        batch = Batch(rollout, memory, jax.block_until_ready(last_values), **on_device)
+        batch = Batch(rollout, memory, jax.block_until_ready(last), **on_device)
         finished = environment.finish_rollout(met, snapshot, paid)
         self.lost = finished.lost
         self.seconds.games, self.seconds.program = finished.seconds.games, finished.seconds.program

@@ -17,14 +17,14 @@ from maestromotif.nethack.death import CAUSE_GROUPS, cause_group
 from maestromotif.nethack.events import COLUMN, EVENTS
 from maestromotif.nethack.game import End
 from maestromotif.nethack.state import CHANGES, DEPTH_CHANGE
-from maestromotif.programs.sandbox import CallEnd
 from maestromotif.skill import Skill
+from maestromotif.train.endings import Ending
 
 # The changes that have figures. The depth has none, because the events `descended` and `ascended` tell it.
 _COUNTED = [column for column in range(len(CHANGES)) if column != DEPTH_CHANGE]
 COUNTED_CHANGES = tuple(name for name in CHANGES if name != tuple(CHANGES)[DEPTH_CHANGE])
 DEPTHS = (2, 5, 10)  # levels of which the episodes that reach them are counted
-ENDINGS = ("achieved", "alone", "interrupted", "episode")  # of a skill's call, see METRICS
+ENDINGS = ("achieved", "failed", "timed_out", "interrupted", "episode")  # of a skill's call, see METRICS
 
 Counts = dict[str, np.ndarray]  # the sums by name
 
@@ -34,8 +34,7 @@ class Steps(NamedTuple):
 
     skill: np.ndarray  # int32 [n, T], the skill that acted
     reward: np.ndarray  # float32 [n, T]
-    reason: np.ndarray  # int8 [n, T], `CallEnd`: whether and why the skill's call ended after the step
-    achieved: np.ndarray  # bool [n, T]: an event that the skill wants has happened since its call began
+    ended: np.ndarray  # int8 [n, T], `Ending`: whether and why the skill's call ended after the step
     events: np.ndarray  # int16 [n, T, E], how often each happened
     changes: np.ndarray  # int8 [n, T, C], codes
     action: np.ndarray  # int32 [n, T], the action that was played
@@ -52,7 +51,7 @@ class Episodes(NamedTuple):
 
 # Sums over steps, by the skill that acted: [n, T] or [n, T, ...] -> float64 [K] or [K, ...].
 STEP_SUMS: dict[str, Callable[[Steps], np.ndarray]] = {
-    "steps": lambda steps: np.ones_like(steps.achieved),
+    "steps": lambda steps: np.ones_like(steps.ended),
     "ended": lambda steps: _ending(steps)[..., None] == np.arange(len(ENDINGS)),
     "reward": lambda steps: steps.reward,
     "lost": lambda steps: np.maximum(-steps.reward, 0),
@@ -92,7 +91,10 @@ class Named(NamedTuple):
         return named
 
     def happened(self, skill: np.ndarray, events: np.ndarray, changes: np.ndarray) -> np.ndarray:
-        """Whether something in the acting skill's list happened: bool [n, T]; arguments as in `Steps`."""
+        """Whether something in the acting skill's list happened: bool [...].
+
+        skill: int [...]. events, changes: of each of these steps, as in `Steps`.
+        """
         of_events = (self.events[skill] & (events > 0)).any(-1)
         told: np.ndarray = of_events | (self.changes[skill] & (changes[..., _COUNTED] > 0)).any(-1)
         return told
@@ -102,23 +104,10 @@ def wanted(skills: Sequence[Skill]) -> Named:
     return Named.of([skill.wanted for skill in skills])
 
 
-def achieved(happened: np.ndarray, reason: np.ndarray, before: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Whether something wanted has happened since the running call began: bool [n, T], after each step.
-
-    happened: bool [n, T], on each step. reason: `Steps.reason`. before: bool [n], for the call that runs at
-    the beginning. Also returns it for the call that runs at the end.
-    """
-    since = np.zeros_like(happened)
-    for t in range(happened.shape[1]):
-        since[:, t] = before | happened[:, t]
-        before = since[:, t] & (reason[:, t] == CallEnd.NOT)
-    return since, before
-
-
 def no_counts(skills: int) -> Counts:
     no_steps = np.zeros((0, 0), bool)
     events, changes = np.zeros((0, 0, len(EVENTS)), np.int16), np.zeros((0, 0, len(CHANGES)), np.int8)
-    empty = Steps(no_steps, np.zeros((0, 0), np.float32), no_steps, no_steps, events, changes, no_steps)
+    empty = Steps(no_steps, np.zeros((0, 0), np.float32), no_steps, events, changes, no_steps)
     by_skill = {name: _summed(_which(empty.skill, skills), of(empty)) for name, of in STEP_SUMS.items()}
     none = np.zeros(0, np.int32)
     ended = Episodes(none > 0, none, {"step": none, "deepest": none}, np.zeros(0, "S128"))
@@ -148,9 +137,8 @@ def total(parts: Iterable[Counts]) -> Counts:
 
 def _ending(steps: Steps) -> np.ndarray:
     """Indexes in ENDINGS, int [n, T]; -1 where the call goes on."""
-    by_skill = np.where(steps.achieved, 0, 1)
-    ends = (steps.reason == CallEnd.SKILL, steps.reason == CallEnd.PROGRAM, steps.reason == CallEnd.EPISODE)
-    return np.select(ends, (by_skill, 2, 3), -1)
+    of_call: np.ndarray = np.minimum(steps.ended, Ending.TERMINATED)  # the episode's ends are one
+    return of_call - 1
 
 
 def _cause(episodes: Episodes) -> np.ndarray:

@@ -26,16 +26,8 @@ from maestromotif.nethack.tracker import depth_codes
 from maestromotif.programs import contract
 from maestromotif.programs.sandbox import ProgramHost
 from maestromotif.skill import skills_of
-from maestromotif.train.counts import (
-    Counts,
-    Episodes,
-    Steps,
-    achieved,
-    count_episodes,
-    count_steps,
-    no_counts,
-    wanted,
-)
+from maestromotif.train.counts import Counts, Episodes, Steps, count_episodes, count_steps, no_counts, wanted
+from maestromotif.train.endings import Ending, endings
 from maestromotif.train.paid import Ends, Paid
 from maestromotif.train.sample import Sample
 from maestromotif.train.speed import Seconds
@@ -63,7 +55,7 @@ class Arrays:
     running          int32 [n], the skill that acts next
     acted            int32 [n], the skill that acted
     reward           float32 [n, T]
-    switched, over, terminal   bool [n, T], see `ppo.Batch`
+    ended            int8 [n, T], `Ending`
     cut              bool [n], whether the step truncated an episode
     final_inputs     uint8 [m, size of a block of FEW], the last observations of those, in order
 
@@ -73,14 +65,14 @@ class Arrays:
     def __init__(self, plan: Plan, files: tuple[int, int] | None = None) -> None:
         length, form = plan.config.train.rollout, plan.form
         self.inputs_block, self.final_block = Block(plan.games, form), Block(FEW, form)
-        number, flag = np.dtype(np.int32), np.dtype(np.bool_)
+        number = np.dtype(np.int32)
         steps = (length,)
         layout: Layout = {
             "inputs": ((self.inputs_block.size // plan.games,), np.dtype(np.uint8)),
             **dict.fromkeys(("action", "running", "acted"), ((), number)),
             "reward": (steps, np.dtype(np.float32)),
-            **dict.fromkeys(("switched", "over", "terminal"), (steps, flag)),
-            "cut": ((), flag),
+            "ended": (steps, np.dtype(np.int8)),
+            "cut": ((), np.dtype(np.bool_)),
         }
         final: Layout = {"final_inputs": ((self.final_block.size,), np.dtype(np.uint8))}
         made, finals = files or (None, None)
@@ -90,8 +82,7 @@ class Arrays:
         arrays = self._memory.arrays
         self.inputs = arrays["inputs"].reshape(-1)
         self.action, self.running, self.acted = arrays["action"], arrays["running"], arrays["acted"]
-        self.reward, self.switched, self.over = arrays["reward"], arrays["switched"], arrays["over"]
-        self.terminal, self.cut = arrays["terminal"], arrays["cut"]
+        self.reward, self.ended, self.cut = arrays["reward"], arrays["ended"], arrays["cut"]
         self.final_inputs = self._finals["final_inputs"]
 
     def close(self) -> None:
@@ -156,7 +147,8 @@ class Environment:
         self._ends = Ends()
         self._options = Options(self._host, plan.games)
         self._sample = Sample(config, self._pool, plan.first_game, plan.starts)
-        self._wanted, self._achieved = wanted(skills), np.zeros(plan.games, bool)
+        self._wanted, self._achieved = wanted(skills), np.zeros(plan.games, bool)  # since the call began
+        self._max_turns = np.array([skill.max_turns for skill in skills])
         self._skills, self._length = len(skills), config.train.rollout
         self._first = np.ones(plan.games, bool)
         self._inputs = arrays.inputs_block.views(arrays.inputs)
@@ -200,15 +192,17 @@ class Environment:
                 counted = over & self._in_dungeon
                 count_episodes(self._counts, Episodes(counted, ended, pool.final_state, pool.cause))
                 self._ends.add(pool.final_state["step"][counted], ended[counted], pool.cause[counted])
+            self._achieved |= self._wanted.happened(skill, pool.events, pool.changes)
+            time_up = pool.state["turn"] - options.start_turn >= self._max_turns[skill]
         with self.seconds.of("program"):
             options.advance(pool.state, over)
         with self.seconds.of("host"):
             self._first = over
-            arrays.reward[:, t], arrays.switched[:, t], arrays.over[:, t] = reward, options.switched, over
-            arrays.terminal[:, t] = (ended == End.DEATH) | (ended == End.LEFT)
+            arrays.reward[:, t] = reward
+            arrays.ended[:, t] = endings(options.reason, ended, self._achieved, time_up)
+            self._achieved &= arrays.ended[:, t] == Ending.NOT
             self._acted[:, t], self._events[:, t], self._changes[:, t] = skill, pool.events, pool.changes
             self._actions[:, t], self._rows[:, t] = arrays.action, self._reward.row
-            self._reasons[:, t] = options.reason
             self._step += 1
             self._show()
 
@@ -219,10 +213,8 @@ class Environment:
         return what was paid for.
         """
         arrays, counts = self._arrays, self._counts
-        happened = self._wanted.happened(self._acted, self._events, self._changes)
-        since, self._achieved = achieved(happened, self._reasons, self._achieved)
         told = self._events, self._changes, self._actions
-        count_steps(counts, Steps(self._acted, arrays.reward, self._reasons, since, *told))
+        count_steps(counts, Steps(self._acted, arrays.reward, arrays.ended, *told))
         self._reward.ledger.add(self._rows, self._acted, arrays.reward)
         self._begin_rollout()
         return Finished(
@@ -245,7 +237,7 @@ class Environment:
             "options": self._options.snapshot(),
             "program": self._host.dump(),
             "first": self._first,
-            "achieved": self._achieved,
+            "achieved": self._achieved.copy(),
             "ends": self._ends.snapshot(),
             "sample": self._sample.snapshot(),
         }
@@ -266,7 +258,6 @@ class Environment:
         self._counts = no_counts(self._skills)
         shape = self._pool.games, self._length
         self._acted, self._actions = np.zeros(shape, np.int32), np.zeros(shape, np.int32)
-        self._reasons = np.zeros(shape, np.int8)
         self._rows = np.zeros(shape, np.int64)  # of the reward function
         self._changes = np.zeros((*shape, self._pool.changes.shape[1]), np.int8)
         self._events = np.zeros((*shape, self._pool.events.shape[1]), np.int16)

@@ -41,7 +41,7 @@ class Learnt(NamedTuple):
 # How arrays, and the parts of `Learnt`, are sharded over the mesh.
 _EVERYWHERE: Any = P()
 _BY_GAME: Any = P(None, AXIS)
-_LEARNT = Learnt(_EVERYWHERE, _EVERYWHERE, ReturnScale(_BY_GAME, _EVERYWHERE, _EVERYWHERE))
+_LEARNT = Learnt(_EVERYWHERE, _EVERYWHERE, ReturnScale(_BY_GAME, *[_EVERYWHERE] * 3))
 
 
 class Learner:
@@ -67,7 +67,7 @@ class Learner:
         self._minibatch = jax.jit(
             over(
                 self._learn,
-                in_specs=(_EVERYWHERE, _EVERYWHERE, _BY_GAME, _BY_GAME, _EVERYWHERE, _EVERYWHERE),
+                in_specs=(_EVERYWHERE, _EVERYWHERE, _BY_GAME, _BY_GAME, *[_EVERYWHERE] * 3),
                 out_specs=(_EVERYWHERE, _EVERYWHERE, _EVERYWHERE),
             ),
             donate_argnums=1,  # not the parameters: an actor may still use them
@@ -140,18 +140,20 @@ class Learner:
         """
         params = [self.everywhere(fitted(file, fresh.params, one)) for one in common["params"]]
         opt_state = self.everywhere(fitted(file, fresh.opt_state, common["opt_state"]))
-        mean_square, weight = (self.everywhere(leaf) for leaf in common["scale"])
-        scale = ReturnScale(self.by_game(own["returns"]), mean_square, weight)
+        by_skill = (self.everywhere(leaf) for leaf in common["scale"])
+        scale = ReturnScale(self.by_game(own["returns"]), *by_skill)
         return Learnt(params[-1], opt_state, scale), params
 
-    def update(self, learnt: Learnt, parts: Sequence[Batch], key: Array) -> tuple[Learnt, Figures, Batch]:
+    def update(
+        self, learnt: Learnt, parts: Sequence[Batch], key: Array, learning_rate: float
+    ) -> tuple[Learnt, Figures, Batch]:
         """Learn from one rollout, and wait for the result.
 
         parts: the batches of this process's devices, the same number for each, device by device. key: this
-        update's key, the same in all processes. Returns the new state; the figures of `ppo.targets`, and
-        those of `ppo.loss` as means over the minibatches, with the norm of the gradient, the learning rate
-        and the number of minibatches; and the rollout as one batch. Except for the parameters, the arrays of
-        `learnt` are donated.
+        update's key, the same in all processes. learning_rate: Adam's. Returns the new state; the figures of
+        `ppo.targets`, and those of `ppo.loss` as means over the minibatches, with the norm of the gradient,
+        the learning rate and the number of minibatches; and the rollout as one batch. Except for the
+        parameters, the arrays of `learnt` are donated.
         """
         began, settings = time.perf_counter(), self._settings
         batch = self._gather(parts)
@@ -160,17 +162,18 @@ class Learner:
         figures: list[dict[str, np.ndarray]] = []
         for epoch, number in product(range(settings.epochs), range(settings.minibatches)):
             shuffle = jax.random.fold_in(key, epoch)
-            params, opt_state, one = self._minibatch(params, opt_state, batch, target, shuffle, number)
-            figures.append(
-                jax.device_get(one)
-            )  # wait: else all minibatches queue up before the policy's steps
-            if settings.target_kl is not None and figures[-1]["kl"] > settings.target_kl:
+            params, opt_state, one = self._minibatch(
+                params, opt_state, batch, target, shuffle, number, learning_rate
+            )
+            # Wait: else all minibatches queue up before the policy's steps.
+            figures.append(jax.device_get(one))
+            if settings.target_kl is not None and figures[-1]["update_kl"] > settings.target_kl:
                 break
         said: dict[str, float | np.ndarray] = dict(jax.device_get(of_targets))
         for name in figures[0]:
             mean = np.mean([one[name] for one in figures], axis=0)
             said[name] = mean if mean.ndim else float(mean)
-        said |= {"minibatches": len(figures), "learning_rate": settings.learning_rate}
+        said |= {"minibatches": len(figures), "learning_rate": learning_rate}
         self.busy += time.perf_counter() - began
         return Learnt(params, opt_state, scale), said, batch
 
@@ -207,6 +210,7 @@ class Learner:
         target: Targets,
         key: Array,
         number: Array,
+        learning_rate: Array,
     ) -> tuple[Params, optax.OptState, dict[str, Array]]:
         """One minibatch: whole sequences of some games of every device, with their stored memory."""
         games = batch.reward.shape[1]
@@ -221,7 +225,8 @@ class Learner:
         )
         grads, figures = jax.lax.pmean((grads, figures), AXIS)
         figures |= {"gradient_norm": optax.tree.norm(grads)}
-        updates, opt_state = self._optimizer.update(grads, opt_state, params)
+        steps, opt_state = self._optimizer.update(grads, opt_state, params)
+        updates = jax.tree.map(lambda step: -learning_rate * step, steps)
         return optax.apply_updates(params, updates), opt_state, figures
 
 

@@ -80,7 +80,8 @@ def learn(
             played = rollouts.take()
 
             parts = [one.batch for one in played]
-            learnt, figures, batch = learner.update(learnt, parts, jax.random.fold_in(key, update - 1))
+            shuffle = jax.random.fold_in(key, update - 1)
+            learnt, figures, batch = learner.update(learnt, parts, shuffle, plan.learning_rate(update))
             _check_finite(figures, batch, update, plan, work, checkpoints)
             versions.append(learnt.params)
 

@@ -156,17 +156,25 @@ METRICS = (
         "Share of calls that the skill ends after a wanted event",
         "share",
         "Share of the skill's ended calls that its own `should_end` ended after one of its `wanted` events "
-        "had happened in the call. With the other three `ended_` figures it sums to 1, or all are 0 if no "
-        "call ended. A skill that names no `wanted` events has 0 here.",
+        "had happened in the call, and before its `max_turns` had passed. With the other four `ended_` "
+        "figures it sums to 1, or all are 0 if no call ended. A skill that names no `wanted` events has 0 "
+        "here.",
         lambda w: w.ended("achieved"),
     ),
     Metric(
-        "skill/{skill}/ended_alone",
+        "skill/{skill}/ended_failed",
         "Share of calls that the skill ends without a wanted event",
         "share",
         "Share of the skill's ended calls that its own `should_end` ended without a `wanted` event in the "
-        "call: usually its time was up.",
-        lambda w: w.ended("alone"),
+        "call, and before its `max_turns` had passed: for example, the ascender went down.",
+        lambda w: w.ended("failed"),
+    ),
+    Metric(
+        "skill/{skill}/ended_timed_out",
+        "Share of calls that the skill ends because its time is up",
+        "share",
+        "Share of the skill's ended calls that its own `should_end` ended when its `max_turns` had passed.",
+        lambda w: w.ended("timed_out"),
     ),
     Metric(
         "skill/{skill}/ended_interrupted",
@@ -286,6 +294,15 @@ METRICS = (
         "max",
     ),
     Metric(
+        "loss/update_kl",
+        "How far an update moves the policy",
+        "nats",
+        "KL divergence of the policy at the update's start from the one that learns, mean over minibatches; "
+        "left out without `train.target_kl`, which bounds it.",
+        lambda w: w.mean("update_kl") if "update_kl" in w.figures[-1] else None,
+        "max",
+    ),
+    Metric(
         "loss/clipped",
         "Share of steps that are clipped",
         "share",
@@ -305,7 +322,7 @@ METRICS = (
         "loss/learning_rate",
         "Learning rate",
         "1",
-        "Adam's learning rate.",
+        "Adam's learning rate, mean over the window's updates; `train.anneal` may lower it.",
         lambda w: w.mean("learning_rate"),
     ),
     Metric(

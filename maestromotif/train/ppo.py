@@ -19,8 +19,9 @@ from jaxtyping import Float
 from maestromotif.agent.arrays import Array
 from maestromotif.agent.network import ActorCritic, Params, pick, unroll
 from maestromotif.agent.policy import Rollout
-from maestromotif.config.schema import TrainSettings
-from maestromotif.train.return_scale import ReturnScale, deviation, rescale
+from maestromotif.config.schema import BootstrapSettings, TrainSettings
+from maestromotif.train.endings import Ending
+from maestromotif.train.return_scale import ReturnScale, deviation, rescale, unrewarded
 from maestromotif.train.returns import advantages
 
 AXIS = "data"
@@ -37,13 +38,10 @@ class Batch(NamedTuple):
 
     rollout: Rollout
     memory: Array  # float32 [1, B, H], before the first step
-    last_values: Array  # float32 [1, B, K], of all skills at o_T
-    last_skill: Array  # int32 [1, B], which acts at o_T
+    last: Rollout  # [1, B, ...]: o_T, of which skill k_T acts; without an action
     reward: Array  # float32 [T, B]
-    switched: Array  # bool [T, B]: a new skill call begins after the step
-    over: Array  # bool [T, B]: the step was the episode's last
-    terminal: Array  # bool [T, B]: ... by termination, such as a death, not by truncation
-    final_value: Array  # float32 [T, B]: of the acting skill at a truncated episode's last observation
+    ended: Array  # int8 [T, B], `Ending`: whether and why the skill's call ended after the step
+    final_value: Array  # float32 [T, B]: of skill k_t at a truncated episode's last observation, else 0
 
 
 class Targets(NamedTuple):
@@ -51,26 +49,42 @@ class Targets(NamedTuple):
 
     advantage: Array  # float32 [T, B], normalised
     value: Array  # float32 [T, B], target of the acting skill's value
+    log_probs: Array | None  # float32 [T, B, A], of all actions at the update's start; only with `target_kl`
 
 
-def next_values(batch: Batch, bootstrap: str) -> Float[Array, "t b"]:
+def next_values(batch: Batch, bootstrap: BootstrapSettings) -> Float[Array, "t b"]:
     r"""The bootstrap value after each step: v'_t of `returns.advantages`.
 
-        v'_t = final_value_t       where the step was the episode's last (0 after a death)
-               V(o_{t+1}, k_t)     else, if bootstrap is "acting" or the skill goes on
-               V(o_{t+1}, k_{t+1}) if bootstrap is "next"
-               0                   if bootstrap is "none" and another call begins
+        v'_t = V(o_{t+1}, k_t)     where the call goes on, or ended for a reason r with bootstrap.r = "acting"
+               V(o_{t+1}, k_{t+1}) where it ended for a reason with "next"
+               0                   where it ended for a reason with "none"
+               final_value_t       where the episode ended (0 after a death)
+
+    With "acting", the end of the call is no end for the skill: it is also paid for what it would reach if it
+    went on. With "next", it is paid for what the next skill would reach, in that skill's rewards. With
+    "none", what follows the call does not count.
 
     A truncated episode bootstraps from its own last observation, before the game was reset.
     """
-    rollout = batch.rollout
-    following_tbk = jnp.concatenate([rollout.values[1:], batch.last_values])
+    rollout, last = batch.rollout, batch.last
+    following_tbk = jnp.concatenate([rollout.values[1:], last.values])
     acting_tb = jnp.asarray(rollout.skill)
-    next_tb = jnp.concatenate([acting_tb[1:], batch.last_skill])
-    value_tb = pick(following_tbk, next_tb if bootstrap == "next" else acting_tb)
-    if bootstrap == "none":
-        value_tb = jnp.where(batch.switched, 0.0, value_tb)
-    return jnp.where(batch.over, batch.final_value, value_tb)
+    next_tb = jnp.concatenate([acting_tb[1:], last.skill])
+    choices: dict[str, Array] = {
+        "acting": pick(following_tbk, acting_tb),
+        "next": pick(following_tbk, next_tb),
+        "none": jnp.zeros_like(batch.reward),
+    }
+    value_tb = choices["acting"]
+    for ending, choice in (
+        (Ending.ACHIEVED, bootstrap.achieved),
+        (Ending.FAILED, bootstrap.failed),
+        (Ending.TIMED_OUT, bootstrap.timed_out),
+        (Ending.INTERRUPTED, bootstrap.interrupted),
+    ):
+        value_tb = jnp.where(jnp.asarray(batch.ended) == ending, choices[choice], value_tb)
+    over_tb = jnp.asarray(batch.ended) >= Ending.TERMINATED
+    return jnp.where(over_tb, batch.final_value, value_tb)
 
 
 def targets(
@@ -83,9 +97,15 @@ def targets(
         value     = A_t + V_t
 
     With `correction: clip`, V is from the network of the acting policy mu, and rho_t = c_t = 1 (GAE). With
-    `vtrace`, V is from `params`, and rho_t = c_t = min(1, pi(a_t) / mu(a_t)) (Espeholt et al. 2018, section
-    4.1, both clips at 1). The trace is cut where a new skill call or a new episode begins. With
-    `scale_returns`, `return_scale.rescale` gives r_t.
+    `vtrace`, V is from `params`, at o_T too, and rho_t = c_t = min(1, pi(a_t) / mu(a_t)) (Espeholt et al.
+    2018, section 4.1, both clips at 1). Only the values of last observations of truncated episodes stay those
+    of mu, because these observations are not kept: one step in `nethack.max_steps`. The trace is cut where a
+    new skill call or a new episode begins. With `scale_returns`, `return_scale.rescale` gives r_t.
+
+    Of a step that lost its game, the outcome is unknown: delta_t is 0, so that the step before bootstraps
+    V_t, advantage is 0 and value is V_t. With `skip_unrewarded`, advantage is also 0 for the steps of skills
+    that have had no reward for `return_memory` of their steps: the policy loss has no gradient from them, the
+    value loss and the entropy have.
 
     The figures, sums over the steps of each skill in all games:
 
@@ -96,42 +116,56 @@ def targets(
     """
     rollout = batch.rollout
     rho_tb: Array = jnp.ones_like(batch.reward)
-    if settings.correction == "vtrace":
-        _, logits, values = unroll(network, params, rollout.glance, rollout.first, batch.memory[0])
-        log_prob = pick(jax.nn.log_softmax(pick(logits, rollout.skill)), rollout.action)
-        rho_tb = jnp.minimum(1.0, jnp.exp(log_prob - rollout.log_prob))
-        batch = batch._replace(rollout=rollout._replace(values=values))
-    same_tb = ~(jnp.asarray(batch.switched) | batch.over)
+    log_probs_tba: Array | None = None
+    if settings.correction == "vtrace" or settings.target_kl is not None:
+        # With o_T: its values need the memory that `params` have there.
+        seen = jax.tree.map(lambda *rows: jnp.concatenate(rows), rollout, batch.last)
+        _, logits, values = unroll(network, params, seen.glance, seen.first, batch.memory[0])
+        log_probs_tba = jax.nn.log_softmax(pick(logits[:-1], rollout.skill))
+        if settings.correction == "vtrace":
+            rho_tb = jnp.minimum(1.0, jnp.exp(pick(log_probs_tba, rollout.action) - rollout.log_prob))
+            batch = batch._replace(
+                rollout=rollout._replace(values=values[:-1]), last=batch.last._replace(values=values[-1:])
+            )
+    same_tb = jnp.asarray(batch.ended == Ending.NOT)
+    known_tb = jnp.asarray(batch.ended != Ending.LOST)
     reward_tb: Array = batch.reward
-    if settings.scale_returns:
-        scale, reward_tb = rescale(
+    if settings.scale_returns or settings.skip_unrewarded:
+        scale, scaled_tb = rescale(
             scale,
             reward_tb=reward_tb,
             skill_tb=rollout.skill,
             same_tb=same_tb,
             gamma=settings.gamma,
+            memory=settings.return_memory,
             axis=AXIS,
         )
+        reward_tb = scaled_tb if settings.scale_returns else reward_tb
     value_tb = pick(batch.rollout.values, rollout.skill)
     advantage_tb = advantages(
         reward_tb=reward_tb,
         value_tb=value_tb,
         next_value_tb=next_values(batch, settings.bootstrap),
-        cont_tb=1.0 - batch.terminal,
+        cont_tb=jnp.asarray(batch.ended != Ending.TERMINATED).astype(jnp.float32),
         same_tb=same_tb.astype(jnp.float32),
         gamma=settings.gamma,
         lam=settings.gae_lambda,
-        rho_tb=rho_tb,
+        rho_tb=rho_tb * known_tb,
         c_tb=rho_tb,
     )
-    which_tbk = jax.nn.one_hot(rollout.skill, network.skills)
-    which_tbg = jnp.ones((*which_tbk.shape[:2], 1)) if settings.normalise == "batch" else which_tbk
-    target = Targets(normalise(advantage_tb, which_tbg), advantage_tb + value_tb)
+    which_tbk = jax.nn.one_hot(rollout.skill, network.skills) * known_tb[..., None]
+    learns_tbk = which_tbk
+    if settings.skip_unrewarded:
+        learns_tbk = which_tbk * ~unrewarded(scale, settings.return_memory)[None, None]
+    which_tbg = learns_tbk.sum(-1, keepdims=True) if settings.normalise == "batch" else learns_tbk
+    advantage = normalise(advantage_tb, which_tbg, settings.least_deviation)
+    kept = None if settings.target_kl is None else log_probs_tba
+    target = Targets(advantage, advantage_tb + value_tb, kept)
     figures = {
         "target_steps": jax.lax.psum(which_tbk.sum((0, 1)), AXIS),
         "return_square": squares(target.value, which_tbk),
         "error_square": squares(advantage_tb, which_tbk),
-        "return_scale": deviation(scale),
+        "return_scale": deviation(scale) if settings.scale_returns else jnp.ones(network.skills),
     }
     return target, scale, figures
 
@@ -144,24 +178,28 @@ def squares(x_tb: Float[Array, "t b"], which_tbk: Float[Array, "t b k"]) -> Floa
     return jnp.asarray(jax.lax.psum((square_tb[..., None] * which_tbk).sum((0, 1)), AXIS))
 
 
-def normalise(advantage_tb: Float[Array, "t b"], which_tbg: Float[Array, "t b g"]) -> Float[Array, "t b"]:
+def normalise(
+    advantage_tb: Float[Array, "t b"], which_tbg: Float[Array, "t b g"], least: float
+) -> Float[Array, "t b"]:
     """Zero mean and unit deviation within each group of steps; `which_tbg` is 1 for the steps of a group.
 
-        (A_t - mean_g) / max(deviation_g, 1e-3),   g the group of step t
+        (A_t - mean_g) / max(deviation_g, least),   g the group of step t
 
-    The lower bound of the deviation is from the published code.
+    The lower bound keeps tiny noise tiny; the published code has 1e-3. The result is 0 for steps without a
+    group.
     """
     count_g = jnp.maximum(jax.lax.psum(which_tbg.sum((0, 1)), AXIS), 1)
     mean_g = jax.lax.psum((advantage_tb[..., None] * which_tbg).sum((0, 1)), AXIS) / count_g
     centred_tb = jnp.asarray(advantage_tb - which_tbg @ mean_g)
     square_g = jax.lax.psum((jnp.square(centred_tb)[..., None] * which_tbg).sum((0, 1)), AXIS) / count_g
-    return centred_tb / (which_tbg @ jnp.maximum(jnp.sqrt(square_g), 1e-3))
+    return centred_tb * (which_tbg @ (1 / jnp.maximum(jnp.sqrt(square_g), least)))
 
 
 def make_optimizer(settings: TrainSettings) -> optax.GradientTransformation:
+    """Adam (Kingma and Ba 2015) on clipped gradients; its updates are to be multiplied by -learning rate."""
     return optax.chain(
         optax.clip_by_global_norm(settings.max_grad_norm),
-        optax.adam(settings.learning_rate, eps=settings.adam_eps),
+        optax.scale_by_adam(eps=settings.adam_eps),
     )
 
 
@@ -190,6 +228,8 @@ def loss(
 
         kl      = mean_t (r_t - 1) - log r_t, which estimates KL(mu || pi) from actions of mu without bias and
                   is never negative (Schulman 2020, "Approximating KL divergence", k3)
+        update_kl = mean_t KL(pi_0 || pi), pi_0 the policy at the update's start, exact over all actions; only
+                  with `target_kl`
         clipped = share of steps at which the minimum is the clipped term, so that pi gets no gradient:
                   r_t > 1 + eps and A_t > 0, or r_t < 1 / (1 + eps) and A_t < 0
 
@@ -209,7 +249,7 @@ def loss(
         near = before + jnp.clip(value - before, -settings.value_clip, settings.value_clip)
         error = jnp.maximum(error, jnp.square(near - target.value))
     value_loss = error.mean()
-    entropy_tb = -(jnp.exp(log_probs) * log_probs).sum(-1)
+    entropy_tb = entropies(log_probs)
     entropy = entropy_tb.mean()
     total = policy_loss + settings.value_coef * value_loss - settings.entropy_coef * entropy
     advantage = jnp.asarray(target.advantage)
@@ -227,4 +267,18 @@ def loss(
         "skill_entropy": (entropy_tb[..., None] * which_tbk).mean((0, 1)),
         "skill_kl": (moved[..., None] * which_tbk).mean((0, 1)),
     }
+    if target.log_probs is not None:
+        figures["update_kl"] = divergences(target.log_probs, log_probs).mean()
     return total, figures
+
+
+def entropies(log_probs: Float[Array, "*n a"]) -> Float[Array, "*n"]:
+    """-sum_a p_a log p_a. An action that a mask forbids, log p_a = -inf, adds 0 to it and to its gradient."""
+    allowed = jnp.isfinite(log_probs)
+    safe = jnp.where(allowed, log_probs, 0.0)  # or the gradient would be 0 * inf
+    return -jnp.where(allowed, jnp.exp(safe) * safe, 0.0).sum(-1)
+
+
+def divergences(log_p: Float[Array, "*n a"], log_q: Float[Array, "*n a"]) -> Float[Array, "*n"]:
+    """KL(p || q) = sum_a p_a (log p_a - log q_a); an action that a mask forbids adds 0."""
+    return jnp.where(jnp.isfinite(log_p), jnp.exp(log_p) * (log_p - log_q), 0.0).sum(-1)

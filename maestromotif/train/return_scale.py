@@ -1,4 +1,4 @@
-"""Reward scaling, so that one learning rate suits every skill."""
+"""Reward scaling, so that one learning rate suits every skill; and which skills have had no reward."""
 
 from typing import NamedTuple
 
@@ -10,11 +10,10 @@ from jaxtyping import Bool, Float, Int
 from maestromotif.agent.arrays import Array
 
 _LARGEST = 10.0
-_MEMORY = 1e7  # cap of the weight, in steps of a skill; beyond it the mean forgets
 
 
 class ReturnScale(NamedTuple):
-    """The running mean square of each skill's discounted returns.
+    """The running mean square of each skill's discounted returns, and when it was last rewarded.
 
     Reward models differ in how often they give a reward. Without scaling, the value loss of a skill with rare
     rewards is negligible next to the policy loss. This is the usual vector-environment scaling, per skill.
@@ -22,12 +21,15 @@ class ReturnScale(NamedTuple):
 
     running: Array  # float32 [1, n], discounted return so far of each game's skill call
     mean_square: Array  # float32 [K]
-    weight: Array  # float32 [K], number of steps in the mean, at most _MEMORY
+    weight: Array  # float32 [K], number of steps in the mean, at most `train.return_memory`
+    silence: (
+        Array  # float32 [K], the skill's steps in the rollouts since the last one that rewarded it, or inf
+    )
 
 
 def fresh_scale(games: int, skills: int) -> ReturnScale:
     zeros = np.zeros(skills, np.float32)
-    return ReturnScale(np.zeros((1, games), np.float32), zeros, zeros)
+    return ReturnScale(np.zeros((1, games), np.float32), zeros, zeros, np.full(skills, np.inf, np.float32))
 
 
 def rescale(
@@ -37,14 +39,18 @@ def rescale(
     skill_tb: Int[Array, "t b"],
     same_tb: Bool[Array, "t b"],
     gamma: float,
+    memory: int,
     axis: str,
 ) -> tuple[ReturnScale, Float[Array, "t b"]]:
     r"""Rewards divided by the root mean square of their skill's returns, including this rollout's.
 
         G_t   = r_t + gamma same_{t-1} G_{t-1}
         m_k   = (w_k m_k + sum over the skill's steps of G_t^2) / (w_k + its steps)
+        w_k   = min(w_k + its steps, memory)
         r'_t  = clip(r_t / sqrt(m_k), -10, 10),   k the skill that acted at t
 
+    So m_k is a mean over the skill's first `memory` steps, and after them one that forgets: what was `memory`
+    steps ago weighs e times less than what is new.
     G_t is the discounted sum of the rewards of the skill call up to t, as usual in vector environments; the
     return from t on is not known yet. same_tb: False where the call or the episode ends after t. axis: the
     mesh axis whose devices share the statistics.
@@ -61,9 +67,19 @@ def rescale(
     steps_k = jax.lax.psum(which_tbk.sum((0, 1)), axis)
     weight_k = scale.weight + steps_k
     mean_square_k = (scale.mean_square * scale.weight + total_k) / jnp.maximum(weight_k, 1)
-    scale = ReturnScale(running_b[None], mean_square_k, jnp.minimum(weight_k, _MEMORY))
+    rewarded_k = jax.lax.psum(((reward_tb != 0)[..., None] * which_tbk).sum((0, 1)), axis) > 0
+    silence_k = jnp.where(rewarded_k, 0.0, scale.silence + steps_k)
+    scale = ReturnScale(running_b[None], mean_square_k, jnp.minimum(weight_k, memory), silence_k)
     scaled_tb = jnp.clip(reward_tb / (which_tbk @ deviation(scale)), -_LARGEST, _LARGEST)
     return scale, scaled_tb
+
+
+def unrewarded(scale: ReturnScale, memory: int) -> Bool[Array, " k"]:
+    """Skills that have had no reward for `memory` of their steps, or none yet.
+
+    All that their advantages show is the noise of their values.
+    """
+    return jnp.asarray(scale.silence) >= memory
 
 
 def deviation(scale: ReturnScale) -> Float[Array, " k"]:

@@ -187,8 +187,13 @@ def test_what_is_filed_is_what_was_seen_and_done() -> None:
     for view, whole in zip(few, inputs[0], strict=True):
         view[...] = np.asarray(whole)[games]
     some = acting.values_of_few(params, carry, games, few_block)
-    everyone = acting.values(params, carry, blocks[0])[0]
+    everyone = acting.last(params, carry, blocks[0]).values[0]
     np.testing.assert_allclose(some[:GAMES], everyone, atol=1e-5)
+    # The row after the last action continues the rollout.
+    last = acting.last(params, carry, random_block(rng, network, GAMES))
+    seen = jax.tree.map(lambda *rows: np.concatenate(rows), rollout, last)
+    _, _, values = unrolled(network, params, seen.glance, seen.first, memory[0])
+    np.testing.assert_allclose(values[-1:], last.values, atol=1e-5)
 
 
 def test_bfloat16_is_close_to_float32() -> None:

@@ -92,7 +92,7 @@ def test_every_mistake_is_reported_with_its_place() -> None:
         train:
           step: 5
           gamma: 2
-          bootstrap: actign
+          bootstrap: {achieved: actign}
         task:
           name: down
           program: a.py
@@ -109,7 +109,7 @@ def test_every_mistake_is_reported_with_its_place() -> None:
         "base.yaml:2: run.seed: should be a valid integer, unable to parse string as an integer (got 'many')",
         "mine.yaml:4: train.step: unknown key; did you mean 'steps'?",
         "mine.yaml:5: train.gamma: should be less than or equal to 1 (got 2)",
-        "mine.yaml:6: train.bootstrap: should be 'acting', 'next' or 'none' (got 'actign'); "
+        "mine.yaml:6: train.bootstrap.achieved: should be 'acting', 'next' or 'none' (got 'actign'); "
         "did you mean 'acting'?",
         "mine.yaml:7: task.words: must be set: the task in plain words",
         "mine.yaml:14: nethack.games: Interpolation key 'nethack.gamez' not found",

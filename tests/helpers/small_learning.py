@@ -14,6 +14,7 @@ from maestromotif.agent.trunks import Glance
 from maestromotif.config.load import load
 from maestromotif.config.schema import Config, NetworkSettings
 from maestromotif.nethack.actions import NUM_ACTIONS
+from maestromotif.train.endings import Ending
 from maestromotif.train.ppo import Batch
 
 SKILLS = 3
@@ -81,32 +82,37 @@ def _look(network: ActorCritic, games: int) -> Any:
 
 
 def random_batch(rng: np.random.Generator, network: ActorCritic, steps: int, games: int) -> Batch:
-    """With switches, deaths and truncations."""
+    """With calls that end for every reason."""
     shape = (steps, games)
 
     def normal(*size: int) -> np.ndarray:
         return rng.normal(size=size).astype(np.float32)
 
-    switched, over = rng.random(shape) < 0.3, rng.random(shape) < 0.2
-    terminal = over & (rng.random(shape) < 0.5)
+    ended = np.where(rng.random(shape) < 0.5, rng.integers(1, len(Ending), shape), 0).astype(np.int8)
+    glance = random_glance(rng, network, steps, games)
+    allowed = np.asarray(glance.own.allowed)[..., : network.actions]
     rollout = Rollout(
-        random_glance(rng, network, steps, games),
-        np.concatenate([np.zeros((1, games), bool), over[:-1]]),
+        glance,
+        np.concatenate([np.zeros((1, games), bool), ended[:-1] >= Ending.TERMINATED]),
         rng.integers(0, network.skills, shape).astype(np.int32),
-        rng.integers(0, NUM_ACTIONS, shape).astype(np.int32),
+        (rng.random(allowed.shape) * allowed).argmax(-1).astype(np.int32),
         -np.abs(normal(*shape)) - 1,
         normal(*shape, network.skills),
     )
     return Batch(
         rollout,
         normal(1, games, network.hidden),
-        normal(1, games, network.skills),
-        rng.integers(0, network.skills, (1, games)).astype(np.int32),
+        Rollout(
+            random_glance(rng, network, 1, games),
+            ended[-1:] >= Ending.TERMINATED,
+            rng.integers(0, network.skills, (1, games)).astype(np.int32),
+            np.zeros((1, games), np.int32),
+            np.zeros((1, games), np.float32),
+            normal(1, games, network.skills),
+        ),
         normal(*shape),
-        switched,
-        over,
-        terminal,
-        np.where(over & ~terminal, normal(*shape), 0).astype(np.float32),
+        ended,
+        np.where(ended == Ending.TRUNCATED, normal(*shape), 0).astype(np.float32),
     )
 
 

@@ -411,7 +411,8 @@ def test_search_hidden_finds_dead_ends_first() -> None:
     glyphs = np.full((21, 79), nethack.GLYPH_CMAP_OFF, np.int16)  # nothing is known
     glyphs[10, 10:30] = nethack.GLYPH_CMAP_OFF + 21  # a corridor
     glyphs[8:11, 8:11] = nethack.GLYPH_CMAP_OFF + 19  # begins at a room
-    obs, searches = {"blstats": bl, "glyphs": glyphs}, Searches()
+    obs: dict[str, np.ndarray] = {"blstats": bl, "glyphs": glyphs}
+    searches = Searches()
     assert searches.place(obs) == (29, 10)
     bl[X] = 29
     assert searches.place(obs) == (29, 10)

@@ -16,13 +16,14 @@ from small_learning import config
 from maestromotif.agent.inputs import FEW, Form
 from maestromotif.agent.reward import Scorer
 from maestromotif.errors import UserError
-from maestromotif.nethack.actions import NUM_ACTIONS
+from maestromotif.nethack.actions import NAMES, NUM_ACTIONS
+from maestromotif.train.endings import Ending
 from maestromotif.train.environment import Arrays, Environment, Plan
 from maestromotif.train.environment_process import EnvironmentProcess
 
 FORM = Form("words", marks=True)
 GAMES, STEPS = 8, 16  # of a rollout
-TOLD = ("inputs", "running", "acted", "cut", "reward", "switched", "over", "terminal")
+TOLD = ("inputs", "running", "acted", "cut", "reward", "ended")
 
 
 def lengths(messages: Sequence[bytes], changes: np.ndarray) -> np.ndarray:
@@ -76,6 +77,35 @@ def test_a_process_plays_what_this_one_plays(tmp_path: Path) -> None:
         again.restore(other.snapshot)
         assert np.array_equal(again.arrays.inputs, arrays.inputs)
         assert np.array_equal(again.arrays.running, arrays.running)
+    arrays.close()
+
+
+@pytest.mark.parametrize(
+    ("max_turns", "expected"), [(300, [Ending.ACHIEVED, Ending.FAILED]), (1, [Ending.TIMED_OUT] * 2)]
+)
+def test_why_a_call_ended_reaches_the_learner(max_turns: int, expected: list[Ending], tmp_path: Path) -> None:
+    """The skill wants prayer and ends after four steps; the first game prays, the second one searches."""
+    (tmp_path / "monk.md").write_text(
+        f"---\nname: monk\nstarts: now\nends: soon\nmax_turns: {max_turns}\nwanted: [prayed]\n---\nPray.\n"
+    )
+    (tmp_path / "monk.py").write_text(
+        "def may_start(state):\n    return True\ndef should_end(state):\n    return state.skill_steps >= 4\n"
+    )
+    skill = plan(tmp_path, "skills=[monk]", f"skills_folder={tmp_path}", "nethack.max_steps=9")
+    play = np.full(GAMES, NAMES.index("search"), np.int32)
+    arrays = Arrays(skill)
+    with Environment(skill, arrays, SCORER) as environment:
+        environment.begin()
+        for t in range(STEPS):
+            play[0] = NAMES.index("pray" if t == 1 else "search")
+            arrays.action[:] = play
+            environment.step()
+    ended = arrays.ended[:2].tolist()
+    assert [game[3] for game in ended] == expected
+    for game in ended:
+        assert game[7] == expected[1]  # what was achieved in the call before does not count
+        assert game[8] == Ending.TRUNCATED
+        assert [t for t in range(STEPS) if game[t]] == [3, 7, 8, 12]
     arrays.close()
 
 

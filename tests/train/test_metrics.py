@@ -22,13 +22,13 @@ from maestromotif.train.counts import (
     Episodes,
     Named,
     Steps,
-    achieved,
     count_episodes,
     count_steps,
     no_counts,
     total,
 )
 from maestromotif.train.curve import Curve
+from maestromotif.train.endings import Ending, endings
 from maestromotif.train.metrics import METRICS
 from maestromotif.train.window import Figures
 
@@ -52,6 +52,7 @@ SCALARS = (
     "value_loss",
     "entropy",
     "kl",
+    "update_kl",
     "clipped",
     "minibatches",
     "gradient_norm",
@@ -74,8 +75,7 @@ def rollout(rng: np.random.Generator) -> Steps:
     return Steps(
         skill=rng.integers(0, 2, (N, T), np.int32),
         reward=np.where(rng.random((N, T)) < 0.4, rng.random((N, T)) - 0.3, 0).astype(np.float32),
-        reason=np.where(rng.random((N, T)) < 0.4, rng.integers(0, 4, (N, T)), 0).astype(np.int8),
-        achieved=rng.random((N, T)) < 0.5,
+        ended=np.where(rng.random((N, T)) < 0.4, rng.integers(0, len(Ending), (N, T)), 0).astype(np.int8),
         events=events,
         changes=rng.integers(0, 3, (N, T, len(CHANGES)), np.int8),
         action=rng.integers(0, ACTIONS, (N, T), np.int32),
@@ -130,7 +130,7 @@ def test_a_row_is_what_loops_count() -> None:
         steps, paid, reward, lost = 0, 0, 0.0, 0.0
         actions, events = np.zeros(len(NAMES)), np.zeros(len(EVENTS))
         changes = dict.fromkeys(COUNTED_CHANGES, 0)
-        ends_of_calls = {"achieved": 0, "alone": 0, "interrupted": 0, "episode": 0}
+        ends_of_calls = dict.fromkeys(("achieved", "failed", "timed_out", "interrupted", "episode"), 0)
         for one in (one for actors in rollouts for one in actors):
             for n, t in np.ndindex(N, T):
                 if one.skill[n, t] == k:
@@ -142,12 +142,10 @@ def test_a_row_is_what_loops_count() -> None:
                     for name in COUNTED_CHANGES:
                         changes[name] += int(one.changes[n, t, tuple(CHANGES).index(name)] > 0)
                     actions[one.action[n, t]] += 1
-                    if one.reason[n, t] == CallEnd.SKILL:
-                        ends_of_calls["achieved" if one.achieved[n, t] else "alone"] += 1
-                    elif one.reason[n, t] != CallEnd.NOT:
-                        ends_of_calls[
-                            CallEnd(int(one.reason[n, t])).name.lower().replace("program", "interrupted")
-                        ] += 1
+                    ending = Ending(int(one.ended[n, t]))
+                    if ending is not Ending.NOT:
+                        of_call = ending.name.lower()
+                        ends_of_calls[of_call if of_call in ends_of_calls else "episode"] += 1
         calls = sum(ends_of_calls.values())
         assert row[f"{own}/calls"] == calls
         expected = {
@@ -214,12 +212,22 @@ def test_the_learners_figures_by_skill_are_means_over_its_own_steps() -> None:
     assert row["skill/walk/return_scale"] == pytest.approx(np.asarray(said["return_scale"])[0], abs=1e-6)
 
 
-def test_what_was_achieved_is_forgotten_when_a_call_ends() -> None:
-    happened = np.array([[0, 1, 0, 0, 0], [0, 0, 0, 0, 1]], bool)
-    reason = np.array([[0, 0, CallEnd.SKILL, 0, CallEnd.PROGRAM], [CallEnd.EPISODE, 0, 0, 0, 0]], np.int8)
-    since, after = achieved(happened, reason, np.array([False, True]))
-    assert since.astype(int).tolist() == [[0, 1, 1, 0, 0], [1, 0, 0, 0, 1]]
-    assert after.tolist() == [False, True]
+def test_every_reason_for_the_end_of_a_call_is_told() -> None:
+    cases = [
+        # reason, end of the episode, something wanted happened, the time is up
+        (CallEnd.NOT, End.NOT, True, True, Ending.NOT),
+        (CallEnd.SKILL, End.NOT, True, False, Ending.ACHIEVED),
+        (CallEnd.SKILL, End.NOT, False, False, Ending.FAILED),
+        (CallEnd.SKILL, End.NOT, False, True, Ending.TIMED_OUT),
+        (CallEnd.SKILL, End.NOT, True, True, Ending.TIMED_OUT),
+        (CallEnd.PROGRAM, End.NOT, True, True, Ending.INTERRUPTED),
+        (CallEnd.EPISODE, End.DEATH, True, False, Ending.TERMINATED),
+        (CallEnd.EPISODE, End.LEFT, False, False, Ending.TERMINATED),
+        (CallEnd.EPISODE, End.TRUNCATED, False, True, Ending.TRUNCATED),
+        (CallEnd.EPISODE, End.LOST, True, True, Ending.LOST),
+    ]
+    *columns, expected = (np.array(column) for column in zip(*cases, strict=True))
+    assert endings(*columns).tolist() == expected.tolist()
 
 
 def test_lists_name_events_and_changes_of_the_skill_that_acts() -> None:
@@ -291,7 +299,7 @@ def test_training_tells_why_calls_ended_and_what_its_skills_learn(tmp_path: Path
         for name in ("discoverer", "descender", "ascender"):
             shares = [
                 row[f"skill/{name}/ended_{ending}"]
-                for ending in ("achieved", "alone", "interrupted", "episode")
+                for ending in ("achieved", "failed", "timed_out", "interrupted", "episode")
             ]
             assert sum(shares) == pytest.approx(min(row[f"skill/{name}/calls"], 1), abs=1e-5)
             actions = [share for key, share in row.items() if key.startswith(f"actions/{name}/")]

@@ -9,7 +9,7 @@ from small_learning import fresh, random_batch, unrolled
 
 from maestromotif.agent.network import pick
 from maestromotif.config.schema import TrainSettings
-from maestromotif.train.ppo import Targets, loss
+from maestromotif.train.ppo import Targets, divergences, entropies, loss
 
 T, N, CLIP = 6, 5, 0.2
 
@@ -19,6 +19,7 @@ def by_loops(
 ) -> list[dict[str, float]]:
     """Of each step, one after the other; logits [T, N, K, A] and values [T, N, K] of the learner."""
     parts = []
+    assert target.log_probs is not None
     for t, n in np.ndindex(T, N):
         k, a = rollout.skill[t, n], rollout.action[t, n]
         chance = np.exp(logits[t, n, k] - logits[t, n, k].max())
@@ -35,9 +36,14 @@ def by_loops(
             {
                 "policy_loss": -min(ratio * advantage, bounded * advantage),
                 "value_loss": error,
-                "entropy": -(chance * np.log(chance)).sum(),
+                "entropy": -sum(p * np.log(p) for p in chance if p > 0),  # a mask makes some 0
                 "kl": ratio - 1 - np.log(ratio),
                 "clipped": float(bounded * advantage < ratio * advantage),
+                "update_kl": sum(
+                    np.exp(log_p) * (log_p - np.log(q))
+                    for log_p, q in zip(target.log_probs[t, n], chance, strict=True)
+                    if q > 0
+                ),
                 "skill": int(k),
             }
         )
@@ -62,7 +68,11 @@ def test_the_loss_is_that_of_the_loops(value_clip: float | None) -> None:
     log_prob = np.asarray(pick(jax.nn.log_softmax(pick(logits, rollout.skill)), rollout.action))
     # Ratios on both sides of both bounds.
     rollout = rollout._replace(log_prob=(log_prob + rng.normal(0, 0.3, (T, N))).astype(np.float32))
-    target = Targets(*rng.normal(size=(2, T, N)).astype(np.float32))
+    allowed = np.asarray(rollout.glance.own.allowed)[..., : network.actions]
+    before = np.where(allowed, rng.normal(size=allowed.shape), -1e9).astype(np.float32)
+    before = np.asarray(jax.nn.log_softmax(before))
+    advantage, aim = rng.normal(size=(2, T, N)).astype(np.float32)
+    target = Targets(advantage, aim, before)
     total, figures = compute(rollout, memory, target)
     parts = by_loops(logits, values, rollout, target, settings)
     expected = {name: mean(parts, name) for name in parts[0] if name != "skill"}
@@ -83,7 +93,8 @@ def test_figures_do_not_change_a_bit_of_the_gradient() -> None:
     settings = TrainSettings(value_clip=0.1)
     network, params = fresh(hidden=8)
     batch = random_batch(np.random.default_rng(2), network, T, N)
-    target = Targets(*np.random.default_rng(3).normal(size=(2, T, N)).astype(np.float32))
+    advantage, aim = np.random.default_rng(3).normal(size=(2, T, N)).astype(np.float32)
+    target = Targets(advantage, aim, None)
 
     def of(params: Any) -> Any:
         return loss(params, network, batch.rollout, batch.memory[0], target, settings)
@@ -96,7 +107,7 @@ def test_figures_do_not_change_a_bit_of_the_gradient() -> None:
 
 
 def test_what_is_clipped_has_no_gradient() -> None:
-    """A ratio beyond a bound is clipped only where the advantage pushes it farther away."""
+    """A ratio beyond a bound is clipped only where the advantage pushes it farther away. Losses by hand."""
     settings = TrainSettings(clip=CLIP, value_coef=0, entropy_coef=0)
     network, params = fresh(hidden=8)
     batch = random_batch(np.random.default_rng(1), network, 1, 1)
@@ -109,9 +120,77 @@ def test_what_is_clipped_has_no_gradient() -> None:
             has_aux=True,
         )
     )
-    for ratio, advantage, clipped in ((1.5, 1, 1), (1.5, -1, 0), (0.5, -1, 1), (0.5, 1, 0), (1.1, 1, 0)):
+    for ratio, advantage, clipped, by_hand in (
+        (1.5, 1, 1, -1.2),
+        (1.5, -1, 0, 1.5),
+        (0.5, -1, 1, 1 / 1.2),
+        (0.5, 1, 0, -0.5),
+        (1.1, 1, 0, -1.1),
+    ):
         acted = rollout._replace(log_prob=log_prob - np.float32(np.log(ratio)))
-        target = Targets(np.full((1, 1), advantage, np.float32), np.zeros((1, 1), np.float32))
+        target = Targets(np.full((1, 1), advantage, np.float32), np.zeros((1, 1), np.float32), None)
         slopes, figures = gradient(params, acted, memory, target)
         moves = any(np.abs(leaf).max() > 0 for leaf in jax.tree.leaves(slopes))
         assert (float(figures["clipped"]), moves) == (clipped, not clipped), (ratio, advantage)
+        assert figures["policy_loss"] == pytest.approx(by_hand, rel=1e-5), (ratio, advantage)
+
+
+def test_the_value_clip_by_hand() -> None:
+    """The value has moved from `value - 0.5` to `value`, of which the clip allows 0.1."""
+    settings = TrainSettings(value_clip=0.1, value_coef=0.5, entropy_coef=0)
+    network, params = fresh(hidden=8)
+    batch = random_batch(np.random.default_rng(4), network, 1, 1)
+    _, _, values = unrolled(network, params, batch.rollout.glance, batch.rollout.first, batch.memory[0])
+    value = np.asarray(pick(values, batch.rollout.skill))
+    rollout = batch.rollout._replace(values=values - np.float32(0.5))
+    compute = jax.jit(
+        lambda rollout, memory, target: loss(params, network, rollout, memory, target, settings)
+    )
+    nothing = np.zeros((1, 1), np.float32)
+    for aim, by_hand in (
+        (value, 0.4**2),  # the value is right, but it came too far
+        (value - 0.5, 0.5**2),  # it was right, and moved: the clip does not hide the error
+        (value + 0.5, 0.9**2),
+    ):
+        total, figures = compute(rollout, batch.memory[0], Targets(nothing, aim.astype(np.float32), None))
+        assert figures["value_loss"] == pytest.approx(by_hand, rel=1e-4)
+        assert total == pytest.approx(0.5 * by_hand, rel=1e-4)
+
+
+def test_the_loss_falls_with_the_entropy() -> None:
+    """By hand: a uniform policy over the m actions that the mask allows has the greatest entropy, log m."""
+    settings = TrainSettings(value_coef=0, entropy_coef=0.5)
+    network, params = fresh(hidden=8)
+    batch = random_batch(np.random.default_rng(5), network, T, N)
+    uniform = {
+        "params": params["params"] | {"policy": jax.tree.map(np.zeros_like, params["params"]["policy"])}
+    }
+    nothing = np.zeros((T, N), np.float32)
+    target = Targets(nothing, nothing, None)
+    compute = jax.jit(lambda p: loss(p, network, batch.rollout, batch.memory[0], target, settings)[0])
+    allowed = np.asarray(batch.rollout.glance.own.allowed)[..., : network.actions]
+    assert compute(uniform) == pytest.approx(-0.5 * np.log(allowed.sum(-1)).mean(), rel=1e-5)
+    assert compute(params) > compute(uniform)
+
+
+@pytest.mark.parametrize("forbidden", [-np.inf, -1e9])
+def test_masked_actions_add_nothing(forbidden: float) -> None:
+    """To entropy, divergence and their gradients: both are those of the allowed actions alone."""
+    rng = np.random.default_rng(6)
+    logits, other = rng.normal(size=(2, 3, 5)).astype(np.float32)
+    allowed = np.array([True, False, True, True, False])
+
+    def entropy(logits: Any) -> Any:
+        return entropies(jax.nn.log_softmax(logits)).sum()
+
+    def divergence(logits: Any, other: Any) -> Any:
+        return divergences(jax.nn.log_softmax(logits), jax.nn.log_softmax(other)).sum()
+
+    masked, other_masked = (np.where(allowed, x, np.float32(forbidden)) for x in (logits, other))
+    few, other_few = logits[:, allowed], other[:, allowed]
+    value, slopes = jax.value_and_grad(entropy)(masked)
+    expected, expected_slopes = jax.value_and_grad(entropy)(few)
+    assert value == pytest.approx(float(expected), rel=1e-5)
+    np.testing.assert_allclose(np.asarray(slopes)[:, allowed], expected_slopes, rtol=1e-4, atol=1e-6)
+    np.testing.assert_array_equal(np.asarray(slopes)[:, ~allowed], 0)
+    assert divergence(masked, other_masked) == pytest.approx(float(divergence(few, other_few)), rel=1e-5)

@@ -175,7 +175,7 @@ def test_what_is_no_number_stops_the_run_and_leaves_what_was_good(
         ppo,
         "targets",
         lambda network, params, scale, batch, settings: targets(
-            network, params, scale, batch._replace(reward=batch.reward / (batch.last_skill < 0)), settings
+            network, params, scale, batch._replace(reward=batch.reward / (batch.last.skill < 0)), settings
         ),
     )
     with pytest.raises(UserError, match=r"not finite; .*offending-batch.*there is no checkpoint yet"):
