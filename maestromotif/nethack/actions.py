@@ -168,7 +168,7 @@ TRAVEL, FIGHT = ord("_"), ord("F")
 SEARCH_HIDDEN = INDEX["search_hidden"]
 SEARCHES = frozenset(INDEX[name] for name in ("search", "search_long"))
 TRAVEL_QUESTION = b"Where do you want to travel to?"
-CLOSED_DOOR = b"That door is closed."
+CLOSED_DOOR, LOCKED_DOOR = b"That door is closed.", b"door is locked"
 
 # The question before a blow against a peaceful monster.
 PEACEFUL = b"Really attack"

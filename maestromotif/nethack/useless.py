@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from nle import nethack
 
-from maestromotif.nethack.actions import CLOSED_SHOP, INDEX, NAMES, PEACEFUL
+from maestromotif.nethack.actions import CLOSED_SHOP, INDEX, LOCKED_DOOR, NAMES, PEACEFUL
 from maestromotif.nethack.events import COLUMN
 from maestromotif.nethack.marks import DOORWAY, FRONTIER, LAST_DOOR, SYMBOL, Marks
 from maestromotif.nethack.observation import (
@@ -109,7 +109,7 @@ class View:
     marks: np.ndarray  # uint8 [n, 21, 79]
     under: np.ndarray  # int16 [n], see `Marks`
     prayed: np.ndarray  # int64 [n]: turn of the last prayer
-    warned: np.ndarray  # bool [n]: at a shop that is closed, where it was written in the dust
+    locked: np.ndarray  # bool [n, 8]: doors beside the hero that were found locked, in the order of COMPASS
 
     @property
     def bl(self) -> np.ndarray:
@@ -191,8 +191,8 @@ RULES: dict[str, Rule] = {
     ),
     "down": Rule("away from stairs down", lambda v: (v.state["on_downstairs"] != 0) | _PITFALL[v.under]),
     "kick": Rule(
-        "without a closed door or a monster beside the hero, and at the door of a shop that is closed",
-        lambda v: (_CLOSED[v.near] & ~v.warned[:, None] | v.foes).any(1),
+        "without a door beside the hero that was found locked, and at the door of a shop that is closed",
+        lambda v: v.locked.any(1),
     ),
     "eat": Rule(
         "when satiated, and with nothing to eat in the pack or under the hero",
@@ -253,9 +253,9 @@ class Useless:
         self._futile = np.zeros((games, len(NAMES)), bool)
         self._age = np.zeros(games, np.int64)  # steps since an action was found futile
         self._prayed = np.full(games, -1, np.int64)
-        self._shops: list[set[tuple[int, int]]] = [
-            set() for _ in range(games)
-        ]  # level and square of warnings
+        # Level and square of doors that were found locked, and of warnings before a shop that is closed.
+        self._locked: list[set[tuple[int, int]]] = [set() for _ in range(games)]
+        self._warned: list[set[tuple[int, int]]] = [set() for _ in range(games)]
         self._asked = np.zeros(games, bool)  # a question was open before the step
         # What an action is compared with: level, square, turn, squares shown, and the glyphs around the hero.
         self._before = np.zeros((games, 4), np.int64)
@@ -264,7 +264,7 @@ class Useless:
     def begin(self, game: int, obs: Mapping[str, np.ndarray]) -> None:
         """An episode begins in this game."""
         self._prayed[game] = -1
-        self._shops[game] = set()
+        self._locked[game], self._warned[game] = set(), set()
         self._asked[game] = True  # so that nothing is learned from a step that was none
         only = np.zeros(len(self._asked), bool)
         only[game] = True
@@ -283,9 +283,10 @@ class Useless:
             self._marks.marks[games],
             self._marks.under[games],
             self._prayed[games],
-            self._warned(games, obs),
+            np.zeros((len(games), len(COMPASS)), bool),
         )
         asks = obs["misc"][games, 0] != 0
+        self._find_locked(games, view)
         self._learn(games, action[games], view, asks)
         useful = ~self._futile[games]
         for name, rule in RULES.items():
@@ -295,21 +296,33 @@ class Useless:
         useful[:, _MORE] = False
         useful[:, _ALWAYS] = True
         for row in np.flatnonzero(asks).tolist():
-            useful[row] = answers(bytes(obs["message"][games[row]]), view.near[row])
+            useful[row] = answers(bytes(obs["message"][games[row]]), view.near[row], view.locked[row])
         self._allowed[games] = useful
 
-    def _warned(self, games: np.ndarray, obs: Mapping[str, np.ndarray]) -> np.ndarray:
-        """Bool [n]: the hero stands where she has read that a shop is closed; its keeper defends the door."""
-        bl, warned = obs["blstats"], np.zeros(len(games), bool)
+    def _find_locked(self, games: np.ndarray, view: View) -> None:
+        """Fill `view.locked`. A door is found locked by walking into it, which is never diagonal.
+
+        Not every closed door is locked, and shopkeepers and watchmen defend doors against kicks. Before the
+        locked door of a shop that is closed, a warning is written in the dust.
+        """
+        messages, bl = view.obs["message"], view.bl
         for row, game in enumerate(games.tolist()):
-            read = CLOSED_SHOP in obs["message"][game].tobytes()
-            if read or self._shops[game]:
-                level = int(bl[game, DUNGEON] * 100 + bl[game, LEVEL])
-                place = level, int(bl[game, Y] * COLUMNS + bl[game, X])
-                if read:
-                    self._shops[game].add(place)
-                warned[row] = place in self._shops[game]
-        return warned
+            text, locked, warned = messages[row].tobytes(), self._locked[game], self._warned[game]
+            if not locked and LOCKED_DOOR not in text and CLOSED_SHOP not in text:
+                continue
+            level = int(bl[row, DUNGEON] * 100 + bl[row, LEVEL])
+            here = int(bl[row, Y] * COLUMNS + bl[row, X])
+            doors = {
+                number: (level, here + dy * COLUMNS + dx)
+                for number, (dx, dy) in enumerate(COMPASS)
+                if _CLOSED[view.near[row, number]]
+            }
+            if CLOSED_SHOP in text:
+                warned.add((level, here))
+            if LOCKED_DOOR in text:
+                locked.update(door for number, door in doors.items() if number < 4)
+            if (level, here) not in warned:
+                view.locked[row, [number for number, door in doors.items() if door in locked]] = True
 
     def _learn(self, games: np.ndarray, action: np.ndarray, view: View, asks: np.ndarray) -> None:
         """Find what the last actions were good for."""
@@ -344,12 +357,14 @@ class Useless:
         self._before[games], self._near[games], self._asked[games] = now, near, asks
 
 
-def answers(question: bytes, near: np.ndarray) -> np.ndarray:
-    """Actions that answer an open question, bool [len(NAMES)]; near int16 [8]: the glyphs around the hero."""
+def answers(question: bytes, near: np.ndarray, locked: np.ndarray) -> np.ndarray:
+    """Actions that answer an open question, bool [len(NAMES)].
+
+    near int16 [8]: the glyphs around the hero. locked bool [8]: doors beside her that were found locked.
+    """
     useful = np.zeros(len(NAMES), bool)
     if b"direction?" in question:
-        doors = _CLOSED[near] | _FOE[near]
-        useful[_MOVES] = doors if doors.any() else near != _OUTSIDE
+        useful[_MOVES] = locked if locked.any() else near != _OUTSIDE
     elif question.startswith((b"What do you want to eat?", b"What do you want to drink?")):
         useful[[_YES, _MORE]] = True
     elif PEACEFUL in question:

@@ -28,7 +28,7 @@ def test_what_is_not_allowed_changes_nothing_and_something_always_is() -> None:
     rng = np.random.default_rng(0)
     walked = np.array(WEIGHTS) / sum(WEIGHTS)
     uniform = np.full(len(NAMES), 1 / len(NAMES))
-    forbidden, useful = Counter[str](), Counter[str]()
+    forbidden, useful, locked = Counter[str](), Counter[str](), 0
     with GamePool(GAMES, "collect", 0, 1000, workers=2, recall=True) as pool:
         pool.reset()
         for step in range(STEPS):
@@ -40,9 +40,15 @@ def test_what_is_not_allowed_changes_nothing_and_something_always_is() -> None:
             after = pool.obs["blstats"], pool.obs["inv_letters"]
             changed = (before[0][:, [X, Y, DEPTH]] != after[0][:, [X, Y, DEPTH]]).any(1)
             changed |= (before[1] != after[1]).any(1)
+            asks = pool.obs["misc"][:, 0] != 0
+            for game in np.flatnonzero((pool.ended == End.NOT) & ~asks).tolist():
+                if b"This door is locked" in pool.obs["message"][game].tobytes():
+                    locked += 1
+                    assert pool.allowed[game, INDEX["kick"]]
             for game in np.flatnonzero((pool.ended == End.NOT) & ~allowed[np.arange(GAMES), action]):
                 forbidden[NAMES[action[game]]] += 1
                 useful[NAMES[action[game]]] += bool(changed[game])
+    assert locked
     assert {"north", "northeast", "up", "down", "fight", "travel_down", "pray", "enhance"} <= set(forbidden)
     walks = {name: count for name, count in useful.items() if not name.startswith("travel_") and count}
     assert sum(walks.values()) <= 2, walks  # a confused hero's step may go elsewhere
@@ -102,10 +108,11 @@ def test_the_frontier_is_next_to_what_was_never_seen() -> None:
 )
 def test_an_open_question_allows_only_its_answers(question: bytes, allowed: set[str]) -> None:
     near = np.full(len(COMPASS), nethack.GLYPH_CMAP_OFF + 19, np.int16)  # floor
-    near[1] = nethack.GLYPH_CMAP_OFF + 15  # a closed door to the east
-    assert {NAMES[number] for number in np.flatnonzero(answers(question, near))} == allowed
-    near[1] = nethack.GLYPH_CMAP_OFF + 19
-    assert np.flatnonzero(answers(b"In what direction?", near)).tolist() == list(range(1, 9))
+    locked = np.arange(len(COMPASS)) == 1  # a door to the east
+    assert {NAMES[number] for number in np.flatnonzero(answers(question, near, locked))} == allowed
+    assert np.flatnonzero(answers(b"In what direction?", near, ~locked & locked)).tolist() == list(
+        range(1, 9)
+    )
 
 
 def test_games_restore_to_the_same_marks_and_the_same_mask() -> None:
