@@ -46,6 +46,7 @@ PUBLISHED: dict[str, Any] = {
     "train.scale_returns": False,
     "train.skip_unrewarded": False,
     "train.target_kl": None,
+    "train.teacher.policy": None,
     "train.value_clip": 1.0,
     "train.value_coef": 0.5,
 }
