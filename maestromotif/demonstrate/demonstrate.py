@@ -1,4 +1,4 @@
-"""Stage `demonstrate`: a scripted teacher plays all skills under the training program, in games like training's.
+"""Stage `demonstrate`: a scripted teacher plays all skills under the training program.
 
 The games start as training starts them: in new dungeons or in the few of `nethack.levels`, and in the arenas
 of `train.arenas`. Their seeds are of no other stage. At a share of the steps (`demonstrate.noise`) random
