@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 from nle import nethack
 
-from maestromotif.nethack import actions
+from maestromotif.nethack import actions, glyphs
 from maestromotif.nethack.arena import Arena
 from maestromotif.nethack.engine.loader import Engine, open_engine
 from maestromotif.nethack.hidden import SEARCH_TURNS, Searches
@@ -26,9 +26,6 @@ MAX_KEYS = 100
 _NOT_FOR_SALE = (nethack.FOOD_CLASS, nethack.COIN_CLASS)
 _YN, _GETLIN, _MORE = 0, 1, 2  # misc: waits for one key, for a line of text, for a space
 _MACROS = frozenset(actions.ACTIONS[name] for name in ("wait", "cast", "drop", "enhance"))
-_CLOSED_DOORS = [nethack.GLYPH_CMAP_OFF + symbol for symbol in (15, 16)]  # S_vcdoor, S_hcdoor of rm.h
-# Glyphs of monsters that are not pets, and of a place where an unseen one was met.
-_FOES = {*range(nethack.GLYPH_MON_OFF, nethack.GLYPH_PET_OFF), nethack.GLYPH_INVIS_OFF}
 _COMPASS = {
     ord("k"): (0, -1), ord("l"): (1, 0), ord("j"): (0, 1), ord("h"): (-1, 0),
     ord("u"): (1, -1), ord("n"): (1, 1), ord("b"): (-1, 1), ord("y"): (-1, -1),
@@ -214,7 +211,7 @@ class Game:
         x, y = self._obs["blstats"][:2].tolist()
         for key in b"hlkj":  # doors cannot be entered diagonally
             dx, dy = _COMPASS[key]
-            if int(self._obs["glyphs"][min(y + dy, ROWS - 1), min(x + dx, COLUMNS - 1)]) in _CLOSED_DOORS:
+            if glyphs.CLOSED[self._obs["glyphs"][min(y + dy, ROWS - 1), min(x + dx, COLUMNS - 1)]]:
                 self._send(key)
                 return
 
@@ -246,13 +243,13 @@ class Game:
         shopkeepers. Walking into a monster asks; the answer is no, which takes no time.
         """
         x, y = self._obs["blstats"][:2].tolist()
-        glyphs, misc, none = self._obs["glyphs"], self._misc, True
+        shown, misc, none = self._obs["glyphs"], self._misc, True
         for key, (dx, dy) in _COMPASS.items():
             row, column = y + dy, x + dx
-            if not (0 <= row < ROWS and 0 <= column < COLUMNS and glyphs[row, column] in _FOES):
+            if not (0 <= row < ROWS and 0 <= column < COLUMNS and glyphs.FOES[shown[row, column]]):
                 continue
             none = False
-            if glyphs[row, column] == nethack.GLYPH_INVIS_OFF:  # nothing is seen there: walking may leave
+            if shown[row, column] == glyphs.INVISIBLE:  # nothing is seen there: walking may leave
                 self._send(actions.FIGHT)
             self._send(key)
             if not (misc[_YN] and actions.PEACEFUL in self._page()):

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 import numpy as np
 from nle import nethack
 
+from maestromotif.nethack import glyphs
 from maestromotif.nethack.observation import COLUMNS, DUNGEON, LEVEL, ROWS, X, Y
 
 SEARCH_TURNS = (
@@ -17,10 +18,6 @@ SEARCH_TURNS = (
 )
 
 _HEIGHT, _WIDTH = ROWS + 2, COLUMNS + 2  # with a frame, so that every square has eight neighbours
-_SYMBOL = nethack.GLYPH_CMAP_OFF
-_BOULDER = nethack.GLYPH_OBJ_OFF + next(
-    i for i in range(nethack.NUM_OBJECTS) if nethack.OBJ_NAME(nethack.objclass(i)) == "boulder"
-)
 _ROCK, _FLOOR, _DOOR = 0, 1, 2  # a door is not passed diagonally
 _UNKNOWN_RADIUS = 5
 
@@ -28,11 +25,10 @@ _UNKNOWN_RADIUS = 5
 def _terrain() -> np.ndarray:
     """uint8 [MAX_GLYPH + 1], by glyph. Squares that something covers count as floor, traps as rock."""
     table = np.full(nethack.MAX_GLYPH + 1, _FLOOR, np.uint8)
-    table[_SYMBOL : nethack.GLYPH_EXPLODE_OFF] = _ROCK
-    for symbol in (12, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 33, 35, 36):  # enum of rm.h
-        table[_SYMBOL + symbol] = _FLOOR
-    table[[_SYMBOL + 13, _SYMBOL + 14]] = _DOOR
-    table[_BOULDER] = _ROCK
+    table[nethack.GLYPH_CMAP_OFF : nethack.GLYPH_EXPLODE_OFF] = _ROCK
+    table[glyphs.FLOORS | glyphs.of_symbols(12, *range(23, 32), 33)] = _FLOOR  # stairs, altar, ... ice
+    table[glyphs.HUNG & ~glyphs.CLOSED] = _DOOR
+    table[glyphs.BOULDER] = _ROCK
     return table
 
 
@@ -61,21 +57,21 @@ class Searches:
     def place(self, obs: Mapping[str, np.ndarray]) -> tuple[int, int]:
         """The likeliest place that the hero can walk to, x and y; it may be her own square."""
         bl, terrain = obs["blstats"], _TERRAIN[obs["glyphs"]]
-        shown = terrain.tobytes() + bytes(bl[[DUNGEON, LEVEL]].astype(np.uint8))
-        if self._target is None or self._target[0] != shown:
-            self._target = shown, self._find(obs["glyphs"], terrain, bl)
+        key = terrain.tobytes() + bytes(bl[[DUNGEON, LEVEL]].astype(np.uint8))
+        if self._target is None or self._target[0] != key:
+            self._target = key, self._find(obs["glyphs"], terrain, bl)
         return self._target[1]
 
     def _level(self, bl: np.ndarray) -> np.ndarray:
         where = int(bl[DUNGEON]), int(bl[LEVEL])
         return self._turns.setdefault(where, np.zeros((_HEIGHT, _WIDTH), np.int64))
 
-    def _find(self, glyphs: np.ndarray, terrain: np.ndarray, bl: np.ndarray) -> tuple[int, int]:
+    def _find(self, shown: np.ndarray, terrain: np.ndarray, bl: np.ndarray) -> tuple[int, int]:
         """The reachable square with the highest score: much unknown, a dead end, near, searched little."""
         passable = np.zeros((_HEIGHT, _WIDTH), np.uint8)
         passable[1:-1, 1:-1] = terrain
         unknown = np.zeros((_HEIGHT, _WIDTH), bool)
-        unknown[1:-1, 1:-1] = glyphs == _SYMBOL
+        unknown[1:-1, 1:-1] = shown == glyphs.STONE
         here = (int(bl[Y]) + 1) * _WIDTH + int(bl[X]) + 1
         met = np.array(_reachable(passable.tobytes(), here))
         row, column = np.divmod(met, _WIDTH)

@@ -7,10 +7,10 @@ worker processes, for many games at once.
 from collections.abc import Mapping
 
 import numpy as np
-from nle import nethack
 
+from maestromotif.nethack import glyphs
 from maestromotif.nethack.actions import INDEX
-from maestromotif.nethack.observation import COLUMNS, DUNGEON, LEVEL, ROWS, TURN, X, Y
+from maestromotif.nethack.observation import COLUMNS, DUNGEON, LEVEL, TURN, X, Y
 from maestromotif.nethack.squares import CELLS
 
 # Bits of a square's marks.
@@ -21,32 +21,19 @@ DOOR = 8  # a doorway or a door; the characters of the map are those of floor an
 # One turn of searching finds a hidden neighbour with probability 1/7 (`dosearch0` of detect.c), 15 with 0.9.
 ENOUGH = 15
 
-SYMBOL = nethack.GLYPH_CMAP_OFF  # glyph of the first map symbol, S_stone of rm.h
-STONE, DOORWAY, LAST_DOOR = SYMBOL, SYMBOL + 12, SYMBOL + 16
-_FLOORS = (19, 20, 21, 22, 35, 36)  # S_room, S_darkroom, S_corr, S_litcorr, lowered drawbridges
 _SEARCHES = np.array([INDEX[name] for name in ("search", "search_long", "search_hidden")])
 NOTHING = -1  # for a glyph: none is known
 
 
-def _table(*ranges: tuple[int, int]) -> np.ndarray:
-    """Bool [MAX_GLYPH + 1], by glyph: whether it lies in one of the ranges (first, last + 1)."""
-    table = np.zeros(nethack.MAX_GLYPH + 1, bool)
-    for first, end in ranges:
-        table[first:end] = True
-    return table
-
-
-_DOORS = _table((DOORWAY, LAST_DOOR + 1))
-_OPEN = _DOORS | _table(*((SYMBOL + floor, SYMBOL + floor + 1) for floor in _FLOORS))
-_DOOR_BITS = _DOORS.astype(np.uint8) * np.uint8(DOOR)
 _AROUND = np.array([dy * COLUMNS + dx for dy in (-1, 0, 1) for dx in (-1, 0, 1)])
 
 
 class Marks:
     """The marks of N games' levels; they come back with the hero.
 
-    Writes `marks` uint8 [N, 21, 79] in place. `under` int16 [N] is the glyph that the hero's square showed
-    before the hero stepped on it, NOTHING if it was not seen.
+    Writes `marks` uint8 [N, 21, 79] in place. `kinds` uint8 [N, 21 * 79] is what the maps show, bits of
+    `glyphs.KINDS`. `under` int16 [N] is the glyph that the hero's square showed before the hero stepped on
+    it, NOTHING if it was not seen.
     """
 
     def __init__(self, marks: np.ndarray) -> None:
@@ -55,7 +42,8 @@ class Marks:
         self._flat = marks.reshape(games, CELLS)
         self._kept = np.zeros((games, CELLS), np.uint8)  # VISITED and SEARCHED
         self._turns = np.zeros((games, CELLS), np.uint8)  # searched next to each square, at most 255
-        self._glyphs = np.full((games, CELLS), STONE, np.int16)
+        self._glyphs = np.full((games, CELLS), glyphs.STONE, np.int16)
+        self.kinds = np.zeros((games, CELLS), np.uint8)
         self._level = np.full(games, -1, np.int64)
         self._square = np.zeros(games, np.int64)
         self._turn = np.zeros(games, np.int64)
@@ -73,24 +61,26 @@ class Marks:
 
     def update(self, obs: Mapping[str, np.ndarray], action: np.ndarray, moved: np.ndarray) -> None:
         """Take in what the actions int [N] led to in the games bool [N] `moved`; leave the others alone."""
-        bl, glyphs = obs["blstats"], obs["glyphs"].reshape(-1, CELLS)
+        bl, shown = obs["blstats"], obs["glyphs"].reshape(-1, CELLS)
         level = bl[:, DUNGEON] * 100 + bl[:, LEVEL]
         square = bl[:, Y] * COLUMNS + bl[:, X]
         for game in np.flatnonzero(moved & (level != self._level)).tolist():
             self._change_level(game, int(level[game]))
-            self.under[game] = NOTHING
         played = np.flatnonzero(moved)
-        stepped = played[square[played] != self._square[played]]
+        stays = square[played] == self._square[played]
+        stepped = played[~stays]
         before = self._glyphs[stepped, square[stepped]]
-        self.under[stepped] = np.where(before == STONE, NOTHING, before)
+        self.under[stepped] = np.where(before == glyphs.STONE, NOTHING, before)
         self._kept[played, square[played]] |= VISITED
-        stayed = square[played] == self._square[played]
-        for game in played[stayed & np.isin(action[played], _SEARCHES)].tolist():
+        for game in played[stays & np.isin(action[played], _SEARCHES)].tolist():
             self._search(game, int(square[game]), int(bl[game, TURN] - self._turn[game]))
         self._square[played], self._level[played] = square[played], level[played]
         self._turn[played] = bl[played, TURN]
-        self._glyphs[played] = glyphs[played]
-        self._flat[played] = self._kept[played] | _DOOR_BITS[glyphs[played]] | _frontier(glyphs[played])
+        # All games at once without a copy, which is the rule; else those that were played.
+        rows = slice(None) if len(played) == len(moved) else played
+        self._glyphs[rows] = shown[rows]
+        self.kinds[rows] = glyphs.KINDS[shown[rows]]
+        self._flat[rows] = self._kept[rows] | _found(shown[rows], self.kinds[rows])
 
     def _search(self, game: int, square: int, turns: int) -> None:
         around = (square + _AROUND).clip(0, CELLS - 1)
@@ -103,17 +93,20 @@ class Marks:
         if self._level[game] >= 0:
             known[int(self._level[game])] = self._kept[game].copy(), self._turns[game].copy()
         self._kept[game], self._turns[game] = known.get(level, (0, 0))
-        self._glyphs[game] = STONE
+        self._glyphs[game] = glyphs.STONE
         self._square[game] = -1
 
 
-def _frontier(glyphs: np.ndarray) -> np.ndarray:
-    """uint8 [n, CELLS]: FRONTIER where `travel_unexplored` may lead (GLOC_EXPLORE of NetHack's do_name.c)."""
-    blank = (glyphs == STONE).reshape(-1, ROWS, COLUMNS)
-    beside = np.zeros_like(blank)
-    beside[:, 1:] |= blank[:, :-1]
-    beside[:, :-1] |= blank[:, 1:]
-    beside[:, :, 1:] |= blank[:, :, :-1]
-    beside[:, :, :-1] |= blank[:, :, 1:]
-    found: np.ndarray = (beside.reshape(glyphs.shape) & _OPEN[glyphs]).astype(np.uint8) * np.uint8(FRONTIER)
-    return found
+def _found(shown: np.ndarray, kinds: np.ndarray) -> np.ndarray:
+    """uint8 [n, CELLS]: DOOR, and FRONTIER where `travel_unexplored` may lead (GLOC_EXPLORE of do_name.c).
+
+    shown int16 [n, CELLS]: glyphs. kinds uint8 [n, CELLS]: bits of `glyphs.KINDS`. NetHack never uses the
+    first row and column of a map, so that the square before and after an open one is in the same row.
+    """
+    marks = np.where(kinds & glyphs.DOOR, np.uint8(DOOR), np.uint8(0))
+    blank, marked = (shown == glyphs.STONE).ravel(), marks.ravel()
+    free = np.flatnonzero(kinds & glyphs.OPEN)
+    beside = blank.take(free - 1, mode="clip") | blank.take(free + 1, mode="clip")
+    beside |= blank.take(free - COLUMNS, mode="clip") | blank.take(free + COLUMNS, mode="clip")
+    marked[free[beside]] |= FRONTIER
+    return marks

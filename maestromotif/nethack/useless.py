@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 from nle import nethack
 
+from maestromotif.nethack import glyphs
 from maestromotif.nethack.actions import CLOSED_SHOP, INDEX, LOCKED_DOOR, NAMES, PEACEFUL
 from maestromotif.nethack.events import COLUMN
-from maestromotif.nethack.marks import DOORWAY, FRONTIER, LAST_DOOR, SYMBOL, Marks
+from maestromotif.nethack.marks import FRONTIER, Marks
 from maestromotif.nethack.observation import (
     COLUMNS,
     CONDITION,
@@ -64,40 +65,6 @@ _ALWAYS = [INDEX[name] for name in ("wait", "search", "search_long", "search_hid
 _NEVER_FUTILE = np.isin(np.arange(len(NAMES)), [*_ALWAYS, _MORE])
 
 _PEACEFUL = np.frombuffer(PEACEFUL, np.uint8)
-_OUTSIDE = int(nethack.MAX_GLYPH)  # stands for a square outside the map
-
-
-def _glyphs(*ranges: tuple[int, int]) -> np.ndarray:
-    table = np.zeros(nethack.MAX_GLYPH + 1, bool)
-    for first, end in ranges:
-        table[first:end] = True
-    return table
-
-
-def _symbols(*numbers: int) -> np.ndarray:
-    return _glyphs(*((SYMBOL + number, SYMBOL + number + 1) for number in numbers))
-
-
-# By glyph. Numbers of symbols are those of `enum screen_symbols` in NetHack's rm.h.
-_SOLID = _symbols(*range(1, 12), 17, 18, 37, 38) | _glyphs((_OUTSIDE, _OUTSIDE + 1))  # walls, bars, trees
-_BLANK = _symbols(0)
-_NARROW = _symbols(13, 14, 15, 16)  # doors that are open or closed: not diagonally
-_CLOSED = _symbols(15, 16)
-_ANY_DOOR = _glyphs((DOORWAY, LAST_DOOR + 1))
-_DRINK = _symbols(30, 31)  # sink, fountain
-_PITFALL = _symbols(54, 55)  # hole, trap door
-_MONSTER = _glyphs(
-    (nethack.GLYPH_MON_OFF, nethack.GLYPH_BODY_OFF), (nethack.GLYPH_RIDDEN_OFF, nethack.GLYPH_OBJ_OFF)
-)
-_FOE = _glyphs(
-    (nethack.GLYPH_MON_OFF, nethack.GLYPH_PET_OFF), (nethack.GLYPH_INVIS_OFF, nethack.GLYPH_INVIS_OFF + 1)
-)
-_OBJECT = _glyphs(
-    (nethack.GLYPH_OBJ_OFF, nethack.GLYPH_CMAP_OFF), (nethack.GLYPH_BODY_OFF, nethack.GLYPH_RIDDEN_OFF)
-)
-_SWALLOWED = _glyphs((nethack.GLYPH_SWALLOW_OFF, nethack.GLYPH_WARNING_OFF))
-_A_MONSTER, _A_DOOR, _AN_OBJECT = 1, 2, 4
-_KINDS = (_MONSTER * _A_MONSTER + _ANY_DOOR * _A_DOOR + _OBJECT * _AN_OBJECT).astype(np.uint8)
 
 
 @dataclass(frozen=True)
@@ -107,6 +74,7 @@ class View:
     obs: Mapping[str, np.ndarray]
     state: Mapping[str, np.ndarray]
     marks: np.ndarray  # uint8 [n, 21, 79]
+    kinds: np.ndarray  # uint8 [n, 21 * 79], see `Marks`
     under: np.ndarray  # int16 [n], see `Marks`
     prayed: np.ndarray  # int64 [n]: turn of the last prayer
     locked: np.ndarray  # bool [n, 8]: doors beside the hero that were found locked, in the order of COMPASS
@@ -123,13 +91,13 @@ class View:
         inside = (x >= 0) & (x < COLUMNS) & (y >= 0) & (y < ROWS)
         flat = self.obs["glyphs"].reshape(len(bl), CELLS)
         shown = np.take_along_axis(flat, (y * COLUMNS + x).clip(0, CELLS - 1), 1)
-        near: np.ndarray = np.where(inside, shown, np.int16(_OUTSIDE))
+        near: np.ndarray = np.where(inside, shown, np.int16(glyphs.OUTSIDE))
         return near
 
     @cached_property
     def foes(self) -> np.ndarray:
         """Bool [n, 8]: monsters beside the hero that are not pets."""
-        found: np.ndarray = _FOE[self.near]
+        found: np.ndarray = glyphs.FOES[self.near]
         return found
 
     @cached_property
@@ -137,9 +105,9 @@ class View:
         """Bool [n, 8]: whether the hero may try to walk there."""
         near = self.near
         blind = (self.bl[:, CONDITION] & nethack.BL_MASK_BLIND) != 0
-        bars = _SOLID[near] | (_BLANK[near] & ~blind[:, None])
-        bars[:, 4:] |= _NARROW[near[:, 4:]] | _NARROW[self.under][:, None]
-        bars[_SWALLOWED[near].any(1)] = False
+        bars = glyphs.SOLID[near] | ((near == glyphs.STONE) & ~blind[:, None])
+        bars[:, 4:] |= glyphs.HUNG[near[:, 4:]] | glyphs.HUNG[self.under][:, None]
+        bars[glyphs.SWALLOWED[near].any(1)] = False
         walkable: np.ndarray = ~bars
         return walkable
 
@@ -156,10 +124,12 @@ class View:
     @cached_property
     def _shown(self) -> np.ndarray:
         """uint8 [n]: kinds of squares that the map shows, away from the hero."""
-        bl = self.bl
-        kinds = _KINDS[self.obs["glyphs"].reshape(len(bl), CELLS)]
-        kinds[np.arange(len(bl)), bl[:, Y] * COLUMNS + bl[:, X]] = 0
+        rows, hero = np.arange(len(self.bl)), self.bl[:, Y] * COLUMNS + self.bl[:, X]
+        kinds = self.kinds
+        own = kinds[rows, hero]
+        kinds[rows, hero] = 0
         shown: np.ndarray = np.bitwise_or.reduce(kinds, 1)
+        kinds[rows, hero] = own
         return shown
 
 
@@ -189,14 +159,16 @@ RULES: dict[str, Rule] = {
         "away from stairs up, and on level 1, where they leave the dungeon",
         lambda v: (v.state["on_upstairs"] != 0) & (v.bl[:, DEPTH] > 1),
     ),
-    "down": Rule("away from stairs down", lambda v: (v.state["on_downstairs"] != 0) | _PITFALL[v.under]),
+    "down": Rule(
+        "away from stairs down", lambda v: (v.state["on_downstairs"] != 0) | glyphs.PITFALLS[v.under]
+    ),
     "kick": Rule(
         "without a door beside the hero that was found locked, and at the door of a shop that is closed",
         lambda v: v.locked.any(1),
     ),
     "eat": Rule(
         "when satiated, and with nothing to eat in the pack or under the hero",
-        lambda v: (v.bl[:, HUNGER] != _SATIATED) & (v.holds(nethack.FOOD_CLASS) | _OBJECT[v.under]),
+        lambda v: (v.bl[:, HUNGER] != _SATIATED) & (v.holds(nethack.FOOD_CLASS) | glyphs.OBJECTS[v.under]),
     ),
     "cast": Rule(
         "without a spellbook or the energy for a spell",
@@ -212,7 +184,7 @@ RULES: dict[str, Rule] = {
     ),
     "quaff": Rule(
         "without a potion, a fountain or a sink",
-        lambda v: v.holds(nethack.POTION_CLASS) | _DRINK[v.under],
+        lambda v: v.holds(nethack.POTION_CLASS) | glyphs.WATER[v.under],
     ),
     "drop": Rule("with nothing that it would drop", lambda v: v.state["sellable_items"] > 0),
     "travel_down": Rule("before stairs down were seen, and on them", _seen("downstairs")),
@@ -221,13 +193,13 @@ RULES: dict[str, Rule] = {
         "without an altar in view, and on it",
         lambda v: (v.state["altar_in_view"] != 0) & (v.state["on_altar"] == 0),
     ),
-    "travel_monster": Rule("without a monster in view", lambda v: v.shows(_A_MONSTER)),
+    "travel_monster": Rule("without a monster in view", lambda v: v.shows(glyphs.MONSTER)),
     "travel_unexplored": Rule(
         "when the map shows no way to anything unexplored",
         lambda v: (v.marks.reshape(len(v.bl), CELLS) & FRONTIER).any(1),
     ),
-    "travel_door": Rule("without a door in view", lambda v: v.shows(_A_DOOR)),
-    "travel_object": Rule("without an object in view", lambda v: v.shows(_AN_OBJECT)),
+    "travel_door": Rule("without a door in view", lambda v: v.shows(glyphs.DOOR)),
+    "travel_object": Rule("without an object in view", lambda v: v.shows(glyphs.OBJECT)),
     "fight": Rule("without a monster beside the hero that is not a pet", lambda v: v.foes.any(1)),
 }
 
@@ -281,6 +253,7 @@ class Useless:
             {name: obs[name][games] for name in ("glyphs", "blstats", "inv_oclasses", "message")},
             {name: column[games] for name, column in self._state.items()},
             self._marks.marks[games],
+            self._marks.kinds[games],
             self._marks.under[games],
             self._prayed[games],
             np.zeros((len(games), len(COMPASS)), bool),
@@ -315,7 +288,7 @@ class Useless:
             doors = {
                 number: (level, here + dy * COLUMNS + dx)
                 for number, (dx, dy) in enumerate(COMPASS)
-                if _CLOSED[view.near[row, number]]
+                if glyphs.CLOSED[view.near[row, number]]
             }
             if CLOSED_SHOP in text:
                 warned.add((level, here))
@@ -335,7 +308,7 @@ class Useless:
         same_map = (now[:, [0, 3]] == before[:, [0, 3]]).all(1)
         stays = same_map & (now[:, 1] == before[:, 1])
         foes = view.foes
-        same_foes = (foes == _FOE[self._near[games]]).all(1)
+        same_foes = (foes == glyphs.FOES[self._near[games]]).all(1)
         futile = self._futile[games]
         age = np.where(futile.any(1), self._age[games] + 1, 0)
         futile[~same_map | (age > FADES)] = False
@@ -345,7 +318,7 @@ class Useless:
             direction = action - numbers[0]
             walks = (direction >= 0) & (direction < len(COMPASS))
             aim = self._near[games, direction.clip(0, len(COMPASS) - 1)]
-            struck |= walks & _MONSTER[aim]
+            struck |= walks & glyphs.MONSTERS[aim]
         judged = stays & ~asks & ~asked & ~struck & ~_NEVER_FUTILE[action]
         timeless = now[:, 2] == before[:, 2]
         # A fast hero's blow may take no turn either; a peaceful monster was only asked about.
@@ -364,7 +337,7 @@ def answers(question: bytes, near: np.ndarray, locked: np.ndarray) -> np.ndarray
     """
     useful = np.zeros(len(NAMES), bool)
     if b"direction?" in question:
-        useful[_MOVES] = locked if locked.any() else near != _OUTSIDE
+        useful[_MOVES] = locked if locked.any() else near != glyphs.OUTSIDE
     elif question.startswith((b"What do you want to eat?", b"What do you want to drink?")):
         useful[[_YES, _MORE]] = True
     elif PEACEFUL in question:

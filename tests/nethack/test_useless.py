@@ -8,7 +8,8 @@ from nle import nethack
 
 from maestromotif.nethack.actions import INDEX, NAMES, WEIGHTS
 from maestromotif.nethack.game import End
-from maestromotif.nethack.marks import ENOUGH, FRONTIER, SEARCHED, STONE, VISITED
+from maestromotif.nethack.glyphs import STONE
+from maestromotif.nethack.marks import ENOUGH, FRONTIER, SEARCHED, VISITED
 from maestromotif.nethack.observation import COLUMNS, DEPTH, ROWS, TURN, X, Y
 from maestromotif.nethack.pool.pool import GamePool
 from maestromotif.nethack.useless import COMPASS, RULES, answers

@@ -1,0 +1,48 @@
+"""Kinds of glyphs, as tables that are indexed by glyph: bool or uint8 [MAX_GLYPH + 1].
+
+Numbers of map symbols are those of `enum screen_symbols` in NetHack's rm.h. The last entry of a table stands
+for a square outside the map (`OUTSIDE`).
+"""
+
+import numpy as np
+from nle import nethack
+
+OUTSIDE = int(nethack.MAX_GLYPH)
+INVISIBLE = int(nethack.GLYPH_INVIS_OFF)  # where an unseen monster was met
+_SYMBOL = int(nethack.GLYPH_CMAP_OFF)
+
+
+def of_ranges(*ranges: tuple[int, int]) -> np.ndarray:
+    """Whether a glyph lies in one of the ranges (first, last + 1), bool."""
+    table = np.zeros(nethack.MAX_GLYPH + 1, bool)
+    for first, end in ranges:
+        table[first:end] = True
+    return table
+
+
+def of_symbols(*numbers: int) -> np.ndarray:
+    """Whether a glyph is one of these map symbols, bool."""
+    return of_ranges(*((_SYMBOL + number, _SYMBOL + number + 1) for number in numbers))
+
+
+STONE = _SYMBOL  # nothing is known of the square, or it is solid rock
+FLOORS = of_symbols(19, 20, 21, 22, 35, 36)  # of rooms, corridors, lowered drawbridges
+DOORS = of_symbols(12, 13, 14, 15, 16)  # doorways; doors, open or closed
+HUNG = of_symbols(13, 14, 15, 16)  # doors, open or closed: nobody enters or leaves them diagonally
+CLOSED = of_symbols(15, 16)
+SOLID = of_symbols(*range(1, 12), 17, 18, 37, 38) | of_ranges((OUTSIDE, OUTSIDE + 1))  # walls, bars, trees
+WATER = of_symbols(30, 31)  # sinks and fountains, to drink from
+PITFALLS = of_symbols(54, 55)  # holes and trap doors, to go down by
+MONSTERS = of_ranges(
+    (nethack.GLYPH_MON_OFF, nethack.GLYPH_BODY_OFF), (nethack.GLYPH_RIDDEN_OFF, nethack.GLYPH_OBJ_OFF)
+)
+FOES = of_ranges((nethack.GLYPH_MON_OFF, nethack.GLYPH_PET_OFF), (INVISIBLE, INVISIBLE + 1))  # no pets
+OBJECTS = of_ranges((nethack.GLYPH_OBJ_OFF, _SYMBOL), (nethack.GLYPH_BODY_OFF, nethack.GLYPH_RIDDEN_OFF))
+SWALLOWED = of_ranges((nethack.GLYPH_SWALLOW_OFF, nethack.GLYPH_WARNING_OFF))
+BOULDER = int(nethack.GLYPH_OBJ_OFF) + next(
+    i for i in range(nethack.NUM_OBJECTS) if nethack.OBJ_NAME(nethack.objclass(i)) == "boulder"
+)
+
+# Bits of `KINDS`, for one look at a whole map. OPEN: floor and doors.
+OPEN, DOOR, MONSTER, OBJECT = 1, 2, 4, 8
+KINDS = ((FLOORS | DOORS) * OPEN + DOORS * DOOR + MONSTERS * MONSTER + OBJECTS * OBJECT).astype(np.uint8)
