@@ -52,7 +52,7 @@ def test_an_untrained_policy_plays_by_its_prior(heads: Heads) -> None:
     rng = np.random.default_rng(0)
     shapes = []
     for prior in ("uniform", "play"):
-        settings = NetworkSettings(hidden=16, heads=heads, actions="explore", prior=prior, mask=False)
+        settings = NetworkSettings(hidden=16, heads=heads, actions="seek", prior=prior, mask=False)
         network = build(settings, SKILLS)
         params = initial_params(network, 0)
         glance, first = random_glance(rng, network, STEPS, GAMES), np.zeros((STEPS, GAMES), bool)

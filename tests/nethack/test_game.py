@@ -243,7 +243,7 @@ def test_keys_are_those_of_the_published_agent() -> None:
 
 def test_every_set_of_actions_can_be_configured_and_is_described() -> None:
     assert get_args(NetworkSettings.model_fields["actions"].annotation) == tuple(actions.SETS)
-    assert actions.SETS == {"published": 28, "travel": 32, "explore": 37}
+    assert actions.SETS == {"published": 28, "travel": 32, "explore": 37, "seek": 38}
     assert all(action.keys and action.doc for one in ACTION_SETS.values() for action in one.adds.values())
 
 
