@@ -226,7 +226,7 @@ def events() -> str:
 def actions() -> str:
     """The action sets."""
     from maestromotif.nethack.actions import ACTION_SETS, INDEX
-    from maestromotif.nethack.useless import RULES
+    from maestromotif.nethack.rules import RULES
 
     text = (
         "# Actions\n\n"
@@ -244,7 +244,7 @@ def actions() -> str:
         "With `train.network.mask` the policy never plays an action that a player "
         "can see to be useless: what the table says, a step into a wall or diagonally through a door, and "
         "what has just changed nothing. At an open question it only answers. The table is `RULES` in "
-        f"`maestromotif/nethack/useless.py`.\n\n{table(('action', 'useless'), useless)}\n"
+        f"`maestromotif/nethack/rules.py`.\n\n{table(('action', 'useless'), useless)}\n"
     )
 
 

@@ -12,7 +12,8 @@ from maestromotif.nethack.glyphs import STONE
 from maestromotif.nethack.marks import ENOUGH, FRONTIER, SEARCHED, VISITED
 from maestromotif.nethack.observation import COLUMNS, DEPTH, ROWS, TURN, X, Y
 from maestromotif.nethack.pool.pool import GamePool
-from maestromotif.nethack.useless import COMPASS, RULES, answers
+from maestromotif.nethack.rules import COMPASS, RULES
+from maestromotif.nethack.useless import answers
 
 GAMES, STEPS = 16, 400
 
