@@ -52,6 +52,7 @@ def test_the_training_program() -> None:
     assert 0 < found["us_best"] <= found["us_median"] <= found["us_p99"]
 
 
+@pytest.mark.slow
 def test_evaluation_during_training(tmp_path: Path) -> None:
     sizes = ("--minutes", "0.1", "--turn", "2", "--warm-up", "2")
     config = ("--config", str(tiny.write_config(tmp_path)))
@@ -98,6 +99,7 @@ def test_distillation_without_pytorch() -> None:
     assert found["distil_speedup"] is None
 
 
+@pytest.mark.slow
 def test_labels_of_a_language_model(tmp_path: Path) -> None:
     """A model of 135 million parameters seldom says Yes or No; here every answer is taken."""
     skills = shutil.copytree(tiny.ROOT / "skills", tmp_path / "skills")
@@ -110,6 +112,7 @@ def test_labels_of_a_language_model(tmp_path: Path) -> None:
     assert 0 <= found["gold_agreement"]["descender"] <= 1
 
 
+@pytest.mark.slow
 def test_skills_once_they_are_learned(tmp_path: Path) -> None:
     config = tiny.write_config(tmp_path)
     found = run("skills.py", str(config), "reward.path=rewards", "train.steps=1280", "--seeds", "0")
@@ -117,6 +120,7 @@ def test_skills_once_they_are_learned(tmp_path: Path) -> None:
     assert all(rate >= 0 for rates in found.values() for rate in rates.values())
 
 
+@pytest.mark.slow
 def test_events_of_a_shipped_policy_and_ten_minutes_in_seconds(tmp_path: Path) -> None:
     small = ("nethack.games=8", "train.minibatches=2", "train.network.hidden=16", "evaluate.episodes=8")
     steps = ("--steps", "1024", "--minutes", "0.01", "evaluate.max_steps=40", "tracking.evaluate_steps=null")
