@@ -237,14 +237,15 @@ def _play_once(
         stops = [*(np.flatnonzero(over[:, game]) + 1).tolist(), *([] if over[-1, game] else [length])]
         begins = [0, *stops[:-1]]
         for number, (begin, stop, check) in enumerate(zip(begins, stops, checks[game], strict=True)):
-            part = slice(begin, stop), game
+            seed, levels = config.run.seed, config.nethack.levels
             found.append(
                 Recording(
-                    episode_seeds(
-                        "demonstrate", config.run.seed, game, first_episode + number, config.nethack.levels
-                    ),
+                    episode_seeds("demonstrate", seed, game, first_episode + number, levels),
                     pool.starts[game],
-                    *(array[part] for array in (actions, labels, acted, switched)),
+                    actions[begin:stop, game],
+                    labels[begin:stop, game],
+                    acted[begin:stop, game],
+                    switched[begin:stop, game],
                     check,
                 )
             )

@@ -29,13 +29,12 @@ from maestromotif.collect.explorer.memory import (
 )
 from maestromotif.collect.explorer.paths import OFFSETS, WIDTH
 from maestromotif.demonstrate.past import FIGHT, FIRST_STEP, SEARCH, SEARCH_LONG, STEPS, WAIT, Now, Past
+from maestromotif.nethack import glyphs
 from maestromotif.nethack.actions import INDEX, SETS
 from maestromotif.nethack.observation import DEPTH, HP, HUNGER, MAX_HP, TURN, X, Y
 from maestromotif.nethack.pool.pool import IDLE, GamePool
+from maestromotif.nethack.rules import BETWEEN_PRAYERS, FIRST_PRAYER
 
-# NetHack answers a prayer when the hero's trouble is great and the last prayer was some 1,000 turns ago; the
-# first may come from turn 300 on. Great trouble: less than 1/7 of the hit points or less than 6, or weak.
-PRAYER_TURNS, FIRST_PRAYER = 1000, 300
 RESTS = 30  # rests of 25 turns in a row
 STILL = 12  # steps without a game turn after which it does something at random
 ESCAPE = 12  # squares to the stairs up by which it flees
@@ -44,16 +43,8 @@ FAR = 3  # squares from which on it travels
 
 YES, NO = INDEX["northwest"], INDEX["southeast"]  # how the agent answers questions
 _HUNGRY, _WEAK = 2, 3
-_SYMBOL = nethack.GLYPH_CMAP_OFF
-_DOWN, _UP, _ALTAR = (
-    np.isin(np.arange(nethack.MAX_GLYPH), [_SYMBOL + symbol for symbol in symbols])
-    for symbols in ((24, 26), (23, 25), (27,))  # S_dnstair, S_dnladder; S_upstair, S_upladder; S_altar
-)
-# What NetHack's cursor finds as unexplored, if it touches stone: S_ndoor to S_hodoor, S_room to S_litcorr.
-_MAY_LEAD_ON = np.isin(
-    np.arange(nethack.MAX_GLYPH), [_SYMBOL + symbol for symbol in (*range(12, 17), *range(19, 23))]
-)
-_STONE = _SYMBOL
+# Stairs and ladders down and up, and altars.
+_DOWN, _UP, _ALTAR = (glyphs.of_symbols(*symbols) for symbols in ((24, 26), (23, 25), (27,)))
 
 
 class _Way(NamedTuple):
@@ -147,7 +138,7 @@ class _Player:
     def _may_pray(self, now: Now) -> bool:
         turn, last = now.status[TURN], self.past.prayed_at
         trouble = _dying(now) or now.status[HUNGER] >= _WEAK
-        return trouble and turn > FIRST_PRAYER and (last is None or turn - last > PRAYER_TURNS)
+        return trouble and turn > FIRST_PRAYER and (last is None or turn - last > BETWEEN_PRAYERS)
 
     def _survive(self, now: Now) -> int | None:
         hungry = now.status[HUNGER] >= _HUNGRY and not self.past.no_food
@@ -374,16 +365,17 @@ def _watched(now: Now) -> bool:
 
 def _unexplored(now: Now) -> np.ndarray:
     """The squares of which `travel_unexplored` takes one: the nearest ones that NetHack's cursor finds."""
-    stone = framed(now.glyphs == _STONE)
+    stone = framed(now.glyphs == glyphs.STONE)
     beside = np.zeros_like(stone)
     beside[1:] |= stone[:-1]
     beside[:-1] |= stone[1:]
     beside[:, 1:] |= stone[:, :-1]
     beside[:, :-1] |= stone[:, 1:]
-    rows, columns = np.nonzero(beside & framed(_MAY_LEAD_ON[now.glyphs]))
+    rows, columns = np.nonzero(beside & framed((glyphs.FLOORS | glyphs.DOORS)[now.glyphs]))
     away = (rows - 1 - now.status[Y]) ** 2 + (columns - 1 - now.status[X]) ** 2
     away[away == 0] = 10_000  # the hero's own square
     if not len(away):
         return np.zeros(0, np.int64)
     nearest = away == away.min()
-    return rows[nearest] * WIDTH + columns[nearest]
+    squares: np.ndarray = rows[nearest] * WIDTH + columns[nearest]
+    return squares

@@ -47,9 +47,10 @@ def test_what_is_not_allowed_changes_nothing_and_something_always_is() -> None:
                 if b"This door is locked" in pool.obs["message"][game].tobytes():
                     locked += 1
                     assert pool.allowed[game, INDEX["kick"]]
-            for game in np.flatnonzero((pool.ended == End.NOT) & ~allowed[np.arange(GAMES), action]):
+            unwise = (pool.ended == End.NOT) & ~allowed[np.arange(GAMES), action]
+            for game in np.flatnonzero(unwise).tolist():
                 forbidden[NAMES[action[game]]] += 1
-                useful[NAMES[action[game]]] += bool(changed[game])
+                useful[NAMES[action[game]]] += int(changed[game])
     assert locked
     assert {"north", "northeast", "up", "down", "fight", "travel_down", "pray", "enhance"} <= set(forbidden)
     walks = {name: count for name, count in useful.items() if not name.startswith("travel_") and count}
