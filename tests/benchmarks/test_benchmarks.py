@@ -32,6 +32,14 @@ def run(script: str, *arguments: str) -> dict[str, Any]:
     return figures
 
 
+def untaught(folder: Path, **how: Any) -> Path:
+    """The tiny config without a teacher: a benchmark trains by itself, without the stages before."""
+    path = tiny.write_config(folder, **how)
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(line for line in lines if "teacher:" not in line))
+    return path
+
+
 def test_the_engine() -> None:
     found = run("engine.py", "--games", "4", "--workers", "2", "--rounds", "1", "--seconds", "0.3")
     assert found["steps_per_second"] > 0
@@ -55,7 +63,7 @@ def test_the_training_program() -> None:
 @pytest.mark.slow
 def test_evaluation_during_training(tmp_path: Path) -> None:
     sizes = ("--minutes", "0.1", "--turn", "2", "--warm-up", "2")
-    config = ("--config", str(tiny.write_config(tmp_path)))
+    config = ("--config", str(untaught(tmp_path)))
     found = run("watching.py", *config, *sizes, "tracking.evaluate_share=1", "tracking.evaluate_steps=128")
     assert found["turns"] >= 2
     assert found["share_spent"] > 0
@@ -65,7 +73,7 @@ def test_evaluation_during_training(tmp_path: Path) -> None:
 def test_learning_and_a_peer(tmp_path: Path) -> None:
     sizes = ("--rounds", "1", "--turns", "1", "--seconds", "1", "--warm-up", "3", "--peer-warm-up", "0")
     against = ("--against", "train.epochs=2")
-    found = run("learner.py", "--config", str(tiny.write_config(tmp_path)), *sizes, *against)
+    found = run("learner.py", "--config", str(untaught(tmp_path)), *sizes, *against)
     assert found["steps_per_second"] > 0
     assert found["vs_sync_ppo"] > 0
     assert found["vs_against"] > 0
@@ -77,7 +85,7 @@ def test_learning_and_a_peer(tmp_path: Path) -> None:
 def test_the_cost_of_logging(tmp_path: Path) -> None:
     sizes = (
         "--config",
-        str(tiny.write_config(tmp_path)),
+        str(untaught(tmp_path)),
         "--minutes",
         "0.05",
         "--turn",
@@ -105,7 +113,7 @@ def test_labels_of_a_language_model(tmp_path: Path) -> None:
     skills = shutil.copytree(tiny.ROOT / "skills", tmp_path / "skills")
     gold = skills / "gold" / "descender.jsonl"
     gold.write_text("".join(gold.read_text().splitlines(keepends=True)[::6]))
-    config = tiny.write_config(tmp_path, skills="descender", skills_folder=skills)
+    config = untaught(tmp_path, skills="descender", skills_folder=skills)
     sizes = ("annotate.answer_mass=1.0e-9", "language.threads=1", "distil.epochs=1", "--pairs", "20")
     found = run("preferences.py", str(config), *sizes)
     assert found["calls_per_label_gain"] > 0
@@ -114,7 +122,7 @@ def test_labels_of_a_language_model(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_skills_once_they_are_learned(tmp_path: Path) -> None:
-    config = tiny.write_config(tmp_path)
+    config = untaught(tmp_path)
     found = run("skills.py", str(config), "reward.path=rewards", "train.steps=1280", "--seeds", "0")
     assert set(found) == {"trained, seed 0", "untrained, seed 0"}
     assert all(rate >= 0 for rates in found.values() for rate in rates.values())

@@ -187,7 +187,7 @@ class Level:
         """`likely_place`, which counts as searched if it is here."""
         way = self.likely_place(passable, here)
         if not way:
-            self.has_searched(here, 1)
+            self.has_searched(here, 1.0)
         return way
 
     def has_searched(self, here: int, times: float) -> None:
