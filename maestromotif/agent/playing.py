@@ -54,7 +54,12 @@ def isolated_policy(
 
 
 def _looking(pool: GamePool, network: ActorCritic) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
-    """A function (first, skill) -> the inputs of what the pool shows, as a block."""
+    """A function (first, skill) -> the inputs of what the pool shows, as a block.
+
+    Raises ValueError for a pool that keeps neither marks nor useless actions, if the network reads them.
+    """
+    if not pool.recall and (network.mask or network.sees.marks or network.sees.allowed):
+        raise ValueError("this network needs a pool with recall: it would see no marks and no mask")
     messages = MessageTable()
     layout, form = Block(pool.games, network.form), network.form.message
 

@@ -140,6 +140,7 @@ def _open_pool(config: Config, seed: int, training: bool) -> GamePool:
         character=settings.character,
         options=Path(settings.options) if settings.options else None,
         pages=settings.pages,
+        recall=config.train.network.recalls,
     )
 
 

@@ -21,7 +21,7 @@ def test_isolated_networks_act_when_their_skill_does() -> None:
 
     def played(skills: list[int], alone: int | None = None) -> np.ndarray:
         """Actions int32 [STEPS, GAMES], of network `alone` or of all."""
-        with GamePool(GAMES, "evaluate", 0, 80, workers=1) as pool:
+        with GamePool(GAMES, "evaluate", 0, 80, workers=1, recall=True) as pool:
             pool.reset()
             policy = isolated_policy(pool, network, both, key, acting)
             if alone is not None:

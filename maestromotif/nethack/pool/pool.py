@@ -111,7 +111,7 @@ class GamePool:
         chosen = choose(loader)
         workers = min(games // parts, workers or available_cores())
         check_room(games, workers, games * _bytes_a_game(observe), chosen)
-        self.games = games
+        self.games, self.recall = games, recall
         self.lost = 0  # episodes lost with a dead worker
         self._played = ActionLog(games)
         self._unreported = np.zeros(games, bool)  # lost games that `ended` has not reported yet
