@@ -20,7 +20,9 @@ STEPS = range(FIRST_STEP, FIRST_STEP + 8)
 TRAVELS = frozenset(number for number, name in enumerate(NAMES) if name.startswith("travel_"))
 TRAVEL_UNEXPLORED = INDEX["travel_unexplored"]
 KICKS = 12  # kicks at one door
-SEARCH, SEARCH_LONG, FIGHT, WAIT = (INDEX[name] for name in ("search", "search_long", "fight", "wait"))
+SEARCH, SEARCH_LONG, SEARCH_HIDDEN, FIGHT, WAIT = (
+    INDEX[name] for name in ("search", "search_long", "search_hidden", "fight", "wait")
+)
 
 _SEARCHED = {SEARCH: 1 / 8, SEARCH_LONG: 15 / 8}  # in visits of 8 turns, the unit of Level.searched
 _FIELDS = ("on_upstairs", "on_downstairs", "shopkeeper_in_view", "sellable_items", "prayers")

@@ -2,7 +2,8 @@
 
 It is the explorer of the stage `collect` without its tour, detours and whims, and it differs in three ways.
 It decides at every step from what it has seen, without a plan, so it can say what it would play in a game
-that somebody else plays. It uses the travel actions where the action set has them. It takes better care of
+that somebody else plays. It uses the travel actions where the action set has them, and `search_hidden` to
+find hidden doors and corridors. It takes better care of
 itself: it rests, prays only when that helps, flees up the stairs, and kicks no doors where a
 watchman looks on.
 """
@@ -28,7 +29,17 @@ from maestromotif.collect.explorer.memory import (
     framed,
 )
 from maestromotif.collect.explorer.paths import OFFSETS, WIDTH
-from maestromotif.demonstrate.past import FIGHT, FIRST_STEP, SEARCH, SEARCH_LONG, STEPS, WAIT, Now, Past
+from maestromotif.demonstrate.past import (
+    FIGHT,
+    FIRST_STEP,
+    SEARCH,
+    SEARCH_HIDDEN,
+    SEARCH_LONG,
+    STEPS,
+    WAIT,
+    Now,
+    Past,
+)
 from maestromotif.nethack import glyphs
 from maestromotif.nethack.actions import INDEX, SETS
 from maestromotif.nethack.observation import DEPTH, HP, HUNGER, MAX_HP, TURN, X, Y
@@ -40,6 +51,7 @@ STILL = 12  # steps without a game turn after which it does something at random
 ESCAPE = 12  # squares to the stairs up by which it flees
 FUTILE = 3  # travels that led nowhere after which it walks, until the map changes
 FAR = 3  # squares from which on it travels
+SEARCHING = "search"  # the purpose of a way to where something may be hidden
 
 YES, NO = INDEX["northwest"], INDEX["southeast"]  # how the agent answers questions
 _HUNGRY, _WEAK = 2, 3
@@ -222,7 +234,7 @@ class _Player:
                 ways.append(_Way(f"{intent.name}, {caution}", exits, passable | exits))
             if not level.exhausted:
                 ways.append(_Way(f"look, {caution}", level.frontier(passable), passable))
-        ways.append(_Way("search", np.ones_like(level.visited), safe))
+        ways.append(_Way(SEARCHING, np.ones_like(level.visited), safe))
         return ways
 
     def _go_on(self, now: Now, ways: list[_Way]) -> int | None:
@@ -235,7 +247,9 @@ class _Player:
         if aim is not None and aim[1] != now.here:
             for purpose, goals, passable in ways:
                 if purpose == aim[0] and goals.reshape(-1)[aim[1]]:
-                    action = self._go(now, _only(aim[1]), passable, goals)
+                    # To search, any square may do, but not the one that travel would choose.
+                    others = None if purpose == SEARCHING else goals
+                    action = self._go(now, _only(aim[1]), passable, others)
                     if action is not None:
                         self.past.level.aim = aim
                     return action
@@ -262,10 +276,12 @@ class _Player:
         return self._step(now, way) if way else None
 
     def _search(self, now: Now, safe: np.ndarray) -> int:
+        if self._has(SEARCH_HIDDEN):
+            return SEARCH_HIDDEN
         level = self.past.level
         way = level.likely_place(safe, now.here)
         if way:
-            level.aim = "search", now.here + sum(OFFSETS[direction] for direction in way)
+            level.aim = SEARCHING, now.here + sum(OFFSETS[direction] for direction in way)
             return self._step(now, way)
         return SEARCH_LONG if self._has(SEARCH_LONG) else SEARCH
 

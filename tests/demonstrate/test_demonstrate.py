@@ -139,6 +139,27 @@ def test_the_teacher_follows_random_play() -> None:
             pool.step(played)
 
 
+@pytest.mark.parametrize("actions", ["explore", "seek"])
+def test_the_travel_of_the_teacher_moves_the_hero(actions: str) -> None:
+    """Travel that a monster stops at once is rare; towards what cannot be reached it was every second one."""
+    games, travel = 16, INDEX["travel_unexplored"]
+    travels, stayed, hidden = 0, 0, 0
+    with GamePool(games, "collect", 8, 500, workers=2) as pool:
+        pool.reset()
+        teacher, played = Teacher(games, 8, actions), np.full(games, IDLE, np.int32)
+        for _ in range(400):
+            before = pool.obs["blstats"][:, [X, Y]].copy()
+            played = teacher.act(pool, dict.fromkeys(range(games), Intent.DOWN), played)
+            pool.step(played)
+            travelled = (played == travel) & (pool.ended == End.NOT)
+            travels += int(travelled.sum())
+            stayed += int((travelled & (pool.obs["blstats"][:, [X, Y]] == before).all(1)).sum())
+            hidden += int((played == INDEX["search_hidden"]).sum())
+    assert travels > 50
+    assert stayed < 0.15 * travels
+    assert (hidden > 0) is (actions == "seek")
+
+
 @pytest.mark.parametrize(
     ("arena", "intent", "wanted"),
     [
