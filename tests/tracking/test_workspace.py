@@ -123,7 +123,7 @@ def test_the_specification_in_the_documentation_is_the_present_one(
 
 
 def test_everything_that_a_stage_logs_is_in_a_panel() -> None:
-    config = load(CONFIG, ("run.further=[quality,soup,demonstrate]",))
+    config = load(CONFIG, ("run.further=[quality,soup,demonstrate,clone]",))
     logged = {stage.name: stage.logged() for stage in stages_of(config)}
     shown = [panel for own in panels.filled(config.skills, logged).values() for panel in own]
     for stage, own in logged.items():
