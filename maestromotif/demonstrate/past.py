@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from maestromotif.collect.explorer import errands, paths
+from maestromotif.collect.explorer import errands
 from maestromotif.collect.explorer.memory import MONSTER, Level
-from maestromotif.collect.explorer.paths import OFFSETS
+from maestromotif.nethack import paths
 from maestromotif.nethack.actions import INDEX, NAMES
 from maestromotif.nethack.observation import COLUMNS, DUNGEON, HP, LEVEL, MAX_HP, ROWS, TURN, X, Y
+from maestromotif.nethack.paths import OFFSETS
 from maestromotif.nethack.pool.pool import GamePool
 
 FIRST_STEP = INDEX["north"]  # the eight moves are in the order of paths.COMPASS

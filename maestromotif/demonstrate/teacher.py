@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from nle import nethack
 
-from maestromotif.collect.explorer import errands, paths
+from maestromotif.collect.explorer import errands
 from maestromotif.collect.explorer.intent import Intent
 from maestromotif.collect.explorer.memory import (
     AVOID,
@@ -28,7 +28,6 @@ from maestromotif.collect.explorer.memory import (
     WATCH,
     framed,
 )
-from maestromotif.collect.explorer.paths import OFFSETS, WIDTH
 from maestromotif.demonstrate.past import (
     FIGHT,
     FIRST_STEP,
@@ -40,9 +39,10 @@ from maestromotif.demonstrate.past import (
     Now,
     Past,
 )
-from maestromotif.nethack import glyphs
+from maestromotif.nethack import glyphs, paths
 from maestromotif.nethack.actions import INDEX, SETS
 from maestromotif.nethack.observation import DEPTH, HP, HUNGER, MAX_HP, TURN, X, Y
+from maestromotif.nethack.paths import OFFSETS, WIDTH
 from maestromotif.nethack.pool.pool import IDLE, GamePool
 from maestromotif.nethack.rules import BETWEEN_PRAYERS, FIRST_PRAYER
 

@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from nle import nethack
 
-from maestromotif.collect.explorer import paths
 from maestromotif.collect.explorer.explorer import Explorer
 from maestromotif.collect.explorer.intent import Intent, intent_of
+from maestromotif.nethack import paths
 from maestromotif.nethack.actions import INDEX, NUM_ACTIONS
 from maestromotif.nethack.events import EVENTS
 from maestromotif.nethack.game import End

@@ -16,7 +16,6 @@ import tiny
 from nle import nethack
 from small_learning import CONFIG, ROOT
 
-from maestromotif.collect.explorer import paths
 from maestromotif.collect.explorer.intent import Intent, intent_of
 from maestromotif.collect.explorer.memory import WATCH
 from maestromotif.config.load import load
@@ -25,6 +24,7 @@ from maestromotif.demonstrate import demonstrate
 from maestromotif.demonstrate.past import Now
 from maestromotif.demonstrate.recordings import FILE, NO_LABEL, Recording, read
 from maestromotif.demonstrate.teacher import Teacher, _Player
+from maestromotif.nethack import paths
 from maestromotif.nethack.actions import INDEX, SETS
 from maestromotif.nethack.checksum import checksum
 from maestromotif.nethack.events import COLUMN, EVENTS

@@ -9,10 +9,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from maestromotif.collect.explorer import paths
 from maestromotif.collect.explorer.memory import FOOD, SAFE, SHOPKEEPER, TRADER, Level, framed
-from maestromotif.collect.explorer.paths import HEIGHT, OFFSETS, SQUARES, WIDTH
+from maestromotif.nethack import paths
 from maestromotif.nethack.actions import INDEX
+from maestromotif.nethack.paths import HEIGHT, OFFSETS, SQUARES, WIDTH
 
 OFFERINGS = 12  # items dropped on the altars of one level
 SALES = 16  # items dropped in the shops of one level

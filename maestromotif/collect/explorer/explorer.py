@@ -18,7 +18,7 @@ from collections.abc import Mapping
 import numpy as np
 from nle import nethack
 
-from maestromotif.collect.explorer import errands, paths
+from maestromotif.collect.explorer import errands
 from maestromotif.collect.explorer.intent import Intent
 from maestromotif.collect.explorer.memory import (
     AVOID,
@@ -31,7 +31,7 @@ from maestromotif.collect.explorer.memory import (
     Level,
     framed,
 )
-from maestromotif.collect.explorer.paths import OFFSETS, WIDTH
+from maestromotif.nethack import paths
 from maestromotif.nethack.actions import INDEX
 from maestromotif.nethack.observation import (
     COLUMNS,
@@ -47,6 +47,7 @@ from maestromotif.nethack.observation import (
     X,
     Y,
 )
+from maestromotif.nethack.paths import OFFSETS, WIDTH
 from maestromotif.nethack.pool.pool import IDLE, GamePool
 
 # Frequencies, as fractions of arrivals on a level or of steps.

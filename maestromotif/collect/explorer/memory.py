@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from nle import nethack
 
-from maestromotif.collect.explorer import paths
-from maestromotif.collect.explorer.paths import HEIGHT, SQUARES, WIDTH
+from maestromotif.nethack import paths
+from maestromotif.nethack.paths import HEIGHT, SQUARES, WIDTH
 
 RETRY = 2  # failures after which a move counts as blocked
 
