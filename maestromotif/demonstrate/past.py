@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from maestromotif.collect.explorer import errands
-from maestromotif.collect.explorer.memory import MONSTER, Level
+from maestromotif.collect.explorer.memory import Level
 from maestromotif.nethack import paths
 from maestromotif.nethack.actions import INDEX, NAMES
+from maestromotif.nethack.glyphs import FOES
 from maestromotif.nethack.observation import COLUMNS, DUNGEON, HP, LEVEL, MAX_HP, ROWS, TURN, X, Y
 from maestromotif.nethack.paths import OFFSETS
 from maestromotif.nethack.pool.pool import GamePool
@@ -128,7 +129,7 @@ class Past:
         """Glyph of what was walked into or struck; -1 if that is unknown."""
         if played in STEPS:
             return self._around[played - FIRST_STEP]
-        foes = [glyph for glyph in self._around if glyph >= 0 and MONSTER[glyph]]
+        foes = [glyph for glyph in self._around if glyph >= 0 and FOES[glyph]]
         return foes[0] if foes else -1
 
     def _fare(self, now: Now, played: int) -> None:
@@ -169,7 +170,7 @@ class Past:
             return
         if played in STEPS:
             glyph = self._around[played - FIRST_STEP]
-            if glyph < 0 or not MONSTER[glyph]:
+            if glyph < 0 or not FOES[glyph]:
                 level.failed(before, played - FIRST_STEP, b"boulder" in now.message)
 
     def _kicked(self, door: int) -> None:

@@ -3,9 +3,8 @@
 It is the explorer of the stage `collect` without its tour, detours and whims, and it differs in three ways.
 It decides at every step from what it has seen, without a plan, so it can say what it would play in a game
 that somebody else plays. It uses the travel actions where the action set has them, and `search_hidden` to
-find hidden doors and corridors. It takes better care of
-itself: it rests, prays only when that helps, flees up the stairs, and kicks no doors where a
-watchman looks on.
+find hidden doors and corridors. It takes better care of itself: it rests, prays only when that helps, flees
+up the stairs, and kicks no doors where a watchman looks on.
 """
 
 import random
@@ -17,17 +16,7 @@ from nle import nethack
 
 from maestromotif.collect.explorer import errands
 from maestromotif.collect.explorer.intent import Intent
-from maestromotif.collect.explorer.memory import (
-    AVOID,
-    LOOT,
-    MONSTER,
-    RISKY,
-    SAFE,
-    SWALLOWED,
-    TRADER,
-    WATCH,
-    framed,
-)
+from maestromotif.collect.explorer.memory import AVOID, LOOT, RISKY, SAFE, TRADER, WATCH, framed
 from maestromotif.demonstrate.past import (
     FIGHT,
     FIRST_STEP,
@@ -41,7 +30,9 @@ from maestromotif.demonstrate.past import (
 )
 from maestromotif.nethack import glyphs, paths
 from maestromotif.nethack.actions import INDEX, SETS
-from maestromotif.nethack.observation import DEPTH, HP, HUNGER, MAX_HP, TURN, X, Y
+from maestromotif.nethack.glyphs import FOES, SWALLOWED
+from maestromotif.nethack.marks import frontier
+from maestromotif.nethack.observation import COLUMNS, DEPTH, HP, HUNGER, MAX_HP, TURN, X, Y
 from maestromotif.nethack.paths import OFFSETS, WIDTH
 from maestromotif.nethack.pool.pool import IDLE, GamePool
 from maestromotif.nethack.rules import BETWEEN_PRAYERS, FIRST_PRAYER
@@ -174,7 +165,7 @@ class _Player:
         """Attack an adjacent monster, unless it is peaceful or better left alone."""
         around = now.around()
         monsters = [
-            (direction, glyph) for direction, glyph in enumerate(around) if glyph >= 0 and MONSTER[glyph]
+            (direction, glyph) for direction, glyph in enumerate(around) if glyph >= 0 and FOES[glyph]
         ]
         for number, (direction, glyph) in enumerate(monsters):
             if not _spared(glyph, self.past):
@@ -240,8 +231,8 @@ class _Player:
     def _go_on(self, now: Now, ways: list[_Way]) -> int | None:
         """The next action to the square that was chosen before.
 
-        A monster in the dark closes a way only where the hero sees it. Who chose at each square would turn
-        back and forth there.
+        A monster in the dark closes a way only where the hero sees it, so a choice at each square would send
+        her back and forth.
         """
         aim, self.past.level.aim = self.past.level.aim, None
         if aim is not None and aim[1] != now.here:
@@ -367,7 +358,7 @@ def _spared(glyph: int, past: Past) -> bool:
 
 def _foes(now: Now, past: Past, within: int) -> bool:
     """Whether a monster that is not spared is displayed within so many squares."""
-    ys, xs = np.nonzero(MONSTER[now.glyphs])
+    ys, xs = np.nonzero(FOES[now.glyphs])
     x, y = now.status[X], now.status[Y]
     return any(
         0 < max(abs(mx - x), abs(my - y)) <= within and not _spared(int(now.glyphs[my, mx]), past)
@@ -381,17 +372,12 @@ def _watched(now: Now) -> bool:
 
 def _unexplored(now: Now) -> np.ndarray:
     """The squares of which `travel_unexplored` takes one: the nearest ones that NetHack's cursor finds."""
-    stone = framed(now.glyphs == glyphs.STONE)
-    beside = np.zeros_like(stone)
-    beside[1:] |= stone[:-1]
-    beside[:-1] |= stone[1:]
-    beside[:, 1:] |= stone[:, :-1]
-    beside[:, :-1] |= stone[:, 1:]
-    rows, columns = np.nonzero(beside & framed((glyphs.FLOORS | glyphs.DOORS)[now.glyphs]))
-    away = (rows - 1 - now.status[Y]) ** 2 + (columns - 1 - now.status[X]) ** 2
+    shown = now.glyphs.reshape(1, -1)
+    rows, columns = np.divmod(frontier(shown, glyphs.KINDS[shown]), COLUMNS)
+    away = (rows - now.status[Y]) ** 2 + (columns - now.status[X]) ** 2
     away[away == 0] = 10_000  # the hero's own square
     if not len(away):
         return np.zeros(0, np.int64)
     nearest = away == away.min()
-    squares: np.ndarray = rows[nearest] * WIDTH + columns[nearest]
+    squares: np.ndarray = (rows[nearest] + 1) * WIDTH + columns[nearest] + 1
     return squares

@@ -17,7 +17,7 @@ from nle import nethack
 from maestromotif.nethack import actions, glyphs
 from maestromotif.nethack.arena import Arena
 from maestromotif.nethack.engine.loader import Engine, open_engine
-from maestromotif.nethack.hidden import SEARCH_TURNS, Searches
+from maestromotif.nethack.hidden import Searches
 from maestromotif.nethack.observation import COLUMNS, FINAL, MESSAGE_BYTES, ROWS, TURN
 from maestromotif.nethack.seeds import EpisodeSeeds
 
@@ -99,14 +99,14 @@ class Game:
         self._program = arrays["program_state"]
         self._healing = _healing_glyph()
         self.final = {name: np.zeros_like(arrays[name]) for name in FINAL}
-        self._searches = Searches()
+        self.searches = Searches()
         self.text = b""
 
     def reset(self, seeds: EpisodeSeeds) -> None:
         """Begin an episode. Raises RuntimeError when NetHack does not reach its first move."""
         (self._engine.folder / "xlogfile").write_bytes(b"")
         self._engine.start(seeds)
-        self._searches.reset()
+        self.searches.reset()
         self._send = self._engine.send
         for _ in range(MAX_KEYS):
             if self._program[3] and not any(self._misc):
@@ -156,7 +156,7 @@ class Game:
         if self._over():
             return self._end()
         if searches:
-            self._searches.add(self._obs["blstats"], max(0, self._turn() - turn))
+            self.searches.add(self._obs["blstats"], max(0, self._turn() - turn))
         if paged and self._shows_all and not misc[_YN]:  # an open question must stay readable
             self._show(b" ".join(self.text.split()))
         return End.NOT
@@ -218,7 +218,7 @@ class Game:
     def _search_hidden(self) -> bool:
         """Travel to where something may be hidden, or search if the hero is there; returns whether she is."""
         x, y = self._obs["blstats"][:2].tolist()
-        to_x, to_y = self._searches.place(self._obs)
+        to_x, to_y = self.searches.place(self._obs)
         if (to_x, to_y) == (x, y):
             for one in actions.SENT[actions.INDEX["search_long"]]:
                 self._send(one)
@@ -230,7 +230,7 @@ class Game:
             keys += bytes([key - 32] * (abs(way) // 8) + [key] * (abs(way) % 8))
         self._travel(b"_@" + keys + b".")
         if not self._over() and self._obs["blstats"][:2].tolist() == [x, y]:  # something is in the way
-            self._searches.add(self._obs["blstats"], SEARCH_TURNS, (to_x, to_y))
+            self.searches.give_up(self._obs["blstats"], (to_x, to_y))
         return False
 
     def _turn(self) -> int:

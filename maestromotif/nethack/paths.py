@@ -16,7 +16,7 @@ SQUARES = HEIGHT * WIDTH
 
 # Kinds of terrain. A door, open or closed, cannot be entered or left diagonally; an empty doorway can.
 UNKNOWN, ROCK, FLOOR, DOOR, CLOSED_DOOR, TRAP, HOLE, DOWN, UP, ALTAR = range(10)
-_COVERED = 255  # a glyph that hides the terrain: a monster, an object, an effect
+COVERED = 255  # a glyph that hides the terrain: a monster, an object, an effect
 
 # The compass in the order of the actions north ... northwest: (dx, dy).
 COMPASS = ((0, -1), (1, 0), (0, 1), (-1, 0), (1, -1), (1, 1), (-1, 1), (-1, -1))
@@ -52,7 +52,7 @@ _STONE, _DARK_FLOOR, _SYMBOLS = 0, 20, 65  # the first two have the same words: 
 
 def _terrain_of_glyphs() -> np.ndarray:
     """Kind of terrain by glyph, uint8 [MAX_GLYPH]."""
-    table = np.full(nethack.MAX_GLYPH, _COVERED, np.uint8)
+    table = np.full(nethack.MAX_GLYPH, COVERED, np.uint8)
     words = _WORDS | dict.fromkeys(_TRAPS, TRAP)
     for symbol in range(_SYMBOLS):
         table[nethack.GLYPH_CMAP_OFF + symbol] = words.get(nethack.symdef.from_idx(symbol).explanation, ROCK)
@@ -75,7 +75,7 @@ def remember(terrain: np.ndarray, glyphs: np.ndarray) -> bool:
     """
     inner = terrain[1:-1, 1:-1]
     seen = TERRAIN[glyphs]
-    covered = seen == _COVERED
+    covered = seen == COVERED
     seen[covered] = np.maximum(inner[covered], FLOOR)
     known = np.where(seen == UNKNOWN, inner, seen)
     if np.array_equal(known, inner):

@@ -27,10 +27,9 @@ from maestromotif.nethack.observation import (
     X,
     Y,
 )
+from maestromotif.nethack.paths import COMPASS
 from maestromotif.nethack.squares import CELLS
 
-# dx, dy of the eight moves, in the order of their action numbers.
-COMPASS = ((0, -1), (1, 0), (0, 1), (-1, 0), (1, -1), (1, 1), (-1, 1), (-1, -1))
 # Game turns. The timeout of prayers begins at 300, and is rarely longer than 1000 after a prayer (`pray.c`).
 FIRST_PRAYER, BETWEEN_PRAYERS = 300, 1000
 

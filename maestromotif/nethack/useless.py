@@ -13,7 +13,8 @@ from maestromotif.nethack.actions import CLOSED_SHOP, INDEX, LOCKED_DOOR, NAMES,
 from maestromotif.nethack.events import COLUMN
 from maestromotif.nethack.marks import Marks
 from maestromotif.nethack.observation import COLUMNS, DUNGEON, LEVEL, TURN, X, Y
-from maestromotif.nethack.rules import COMPASS, RULES, View
+from maestromotif.nethack.paths import COMPASS
+from maestromotif.nethack.rules import RULES, View
 
 FADES = 20  # steps after which an action that changed nothing may be tried again
 
@@ -59,7 +60,7 @@ class Useless:
         """An episode begins in this game."""
         self._prayed[game] = -1
         self._locked[game], self._warned[game] = set(), set()
-        self._asked[game] = True  # so that nothing is learned from a step that was none
+        self._asked[game] = True  # the first observation follows no action
         only = np.zeros(len(self._asked), bool)
         only[game] = True
         self.update(obs, np.full(len(only), _MORE), only)

@@ -9,10 +9,12 @@ from nle import nethack
 from maestromotif.nethack.actions import INDEX, NAMES, WEIGHTS
 from maestromotif.nethack.game import End
 from maestromotif.nethack.glyphs import STONE
-from maestromotif.nethack.marks import ENOUGH, FRONTIER, SEARCHED, VISITED
+from maestromotif.nethack.hidden import SEARCH_TURNS
+from maestromotif.nethack.marks import FRONTIER, SEARCHED, VISITED
 from maestromotif.nethack.observation import COLUMNS, DEPTH, ROWS, TURN, X, Y
+from maestromotif.nethack.paths import COMPASS
 from maestromotif.nethack.pool.pool import GamePool
-from maestromotif.nethack.rules import COMPASS, RULES
+from maestromotif.nethack.rules import RULES
 from maestromotif.nethack.useless import answers
 
 GAMES, STEPS = 16, 400
@@ -80,7 +82,7 @@ def test_marks_are_where_the_hero_was_and_searched() -> None:
             pool.step(np.full(4, INDEX["search_long"], np.int32))
         for game in same.tolist():
             x, y = pool.obs["blstats"][game, [X, Y]].tolist()
-            if pool.episode[game] == 0 and pool.obs["blstats"][game, TURN] - turns[game] >= ENOUGH:
+            if pool.episode[game] == 0 and pool.obs["blstats"][game, TURN] - turns[game] >= SEARCH_TURNS:
                 assert (pool.marks[game, max(y - 1, 0) : y + 2, x - 1 : x + 2] & SEARCHED).all()
 
 

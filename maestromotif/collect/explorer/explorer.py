@@ -20,19 +20,10 @@ from nle import nethack
 
 from maestromotif.collect.explorer import errands
 from maestromotif.collect.explorer.intent import Intent
-from maestromotif.collect.explorer.memory import (
-    AVOID,
-    LOOT,
-    MONSTER,
-    RISKY,
-    SAFE,
-    SWALLOWED,
-    TRADER,
-    Level,
-    framed,
-)
+from maestromotif.collect.explorer.memory import AVOID, LOOT, RISKY, SAFE, TRADER, Level, framed
 from maestromotif.nethack import paths
 from maestromotif.nethack.actions import INDEX
+from maestromotif.nethack.glyphs import FOES, SWALLOWED
 from maestromotif.nethack.observation import (
     COLUMNS,
     DEPTH,
@@ -222,7 +213,7 @@ class _Player:
         if bl[HUNGER] >= _HUNGRY and not self._starved and (kinds == nethack.FOOD_CLASS).any():
             return INDEX["eat"]
         if bl[HP] < 0.6 * bl[MAX_HP] and self._rests < RESTS:
-            if MONSTER[glyphs].sum() <= 1:  # the hero
+            if FOES[glyphs].sum() <= 1:  # the hero
                 self._rests += 1
                 return _WAIT
         elif bl[HP] > 0.8 * bl[MAX_HP]:
@@ -236,13 +227,13 @@ class _Player:
             self._level.peaceful.clear()  # one of them may be hostile
         self._hp = bl[HP]
         x, y = bl[X], bl[Y]
-        if MONSTER[glyphs[max(y - 1, 0) : y + 2, max(x - 1, 0) : x + 2]].sum() <= 1:
+        if FOES[glyphs[max(y - 1, 0) : y + 2, max(x - 1, 0) : x + 2]].sum() <= 1:
             return None
         for direction, (dx, dy) in enumerate(paths.COMPASS):
             if 0 <= x + dx < COLUMNS and 0 <= y + dy < ROWS:
                 glyph = int(glyphs[y + dy, x + dx])
                 spared = AVOID[glyph] or TRADER[glyph] or glyph in self._level.peaceful
-                if MONSTER[glyph] and not spared:
+                if FOES[glyph] and not spared:
                     self._target = glyph
                     self._struck = True
                     self._plan = []

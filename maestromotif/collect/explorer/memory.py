@@ -7,7 +7,9 @@ import numpy as np
 from nle import nethack
 
 from maestromotif.nethack import paths
-from maestromotif.nethack.paths import HEIGHT, SQUARES, WIDTH
+from maestromotif.nethack.glyphs import BOULDER
+from maestromotif.nethack.hidden import likeliest
+from maestromotif.nethack.paths import HEIGHT, WIDTH
 
 RETRY = 2  # failures after which a move counts as blocked
 
@@ -42,12 +44,6 @@ def _monster(name: str) -> int:
     return int(nethack.GLYPH_MON_OFF) + number
 
 
-def _object(name: str) -> int:
-    """Glyph of the object of that name."""
-    number = next(i for i in range(nethack.NUM_OBJECTS) if nethack.OBJ_NAME(nethack.objclass(i)) == name)
-    return int(nethack.GLYPH_OBJ_OFF) + number
-
-
 def _of_monsters(names: Set[str]) -> np.ndarray:
     table = np.zeros(nethack.MAX_GLYPH, bool)
     table[[_monster(name) for name in names]] = True
@@ -61,25 +57,13 @@ def _of_objects(*classes: int) -> np.ndarray:
     return table
 
 
-def _of_ranges(*ranges: tuple[int, int]) -> np.ndarray:
-    table = np.zeros(nethack.MAX_GLYPH, bool)
-    for first, end in ranges:
-        table[first:end] = True
-    return table
-
-
 # By glyph, bool [MAX_GLYPH].
 AVOID = _of_monsters(_LEFT_ALONE)
 TRADER = _of_monsters(_TRADERS)
 WATCH = _of_monsters(_WATCH)  # who punish those that break doors
-MONSTER = _of_ranges(
-    (nethack.GLYPH_MON_OFF, nethack.GLYPH_MON_OFF + nethack.NUMMONS),
-    (nethack.GLYPH_INVISIBLE, nethack.GLYPH_INVISIBLE + 1),
-)
-SWALLOWED = _of_ranges((nethack.GLYPH_SWALLOW_OFF, nethack.GLYPH_WARNING_OFF))
 FOOD = _of_objects(nethack.FOOD_CLASS)
 LOOT = _of_objects(*_LOOT_CLASSES)
-SHOPKEEPER, BOULDER = _monster("shopkeeper"), _object("boulder")
+SHOPKEEPER = _monster("shopkeeper")
 
 
 def _passable(*kinds: int) -> np.ndarray:
@@ -91,7 +75,6 @@ def _passable(*kinds: int) -> np.ndarray:
 
 
 SAFE, RISKY = _passable(), _passable(paths.TRAP)
-_NOWHERE = bytes(SQUARES)
 
 
 def framed(inner: np.ndarray) -> np.ndarray:
@@ -195,26 +178,8 @@ class Level:
         self.searched[row - 1 : row + 2, column - 1 : column + 2] += times
 
     def likely_place(self, passable: np.ndarray, here: int) -> list[int]:
-        """The path to the place where something is most likely hidden; empty if it is here.
-
-        Dead ends, and walls with much unknown behind them, are likely places. Near ones are preferred; places
-        that have already been searched come last.
-        """
-        _, met, came = paths.reach(passable.tobytes(), here, _NOWHERE, self.blocked)
-        squares = np.array(met)
-        row, column = np.divmod(squares, WIDTH)
-        distance = np.maximum(abs(row - row[0]), abs(column - column[0]))
-        dead_end = _sum_around(passable != 0, 1)[row, column] <= 2  # itself and the way in
-        unknown = _sum_around(self.terrain == paths.UNKNOWN, 5)[row, column] / 121
-        walls = paths.around((self.terrain == paths.ROCK) | (self.terrain == paths.UNKNOWN))[row, column]
-        score = 8 * unknown + 6 * dead_end - 0.15 * distance - 4 * self.searched[row, column]
-        best = int(np.where(walls, score, -np.inf).argmax())
-        return paths.way(came, met[best])
-
-
-def _sum_around(mask: np.ndarray, radius: int) -> np.ndarray:
-    """int64 [23, 81]: how many squares of the mask lie within the given distance."""
-    sums = np.pad(mask.astype(np.int64), radius + 1).cumsum(0).cumsum(1)
-    side = 2 * radius + 1
-    within: np.ndarray = sums[side:, side:] - sums[:-side, side:] - sums[side:, :-side] + sums[:-side, :-side]
-    return within[:HEIGHT, :WIDTH]
+        """The path to the place where something is most likely hidden (`likeliest`); empty if it is here."""
+        unknown = self.terrain == paths.UNKNOWN
+        closed = unknown | (self.terrain == paths.ROCK)
+        square, came = likeliest(passable, unknown, closed, self.searched, here, self.blocked)
+        return paths.way(came, square)

@@ -88,7 +88,7 @@ class _Rows:
         self._recall = plan.recall
         if plan.recall:
             state = {name: arrays["state"][:, i] for i, name in enumerate(TRACKED)}
-            self._marks = Marks(arrays["marks"])
+            self._marks = Marks(arrays["marks"], [game.searches for game in self._games])
             self._useless = Useless(arrays["allowed"], state, arrays["events"], self._marks)
         else:
             arrays["allowed"][:] = True
