@@ -19,10 +19,11 @@ from flax import serialization
 
 from maestromotif.agent.inputs import Block, Inputs
 from maestromotif.agent.network import ActorCritic, Params, build, unpack, unroll
-from maestromotif.agent.policy import HEADER, load_policy
+from maestromotif.agent.policy import HEADER, POLICY, load_policy
 from maestromotif.config.schema import Config
 from maestromotif.errors import UserError
 from maestromotif.nethack.actions import NAMES, SETS
+from maestromotif.pipeline.store import file_contents
 
 FORMAT = 1
 _FREE = {"prior", "precision"}  # settings of the network that parameters do not depend on
@@ -43,12 +44,38 @@ def policy_bytes(config: Config, params: Params, *, probed: bool = True) -> byte
     return serialization.to_bytes({**params, HEADER: json.dumps(header)})
 
 
-def read_policy(path: Path, config: Config, *, needs_header: bool = False) -> Params:
-    """The parameters of a file that `policy_bytes` made, for the config's network.
+def policy_file(given: str | Path, setting: str) -> Path:
+    """The file of a policy. given: it, its folder, or a run's folder.
 
-    Raises UserError if the file cannot be read, or is of other skills, actions, inputs or scaling, or of
-    another network. needs_header: whether a file of an older version, without a header, is refused too;
-    else only its shapes are checked.
+    setting: the setting that names it, for the error. Raises UserError if there is none.
+    """
+    places = [Path(given), Path(given) / POLICY, Path(given) / "train" / POLICY]
+    found = next((place for place in places if place.is_file()), None)
+    if found is None:
+        raise UserError(
+            f"{setting}: {given}: holds no {POLICY}; name the folder of a policy, such as "
+            "policies/trained/five_skills, or of a run that is trained"
+        )
+    return found
+
+
+def policy_files(config: Config) -> dict[str, str]:
+    """Path -> SHA-256 of the file that `train.policy` names, for use in place of training; empty without one.
+
+    Raises UserError if it cannot be read, or is of other skills, actions or another network.
+    """
+    if config.train.policy is None:
+        return {}
+    file = policy_file(config.train.policy, "train.policy")
+    check_policy(file, config, needs_header=True)
+    return file_contents("train.policy", str(file))
+
+
+def check_policy(path: Path, config: Config, *, needs_header: bool = False) -> dict[str, Any] | None:
+    """The header of a policy's file, None if an older version wrote it without one. Computes nothing.
+
+    Raises UserError if the file cannot be read, or says that it is of other skills, actions or another
+    network than the config's. needs_header: whether a file without a header is refused too.
     """
     try:
         header = serialization.msgpack_restore(path.read_bytes()).get(HEADER)
@@ -62,6 +89,17 @@ def read_policy(path: Path, config: Config, *, needs_header: bool = False) -> Pa
         )
     if told is not None:
         _check(path, told, _facts(config))
+    return told
+
+
+def read_policy(path: Path, config: Config, *, needs_header: bool = False) -> Params:
+    """The parameters of a file that `policy_bytes` made, for the config's network.
+
+    Raises UserError if the file cannot be read, or is of other skills, actions, inputs or scaling, or of
+    another network. needs_header: whether a file of an older version, without a header, is refused too;
+    else only its shapes are checked.
+    """
+    told = check_policy(path, config, needs_header=needs_header)
     network = build(config.train.network, len(config.skills))
     params = load_policy(path, network)
     if told is not None and "probe" in told:

@@ -22,11 +22,10 @@ import jax
 import numpy as np
 
 from maestromotif.agent.episodes import Episode, LostGamesError, Policy, play_wave, to_end
-from maestromotif.agent.finished import policy_file, policy_files
 from maestromotif.agent.network import Params, build, initial_params
 from maestromotif.agent.playing import network_policy
 from maestromotif.agent.policy import POLICY, make_acting
-from maestromotif.agent.saved_policy import read_policy
+from maestromotif.agent.saved_policy import policy_file, policy_files, read_policy
 from maestromotif.config.schema import Config
 from maestromotif.errors import UserError
 from maestromotif.evaluate import figures
@@ -93,7 +92,7 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work, tracker: Tracke
     has_end = bool(config.task.success)
     # A policy of another network is refused before any game starts.
     given = config.train.policy
-    file = inputs["train"].path / POLICY if given is None else policy_file(given)
+    file = inputs["train"].path / POLICY if given is None else policy_file(given, "train.policy")
     trained = read_policy(file, config)
     cloned = read_policy(inputs["clone"].path / POLICY, config) if "clone" in inputs else None
     players = Players(config, trained, task_program(inputs), games, cloned)

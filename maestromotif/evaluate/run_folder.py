@@ -11,9 +11,9 @@ from typing import Any
 import jax
 from flax import serialization
 
-from maestromotif.agent.finished import policy_file, trained_with
 from maestromotif.agent.network import ActorCritic, Params, initial_params
 from maestromotif.agent.policy import POLICY, fitted
+from maestromotif.agent.saved_policy import policy_file, read_policy
 from maestromotif.compose.compose import program_file
 from maestromotif.config.load import CONFIG
 from maestromotif.config.schema import Config
@@ -88,7 +88,7 @@ class RunFolder:
             path = self._newest()
             try:
                 if path.is_file():
-                    return Version(path, self._steps_of_finished(path), _fit(path, _read(path), network))
+                    return Version(path, self._steps_of_finished(path), read_policy(path, self.config))
                 file = path / f"0-of-{self.config.train.machines}.msgpack"
                 params = _read(file).get("common", {}).get("params")
                 if not params:
@@ -104,7 +104,7 @@ class RunFolder:
         bases = [target, target / "train", *target.glob(".work/train-*")]
         found = [base / POLICY for base in bases if (base / POLICY).is_file()]
         if not found and self.config.train.policy is not None and target == self.folder:
-            return policy_file(self.config.train.policy)
+            return policy_file(self.config.train.policy, "train.policy")
         if target.name.isdigit():
             found += [target] if target.name in _whole(target.parent, self.config) else []
         for base in bases:
@@ -121,7 +121,7 @@ class RunFolder:
         try:
             return int(json.loads((path.parent / MANIFEST).read_text())["facts"]["steps"])
         except (OSError, ValueError, KeyError, TypeError):
-            plan = _plan(trained_with(path))
+            plan = RunFolder(path)._plan
             return plan.updates * plan.steps
 
 

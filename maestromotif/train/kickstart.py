@@ -23,7 +23,7 @@ import jax.numpy as jnp
 from maestromotif.agent.arrays import Array
 from maestromotif.agent.network import ActorCritic, Params, pick, unroll
 from maestromotif.agent.policy import POLICY, Rollout
-from maestromotif.agent.saved_policy import read_policy
+from maestromotif.agent.saved_policy import policy_file, read_policy
 from maestromotif.config.schema import CLONED, Config, TeacherSettings
 from maestromotif.pipeline.store import Artefact, file_contents
 
@@ -78,8 +78,7 @@ def _file(config: Config) -> Path | None:
     given = config.train.teacher.policy
     if given is None or given == CLONED:
         return None
-    places = [Path(given) / POLICY, Path(given) / "train" / POLICY]
-    return next((place for place in places if place.is_file()), Path(given))
+    return policy_file(given, "train.teacher.policy")
 
 
 def lesson(

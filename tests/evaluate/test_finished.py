@@ -11,10 +11,10 @@ import pytest
 import small_learning
 import tiny
 
-from maestromotif.agent.finished import policy_file, policy_files
-from maestromotif.agent.network import build
+from maestromotif.agent.network import ActorCritic, build
 from maestromotif.agent.policy import POLICY
-from maestromotif.config.load import CONFIG, load
+from maestromotif.agent.saved_policy import policy_file, policy_files
+from maestromotif.config.load import load
 from maestromotif.errors import UserError
 from maestromotif.evaluate.run_folder import RunFolder
 
@@ -93,16 +93,17 @@ def test_a_policy_of_something_else_is_refused_before_games_start(shipped: Path,
 
     os.chdir(tiny.ROOT)
     assert policy_files(load(shipped)).keys() == {str(shipped / POLICY)}
-    assert "with the skills discoverer, descender, ascender, in" in told("skills=[descender, discoverer]")
-    assert "hidden is 32 and was 16" in told("train.network.hidden=32")
+    assert "skills was discoverer, descender, ascender, is desc" in told("skills=[descender, discoverer]")
+    assert "train.network.hidden was 16, is 32" in told("train.network.hidden=32")
     assert "holds no policy.msgpack" in told(f"train.policy={tmp_path}")
-    shutil.copyfile(shipped / POLICY, tmp_path / POLICY)
-    assert f"has a {CONFIG}" in told(f"train.policy={tmp_path}")
-    assert policy_file(str(shipped.parents[1] / "small")).parent.name == "train"  # a run's folder will do
+    (tmp_path / POLICY).write_bytes(b"no policy")
+    assert "cannot be read as a policy" in told(f"train.policy={tmp_path}")
+    run = str(shipped.parents[1] / "small")
+    assert policy_file(run, "train.policy").parent.name == "train"  # a run's folder will do
     with pytest.raises(UserError, match="online_steps learns rewards during training"):
         load(shipped, ["reward.path=null", "reward.online_steps=100"])
 
 
-def _network(run: Path):  # type: ignore[no-untyped-def]
+def _network(run: Path) -> ActorCritic:
     config = load(run)
     return build(config.train.network, len(config.skills))

@@ -170,7 +170,7 @@ def test_a_teacher_that_does_not_fit_is_refused_before_a_game_starts(
     refused("does not say of which network", path=bare)
     (tmp_path / "half.msgpack").write_bytes(taught.read_bytes()[:1000])
     refused("cannot be read as a policy", path=tmp_path / "half.msgpack")
-    with pytest.raises(UserError, match=r"train.teacher.policy must name a readable file"):
+    with pytest.raises(UserError, match=r"train.teacher.policy: .*holds no policy.msgpack"):
         train.reads(config(tmp_path, f"train.teacher.policy={tmp_path / 'none.msgpack'}"))
     # Shapes and settings are the same, but an input is scaled in another way.
     saved_policy._probing.cache_clear()
