@@ -41,7 +41,7 @@ import numpy as np
 import optax
 from nle import nethack
 
-from maestromotif.config.schema import DistilSettings
+from maestromotif.config.labels import DistilSettings
 from maestromotif.rewards import fit
 from maestromotif.rewards.batches import Captions, Sizes
 from maestromotif.rewards.pairs import Judged, hold_out

@@ -62,7 +62,7 @@ def configuration() -> str:
         "config.\n\n"
         "An unknown key or an impossible value is an error that names the file, the line and, for a mistyped "
         "key, the likely name.\n\n"
-        "This page is written from `maestromotif/config/schema.py`.\n"
+        "This page is written from `maestromotif/config/`.\n"
     ]
     top = [(name, info) for name, info in Config.model_fields.items() if _section(info) is None]
     parts.append("## Top level\n\n" + _settings("", top))
@@ -78,7 +78,7 @@ def configuration() -> str:
 
 
 def _section_pages(name: str, section: type[BaseModel]) -> Iterator[str]:
-    from maestromotif.config.schema import Section
+    from maestromotif.config.section import Section
 
     said = (section.__doc__ or "").strip()
     if said == (Section.__doc__ or "").strip():

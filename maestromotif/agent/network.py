@@ -16,7 +16,7 @@ from maestromotif.agent.arrays import Array
 from maestromotif.agent.gru import gru
 from maestromotif.agent.inputs import Block, Form, Inputs
 from maestromotif.agent.trunks import TRUNKS, Glance, Sees
-from maestromotif.config.schema import NetworkSettings
+from maestromotif.config.learning import NetworkSettings
 from maestromotif.nethack.actions import NUM_ACTIONS, SETS, WEIGHTS
 
 Params = dict[str, Any]

@@ -16,7 +16,7 @@ import numpy as np
 
 from maestromotif.agent.ledger import Ledger
 from maestromotif.agent.messages import MessageTable
-from maestromotif.config.schema import RewardSettings
+from maestromotif.config.learning import RewardSettings
 from maestromotif.nethack.state import DEPTH_CHANGE, NUM_CODES
 
 _RADIX = np.cumprod([1, *NUM_CODES[:-1]])

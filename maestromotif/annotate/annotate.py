@@ -21,7 +21,8 @@ from maestromotif.annotate.preferences import CAPTIONS, FIGURES, SCORES, write_p
 from maestromotif.annotate.questions import CHOICES, KINDS, Question, prompt_hash
 from maestromotif.collect import observations
 from maestromotif.collect.observations import Items
-from maestromotif.config.schema import AnnotateSettings, Config
+from maestromotif.config.labels import AnnotateSettings
+from maestromotif.config.schema import Config
 from maestromotif.errors import UserError
 from maestromotif.nethack.state import CHANGES
 from maestromotif.pipeline.progress import Progress, duration

@@ -24,7 +24,8 @@ from pathlib import Path
 import numpy as np
 
 from maestromotif.annotate.questions import Question, prompt_hash
-from maestromotif.config.schema import AnnotateSettings, Config, LanguageSettings
+from maestromotif.config.labels import AnnotateSettings, LanguageSettings
+from maestromotif.config.schema import Config
 from maestromotif.errors import UserError
 from maestromotif.language import backends
 from maestromotif.language.model import LanguageModel

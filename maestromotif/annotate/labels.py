@@ -7,7 +7,7 @@ import numpy as np
 
 from maestromotif.annotate.answers import Judge
 from maestromotif.annotate.questions import CHOICES, KINDS, Question, about_captions, about_pairs, decision
-from maestromotif.config.schema import AnnotateSettings
+from maestromotif.config.labels import AnnotateSettings
 
 CERTAIN = 3.0  # log-odds that a written decision counts as
 

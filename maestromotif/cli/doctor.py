@@ -20,7 +20,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from maestromotif import __version__
-from maestromotif.config.schema import Config, LanguageSettings, RunSettings
+from maestromotif.config.labels import LanguageSettings
+from maestromotif.config.schema import Config, RunSettings
 from maestromotif.errors import Finding, UserError
 from maestromotif.machine import available_cores, memory
 

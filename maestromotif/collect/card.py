@@ -9,7 +9,7 @@ import numpy as np
 
 from maestromotif.collect import ttyrec
 from maestromotif.collect.observations import RECORDINGS, SOURCES
-from maestromotif.config.schema import CollectSettings
+from maestromotif.config.labels import CollectSettings
 from maestromotif.nethack.events import EVENTS
 
 CAUSES = 10  # causes of death that are listed

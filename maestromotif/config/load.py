@@ -25,7 +25,8 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from maestromotif.config.schema import CLONED, RENAMED, Config
+from maestromotif.config.learning import CLONED
+from maestromotif.config.schema import RENAMED, Config
 from maestromotif.errors import UserError, did_you_mean
 
 COMMAND_LINE = "command line"

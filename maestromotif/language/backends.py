@@ -1,4 +1,4 @@
-"""The configured language model. A new backend is a module here and its name in `config/schema.py`.
+"""The configured language model. A new backend is a module here and its name in `config/labels.py`.
 
 A backend's module has three functions; `load` may be slow, the others are fast:
 
@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
-from maestromotif.config.schema import LanguageSettings
+from maestromotif.config.labels import LanguageSettings
 from maestromotif.errors import Finding, UserError
 from maestromotif.language import presets, recorded
 from maestromotif.language.model import LanguageModel

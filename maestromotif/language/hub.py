@@ -4,7 +4,7 @@ import hashlib
 import json
 from pathlib import Path
 
-from maestromotif.config.schema import LanguageSettings
+from maestromotif.config.labels import LanguageSettings
 from maestromotif.errors import UserError
 from maestromotif.language import presets
 

@@ -25,7 +25,7 @@ import numpy as np
 from jaxtyping import Float64
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from maestromotif.config.schema import LanguageSettings
+from maestromotif.config.labels import LanguageSettings
 from maestromotif.errors import Finding, UserError
 from maestromotif.language.model import Chat, LanguageModel
 

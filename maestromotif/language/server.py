@@ -27,7 +27,7 @@ import httpx
 import numpy as np
 from jaxtyping import Float64
 
-from maestromotif.config.schema import LanguageSettings
+from maestromotif.config.labels import LanguageSettings
 from maestromotif.errors import Finding, UserError
 from maestromotif.language import presets
 from maestromotif.language.hub import identity

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float64
 
-from maestromotif.config.schema import LanguageSettings
+from maestromotif.config.labels import LanguageSettings
 from maestromotif.errors import Finding, UserError
 from maestromotif.language import presets, templates
 from maestromotif.language.hub import identity

@@ -18,7 +18,8 @@ from maestromotif.annotate.answers import Judge
 from maestromotif.annotate.labels import Comparison, Labelled
 from maestromotif.annotate.questions import KINDS, Question
 from maestromotif.collect import observations
-from maestromotif.config.schema import AnnotateSettings, Config
+from maestromotif.config.labels import AnnotateSettings
+from maestromotif.config.schema import Config
 from maestromotif.pipeline.progress import Progress
 from maestromotif.pipeline.store import Artefact, Work, sha256
 from maestromotif.quality import clauses, figures, gold, measures, oracle

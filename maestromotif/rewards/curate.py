@@ -34,7 +34,8 @@ from maestromotif.annotate.answers import Judge
 from maestromotif.annotate.labels import Comparison
 from maestromotif.annotate.preferences import read_captions, read_preferences, write_preferences
 from maestromotif.annotate.questions import Method
-from maestromotif.config.schema import Config, DistilSettings
+from maestromotif.config.labels import DistilSettings
+from maestromotif.config.schema import Config
 from maestromotif.pipeline.progress import Progress
 from maestromotif.pipeline.store import Artefact, Work
 from maestromotif.quality import measures, oracle

@@ -30,7 +30,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Float32, Int, UInt
 
-from maestromotif.config.schema import DistilSettings
+from maestromotif.config.labels import DistilSettings
 from maestromotif.errors import UserError
 from maestromotif.nethack.state import FIRST_COLUMNS
 from maestromotif.pipeline.progress import Progress

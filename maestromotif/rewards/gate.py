@@ -27,7 +27,8 @@ import numpy as np
 from scipy.stats import rankdata
 
 from maestromotif.collect import observations
-from maestromotif.config.schema import Config, GateSettings
+from maestromotif.config.labels import GateSettings
+from maestromotif.config.schema import Config
 from maestromotif.errors import UserError
 from maestromotif.nethack.state import CHANGES, DEPTH_CHANGE
 from maestromotif.pipeline.store import Artefact, Work

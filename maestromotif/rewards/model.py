@@ -24,7 +24,7 @@ from jaxtyping import Array, Float, Float32, Int, Int8
 
 from maestromotif.collect.captions import Telling
 from maestromotif.collect.observations import canonical
-from maestromotif.config.schema import RewardSettings
+from maestromotif.config.learning import RewardSettings
 from maestromotif.errors import UserError
 from maestromotif.nethack.state import DEPTH_CHANGE, FIRST_COLUMNS, NUM_CODES, columns_of
 from maestromotif.nethack.wording import in_words

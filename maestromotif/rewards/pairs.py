@@ -13,7 +13,7 @@ import numpy as np
 
 from maestromotif.annotate.preferences import read_captions, read_preferences
 from maestromotif.collect.captions import Telling
-from maestromotif.config.schema import DistilSettings
+from maestromotif.config.labels import DistilSettings
 from maestromotif.errors import UserError
 from maestromotif.rewards.model import read_as
 

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from maestromotif.config.schema import TrainSettings
+from maestromotif.config.learning import TrainSettings
 from maestromotif.errors import UserError
 
 

@@ -24,7 +24,8 @@ from maestromotif.agent.arrays import Array
 from maestromotif.agent.network import ActorCritic, Params, pick, unroll
 from maestromotif.agent.policy import POLICY, Rollout
 from maestromotif.agent.saved_policy import policy_file, read_policy
-from maestromotif.config.schema import CLONED, Config, TeacherSettings
+from maestromotif.config.learning import CLONED, TeacherSettings
+from maestromotif.config.schema import Config
 from maestromotif.pipeline.store import Artefact, file_contents
 
 _VALUE = "value"  # the layers of the network that compute values

@@ -23,7 +23,7 @@ from jax.sharding import PartitionSpec as P
 from maestromotif.agent.arrays import Array, compilations
 from maestromotif.agent.network import ActorCritic, Params, initial_params
 from maestromotif.agent.policy import fitted
-from maestromotif.config.schema import TrainSettings
+from maestromotif.config.learning import TrainSettings
 from maestromotif.train import kickstart, ppo
 from maestromotif.train.kickstart import Teacher
 from maestromotif.train.ppo import AXIS, Batch, Targets

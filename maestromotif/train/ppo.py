@@ -19,7 +19,7 @@ from jaxtyping import Float
 from maestromotif.agent.arrays import Array
 from maestromotif.agent.network import ActorCritic, Params, pick, unroll
 from maestromotif.agent.policy import Rollout
-from maestromotif.config.schema import BootstrapSettings, TrainSettings
+from maestromotif.config.learning import BootstrapSettings, TrainSettings
 from maestromotif.train.endings import Ending
 from maestromotif.train.kickstart import Lesson
 from maestromotif.train.return_scale import ReturnScale, deviation, rescale, unrewarded

@@ -2,7 +2,7 @@
 
 from typing import Literal, NamedTuple
 
-from maestromotif.config.schema import TrainSettings
+from maestromotif.config.learning import TrainSettings
 
 
 class Schedule(NamedTuple):

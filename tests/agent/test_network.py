@@ -13,7 +13,7 @@ from maestromotif.agent.inputs import Block
 from maestromotif.agent.network import build, initial_params, pick, step, unpack
 from maestromotif.agent.policy import fresh_carry, make_acting
 from maestromotif.agent.trunks import FoveaGlance
-from maestromotif.config.schema import NetworkSettings
+from maestromotif.config.learning import NetworkSettings
 from maestromotif.nethack.actions import NUM_ACTIONS, WEIGHTS
 from maestromotif.nethack.marks import FRONTIER, VISITED
 

@@ -6,7 +6,7 @@ import numpy as np
 from maestromotif.agent.network import Params, build, initial_params
 from maestromotif.agent.playing import isolated_policy, network_policy
 from maestromotif.agent.policy import make_acting
-from maestromotif.config.schema import NetworkSettings
+from maestromotif.config.learning import NetworkSettings
 from maestromotif.nethack.pool.pool import GamePool
 
 GAMES, STEPS = 3, 12

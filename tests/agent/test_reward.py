@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from maestromotif.agent.messages import MessageTable, fingerprints, hash_words
 from maestromotif.agent.reward import RewardFunction, Scorer
-from maestromotif.config.schema import RewardSettings
+from maestromotif.config.learning import RewardSettings
 from maestromotif.nethack.state import CHANGES, DEPTH_CHANGE
 
 

@@ -20,7 +20,8 @@ from maestromotif.annotate.answers import Judge, claimed
 from maestromotif.annotate.judge import judge_file
 from maestromotif.annotate.questions import decision, prompt_hash
 from maestromotif.collect.observations import Items
-from maestromotif.config.schema import AnnotateSettings, Config, LanguageSettings, TaskSettings
+from maestromotif.config.labels import AnnotateSettings, LanguageSettings
+from maestromotif.config.schema import Config, TaskSettings
 from maestromotif.errors import UserError
 from maestromotif.pipeline.store import Artefact, Work
 from maestromotif.quality.figures import markdown

@@ -9,7 +9,7 @@ import pytest
 from packaging.utils import canonicalize_name
 
 from maestromotif.cli import doctor
-from maestromotif.config.schema import LanguageSettings
+from maestromotif.config.labels import LanguageSettings
 from maestromotif.errors import Finding
 from maestromotif.language import backends, gguf
 from maestromotif.tracking import wandb

@@ -12,7 +12,7 @@ from maestromotif.collect.captions import STATISTICS, caption
 from maestromotif.collect.observations import Observations, canonical, distinct
 from maestromotif.collect.statistics import NUMBERS, UNKNOWN, codes
 from maestromotif.collect.statistics import before as step_before
-from maestromotif.config.schema import Change, Statistic
+from maestromotif.config.labels import Change, Statistic
 from maestromotif.errors import UserError
 from maestromotif.nethack.state import CHANGES, NUM_CODES, columns_of
 

@@ -15,7 +15,8 @@ import pytest
 from maestromotif.collect import collect
 from maestromotif.collect.observations import RECORDINGS, distinct, load
 from maestromotif.collect.statistics import NUMBERS
-from maestromotif.config.schema import CollectSettings, Config, NethackSettings, RunSettings, TaskSettings
+from maestromotif.config.labels import CollectSettings
+from maestromotif.config.schema import Config, NethackSettings, RunSettings, TaskSettings
 from maestromotif.errors import UserError
 from maestromotif.nethack.actions import INDEX, NUM_ACTIONS
 from maestromotif.nethack.events import COLUMN, EVENTS

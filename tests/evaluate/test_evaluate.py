@@ -13,14 +13,8 @@ import pytest
 from maestromotif.agent.episodes import Episode, Policy, play_wave, to_end
 from maestromotif.agent.options import Options
 from maestromotif.agent.reward import RewardFunction, Scorer
-from maestromotif.config.schema import (
-    Config,
-    NethackSettings,
-    NetworkSettings,
-    RewardSettings,
-    TaskSettings,
-    TrainSettings,
-)
+from maestromotif.config.learning import NetworkSettings, RewardSettings, TrainSettings
+from maestromotif.config.schema import Config, NethackSettings, TaskSettings
 from maestromotif.errors import UserError
 from maestromotif.evaluate import evaluate
 from maestromotif.evaluate.agents import explorer_policy, wandering_policy

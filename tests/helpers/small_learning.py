@@ -11,8 +11,9 @@ from maestromotif.agent.inputs import Block
 from maestromotif.agent.network import ActorCritic, Params, build, initial_params, unpack, unroll
 from maestromotif.agent.policy import Rollout
 from maestromotif.agent.trunks import Glance
+from maestromotif.config.learning import NetworkSettings
 from maestromotif.config.load import load
-from maestromotif.config.schema import Config, NetworkSettings
+from maestromotif.config.schema import Config
 from maestromotif.nethack.actions import NUM_ACTIONS
 from maestromotif.train.endings import Ending
 from maestromotif.train.ppo import Batch

@@ -8,7 +8,8 @@ import numpy as np
 
 from maestromotif.annotate.annotate import draw_pairs
 from maestromotif.collect.captions import caption
-from maestromotif.config.schema import AnnotateSettings, Config, DistilSettings, TaskSettings
+from maestromotif.config.labels import AnnotateSettings, DistilSettings
+from maestromotif.config.schema import Config, TaskSettings
 from maestromotif.pipeline.store import Artefact, Work
 
 SKILLS = ("descender", "discoverer")

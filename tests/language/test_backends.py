@@ -8,8 +8,8 @@ from typing import get_args
 import pytest
 from pydantic import ValidationError
 
-from maestromotif.config import schema
-from maestromotif.config.schema import LanguageSettings
+from maestromotif.config import labels
+from maestromotif.config.labels import LanguageSettings
 from maestromotif.errors import UserError
 from maestromotif.language import backends, hub, presets, weights
 from maestromotif.language.gguf import GgufModel
@@ -37,18 +37,18 @@ def test_each_backend_opens_what_it_should(tmp_path: Path) -> None:
 
 
 def test_the_table_of_backends_is_complete() -> None:
-    assert set(schema.BACKENDS) == set(get_args(schema.Backend))
-    used = {name for names in schema.BACKENDS.values() for name in names}
+    assert set(labels.BACKENDS) == set(get_args(labels.Backend))
+    used = {name for names in labels.BACKENDS.values() for name in names}
     assert used | {"backend", "model", "licence", "cache", "record"} == set(LanguageSettings.model_fields)
-    for backend in schema.BACKENDS:
+    for backend in labels.BACKENDS:
         module = importlib.import_module(f"maestromotif.language.{backend}")
         assert all(callable(getattr(module, function)) for function in ("load", "identity", "check"))
 
 
 def test_every_setting_of_some_backends_only_is_refused_by_the_others() -> None:
     for name, value in {"sha256": "0" * 64, "revision": "main", "tensor_parallel": 2}.items():
-        for backend in schema.BACKENDS:
-            if name in schema.BACKENDS[backend]:
+        for backend in labels.BACKENDS:
+            if name in labels.BACKENDS[backend]:
                 continue
             with pytest.raises(ValidationError, match=r"applies to language\.backend"):
                 settings(backend=backend, path="answers.jsonl", **{name: value})

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from maestromotif.config.schema import LanguageSettings
+from maestromotif.config.labels import LanguageSettings
 from maestromotif.errors import UserError
 from maestromotif.language import gguf, weights
 from maestromotif.language.gguf import GgufModel
@@ -18,7 +18,7 @@ ANSWERS = ["Yes", "No"]
 ASK = """
 import sys, numpy as np
 from maestromotif.language import gguf
-from maestromotif.config.schema import LanguageSettings
+from maestromotif.config.labels import LanguageSettings
 model = gguf.load(LanguageSettings(model="smollm2-135m-instruct", threads=int(sys.argv[1]), context=512))
 prompts = [[{"role": "user", "content": words}] for words in sys.argv[2:]]
 sys.stdout.buffer.write(model.answer_logprobs(prompts, ["Yes", "No"]).tobytes())

@@ -14,7 +14,7 @@ import httpx
 import numpy as np
 import pytest
 
-from maestromotif.config.schema import LanguageSettings
+from maestromotif.config.labels import LanguageSettings
 from maestromotif.errors import UserError
 from maestromotif.language import backends, gguf, server
 from maestromotif.language.model import Chat, LanguageModel

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from maestromotif.config.schema import LanguageSettings
+from maestromotif.config.labels import LanguageSettings
 from maestromotif.language import gguf
 from maestromotif.language.gguf import GgufModel
 from maestromotif.language.model import Chat

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from maestromotif.config.schema import LanguageSettings
+from maestromotif.config.labels import LanguageSettings
 from maestromotif.errors import UserError
 from maestromotif.language import hub_folder, presets, vllm, weights
 from maestromotif.language.model import Chat

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from maestromotif.config.schema import LanguageSettings
+from maestromotif.config.labels import LanguageSettings
 from maestromotif.errors import UserError
 from maestromotif.language import weights
 from maestromotif.language.weights import MODELS, Weights
@@ -40,7 +40,7 @@ ENSURE = """
 import json, sys
 from maestromotif.errors import UserError
 from maestromotif.language import weights
-from maestromotif.config.schema import LanguageSettings
+from maestromotif.config.labels import LanguageSettings
 tiny = json.loads(sys.argv[1])
 weights.MODELS["tiny"] = weights.Weights(**tiny)
 try:

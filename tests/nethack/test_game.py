@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from nle import nethack
 
-from maestromotif.config.schema import NethackSettings, NetworkSettings
+from maestromotif.config.learning import NetworkSettings
+from maestromotif.config.schema import NethackSettings
 from maestromotif.nethack import actions
 from maestromotif.nethack.actions import ACTION_SETS, AGENT_QUESTIONS, INDEX, NUM_ACTIONS
 from maestromotif.nethack.engine.loader import choose

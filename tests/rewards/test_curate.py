@@ -15,7 +15,8 @@ from small_rewards import SKILLS
 from maestromotif.annotate.answers import Judge
 from maestromotif.annotate.preferences import read_captions
 from maestromotif.annotate.questions import about_pairs
-from maestromotif.config.schema import AnnotateSettings, Config, CurateSettings
+from maestromotif.config.labels import AnnotateSettings, CurateSettings
+from maestromotif.config.schema import Config
 from maestromotif.pipeline.store import Artefact, Work
 from maestromotif.quality import oracle
 from maestromotif.rewards import curate, distil

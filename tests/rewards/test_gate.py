@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 
 from maestromotif import skill
 from maestromotif.annotate import annotate
-from maestromotif.config.schema import Config, GateSettings, RewardSettings
+from maestromotif.config.labels import GateSettings
+from maestromotif.config.learning import RewardSettings
+from maestromotif.config.schema import Config
 from maestromotif.errors import UserError
 from maestromotif.nethack.events import COLUMN, EVENTS, read
 from maestromotif.nethack.state import CHANGES

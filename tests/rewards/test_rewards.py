@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from small_rewards import DOWN, EVENTS, EXPLORED, MESSAGES, SKILLS, WORTH, configured, write_inputs
 
 from maestromotif.agent.arrays import compilations
-from maestromotif.config.schema import DistilSettings, RewardSettings
+from maestromotif.config.labels import DistilSettings
+from maestromotif.config.learning import RewardSettings
 from maestromotif.errors import UserError
 from maestromotif.pipeline.store import Work
 from maestromotif.rewards import accuracy, distil, fit

@@ -11,7 +11,8 @@ import pytest
 import small_rewards
 from small_rewards import MESSAGES, SKILLS
 
-from maestromotif.config.schema import Config, SoupSettings
+from maestromotif.config.labels import SoupSettings
+from maestromotif.config.schema import Config
 from maestromotif.errors import UserError
 from maestromotif.pipeline.store import Artefact, Work
 from maestromotif.quality import oracle

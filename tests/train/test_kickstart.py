@@ -13,7 +13,7 @@ from small_learning import config, fresh, random_batch, unrolled
 from maestromotif.agent import saved_policy, trunks
 from maestromotif.agent.policy import POLICY
 from maestromotif.agent.saved_policy import policy_bytes, read_policy
-from maestromotif.config.schema import TeacherSettings, TrainSettings
+from maestromotif.config.learning import TeacherSettings, TrainSettings
 from maestromotif.errors import UserError
 from maestromotif.pipeline.store import Work
 from maestromotif.train import kickstart, train

@@ -9,7 +9,7 @@ import pytest
 from small_learning import config, fresh, random_batch, unrolled
 
 from maestromotif.agent.network import build, pick
-from maestromotif.config.schema import TrainSettings
+from maestromotif.config.learning import TrainSettings
 from maestromotif.pipeline.store import Work
 from maestromotif.train import ppo, train
 from maestromotif.train.learner import Learner

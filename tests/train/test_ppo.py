@@ -8,7 +8,7 @@ import pytest
 from small_learning import fresh, random_batch, unrolled
 
 from maestromotif.agent.network import pick
-from maestromotif.config.schema import TrainSettings
+from maestromotif.config.learning import TrainSettings
 from maestromotif.train.ppo import Targets, divergences, entropies, loss
 
 T, N, CLIP = 6, 5, 0.2

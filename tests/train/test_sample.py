@@ -10,7 +10,7 @@ from small_learning import config
 
 from maestromotif.agent.inputs import Form
 from maestromotif.agent.reward import RewardFunction, Scorer
-from maestromotif.config.schema import RewardSettings
+from maestromotif.config.learning import RewardSettings
 from maestromotif.nethack.actions import NUM_ACTIONS
 from maestromotif.pipeline.store import Work
 from maestromotif.programs import contract

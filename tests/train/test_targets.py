@@ -12,7 +12,7 @@ from jax.sharding import PartitionSpec as P
 from small_learning import SKILLS, fresh, random_batch, unrolled
 
 from maestromotif.agent.network import ActorCritic, Params
-from maestromotif.config.schema import BootstrapSettings, TrainSettings
+from maestromotif.config.learning import BootstrapSettings, TrainSettings
 from maestromotif.train.endings import Ending
 from maestromotif.train.ppo import AXIS, Batch, Figures, Targets, normalise, squares, targets
 from maestromotif.train.return_scale import ReturnScale, deviation, fresh_scale, rescale, unrewarded

@@ -22,7 +22,7 @@ from maestromotif.agent.network import build
 from maestromotif.agent.policy import POLICY, load_policy
 from maestromotif.cli.cluster import submit
 from maestromotif.cli.main import run_words
-from maestromotif.config.schema import NetworkSettings
+from maestromotif.config.learning import NetworkSettings
 from maestromotif.errors import UserError
 from maestromotif.evaluate import evaluate
 from maestromotif.nethack.arena import places_to_start
