@@ -65,7 +65,7 @@ class RewardSettings(Section):
 
 
 class DemonstrateSettings(Section):
-    """Games of a scripted teacher (the stage `demonstrate`, see `run.further`)."""
+    """Games of a scripted demonstrator (the stage `demonstrate`, see `run.further`)."""
 
     steps: int = Field(1_000_000, ge=1, description="environment steps, over all games")
     max_steps: int = Field(1_000, ge=1, description="environment steps after which an episode is cut off")
@@ -74,7 +74,7 @@ class DemonstrateSettings(Section):
         ge=0,
         lt=1,
         description="share of the steps at which random actions are played, a few in a row, instead of the "
-        "teacher's. What the teacher would play there is recorded, so that a student learns to recover",
+        "demonstrator's. What it would play there is recorded, so that a clone learns to recover",
     )
 
 
@@ -129,7 +129,7 @@ CLONED = "cloned"  # `train.teacher.policy` for the policy of the stage `clone`
 
 
 class CloneSettings(Section):
-    """A policy learns from demonstrations what the teacher plays (the stage `clone`, see `run.further`)."""
+    """A policy learns to act like the demonstrations (the stage `clone`, see `run.further`)."""
 
     epochs: int = Field(4, ge=1, description="passes over the demonstrations")
     demonstrations: str | None = Field(

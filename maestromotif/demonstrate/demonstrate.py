@@ -1,9 +1,9 @@
-"""Stage `demonstrate`: a scripted teacher plays all skills under the training program.
+"""Stage `demonstrate`: a scripted demonstrator plays all skills under the training program.
 
 The games start as training starts them: in new dungeons or in the few of `nethack.levels`, and in the arenas
-of `train.arenas`. Their seeds are of no other stage. At a share of the steps (`demonstrate.noise`) random
-actions are played, a few in a row. The teacher follows, and what it would have played is recorded too, so
-that a student learns to recover from its own mistakes (Laskey et al. 2017, DART).
+of `train.arenas`. No other stage uses their seeds. At a share of the steps (`demonstrate.noise`) random
+actions are played, a few in a row. The demonstrator follows, and what it would have played is recorded too,
+so that a clone learns to recover from its own mistakes (Laskey et al. 2017, DART).
 
 Play is cut into segments of at most `demonstrate.max_steps` steps per game. Every segment begins new episodes
 in all games and is written as a whole, so a stage that was killed plays only the missing ones. The result
@@ -24,8 +24,8 @@ from maestromotif.agent.options import Options
 from maestromotif.collect.explorer.intent import intent_of
 from maestromotif.config.schema import Config
 from maestromotif.demonstrate import recordings
+from maestromotif.demonstrate.demonstrator import Demonstrator
 from maestromotif.demonstrate.recordings import NO_LABEL, Recording
-from maestromotif.demonstrate.teacher import Teacher
 from maestromotif.errors import UserError
 from maestromotif.nethack.actions import SETS, WEIGHTS
 from maestromotif.nethack.arena import arena_files, places_to_start
@@ -50,10 +50,12 @@ BURST = 8  # most random actions in a row
 
 LOGGED = (
     Logged(
-        "demonstrate/deepest_mean", "level", "Deepest level that the teacher reaches, mean of the episodes."
+        "demonstrate/deepest_mean",
+        "level",
+        "Deepest level that the demonstrator reaches, mean of the episodes.",
     ),
-    Logged("demonstrate/at_least_2", "share", "Episodes in which the teacher leaves level 1."),
-    Logged("demonstrate/death_share", "share", "Episodes in which the teacher dies."),
+    Logged("demonstrate/at_least_2", "share", "Episodes in which the demonstrator leaves level 1."),
+    Logged("demonstrate/death_share", "share", "Episodes in which the demonstrator dies."),
     Logged("demonstrate/skill/{skill}/time_share", "share", "Steps in which the skill is running."),
     Logged(
         "demonstrate/skill/{skill}/wanted_{event}",
@@ -87,6 +89,11 @@ class _Sums:
         np.add.at(self.steps, skill, 1)
         np.add.at(self.events, skill, pool.events)
         np.add.at(self.changes, skill, pool.changes > 0)
+
+    def end(self, pool: GamePool, game: int, state: Mapping[str, np.ndarray], end: int) -> None:
+        """An episode of the game ended; `state` is its last."""
+        if pool.starts[game] is None:
+            self.episodes.append((int(state["deepest"][game]), end == End.DEATH))
 
     def plain(self) -> dict[str, Any]:
         return {name: np.asarray(value).tolist() for name, value in vars(self).items()}
@@ -189,6 +196,17 @@ def _play(
     )
 
 
+class _Rows(NamedTuple):
+    """What was played in T steps of N games, and the checksum of what each episode showed last."""
+
+    action: np.ndarray  # int32 [T, N]
+    label: np.ndarray  # int32 [T, N]
+    skill: np.ndarray  # int32 [T, N]
+    switched: np.ndarray  # bool [T, N]
+    over: np.ndarray  # bool [T, N]: the episode ended with the step
+    checks: list[list[int]]  # by game: of each of its episodes
+
+
 def _play_once(
     segment: _Segment, pool: GamePool, config: Config, skills: Sequence[Skill], progress: Progress
 ) -> tuple[list[Recording], _Sums]:
@@ -199,13 +217,12 @@ def _play_once(
     weights = np.array(WEIGHTS[: SETS[chosen]])
     drawn = rng.choice(len(weights), (length, games), p=weights / weights.sum())
     intents = [intent_of(skill) for skill in skills]
+    action, label, acted = (np.zeros((length, games), np.int32) for _ in range(3))
+    switched, over = (np.zeros((length, games), bool) for _ in range(2))
+    rows = _Rows(action, label, acted, switched, over, [[] for _ in range(games)])
     sums = _Sums(len(skills))
-    actions, labels, acted = (np.zeros((length, games), np.int32) for _ in range(3))
-    switched, over = np.zeros((length, games), bool), np.zeros((length, games), bool)
-    checks: list[list[int]] = [[] for _ in range(games)]
-    in_dungeon = np.array([start is None for start in pool.starts])
     pool.reset(first_episode)
-    teacher, played = Teacher(games, config.run.seed, chosen), np.full(games, IDLE, np.int32)
+    demonstrator, played = Demonstrator(games, config.run.seed, chosen), np.full(games, IDLE, np.int32)
     path, seed = Path(config.compose.training), int(rng.integers(2**31))
     with ProgramHost(
         contract.read(path), skills, games, seed, str(path), balance=config.train.balance
@@ -214,42 +231,48 @@ def _play_once(
         options.advance(pool.state, np.ones(games, bool))
         for t in range(length):
             skill = np.maximum(options.running, 0)
-            choice = teacher.act(pool, {game: intents[k] for game, k in enumerate(skill.tolist())}, played)
+            wanted = {game: intents[k] for game, k in enumerate(skill.tolist())}
+            choice = demonstrator.act(pool, wanted, played)
             played = np.where(noisy[t], drawn[t], choice).astype(np.int32)
-            actions[t], acted[t], switched[t] = played, skill, options.switched
-            labels[t] = np.where(teacher.sure, choice, NO_LABEL)
+            rows.action[t], rows.skill[t], rows.switched[t] = played, skill, options.switched
+            rows.label[t] = np.where(demonstrator.sure, choice, NO_LABEL)
             pool.step(played)
-            over[t] = pool.ended != End.NOT
+            rows.over[t] = pool.ended != End.NOT
             sums.step(skill, pool)
-            for game in np.flatnonzero(over[t]).tolist():
-                checks[game].append(checksum(pool.final, game))
-                if in_dungeon[game]:
-                    end = int(pool.ended[game])
-                    sums.episodes.append((int(pool.final_state["deepest"][game]), end == End.DEATH))
-            options.advance(pool.state, over[t])
+            for game in np.flatnonzero(rows.over[t]).tolist():
+                rows.checks[game].append(checksum(pool.final, game))
+                sums.end(pool, game, pool.final_state, int(pool.ended[game]))
+            options.advance(pool.state, rows.over[t])
             progress.advance(games)
-    for game in np.flatnonzero(~over[-1]).tolist():  # cut off by the end of the segment
-        checks[game].append(checksum(pool.obs, game))
-        if in_dungeon[game]:
-            sums.episodes.append((int(pool.state["deepest"][game]), False))
-    found = []
+    for game in np.flatnonzero(~rows.over[-1]).tolist():  # cut off by the end of the segment
+        rows.checks[game].append(checksum(pool.obs, game))
+        sums.end(pool, game, pool.state, End.TRUNCATED)
+    return _recordings(rows, pool.starts, first_episode, config), sums
+
+
+def _recordings(
+    rows: _Rows, starts: Sequence[str | None], first_episode: int, config: Config
+) -> list[Recording]:
+    """The episodes of a segment, game by game. starts: the arena of each game, None for the dungeon."""
+    found, (length, games) = [], rows.over.shape
     for game in range(games):
-        stops = [*(np.flatnonzero(over[:, game]) + 1).tolist(), *([] if over[-1, game] else [length])]
-        begins = [0, *stops[:-1]]
-        for number, (begin, stop, check) in enumerate(zip(begins, stops, checks[game], strict=True)):
-            seed, levels = config.run.seed, config.nethack.levels
+        stops = [*(np.flatnonzero(rows.over[:, game]) + 1).tolist()]
+        stops += [] if rows.over[-1, game] else [length]
+        spans = zip([0, *stops[:-1]], stops, rows.checks[game], strict=True)
+        for number, (begin, stop, check) in enumerate(spans, first_episode):
+            part = slice(begin, stop), game
             found.append(
                 Recording(
-                    episode_seeds("demonstrate", seed, game, first_episode + number, levels),
-                    pool.starts[game],
-                    actions[begin:stop, game],
-                    labels[begin:stop, game],
-                    acted[begin:stop, game],
-                    switched[begin:stop, game],
+                    episode_seeds("demonstrate", config.run.seed, game, number, config.nethack.levels),
+                    starts[game],
+                    rows.action[part],
+                    rows.label[part],
+                    rows.skill[part],
+                    rows.switched[part],
                     check,
                 )
             )
-    return found, sums
+    return found
 
 
 def bursts(length: int, games: int, share: float, rng: np.random.Generator) -> np.ndarray:

@@ -1,6 +1,6 @@
-"""What the teacher remembers of an episode: where everything is, and what came of the actions played so far.
+"""What the demonstrator remembers of an episode: where everything is, and what came of the actions so far.
 
-It follows any play, not only the teacher's own: `Past.see` takes the action that was truly played.
+It follows any play, not only the demonstrator's own: `Past.see` takes the action that was truly played.
 """
 
 from collections.abc import Mapping
@@ -39,7 +39,7 @@ class Now:
     glyphs: np.ndarray  # int16 [21, 79]
     status: list[int]  # blstats
     kinds: np.ndarray  # uint8 [55]: object classes of the inventory
-    state: Mapping[str, int]  # the fields of GameState that the teacher reads
+    state: Mapping[str, int]  # the fields of GameState that the demonstrator reads
     here: int  # the hero's square
 
     @classmethod
@@ -67,7 +67,7 @@ class Now:
 
 @dataclass
 class Place(Level):
-    """Memory of a level, with what only the teacher remembers."""
+    """Memory of a level, with what only the demonstrator remembers."""
 
     locked: set[int] = field(default_factory=set)  # doors
     # Travel actions that led nowhere new, with the square where they were played; until the map changes.

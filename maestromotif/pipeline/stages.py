@@ -108,7 +108,7 @@ STAGES = (
     ),
     Stage(
         "demonstrate",
-        "Let a scripted teacher play the skills, and record what it plays.",
+        "Let a scripted demonstrator play the skills, and record what it plays.",
         "maestromotif.demonstrate.demonstrate",
         inputs=(),
         settings=(

@@ -77,7 +77,9 @@ SECTIONS: dict[str, tuple[Panel, ...]] = {
         Panel("{skill}: events", ("events/{skill}/*",)),
         Panel("{skill}: changes", ("changes/{skill}/*",)),
         Panel("{figure}", ("skill/*", "paid/*", "bc/*"), rest=True),
-        Panel("{skill}: what it is for, in the teacher's games", ("demonstrate/skill/{skill}/*",), "bars"),
+        Panel(
+            "{skill}: what it is for, in the demonstrator's games", ("demonstrate/skill/{skill}/*",), "bars"
+        ),
         Panel("{figure}", ("demonstrate/*",), "bars", rest=True),
     ),
     "Generalisation": (

@@ -1,4 +1,4 @@
-"""The stage `demonstrate` and its teacher, in real games: played again, followed, killed, in arenas."""
+"""The stage `demonstrate` and its demonstrator, in real games: played again, followed, killed, in arenas."""
 
 import os
 import random
@@ -21,9 +21,9 @@ from maestromotif.collect.explorer.memory import WATCH
 from maestromotif.config.load import load
 from maestromotif.config.schema import Config
 from maestromotif.demonstrate import demonstrate
+from maestromotif.demonstrate.demonstrator import Demonstrator, _Player
 from maestromotif.demonstrate.past import Now
 from maestromotif.demonstrate.recordings import FILE, NO_LABEL, Recording, read
-from maestromotif.demonstrate.teacher import Teacher, _Player
 from maestromotif.nethack import paths
 from maestromotif.nethack.actions import INDEX, SETS
 from maestromotif.nethack.checksum import checksum
@@ -63,7 +63,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Config, Work]:
 def test_recordings_play_again_and_the_teacher_would_play_there_what_was_recorded(
     made: tuple[Config, Work],
 ) -> None:
-    """A fifth of the actions is noise, so the teacher follows play that is not its own."""
+    """A fifth of the actions is noise, so the demonstrator follows play that is not its own."""
     chosen, work = made
     found = read(work.path / FILE, chosen)
     assert {one.arena for one in found} == {None, "shop"}
@@ -82,10 +82,12 @@ def play_again(chosen: Config, arena: str | None, recordings: list[Recording]) -
     seeds = [[one.seeds] for one in recordings]
     with open_pool(chosen, "train", games, longest + 1, arena=arena, seeds=seeds) as pool:
         pool.reset()
-        teacher, played = Teacher(games, chosen.run.seed, "explore"), np.full(games, IDLE, np.int32)
+        demonstrator, played = Demonstrator(games, chosen.run.seed, "explore"), np.full(games, IDLE, np.int32)
         for t in range(longest):
             going = [game for game, one in enumerate(recordings) if t < len(one.actions)]
-            choice = teacher.act(pool, {game: intents[recordings[game].skills[t]] for game in going}, played)
+            choice = demonstrator.act(
+                pool, {game: intents[recordings[game].skills[t]] for game in going}, played
+            )
             played = np.full(games, IDLE, np.int32)
             for game in going:
                 one = recordings[game]
@@ -131,9 +133,9 @@ def test_the_teacher_follows_random_play() -> None:
     games, rng = 8, np.random.default_rng(0)
     with GamePool(games, "collect", 3, 200, workers=1) as pool:
         pool.reset()
-        teacher, played = Teacher(games, 3, "explore"), np.full(games, IDLE, np.int32)
+        demonstrator, played = Demonstrator(games, 3, "explore"), np.full(games, IDLE, np.int32)
         for _ in range(100):
-            choice = teacher.act(pool, dict.fromkeys(range(games), Intent.DOWN), played)
+            choice = demonstrator.act(pool, dict.fromkeys(range(games), Intent.DOWN), played)
             assert ((choice >= 0) & (choice < SETS["explore"])).all()
             played = rng.integers(0, SETS["explore"], games).astype(np.int32)
             pool.step(played)
@@ -146,10 +148,10 @@ def test_the_travel_of_the_teacher_moves_the_hero(actions: str) -> None:
     travels, stayed, hidden = 0, 0, 0
     with GamePool(games, "collect", 8, 500, workers=2) as pool:
         pool.reset()
-        teacher, played = Teacher(games, 8, actions), np.full(games, IDLE, np.int32)
+        demonstrator, played = Demonstrator(games, 8, actions), np.full(games, IDLE, np.int32)
         for _ in range(400):
             before = pool.obs["blstats"][:, [X, Y]].copy()
-            played = teacher.act(pool, dict.fromkeys(range(games), Intent.DOWN), played)
+            played = demonstrator.act(pool, dict.fromkeys(range(games), Intent.DOWN), played)
             pool.step(played)
             travelled = (played == travel) & (pool.ended == End.NOT)
             travels += int(travelled.sum())
@@ -173,9 +175,9 @@ def test_in_the_arenas_the_teacher_does_what_the_skill_is_for(
     games, counts = 4, np.zeros((4, len(EVENTS)), np.int64)
     with GamePool(games, "collect", 0, 61, workers=1, arena=arena) as pool:
         pool.reset()
-        teacher, played = Teacher(games, 0, "explore"), np.full(games, IDLE, np.int32)
+        demonstrator, played = Demonstrator(games, 0, "explore"), np.full(games, IDLE, np.int32)
         for _ in range(60):
-            played = teacher.act(pool, dict.fromkeys(range(games), intent), played)
+            played = demonstrator.act(pool, dict.fromkeys(range(games), intent), played)
             pool.step(played)
             counts += pool.events
     for name in wanted:

@@ -14,7 +14,9 @@ from maestromotif.skill import load_all, skills_of
 GAMES = 6
 
 
-def test_events_are_counted_for_the_skill_that_acts_until_the_last_step() -> None:
+def test_events_are_counted_for_the_skill_that_acts_until_the_last_step(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     config = load("configs/five_skills.yaml", [f"nethack.games={GAMES}", "train.minibatches=1"])
     skills = skills_of(config)
     seen: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []  # skill, playing; events after the step
@@ -29,7 +31,7 @@ def test_events_are_counted_for_the_skill_that_acts_until_the_last_step() -> Non
             step_of_pool(actions)
             seen[-1][2][:] = pool.events[:, COLUMN["descended"]]
 
-        pool.step = step  # type: ignore[method-assign]
+        monkeypatch.setattr(pool, "step", step)
 
         def act(first: np.ndarray, skill: np.ndarray, playing: np.ndarray, step: int) -> np.ndarray:
             seen.append((skill.copy(), playing.copy(), np.zeros(GAMES, np.int64)))

@@ -1,4 +1,4 @@
-"""The teacher: a scripted player that pursues the goal of a skill, for a policy to imitate.
+"""The demonstrator: a scripted player that pursues the goal of a skill, for a policy to imitate.
 
 It is the explorer of the stage `collect` without its tour, detours and whims, and it differs in three ways.
 It decides at every step from what it has seen, without a plan, so it can say what it would play in a game
@@ -58,7 +58,7 @@ class _Way(NamedTuple):
     passable: np.ndarray  # as for `Level.way`
 
 
-class Teacher:
+class Demonstrator:
     """Plays N games, or says what it would play in them.
 
     It forgets a game's episode when the pool begins the next one. actions: the set that it plays with.
