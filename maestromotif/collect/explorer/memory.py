@@ -8,8 +8,8 @@ from nle import nethack
 
 from maestromotif.nethack import paths
 from maestromotif.nethack.glyphs import BOULDER
-from maestromotif.nethack.hidden import likeliest
-from maestromotif.nethack.paths import HEIGHT, WIDTH
+from maestromotif.nethack.hidden import places
+from maestromotif.nethack.paths import HEIGHT, SQUARES, WIDTH
 
 RETRY = 2  # failures after which a move counts as blocked
 
@@ -75,6 +75,7 @@ def _passable(*kinds: int) -> np.ndarray:
 
 
 SAFE, RISKY = _passable(), _passable(paths.TRAP)
+_NOWHERE = bytes(SQUARES)
 
 
 def framed(inner: np.ndarray) -> np.ndarray:
@@ -178,8 +179,8 @@ class Level:
         self.searched[row - 1 : row + 2, column - 1 : column + 2] += times
 
     def likely_place(self, passable: np.ndarray, here: int) -> list[int]:
-        """The path to the place where something is most likely hidden (`likeliest`); empty if it is here."""
+        """The path to where something is most likely hidden (`hidden.places`); empty if it is here."""
         unknown = self.terrain == paths.UNKNOWN
         closed = unknown | (self.terrain == paths.ROCK)
-        square, came = likeliest(passable, unknown, closed, self.searched, here, self.blocked)
-        return paths.way(came, square)
+        _, met, came = paths.reach(passable.tobytes(), here, _NOWHERE, self.blocked)
+        return paths.way(came, places(met, passable, unknown, closed).best(here, self.searched))
