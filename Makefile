@@ -1,4 +1,4 @@
-# make quickstart   from nothing to a report that you can open, in about eight minutes
+# make quickstart   from nothing to a report that you can open, in about ten minutes
 # make check        linters, the type checker and the quick tests, in under a minute
 # make test         all tests, linters and the type checker
 # make test-slow    the test that a skill learns: minutes of training
