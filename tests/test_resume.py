@@ -112,7 +112,8 @@ def test_all_that_a_run_logs_is_in_the_tables_that_the_documentation_shows(unbro
             assert logged[stage.name], stage.name
     # The other way round: what the tables promise of a training is logged, events that did not happen too.
     missing = {one.name for one in METRICS if not any(one.logged.matches(name) for name in logged["train"])}
-    assert missing <= {"episode/length_mean"}, missing
+    # No game need end in so short a training, and this config sets no target_kl.
+    assert missing <= {"episode/length_mean", "loss/update_kl"}, missing
 
 
 def test_what_is_done_is_not_done_again(unbroken: Path) -> None:
