@@ -32,6 +32,7 @@ class Play:
             np.zeros((1, len(EVENTS)), np.int16),
         )
         self.events: Counter[str] = Counter()
+        self._action = np.zeros(1, np.int64)
 
     def reset(self, seed: int) -> None:
         self.game.reset(EpisodeSeeds(seed, seed, seed))
@@ -41,6 +42,7 @@ class Play:
     def __call__(self, actions: str) -> End:
         """Plays until the episode ends or the actions do."""
         for action in actions.split():
+            self._action[:] = INDEX[action]
             if end := self.game.step(INDEX[action]):
                 self.tracker.over(0, self.text)
                 self._count()
@@ -70,7 +72,7 @@ class Play:
         return "\n".join(row.tobytes().decode("latin1").rstrip() for row in self.obs["tty_chars"][0])
 
     def _follow(self) -> None:
-        self.tracker.update(self.obs, [self.text], np.ones(1, bool))
+        self.tracker.update(self.obs, [self.text], np.ones(1, bool), self._action)
         self._count()
 
     def _count(self) -> None:

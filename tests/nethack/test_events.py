@@ -1,5 +1,7 @@
 """Events: true wordings one by one, and everything once in a real game."""
 
+import ctypes
+import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -7,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from nle.nethack.nethack import DLPATH
 from playing import Play
 
 from maestromotif.nethack import arena, events
@@ -16,11 +19,16 @@ from maestromotif.nethack.game import End
 from maestromotif.nethack.observation import X, Y
 from maestromotif.nethack.pool.pool import GamePool
 from maestromotif.nethack.prices import BASE_PRICES, Price, base_prices
+from maestromotif.nethack.shops import SHOPKEEPERS
+from maestromotif.nethack.squares import SHOPKEEPER
 
 # Texts that NetHack 3.6.7 was seen to write, and what they tell.
 SAID: list[tuple[bytes, dict[str, int]]] = [
     (b"You kill the newt!  You destroy the kobold zombie!", {"killed": 2}),
     (b"CRASH!  You destroy the throne.", {}),
+    (b"CRASH!  You destroy it.", {}),
+    (b"You destroy the bear trap with your dwarvish mattock.", {}),
+    (b"You destroy it!", {"killed": 1}),
     (b"The newt is killed!", {}),
     (b"You hear the howling of the CwnAnnwn...", {}),
     (b"You finish eating the food ration.", {"ate": 1}),
@@ -30,7 +38,28 @@ SAID: list[tuple[bytes, dict[str, int]]] = [
     (b'"You bite that, you pay for it!"  My, this is a yummy slime mold!', {"ate": 1}),
     (b"This newt tastes okay.  You stop eating.", {}),
     (b"What do you want to eat? [abc or ?*] ", {}),
-    (b"Yecch!  This tastes like poison.", {}),  # a drink
+    (b"Yecch!  This stuff tastes like poison.", {"drank": 1}),
+    (b"This tastes like slime mold juice.", {"drank": 1}),
+    (b"Yecch!  This tastes rotten.", {"drank": 1}),
+    (b"This tastes like 10% real slime mold juice all-natural beverage.", {"drank": 1}),
+    (b"This tastes sour.", {"drank": 1}),
+    (b"Ooph!  This tastes like watered down liquid fire!", {"drank": 1}),
+    (b"This tastes like castor oil.", {"drank": 1}),
+    (b"This tastes like impure water.", {"drank": 1}),
+    (b"Yuk, this water tastes awful.", {"drank": 1}),
+    (b"Gaggg... this tastes like sewage!  You vomit.", {"drank": 1}),
+    (b"You take a sip of scalding hot water.  It seems quite tasty.", {"drank": 1}),
+    (b"This tepid water is tasteless.", {"drank": 1}),
+    (b"The cool draught refreshes you.", {"drank": 1}),
+    (b"The water is foul!  You gag and vomit.", {"drank": 1}),
+    (b"This newt corpse tastes okay.", {"ate": 1}),
+    (b"This yellow mold corpse tastes terrible!", {"ate": 1}),
+    # A prayer that ends hunger is no meal.
+    (
+        b"You begin praying to Chih Sung-tzu.  You are surrounded by a shimmering light. "
+        b"You finish your prayer. You feel that Chih Sung-tzu is well-pleased. Your stomach feels content.",
+        {"prayed": 1, "prayed_well": 1},
+    ),
     (b"You sold a dagger for 2 gold pieces.", {"sold": 1}),
     (b"You sold 2 scrolls labeled ELAM EBOW for 100 gold pieces.", {"sold": 1}),
     (b"You traded a scroll for 54 zorkmids in additional credit.", {"sold": 1}),
@@ -51,6 +80,10 @@ SAID: list[tuple[bytes, dict[str, int]]] = [
     (b'"For you, honored sir; only 7 zorkmids per tin." r - 2 tins (unpaid, 14 zorkmids).',
      {"price_quoted": 1, "picked_up": 1}),
     (b"You see here an iron wand (for sale, 100 zorkmids).", {"price_quoted": 1}),
+    # A hallucinating hero hears of other money.
+    (b"You see here an iron wand (for sale, 100 Altarian Dollars).", {"price_quoted": 1}),
+    (b'"For you, honored sir; only 7 Triganic Pus per tin."', {"price_quoted": 1}),
+    (b"The scroll will cost you 1 quatloo.", {"price_quoted": 1}),
     (b"There is a black flash as a milky potion hits the altar.", {"altar_cursed": 1, "dropped": 1}),
     (b"There is an amber flash as 2 puce potions hit the altar.", {"altar_blessed": 1, "dropped": 1}),
     (b"A scroll labeled LEP GEX VEN ZEA lands on the altar.", {"altar_uncursed": 1, "dropped": 1}),
@@ -70,6 +103,32 @@ SAID: list[tuple[bytes, dict[str, int]]] = [
     (b"You miss Rath Luirc.  Rath Luirc gets angry!", {"angered_shopkeeper": 1}),
     (b"Beinn a Ghlo gets angry!", {"angered_shopkeeper": 1}),
     (b"Zum Loch is furious!", {"angered_shopkeeper": 1}),
+    (b"Sgurr na Ciche gets angry!", {"angered_shopkeeper": 1}),
+    (b"Hradec Kralove gets angry!", {"angered_shopkeeper": 1}),
+    # Hallucinated names, names of monsters without an article, names given by a player.
+    (b"Godzilla gets angry!", {}),
+    (b"Luke Skywalker gets angry!", {}),
+    (b"An Elvenking gets angry!", {}),
+    (b"Big Izchaks gets angry!", {}),
+    (b"Croesus is furious!", {}),
+    (b"The watchman gets angry!", {"angered_watch": 1}),
+    (b'The watchman yells:  "Halt, thief!  You\'re under arrest!"', {"angered_watch": 1}),
+    (b'"Halt!  You\'re under arrest!"  The watch captain gets angry!', {"angered_watch": 1}),
+    (b"You see an angry guard approaching!", {"angered_watch": 1}),
+    (b'The watchman yells:  "Hey, stop picking that lock!"', {}),  # a warning
+    (b'"Hello, Agent, welcome to Delphi!"', {"entered_delphi": 1}),
+    (
+        b'The priestess of Huan Ti intones:  "Pilgrim, you enter a sacred place!"  '
+        b"You experience a sense of peace.",
+        {"entered_temple": 1},
+    ),
+    (b"You have a strange forbidding feeling...", {"entered_temple": 1}),
+    (b"You have a forbidding feeling...", {"entered_temple": 1}),
+    (b"You have an eerie feeling...", {"entered_temple": 1}),
+    (b"You experience an unusual sense of peace.", {"entered_temple": 1}),
+    (b"A shiver runs up and down your spine!", {}),
+    (b"Beware, there will be no return!  Still climb? [yn] (n) ", {"asked_to_leave": 1}),
+    (b"Beware, there will be no return!  Still climb? [yn] (n) n", {}),
     (b"The hill orc gets angry!", {}),
     (b"The Keystone Kop gets angry!", {}),
     (b"You feel that Chih Sung-tzu is displeased.", {"angered_god": 1}),
@@ -281,7 +340,7 @@ def test_an_angered_shopkeeper(play: Callable[[str], Play]) -> None:
         shop("far_east far_east")
         towards = {(-1, -1): "northwest", (-1, 0): "west", (-1, 1): "southwest", (0, -1): "north"}
         towards |= {(0, 1): "south", (1, 0): "east", (1, -1): "northeast", (1, 1): "southeast"}
-        y, x = np.argwhere(shop.tracker._maps.kinds[0].reshape(21, 79) == 4)[0]
+        y, x = np.argwhere(shop.tracker._maps.kinds[0].reshape(21, 79) == SHOPKEEPER)[0]
         offset = x - shop.obs["blstats"][0, X], y - shop.obs["blstats"][0, Y]
         shop(towards[int(offset[0]), int(offset[1])])
         assert b"Really attack" in shop.text
@@ -442,6 +501,27 @@ def test_events_of_a_pool_are_those_of_its_last_step() -> None:
         assert seen[names.index("altar_blessed")] > 0
         assert seen[names.index("prayed")] > 0
         assert at_ends > 0
+
+
+def test_shopkeepers_have_the_names_that_the_game_has() -> None:
+    """`shtypes` of the loaded library: 80 bytes a kind of shop, which ends with the address of its names."""
+    library = ctypes.CDLL(DLPATH)
+    start = ctypes.addressof(ctypes.c_char.in_dll(library, "shtypes"))
+    names = {"Izchak", "Dirk", "Lucrezia"}  # of Minetown's lighting store, and if all names are taken
+    for kind in itertools.count():
+        at = start + 80 * kind
+        if not ctypes.c_char_p.from_address(at).value:
+            break
+        own = ctypes.c_void_p.from_address(at + 72).value
+        assert own is not None
+        for number in itertools.count():
+            name = ctypes.c_char_p.from_address(own + 8 * number).value
+            if not name:
+                break
+            names.add(name.decode().lstrip("-_+|="))
+    assert set(SHOPKEEPERS) == names
+    for name in names:
+        assert counts(f"{name} gets angry!".encode()) == {"angered_shopkeeper": 1}
 
 
 def test_every_event_is_described() -> None:

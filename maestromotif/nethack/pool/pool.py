@@ -78,6 +78,8 @@ class GamePool:
     the first of these games among those of all processes; it determines seeds. loader: see `engine.loader`.
     recall: whether to keep `marks` and `allowed`. character, options: see `rcfile.write_options`. seeds: of
     each game, those of its episodes in turn, then from the first again; None: those of purpose and seed.
+    leave: whether the agent answers the question whether to leave the dungeon (`actions.LEAVE_QUESTION`), and
+    so can end its episode with `End.LEFT`; else the answer is no.
     Raises UserError, before any game starts, for what does not exist or does not fit on this machine.
     """
 
@@ -100,6 +102,7 @@ class GamePool:
         pages: Pages = "last",
         recall: bool = False,
         seeds: Sequence[Sequence[EpisodeSeeds]] | None = None,
+        leave: bool = False,
     ) -> None:
         self.starts = [arena] * games if arena is None or isinstance(arena, str) else list(arena)
         if len(self.starts) != games:
@@ -136,7 +139,7 @@ class GamePool:
             self.ended, self.cause, self.episode = arrays["ended"], arrays["cause"], arrays["episode"]
 
             own_options = write_options(self._folder, character, options)
-            setup = Setup(chosen, own_options, self._folder, pages=pages)
+            setup = Setup(chosen, own_options, self._folder, pages=pages, leave=leave)
             built = {
                 start: None if start is None else arenas.build(start, self._folder / f"arena-{number}")
                 for number, start in enumerate(dict.fromkeys(self.starts))
@@ -347,8 +350,9 @@ def open_pool(
     arena: Arenas = None,
     first_game: int = 0,
     seeds: Sequence[Sequence[EpisodeSeeds]] | None = None,
+    leave: bool = False,
 ) -> GamePool:
-    """A pool of games as the config's section `nethack` describes them."""
+    """A pool of games as the config's section `nethack` describes them. leave: as in `GamePool`."""
     settings = config.nethack
     return GamePool(
         games,
@@ -365,6 +369,7 @@ def open_pool(
         pages=settings.pages,
         recall=config.train.network.recalls,
         seeds=seeds,
+        leave=leave,
     )
 
 

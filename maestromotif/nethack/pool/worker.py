@@ -89,7 +89,8 @@ class _Rows:
         if plan.recall:
             state = {name: arrays["state"][:, i] for i, name in enumerate(TRACKED)}
             self._marks = Marks(arrays["marks"], [game.searches for game in self._games])
-            self._useless = Useless(arrays["allowed"], state, arrays["events"], self._marks)
+            leave = plan.setups[first].leave
+            self._useless = Useless(arrays["allowed"], state, arrays["events"], self._marks, leave)
         else:
             arrays["allowed"][:] = True
         self._steps = arrays["state"][:, TRACKED.index("step")]
@@ -112,7 +113,7 @@ class _Rows:
                 self._tracker.over(i, games[i].text)
         # A game that is over shows nothing to track: its state stays that of the previous step.
         goes_on = moved & (ended == End.NOT)
-        self._tracker.update(arrays, [game.text for game in games], goes_on)
+        self._tracker.update(arrays, [game.text for game in games], goes_on, arrays["action"])
         if self._recall:
             self._marks.update(arrays, arrays["action"], goes_on)
             self._useless.update(arrays, arrays["action"], goes_on)
