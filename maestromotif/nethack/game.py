@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 from nle import nethack
 
-from maestromotif.nethack import actions, glyphs
+from maestromotif.nethack import actions, glyphs, truth
 from maestromotif.nethack.arena import Arena
 from maestromotif.nethack.engine.loader import Engine, open_engine
 from maestromotif.nethack.hidden import Searches
@@ -164,6 +164,10 @@ class Game:
         if paged and self._shows_all and not misc[_YN]:  # an open question must stay readable
             self._show(b" ".join(self.text.split()))
         return End.NOT
+
+    def truth(self) -> tuple[int, ...]:
+        """The game's own numbers, in the order of `truth.TRUTH`: for judges only."""
+        return truth.read(self._engine)
 
     def keep_final(self) -> None:
         """Copy the current observation to `final`: the episode is cut off here."""

@@ -56,7 +56,7 @@ def _not_stairs() -> np.ndarray:
 
     A mimic may look like stairs. Then its own glyph is shown, and after it the floor.
     """
-    found = glyphs.FLOORS | glyphs.DOORS
+    found: np.ndarray = glyphs.FLOORS | glyphs.DOORS
     for monster in range(nethack.NUMMONS):
         if nethack.permonst(monster).mname in _MIMICS:
             found[nethack.GLYPH_MON_OFF + monster] = True

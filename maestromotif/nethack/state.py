@@ -73,7 +73,7 @@ FIELDS: dict[str, Field] = {
     ),
     "sokoban_depth": Field(
         int,
-        "Depth of the level with the stairs into Sokoban, next to the Oracle's level. -1 until the agent has "
+        "Depth of the level with the stairs into Sokoban, below the Oracle's level. -1 until the agent has "
         "seen two ways up on that level or has taken those stairs.",
         "map, status lines",
     ),

@@ -7,7 +7,7 @@ import numpy as np
 
 from maestromotif.nethack import arena
 from maestromotif.nethack.actions import INDEX
-from maestromotif.nethack.engine.loader import choose
+from maestromotif.nethack.engine.loader import Loader, choose
 from maestromotif.nethack.events import EVENTS
 from maestromotif.nethack.game import End, Setup
 from maestromotif.nethack.observation import DEPTH, ENGINE, SCREEN, engine_layout
@@ -18,13 +18,22 @@ from maestromotif.nethack.tracker import TRACKED, Tracker
 
 
 class Play:
-    """Plays actions by name; `events` counts what happened since the last reset."""
+    """Plays actions by name; `events` counts what happened since the last reset.
 
-    def __init__(self, name: str, folder: Path) -> None:
+    name: an arena, or None for the dungeon. wizard: whether NetHack's wizard mode is on.
+    """
+
+    def __init__(
+        self, name: str | None, folder: Path, loader: Loader = "auto", wizard: bool = False
+    ) -> None:
         layout = engine_layout((*ENGINE, *SCREEN))
         self.obs = {key: np.zeros((1, *shape), dtype) for key, (shape, dtype) in layout.items()}
-        built = arena.build(name, folder / "dungeon")
-        setup = Setup(choose("auto"), write_options(folder), folder, built)
+        built = None if name is None else arena.build(name, folder / "dungeon")
+        options = write_options(folder)
+        if wizard:
+            with Path(options.removeprefix("@")).open("a") as file:
+                file.write("OPTIONS=playmode:debug\n")
+        setup = Setup(choose(loader), options, folder, built)
         self.game = setup.open({key: array[0] for key, array in self.obs.items()})
         self.tracker = Tracker(
             np.zeros((1, len(TRACKED)), np.int32),

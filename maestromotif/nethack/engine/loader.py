@@ -43,6 +43,12 @@ class Engine(Protocol):
     def how_done(self) -> int:
         """How the game ended (`nle.nethack.DIED`, ...)."""
 
+    def address(self, name: str) -> int:
+        """Where this game keeps the exported variable of this name. Valid until `close`.
+
+        Raises LookupError if the library has none.
+        """
+
     def close(self) -> None: ...
 
 
@@ -139,6 +145,15 @@ class _StockEngine:
         self.send, self.over = self._nethack._pynethack.step, self._nethack._pynethack.done
         self.how_done = self._nethack._pynethack.how_done
         self.close = self._nethack.close
+
+    def address(self, name: str) -> int:
+        loaded = ctypes.CDLL(self._nethack.dlpath)
+        try:
+            return ctypes.addressof(ctypes.c_char.in_dll(loaded, name))
+        except ValueError as error:
+            raise LookupError(f"NetHack has no variable {name}") from error
+        finally:
+            _ctypes.dlclose(loaded._handle)  # NLE keeps it loaded
 
     def start(self, seeds: EpisodeSeeds) -> None:
         # NLE forgets the seeds after one reset, so set them before every reset.

@@ -42,6 +42,7 @@ from maestromotif.nethack.pool.worker import DONE, IDLE, QUIT, RESET, STEP, Plan
 from maestromotif.nethack.rcfile import CHARACTER, write_options
 from maestromotif.nethack.seeds import EpisodeSeeds, Purpose
 from maestromotif.nethack.tracker import TRACKED
+from maestromotif.nethack.truth import TRUTH
 
 __all__ = ["IDLE", "GamePool", "check_pools", "open_pool"]
 
@@ -62,8 +63,10 @@ class GamePool:
     `marks` uint8 [N, 21, 79] and `allowed` bool [N, actions]: what a player remembers of the level
     (`marks.Marks`), and the actions that are not useless now (`useless.Useless`). Kept only with `recall`;
     else all marks are 0 and all actions are allowed.
-    `ended` uint8 [N]: `game.End` of the last step. Where it is not 0, `final[name]`, `final_state[name]`
-    and `final_marks` hold the last observation and state of the ended episode; all other arrays except
+    `truth[name]` int32 [N]: what the game itself knows of the episode's dungeon (`truth.TRUTH`), from its
+    beginning on. It is for judges of tasks; nothing that plays may read it.
+    `ended` uint8 [N]: `game.End` of the last step. Where it is not 0, `final[name]`, `final_state[name]`,
+    `final_marks` and `final_truth[name]` hold those of the ended episode's end; all other arrays except
     `changes` and `events` then hold the first ones of the next. `cause` S128 [N]: the cause of death in
     NetHack's words.
     For a game that is LOST with its worker, `final` and `final_state` hold what was seen last.
@@ -134,6 +137,8 @@ class GamePool:
             self.final_state = {name: arrays["final_state"][:, i] for i, name in enumerate(TRACKED)}
             self.final = {name: arrays[f"final_{name}"] for name in FINAL}
             self.final_marks = arrays["final_marks"]
+            self.truth = {name: arrays["truth"][:, i] for i, name in enumerate(TRUTH)}
+            self.final_truth = {name: arrays["final_truth"][:, i] for i, name in enumerate(TRUTH)}
             self.changes, self.events = arrays["changes"], arrays["events"]
             self.marks, self.allowed = arrays["marks"], arrays["allowed"]
             self.ended, self.cause, self.episode = arrays["ended"], arrays["cause"], arrays["episode"]
@@ -260,7 +265,7 @@ class GamePool:
             os.close(self._lock)
             self._lock = None
         if hasattr(self, "_block"):
-            for views in (self.state, self.final_state, self.final):
+            for views in (self.state, self.final_state, self.final, self.truth, self.final_truth):
                 views.clear()
             self.obs = {}
             self.changes = self.events = self.ended = self.cause = self.episode = np.empty(0)
@@ -322,7 +327,7 @@ class GamePool:
         )
         self.lost += len(games)
         arrays = self._block.arrays
-        for name in ("state", "marks"):
+        for name in ("state", "marks", "truth"):
             arrays[f"final_{name}"][games] = arrays[name][games]
         for name in FINAL:
             arrays[f"final_{name}"][games] = arrays[name][games]
