@@ -23,9 +23,7 @@ class Play:
     name: an arena, or None for the dungeon. wizard: whether NetHack's wizard mode is on.
     """
 
-    def __init__(
-        self, name: str | None, folder: Path, loader: Loader = "auto", wizard: bool = False
-    ) -> None:
+    def __init__(self, name: str | None, folder: Path, loader: Loader = "auto", wizard: bool = False) -> None:
         layout = engine_layout((*ENGINE, *SCREEN))
         self.obs = {key: np.zeros((1, *shape), dtype) for key, (shape, dtype) in layout.items()}
         built = None if name is None else arena.build(name, folder / "dungeon")

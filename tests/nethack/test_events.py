@@ -2,6 +2,8 @@
 
 import ctypes
 import itertools
+import re
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from nle import nethack
 from nle.nethack.nethack import DLPATH
 from playing import Play
 
@@ -299,7 +302,30 @@ def test_selling(play: Callable[[str], Play]) -> None:
         assert shop.now("items_sold") == shop.events["sold"] == 4
         assert shop.now("prices_identified") == shop.events["price_identified"]
         identified += shop.events["price_identified"]
+        assert shop.events["published_buc"] == 0
     assert identified > 6
+
+
+def test_the_published_test_of_prices(play: Callable[[str], Play]) -> None:
+    """A sale counts if twice the offer is a base price of the item's class."""
+    shop = play("shop")
+    counted = []
+    for seed in range(6):
+        shop.reset(seed)
+        shop(WALK_IN)
+        for _ in range(5):
+            shop("drop")
+            offer, kind = shop.now("offer"), re.search(rb"your .*(potion|scroll|wand)", shop.text)
+            before = Counter(shop.events)
+            shop("southeast")  # no
+            assert shop.events == before
+            shop("drop northwest")
+            assert shop.events["sold"] == before["sold"] + 1
+            assert kind
+            counts = 2 * offer in BASE_PRICES[kind[1]]
+            assert shop.events["published_price"] == before["published_price"] + counts
+            counted.append(counts)
+    assert 0 < sum(counted) < len(counted)
 
 
 def test_a_shop_is_entered_and_left_through_its_door(play: Callable[[str], Play]) -> None:
@@ -381,12 +407,13 @@ def test_all_three_outcomes_on_an_altar(play: Callable[[str], Play]) -> None:
         outcomes = [altar.events[f"altar_{how}"] for how in ("blessed", "cursed", "uncursed")]
         assert min(outcomes) >= 2
         assert sum(outcomes) == altar.now("altar_tests") == altar.events["dropped"] == carried
+        assert altar.events["published_buc"] == carried
         altar("west")
         assert not altar.now("on_altar")
         assert altar.now("altar_near")  # though the things on it cover it
         assert altar.events["picked_up"] == 0
         altar("east")
-        assert altar.events["picked_up"] == carried
+        assert altar.events["picked_up"] == altar.events["published_buc"] == carried
         assert altar.now("sellable_items") == carried
 
 
@@ -460,6 +487,73 @@ def test_stairs_and_meals(play: Callable[[str], Play]) -> None:
     stairs("eat northwest")
     assert stairs.events["ate"] == 1
     assert not stairs.now("has_eaten_in_mines")
+
+
+def test_drinks_are_no_meals(play: Callable[[str], Play]) -> None:
+    altar = play("altar")
+    for seed in range(5):
+        altar.reset(seed)
+        altar("quaff southeast")  # another answer than yes: nothing
+        assert altar.events == {}
+        for number in (1, 2, 3):
+            potions = np.count_nonzero(altar.obs["inv_oclasses"] == nethack.POTION_CLASS)
+            altar("quaff")
+            assert altar.events["drank"] == number - 1
+            altar("northwest")
+            assert altar.events["drank"] == number
+            assert np.count_nonzero(altar.obs["inv_oclasses"] == nethack.POTION_CLASS) == potions - 1
+        assert altar.events["ate"] == 0
+
+
+def test_meals_while_hungry(play: Callable[[str], Play]) -> None:
+    stairs = play("stairs")
+    stairs.reset(1)
+    stairs("eat northwest")
+    assert (stairs.events["ate"], stairs.now("meals_while_hungry")) == (1, 0)
+    for _ in range(200):
+        if stairs.now("hunger") >= 2:
+            break
+        assert stairs("search_long") is End.NOT
+    stairs("eat northwest")
+    assert (stairs.events["ate"], stairs.now("meals_while_hungry")) == (2, 1)
+
+
+MIMIC = """
+MONSTER:('m',"giant mimic"),(8,3),m_feature:"staircase down",asleep
+"""
+
+
+def test_a_mimic_is_no_staircase(tmp_path: Path) -> None:
+    text = Path(arena.__file__).with_name("arenas").joinpath("mines_branch.des").read_text()
+    own = tmp_path / "mimic.des"
+    own.write_text(text.replace("BRANCH:(2,5,2,5),(0,0,0,0)\n", "") + MIMIC)
+    play = Play(str(own), tmp_path)
+    play.reset(1)
+    assert (play.now("downstairs_seen"), play.now("branch_depth")) == (1, 2)
+    where = play.now("downstairs_dx"), play.now("downstairs_dy")
+    play("far_east far_east")
+    assert b"Wait!" in play.text
+    assert (play.now("downstairs_seen"), play.now("branch_depth")) == (1, -1)
+    assert play.now("downstairs_dx") == where[0] + 5 - play.obs["blstats"][0, X] or where != (3, 0)
+    play.game.close()
+
+
+def test_a_temple_is_entered_and_left_through_its_door(tmp_path: Path) -> None:
+    text = Path(arena.__file__).with_name("arenas").joinpath("shop.des").read_text()
+    own = tmp_path / "temple.des"
+    own.write_text(text.replace('lit,"shop"', 'lit,"temple"') + "ALTAR:(16,1),neutral,shrine\n")
+    play = Play(str(own), tmp_path)
+    for seed in range(3):
+        play.reset(seed)
+        inside = []
+        for action in ("east", "east", "east", "east", "west", "west", "east", "east"):
+            play(action)
+            inside.append(play.now("in_temple"))
+        assert inside == [0, 0, 1, 1, 1, 0, 1, 1]
+        assert play.events["entered_temple"] >= 1
+        assert not play.now("in_shop")
+        assert not play.now("in_minetown")
+    play.game.close()
 
 
 def test_the_branch_is_known_from_the_start_and_from_either_side(play: Callable[[str], Play]) -> None:

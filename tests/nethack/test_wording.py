@@ -138,7 +138,9 @@ def test_every_event_that_a_message_tells_has_words() -> None:
     told = {sentence for _, sentences, _ in SAID for sentence in sentences}
     for name, event in EVENTS.items():
         spoken = [pattern.says for pattern in (*event.patterns, *event.words) if pattern.says]
-        assert spoken or event.change or name in ("price_identified", "published_price", "published_buc"), name
+        assert spoken or event.change or name in ("price_identified", "published_price", "published_buc"), (
+            name
+        )
         if spoken:
             forms = [re.sub(r"\\{\w+\\}", ".*", re.escape(says)) for says in spoken]
             assert any(re.fullmatch(form, one) for form in forms for one in told), name
