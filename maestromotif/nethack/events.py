@@ -424,7 +424,10 @@ _COUNTED = tuple(
 _KEPT = 20_000
 
 _DRINKS = re.compile(_DRUNK.encode())
-_ASKS_TO_DRINK = re.compile(rb"(?:What do you want to drink\?|Drink from the (?:fountain|sink)\?)[^?]*$")
+_ASKS_TO_DRINK = re.compile(
+    rb"(?:What do you want to drink\?|Drink (?:from the (?:fountain|sink)|the water around you)\?)"
+    rb"(?: \[[^\]]*\])?(?: \(n\))?$"
+)
 _REFUSED = re.compile(
     rb"Never mind|silly thing to drink|You cannot drink|You don't have that object|You mime drinking"
 )

@@ -3,7 +3,6 @@
 import ctypes
 import itertools
 import re
-from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,7 +10,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from nle import nethack
 from nle.nethack.nethack import DLPATH
 from playing import Play
 
@@ -316,15 +314,16 @@ def test_the_published_test_of_prices(play: Callable[[str], Play]) -> None:
         for _ in range(5):
             shop("drop")
             offer, kind = shop.now("offer"), re.search(rb"your .*(potion|scroll|wand)", shop.text)
-            before = Counter(shop.events)
-            shop("southeast")  # no
-            assert shop.events == before
-            shop("drop northwest")
-            assert shop.events["sold"] == before["sold"] + 1
+            before = shop.events["published_price"]
+            shop("northwest")
             assert kind
-            counts = 2 * offer in BASE_PRICES[kind[1]]
-            assert shop.events["published_price"] == before["published_price"] + counts
-            counted.append(counts)
+            counted.append(2 * offer in BASE_PRICES[kind[1]])
+            assert shop.events["published_price"] == before + counted[-1]
+        assert shop.events["sold"] == 5
+        carried = shop.now("sellable_items")
+        shop("drop southeast")
+        assert shop.events["sold"] == 5
+        assert shop.now("sellable_items") == carried - 1
     assert 0 < sum(counted) < len(counted)
 
 
@@ -496,30 +495,35 @@ def test_drinks_are_no_meals(play: Callable[[str], Play]) -> None:
         altar("quaff southeast")  # another answer than yes: nothing
         assert altar.events == {}
         for number in (1, 2, 3):
-            potions = np.count_nonzero(altar.obs["inv_oclasses"] == nethack.POTION_CLASS)
             altar("quaff")
             assert altar.events["drank"] == number - 1
             altar("northwest")
             assert altar.events["drank"] == number
-            assert np.count_nonzero(altar.obs["inv_oclasses"] == nethack.POTION_CLASS) == potions - 1
         assert altar.events["ate"] == 0
 
 
 def test_meals_while_hungry(play: Callable[[str], Play]) -> None:
-    stairs = play("stairs")
-    stairs.reset(1)
-    stairs("eat northwest")
-    assert (stairs.events["ate"], stairs.now("meals_while_hungry")) == (1, 0)
-    for _ in range(200):
-        if stairs.now("hunger") >= 2:
-            break
-        assert stairs("search_long") is End.NOT
-    stairs("eat northwest")
-    assert (stairs.events["ate"], stairs.now("meals_while_hungry")) == (2, 1)
+    stairs, hungry = play("stairs"), 0
+    for seed in range(12):
+        stairs.reset(seed)
+        while stairs.now("hunger") < 2:
+            if stairs("fight search_long") is not End.NOT:
+                break
+        else:
+            hungry += 1
+            stairs("eat northwest")
+            while not stairs.events["ate"] and stairs("fight eat northwest") is End.NOT:
+                pass
+            assert stairs.now("meals_while_hungry") == stairs.events["ate"] == 1
+            stairs("eat northwest")
+            assert stairs.now("meals_while_hungry") == 1
+        if hungry == 2:
+            return
+    pytest.fail("no hero lived until she was hungry")
 
 
 MIMIC = """
-MONSTER:('m',"giant mimic"),(8,3),m_feature:"staircase down",asleep
+MONSTER:('m',"giant mimic"),(8,3),m_feature "staircase down",asleep
 """
 
 
@@ -530,11 +534,10 @@ def test_a_mimic_is_no_staircase(tmp_path: Path) -> None:
     play = Play(str(own), tmp_path)
     play.reset(1)
     assert (play.now("downstairs_seen"), play.now("branch_depth")) == (1, 2)
-    where = play.now("downstairs_dx"), play.now("downstairs_dy")
-    play("far_east far_east")
+    play("east east east")
     assert b"Wait!" in play.text
     assert (play.now("downstairs_seen"), play.now("branch_depth")) == (1, -1)
-    assert play.now("downstairs_dx") == where[0] + 5 - play.obs["blstats"][0, X] or where != (3, 0)
+    assert (play.now("downstairs_dx"), play.now("downstairs_dy")) == (1, -2)
     play.game.close()
 
 
