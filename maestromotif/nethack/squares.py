@@ -89,6 +89,10 @@ class Maps:
         found: list[int] = np.flatnonzero(self._stairs[game] == kind).tolist()
         return found
 
+    def door(self, game: int, square: int) -> bool:
+        """Whether the map shows a door or doorway there; ask before `update`, for the hero covers it."""
+        return bool(glyphs.DOORS[self._glyphs[game, square]])
+
     def bare(self, game: int, square: int) -> bool:
         """Whether the map shows that a square has no stairs."""
         return bool(_NO_STAIRS[self._glyphs[game, square]] and self.kinds[game, square] != BLANK)

@@ -121,6 +121,7 @@ class Tracker:
         # By game: the doors of temples by level; the games on a level with a temple that was entered.
         self._temples: list[dict[int, tuple[int, ...]]] = [{} for _ in range(games)]
         self._by_temple: set[int] = set()
+        self._on_doors: set[int] = set()  # of the games that this matters to, those whose hero is on a door
         self._oracle = np.full(games, -1, np.int64)  # level known as the Oracle's, as in `_level`
         self._town = np.full(games, -1, np.int64)  # ... as Minetown
         # Kinds of stairs by which the hero went into a branch, so that its depth is certain.
@@ -215,6 +216,14 @@ class Tracker:
             changes[:, place] = np.where(new > old, 1, np.where(new < old, 2, 0))
         happened[:] = 0
         arrivals = arrived.nonzero()[0].tolist()
+        enters = {
+            game for game, words in said.items() if words.greeted or words.counts[COLUMN["entered_temple"]]
+        }
+        self._on_doors = {
+            game
+            for game in enters | self._by_temple
+            if self._maps.door(game, int(hero[1, game] * COLUMNS + hero[0, game]))
+        }
         for game in arrivals:
             for square, kind in self._arrive(game, obs, int(before[game])):
                 self._found(game, square, kind, first)
@@ -445,15 +454,23 @@ class Tracker:
     def _door(self, game: int, x: int, y: int, arrived: bool) -> tuple[int, ...]:
         """A shop's or temple's door, on which the hero was greeted: x, y, direction inwards.
 
-        A hero that fell in leaves it only with the level: then the direction is 0.
+        The direction is 0 for a hero that fell or teleported in. It leaves a shop only with the level, and a
+        temple by the first door that it stands on.
         """
-        inwards = np.zeros(2) if arrived else np.sign([x, y] - self._hero[:, game])
+        moved = np.array([x, y]) - self._hero[:, game]
+        jumped = arrived or (abs(moved).max() > 1 and game not in self._on_doors)
+        inwards = np.zeros(2) if jumped else np.sign(moved)
         return (x, y, *inwards.astype(int).tolist())
 
     def _leave_temples(self, bl: np.ndarray, moved: np.ndarray) -> None:
         """The hero leaves a temple by going back out through its door, and is in it again on its door."""
         for game in [game for game in self._by_temple if moved[game]]:
-            door_x, door_y, dx, dy = self._temples[game][int(self._level[game])]
+            level = int(self._level[game])
+            door_x, door_y, dx, dy = self._temples[game][level]
+            if not (dx or dy) and self._column["in_temple"][game] and game in self._on_doors:
+                door_x, door_y = bl[game, [X, Y]].tolist()
+                dx, dy = np.sign(self._hero[:, game] - [door_x, door_y]).tolist()
+                self._temples[game][level] = (door_x, door_y, dx, dy)
             away_x, away_y = bl[game, X] - door_x, bl[game, Y] - door_y
             inside = away_x * dx + away_y * dy >= 0
             self._column["in_temple"][game] = inside and (

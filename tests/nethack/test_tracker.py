@@ -413,6 +413,25 @@ def test_minetown_is_no_other_level_of_the_mines(scene: Scene) -> None:
         assert scene.now("in_minetown") == known
 
 
+def test_whoever_teleports_into_a_temple_leaves_by_its_door(scene: Scene) -> None:
+    scene.begin()
+    scene.show("+", 33, 10, int(nethack.GLYPH_CMAP_OFF) + _SQUARES["open door"])
+    scene.step()
+    for x, text, inside in (
+        (30, b"You have an eerie feeling...", 1),
+        (29, b"", 1),
+        (31, b"", 1),
+        (33, b"", 1),  # on the door
+        (34, b"", 0),
+        (36, b"", 0),
+        (33, b"", 1),
+    ):
+        scene.stand(x, 10)
+        scene.step(text)
+        assert scene.now("in_temple") == inside
+        scene.show("+", 33, 10, int(nethack.GLYPH_CMAP_OFF) + _SQUARES["open door"])
+
+
 def test_a_meal_that_began_while_hungry_counts_when_it_ends(scene: Scene) -> None:
     hunger = scene.obs["blstats"][0, HUNGER : HUNGER + 1]
     hunger[:] = 2
