@@ -226,22 +226,23 @@ def events() -> str:
 
 def conditions() -> str:
     """The language of a task's conditions."""
+    from maestromotif.nethack.truth import TRUTH
     from maestromotif.tasks.expressions import ENDS
-    from maestromotif.tasks.parse import FLAGS, FORMULAS, NUMBERS, SECRETS
+    from maestromotif.tasks.parse import FLAGS, FORMULAS, NUMBERS
 
     def calls(of: dict[str, Any]) -> str:
         return table(("form", "meaning"), ((code(one.form), escape(one.doc)) for one in of.values()))
 
     ends = table(("flag", "meaning"), ((code(name), escape(doc)) for name, doc in ENDS.items()))
     secrets = table(
-        ("number", "meaning"), ((code(f"truth.{name}"), escape(doc)) for name, doc in SECRETS.items())
+        ("number", "meaning"), ((code(f"truth.{name}"), escape(doc)) for name, doc in TRUTH.items())
     )
     return (
         "# Task conditions\n\n"
         "A condition is written as a Python expression. It is checked when the task is read: its fields, its "
         "events, its types, and whether it can ever be met.\n\n"
-        "Fields of [GameState](game-state.md), except those about the running skill, whole numbers, `true` and "
-        "`false` are joined by `+ - *`, by comparisons (`2 <= depth < 4`), and by `and`, `or` and `not`. In "
+        "Fields of [GameState](game-state.md), except those about the running skill, whole numbers, `true` "
+        "and `false` are joined by `+ - *`, by comparisons (`2 <= depth < 4`), and by `and`, `or` and `not`. In "
         "the tables, EVENT is one of the [events](events.md), C is a condition on one step, and A and B are "
         "conditions or formulas.\n\n"
         f"## Numbers\n\n{calls(NUMBERS)}\n\n## Flags\n\n{calls(FLAGS)}\n\n{ends}\n\n"

@@ -51,6 +51,7 @@ class Episode:
     reasons: list[int]
     check: int  # `checksum` of what was seen last
     arena: str | None = None  # where it began; None for the dungeon
+    leave: bool = False  # whether the agent could leave the dungeon
     at: int = 0  # environment step of the training at which it ended; 0 outside of training
     # Steps by dungeon and depth, such as "0:1" (fields of GameState); empty if only the actions are kept.
     visited: dict[str, int] = field(default_factory=dict, compare=False)
@@ -117,6 +118,7 @@ def play_wave(
                 "deepest": int(seen.state["deepest"][game]),
                 "steps": len(played),
                 "end": "success" if success else "failure" if end is End.NOT else end.name.lower(),
+                "leave": task.leaves,
                 "cause": "" if success else seen.causes.get(game, ""),
                 "prayers": int(prayers[game]),
                 "xp_level": int(xp_level[game]),
@@ -148,11 +150,12 @@ def judged_step(pool: GamePool, playing: np.ndarray) -> Step:
     """The last step of a pool for the judge of a task; of the games bool [N] `playing`."""
     over = pool.ended != End.NOT
     dead = np.flatnonzero(playing & (pool.ended == End.DEATH)).tolist()
-    state = pool.state
+    state, truth = pool.state, pool.truth
     if over.any():
-        state = {name: np.where(over, pool.final_state[name], one) for name, one in pool.state.items()}
+        state = {name: np.where(over, pool.final_state[name], one) for name, one in state.items()}
+        truth = {name: np.where(over, pool.final_truth[name], one) for name, one in truth.items()}
     causes = {game: cause_of_death(bytes(pool.cause[game])) for game in dead}
-    return Step(state, pool.events, pool.ended, causes, getattr(pool, "truth", {}))
+    return Step(state, pool.events, pool.ended, causes, truth)
 
 
 def to_end(steps: Generator[None, None, list[Episode]]) -> list[Episode]:

@@ -156,7 +156,8 @@ def _played(
 ) -> Iterator[tuple[Entry, int, list[Episode]]]:
     """The waves of all rows of a task. What was played before the run was stopped is read from the disk."""
     for levels in dict.fromkeys(row.levels for row in rows):
-        with open_pool(config, "evaluate", players.games, steps_of(task, config), levels) as pool:
+        steps = steps_of(task, config)
+        with open_pool(config, "evaluate", players.games, steps, levels, leave=task.leaves) as pool:
             for row in (row for row in rows if row.levels == levels):
                 began = time.perf_counter()
                 for wave in range(waves):

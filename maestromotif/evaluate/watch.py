@@ -143,6 +143,7 @@ def _open_pool(config: Config, task: Task, seed: int, training: bool) -> GamePoo
         options=Path(settings.options) if settings.options else None,
         pages=settings.pages,
         recall=config.train.network.recalls,
+        leave=task.leaves and not training,
     )
 
 

@@ -158,6 +158,9 @@ YES = ACTIONS["northwest"]
 # Questions that the agent answers; every other one-key question is escaped.
 AGENT_QUESTIONS = (b"eat", b"attack", b"direction?", b"pray", b"drop", b"drink", b"Sell")
 
+# The question at the stairs up of level 1. The agent answers it only in games that it may leave.
+LEAVE_QUESTION = b"Still climb?"
+
 # After turning all pages of a message, the agent sees only the pages that contain these words.
 KEPT_PAGES = (b"descend the stairs", b"climb up the stairs", b"You are frozen")
 

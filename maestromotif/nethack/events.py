@@ -10,7 +10,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from maestromotif.nethack.prices import Price, offers, quotes
+from maestromotif.nethack.actions import LEAVE_QUESTION
+from maestromotif.nethack.prices import NO_OFFERS, Price, offers, quotes
+from maestromotif.nethack.shops import CURRENCY, NAME
 
 
 class Pattern(NamedTuple):
@@ -34,14 +36,21 @@ class Event:
     change: tuple[str, str] | None = None  # the change of `state.CHANGES` that this event is, and its code
 
 
-# How food tasted. Of a drink, NetHack says "This tastes ...", without its name.
+# How food tasted. Of a drink, NetHack says "This tastes ...", without its name, and uses other words.
 _TASTE = (
-    r"(?:[Dd]elicious|hits the spot|(?<!This) tastes |is bland\.|yummy|This satiates your|surprisingly good!"
-    r"|A little goes a long way|Mmm, tripe|elf kibble|makes you feel like )"
+    r"(?:[Dd]elicious|hits the spot|(?<!This) tastes (?:okay|terrible)[.!]|is bland\.|yummy|This satiates "
+    r"|surprisingly good!|A little goes a long way|Mmm, tripe|elf kibble|makes you feel like )"
 )
 _STOPPED = "You stop eating"
-# Shopkeepers' names have up to three words: Asidonhopo, Rath Luirc, Beinn a Ghlo, Sgurr na Ciche.
-_NAME = r"[A-Z][\w'-]+(?: (?:a|na|[A-Z][\w'-]+))*"
+# What only a drink does: of potions (`potion.c`), and of fountains and sinks (`fountain.c`).
+_DRUNK = (
+    r"(?:\bThis (?:stuff )?tastes (?!just like chicken)|\bthis (?:[^.!]* )?tastes (?:awful|like sewage)"
+    r"|Ulch! This makes you feel mediocre!|That potion tasted foul!"
+    r"|Ahh, a refreshing drink\.|That was smooth!|You take a sip of |cool draught refreshes you"
+    r"|This tepid [^.]* is tasteless\.|is foul! You gag and vomit|is contaminated!"
+    r"|This [^.!]* contains toxic wastes!|This [^.!]*'s no good!|This [^.!]* gives you bad breath!)"
+)
+_ARREST = r"\"Halt(?:, (?:thief|vandal))?! You're under arrest!\""
 _STOLE = r"You stole (?P<what>\d+ [^.!]*)"
 
 # In column order of the arrays `events`.
@@ -58,8 +67,8 @@ EVENTS: dict[str, Event] = {
     ),
     "killed": Event(
         "The agent killed a monster.",
-        '"You kill ...", "You destroy ..."; not "CRASH! You destroy ...", of furniture',
-        (Pattern("You ", r"(?<!CRASH! )You (?:kill|destroy) (?P<what>[^.!]*)", "The agent killed {what}."),),
+        '"You kill ...!", "You destroy ...!"; not "You destroy the throne.", of furniture and traps',
+        (Pattern("You ", r"(?<!CRASH! )You (?:kill|destroy) (?P<what>[^.!]*)!", "The agent killed {what}."),),
     ),
     "ate": Event(
         "The agent finished a meal.",
@@ -103,21 +112,21 @@ EVENTS: dict[str, Event] = {
     "price_quoted": Event(
         "A shop stated what an item costs.",
         'a shop states what an item costs: "For you, good sir; only 66 zorkmids for this ...", '
-        '"... will cost you ...", "(for sale, ...)", "(unpaid, ...)"',
+        '"... will cost you ...", "(for sale, ...)", "(unpaid, ...)"; in any hallucinated currency',
         words=(
             Pattern(
                 '"For you',
-                r'"For you, [^"]*?;(?: only)? (?P<what>\d+ zorkmids?) (?:per|for this) (?P<item>[^"]*)\."',
+                rf'"For you, [^"]*?;(?: only)? (?P<what>\d+ {CURRENCY}) (?:per|for this) (?P<item>[^"]*)\."',
                 "A shopkeeper asked the agent for {what} for this {item}.",
             ),
             Pattern(
                 "will cost",
-                r"The (?P<item>[^.]*) will cost you (?P<what>\d+ zorkmids?)(?: each)?",
+                rf"The (?P<item>[^.]*) will cost you (?P<what>\d+ {CURRENCY})(?: each)?",
                 "A shopkeeper asked the agent for {what} for the {item}.",
             ),
             Pattern(
                 "for sale",
-                r"You see here (?P<item>[^.(]*) \(for sale, (?P<what>\d+ zorkmids?)\)",
+                rf"You see here (?P<item>[^.(]*) \(for sale, (?P<what>\d+ {CURRENCY})\)",
                 "The agent sees {item} for sale for {what}.",
             ),
         ),
@@ -204,17 +213,16 @@ EVENTS: dict[str, Event] = {
     ),
     "angered_shopkeeper": Event(
         "The agent angered a shopkeeper.",
-        '"X gets angry!" where X is a name, "X is furious!", a theft',
+        '"X gets angry!", "X is furious!" where X is one of the names that shopkeepers have; a theft',
         (
-            # Monsters without a name, and the hero as "you", begin with one of the excluded words.
             Pattern(
                 "gets angry!",
-                rf"(?<![\w-] )\b(?!The |It |Your? )(?P<what>{_NAME}) gets angry!",
+                rf"(?P<what>{NAME}) gets angry!",
                 "The agent angered the shopkeeper {what}.",
             ),
             Pattern(
                 "is furious!",
-                rf"\b(?P<what>{_NAME}) is furious!",
+                rf"(?P<what>{NAME}) is furious!",
                 "The agent made the shopkeeper {what} furious.",
             ),
             Pattern("You stole", _STOLE, "The shopkeeper is angry."),
@@ -332,6 +340,78 @@ EVENTS: dict[str, Event] = {
         "a lower load state than on the previous step (blstats)",
         change=("load", "lighter"),
     ),
+    "drank": Event(
+        "The agent drank something: a potion, or from a fountain or a sink.",
+        'an answer to "What do you want to drink?" that was accepted, or how a drink tasted: '
+        '"This tastes like water.", "You take a sip of very cold water.", "The cool draught refreshes you."',
+        words=(Pattern("", _DRUNK, "The agent drank something.", quoted=True),),
+    ),
+    "asked_to_leave": Event(
+        "The game asked whether the agent will leave the dungeon by the stairs up of level 1.",
+        '"Beware, there will be no return! Still climb?"',
+        words=(
+            Pattern(
+                "Still climb?",
+                r"Beware, there will be no return! Still climb\?",
+                "The game asked whether the agent will leave the dungeon.",
+                quoted=True,
+            ),
+        ),
+    ),
+    "entered_delphi": Event(
+        "The agent entered Delphi, the Oracle's centre.",
+        'the Oracle\'s greeting: "Hello, Agent, welcome to Delphi!", or, if she is angry, '
+        '"You\'re in Delphi, Agent."',
+        (
+            Pattern(
+                "Delphi",
+                r"\"(?:[^\"]*, welcome to Delphi!|You're in Delphi, [^\"]*)\"",
+                "The agent entered Delphi.",
+            ),
+        ),
+    ),
+    "entered_temple": Event(
+        "The agent entered a temple. NetHack does not say so again within some turns.",
+        'what a priest says: "Pilgrim, you enter a sacred place!", "You experience a sense of peace.", '
+        '"You have a forbidding feeling..."; without a priest "You have an eerie feeling...", '
+        '"You feel like you are being watched.", "A shiver runs down your spine."',
+        words=(
+            Pattern(
+                "",
+                r"(?:Pilgrim, you enter a (?P<what>sacred|desecrated) place!"
+                r"|Infidel, you have entered Moloch's Sanctum!"
+                r"|You experience (?:a|an unusual|a strange) sense of peace\."
+                r"|You have an? (?:strange )?(?:forbidding|eerie) feeling\.\.\."
+                r"|You feel like you are being watched\.|A shiver runs down your )",
+                "The agent entered a temple.",
+                quoted=True,
+            ),
+        ),
+    ),
+    "angered_watch": Event(
+        "The agent angered the watch of Minetown.",
+        '"Halt, thief! You\'re under arrest!", "The watchman gets angry!", "The guards get angry!", '
+        '"You see an angry guard approaching!"',
+        words=(
+            Pattern("arrest", _ARREST, "The agent is under arrest.", quoted=True),
+            Pattern(
+                "angry",
+                r"\b(?:The (?:watchman|watch captain) gets angry!|The guards? gets? angry!"
+                r"|angry guards? approaching!)",
+                "The agent angered the watch.",
+                quoted=True,
+            ),
+        ),
+    ),
+    "published_price": Event(
+        "The agent sold something whose price the published test of the task price counts as identified.",
+        "an item is sold on the step after an offer for a potion, scroll, wand, ring or spellbook, known "
+        "or not, and twice the offer is a base price of that class",
+    ),
+    "published_buc": Event(
+        "The agent dropped something on an altar, by the published test of the task buc.",
+        'the action was drop, and the messages contain "altar" and neither "cursed" nor "blessed"',
+    ),
 }
 COLUMN: dict[str, int] = {name: column for column, name in enumerate(EVENTS)}
 _COUNTED = tuple(
@@ -343,8 +423,22 @@ _COUNTED = tuple(
 # Texts in the cache: less than ten megabytes.
 _KEPT = 20_000
 
+_DRINKS = re.compile(_DRUNK.encode())
+_ASKS_TO_DRINK = re.compile(
+    rb"(?:What do you want to drink\?|Drink (?:from the (?:fountain|sink)|the water around you)\?)"
+    rb"(?: \[[^\]]*\])?(?: \(n\))?$"
+)
+_REFUSED = re.compile(
+    rb"Never mind|silly thing to drink|You cannot drink|You don't have that object|You mime drinking"
+)
+_LEAVE = re.compile(re.escape(LEAVE_QUESTION) + rb"(?: \[yn\] \(n\)(?: ([yn])\b)?)?")
+_ONCE = tuple(
+    (COLUMN[name], re.compile("|".join(pattern.regex for pattern in EVENTS[name].words).encode()))
+    for name in ("entered_temple", "angered_watch")  # NetHack says in several sentences what happens once
+)
 _MEALS_END = re.compile(rb"You finish eating|You're finally finished|You consume ")
 _TASTED = re.compile(_TASTE.encode())
+_RESUMED = re.compile(rb"You resume (?:the last bite of )?your meal")
 
 _ANGRY_GREETING = b"you dare return to "
 _OWED = re.compile(rb'you pay for it!"|you bought it!|You owe |\(unpaid, ')
@@ -360,6 +454,13 @@ class Said(NamedTuple):
     offer: int = 0  # gold pieces, if the text ends with the question whether to sell
     owes: bool = False  # the hero took or ate something from the shop
     paid: bool = False  # ... and has paid for it or carried it away
+    half: bool = False  # the offer's double is a base price of the item's class
+    drinks: bool = False  # the text ends with the question what or whether to drink
+    refused: bool = False  # nothing was drunk after that question
+    leaves: bool = False  # the text ends with the question whether to leave the dungeon
+    resumed: bool = False  # the hero goes on with a meal that was interrupted
+    stopped: bool = False  # a meal was interrupted
+    altar: bool = False  # the text names an altar, and neither "cursed" nor "blessed"
 
 
 NOTHING = Said(np.zeros(len(EVENTS), np.int16))
@@ -382,15 +483,35 @@ def _read(text: bytes) -> Said:
         if needle in text:
             counts[column] += len(pattern.findall(text))
     counts[COLUMN["ate"]] = _meals(text)
-    offered, offer, prices = offers(text) if b"gold piece" in text else (0, 0, [])
-    quoted, more = quotes(text) if b"zorkmid" in text else (0, [])
+    counts[COLUMN["drank"]] = _DRINKS.search(text) is not None
+    for column, pattern in _ONCE:
+        counts[column] = pattern.search(text) is not None
+    offered, offer, prices, half = offers(text) if b"gold piece" in text else NO_OFFERS
+    quoted, more = quotes(text)
+    asked = list(_LEAVE.finditer(text)) if LEAVE_QUESTION in text else []
+    counts[COLUMN["asked_to_leave"]] = sum(found[1] is None for found in asked)
     counts[COLUMN["price_offered"]], counts[COLUMN["price_quoted"]] = offered, quoted
     owes, paid = bool(_OWED.search(text)), bool(_PAID.search(text))
     greeted = bool(counts[COLUMN["entered_shop"]]) or _ANGRY_GREETING in text
-    if not counts.any() and not owes and not paid and not greeted:
+    said = Said(
+        counts,
+        (*prices, *more),
+        greeted,
+        offer,
+        owes,
+        paid,
+        half,
+        drinks=_ASKS_TO_DRINK.search(text) is not None,
+        refused=_REFUSED.search(text) is not None,
+        leaves=bool(asked) and asked[-1][1] is None and asked[-1].end() == len(text),
+        resumed=_RESUMED.search(text) is not None,
+        stopped=_STOPPED.encode() in text,
+        altar=b"altar" in text and b"cursed" not in text and b"blessed" not in text,
+    )
+    if not counts.any() and not any(said[1:]):
         return NOTHING
     counts.flags.writeable = False
-    return Said(counts, (*prices, *more), greeted, offer, owes, paid)
+    return said
 
 
 def _meals(text: bytes) -> int:

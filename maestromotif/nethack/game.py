@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 from nle import nethack
 
-from maestromotif.nethack import actions, glyphs
+from maestromotif.nethack import actions, glyphs, truth
 from maestromotif.nethack.arena import Arena
 from maestromotif.nethack.engine.loader import Engine, open_engine
 from maestromotif.nethack.hidden import Searches
@@ -52,7 +52,8 @@ class Setup:
 
     options: what `rcfile.write_options` returns. folder: an existing folder for the games' temporary files.
     arena: where episodes begin; None: in the dungeon. pages: what the observation's message is after a step
-    with several pages: all of them, or the last, as published.
+    with several pages: all of them, or the last, as published. leave: whether the agent answers the question
+    whether to leave the dungeon; else the answer is no.
     """
 
     loader: Literal["shared", "stock"]
@@ -60,12 +61,13 @@ class Setup:
     folder: Path
     arena: Arena | None = None
     pages: Pages = "last"
+    leave: bool = False
 
     def open(self, arrays: Mapping[str, np.ndarray]) -> "Game":
         """A game that writes its observations into the given arrays (rows of a `Block`, one game)."""
         hackdir, opening = (self.arena.hackdir, self.arena.opening) if self.arena else (None, ())
         engine = open_engine(self.loader, arrays, self.options, hackdir, self.folder)
-        return Game(arrays, engine, opening, self.pages)
+        return Game(arrays, engine, opening, self.pages, self.leave)
 
 
 def _healing_glyph() -> int:
@@ -89,8 +91,10 @@ class Game:
         engine: Engine,
         opening: tuple[int, ...] = (),
         pages: Pages = "last",
+        leave: bool = False,
     ) -> None:
         self._engine, self._opening, self._shows_all = engine, opening, pages == "all"
+        self._questions = (*actions.AGENT_QUESTIONS, *((actions.LEAVE_QUESTION,) if leave else ()))
         self._over = engine.over
         self._obs = arrays
         # Views that are indexed at every step: faster than arrays.
@@ -160,6 +164,10 @@ class Game:
         if paged and self._shows_all and not misc[_YN]:  # an open question must stay readable
             self._show(b" ".join(self.text.split()))
         return End.NOT
+
+    def truth(self) -> tuple[int, ...]:
+        """The game's own numbers, in the order of `truth.TRUTH`: for judges only."""
+        return truth.read(self._engine)
 
     def keep_final(self) -> None:
         """Copy the current observation to `final`: the episode is cut off here."""
@@ -299,7 +307,7 @@ class Game:
                 send(actions.ESC)
             elif misc[_YN]:
                 page = self._page()
-                if any(words in page for words in actions.AGENT_QUESTIONS):
+                if any(words in page for words in self._questions):
                     break
                 self._pages.append(page)
                 send(actions.ESC)

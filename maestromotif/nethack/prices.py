@@ -8,17 +8,22 @@ from typing import NamedTuple
 
 from nle import nethack
 
+from maestromotif.nethack.shops import CURRENCY
+
 _OFFER = re.compile(
     rb"offers( only)? (\d+) gold pieces? for your ((?:(?! offers ).)+?)\. "
     rb"Sell (it|them)\?(?: \[ynaq\] \(y\)( .)?)?"
 )
+_MONEY = CURRENCY.encode()
 _DROPPED = re.compile(rb"You drop (\d+) [^.]*\. [^.]*$")
-_QUOTE = re.compile(rb'"For you, ([^"]*?);(?: only)? (\d+) zorkmids? (?:per|for this) ([^"]*)\."')
-_COST = re.compile(rb"\bThe ([^.]*) will cost you (\d+) zorkmids?(?: each)?\.")
-_TAG = re.compile(rb"\((?:for sale|unpaid), (\d+) zorkmids?\)")
+_QUOTE = re.compile(rb'"For you, ([^"]*?);(?: only)? (\d+) ' + _MONEY + rb' (?:per|for this) ([^"]*)\."')
+_COST = re.compile(rb"\bThe ([^.]*) will cost you (\d+) " + _MONEY + rb"(?: each)?\.")
+_TAG = re.compile(rb"\((?:for sale|unpaid), (\d+) " + _MONEY + rb"\)")
 
 # How an unidentified item of a class appears: "milky potion", "scroll labeled X".
 _LOOKS = re.compile(rb"(?:^|.* )(potion|scroll|wand|ring|spellbook)s?(?: (?:labeled|called|named) .*)?$")
+# The class of any item, by its name.
+_CLASS = re.compile(rb"\b(potion|scroll|wand|ring|spellbook)s?\b")
 _CLASSES = {
     b"potion": nethack.POTION_CLASS,
     b"scroll": nethack.SCROLL_CLASS,
@@ -85,9 +90,16 @@ def _by_charisma(charisma: int) -> tuple[int, int]:
     return (1, 2)
 
 
-def offers(text: bytes) -> tuple[int, int, list[Price]]:
-    """Number of offers; the one that waits for an answer, 0 if none; the prices of unidentified items."""
-    count, waits, prices = 0, 0, []
+NO_OFFERS: tuple[int, int, list[Price], bool] = (0, 0, [], False)
+
+
+def offers(text: bytes) -> tuple[int, int, list[Price], bool]:
+    """Number of offers; the one that waits for an answer, 0 if none; the prices of unidentified items.
+
+    Last, whether the offer that waits is half a base price of the item's class, identified or not: the test
+    of the published task `price`.
+    """
+    count, waits, prices, half = 0, 0, list[Price](), False
     for found in _OFFER.finditer(text):
         only, gold, item, number, answer = found.groups()
         if answer:  # the question of the previous step is still shown, with its answer
@@ -95,13 +107,15 @@ def offers(text: bytes) -> tuple[int, int, list[Price]]:
         count += 1
         if found.end() == len(text):
             waits = int(gold)
+            kind = _CLASS.search(item)
+            half = kind is not None and 2 * waits in BASE_PRICES[kind[1]]
         look = _LOOKS.match(item)
         # The offer is for the whole stack; the message on dropping it gave the number of items.
         dropped = _DROPPED.search(text[: found.start()])
         quantity = 1 if number == b"it" else int(dropped[1]) if dropped else 0
         if look and quantity and not only:  # a shopkeeper short of gold offers all of it
             prices.append(Price(int(gold), quantity, look[1], True))
-    return count, waits, prices
+    return count, waits, prices, half
 
 
 def quotes(text: bytes) -> tuple[int, list[Price]]:

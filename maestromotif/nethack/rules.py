@@ -49,6 +49,7 @@ class View:
     under: np.ndarray  # int16 [n], see `Marks`
     prayed: np.ndarray  # int64 [n]: turn of the last prayer, -1 before the first
     locked: np.ndarray  # bool [n, 8]: doors beside the hero that were found locked, in the order of COMPASS
+    leave: bool = False  # whether the agent may leave the dungeon
 
     @cached_property
     def bl(self) -> np.ndarray:
@@ -127,8 +128,8 @@ def _seen(stairs: str) -> Callable[[View], Any]:
 
 RULES: dict[str, Rule] = {
     "up": Rule(
-        "away from stairs up, and on level 1, where they leave the dungeon",
-        lambda v: (v.state["on_upstairs"] != 0) & (v.bl[:, DEPTH] > 1),
+        "away from stairs up, and on level 1, where they leave the dungeon, unless the agent may do so",
+        lambda v: (v.state["on_upstairs"] != 0) & ((v.bl[:, DEPTH] > 1) | v.leave),
     ),
     "down": Rule(
         "away from stairs down", lambda v: (v.state["on_downstairs"] != 0) | glyphs.PITFALLS[v.under]

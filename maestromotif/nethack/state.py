@@ -17,6 +17,7 @@ from maestromotif.nethack.observation import (
     GOLD,
     HP,
     HUNGER,
+    LEVEL,
     MAX_HP,
     TURN,
     XP_LEVEL,
@@ -62,12 +63,36 @@ FIELDS: dict[str, Field] = {
     "depth": _status(DEPTH, "Depth of the current level. 1 is the first level.", -5, 53),
     "deepest": Field(int, "Greatest depth reached in the episode.", "status lines", range=(1, 53)),
     "dungeon": _status(DUNGEON, "The dungeon: 0 is the Dungeons of Doom, 2 the Gnomish Mines.", 0, 7),
+    "level": _status(
+        LEVEL,
+        "Number of the current level in its dungeon, from 1 at the top. In dungeon 0 it is the depth.",
+        *(1, 53),
+    ),
     "branch_depth": Field(
         int,
         "Depth of the level with the stairs into the Gnomish Mines. -1 until the agent has seen two ways "
         "down on that level or has taken those stairs.",
         "map, status lines",
         range=(-1, 4),
+    ),
+    "sokoban_depth": Field(
+        int,
+        "Depth of the level with the stairs into Sokoban, below the Oracle's level. -1 until the agent has "
+        "seen two ways up on that level or has taken those stairs.",
+        "map, status lines",
+        range=(-1, 9),
+    ),
+    "at_oracle": Field(
+        bool,
+        "Whether the agent knows this level as the Oracle's: by the greeting in Delphi, the Oracle or three "
+        "statues of centaurs, seen in this episode.",
+        "messages, map",
+    ),
+    "in_minetown": Field(
+        bool,
+        "Whether the agent knows this level as Minetown, level 3 or 4 of the Mines: by a watchman, a priest, "
+        "a shopkeeper, an altar, a fountain or the words at the door of a temple or shop, in this episode.",
+        "messages, map, status lines",
     ),
     "hp": _status(HP, "Hit points."),
     "max_hp": _status(MAX_HP, "Maximum hit points."),
@@ -86,6 +111,11 @@ FIELDS: dict[str, Field] = {
     "items_sold": _count("Sales in this episode. Selling a whole stack counts once.", "sold"),
     "has_eaten_in_mines": Field(
         bool, "Whether the agent finished a meal in the Gnomish Mines in this episode.", "events `ate`"
+    ),
+    "meals_while_hungry": Field(
+        int,
+        "Meals that the agent began when hunger was 2 or more and finished, in this episode.",
+        "events `ate`, status lines",
     ),
     "items_bought": _count("Purchases in this episode.", "bought"),
     "prices_identified": _count(
@@ -140,6 +170,12 @@ FIELDS: dict[str, Field] = {
         bool,
         "Whether the agent is in a shop: from the shopkeeper's greeting at the door until the agent leaves "
         "by the door or leaves the level.",
+        "messages, status lines",
+    ),
+    "in_temple": Field(
+        bool,
+        "Whether the agent is in a temple: from the words at the door until the agent leaves by that door or "
+        "leaves the level.",
         "messages, status lines",
     ),
     "unpaid": Field(

@@ -9,22 +9,26 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 from nle import nethack
 
-from maestromotif.nethack import events
+from maestromotif.nethack import actions, events
 from maestromotif.nethack.events import COLUMN, EVENTS, Said
-from maestromotif.nethack.observation import COLUMNS, DUNGEON, LEVEL, XP_LEVEL, X, Y
+from maestromotif.nethack.observation import COLUMNS, CONDITION, DUNGEON, LEVEL, XP_LEVEL, X, Y
 from maestromotif.nethack.prices import base_prices
 from maestromotif.nethack.squares import (
     ALTAR,
     BLANK,
     CELLS,
+    CENTAUR,
     DOWN,
     FIRST_PLACE,
+    FOUNTAIN,
     NEAR,
+    ORACLE,
     PLACES,
     PLAYER,
     PRIEST,
     SHOPKEEPER,
     UP,
+    WATCH,
     Maps,
 )
 from maestromotif.nethack.state import CHANGES, DEPTH_CHANGE, FIELDS, SKILL_FIELDS
@@ -62,7 +66,13 @@ _TALLIES = tuple(
     for name, field in FIELDS.items()
     if field.events
 )
-_MINES = 2
+_MINES, _SOKOBAN = 2, 4
+_TOWNS = (100 * _MINES + 3, 100 * _MINES + 4)  # the levels that may be Minetown (`dungeon.def`)
+_CENTAURS = 3  # statues of centaurs on a level that show that it is the Oracle's (`oracle.des`)
+_HUNGRY = 2
+_DROP = actions.INDEX["drop"]
+# Where a second way from the Dungeons of Doom leads: the field, and the kind of stairs.
+_BRANCHES = {DOWN: "branch_depth", UP: "sokoban_depth"}
 _FAR = 1000  # coordinate of a place that was not seen
 _SHREWD = 15  # experience level from which shopkeepers no longer cheat Tourists
 _NOT_FOR_SALE = (nethack.FOOD_CLASS, nethack.COIN_CLASS, nethack.MAXOCLASSES)
@@ -108,6 +118,16 @@ class Tracker:
         self._doors: dict[
             int, tuple[int, ...]
         ] = {}  # game -> door of the shop it is in: x, y, direction inwards
+        # By game: the doors of temples by level; the games on a level with a temple that was entered.
+        self._temples: list[dict[int, tuple[int, ...]]] = [{} for _ in range(games)]
+        self._by_temple: set[int] = set()
+        self._on_doors: set[int] = set()  # of the games that this matters to, those whose hero is on a door
+        self._oracle = np.full(games, -1, np.int64)  # level known as the Oracle's, as in `_level`
+        self._town = np.full(games, -1, np.int64)  # ... as Minetown
+        # Kinds of stairs by which the hero went into a branch, so that its depth is certain.
+        self._been: list[set[int]] = [set() for _ in range(games)]
+        self._questions: dict[int, Said] = {}  # game -> what ended with a question of the step before
+        self._meal = np.zeros(games, np.int64)  # hunger when the meal began that was interrupted
         self._tourist = np.zeros(games, bool)
         # Arrays that must not change in games that are not played, with the game axis first.
         self._memory = (
@@ -121,14 +141,18 @@ class Tracker:
         starting: inventory letters of the items that count as starting inventory; default: all items.
         """
         self._level[game] = -1
-        self._stairs[game] = {}
+        self._stairs[game], self._been[game], self._temples[game] = {}, set(), {}
+        self._oracle[game] = self._town[game] = -1
+        self._questions.pop(game, None)
+        self._meal[game] = 0
         letters = obs["inv_letters"][game].tolist() if starting is None else starting
         self._starting[game] = frozenset(letters)
         self._inventory[game], self._letters = (b"", b""), b""
         x, y = obs["blstats"][game, [X, Y]].tolist()
         self._tourist[game] = obs["glyphs"][game, y, x] == _TOURIST
         self.state[game] = 0
-        self._column["branch_depth"][game] = -1
+        for name in _BRANCHES.values():
+            self._column[name][game] = -1
         only = np.zeros(len(self.state), bool)
         only[game] = True
         self._observe(obs, {}, only)
@@ -137,15 +161,30 @@ class Tracker:
         self.changes[game] = 0
         self.events[game] = 0
 
-    def update(self, obs: Mapping[str, np.ndarray], texts: Sequence[bytes], moved: np.ndarray) -> None:
-        """Take in one step of the games in the mask `moved`; `texts` [N] are the messages of the step."""
+    def update(
+        self,
+        obs: Mapping[str, np.ndarray],
+        texts: Sequence[bytes],
+        moved: np.ndarray,
+        action: np.ndarray | None = None,
+    ) -> None:
+        """Take in one step of the games in the mask `moved`.
+
+        texts [N]: the messages of the step. action int [N]: what was played; without it, the event
+        `published_buc` is not noticed.
+        """
         played = moved.tolist()
         said = {game: events.read(text) for game, text in enumerate(texts) if text and played[game]}
         self._observe(obs, said, moved)
+        for game, words in said.items():
+            if words.altar and action is not None and action[game] == _DROP:
+                self.events[game, COLUMN["published_buc"]] = 1
 
     def over(self, game: int, text: bytes) -> None:
         """Take in the text of a game that ended on this step. Only its events change, not its state."""
-        self.events[game] = events.read(text).counts
+        words = events.read(text)
+        self.events[game] = words.counts
+        self._follow_up(game, words, self.events[game])
 
     def _observe(self, obs: Mapping[str, np.ndarray], said: Mapping[int, Said], moved: np.ndarray) -> None:
         """Compute all games, which is faster, then restore the games that were not played."""
@@ -157,6 +196,7 @@ class Tracker:
         column, bl, changes, happened = self._column, obs["blstats"], self.changes, self.events
         hero = bl[:, X : Y + 1].T
         before, level_before = column["depth"].copy(), column["xp_level"].copy()
+        hunger_before = column["hunger"].copy()
         numbers_before = [self.state[:, number].copy() for _, number in _COMPARED]
         for name in ("step", "idle_steps", "still_steps"):
             column[name] += 1
@@ -176,6 +216,14 @@ class Tracker:
             changes[:, place] = np.where(new > old, 1, np.where(new < old, 2, 0))
         happened[:] = 0
         arrivals = arrived.nonzero()[0].tolist()
+        enters = {
+            game for game, words in said.items() if words.greeted or words.counts[COLUMN["entered_temple"]]
+        }
+        self._on_doors = {
+            game
+            for game in enters | self._by_temple
+            if self._maps.door(game, int(hero[1, game] * COLUMNS + hero[0, game]))
+        }
         for game in arrivals:
             for square, kind in self._arrive(game, obs, int(before[game])):
                 self._found(game, square, kind, first)
@@ -183,6 +231,8 @@ class Tracker:
             obs["glyphs"], obs["chars"], None if others is None else moved
         ):
             self._found(game, square, kind, first)
+        for game, square, kind in self._maps.gone:
+            self._forget(game, square, kind)
 
         explored = column["explored"]
         shown = CELLS - self._maps.counts[:, BLANK]
@@ -208,11 +258,18 @@ class Tracker:
         for game in open_offers:
             column["offer"][game] = 0
         for game, words in said.items():
-            if words is not events.NOTHING:
-                self._hear(game, words, bl[game], open_offers.get(game, 0), game in arrivals)
+            if words is not events.NOTHING or game in self._questions:
+                asks = words.leaves and bool(obs["misc"][game, 0])
+                self._hear(game, words, bl[game], open_offers.get(game, 0), game in arrivals, asks)
+                self._eat(game, words, int(hunger_before[game]))
+        for game in [game for game in self._questions if moved[game] and game not in said]:
+            del self._questions[game]  # the question was answered without a word
         if self._doors:
             self._leave_shops(bl, moved)
+        if self._by_temple:
+            self._leave_temples(bl, moved)
         self._beings(hero)
+        self._know_levels(bl, moved)
         self._carry(obs, moved)
         self._hero[:] = hero
         if others is not None:
@@ -232,22 +289,44 @@ class Tracker:
             self._stand_on(game, UP, x, y)
         elif column["on_upstairs"][game] and depth < before:
             self._stand_on(game, DOWN, x, y)
-        if 0 <= came_from < 100 and dungeon == _MINES:
-            column["branch_depth"][game] = before
+        if 0 <= came_from < 100 and dungeon in (_MINES, _SOKOBAN):
+            self._go_into(game, DOWN if dungeon == _MINES else UP, before)
         elif came_from == 100 * _MINES + 1 and dungeon == 0 and depth == before - 1:
-            column["branch_depth"][game] = depth
-        self._several.discard(game)
-        if max(len(self._stairs[game].get((kind, 100 * dungeon + level), ())) for kind in (DOWN, UP)) > 1:
-            self._several.add(game)
+            self._go_into(game, DOWN, depth)
+        elif came_from // 100 == _SOKOBAN and dungeon == 0 and depth == before + 1:
+            self._go_into(game, UP, depth)
         self._doors.pop(game, None)
-        column["in_shop"][game] = column["unpaid"][game] = 0
-        return self._maps.read(game, obs["glyphs"], obs["chars"])
+        self._by_temple.discard(game)
+        if self._level[game] in self._temples[game]:
+            self._by_temple.add(game)
+        column["in_shop"][game] = column["in_temple"][game] = column["unpaid"][game] = 0
+        found = self._maps.read(game, obs["glyphs"], obs["chars"])
+        for kind in (DOWN, UP):
+            for square in list(self._stairs[game].get((kind, int(self._level[game])), ())):
+                if self._maps.bare(game, square):  # a mimic, which has moved meanwhile
+                    self._forget(game, square, kind)
+        self._count_stairs(game)
+        return found
+
+    def _go_into(self, game: int, kind: int, depth: int) -> None:
+        """The hero has taken the stairs of this kind at this depth into a branch, or out of it."""
+        self._been[game].add(kind)
+        self._column[_BRANCHES[kind]][game] = depth
+
+    def _count_stairs(self, game: int) -> None:
+        """Notice whether the level has several stairs of a kind."""
+        level = int(self._level[game])
+        if max(len(self._stairs[game].get((kind, level), ())) for kind in (DOWN, UP)) > 1:
+            self._several.add(game)
+        else:
+            self._several.discard(game)
 
     def _stand_on(self, game: int, kind: int, x: int, y: int) -> None:
         place = kind - FIRST_PLACE
         self._seen[place, game] = True
         self._place[:, place, game] = x, y
         self._nearest[place, game] = 0
+        self._maps.remember(game, y * COLUMNS + x, kind)
         self._remember(game, kind, y * COLUMNS + x)
 
     def _found(self, game: int, square: int, kind: int, first: list[tuple[int, int]]) -> None:
@@ -267,8 +346,27 @@ class Tracker:
         known.add(square)
         if len(known) > 1:
             self._several.add(game)
-            if kind == DOWN and level < 100:  # one of two ways down from here leads into the Mines
-                self._column["branch_depth"][game] = self._column["depth"][game]
+            # One of two ways down leads into the Mines, one of two ways up into Sokoban.
+            if level < 100 and kind not in self._been[game]:
+                self._column[_BRANCHES[kind]][game] = self._column["depth"][game]
+
+    def _forget(self, game: int, square: int, kind: int) -> None:
+        """What looked like stairs are none: a mimic has shown itself."""
+        known = self._stairs[game]
+        known.get((kind, int(self._level[game])), set()).discard(square)
+        self._count_stairs(game)
+        if kind not in self._been[game]:
+            levels = [
+                at for (of, at), squares in known.items() if of == kind and at < 100 and len(squares) > 1
+            ]
+            # In the Dungeons of Doom the number of a level is its depth.
+            self._column[_BRANCHES[kind]][game] = max(levels, default=-1)
+        place = kind - FIRST_PLACE
+        if (self._place[:, place, game] == (square % COLUMNS, square // COLUMNS)).all():
+            others = self._maps.stairs(game, kind)
+            self._seen[place, game] = bool(others)
+            x, y = (others[0] % COLUMNS, others[0] // COLUMNS) if others else (_FAR, _FAR)
+            self._place[:, place, game], self._nearest[place, game] = (x, y), COLUMNS
 
     def _approach(self, hero: np.ndarray) -> np.ndarray:
         """Update the position relative to the places. Returns codes of coming closer, int8 [places, N]."""
@@ -293,10 +391,18 @@ class Tracker:
         state[:, _AT["on_altar"]] = on[0]
         return codes
 
-    def _hear(self, game: int, words: Said, bl: np.ndarray, open_offer: int, arrived: bool) -> None:
-        """Take in the messages of a game's step; `open_offer` waited for an answer before the step."""
+    def _hear(
+        self, game: int, words: Said, bl: np.ndarray, open_offer: int, arrived: bool, asks: bool
+    ) -> None:
+        """Take in the messages of a game's step.
+
+        open_offer: waited for an answer before the step. asks: whether to leave the dungeon is asked now.
+        """
         column, told = self._column, self.events[game]
         told += words.counts
+        self._follow_up(game, words, told)
+        if words.drinks or words.half or asks:
+            self._questions[game] = words._replace(leaves=asks)
         if words.offer and words.offer == open_offer:
             told[COLUMN["price_offered"]] = 0  # the same question, shown again
         else:
@@ -309,15 +415,67 @@ class Tracker:
             self.state[game, at] += sum(told.item(event) for event in columns)
         if told[COLUMN["ate"]] and bl[DUNGEON] == _MINES:
             column["has_eaten_in_mines"][game] = 1
+        level = int(self._level[game])
+        if told[COLUMN["entered_delphi"]]:
+            self._oracle[game] = level
+        if (words.greeted or told[COLUMN["entered_temple"]]) and level in _TOWNS:
+            self._town[game] = level
         if words.greeted:
-            self._enter_shop(game, int(bl[X]), int(bl[Y]), arrived)
+            self._doors[game] = self._door(game, int(bl[X]), int(bl[Y]), arrived)
+        if told[COLUMN["entered_temple"]]:
+            self._temples[game][level] = self._door(game, int(bl[X]), int(bl[Y]), arrived)
+            self._by_temple.add(game)
+            column["in_temple"][game] = 1
         if words.owes or words.paid:
             column["unpaid"][game] = not words.paid
 
-    def _enter_shop(self, game: int, x: int, y: int, arrived: bool) -> None:
-        """The hero was greeted at a shop's door. If it fell in, it leaves the shop only with the level."""
-        inwards = np.zeros(2) if arrived else np.sign([x, y] - self._hero[:, game])
-        self._doors[game] = (x, y, *inwards.astype(int).tolist())
+    def _follow_up(self, game: int, words: Said, told: np.ndarray) -> None:
+        """Take in what the messages say about a question that waited for an answer before the step."""
+        asked = self._questions.pop(game, None)
+        if asked is None:
+            return
+        if asked.drinks and not words.drinks and not words.refused:
+            told[COLUMN["drank"]] = 1
+        if asked.leaves and words.leaves:
+            told[COLUMN["asked_to_leave"]] = 0  # the same question, shown again
+        if asked.half and words.counts[COLUMN["sold"]]:
+            told[COLUMN["published_price"]] = 1
+
+    def _eat(self, game: int, words: Said, hunger: int) -> None:
+        """Count meals of a hungry hero. hunger: before the step."""
+        if words.resumed:
+            hunger = int(self._meal[game])
+        meals = int(words.counts[COLUMN["ate"]])
+        if hunger >= _HUNGRY:
+            self._column["meals_while_hungry"][game] += meals
+        if words.stopped:
+            self._meal[game] = hunger
+
+    def _door(self, game: int, x: int, y: int, arrived: bool) -> tuple[int, ...]:
+        """A shop's or temple's door, on which the hero was greeted: x, y, direction inwards.
+
+        The direction is 0 for a hero that fell or teleported in. It leaves a shop only with the level, and a
+        temple by the first door that it stands on.
+        """
+        moved = np.array([x, y]) - self._hero[:, game]
+        jumped = arrived or (abs(moved).max() > 1 and game not in self._on_doors)
+        inwards = np.zeros(2) if jumped else np.sign(moved)
+        return (x, y, *inwards.astype(int).tolist())
+
+    def _leave_temples(self, bl: np.ndarray, moved: np.ndarray) -> None:
+        """The hero leaves a temple by going back out through its door, and is in it again on its door."""
+        for game in [game for game in self._by_temple if moved[game]]:
+            level = int(self._level[game])
+            door_x, door_y, dx, dy = self._temples[game][level]
+            if not (dx or dy) and self._column["in_temple"][game] and game in self._on_doors:
+                door_x, door_y = bl[game, [X, Y]].tolist()
+                dx, dy = np.sign(self._hero[:, game] - [door_x, door_y]).tolist()
+                self._temples[game][level] = (door_x, door_y, dx, dy)
+            away_x, away_y = bl[game, X] - door_x, bl[game, Y] - door_y
+            inside = away_x * dx + away_y * dy >= 0
+            self._column["in_temple"][game] = inside and (
+                self._column["in_temple"][game] or (away_x == 0 and away_y == 0)
+            )
 
     def _leave_shops(self, bl: np.ndarray, moved: np.ndarray) -> None:
         """The hero leaves a shop by going back out through its door."""
@@ -341,6 +499,26 @@ class Tracker:
         near[:] = 0
         for game in others[:, SHOPKEEPER].nonzero()[0].tolist():
             near[game] = self._maps.near(game, SHOPKEEPER, *hero[:, game].tolist())
+
+    def _know_levels(self, bl: np.ndarray, moved: np.ndarray) -> None:
+        """Know the Oracle's level and Minetown by what the map shows. Monsters may be hallucinated."""
+        counts = self._maps.counts
+        signs = counts[:, PRIEST : ALTAR + 1].any(1) & moved
+        for game in signs.nonzero()[0].tolist():
+            level = int(self._level[game])
+            sober = not int(bl[game, CONDITION]) & nethack.BL_MASK_HALLU
+            count = counts[game].tolist()
+            if level < 100:
+                if sober and (count[ORACLE] or count[CENTAUR] >= _CENTAURS):
+                    self._oracle[game] = level
+            elif level in _TOWNS and (
+                count[FOUNTAIN]
+                or count[ALTAR]
+                or (sober and (count[WATCH] or count[PRIEST] or count[SHOPKEEPER]))
+            ):
+                self._town[game] = level
+        self._column["at_oracle"][:] = self._level == self._oracle
+        self._column["in_minetown"][:] = self._level == self._town
 
     def _carry(self, obs: Mapping[str, np.ndarray], moved: np.ndarray) -> None:
         """Count sellable items in the games whose inventory changed."""

@@ -38,12 +38,19 @@ class Useless:
       foes beside her change, the map shows more, or FADES steps have passed; the same holds for a travel
       action that did not move her, until the map shows more;
     - waiting and searching are always allowed, so a policy always has a choice.
+
+    leave: whether the agent may leave the dungeon.
     """
 
     def __init__(
-        self, allowed: np.ndarray, state: Mapping[str, np.ndarray], events: np.ndarray, marks: Marks
+        self,
+        allowed: np.ndarray,
+        state: Mapping[str, np.ndarray],
+        events: np.ndarray,
+        marks: Marks,
+        leave: bool = False,
     ) -> None:
-        games = len(allowed)
+        games, self._leave = len(allowed), leave
         self._allowed, self._state, self._events, self._marks = allowed, state, events, marks
         self._futile = np.zeros((games, len(NAMES)), bool)
         self._age = np.zeros(games, np.int64)  # steps since an action was found futile
@@ -83,6 +90,7 @@ class Useless:
             marks.under[rows],
             self._prayed[rows],
             np.zeros((len(games), len(COMPASS)), bool),
+            self._leave,
         )
         asks = obs["misc"][games, 0] != 0
         self._find_locked(games, view)

@@ -13,17 +13,13 @@ from dataclasses import dataclass
 
 from maestromotif.errors import UserError, did_you_mean
 from maestromotif.nethack.events import EVENTS
+from maestromotif.nethack.truth import TRUTH
 from maestromotif.tasks import expressions as ex
 from maestromotif.tasks.formulas import Avoiding, Formula, Holds, Repeat, Several, Then
 
 LONGEST = 2_000  # characters of a condition
 _TIMES = 10_000  # repetitions
 
-# The game's own secrets: only conditions may name them.
-SECRETS: dict[str, str] = {
-    "oracle_level": "Level of the Oracle, in dungeon 0.",
-    "minetown_level": "Level of Minetown, in dungeon 2.",
-}
 _COMPARES: dict[type[ast.cmpop], str] = {
     ast.Eq: "==", ast.NotEq: "!=", ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=",
 }  # fmt: skip
@@ -170,8 +166,8 @@ class _Reader:
             case ast.Name(id=name):
                 return self.named(name)
             case ast.Attribute(value=ast.Name(id="truth"), attr=name):
-                if name not in SECRETS:
-                    raise self.error(f"the game's truth has no '{name}'{did_you_mean(name, SECRETS)}")
+                if name not in TRUTH:
+                    raise self.error(f"the game's truth has no '{name}'{did_you_mean(name, TRUTH)}")
                 return ex.secret(name)
             case ast.UnaryOp(op=ast.Not(), operand=below):
                 return ex.Not(self.condition(below))

@@ -7,7 +7,7 @@ import numpy as np
 
 from maestromotif.nethack import arena
 from maestromotif.nethack.actions import INDEX
-from maestromotif.nethack.engine.loader import choose
+from maestromotif.nethack.engine.loader import Loader, choose
 from maestromotif.nethack.events import EVENTS
 from maestromotif.nethack.game import End, Setup
 from maestromotif.nethack.observation import DEPTH, ENGINE, SCREEN, engine_layout
@@ -18,13 +18,20 @@ from maestromotif.nethack.tracker import TRACKED, Tracker
 
 
 class Play:
-    """Plays actions by name; `events` counts what happened since the last reset."""
+    """Plays actions by name; `events` counts what happened since the last reset.
 
-    def __init__(self, name: str, folder: Path) -> None:
+    name: an arena, or None for the dungeon. wizard: whether NetHack's wizard mode is on.
+    """
+
+    def __init__(self, name: str | None, folder: Path, loader: Loader = "auto", wizard: bool = False) -> None:
         layout = engine_layout((*ENGINE, *SCREEN))
         self.obs = {key: np.zeros((1, *shape), dtype) for key, (shape, dtype) in layout.items()}
-        built = arena.build(name, folder / "dungeon")
-        setup = Setup(choose("auto"), write_options(folder), folder, built)
+        built = None if name is None else arena.build(name, folder / "dungeon")
+        options = write_options(folder)
+        if wizard:
+            with Path(options.removeprefix("@")).open("a") as file:
+                file.write("OPTIONS=playmode:debug\n")
+        setup = Setup(choose(loader), options, folder, built)
         self.game = setup.open({key: array[0] for key, array in self.obs.items()})
         self.tracker = Tracker(
             np.zeros((1, len(TRACKED)), np.int32),
@@ -32,6 +39,7 @@ class Play:
             np.zeros((1, len(EVENTS)), np.int16),
         )
         self.events: Counter[str] = Counter()
+        self._action = np.zeros(1, np.int64)
 
     def reset(self, seed: int) -> None:
         self.game.reset(EpisodeSeeds(seed, seed, seed))
@@ -41,6 +49,7 @@ class Play:
     def __call__(self, actions: str) -> End:
         """Plays until the episode ends or the actions do."""
         for action in actions.split():
+            self._action[:] = INDEX[action]
             if end := self.game.step(INDEX[action]):
                 self.tracker.over(0, self.text)
                 self._count()
@@ -70,7 +79,7 @@ class Play:
         return "\n".join(row.tobytes().decode("latin1").rstrip() for row in self.obs["tty_chars"][0])
 
     def _follow(self) -> None:
-        self.tracker.update(self.obs, [self.text], np.ones(1, bool))
+        self.tracker.update(self.obs, [self.text], np.ones(1, bool), self._action)
         self._count()
 
     def _count(self) -> None:

@@ -1,5 +1,8 @@
 """Events: true wordings one by one, and everything once in a real game."""
 
+import ctypes
+import itertools
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -7,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from nle.nethack.nethack import DLPATH
 from playing import Play
 
 from maestromotif.nethack import arena, events
@@ -16,11 +20,16 @@ from maestromotif.nethack.game import End
 from maestromotif.nethack.observation import X, Y
 from maestromotif.nethack.pool.pool import GamePool
 from maestromotif.nethack.prices import BASE_PRICES, Price, base_prices
+from maestromotif.nethack.shops import SHOPKEEPERS
+from maestromotif.nethack.squares import SHOPKEEPER
 
 # Texts that NetHack 3.6.7 was seen to write, and what they tell.
 SAID: list[tuple[bytes, dict[str, int]]] = [
     (b"You kill the newt!  You destroy the kobold zombie!", {"killed": 2}),
     (b"CRASH!  You destroy the throne.", {}),
+    (b"CRASH!  You destroy it.", {}),
+    (b"You destroy the bear trap with your dwarvish mattock.", {}),
+    (b"You destroy it!", {"killed": 1}),
     (b"The newt is killed!", {}),
     (b"You hear the howling of the CwnAnnwn...", {}),
     (b"You finish eating the food ration.", {"ate": 1}),
@@ -30,7 +39,28 @@ SAID: list[tuple[bytes, dict[str, int]]] = [
     (b'"You bite that, you pay for it!"  My, this is a yummy slime mold!', {"ate": 1}),
     (b"This newt tastes okay.  You stop eating.", {}),
     (b"What do you want to eat? [abc or ?*] ", {}),
-    (b"Yecch!  This tastes like poison.", {}),  # a drink
+    (b"Yecch!  This stuff tastes like poison.", {"drank": 1}),
+    (b"This tastes like slime mold juice.", {"drank": 1}),
+    (b"Yecch!  This tastes rotten.", {"drank": 1}),
+    (b"This tastes like 10% real slime mold juice all-natural beverage.", {"drank": 1}),
+    (b"This tastes sour.", {"drank": 1}),
+    (b"Ooph!  This tastes like watered down liquid fire!", {"drank": 1}),
+    (b"This tastes like castor oil.", {"drank": 1}),
+    (b"This tastes like impure water.", {"drank": 1}),
+    (b"Yuk, this water tastes awful.", {"drank": 1}),
+    (b"Gaggg... this tastes like sewage!  You vomit.", {"drank": 1}),
+    (b"You take a sip of scalding hot water.  It seems quite tasty.", {"drank": 1}),
+    (b"This tepid water is tasteless.", {"drank": 1}),
+    (b"The cool draught refreshes you.", {"drank": 1}),
+    (b"The water is foul!  You gag and vomit.", {"drank": 1}),
+    (b"This newt corpse tastes okay.", {"ate": 1}),
+    (b"This yellow mold corpse tastes terrible!", {"ate": 1}),
+    # A prayer that ends hunger is no meal.
+    (
+        b"You begin praying to Chih Sung-tzu.  You are surrounded by a shimmering light. "
+        b"You finish your prayer. You feel that Chih Sung-tzu is well-pleased. Your stomach feels content.",
+        {"prayed": 1, "prayed_well": 1},
+    ),
     (b"You sold a dagger for 2 gold pieces.", {"sold": 1}),
     (b"You sold 2 scrolls labeled ELAM EBOW for 100 gold pieces.", {"sold": 1}),
     (b"You traded a scroll for 54 zorkmids in additional credit.", {"sold": 1}),
@@ -51,6 +81,10 @@ SAID: list[tuple[bytes, dict[str, int]]] = [
     (b'"For you, honored sir; only 7 zorkmids per tin." r - 2 tins (unpaid, 14 zorkmids).',
      {"price_quoted": 1, "picked_up": 1}),
     (b"You see here an iron wand (for sale, 100 zorkmids).", {"price_quoted": 1}),
+    # A hallucinating hero hears of other money.
+    (b"You see here an iron wand (for sale, 100 Altarian Dollars).", {"price_quoted": 1}),
+    (b'"For you, honored sir; only 7 Triganic Pus per tin."', {"price_quoted": 1}),
+    (b"The scroll will cost you 1 quatloo.", {"price_quoted": 1}),
     (b"There is a black flash as a milky potion hits the altar.", {"altar_cursed": 1, "dropped": 1}),
     (b"There is an amber flash as 2 puce potions hit the altar.", {"altar_blessed": 1, "dropped": 1}),
     (b"A scroll labeled LEP GEX VEN ZEA lands on the altar.", {"altar_uncursed": 1, "dropped": 1}),
@@ -70,6 +104,32 @@ SAID: list[tuple[bytes, dict[str, int]]] = [
     (b"You miss Rath Luirc.  Rath Luirc gets angry!", {"angered_shopkeeper": 1}),
     (b"Beinn a Ghlo gets angry!", {"angered_shopkeeper": 1}),
     (b"Zum Loch is furious!", {"angered_shopkeeper": 1}),
+    (b"Sgurr na Ciche gets angry!", {"angered_shopkeeper": 1}),
+    (b"Hradec Kralove gets angry!", {"angered_shopkeeper": 1}),
+    # Hallucinated names, names of monsters without an article, names given by a player.
+    (b"Godzilla gets angry!", {}),
+    (b"Luke Skywalker gets angry!", {}),
+    (b"An Elvenking gets angry!", {}),
+    (b"Big Izchaks gets angry!", {}),
+    (b"Croesus is furious!", {}),
+    (b"The watchman gets angry!", {"angered_watch": 1}),
+    (b'The watchman yells:  "Halt, thief!  You\'re under arrest!"', {"angered_watch": 1}),
+    (b'"Halt!  You\'re under arrest!"  The watch captain gets angry!', {"angered_watch": 1}),
+    (b"You see an angry guard approaching!", {"angered_watch": 1}),
+    (b'The watchman yells:  "Hey, stop picking that lock!"', {}),  # a warning
+    (b'"Hello, Agent, welcome to Delphi!"', {"entered_delphi": 1}),
+    (
+        b'The priestess of Huan Ti intones:  "Pilgrim, you enter a sacred place!"  '
+        b"You experience a sense of peace.",
+        {"entered_temple": 1},
+    ),
+    (b"You have a strange forbidding feeling...", {"entered_temple": 1}),
+    (b"You have a forbidding feeling...", {"entered_temple": 1}),
+    (b"You have an eerie feeling...", {"entered_temple": 1}),
+    (b"You experience an unusual sense of peace.", {"entered_temple": 1}),
+    (b"A shiver runs up and down your spine!", {}),
+    (b"Beware, there will be no return!  Still climb? [yn] (n) ", {"asked_to_leave": 1}),
+    (b"Beware, there will be no return!  Still climb? [yn] (n) n", {}),
     (b"The hill orc gets angry!", {}),
     (b"The Keystone Kop gets angry!", {}),
     (b"You feel that Chih Sung-tzu is displeased.", {"angered_god": 1}),
@@ -240,7 +300,31 @@ def test_selling(play: Callable[[str], Play]) -> None:
         assert shop.now("items_sold") == shop.events["sold"] == 4
         assert shop.now("prices_identified") == shop.events["price_identified"]
         identified += shop.events["price_identified"]
+        assert shop.events["published_buc"] == 0
     assert identified > 6
+
+
+def test_the_published_test_of_prices(play: Callable[[str], Play]) -> None:
+    """A sale counts if twice the offer is a base price of the item's class."""
+    shop = play("shop")
+    counted = []
+    for seed in range(6):
+        shop.reset(seed)
+        shop(WALK_IN)
+        for _ in range(5):
+            shop("drop")
+            offer, kind = shop.now("offer"), re.search(rb"your .*(potion|scroll|wand)", shop.text)
+            before = shop.events["published_price"]
+            shop("northwest")
+            assert kind
+            counted.append(2 * offer in BASE_PRICES[kind[1]])
+            assert shop.events["published_price"] == before + counted[-1]
+        assert shop.events["sold"] == 5
+        carried = shop.now("sellable_items")
+        shop("drop southeast")
+        assert shop.events["sold"] == 5
+        assert shop.now("sellable_items") == carried - 1
+    assert 0 < sum(counted) < len(counted)
 
 
 def test_a_shop_is_entered_and_left_through_its_door(play: Callable[[str], Play]) -> None:
@@ -281,7 +365,7 @@ def test_an_angered_shopkeeper(play: Callable[[str], Play]) -> None:
         shop("far_east far_east")
         towards = {(-1, -1): "northwest", (-1, 0): "west", (-1, 1): "southwest", (0, -1): "north"}
         towards |= {(0, 1): "south", (1, 0): "east", (1, -1): "northeast", (1, 1): "southeast"}
-        y, x = np.argwhere(shop.tracker._maps.kinds[0].reshape(21, 79) == 4)[0]
+        y, x = np.argwhere(shop.tracker._maps.kinds[0].reshape(21, 79) == SHOPKEEPER)[0]
         offset = x - shop.obs["blstats"][0, X], y - shop.obs["blstats"][0, Y]
         shop(towards[int(offset[0]), int(offset[1])])
         assert b"Really attack" in shop.text
@@ -322,12 +406,13 @@ def test_all_three_outcomes_on_an_altar(play: Callable[[str], Play]) -> None:
         outcomes = [altar.events[f"altar_{how}"] for how in ("blessed", "cursed", "uncursed")]
         assert min(outcomes) >= 2
         assert sum(outcomes) == altar.now("altar_tests") == altar.events["dropped"] == carried
+        assert altar.events["published_buc"] == carried
         altar("west")
         assert not altar.now("on_altar")
         assert altar.now("altar_near")  # though the things on it cover it
         assert altar.events["picked_up"] == 0
         altar("east")
-        assert altar.events["picked_up"] == carried
+        assert altar.events["picked_up"] == altar.events["published_buc"] == carried
         assert altar.now("sellable_items") == carried
 
 
@@ -403,6 +488,77 @@ def test_stairs_and_meals(play: Callable[[str], Play]) -> None:
     assert not stairs.now("has_eaten_in_mines")
 
 
+def test_drinks_are_no_meals(play: Callable[[str], Play]) -> None:
+    altar = play("altar")
+    for seed in range(5):
+        altar.reset(seed)
+        altar("quaff southeast")  # another answer than yes: nothing
+        assert altar.events == {}
+        for number in (1, 2, 3):
+            altar("quaff")
+            assert altar.events["drank"] == number - 1
+            altar("northwest")
+            assert altar.events["drank"] == number
+        assert altar.events["ate"] == 0
+
+
+def test_meals_while_hungry(play: Callable[[str], Play]) -> None:
+    stairs, hungry = play("stairs"), 0
+    for seed in range(12):
+        stairs.reset(seed)
+        while stairs.now("hunger") < 2:
+            if stairs("fight search_long") is not End.NOT:
+                break
+        else:
+            hungry += 1
+            stairs("eat northwest")
+            while not stairs.events["ate"] and stairs("fight eat northwest") is End.NOT:
+                pass
+            assert stairs.now("meals_while_hungry") == stairs.events["ate"] == 1
+            stairs("eat northwest")
+            assert stairs.now("meals_while_hungry") == 1
+        if hungry == 2:
+            return
+    pytest.fail("no hero lived until she was hungry")
+
+
+MIMIC = """
+MONSTER:('m',"giant mimic"),(8,3),m_feature "staircase down",asleep
+"""
+
+
+def test_a_mimic_is_no_staircase(tmp_path: Path) -> None:
+    text = Path(arena.__file__).with_name("arenas").joinpath("mines_branch.des").read_text()
+    own = tmp_path / "mimic.des"
+    own.write_text(text.replace("BRANCH:(2,5,2,5),(0,0,0,0)\n", "") + MIMIC)
+    play = Play(str(own), tmp_path)
+    play.reset(1)
+    assert (play.now("downstairs_seen"), play.now("branch_depth")) == (1, 2)
+    play("east east east")
+    assert b"Wait!" in play.text
+    assert (play.now("downstairs_seen"), play.now("branch_depth")) == (1, -1)
+    assert (play.now("downstairs_dx"), play.now("downstairs_dy")) == (1, -2)
+    play.game.close()
+
+
+def test_a_temple_is_entered_and_left_through_its_door(tmp_path: Path) -> None:
+    text = Path(arena.__file__).with_name("arenas").joinpath("shop.des").read_text()
+    own = tmp_path / "temple.des"
+    own.write_text(text.replace('lit,"shop"', 'lit,"temple"') + "ALTAR:(16,1),neutral,shrine\n")
+    play = Play(str(own), tmp_path)
+    for seed in range(3):
+        play.reset(seed)
+        inside = []
+        for action in ("east", "east", "east", "east", "west", "west", "east", "east"):
+            play(action)
+            inside.append(play.now("in_temple"))
+        assert inside == [0, 0, 1, 1, 1, 0, 1, 1]
+        assert play.events["entered_temple"] >= 1
+        assert not play.now("in_shop")
+        assert not play.now("in_minetown")
+    play.game.close()
+
+
 def test_the_branch_is_known_from_the_start_and_from_either_side(play: Callable[[str], Play]) -> None:
     branch = play("mines_branch")
     branch.reset(1)
@@ -442,6 +598,27 @@ def test_events_of_a_pool_are_those_of_its_last_step() -> None:
         assert seen[names.index("altar_blessed")] > 0
         assert seen[names.index("prayed")] > 0
         assert at_ends > 0
+
+
+def test_shopkeepers_have_the_names_that_the_game_has() -> None:
+    """`shtypes` of the loaded library: 80 bytes a kind of shop, which ends with the address of its names."""
+    library = ctypes.CDLL(DLPATH)
+    start = ctypes.addressof(ctypes.c_char.in_dll(library, "shtypes"))
+    names = {"Izchak", "Dirk", "Lucrezia"}  # of Minetown's lighting store, and if all names are taken
+    for kind in itertools.count():
+        at = start + 80 * kind
+        if not ctypes.c_char_p.from_address(at).value:
+            break
+        own = ctypes.c_void_p.from_address(at + 72).value
+        assert own is not None
+        for number in itertools.count():
+            found = ctypes.c_char_p.from_address(own + 8 * number).value
+            if not found:
+                break
+            names.add(found.decode().lstrip("-_+|="))
+    assert set(SHOPKEEPERS) == names
+    for name in SHOPKEEPERS:
+        assert counts(f"{name} gets angry!".encode()) == {"angered_shopkeeper": 1}
 
 
 def test_every_event_is_described() -> None:

@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 
 from maestromotif.errors import UserError
 from maestromotif.nethack.actions import INDEX, NAMES, NUM_ACTIONS
+from maestromotif.nethack.events import COLUMN
 from maestromotif.nethack.game import End
 from maestromotif.nethack.observation import ENGINE, SCREEN, TURN
 from maestromotif.nethack.pool import capacity
@@ -63,6 +64,34 @@ def play(pool: GamePool, moves: np.ndarray) -> list[str]:
 
 def pool_of(workers: int = 2, **how: Any) -> GamePool:
     return GamePool(GAMES, "collect", 3, LIMIT, workers=workers, **how)
+
+
+@pytest.mark.parametrize("leave", [False, True])
+def test_an_agent_leaves_the_dungeon_only_where_it_may(leave: bool) -> None:
+    """It begins on the stairs up of level 1."""
+    asked, up = COLUMN["asked_to_leave"], np.full(GAMES, INDEX["up"])
+    with pool_of(leave=leave, recall=True) as pool:
+        pool.reset()
+        assert (pool.allowed[:, INDEX["up"]] == leave).all()
+        pool.step(up)
+        assert (pool.events[:, asked] == 1).all()
+        assert (pool.obs["misc"][:, 0] == leave).all()
+        if not leave:
+            assert (pool.state["level"] == 1).all()
+            return
+        assert (pool.allowed.sum(1) == 2).all()  # yes and no
+        pool.step(up)  # no answer: the question stays open, and counts once
+        assert not pool.events[:, asked].any()
+        pool.step(np.full(GAMES, INDEX["southeast"]))
+        assert not pool.ended.any()
+        assert not pool.obs["misc"].any()
+        pool.step(up)
+        assert (pool.events[:, asked] == 1).all()
+        pool.step(np.full(GAMES, INDEX["northwest"]))
+        assert (pool.ended == End.LEFT).all()
+        assert (pool.final_state["level"] == 1).all()
+        assert (pool.cause == b"").all()
+        assert (pool.episode == 1).all()
 
 
 def left_behind(folder: Path) -> list[str]:

@@ -13,7 +13,18 @@ from maestromotif.nethack import tracker
 from maestromotif.nethack.actions import INDEX, NAMES, NUM_ACTIONS
 from maestromotif.nethack.events import EVENTS
 from maestromotif.nethack.game import End
-from maestromotif.nethack.observation import COLUMNS, DEPTH, DUNGEON, LEVEL, ROWS, TURN, X, Y
+from maestromotif.nethack.observation import (
+    COLUMNS,
+    CONDITION,
+    DEPTH,
+    DUNGEON,
+    HUNGER,
+    LEVEL,
+    ROWS,
+    TURN,
+    X,
+    Y,
+)
 from maestromotif.nethack.pool.pool import GamePool
 from maestromotif.nethack.squares import Maps
 from maestromotif.nethack.state import CHANGES, FIELDS, FIRST_COLUMNS, SKILL_FIELDS
@@ -278,6 +289,162 @@ def test_whoever_stands_on_the_second_stairs_stands_on_stairs(scene: Scene) -> N
     scene.show(">", 5, 5)
     scene.step()
     assert scene.now("on_downstairs")
+
+
+def test_a_mimic_among_the_stairs_is_taken_back(scene: Scene) -> None:
+    scene.begin()
+    scene.show(">", 5, 5)
+    scene.show(">", 13, 10)
+    scene.step()
+    assert scene.now("branch_depth") == 1
+    scene.show("m", 5, 5, monster("giant mimic"))
+    scene.step()
+    assert (scene.now("branch_depth"), scene.now("downstairs_seen")) == (-1, 1)
+    assert (scene.now("downstairs_dx"), scene.now("downstairs_dy")) == (3, 0)  # the others
+    # A hallucinating hero sees any monster there; afterwards the floor shows.
+    scene.show("d", 13, 10, monster("jackal"))
+    scene.step()
+    assert scene.now("downstairs_seen")
+    scene.show(".", 13, 10)
+    scene.step()
+    assert (scene.now("downstairs_seen"), scene.now("downstairs_dx")) == (0, 0)
+    scene.show(">", 20, 10)
+    assert scene.step()[DOWN] == SEEN
+    assert scene.now("downstairs_dx") == 10
+
+
+def test_a_mimic_that_has_moved_is_known_on_the_next_visit(scene: Scene) -> None:
+    scene.begin()
+    scene.show(">", 5, 5)
+    scene.show(">", 13, 10)
+    scene.step()
+    scene.arrive(depth=2)
+    scene.stand(30, 3)
+    scene.step()
+    assert scene.now("branch_depth") == 1
+    scene.arrive(depth=1)
+    scene.stand(10, 10)
+    scene.show(".", 5, 5)
+    scene.show(">", 13, 10)
+    scene.step()
+    assert (scene.now("branch_depth"), scene.now("downstairs_seen")) == (-1, 1)
+
+
+def test_real_stairs_are_not_taken_back_by_what_lies_or_stands_on_them(scene: Scene) -> None:
+    scene.begin()
+    scene.show(">", 5, 5)
+    scene.show(">", 13, 10)
+    scene.step()
+    for symbol, glyph in (("d", monster("jackal")), ("?", int(nethack.GLYPH_OBJ_OFF) + 9)):
+        scene.show(symbol, 5, 5, glyph)
+        scene.step()
+        assert (scene.now("branch_depth"), scene.now("downstairs_seen")) == (1, 1)
+
+
+def test_a_branch_that_was_entered_stays_known(scene: Scene) -> None:
+    scene.begin()
+    scene.arrive(depth=2, dungeon=2)
+    scene.stand(20, 7)
+    scene.step()
+    scene.arrive(depth=1)
+    scene.stand(10, 10)
+    scene.show(">", 5, 5)
+    scene.show(">", 13, 10)
+    scene.step()
+    scene.show(".", 5, 5)
+    scene.step()
+    assert scene.now("branch_depth") == 1
+
+
+def test_sokoban_is_known_by_two_ways_up_or_by_entering_it(scene: Scene) -> None:
+    scene.begin()
+    scene.arrive(depth=7)
+    scene.stand(20, 7)
+    scene.show("<", 5, 5)
+    scene.step()
+    assert scene.now("sokoban_depth") == -1
+    scene.show("<", 60, 15)
+    scene.step()
+    assert scene.now("sokoban_depth") == 7
+    scene.begin()
+    scene.arrive(depth=6, dungeon=4)
+    scene.stand(21, 7)
+    scene.step()
+    assert scene.now("sokoban_depth") == 7
+
+
+def test_the_oracles_level_is_known_when_the_hero_comes_back(scene: Scene) -> None:
+    scene.begin()
+    scene.arrive(depth=6)
+    scene.stand(20, 7)
+    scene.step(b'"Hello, Agent, welcome to Delphi!"')
+    assert (scene.now("at_oracle"), scene.now("level")) == (1, 6)
+    scene.arrive(depth=7)
+    scene.stand(30, 7)
+    scene.step()
+    assert not scene.now("at_oracle")
+    scene.arrive(depth=6)
+    scene.stand(20, 7)
+    scene.step()
+    assert scene.now("at_oracle")
+    scene.begin()
+    assert not scene.now("at_oracle")
+
+
+def test_hallucinated_monsters_tell_nothing_about_the_level(scene: Scene) -> None:
+    for name, depth, dungeon, field in (("Oracle", 6, 0, "at_oracle"), ("watchman", 3, 2, "in_minetown")):
+        for hallucinates in (True, False):
+            scene.arrive(depth, dungeon)
+            scene.stand(20, 7)
+            scene.obs["blstats"][0, CONDITION] = nethack.BL_MASK_HALLU if hallucinates else 0
+            scene.begin()
+            scene.show("@", 22, 7, monster(name))
+            scene.step()
+            assert scene.now(field) == (not hallucinates)
+
+
+def test_minetown_is_no_other_level_of_the_mines(scene: Scene) -> None:
+    for level, known in ((2, 0), (3, 1), (4, 1), (5, 0)):
+        scene.arrive(level, 2)
+        scene.stand(20, 7)
+        scene.begin()
+        scene.show("_", 22, 7)
+        scene.step()
+        assert scene.now("in_minetown") == known
+
+
+def test_whoever_teleports_into_a_temple_leaves_by_its_door(scene: Scene) -> None:
+    scene.begin()
+    scene.show("+", 33, 10, int(nethack.GLYPH_CMAP_OFF) + _SQUARES["open door"])
+    scene.step()
+    for x, text, inside in (
+        (30, b"You have an eerie feeling...", 1),
+        (29, b"", 1),
+        (31, b"", 1),
+        (33, b"", 1),  # on the door
+        (34, b"", 0),
+        (36, b"", 0),
+        (33, b"", 1),
+    ):
+        scene.stand(x, 10)
+        scene.step(text)
+        assert scene.now("in_temple") == inside
+        scene.show("+", 33, 10, int(nethack.GLYPH_CMAP_OFF) + _SQUARES["open door"])
+
+
+def test_a_meal_that_began_while_hungry_counts_when_it_ends(scene: Scene) -> None:
+    hunger = scene.obs["blstats"][0, HUNGER : HUNGER + 1]
+    hunger[:] = 2
+    scene.begin()
+    scene.step(b"You stop eating the food ration.")
+    hunger[:] = 1
+    scene.step()
+    scene.step(b"You begin praying to Huan Ti.  Your stomach feels content.")
+    assert scene.now("meals_while_hungry") == 0
+    scene.step(b"You resume your meal.  You finish eating the food ration.")
+    assert scene.now("meals_while_hungry") == 1
+    scene.step(b"This apple is delicious!")
+    assert scene.now("meals_while_hungry") == 1
 
 
 def test_status_lines(scene: Scene) -> None:

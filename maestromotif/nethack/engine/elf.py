@@ -8,6 +8,7 @@ import ctypes
 import hashlib
 import mmap
 import os
+import re
 import struct
 from collections.abc import Iterator, Mapping
 from itertools import count
@@ -147,9 +148,10 @@ class Image:
         """The exported symbol of this name."""
         start = self._dynamic[_STRTAB]
         names = self._bytes[start : start + self._dynamic[_STRSZ]]
-        at = names.find(b"\0" + name.encode() + b"\0") + 1
-        found = self._symbols[(self._symbols["name"] == at) & (self._symbols["section"] != 0)]
-        if not at or len(found) != 1:
+        # A name may be the end of a longer one, so that there may be several places.
+        places = [match.start() for match in re.finditer(re.escape(name.encode()) + rb"\0", names)]
+        found = self._symbols[np.isin(self._symbols["name"], places) & (self._symbols["section"] != 0)]
+        if len(found) != 1:
             raise UnsuitableError(f"{self._name} does not export {name}")
         symbol: np.void = found[0]
         return symbol

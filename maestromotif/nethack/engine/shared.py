@@ -140,6 +140,12 @@ class SharedEngine:
     def how_done(self) -> int:
         return int(self._observation.how_done)
 
+    def address(self, name: str) -> int:
+        try:
+            return self._base + self._image.offset(name)
+        except UnsuitableError as error:
+            raise LookupError(f"NetHack has no variable {name}") from error
+
     def close(self) -> None:
         if self._open:
             self._stop()

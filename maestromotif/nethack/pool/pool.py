@@ -42,6 +42,7 @@ from maestromotif.nethack.pool.worker import DONE, IDLE, QUIT, RESET, STEP, Plan
 from maestromotif.nethack.rcfile import CHARACTER, write_options
 from maestromotif.nethack.seeds import EpisodeSeeds, Purpose
 from maestromotif.nethack.tracker import TRACKED
+from maestromotif.nethack.truth import TRUTH
 
 __all__ = ["IDLE", "GamePool", "check_pools", "open_pool"]
 
@@ -62,8 +63,10 @@ class GamePool:
     `marks` uint8 [N, 21, 79] and `allowed` bool [N, actions]: what a player remembers of the level
     (`marks.Marks`), and the actions that are not useless now (`useless.Useless`). Kept only with `recall`;
     else all marks are 0 and all actions are allowed.
-    `ended` uint8 [N]: `game.End` of the last step. Where it is not 0, `final[name]`, `final_state[name]`
-    and `final_marks` hold the last observation and state of the ended episode; all other arrays except
+    `truth[name]` int32 [N]: what the game itself knows of the episode's dungeon (`truth.TRUTH`), from its
+    beginning on. It is for judges of tasks; nothing that plays may read it.
+    `ended` uint8 [N]: `game.End` of the last step. Where it is not 0, `final[name]`, `final_state[name]`,
+    `final_marks` and `final_truth[name]` hold those of the ended episode's end; all other arrays except
     `changes` and `events` then hold the first ones of the next. `cause` S128 [N]: the cause of death in
     NetHack's words.
     For a game that is LOST with its worker, `final` and `final_state` hold what was seen last.
@@ -78,6 +81,8 @@ class GamePool:
     the first of these games among those of all processes; it determines seeds. loader: see `engine.loader`.
     recall: whether to keep `marks` and `allowed`. character, options: see `rcfile.write_options`. seeds: of
     each game, those of its episodes in turn, then from the first again; None: those of purpose and seed.
+    leave: whether the agent answers the question whether to leave the dungeon (`actions.LEAVE_QUESTION`), and
+    so can end its episode with `End.LEFT`; else the answer is no.
     Raises UserError, before any game starts, for what does not exist or does not fit on this machine.
     """
 
@@ -100,6 +105,7 @@ class GamePool:
         pages: Pages = "last",
         recall: bool = False,
         seeds: Sequence[Sequence[EpisodeSeeds]] | None = None,
+        leave: bool = False,
     ) -> None:
         self.starts = [arena] * games if arena is None or isinstance(arena, str) else list(arena)
         if len(self.starts) != games:
@@ -131,12 +137,14 @@ class GamePool:
             self.final_state = {name: arrays["final_state"][:, i] for i, name in enumerate(TRACKED)}
             self.final = {name: arrays[f"final_{name}"] for name in FINAL}
             self.final_marks = arrays["final_marks"]
+            self.truth = {name: arrays["truth"][:, i] for i, name in enumerate(TRUTH)}
+            self.final_truth = {name: arrays["final_truth"][:, i] for i, name in enumerate(TRUTH)}
             self.changes, self.events = arrays["changes"], arrays["events"]
             self.marks, self.allowed = arrays["marks"], arrays["allowed"]
             self.ended, self.cause, self.episode = arrays["ended"], arrays["cause"], arrays["episode"]
 
             own_options = write_options(self._folder, character, options)
-            setup = Setup(chosen, own_options, self._folder, pages=pages)
+            setup = Setup(chosen, own_options, self._folder, pages=pages, leave=leave)
             built = {
                 start: None if start is None else arenas.build(start, self._folder / f"arena-{number}")
                 for number, start in enumerate(dict.fromkeys(self.starts))
@@ -257,7 +265,7 @@ class GamePool:
             os.close(self._lock)
             self._lock = None
         if hasattr(self, "_block"):
-            for views in (self.state, self.final_state, self.final):
+            for views in (self.state, self.final_state, self.final, self.truth, self.final_truth):
                 views.clear()
             self.obs = {}
             self.changes = self.events = self.ended = self.cause = self.episode = np.empty(0)
@@ -319,7 +327,7 @@ class GamePool:
         )
         self.lost += len(games)
         arrays = self._block.arrays
-        for name in ("state", "marks"):
+        for name in ("state", "marks", "truth"):
             arrays[f"final_{name}"][games] = arrays[name][games]
         for name in FINAL:
             arrays[f"final_{name}"][games] = arrays[name][games]
@@ -347,8 +355,9 @@ def open_pool(
     arena: Arenas = None,
     first_game: int = 0,
     seeds: Sequence[Sequence[EpisodeSeeds]] | None = None,
+    leave: bool = False,
 ) -> GamePool:
-    """A pool of games as the config's section `nethack` describes them."""
+    """A pool of games as the config's section `nethack` describes them. leave: as in `GamePool`."""
     settings = config.nethack
     return GamePool(
         games,
@@ -365,6 +374,7 @@ def open_pool(
         pages=settings.pages,
         recall=config.train.network.recalls,
         seeds=seeds,
+        leave=leave,
     )
 
 

@@ -20,6 +20,7 @@ from maestromotif.nethack.pool.pipe import receive, send
 from maestromotif.nethack.seeds import EpisodeSeeds, Purpose, episode_seeds
 from maestromotif.nethack.state import CHANGES
 from maestromotif.nethack.tracker import TRACKED, Tracker
+from maestromotif.nethack.truth import TRUTH
 from maestromotif.nethack.useless import Useless
 
 IDLE = -1  # the action that leaves a game untouched
@@ -65,11 +66,12 @@ def layout(observe: tuple[str, ...]) -> Layout:
         "changes": ((len(CHANGES),), np.dtype(np.int8)),
         "events": ((len(EVENTS),), np.dtype(np.int16)),
         "cause": ((), np.dtype(f"S{CAUSE_BYTES}")),
+        "truth": ((len(TRUTH),), np.dtype(np.int32)),
         "marks": ((ROWS, COLUMNS), np.dtype(np.uint8)),
         "allowed": ((len(NAMES),), np.dtype(np.bool_)),
     }
     shown = {**engine, **ours}
-    final = {f"final_{name}": shown[name] for name in (*FINAL, "state", "marks")}
+    final = {f"final_{name}": shown[name] for name in (*FINAL, "state", "marks", "truth")}
     return {**engine, **ours, **final}
 
 
@@ -89,7 +91,8 @@ class _Rows:
         if plan.recall:
             state = {name: arrays["state"][:, i] for i, name in enumerate(TRACKED)}
             self._marks = Marks(arrays["marks"], [game.searches for game in self._games])
-            self._useless = Useless(arrays["allowed"], state, arrays["events"], self._marks)
+            leave = plan.setups[first].leave
+            self._useless = Useless(arrays["allowed"], state, arrays["events"], self._marks, leave)
         else:
             arrays["allowed"][:] = True
         self._steps = arrays["state"][:, TRACKED.index("step")]
@@ -112,7 +115,7 @@ class _Rows:
                 self._tracker.over(i, games[i].text)
         # A game that is over shows nothing to track: its state stays that of the previous step.
         goes_on = moved & (ended == End.NOT)
-        self._tracker.update(arrays, [game.text for game in games], goes_on)
+        self._tracker.update(arrays, [game.text for game in games], goes_on, arrays["action"])
         if self._recall:
             self._marks.update(arrays, arrays["action"], goes_on)
             self._useless.update(arrays, arrays["action"], goes_on)
@@ -127,7 +130,7 @@ class _Rows:
         if arrays["ended"][i] == End.TRUNCATED:
             game.keep_final()
         arrays["cause"][i] = game.cause() if arrays["ended"][i] == End.DEATH else b""
-        for name in ("state", "marks"):
+        for name in ("state", "marks", "truth"):
             arrays[f"final_{name}"][i] = arrays[name][i]
         for name in FINAL:
             arrays[f"final_{name}"][i] = game.final[name]
@@ -148,6 +151,7 @@ class _Rows:
         else:
             seeds = plan.seeds[game][episode % len(plan.seeds[game])]
         self._games[i].reset(seeds)
+        self._arrays["truth"][i] = self._games[i].truth()
         self._tracker.begin(i, self._arrays, self._games[i].starting_letters)
         if self._recall:
             self._marks.begin(i, self._arrays)

@@ -156,7 +156,7 @@ class Watcher:
             yield _OPEN
             steps = steps_of(self._task, self._config)
             pools[place] = self._stack.enter_context(
-                open_pool(self._config, "watch", self._games, steps, levels)
+                open_pool(self._config, "watch", self._games, steps, levels, leave=self._task.leaves)
             )
         yield _STEP
         self._pools = pools
