@@ -1,7 +1,7 @@
 """The normalised score against hand-computed numbers and its definition."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from maestromotif.evaluate.normalised import normalised
@@ -19,6 +19,7 @@ def test_by_hand() -> None:
     assert normalised(0.5, 0.0, 0.46) == pytest.approx(1.1249, abs=1e-4)
 
 
+@settings(deadline=None)
 @given(rates, rates, rates)
 def test_the_ends_are_0_and_1_and_better_is_more(value: float, baseline: float, reference: float) -> None:
     baseline, reference = sorted((baseline, reference))
