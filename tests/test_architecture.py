@@ -19,7 +19,8 @@ NAME = maestromotif.__name__
 
 # Each imports only from its own floor and from those before it.
 FLOORS = (
-    ("errors", "head", "intervals", "machine"),
+    ("errors", "intervals", "machine"),
+    ("head",),
     ("config",),
     ("tracking",),
     ("pipeline",),

@@ -23,7 +23,7 @@ def normalised(
 
     optimum: the best possible result, 1 for a success rate; None for results without one, such as a depth:
     then phi(s) = s. resolution: distances from the optimum below it count as it, because phi is infinite
-    there; for a rate of n episodes 1 / 2n, half an episode, is what they can tell apart.
+    there. For a rate of n episodes, give 1 / 2n.
 
     Errors: ValueError if baseline and reference are equally good, a number is not finite or resolution is not
     positive.

@@ -23,7 +23,7 @@ class Spread(NamedTuple):
     mean: of the seeds' means, which counts every seed alike. means: of each seed. deviation: standard
     deviation of the means, with n - 1; None for one seed. by_chance: what it would be if all seeds were
     equally good, only because episodes differ. over_seeds: t interval of the mean; None for one seed.
-    over_episodes: stratified bootstrap interval, which draws the episodes of each seed anew.
+    over_episodes: stratified bootstrap interval, which draws within each seed's episodes.
     """
 
     mean: float

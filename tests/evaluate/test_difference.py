@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from maestromotif.evaluate.compare import Comparison, compare_means, compare_success
+from maestromotif.evaluate.difference import Comparison, compare_means, compare_success
 from maestromotif.evaluate.power import mean_detectable, paired_detectable, unpaired_detectable
 
 
