@@ -43,7 +43,7 @@ from gymnasium.vector import AsyncVectorEnv, AutoresetMode
 
 from maestromotif.machine import available_cores
 from maestromotif.nethack.actions import ESC, INDEX, KEYS, NUM_ACTIONS, WAIT_TURNS
-from maestromotif.nethack.engine.loader import choose, pin_birthday
+from maestromotif.nethack.engine.loader import address_in, choose, pin_birthday
 from maestromotif.nethack.game import End, Game, Setup
 from maestromotif.nethack.observation import ENGINE, TURN, Block, engine_layout
 from maestromotif.nethack.pool import worker
@@ -186,6 +186,9 @@ class NLEEngine:
 
     def how_done(self) -> int:
         return int(self._env.nethack.how_done())
+
+    def address(self, name: str) -> int:
+        return address_in(self._env.nethack.dlpath, name)
 
     def close(self) -> None:
         self._env.close()

@@ -30,9 +30,10 @@ class Run:
 
         self.name = folder.name
         results = json.loads((folder / "evaluate" / RESULTS).read_text())
-        self.rows = {row["agent"]: row for row in results["rows"]}
+        first = results["rows"][0]["task"]
+        self.rows = {row["agent"]: row for row in results["rows"] if row["task"] == first}
         self.trained = self.rows["trained"]
-        self.episodes = lines(folder / "evaluate" / EPISODES)
+        self.episodes = [one for one in lines(folder / "evaluate" / EPISODES) if one["task"] == first]
         self.paid = json.loads((folder / "train" / PAID).read_text())
         self.curve = lines(folder / "train" / CURVE)
 

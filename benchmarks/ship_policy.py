@@ -29,6 +29,7 @@ from maestromotif.pipeline.code import changed, code_of
 from maestromotif.pipeline.runner import config_of
 from maestromotif.pipeline.store import Artefact, Run, sha256
 from maestromotif.rewards.model import PARAMS
+from maestromotif.tasks.task import steps_of, tasks_of
 from maestromotif.train.metrics import CURVE
 
 EVENTS = "skill_events.md"  # what skill_events.py writes into a run's folder
@@ -98,7 +99,8 @@ def card(
     curve = [json.loads(line) for line in (trained.path / CURVE).read_text().splitlines()]
     network, size = config.train.network, (trained.path / POLICY).stat().st_size / 1e6
     events = (run / EVENTS).read_text().strip() if (run / EVENTS).is_file() else "Not measured."
-    conditions = ", then ".join(f"`{one}`" for one in config.task.success) or "none"
+    task = tasks_of(config)[0]
+    conditions = ", then ".join(f"`{one}`" for one in task.success) or "none"
     rows = {
         "skills": ", ".join(config.skills),
         "command": f"`{command}`",
@@ -126,11 +128,11 @@ In the root of the repository:
 ```bash
 maestromotif watch {folder}
 maestromotif evaluate {folder}
-maestromotif evaluate {folder} task.success='[]' task.program=policies/training.py run.name=deep
+maestromotif evaluate {folder} tasks='[deep]' run.name=deep
 ```
 
 The first one plays in your terminal. The second one plays the task below and prints this page's table. The
-third one plays under another program, without an end. In a config of your own: `train.policy: {folder}`, with
+third one plays another task, which has no end. In a config of your own: `train.policy: {folder}`, with
 the same `skills` and `train.network`. To train it yourself: the command below, or
 `maestromotif run {folder} train.policy=null run.name=mine`.
 
@@ -144,8 +146,8 @@ Means over each quarter of the training; events in 1,000 steps of the skill.
 {progress(curve, config.skills)}
 ## Results
 
-Task `{config.task.name}`: "{config.task.words}" Program: `{config.task.program}`. Conditions: {conditions}.
-{config.evaluate.episodes} episodes per agent, of at most {config.evaluate.max_steps:,} steps, on seeds that
+Task `{task.name}`: "{task.words}" Program: `{task.program}`. Conditions: {conditions}.
+{config.evaluate.episodes} episodes per agent, of at most {steps_of(task, config):,} steps, on seeds that
 training never saw.
 
 {(evaluated.path / TABLE).read_text()}

@@ -40,6 +40,7 @@ def pages() -> dict[str, str]:
         "configuration.md": configuration(),
         "game-state.md": game_state(),
         "events.md": events(),
+        "conditions.md": conditions(),
         "actions.md": actions(),
         "metrics.md": metrics(),
         "dashboard.md": dashboard(),
@@ -51,7 +52,7 @@ def pages() -> dict[str, str]:
 
 def configuration() -> str:
     """Every setting: key, type and bounds, default, description."""
-    from maestromotif.config.schema import RENAMED, Config
+    from maestromotif.config.schema import FORMER, Config
 
     parts = [
         "# Configuration\n\n"
@@ -71,8 +72,8 @@ def configuration() -> str:
         if section is not None:
             parts.extend(_section_pages(name, section))
     parts.append(
-        "## Old names\n\nThese sections had another name before. The old name is an error that says the new "
-        "one.\n\n" + table(("old", "new"), ((code(old), code(new)) for old, new in RENAMED.items()))
+        "## Old names\n\nThese sections of old configs are an error, which says what to do.\n\n"
+        + table(("section", "what to do"), ((code(old), f"It {escape(now)}.") for old, now in FORMER.items()))
     )
     return "\n\n".join(parts) + "\n"
 
@@ -220,6 +221,38 @@ def events() -> str:
         "This page is written from `EVENTS` in `maestromotif/nethack/events.py`.\n\n"
         + table(("event", "meaning", "read from", "what captions say"), rows)
         + "\n"
+    )
+
+
+def conditions() -> str:
+    """The language of a task's conditions."""
+    from maestromotif.nethack.truth import TRUTH
+    from maestromotif.tasks.expressions import ENDS
+    from maestromotif.tasks.parse import FLAGS, FORMULAS, NUMBERS
+
+    def calls(of: dict[str, Any]) -> str:
+        return table(("form", "meaning"), ((code(one.form), escape(one.doc)) for one in of.values()))
+
+    ends = table(("flag", "meaning"), ((code(name), escape(doc)) for name, doc in ENDS.items()))
+    secrets = table(
+        ("number", "meaning"), ((code(f"truth.{name}"), escape(doc)) for name, doc in TRUTH.items())
+    )
+    return (
+        "# Task conditions\n\n"
+        "A condition is written as a Python expression. It is checked when the task is read: its fields, its "
+        "events, its types, and whether it can ever be met.\n\n"
+        "Fields of [GameState](game-state.md), except those about the running skill, whole numbers, `true` "
+        "and `false` are joined by `+ - *`, by comparisons (`2 <= depth < 4`), and by `and`, `or` and `not`. In "
+        "the tables, EVENT is one of the [events](events.md), C is a condition on one step, and A and B are "
+        "conditions or formulas.\n\n"
+        f"## Numbers\n\n{calls(NUMBERS)}\n\n## Flags\n\n{calls(FLAGS)}\n\n{ends}\n\n"
+        "A condition without these last flags is never met on the step on which the hero dies.\n\n"
+        f"## Over many steps\n\n{calls(FORMULAS)}\n\n"
+        "These calls cannot stand below `and`, `or`, `not` or a comparison, because they span many steps.\n\n"
+        "## What only the game knows\n\n"
+        "A strict test may ask for the game's own truth. Programs and policies never see it. A number is -1 "
+        f"if this dungeon has no such place.\n\n{secrets}\n\n"
+        "This page is written from `maestromotif/tasks/parse.py`.\n"
     )
 
 

@@ -26,8 +26,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 
-import yaml
-
+from maestromotif import head
 from maestromotif.config.schema import Config
 from maestromotif.errors import UserError, did_you_mean
 from maestromotif.pipeline.store import sha256
@@ -35,7 +34,7 @@ from maestromotif.pipeline.store import sha256
 DEFAULT_MAX_TURNS = 300
 _KEYS = ("name", "starts", "ends", "max_turns", "wanted", "forbidden", "progress")
 _EVENT_KEYS = ("wanted", "forbidden", "progress")
-_NAME = re.compile(r"[a-z][a-z0-9_]*")
+NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
 @dataclass(frozen=True)
@@ -93,33 +92,24 @@ def skill_files(config: Config) -> dict[str, str]:
 
 def load(folder: str | Path, name: str) -> Skill:
     """Reads `<folder>/<name>.md` and the program beside it. Raises UserError."""
-    folder = Path(folder)
-    path = folder / f"{name}.md"
-    if not _NAME.fullmatch(name):
+    if not NAME.fullmatch(name):
         raise UserError(
             f"skills: '{name}' is not a skill name; use small letters, digits and _, as in 'go_down'"
         )
-    if not path.is_file():
-        raise UserError(_no_such_skill(folder, path, name))
-    text = _read(path)
-    head, head_line, description = _split(path, text)
-    fields = _head_fields(path, head, head_line, name)
-    if not description:
-        last = text.count("\n") + 1
-        raise UserError(
-            f"{path}:{last}: no description; below the head, say in plain words what the agent should do"
-        )
-    max_turns = fields.get("max_turns", DEFAULT_MAX_TURNS)
-    assert isinstance(max_turns, int)
+    path = head.find(folder, name, "skill")
+    found = head.read(path, _KEYS, ("name", "starts", "ends"), "say in plain words what the agent should do")
+    _check(found, name)
+    fields = found.values
+    program = path.with_suffix(".py")
     return Skill(
         name=name,
-        description=description,
-        starts=str(fields["starts"]),
-        ends=str(fields["ends"]),
-        max_turns=max_turns,
+        description=found.body,
+        starts=fields["starts"],
+        ends=fields["ends"],
+        max_turns=fields.get("max_turns", DEFAULT_MAX_TURNS),
         path=path,
-        digest=hashlib.sha256(text.encode()).hexdigest(),
-        program=_read(path.with_suffix(".py")) if path.with_suffix(".py").is_file() else None,
+        digest=hashlib.sha256(found.text.encode()).hexdigest(),
+        program=head.read_text(program) if program.is_file() else None,
         wanted=_names(fields, "wanted"),
         forbidden=_names(fields, "forbidden"),
         progress=_names(fields, "progress"),
@@ -169,97 +159,35 @@ def check_told(config: Config) -> None:
         raise UserError("\n".join(problems))
 
 
-def _no_such_skill(folder: Path, path: Path, name: str) -> str:
-    if not folder.is_dir():
-        return f"{path}: no such file; the folder {folder} does not exist"
-    there = sorted(file.stem for file in folder.glob("*.md"))
-    if not there:
-        return f"{path}: no such file; the folder {folder} holds no skill (*.md)"
-    return f"{path}: no such file{did_you_mean(name, there)}"
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        line = path.read_bytes()[: error.start].count(b"\n") + 1
-        raise UserError(f"{path}:{line}: not UTF-8 text") from error
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
-
-
-def _split(path: Path, text: str) -> tuple[str, int, str]:
-    """(head, line number of its first line, description) of a skill file."""
-    lines = text.splitlines()
-    first = next((n for n, line in enumerate(lines) if line.strip()), None)
-    if first is None:
-        raise UserError(
-            f"{path}:1: the file is empty; it needs a YAML head between '---' lines and a description"
-        )
-    if lines[first].strip() != "---":
-        raise UserError(
-            f"{path}:{first + 1}: no head; the file must start with a line '---', then name:, starts:, "
-            "ends:, then another line '---'"
-        )
-    end = next((n for n in range(first + 1, len(lines)) if lines[n].strip() == "---"), None)
-    if end is None:
-        raise UserError(f"{path}:{first + 1}: the head is not closed; add a line '---' below it")
-    return "\n".join(lines[first + 1 : end]), first + 2, "\n".join(lines[end + 1 :]).strip()
-
-
-def _head_fields(path: Path, head: str, head_line: int, name: str) -> dict[str, object]:
-    """The head's keys and values, checked; `head_line` is the line of the file where the head starts."""
-    try:
-        node = yaml.compose(head, Loader=yaml.SafeLoader)
-        values = yaml.safe_load(head)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = head_line + (mark.line if mark else 0)
-        raise UserError(f"{path}:{line}: the head is not YAML: {getattr(error, 'problem', error)}") from error
-    if not isinstance(node, yaml.MappingNode) or not isinstance(values, dict):
-        raise UserError(f"{path}:{head_line}: the head must be lines of 'key: value' with {', '.join(_KEYS)}")
-
-    problems = []
-    seen: dict[str, int] = {}
-    for key_node, _ in node.value:
-        line, key = head_line + key_node.start_mark.line, str(key_node.value)
-        if key in seen:
-            problems.append(f"{path}:{line}: '{key}' is given twice, first on line {seen[key]}")
-        elif key not in _KEYS:
-            problems.append(f"{path}:{line}: unknown key '{key}'{did_you_mean(key, _KEYS)}")
-        seen.setdefault(key, line)
+def _check(found: head.Headed, name: str) -> None:
+    """Raises UserError that lists all mistakes in the values of a head."""
+    values, problems = found.values, []
     for key in ("name", "starts", "ends"):
-        if key not in seen:
-            problems.append(f"{path}:{head_line}: the key '{key}' is missing")
-        elif not isinstance(values[key], str) or not values[key].strip():
-            problems.append(f"{path}:{seen[key]}: '{key}' must be text, got {values[key]!r}")
+        if not isinstance(values[key], str) or not values[key].strip():
+            problems.append(f"{found.at(key)}: '{key}' must be text, got {values[key]!r}")
         elif key == "name" and values[key] != name:
             problems.append(
-                f"{path}:{seen[key]}: the name is '{values[key]}' but the file is '{path.name}'; "
+                f"{found.at(key)}: the name is '{values[key]}' but the file is '{found.path.name}'; "
                 "they must be the same"
             )
     max_turns = values.get("max_turns", DEFAULT_MAX_TURNS)
     if isinstance(max_turns, bool) or not isinstance(max_turns, int) or max_turns < 1:
         problems.append(
-            f"{path}:{seen['max_turns']}: 'max_turns' must be a whole number of at least 1, got {max_turns!r}"
+            f"{found.at('max_turns')}: 'max_turns' must be a whole number of at least 1, got {max_turns!r}"
         )
-    for key in _EVENT_KEYS:
-        if key in seen:
-            problems += [f"{path}:{seen[key]}: {what}" for what in _event_problems(key, values[key])]
+    for key in (key for key in _EVENT_KEYS if key in values):
+        problems += [f"{found.at(key)}: {what}" for what in _event_problems(key, values[key])]
     if not problems:
         problems += [
-            f"{path}:{seen[later]}: '{event}' is both {earlier} and {later}"
+            f"{found.at(later)}: '{event}' is both {earlier} and {later}"
             for earlier, later in combinations(_EVENT_KEYS, 2)
             for event in sorted({*_names(values, earlier)} & {*_names(values, later)})
         ]
     for key in _EVENT_KEYS[1:]:
-        if key in seen and "wanted" not in seen:
-            problems.append(
-                f"{path}:{seen[key]}: '{key}' needs 'wanted'; add the events that the skill is for"
-            )
+        if key in values and "wanted" not in values:
+            problems.append(f"{found.at(key)}: '{key}' needs 'wanted'; add the events that the skill is for")
     if problems:
         raise UserError("\n".join(problems))
-    return {str(key): value for key, value in values.items()}
 
 
 def _event_problems(key: str, value: object) -> list[str]:

@@ -6,7 +6,15 @@ import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
-from maestromotif.intervals import Interval, bootstrap_mean, bootstrap_ratio, intervals_overlap, wilson
+from maestromotif.intervals import (
+    Interval,
+    bootstrap_mean,
+    bootstrap_ratio,
+    intervals_overlap,
+    newcombe,
+    newcombe_paired,
+    wilson,
+)
 
 
 @st.composite
@@ -52,6 +60,53 @@ def test_wilson_is_symmetric(count: tuple[int, int]) -> None:
 def test_wilson_refuses_what_has_no_meaning(successes: int, trials: int, confidence: float) -> None:
     with pytest.raises(ValueError, match=r"need 0 <=|confidence must"):
         wilson(successes, trials, confidence)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "low", "high"),
+    [  # R. G. Newcombe, Statistics in Medicine 17 (1998), 873-890, table II, method 10
+        ((56, 70), (48, 80), 0.0524, 0.3339),
+        ((9, 10), (3, 10), 0.1705, 0.8090),
+        ((5, 56), (0, 29), -0.0381, 0.1926),
+        ((0, 10), (0, 10), -0.2775, 0.2775),
+        ((10, 10), (0, 10), 0.6075, 1.0000),
+    ],
+)
+def test_newcombe_as_published(
+    first: tuple[int, int], second: tuple[int, int], low: float, high: float
+) -> None:
+    assert newcombe(first, second) == pytest.approx((low, high), abs=6e-5)
+    assert newcombe(second, first) == pytest.approx((-high, -low), abs=6e-5)
+
+
+def test_newcombe_paired_as_published() -> None:
+    # Cavo et al. (2012), in Fagerland, Lydersen and Laake (2014); bounds of the R package contingencytables.
+    assert newcombe_paired(59, 6, 16, 80) == pytest.approx((-0.1186, -0.0046), abs=6e-5)
+    assert newcombe_paired(59, 16, 6, 80) == pytest.approx((0.0046, 0.1186), abs=6e-5)
+    # Nothing in common: as if they were unpaired. Agreement everywhere: the difference is nearly known.
+    assert newcombe_paired(25, 25, 25, 25) == newcombe((50, 100), (50, 100))
+    assert newcombe_paired(50, 0, 0, 50)[1] < 0.15 * newcombe((50, 100), (50, 100))[1]
+
+
+def test_newcombe_paired_covers_the_difference_as_often_as_promised() -> None:
+    n = 12
+    tables = [(a, b, c) for a in range(n + 1) for b in range(n + 1 - a) for c in range(n + 1 - a - b)]
+    bounds = np.array([newcombe_paired(a, b, c, n - a - b - c) for a, b, c in tables])
+    counts = np.array([(a, b, c, n - a - b - c) for a, b, c in tables])
+    for shares in ((0.4, 0.3, 0.1, 0.2), (0.1, 0.1, 0.1, 0.7), (0.6, 0.2, 0.15, 0.05), (0.25,) * 4):
+        true = shares[1] - shares[2]
+        covered = scipy.stats.multinomial.pmf(counts, n, shares)[
+            (bounds[:, 0] <= true) & (true <= bounds[:, 1])
+        ]
+        assert 0.92 <= covered.sum() <= 0.995
+
+
+def test_newcombe_refuses_what_has_no_meaning() -> None:
+    for counts in ((0, 0, 0, 0), (3, -1, 1, 1)):
+        with pytest.raises(ValueError, match="need"):
+            newcombe_paired(*counts)
+    with pytest.raises(ValueError, match="need 0 <="):
+        newcombe((0, 0), (1, 2))
 
 
 def test_bootstrap_agrees_with_scipy_and_with_the_normal_interval() -> None:

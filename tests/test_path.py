@@ -40,20 +40,27 @@ def test_a_sixth_skill_as_a_text_file_goes_through_the_whole_path(tmp_path: Path
     assert curve[-1]["env_step"] == 6144
     results = json.loads((run / "evaluate" / "results.json").read_text())
     agents = ["trained", "cloned", "untrained", "random", "wandering", "explorer"]
-    assert [row["agent"] for row in results["rows"]] == agents
+    rows = [(row["task"], row["agent"]) for row in results["rows"]]
+    assert rows == [(task, agent) for task in ("down", "down_and_back") for agent in agents]
     assert all(row["episodes"] == 16 for row in results["rows"])
     # Every episode, and a sample of those of the training, can be seen again.
     episodes = tiny.run("replay", config).strip().splitlines()
     assert sum(line.split()[0].isdigit() for line in episodes) == 16
-    for options in (("--episode", "3"), ("--training", "--episode", "0")):
+    of_second = ("--task", "down_and_back", "--episode", "3")
+    shown = {
+        "down": ("--episode", "3"),
+        "down_and_back": of_second,
+        "training": ("--training", "--episode", "0"),
+    }
+    for task, options in shown.items():
         page, cast = tiny.run("replay", config, *options).strip().splitlines()[-2:]
-        name = "training-trained-0" if "--training" in options else "trained-3"
+        name = f"{task}-trained-{options[-1]}"
         assert page.endswith(f"/runs/tiny/replays/{name}.html")
         assert "This is not the game" not in Path(page).read_text()
         assert json.loads(Path(cast).read_text().splitlines()[0])["version"] == 2
     report = (run / "report" / "report.html").read_text()
-    shown = len(list((run / "evaluate" / "replays").glob("*.json")))
-    assert 1 <= shown == report.count('<section class="replay"')
+    count = len(list((run / "evaluate" / "down" / "replays").glob("*.json")))
+    assert 1 <= count == report.count('<section class="replay"')
     assert said in html.unescape(report)
     assert "collector" in report
     assert "collect gold" in report

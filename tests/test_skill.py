@@ -107,8 +107,8 @@ def test_all_skills_of_the_project_load() -> None:
             "brawler.md:6: 'killed' is both wanted and progress",
         ),
         (GOOD.replace("---\nThe", "progress: [killed]\n---\nThe"), "brawler.md:5: 'progress' needs 'wanted'"),
-        (GOOD.split("The agent")[0], "brawler.md:6: no description"),
-        (GOOD.split("The agent")[0] + "\n \n", "no description"),
+        (GOOD.split("The agent")[0], "brawler.md:6: nothing below the head"),
+        (GOOD.split("The agent")[0] + "\n \n", "nothing below the head"),
     ],
 )
 def test_mistakes_are_named(tmp_path: Path, text: str, expected: str) -> None:

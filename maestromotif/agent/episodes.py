@@ -1,4 +1,4 @@
-"""One wave of episodes: one per game, under a program over skills, until it ends or the task succeeds.
+"""One wave of episodes: one per game, under a program over skills, until it ends or the task is decided.
 
 Code that scores a program or an agent plays waves. The caller passes a `Policy`; this module needs no JAX.
 """
@@ -17,7 +17,8 @@ from maestromotif.nethack.game import End
 from maestromotif.nethack.pool.pool import IDLE, GamePool
 from maestromotif.nethack.seeds import Purpose, episode_seeds
 from maestromotif.programs.sandbox import Host
-from maestromotif.tasks.conditions import Success
+from maestromotif.tasks.expressions import Step
+from maestromotif.tasks.task import Judge, Task
 
 # (first bool [N], skill int32 [N], playing bool [N], step number) -> actions int32 [N], of which those of
 # games that are not playing are ignored. It reads the pool that it was made for.
@@ -50,9 +51,19 @@ class Episode:
     reasons: list[int]
     check: int  # `checksum` of what was seen last
     arena: str | None = None  # where it began; None for the dungeon
+    leave: bool = False  # whether the agent could leave the dungeon
     at: int = 0  # environment step of the training at which it ended; 0 outside of training
     # Steps by dungeon and depth, such as "0:1" (fields of GameState); empty if only the actions are kept.
     visited: dict[str, int] = field(default_factory=dict, compare=False)
+    xp_level: int = 1  # the greatest
+    turns: int = 0  # game turns
+    # What the task's judge says (`tasks.task.Judge`): the step that achieved the task, 0 if none did; how
+    # near it came, in [0, 1]; the published test; what is measured. None: the task has no such test.
+    achieved_at: int = 0
+    progress: float = 0.0
+    published: bool | None = None
+    measured: int | None = None
+    published_measured: int | None = None
 
     def as_json(self) -> dict[str, Any]:
         return dict(vars(self))  # `asdict` would copy every action
@@ -62,25 +73,26 @@ def play_wave(
     pool: GamePool,
     policy: Policy,
     host: Host,
-    conditions: Sequence[str],
+    task: Task,
     run_seed: int,
     wave: int,
     levels: int | None,
     purpose: Purpose = "evaluate",
 ) -> Generator[None, None, list[Episode]]:
-    """Play episode number `wave` of every game of the pool, until it ends or the task succeeds.
+    """Play episode number `wave` of every game of the pool, until it ends or the task is decided.
 
     Yields after each step, for a caller that pauses, and returns one episode per game; `to_end` plays it
-    without a pause. conditions: the task's, see `Success`. run_seed, levels, purpose: those of the pool; they
-    give the seeds that are recorded with each episode. Raises UserError if the program fails, and
+    without a pause. run_seed, levels, purpose: those of the pool; they give the seeds that are recorded with
+    each episode. Raises UserError if the program fails, and
     LostGamesError.
     """
     games = pool.games
     pool.reset(wave)
-    options, success = Options(host, games), Success(conditions)
+    options, judge = Options(host, games), Judge(task, games)
+    judge.begin(np.ones(games, bool), pool.state)
     first = np.ones(games, bool)
     playing = np.ones(games, bool)
-    prayers = np.zeros(games, np.int64)
+    prayers, xp_level = np.zeros(games, np.int64), np.zeros(games, np.int64)
     options.advance(pool.state, np.ones(games, bool))
     played: list[tuple[np.ndarray, ...]] = []  # of each step: action, skill, switched, reason, dungeon, depth
     results: dict[int, dict[str, Any]] = {}
@@ -95,22 +107,23 @@ def play_wave(
         if (pool.ended[over] == End.LOST).any():
             raise LostGamesError
         prayers[playing] += pool.events[playing, COLUMN["prayed"]]
-        state = {
-            name: np.where(over, pool.final_state[name], pool.state[name])
-            for name in {"deepest", *success.fields}
-        }
-        achieved = playing & success.update(state)
-        for game in np.flatnonzero(achieved | over).tolist():
+        seen = judged_step(pool, playing)
+        decided = judge.update(seen, playing)
+        xp_level = np.maximum(xp_level, np.where(playing, seen.state["xp_level"], 0))
+        for game in np.flatnonzero(playing & (decided | over)).tolist():
             end = End(int(pool.ended[game]))
-            died = end is End.DEATH and not achieved[game]
+            success = bool(judge.achieved[game])
             results[game] = {
                 "seeds": tuple(episode_seeds(purpose, run_seed, game, wave, levels)),
-                "success": bool(achieved[game]),
-                "deepest": int(state["deepest"][game]),
+                "deepest": int(seen.state["deepest"][game]),
                 "steps": len(played),
-                "end": "success" if achieved[game] else end.name.lower(),
-                "cause": cause_of_death(bytes(pool.cause[game])) if died else "",
+                "end": "success" if success else "failure" if end is End.NOT else end.name.lower(),
+                "leave": task.leaves,
+                "cause": "" if success else seen.causes.get(game, ""),
                 "prayers": int(prayers[game]),
+                "xp_level": int(xp_level[game]),
+                "turns": int(seen.state["turn"][game]),
+                **judge.verdict(game),
                 "check": checksum(pool.final if over[game] else pool.obs, game),
             }
             playing[game] = False
@@ -131,6 +144,18 @@ def play_wave(
         )
         for game in range(games)
     ]
+
+
+def judged_step(pool: GamePool, playing: np.ndarray) -> Step:
+    """The last step of a pool for the judge of a task; of the games bool [N] `playing`."""
+    over = pool.ended != End.NOT
+    dead = np.flatnonzero(playing & (pool.ended == End.DEATH)).tolist()
+    state, truth = pool.state, pool.truth
+    if over.any():
+        state = {name: np.where(over, pool.final_state[name], one) for name, one in state.items()}
+        truth = {name: np.where(over, pool.final_truth[name], one) for name, one in truth.items()}
+    causes = {game: cause_of_death(bytes(pool.cause[game])) for game in dead}
+    return Step(state, pool.events, pool.ended, causes, truth)
 
 
 def to_end(steps: Generator[None, None, list[Episode]]) -> list[Episode]:

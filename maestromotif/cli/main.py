@@ -169,14 +169,15 @@ def judge(config: str, overrides: tuple[str, ...], pairs: Path) -> None:
 
 @cli.command()
 @click.argument("config")
-@click.argument("what", nargs=-1, metavar="[training|task|SKILL] [KEY=VALUE]...")
+@click.argument("what", nargs=-1, metavar="[training|TASK|SKILL] [KEY=VALUE]...")
 def prompt(config: str, what: tuple[str, ...]) -> None:
-    """Print the prompt for a program, to give to a language model. Default: the task's program."""
+    """Print the prompt for a program, to give to a language model. Default: the first task's program."""
     from maestromotif.compose import prompts
     from maestromotif.config.load import load
 
     named = bool(what) and "=" not in what[0]
-    wanted = prompts.of(load(config, what[named:]), what[0] if named else "task")
+    settings = load(config, what[named:])
+    wanted = prompts.of(settings, what[0] if named else settings.tasks[0])
     click.echo(wanted.text, nl=False)
     click.echo(prompts.instructions(wanted), err=True)
 
@@ -184,6 +185,7 @@ def prompt(config: str, what: tuple[str, ...]) -> None:
 @cli.command(context_settings={"ignore_unknown_options": True})
 @click.argument("config")
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
+@click.option("--task", help="Of which task; default: the config's first.")
 @click.option("--agent", default="trained", show_default=True, help="Whose episode, as in the results.")
 @click.option("--episode", "number", type=int, help="Its number, from 0. Without it: list the episodes.")
 @click.option("--training", is_flag=True, help="Of the episodes kept from training, not the evaluated ones.")
@@ -191,6 +193,7 @@ def prompt(config: str, what: tuple[str, ...]) -> None:
 def replay(
     config: str,
     overrides: tuple[str, ...],
+    task: str | None,
     agent: str,
     number: int | None,
     training: bool,
@@ -208,6 +211,7 @@ def replay(
         loaded,
         run.folder / "replays",
         lambda stage: input_of(loaded, stage, run, stale=stale),
+        loaded.tasks[0] if task is None else task,
         agent,
         number,
         training,

@@ -1,6 +1,6 @@
 """Stage `compose`: checks the programs of a run before they run, and stores the checked copies.
 
-Artefact: `program.py` (carries out the task), `training.py` (selects skills while they are trained),
+Artefact: `training.py` (selects skills while they are trained), `tasks/<name>.py` (carries out a task),
 `skills/<name>.py` (when each skill may start and should end; the default for a skill without a program) and
 `check.json`: each file's SHA-256, provenance and the counts of its behaviour tests.
 """
@@ -17,17 +17,19 @@ from maestromotif.errors import UserError
 from maestromotif.pipeline.store import Artefact, Work, file_contents
 from maestromotif.programs import check, contract, provenance
 from maestromotif.skill import Skill
+from maestromotif.tasks.task import task_files, tasks_of
 from maestromotif.tracking.logged import Logged
 from maestromotif.tracking.tracker import SILENT, Tracker
 
 log = logging.getLogger(__name__)
 
 CHECK = "check.json"
+TRAINING = "training"  # the role of the training program; the others have the names of their tasks
 
 
 def program_file(role: str) -> str:
-    """Path of the checked program over skills in the artefact; role: `program` or `training`."""
-    return f"{role}.py"
+    """Path of a checked program over skills in the artefact; role: `TRAINING`, or the name of a task."""
+    return f"{role}.py" if role == TRAINING else f"tasks/{role}.py"
 
 
 def skill_file(skill: str) -> str:
@@ -39,11 +41,11 @@ LOGGED = (Logged("programs/{role}/{skill}", "calls", "Calls of the skill on the 
 
 
 def reads(config: Config) -> dict[str, str]:
-    """Path -> SHA-256 of the skill files and of both programs over skills. Raises UserError."""
+    """Path -> SHA-256 of the files of skills, tasks and programs over skills. Raises UserError."""
     return (
         skill.skill_files(config)
         | file_contents("compose.training", config.compose.training)
-        | file_contents("task.program", config.task.program)
+        | task_files(config)
     )
 
 
@@ -59,7 +61,9 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work, tracker: Tracke
         except UserError as error:
             problems.append(str(error))
     sources = {}
-    for role, file in (("program", config.task.program), ("training", config.compose.training)):
+    tasks = tasks_of(config)
+    files = {TRAINING: config.compose.training} | {task.name: task.program for task in tasks}
+    for role, file in files.items():
         try:
             sources[role] = contract.read(file)
             report["programs"][role] = _program(sources[role], file, skills)
@@ -68,7 +72,7 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work, tracker: Tracke
     if problems:
         raise UserError("\n".join(problems))
 
-    for role, file in (("program", config.task.program), ("training", config.compose.training)):
+    for role, file in files.items():
         counts = check.behaviour(sources[role], file, skills, seed=config.run.seed)
         report["programs"][role]["behaviour"] = counts
         tracker.row(0, {f"programs/{role}/{name}": calls for name, calls in counts["calls"].items()})
@@ -82,7 +86,7 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work, tracker: Tracke
         work.write_text(skill_file(one.name), one.program or contract.default_program(one))
     work.write_json(CHECK, report)
     return {
-        "task": {"name": config.task.name, "words": config.task.words},
+        "tasks": {task.name: task.words for task in tasks},
         "programs": {role: entry["provenance"] for role, entry in report["programs"].items()},
     }
 

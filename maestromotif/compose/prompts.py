@@ -12,12 +12,14 @@ from datetime import date
 from pathlib import Path
 from typing import NamedTuple
 
-from maestromotif.config.schema import Config, TaskSettings
+from maestromotif.config.schema import Config
 from maestromotif.errors import UserError, did_you_mean
 from maestromotif.nethack.events import EVENTS
 from maestromotif.nethack.state import CHANGES
 from maestromotif.programs import contract
 from maestromotif.skill import Skill, skills_of
+from maestromotif.tasks import parse
+from maestromotif.tasks.task import Task, tasks_of
 
 _WIDTH = 106
 
@@ -84,19 +86,20 @@ class Prompt(NamedTuple):
 
 
 def of(config: Config, what: str) -> Prompt:
-    """The prompt for "training", for "task", or for the program of the skill with this name.
+    """The prompt for "training", or for the program of the task or skill with this name.
 
     Raises UserError for any other name, and for an error in a skill.
     """
     skills = skills_of(config)
     if what == "training":
         return Prompt(training_program(skills), Path(config.compose.training))
-    if what == "task":
-        return Prompt(task_program(config.task, skills), Path(config.task.program))
+    for task in tasks_of(config):
+        if task.name == what:
+            return Prompt(task_program(task, skills), Path(task.program))
     for skill in skills:
         if skill.name == what:
             return Prompt(skill_program(skill), skill.program_path, skill)
-    known = ("training", "task", *config.skills)
+    known = ("training", *config.tasks, *config.skills)
     raise UserError(f"prompt: there is no program for '{what}'{did_you_mean(what, known)}")
 
 
@@ -131,7 +134,7 @@ def training_program(skills: Sequence[Skill]) -> str:
     )
 
 
-def task_program(task: TaskSettings, skills: Sequence[Skill]) -> str:
+def task_program(task: Task, skills: Sequence[Skill]) -> str:
     """The prompt for the program that carries out a task with these skills."""
     conditions = ", then ".join(f"`{condition}`" for condition in task.success)
     return _text(
@@ -145,9 +148,28 @@ def task_program(task: TaskSettings, skills: Sequence[Skill]) -> str:
             if conditions
             else "The task has no end: an episode ends when the hero dies or the last step is played."
         ),
+        *_meanings(task),
         _TASK_RULES,
         _PLAN,
     )
+
+
+def _meanings(task: Task) -> list[str]:
+    """What is measured, and what the calls mean that the conditions use."""
+    told = []
+    if task.measure is not None:
+        told.append(_wrapped(f"At the end of an episode, `{task.measure}` is measured; the more the better."))
+    texts = (*task.success, task.measure or "")
+    calls = {
+        name: one
+        for name, one in (parse.FORMULAS | parse.NUMBERS | parse.FLAGS).items()
+        if any(f"{name}(" in text for text in texts)
+    }
+    if calls:
+        told.append("\n".join(f"- `{one.form}`: {one.doc}" for one in calls.values()))
+    if any("truth." in text for text in texts):
+        told.append(_wrapped("`truth` is what the game alone knows. Programs cannot read it."))
+    return told
 
 
 def instructions(prompt: Prompt) -> str:

@@ -26,7 +26,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from maestromotif.config.learning import CLONED
-from maestromotif.config.schema import RENAMED, Config
+from maestromotif.config.schema import FORMER, Config
 from maestromotif.errors import UserError, did_you_mean
 
 COMMAND_LINE = "command line"
@@ -255,8 +255,8 @@ class Sources:
         got = f" (got {problem['input']!r})"
         match problem["type"]:
             case "extra_forbidden":
-                if new := RENAMED.get(_written(key)):
-                    self.report(key, f"is called '{new}' now; rename it")
+                if now := FORMER.get(_written(key)):
+                    self.report(key, now)
                 else:
                     self.report(key, f"unknown key{_suggest(key)}")
             case "missing":
@@ -323,10 +323,16 @@ def _resolve(sources: Sources, node: Any, key: Key) -> Any:
 
 
 def _check_relations(sources: Sources, config: Config) -> None:
-    """Checks what types cannot express: unique skills, known skills, a divisor of the games."""
+    """Checks what types cannot express: unique and known names, a divisor of the games."""
     for index, name in enumerate(config.skills):
         if name in config.skills[:index]:
             sources.report(("skills", index), f"'{name}' is listed twice")
+    for index, name in enumerate(config.tasks):
+        if name in config.tasks[:index]:
+            sources.report(("tasks", index), f"'{name}' is listed twice")
+        if name == "training" or name in config.skills:
+            taken = "the training program" if name == "training" else "a skill"
+            sources.report(("tasks", index), f"'{name}' is the name of {taken}; rename the task")
     for name in config.reward.quantile_of:
         if name not in config.skills:
             hint = did_you_mean(name, config.skills)

@@ -24,8 +24,12 @@ from maestromotif.machine import available_cores
 GAMES_A_CORE = 32  # for `games: auto`: enough to hide a worker's waiting, few enough for the CPU's caches
 
 
-# Old names of sections and fields, so that old configs get a helpful error.
-RENAMED = {"learning": "train", "dashboard": "tracking"}
+# Sections and fields of old configs, and what to do about them.
+FORMER = {
+    "learning": "is called 'train' now; rename it",
+    "dashboard": "is called 'tracking' now; rename it",
+    "task": "is a file now, tasks/<name>.md; name it in the list 'tasks'",
+}
 
 
 class RunSettings(Section):
@@ -85,21 +89,19 @@ class ComposeSettings(Section):
     training: str = Field(
         "policies/training.py", description="program over skills that calls the skills during training"
     )
-
-
-class TaskSettings(Section):
-    name: str = Field(description="name of the task, for tables and wandb")
-    words: str = Field(description="the task in plain words")
-    program: str = Field(description="program over skills that carries out the task")
-    success: tuple[str, ...] = Field(
-        description="conditions on GameState that must become true, in this order; []: none, so an episode "
-        "ends only by death or at its last step, and results say how deep the agent came"
+    programs: dict[str, str] = Field(
+        {}, description="task: file of its program over skills, instead of the one that the task names"
     )
 
 
 class EvaluateSettings(Section):
     episodes: int = Field(128, ge=1, description="episodes per agent")
-    max_steps: int = Field(1_000, ge=1, description="environment steps after which an episode is truncated")
+    max_steps: int | None = Field(
+        None,
+        ge=1,
+        description="environment steps after which an episode is truncated, for all tasks; null: each task's "
+        "own `steps`",
+    )
     confidence: float = Field(0.95, gt=0, lt=1, description="confidence level of the intervals")
 
 
@@ -149,6 +151,12 @@ class Config(Section):
     run: RunSettings = RunSettings()
     skills: tuple[str, ...] = Field(min_length=1, description="skill names; each is a file skills/<name>.md")
     skills_folder: str = Field("skills", description="folder that holds the skills' files")
+    tasks: tuple[str, ...] = Field(
+        min_length=1,
+        description="task names; each is a file tasks/<name>.md. The first is the one that `watch` and the "
+        "evaluations during training play",
+    )
+    tasks_folder: str = Field("tasks", description="folder that holds the tasks' files")
     nethack: NethackSettings = NethackSettings()
     collect: CollectSettings = CollectSettings()
     language: LanguageSettings = LanguageSettings()
@@ -162,7 +170,6 @@ class Config(Section):
     clone: CloneSettings = CloneSettings()
     train: TrainSettings = TrainSettings()
     compose: ComposeSettings = ComposeSettings()
-    task: TaskSettings
     evaluate: EvaluateSettings = EvaluateSettings()
     slurm: SlurmSettings = SlurmSettings()
     tracking: TrackingSettings = TrackingSettings()

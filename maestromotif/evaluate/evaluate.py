@@ -1,4 +1,4 @@
-"""The stage `evaluate`: the trained agent on the composed task, next to an untrained one and scripted ones.
+"""The stage `evaluate`: the trained agent on each task, next to an untrained one and scripted ones.
 
 All agents play the same games, with seeds from a range that training never uses. If training was limited to a
 few dungeons (`nethack.levels`), these are played again with other monsters, items and dice, and a second set
@@ -14,7 +14,7 @@ import json
 import logging
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,7 +26,7 @@ from maestromotif.agent.network import Params, build, initial_params
 from maestromotif.agent.playing import network_policy
 from maestromotif.agent.policy import POLICY, make_acting
 from maestromotif.agent.saved_policy import policy_file, policy_files, read_policy
-from maestromotif.config.schema import Config
+from maestromotif.config.schema import Config, EvaluateSettings
 from maestromotif.errors import UserError
 from maestromotif.evaluate import figures
 from maestromotif.evaluate.agents import Agent, explorer_policy, random_policy, wandering_policy
@@ -39,16 +39,18 @@ from maestromotif.pipeline.store import Artefact, Work
 from maestromotif.programs.sandbox import ProgramHost
 from maestromotif.replay import kept
 from maestromotif.skill import skills_of
+from maestromotif.tasks.task import Task, steps_of, tasks_of
 from maestromotif.tracking.tracker import SILENT, Tracker
 from maestromotif.train import train
 
 log = logging.getLogger("maestromotif")
 
 LOGGED = figures.LOGGED
-EPISODES = (
-    "episodes.jsonl"  # one episode per line: agent, seeds, success, deepest, steps, end, cause, prayers
+EPISODES = "episodes.jsonl"  # one episode per line: task, agent and what `_TOLD` lists
+_TOLD = (
+    *("seeds", "success", "progress", "published", "measured", "published_measured", "achieved_at"),
+    *("deepest", "xp_level", "steps", "turns", "end", "cause", "prayers", "visited"),
 )
-_TOLD = ("seeds", "success", "deepest", "steps", "end", "cause", "prayers")
 RESULTS = "results.json"
 TABLE = "results.md"  # the rows, for people
 TRIES = 3  # at a wave whose games are lost with a dead worker
@@ -57,7 +59,7 @@ CAUSES = 5  # causes of death that a row of the results lists
 
 @dataclass(frozen=True)
 class Entry:
-    """A row of the results: the agent, and the number of dungeons (None: new levels every episode)."""
+    """A row of a task's results: the agent, and the number of dungeons (None: new levels every episode)."""
 
     name: str
     agent: Agent
@@ -88,84 +90,105 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work, tracker: Tracke
     settings = config.evaluate
     games = min(config.nethack.games, settings.episodes)
     waves = -(-settings.episodes // games)
-    rows = entries(config.nethack.levels, cloned="clone" in inputs)
-    has_end = bool(config.task.success)
+    rows, tasks = entries(config.nethack.levels, cloned="clone" in inputs), tasks_of(config)
     # A policy of another network is refused before any game starts.
     given = config.train.policy
     file = inputs["train"].path / POLICY if given is None else policy_file(given, "train.policy")
     trained = read_policy(file, config)
     cloned = read_policy(inputs["clone"].path / POLICY, config) if "clone" in inputs else None
-    players = Players(config, trained, task_program(inputs), games, cloned)
-    episodes: dict[str, list[Episode]] = {}
-    total = len(rows) * waves * games
-    with Progress("evaluate", total, "episodes", tracker=tracker) as progress:
-        for levels in dict.fromkeys(row.levels for row in rows):
-            with open_pool(config, "evaluate", games, settings.max_steps, levels) as pool:
-                for row in (row for row in rows if row.levels == levels):
-                    played: list[Episode] = []
-                    began = time.perf_counter()
-                    for wave in range(waves):
-                        # A killed run resumes at a wave, so the random draws depend only on the wave.
-                        name = f".scratch/{row.name}-{wave}.json"
-                        if not (work.path / name).exists():
-                            found = players.wave(pool, row, wave)
-                            work.write_text(name, json.dumps([episode.as_json() for episode in found]))
-                        saved = json.loads((work.path / name).read_text())
-                        played += [Episode(**episode) for episode in saved]
-                        progress.advance(games)
-                    episodes[row.name] = played[: settings.episodes]
-                    log.info("evaluate: %s: %.1f s", row.name, time.perf_counter() - began)
-                    made = _row(row, episodes[row.name], settings.confidence, has_end)
-                    figures.track_agent(tracker, progress.done, made)
-
-    lines = [
-        {
-            "agent": agent,
-            **{name: value for name, value in episode.as_json().items() if name in _TOLD},
-        }
-        for agent, played in episodes.items()
-        for episode in played
-    ]
-    work.write_text(EPISODES, "".join(json.dumps(line) + "\n" for line in lines))
-    work.write_arrays(kept.FILE, **kept.arrays(episodes))
-    results = [_row(row, episodes[row.name], settings.confidence, has_end) for row in rows]
-    work.write_text(TABLE, table(results, settings.confidence))
-    task = {"name": config.task.name, "words": config.task.words, "success": list(config.task.success)}
-    figures.track_all(tracker, total, results, episodes)
-    work.write_json(RESULTS, {"task": task, "confidence": settings.confidence, "rows": results})
+    players = Players(config, trained, games, cloned)
+    results: list[dict[str, Any]] = []
+    lines: list[dict[str, Any]] = []
+    tables: list[str] = []
+    bytes_of, steps = 0, 0
+    total = len(tasks) * len(rows) * waves * games
     # New dungeons are what counts, if training was limited to a few.
     main = next((row.name for row in rows if row.agent == "trained" and row.levels is None), "trained")
-    for replay in write_shown(config, inputs, work, main, episodes[main]):
-        if replay.warning:
-            log.warning("evaluate: the replay '%s': %s", replay.label, replay.warning)
-    steps = sum(episode.steps for own in episodes.values() for episode in own)
+    with Progress("evaluate", total, "episodes", tracker=tracker) as progress:
+        for task in tasks:
+            program = task_program(inputs, task.name)
+            episodes: dict[str, list[Episode]] = {}
+            for row, wave, found in _played(config, players, task, program, rows, waves, work):
+                episodes.setdefault(row.name, []).extend(found)
+                progress.advance(games)
+                if wave == waves - 1:
+                    episodes[row.name] = episodes[row.name][: settings.episodes]
+                    made = row_of(task, row, episodes[row.name], settings)
+                    figures.track_agent(tracker, progress.done, made)
+            own = [row_of(task, row, episodes[row.name], settings) for row in rows]
+            results += own
+            title = f"## {task.name}\n\n{task.words}\n\n" if len(tasks) > 1 else ""
+            tables.append(title + table(own, settings.confidence))
+            lines += [
+                {"task": task.name, "agent": agent, **{name: getattr(one, name) for name in _TOLD}}
+                for agent, played in episodes.items()
+                for one in played
+            ]
+            figures.track_task(tracker, progress.done, own, episodes)
+            work.write_arrays(f"{task.name}/{kept.FILE}", **kept.arrays(episodes))
+            bytes_of += (work.path / task.name / kept.FILE).stat().st_size
+            steps += sum(episode.steps for played in episodes.values() for episode in played)
+            for replay in write_shown(config, inputs, work, task, main, episodes[main]):
+                if replay.warning:
+                    log.warning("evaluate: the replay '%s': %s", replay.label, replay.warning)
+    work.write_text(EPISODES, "".join(json.dumps(line) + "\n" for line in lines))
+    work.write_text(TABLE, "\n".join(tables))
+    told = {
+        task.name: {"words": task.words, "success": list(task.success), "published": list(task.published)}
+        for task in tasks
+    }
+    work.write_json(RESULTS, {"tasks": told, "confidence": settings.confidence, "rows": results})
     return {
         "rows": results,
-        "summary": summary(results, settings.confidence),
-        "bytes_per_step": round((work.path / kept.FILE).stat().st_size / max(1, steps), 3),
+        "summary": summary([row for row in results if row["task"] == tasks[0].name], settings.confidence),
+        "bytes_per_step": round(bytes_of / max(1, steps), 3),
     }
+
+
+def _played(
+    config: Config,
+    players: "Players",
+    task: Task,
+    program: str,
+    rows: Sequence[Entry],
+    waves: int,
+    work: Work,
+) -> Iterator[tuple[Entry, int, list[Episode]]]:
+    """The waves of all rows of a task. What was played before the run was stopped is read from the disk."""
+    for levels in dict.fromkeys(row.levels for row in rows):
+        steps = steps_of(task, config)
+        with open_pool(config, "evaluate", players.games, steps, levels, leave=task.leaves) as pool:
+            for row in (row for row in rows if row.levels == levels):
+                began = time.perf_counter()
+                for wave in range(waves):
+                    # A stopped run goes on with the next wave, so the random draws depend only on the wave.
+                    name = f".scratch/{task.name}/{row.name}-{wave}.json"
+                    if not (work.path / name).exists():
+                        found = players.wave(pool, row, task, program, wave)
+                        work.write_text(name, json.dumps([episode.as_json() for episode in found]))
+                    saved = json.loads((work.path / name).read_text())
+                    yield row, wave, [Episode(**episode) for episode in saved]
+                log.info("evaluate: %s: %s: %.1f s", task.name, row.name, time.perf_counter() - began)
 
 
 class Players:
     """Plays waves of episodes in pools of `games` games. The network is compiled once for all of them."""
 
-    def __init__(
-        self, config: Config, trained: Params, program: str, games: int, cloned: Params | None = None
-    ) -> None:
-        self._config, self._program = config, program
+    def __init__(self, config: Config, trained: Params, games: int, cloned: Params | None = None) -> None:
+        self._config, self.games = config, games
         self._network = build(config.train.network, len(config.skills))
         self._params = {"trained": trained} | ({} if cloned is None else {"cloned": cloned})
         self._acting = make_acting(self._network, games, 1)
         self._skills = skills_of(config)
 
-    def wave(self, pool: GamePool, entry: Entry, wave: int) -> list[Episode]:
+    def wave(self, pool: GamePool, entry: Entry, task: Task, program: str, wave: int) -> list[Episode]:
         """The episodes of a wave. If a worker died it is played again, so that failures leave no trace."""
-        seed, task = self._config.run.seed, self._config.task
+        seed = self._config.run.seed
         for _ in range(TRIES):
             policy = self.policy(entry.agent, pool, wave)
-            with ProgramHost(self._program, self._skills, pool.games, seed + wave, task.program) as host:
+            with ProgramHost(program, self._skills, pool.games, seed + wave, task.program) as host:
                 try:
-                    return to_end(play_wave(pool, policy, host, task.success, seed, wave, entry.levels))
+                    return to_end(play_wave(pool, policy, host, task, seed, wave, entry.levels))
                 except LostGamesError:
                     log.warning("evaluate: %s: playing %d lost games again", entry.name, pool.games)
         raise UserError(
@@ -189,28 +212,29 @@ class Players:
         return network_policy(pool, self._network, self._params[agent], key, self._acting)
 
 
-def _row(
-    entry: Entry, episodes: Sequence[Episode], confidence: float, has_end: bool = True
+def row_of(
+    task: Task, entry: Entry, episodes: Sequence[Episode], settings: EvaluateSettings
 ) -> dict[str, Any]:
-    """A row of the results. has_end: whether the task can be achieved; otherwise its success is null."""
-    successes = sum(episode.success for episode in episodes)
-    success = wilson(successes, len(episodes), confidence)
-    achieved = {
-        "successes": successes,
-        "success": round(successes / len(episodes), 4),
-        "success_low": round(success.low, 4),
-        "success_high": round(success.high, 4),
-    }
+    """A row of the results. What the task does not judge or measure is null."""
+    confidence = settings.confidence
     depths = [episode.deepest for episode in episodes]
     deepest = bootstrap_mean(depths, confidence)
     steps = [episode.steps for episode in episodes]
     causes = Counter(episode.cause for episode in episodes if episode.cause)
     prayers = sum(episode.prayers for episode in episodes)
     return {
+        "task": task.name,
         "agent": entry.name,
         "levels": entry.levels,
         "episodes": len(episodes),
-        **(achieved if has_end else dict.fromkeys(achieved)),
+        "max_steps": settings.max_steps or task.steps,
+        **_share("success", [one.success for one in episodes] if task.can_succeed else None, confidence),
+        **_share(
+            "published", [bool(one.published) for one in episodes] if task.published else None, confidence
+        ),
+        **_mean("measured", [one.measured for one in episodes], confidence),
+        **_mean("published_measured", [one.published_measured for one in episodes], confidence),
+        "progress_mean": round(float(np.mean([one.progress for one in episodes])), 4),
         "deepest_mean": round(float(np.mean(depths)), 4),
         "deepest_low": round(deepest.low, 4),
         "deepest_high": round(deepest.high, 4),
@@ -221,3 +245,23 @@ def _row(
         "deaths": causes.total(),
         "causes": dict(sorted(causes.items(), key=lambda item: (-item[1], item[0]))[:CAUSES]),
     }
+
+
+def _share(name: str, achieved: Sequence[bool] | None, confidence: float) -> dict[str, Any]:
+    """The share of episodes with its Wilson interval; null without a test."""
+    keys = (name, f"{name}_low", f"{name}_high")
+    if achieved is None:
+        return dict.fromkeys(keys)
+    low, high = wilson(sum(achieved), len(achieved), confidence)
+    values = (sum(achieved) / len(achieved), low, high)
+    return {key: round(value, 4) for key, value in zip(keys, values, strict=True)}
+
+
+def _mean(name: str, values: Sequence[int | None], confidence: float) -> dict[str, Any]:
+    """The mean over the episodes with its bootstrap interval; null where nothing is measured."""
+    keys = (name, f"{name}_low", f"{name}_high")
+    known = np.array([value for value in values if value is not None])
+    if not len(known):
+        return dict.fromkeys(keys)
+    low, high = bootstrap_mean(known, confidence)
+    return {key: round(value, 4) for key, value in zip(keys, (float(known.mean()), low, high), strict=True)}

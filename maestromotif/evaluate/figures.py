@@ -16,6 +16,10 @@ _OF_ROW = (
     ("success", "share", "Share of the episodes that achieve the task."),
     ("success_low", "share", "Lower bound of its interval (Wilson; `evaluate.confidence`)."),
     ("success_high", "share", "Upper bound of its interval."),
+    ("published", "share", "Share of the episodes that pass the published test of the task."),
+    ("measured", "per episode", "Mean over the episodes of what the task measures."),
+    ("published_measured", "per episode", "Mean over the episodes of what the published test measures."),
+    ("progress_mean", "share", "Mean over the episodes of the task's progress: 1 where it was achieved."),
     ("deepest_mean", "levels", "Mean over the episodes of the deepest level reached."),
     ("deepest_low", "levels", "Lower bound of its interval (bootstrap)."),
     ("deepest_high", "levels", "Upper bound of its interval."),
@@ -26,12 +30,14 @@ _OF_ROW = (
     ("prayers_per_1000", "prayers / 1,000 steps", "Prayers in 1,000 environment steps."),
 )
 LOGGED = (
-    *(Logged(f"eval/{{place}}/{{agent}}/{name}", unit, doc) for name, unit, doc in _OF_ROW),
-    Logged("eval/results", "table", "The figures of all agents."),
-    Logged("eval/episodes", "table", "Every episode: agent, seeds, success, depth, steps, end, prayers."),
-    Logged("eval/deaths", "table", "Causes of death of each agent, the most frequent first."),
+    *(Logged(f"eval/{{task}}/{{place}}/{{agent}}/{name}", unit, doc) for name, unit, doc in _OF_ROW),
+    Logged("eval/{task}/results", "table", "The figures of all agents."),
     Logged(
-        "eval/time",
+        "eval/{task}/episodes", "table", "Every episode: agent, seeds, success, depth, steps, end, prayers."
+    ),
+    Logged("eval/{task}/deaths", "table", "Causes of death of each agent, the most frequent first."),
+    Logged(
+        "eval/{task}/time",
         "table",
         "Share of each agent's steps by dungeon (0: the Dungeons of Doom, 2: the Gnomish Mines) and depth.",
     ),
@@ -42,35 +48,36 @@ _Keys = Sequence[tuple[str, str, Sequence[Episode]]]  # place, agent and its epi
 
 def track_agent(tracker: Tracker, step: int, row: Mapping[str, Any]) -> None:
     """Logs a row of the results. `{place}` is new, or seen for the dungeons of training."""
-    prefix = f"eval/{_place(row)}/{agent_of(row)}"
+    prefix = f"eval/{row['task']}/{_place(row)}/{agent_of(row)}"
     tracker.row(step, {f"{prefix}/{name}": row[name] for name, _, _ in _OF_ROW if row[name] is not None})
 
 
-def track_all(
+def track_task(
     tracker: Tracker, step: int, rows: Sequence[Mapping[str, Any]], episodes: Mapping[str, Sequence[Episode]]
 ) -> None:
-    """Logs the tables. episodes: by the `agent` of each row."""
+    """Logs the tables of a task. episodes: by the `agent` of each row."""
+    prefix = f"eval/{rows[0]['task']}"
     keys = [(_place(row), agent_of(row), episodes[row["agent"]]) for row in rows]
     columns = [name for name, _, _ in _OF_ROW if any(row[name] is not None for row in rows)]
     results = [
         [place, agent, *(row[name] for name in columns)]
         for row, (place, agent, _) in zip(rows, keys, strict=True)
     ]
-    tracker.table(step, "eval/results", ["place", "agent", *columns], results)
+    tracker.table(step, f"{prefix}/results", ["place", "agent", *columns], results)
     told = ("success", "deepest", "steps", "end", "cause", "prayers")
     every = [
         [place, agent, *one.seeds, *(getattr(one, name) for name in told)]
         for place, agent, own in keys
         for one in own
     ]
-    tracker.table(step, "eval/episodes", ["place", "agent", "core", "disp", "lgen", *told], every)
+    tracker.table(step, f"{prefix}/episodes", ["place", "agent", "core", "disp", "lgen", *told], every)
     causes = [
         [place, agent, cause, count]
         for place, agent, own in keys
         for cause, count in Counter(one.cause for one in own if one.cause).most_common()
     ]
-    tracker.table(step, "eval/deaths", ["place", "agent", "cause", "episodes"], causes)
-    tracker.table(step, "eval/time", ["place", "agent", "dungeon", "depth", "share"], _time(keys))
+    tracker.table(step, f"{prefix}/deaths", ["place", "agent", "cause", "episodes"], causes)
+    tracker.table(step, f"{prefix}/time", ["place", "agent", "dungeon", "depth", "share"], _time(keys))
 
 
 def _time(keys: _Keys) -> list[list[Any]]:

@@ -14,13 +14,14 @@ from flax import serialization
 from maestromotif.agent.network import ActorCritic, Params, initial_params
 from maestromotif.agent.policy import POLICY, fitted
 from maestromotif.agent.saved_policy import policy_file, read_policy
-from maestromotif.compose.compose import program_file
+from maestromotif.compose.compose import TRAINING, program_file
 from maestromotif.config.load import CONFIG
 from maestromotif.config.schema import Config
 from maestromotif.errors import UserError
 from maestromotif.pipeline.runner import config_of
 from maestromotif.pipeline.store import MANIFEST
 from maestromotif.programs import contract
+from maestromotif.tasks.task import Task, tasks_of
 from maestromotif.train.checkpoint import FOLDER, Checkpoints
 from maestromotif.train.reward_source import ONLINE_FOLDER
 from maestromotif.train.schedule import Schedule, schedule
@@ -67,11 +68,16 @@ class RunFolder:
             )
         self._plan = _plan(self.config)
 
+    @property
+    def task(self) -> Task:
+        """The first task of the config. Raises UserError."""
+        return tasks_of(self.config)[0]
+
     def program(self, training: bool) -> tuple[str, str]:
-        """Source and path of the program over skills: the task's, or that of training."""
-        role = "training" if training else "program"
-        checked = self.folder / "compose" / program_file(role)
-        given = self.config.compose.training if training else self.config.task.program
+        """Source and path of the program over skills: the first task's, or that of training."""
+        task = self.task
+        checked = self.folder / "compose" / program_file(TRAINING if training else task.name)
+        given = self.config.compose.training if training else task.program
         path = checked if checked.is_file() else Path(given)
         return contract.read(path), str(path)
 

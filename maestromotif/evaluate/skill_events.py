@@ -25,6 +25,7 @@ from maestromotif.nethack.state import CHANGES
 from maestromotif.programs import contract
 from maestromotif.programs.sandbox import ProgramHost
 from maestromotif.skill import Skill, skills_of
+from maestromotif.tasks.task import Task
 
 log = logging.getLogger("maestromotif")
 
@@ -117,12 +118,13 @@ def _wave(
     config: Config, pool: GamePool, source: str, skills: Sequence[Skill], make: Make, wave: int
 ) -> Tally:
     """The counts of a wave. If a worker died it is played again."""
-    seed, name, balance = config.run.seed, config.compose.training, config.train.balance
+    seed, balance = config.run.seed, config.train.balance
+    endless = Task("training", "", config.compose.training)
     for _ in range(TRIES):
         counting = Counting(pool, make(pool, wave), skills)
-        with ProgramHost(source, skills, pool.games, seed + wave, name, balance=balance) as host:
+        with ProgramHost(source, skills, pool.games, seed + wave, endless.program, balance=balance) as host:
             try:
-                to_end(play_wave(pool, counting, host, (), seed, wave, None))
+                to_end(play_wave(pool, counting, host, endless, seed, wave, None))
             except LostGamesError:
                 log.warning("playing %d lost games again", pool.games)
             else:

@@ -12,6 +12,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
+from maestromotif.agent.episodes import judged_step
 from maestromotif.agent.network import build
 from maestromotif.agent.options import Options
 from maestromotif.agent.playing import network_policy
@@ -28,7 +29,7 @@ from maestromotif.nethack.tracker import depth_codes
 from maestromotif.programs.decisions import Decisions
 from maestromotif.programs.sandbox import CallEnd, ProgramHost
 from maestromotif.skill import skills_of
-from maestromotif.tasks.conditions import Success
+from maestromotif.tasks.task import Judge, Task, steps_of
 from maestromotif.train.reward_source import DistilledRewards
 
 # Why a call ended, in words.
@@ -105,9 +106,10 @@ def play(
     seed = config.run.seed if seed is None else seed
     acting = make_acting(network, 1, 1)
     with ExitStack() as stack:
-        pool = stack.enter_context(_open_pool(config, seed, training))
+        pool = stack.enter_context(_open_pool(config, run.task, seed, training))
         host = stack.enter_context(ProgramHost(program, skills, 1, seed, path))
-        game = _Game(config, pool, Options(host, 1), Decisions(program, skills, 1), run.rewards())
+        decisions = Decisions(program, skills, 1)
+        game = _Game(config, run.task, pool, Options(host, 1), decisions, run.rewards())
         number = 0
         while True:
             if number:
@@ -126,13 +128,13 @@ def play(
             number += 1
 
 
-def _open_pool(config: Config, seed: int, training: bool) -> GamePool:
+def _open_pool(config: Config, task: Task, seed: int, training: bool) -> GamePool:
     settings = config.nethack
     return GamePool(
         1,
         "evaluate",
         seed,
-        settings.max_steps if training else config.evaluate.max_steps,
+        settings.max_steps if training else steps_of(task, config),
         workers=1,
         observe=SCREEN,
         levels=settings.levels if training else None,
@@ -141,6 +143,7 @@ def _open_pool(config: Config, seed: int, training: bool) -> GamePool:
         options=Path(settings.options) if settings.options else None,
         pages=settings.pages,
         recall=config.train.network.recalls,
+        leave=task.leaves and not training,
     )
 
 
@@ -148,9 +151,16 @@ class _Game:
     """The one game of a pool, with the program over skills and the rewards."""
 
     def __init__(
-        self, config: Config, pool: GamePool, options: Options, decisions: Decisions, rewards: Path | None
+        self,
+        config: Config,
+        task: Task,
+        pool: GamePool,
+        options: Options,
+        decisions: Decisions,
+        rewards: Path | None,
     ) -> None:
         self._config, self._pool, self._options, self._decisions = config, pool, options, decisions
+        self._task, self._judge = task, Judge(task, 1)
         self._scorer = None if rewards is None else DistilledRewards(config, rewards).scorer(0)
         self._untold = slice(columns_of(config.annotate.changes), None)
 
@@ -161,7 +171,7 @@ class _Game:
 
     def begin(self, episode: int) -> Moment:
         self._pool.reset(episode)
-        self._success = Success(self._config.task.success)
+        self._judge.begin(np.ones(1, bool), self._pool.state)
         self._reward = None  # a new one counts from 0 what the episode has seen
         if self._scorer is not None:
             self._reward = RewardFunction(self._scorer, self._config.reward, games=1)
@@ -175,10 +185,10 @@ class _Game:
         self._step += 1
         over = pool.ended != End.NOT
         reward = self._reward_of(skill, over)
-        state = {name: np.where(over, pool.final_state[name], pool.state[name]) for name in pool.state}
-        achieved = bool(self._success.update(state)[0])
-        if achieved or over[0]:
-            return self._outcome(achieved, int(state["deepest"][0]), reward)
+        seen = judged_step(pool, np.ones(1, bool))
+        decided = self._judge.update(seen, np.ones(1, bool))
+        if decided[0] or over[0]:
+            return self._outcome(bool(self._judge.achieved[0]), int(seen.state["deepest"][0]), reward)
         return self._moment(reward, self._advance(np.zeros(1, bool)))
 
     def _advance(self, fresh: np.ndarray) -> Switch | None:
@@ -223,8 +233,9 @@ class _Game:
             End.DEATH: cause_of_death(bytes(self._pool.cause[0])),
             End.LEFT: "the agent left the dungeon",
             End.TRUNCATED: "no success before the last step"
-            if self._config.task.success
+            if self._task.can_succeed
             else "the last step was played",
+            End.NOT: "the task can no longer be achieved",
             End.LOST: "the game's process died",
         }
         return Outcome(self._step, achieved, "success" if achieved else words[end], deepest, reward)

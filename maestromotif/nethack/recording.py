@@ -43,7 +43,7 @@ class Recording:
     """One episode from its start.
 
     actions: indices of `actions.NAMES`. options: path of an options file, None for the package's own. arena:
-    name or path of an arena. pages: as in `game.Setup`. digest: SHA-256 (hex) of all observations
+    name or path of an arena. pages, leave: as in `game.Setup`. digest: SHA-256 (hex) of all observations
     (`Recording.play`), None if unknown.
     """
 
@@ -53,6 +53,7 @@ class Recording:
     options: str | None = None
     arena: str | None = None
     pages: Pages = "last"
+    leave: bool = False
     digest: str | None = None
 
     def frames(self, observe: tuple[str, ...] = (), loader: Loader = "auto") -> Generator[Frame, None, None]:
@@ -65,7 +66,7 @@ class Recording:
             path = Path(folder)
             options = write_options(path, self.character, Path(self.options) if self.options else None)
             arena = None if self.arena is None else arenas.build(self.arena, path)
-            game = Setup(choose(loader), options, path, arena, self.pages).open(
+            game = Setup(choose(loader), options, path, arena, self.pages, self.leave).open(
                 {name: array[0] for name, array in arrays.items()}
             )
             try:

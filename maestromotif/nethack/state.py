@@ -36,13 +36,14 @@ class Field:
     source: str  # what it is read from
     column: int | None = None  # of blstats, for a field that copies a number from the status lines
     events: tuple[str, ...] = ()  # names in EVENTS, for a field that counts these events per episode
+    range: tuple[int, int] = (0, 2**31 - 1)  # of a number: the least and the greatest that the game can give
 
 
 _CALL = "call of the skill"
 
 
-def _status(column: int, doc: str) -> Field:
-    return Field(int, doc, "status lines", column=column)
+def _status(column: int, doc: str, least: int = 0, most: int = 2**31 - 1) -> Field:
+    return Field(int, doc, "status lines", column=column, range=(least, most))
 
 
 def _count(doc: str, *events: str) -> Field:
@@ -57,25 +58,29 @@ def _seen(doc: str) -> Field:
 FIELDS: dict[str, Field] = {
     "step": Field(int, "Environment steps since the episode began.", "environment"),
     "turn": _status(
-        TURN, "Game turn of the episode, starting at 1. One step can take zero, one or many turns."
+        TURN, "Game turn of the episode, starting at 1. One step can take zero, one or many turns.", 1
     ),
-    "depth": _status(DEPTH, "Depth of the current level. 1 is the first level."),
-    "deepest": Field(int, "Greatest depth reached in the episode.", "status lines"),
-    "dungeon": _status(DUNGEON, "The dungeon: 0 is the Dungeons of Doom, 2 the Gnomish Mines."),
+    "depth": _status(DEPTH, "Depth of the current level. 1 is the first level.", -5, 53),
+    "deepest": Field(int, "Greatest depth reached in the episode.", "status lines", range=(1, 53)),
+    "dungeon": _status(DUNGEON, "The dungeon: 0 is the Dungeons of Doom, 2 the Gnomish Mines.", 0, 7),
     "level": _status(
-        LEVEL, "Number of the current level in its dungeon, from 1 at the top. In dungeon 0 it is the depth."
+        LEVEL,
+        "Number of the current level in its dungeon, from 1 at the top. In dungeon 0 it is the depth.",
+        *(1, 53),
     ),
     "branch_depth": Field(
         int,
         "Depth of the level with the stairs into the Gnomish Mines. -1 until the agent has seen two ways "
         "down on that level or has taken those stairs.",
         "map, status lines",
+        range=(-1, 4),
     ),
     "sokoban_depth": Field(
         int,
         "Depth of the level with the stairs into Sokoban, below the Oracle's level. -1 until the agent has "
         "seen two ways up on that level or has taken those stairs.",
         "map, status lines",
+        range=(-1, 9),
     ),
     "at_oracle": Field(
         bool,
@@ -91,16 +96,17 @@ FIELDS: dict[str, Field] = {
     ),
     "hp": _status(HP, "Hit points."),
     "max_hp": _status(MAX_HP, "Maximum hit points."),
-    "xp_level": _status(XP_LEVEL, "Experience level, starting at 1."),
+    "xp_level": _status(XP_LEVEL, "Experience level, starting at 1.", 1, 30),
     "gold": _status(GOLD, "Gold pieces that the agent carries."),
-    "hunger": _status(HUNGER, "0 satiated, 1 not hungry, 2 hungry, 3 weak, 4 fainting."),
+    "hunger": _status(HUNGER, "0 satiated, 1 not hungry, 2 hungry, 3 weak, 4 fainting.", 0, 6),
     "load": _status(
         nethack.NLE_BL_CAP,
         "0 not burdened, 1 burdened, 2 stressed, 3 strained, 4 overtaxed, 5 overloaded.",
+        *(0, 5),
     ),
     "energy": _status(ENERGY, "Energy for casting spells."),
     "max_energy": _status(nethack.NLE_BL_ENEMAX, "Maximum energy."),
-    "armor_class": _status(nethack.NLE_BL_AC, "Armor class. Lower is better."),
+    "armor_class": _status(nethack.NLE_BL_AC, "Armor class. Lower is better.", -128, 127),
     "kills": _count("Monsters that the agent killed in this episode.", "killed"),
     "items_sold": _count("Sales in this episode. Selling a whole stack counts once.", "sold"),
     "has_eaten_in_mines": Field(

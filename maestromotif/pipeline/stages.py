@@ -151,15 +151,15 @@ STAGES = (
     ),
     Stage(
         "compose",
-        "Check the program that solves the task with the skills.",
+        "Check the programs that carry out the tasks with the skills.",
         "maestromotif.compose.compose",
         inputs=(),
-        settings=("run", "skills", "compose", "task"),
+        settings=("run", "skills", "compose", "tasks"),
         tracked_as="program",
     ),
     Stage(
         "evaluate",
-        "Play the task in games that training never saw.",
+        "Play the tasks in games that training never saw.",
         "maestromotif.evaluate.evaluate",
         inputs=("distil", "clone", "train", "compose"),  # distil: the replay shows the rewards
         settings=(
@@ -169,7 +169,7 @@ STAGES = (
             "annotate.changes",
             "reward",
             "train.network",
-            "task",
+            "tasks",
             "evaluate",
         ),
         tracked_as="evaluation",

@@ -7,12 +7,13 @@ agents    S [A]          names of the agents, in the order of their episodes
 agent     uint8 [E]      index into `agents`
 seeds     int64 [E, 3]   core, disp, lgen
 arena     S [E]          where the episode began; empty for the dungeon
+leave     bool [E]       whether the agent could leave the dungeon
 steps     int32 [E]
 action    uint8 [S]      index into `actions.NAMES`
 switched  uint8 [S / 8]  bits (numpy.packbits): a skill's call begins with this step
 skill     int8 [C]       of each call
 reason    uint8 [C]      why the call before it ended
-end       S [E]          success, death, left or truncated
+end       S [E]          success, failure, death, left or truncated
 cause     S [E]          of death
 deepest   int16 [E]
 prayers   int32 [E]
@@ -33,7 +34,19 @@ from maestromotif.nethack.actions import NAMES
 
 FILE = "episodes.npz"
 
-_BY_EPISODE = ("agent", "seeds", "arena", "steps", "end", "cause", "deepest", "prayers", "at", "check")
+_BY_EPISODE = (
+    "agent",
+    "seeds",
+    "arena",
+    "leave",
+    "steps",
+    "end",
+    "cause",
+    "deepest",
+    "prayers",
+    "at",
+    "check",
+)
 _ALL = ("agents", *_BY_EPISODE, "action", "switched", "skill", "reason")
 
 
@@ -48,6 +61,7 @@ def arrays(episodes: Mapping[str, Sequence[Episode]]) -> dict[str, np.ndarray]:
         "agent": np.repeat(np.arange(len(episodes), dtype=np.uint8), [len(own) for own in episodes.values()]),
         "seeds": np.array([row.seeds for row in rows], np.int64).reshape(-1, 3),
         "arena": _texts([row.arena or "" for row in rows]),
+        "leave": np.array([row.leave for row in rows], bool),
         "steps": np.array([row.steps for row in rows], np.int32),
         "action": np.array([one for row in rows for one in row.actions], np.uint8),
         "switched": np.packbits(switched),
@@ -129,6 +143,7 @@ def _episodes(found: Mapping[str, np.ndarray]) -> dict[str, list[Episode]]:
                 reasons=reason[part].tolist(),
                 check=int(found["check"][row]),
                 arena=_text(found["arena"][row]) or None,
+                leave=bool(found["leave"][row]),
                 at=int(found["at"][row]),
             )
         )

@@ -33,6 +33,7 @@ def recording(settings: NethackSettings, episode: Episode) -> Recording:
         settings.options,
         arena=episode.arena,
         pages=settings.pages,
+        leave=episode.leave,
     )
 
 
@@ -97,6 +98,7 @@ def in_words(episode: Episode) -> str:
     words = {
         "success": "success: the task was done",
         "death": f"death: {episode.cause or 'of an unknown cause'}",
+        "failure": "the task could no longer be achieved",
         "left": "the agent left the dungeon",
         "truncated": "cut off at the most steps allowed",
     }

@@ -39,7 +39,7 @@ class Compared:
     name: str
     config: Config
     settings: dict[str, Any]  # dotted key -> value, of all that can change a result
-    results: list[dict[str, Any]]
+    results: list[dict[str, Any]]  # of the first task
     curve: list[dict[str, float]]
 
     def row(self, agent: str) -> dict[str, Any] | None:
@@ -61,7 +61,7 @@ def read(folder: Path) -> Compared:
         name=folder.name,
         config=config,
         settings={key: value for key, value in picked(config, [""]).items() if key != "run.seed"},
-        results=evidence.results(folders["evaluate"] / RESULTS),
+        results=evidence.results(folders["evaluate"] / RESULTS)[config.tasks[0]],
         curve=evidence.curve(folders["train"] / CURVE) if "train" in folders else [],
     )
 

@@ -14,7 +14,7 @@ import numpy as np
 from maestromotif.annotate.preferences import CAPTIONS, FIGURES, PREFERENCES, SCORES
 from maestromotif.collect import observations
 from maestromotif.collect.observations import SOURCES
-from maestromotif.compose.compose import CHECK, program_file, skill_file
+from maestromotif.compose.compose import CHECK, TRAINING, program_file, skill_file
 from maestromotif.config.schema import Config
 from maestromotif.errors import UserError
 from maestromotif.evaluate.evaluate import EPISODES, RESULTS
@@ -114,8 +114,10 @@ class Evidence:
     curve: list[dict[str, float]]
     thresholds: dict[str, float]  # skill -> least normalised reward that was paid, as training says
     paid: dict[str, Any] | None  # paid.json
-    programs: dict[str, Program]  # 'program' and 'training'
+    programs: dict[str, Program]  # by the names of the tasks, and `TRAINING`
     skill_programs: list[Program]
+    tasks: dict[str, list[dict[str, Any]]]  # task -> rows of its results
+    # Of the first task:
     results: list[dict[str, Any]]
     episodes: list[AgentEpisodes]
     replays: list[Replay]
@@ -146,6 +148,7 @@ def read(config: Config, inputs: Mapping[str, Artefact], training: Training | No
     )
     goes_on = Training([], None) if training is None else training
     paid = train / PAID if train else goes_on.paid
+    tasks, main = results(evaluate / RESULTS) if evaluate else {}, config.tasks[0]
     return Evidence(
         collected=_collected(inputs["collect"].path) if "collect" in inputs else None,
         labels=[_labels(annotate.path, skill) for skill in config.skills] if annotate else [],
@@ -159,16 +162,19 @@ def read(config: Config, inputs: Mapping[str, Artefact], training: Training | No
         thresholds=_thresholds(inputs["train"].manifest) if train else {},
         paid=read_json(paid, shapes.PAID) if paid else None,
         programs={
-            role: _program(composed, role, program_file(role)) for role in ("program", "training") if composed
+            role: _program(composed, role, program_file(role))
+            for role in (*config.tasks, TRAINING)
+            if composed
         },
         skill_programs=[
             _program(composed, name, skill_file(name))
             for name in config.skills
             if composed and (composed / skill_file(name)).is_file()
         ],
-        results=results(evaluate / RESULTS) if evaluate else [],
-        episodes=_agents(evaluate / EPISODES) if evaluate else [],
-        replays=_replays(evaluate / FOLDER) if evaluate else [],
+        tasks=tasks,
+        results=tasks.get(main, []),
+        episodes=_agents(evaluate / EPISODES, main) if evaluate else [],
+        replays=_replays(evaluate / main / FOLDER) if evaluate else [],
         digests={stage: artefact.digest for stage, artefact in inputs.items()},
     )
 
@@ -327,15 +333,19 @@ def _program(folder: Path, role: str, name: str) -> Program:
     return Program(role, source, {key.replace("_", " "): str(value) for key, value in origin.items()})
 
 
-def results(path: Path) -> list[dict[str, Any]]:
+def results(path: Path) -> dict[str, list[dict[str, Any]]]:
+    """Task -> rows of its results."""
     rows: list[dict[str, Any]] = read_json(path, shapes.RESULTS)["rows"]
     if not rows:
         raise UserError(f"{path}: 'rows' is empty; {again(path)}")
-    return rows
+    tasks: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        tasks.setdefault(row["task"], []).append(row)
+    return tasks
 
 
-def _agents(path: Path) -> list[AgentEpisodes]:
-    rows = read_jsonl(path, shapes.EPISODE)
+def _agents(path: Path, task: str) -> list[AgentEpisodes]:
+    rows = [row for row in read_jsonl(path, shapes.EPISODE) if row["task"] == task]
     return [
         AgentEpisodes(
             agent=name,

@@ -20,30 +20,32 @@ def replay_of_run(
     config: Config,
     folder: Path,
     artefact: Callable[[str], Artefact],
+    task: str,
     agent: str,
     number: int | None,
     training: bool,
 ) -> list[str]:
-    """Writes `<agent>-<number>.html` and `.cast` of a kept episode into `folder`; returns their paths.
+    """Writes `<task>-<agent>-<number>.html` and `.cast` of a kept episode into `folder`; returns their paths.
 
-    artefact: gives the finished artefact of a stage. training: take the sample kept in training, whose only
-    agent is `trained`, instead of the evaluated episodes. Without a number, writes nothing and returns a
-    table of the agent's episodes. Raises UserError for an agent or a number that does not exist, and if the
-    episode does not end as it was recorded to end, after writing it with a note.
+    artefact: gives the finished artefact of a stage. task: one of the config's. training: take the sample
+    kept in training, whose only agent is `trained`, instead of the evaluated episodes. Without a number,
+    writes nothing and returns a table of the agent's episodes. Raises UserError for an agent or a number that
+    does not exist, and if the episode does not end as it was recorded to end, after writing it with a note.
     """
+    if task not in config.tasks:
+        raise UserError(f"--task: '{task}' is not one of the run's tasks{did_you_mean(task, config.tasks)}")
     stage = "train" if training else "evaluate"
     inputs = {stage: artefact(stage)}
-    path = inputs[stage].path / kept.FILE
+    path = inputs[stage].path / ("" if training else task) / kept.FILE
     episodes = kept.read(path, stage)
     if number is None:
         return listed(episodes, agent, path)
     episode = pick(episodes, agent, number, path)
     inputs |= {name: artefact(name) for name in _reads(config) if name not in inputs}
-    program = contract.read(config.compose.training) if training else task_program(inputs)
-    replay = Player(config, inputs, program).replay(agent, number, episode)
+    program = contract.read(config.compose.training) if training else task_program(inputs, task)
+    replay = Player(config, inputs, program, stage if training else task).replay(agent, number, episode)
     name = re.sub(r"[^a-z0-9]+", "-", agent.lower()).strip("-") + f"-{number}"
-    if training:
-        name = f"training-{name}"
+    name = f"{'training' if training else task}-{name}"
     written = [folder / f"{name}.html", folder / f"{name}.cast"]
     for file, text in zip(written, (page(replay), to_cast(replay)), strict=True):
         with writing(file) as stream:

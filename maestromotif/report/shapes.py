@@ -96,10 +96,17 @@ PROGRAMS = {"programs?": Each(_ENTRY), "skills?": Each(_ENTRY)}
 RESULTS = {
     "rows": [
         {
+            "task": str,
             "agent": str,
+            "max_steps": int,
             "levels?": (int, NONE),
             "episodes": int,
-            **dict.fromkeys(("success", "success_low", "success_high"), MAYBE),  # null: a task without end
+            # null: the task has no end, no published test, or measures nothing
+            **{
+                f"{name}{bound}": MAYBE
+                for name in ("success", "published", "measured", "published_measured")
+                for bound in ("", "_low", "_high")
+            },
             **dict.fromkeys(("deepest_mean", "deepest_low", "deepest_high"), NUMBER),
             "steps_median": MAYBE,
             "prayers_per_1000": MAYBE,
@@ -108,4 +115,4 @@ RESULTS = {
         }
     ]
 }
-EPISODE = {"agent": str, "deepest": int, "steps": int, "seeds": [int]}
+EPISODE = {"task": str, "agent": str, "deepest": int, "steps": int, "seeds": [int]}

@@ -88,7 +88,7 @@ SECTIONS: dict[str, tuple[Panel, ...]] = {
         Panel("Episodes of training that reach a level", ("depth/at_least_*",)),
         Panel("Episodes on hidden seeds that reach a level", ("watch/*/at_least_*",)),
         Panel("{figure}", ("watch/*",), rest=True),
-        Panel("Agents in the evaluation", ("eval/results",), "table"),
+        Panel("Agents in the evaluation", ("eval/*/results",), "table"),
         Panel("Evaluation: success", ("eval/*success*",), "bars"),
         Panel("{figure}", ("eval/*",), "bars", rest=True),
         Panel("{figure}", ("eval/*", "watch/*"), "table", rest=True),

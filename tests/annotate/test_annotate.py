@@ -21,7 +21,7 @@ from maestromotif.annotate.judge import judge_file
 from maestromotif.annotate.questions import decision, prompt_hash
 from maestromotif.collect.observations import Items
 from maestromotif.config.labels import AnnotateSettings, LanguageSettings
-from maestromotif.config.schema import Config, TaskSettings
+from maestromotif.config.schema import Config
 from maestromotif.errors import UserError
 from maestromotif.pipeline.store import Artefact, Work
 from maestromotif.quality.figures import markdown
@@ -61,7 +61,7 @@ def configured(answers: Path, skills: tuple[str, ...] = SKILLS, **annotate_setti
         skills_folder=str(Path(__file__).parents[2] / "skills"),
         language=LanguageSettings(model="smollm2-135m-instruct", threads=1),
         annotate=AnnotateSettings.model_validate(settings),
-        task=TaskSettings(name="none", words="none", program="none", success=("depth >= 2",)),
+        tasks=("down_and_back",),
     )
 
 

@@ -16,7 +16,7 @@ from maestromotif.collect import collect
 from maestromotif.collect.observations import RECORDINGS, distinct, load
 from maestromotif.collect.statistics import NUMBERS
 from maestromotif.config.labels import CollectSettings
-from maestromotif.config.schema import Config, NethackSettings, RunSettings, TaskSettings
+from maestromotif.config.schema import Config, NethackSettings, RunSettings
 from maestromotif.errors import UserError
 from maestromotif.nethack.actions import INDEX, NUM_ACTIONS
 from maestromotif.nethack.events import COLUMN, EVENTS
@@ -36,7 +36,7 @@ def config(workers: int = 2, **settings: Any) -> Config:
         skills=("descender",),
         nethack=NethackSettings(games=4, workers=workers),
         collect=CollectSettings(**asked | settings),
-        task=TaskSettings(name="t", words="w", program="p.py", success=("depth >= 2",)),
+        tasks=("down_and_back",),
     )
 
 

@@ -14,10 +14,11 @@ from maestromotif.errors import UserError
 from maestromotif.nethack.state import FIELDS
 from maestromotif.programs import contract, provenance
 from maestromotif.skill import load_all, skills_of
+from maestromotif.tasks.task import load as load_task
 
 ROOT = Path(__file__).parents[2]
 ARGUMENTS = ("configs/quickstart.yaml", ["skills=[discoverer, descender, ascender, merchant]"])
-KINDS = ("training", "task", "discoverer", "merchant")
+KINDS = ("training", "down_and_back", "discoverer", "merchant")
 
 
 @pytest.fixture(autouse=True)
@@ -51,16 +52,15 @@ def test_a_prompt_tells_every_field_and_the_language(config: Config, what: str) 
     assert text.endswith(".\n")
 
 
-@pytest.mark.parametrize("what", ["training", "task"])
+@pytest.mark.parametrize("what", ["training", "down_and_back"])
 def test_a_program_over_skills_is_told_of_every_skill(config: Config, what: str) -> None:
     words = " ".join(prompts.of(config, what).text.split())
     for skill in skills_of(config):
         assert f"- `{skill.name}` may start {skill.starts}. It ends {skill.ends}." in words
         assert " ".join(skill.description.split()) in words
     assert "worshipper" not in words
-    assert all(part in words for part in (*config.task.success, *config.task.words.splitlines())) == (
-        what == "task"
-    )
+    task = load_task("tasks", "down_and_back")
+    assert all(part in words for part in (*task.success, task.words)) == (what == task.name)
 
 
 def test_a_skill_that_is_only_a_text_starts_and_ends_by_default(tmp_path: Path, config: Config) -> None:
@@ -68,7 +68,7 @@ def test_a_skill_that_is_only_a_text_starts_and_ends_by_default(tmp_path: Path, 
         "---\nname: walker\nstarts: at noon\nends: at night\nmax_turns: 7\n---\nThe agent should walk."
     )
     walker = load_all(tmp_path, ["walker"])
-    words = " ".join(prompts.task_program(config.task, walker).split())
+    words = " ".join(prompts.task_program(load_task("tasks", "down_and_back"), walker).split())
     told = "`walker` may start at any time. It ends when the depth has changed, or after 7 game turns."
     assert told in words
     words = " ".join(prompts.skill_program(walker[0]).split())
@@ -97,6 +97,6 @@ def test_the_verb_prints_the_prompt_and_the_header_of_its_answer(config: Config,
 
 def test_without_a_name_the_task_is_meant_and_unknown_names_are_refused(config: Config) -> None:
     words = ["prompt", ARGUMENTS[0], *ARGUMENTS[1]]
-    assert CliRunner().invoke(cli, words).stdout == prompts.of(config, "task").text
+    assert CliRunner().invoke(cli, words).stdout == prompts.of(config, "down_and_back").text
     with pytest.raises(UserError, match=r"no program for 'mercant'; did you mean 'merchant'\?"):
         prompts.of(config, "mercant")

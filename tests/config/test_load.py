@@ -17,11 +17,7 @@ from maestromotif.machine import available_cores
 
 SMALLEST = """
     skills: [descender, ascender]
-    task:
-      name: down
-      words: go down
-      program: policies/down.py
-      success: ["depth >= 2"]
+    tasks: [down]
 """
 
 
@@ -49,7 +45,7 @@ def test_defaults_fill_what_a_file_leaves_out() -> None:
     config = load(write("a.yaml", SMALLEST))
     assert config.skills == ("descender", "ascender")
     assert config.train == Config.model_fields["train"].default
-    assert config.task.success == ("depth >= 2",)
+    assert config.evaluate.max_steps is None
 
 
 def test_the_configs_of_this_repository_are_valid(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,8 +91,6 @@ def test_every_mistake_is_reported_with_its_place() -> None:
           bootstrap: {achieved: actign}
         task:
           name: down
-          program: a.py
-          success: [depth > 1]
         annotate:
           changes: [depth, exploredd]
         nethack:
@@ -111,15 +105,15 @@ def test_every_mistake_is_reported_with_its_place() -> None:
         "mine.yaml:5: train.gamma: should be less than or equal to 1 (got 2)",
         "mine.yaml:6: train.bootstrap.achieved: should be 'acting', 'next' or 'none' (got 'actign'); "
         "did you mean 'acting'?",
-        "mine.yaml:7: task.words: must be set: the task in plain words",
-        "mine.yaml:14: nethack.games: Interpolation key 'nethack.gamez' not found",
-        "mine.yaml:15: gae_lambda: unknown key; did you mean 'train.gae_lambda'?",
+        "mine.yaml:7: task: is a file now, tasks/<name>.md; name it in the list 'tasks'",
+        "mine.yaml:12: nethack.games: Interpolation key 'nethack.gamez' not found",
+        "mine.yaml:13: gae_lambda: unknown key; did you mean 'train.gae_lambda'?",
         "command line: distil.epochs: should be greater than or equal to 1 (got 0)",
         "command line: train.rolout: unknown key; did you mean 'rollout'?",
     ]
     assert set(expected) <= set(found)
     in_list = [
-        line for line in found if line.startswith("mine.yaml:12: annotate.changes[1]: should be 'depth'")
+        line for line in found if line.startswith("mine.yaml:10: annotate.changes[1]: should be 'depth'")
     ]
     assert len(in_list) == 1
     assert in_list[0].endswith("(got 'exploredd'); did you mean 'explored'?")
@@ -136,7 +130,7 @@ def test_the_file_that_sets_a_value_last_is_blamed() -> None:
 
 def test_an_old_section_is_answered_with_its_new_name() -> None:
     path = write("mine.yaml", SMALLEST, "learning: {steps: 20}\n")
-    assert mistakes(path) == ["mine.yaml:7: learning: is called 'train' now; rename it"]
+    assert mistakes(path) == ["mine.yaml:3: learning: is called 'train' now; rename it"]
     path = write("mine.yaml", SMALLEST)
     assert mistakes(path, "dashboard.wandb=offline") == [
         "command line: dashboard: is called 'tracking' now; rename it"
@@ -157,7 +151,7 @@ def test_an_old_section_is_answered_with_its_new_name() -> None:
             "extends: bases.yaml\n",
             "bases.yaml: no such file (extended by mine.yaml); did you mean 'base.yaml'?",
         ),
-        ("skills: [a]\ntask: {words: 'up ${ down'}\n", "mine.yaml:2: '${' starts a reference"),
+        ("skills: [a]\nnethack: {options: 'up ${ down'}\n", "mine.yaml:2: '${' starts a reference"),
         ("collect: 4\n", "mine.yaml:1: collect: should be a section with some of the keys explorer_steps"),
         (
             "skills: descender\n",
@@ -175,7 +169,7 @@ def test_files_that_cannot_be_used(text: str, message: str) -> None:
 def test_what_a_base_leaves_open_must_be_set_by_somebody() -> None:
     write("base.yaml", SMALLEST, "train:\n  steps: ???\n")
     path = write("mine.yaml", "extends: base.yaml\n")
-    assert mistakes(path) == ["base.yaml:8: train.steps: must be set; it is still '???'"]
+    assert mistakes(path) == ["base.yaml:4: train.steps: must be set; it is still '???'"]
     assert load(path, ["train.steps=7"]).train.steps == 7
 
 
@@ -232,8 +226,8 @@ def test_overrides_that_cannot_be_used(given: list[str], hint: str) -> None:
 @pytest.mark.parametrize(
     ("override", "section", "name", "value"),
     [
-        ("task.words=go down: then up, 'slowly'", "task", "words", "go down: then up, 'slowly'"),
-        ("task.words=[really]", "task", "words", "[really]"),
+        ("nethack.options=it is: here, 'really'", "nethack", "options", "it is: here, 'really'"),
+        ("nethack.options=[really]", "nethack", "options", "[really]"),
         ("run.name=2026", "run", "name", "2026"),
         ("reward.path=null", "reward", "path", None),
         ("train.learning_rate=3e-4", "train", "learning_rate", 3e-4),
@@ -265,11 +259,11 @@ def test_overrides_arrive_exactly_and_a_dump_reads_back_the_same(
     path = write("a.yaml", SMALLEST)
     text = re.sub(r"(\\*)\$\{", r"\1\1\\${", words)  # as the message for a lone '${' asks for
     given_overrides = [f"train.steps={steps}", f"train.learning_rate={rate!r}", f"run.seed={seed}"]
-    config = load(path, [*given_overrides, f'task.words="{_yaml_quoted(text)}"'])
+    config = load(path, [*given_overrides, f'nethack.options="{_yaml_quoted(text)}"'])
     assert config.train.steps == steps
     assert math.isclose(config.train.learning_rate, rate, rel_tol=1e-15)
     assert config.run.seed == seed
-    assert config.task.words == words
+    assert config.nethack.options == words
     assert load(write("b.yaml", dump(config))) == config
 
 

@@ -14,11 +14,11 @@ from maestromotif.agent.episodes import Episode, Policy, play_wave, to_end
 from maestromotif.agent.options import Options
 from maestromotif.agent.reward import RewardFunction, Scorer
 from maestromotif.config.learning import NetworkSettings, RewardSettings, TrainSettings
-from maestromotif.config.schema import Config, NethackSettings, TaskSettings
+from maestromotif.config.schema import Config, EvaluateSettings, NethackSettings
 from maestromotif.errors import UserError
 from maestromotif.evaluate import evaluate
 from maestromotif.evaluate.agents import explorer_policy, wandering_policy
-from maestromotif.evaluate.evaluate import TRIES, Entry, _row, entries
+from maestromotif.evaluate.evaluate import TRIES, Entry, entries, row_of
 from maestromotif.evaluate.summary import summary, table
 from maestromotif.nethack.actions import INDEX
 from maestromotif.nethack.pool.pool import GamePool, open_pool
@@ -29,6 +29,8 @@ from maestromotif.replay.page import page
 from maestromotif.replay.record import play_again
 from maestromotif.replay.replay import Replay, check
 from maestromotif.skill import Skill, load
+from maestromotif.tasks.task import Task
+from maestromotif.tasks.task import load as load_task
 
 GAMES = 6
 PROGRAM = """
@@ -53,13 +55,17 @@ def skills() -> list[Skill]:
 Make = Callable[[GamePool], Policy]
 
 
+def asked(*success: str) -> Task:
+    return Task("test", "words", "program.py", success)
+
+
 def play(skills: list[Skill], wave: int, condition: str, make: Make | None = None) -> list[Episode]:
     with (
         GamePool(GAMES, "evaluate", 0, 80, workers=2) as pool,
         ProgramHost(PROGRAM, skills, GAMES, 0) as host,
     ):
         policy = make(pool) if make else wandering_policy(pool, wave)
-        return to_end(play_wave(pool, policy, host, [condition], 0, wave, None))
+        return to_end(play_wave(pool, policy, host, asked(condition), 0, wave, None))
 
 
 def test_every_game_plays_one_episode_to_its_end_or_to_success(skills: list[Skill]) -> None:
@@ -88,7 +94,7 @@ def test_deaths_and_prayers_are_counted(skills: list[Skill]) -> None:
     assert all(episode.prayers >= 2 for episode in episodes)
     dead = [episode for episode in episodes if episode.end == "death"]
     assert dead
-    row = _row(Entry("praying", "random", None), episodes, 0.95)
+    row = row_of(asked("depth >= 40"), Entry("praying", "random", None), episodes, EvaluateSettings())
     assert row["deaths"] == len(dead) == sum(row["causes"].values())
     assert all(cause.startswith("killed by") for cause in row["causes"])
     assert row["prayers_per_1000"] == pytest.approx(
@@ -104,7 +110,7 @@ def test_the_explorer_does_what_the_acting_skill_wants() -> None:
         ProgramHost(DOWN_AND_BACK, skills, 12, 0) as host,
     ):
         policy = explorer_policy(pool, skills, 0)
-        episodes = to_end(play_wave(pool, policy, host, ["depth >= 2", "depth == 1"], 0, 0, None))
+        episodes = to_end(play_wave(pool, policy, host, asked("depth >= 2", "depth == 1"), 0, 0, None))
     assert sum(e.success for e in episodes) >= 4
     went_back = next(e for e in episodes if e.success)
     assert went_back.actions.count(INDEX["up"]) == 1
@@ -113,6 +119,8 @@ def test_the_explorer_does_what_the_acting_skill_wants() -> None:
 
 def test_lost_games_are_played_again_as_if_nothing_had_happened(monkeypatch: pytest.MonkeyPatch) -> None:
     config, players = small_players()
+    task = load_task("tasks", "down_and_back")
+    program = Path(task.program).read_text()
     entry = Entry("explorer", "explorer", None)
     killed = 0
 
@@ -130,27 +138,25 @@ def test_lost_games_are_played_again_as_if_nothing_had_happened(monkeypatch: pyt
         return act
 
     with open_pool(config, "evaluate", GAMES, 40) as pool:
-        expected = players.wave(pool, entry, 1)
+        expected = players.wave(pool, entry, task, program, 1)
         monkeypatch.setattr(evaluate, "explorer_policy", killing)
         kills = 1
-        assert players.wave(pool, entry, 1) == expected
+        assert players.wave(pool, entry, task, program, 1) == expected
         assert (killed, pool.lost) == (1, GAMES // 2)
         killed, kills = 0, TRIES
         with pytest.raises(UserError, match=rf"workers died in each of {TRIES} attempts.*nethack\.games"):
-            players.wave(pool, entry, 1)
+            players.wave(pool, entry, task, program, 1)
 
 
 def small_players() -> tuple[Config, evaluate.Players]:
     """Agents under the program of the quickstart. There is no network: the explorer needs none."""
     config = Config(
         skills=("discoverer", "descender", "ascender"),
-        task=TaskSettings(
-            name="t", words="w", program="policies/down_and_back.py", success=("depth >= 2", "depth == 1")
-        ),
+        tasks=("down_and_back",),
         nethack=NethackSettings(games=GAMES, workers=2),
         train=TrainSettings(network=NetworkSettings(hidden=8)),
     )
-    return config, evaluate.Players(config, {}, Path(config.task.program).read_text(), GAMES)
+    return config, evaluate.Players(config, {}, GAMES)
 
 
 def reward_for_messages() -> RewardFunction:
@@ -243,7 +249,7 @@ def test_the_fields_at_a_switch_are_those_that_the_program_saw() -> None:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(Options, "advance", advance)
             policy = explorer_policy(pool, skills, 0)
-            episodes = to_end(play_wave(pool, policy, host, ["depth >= 40"], 0, 0, None))
+            episodes = to_end(play_wave(pool, policy, host, asked("depth >= 40"), 0, 0, None))
     switches = 0
     for game, episode in enumerate(episodes):
         replay = play_again(

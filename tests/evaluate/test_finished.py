@@ -66,11 +66,11 @@ def test_the_card_tells_how_it_was_made_and_what_it_reached(shipped: Path) -> No
 
 def test_it_is_evaluated_without_training(shipped: Path) -> None:
     root = shipped.parents[1] / "again"
-    told = command("-m", "maestromotif", "evaluate", str(shipped), f"run.root={root}", "task.success=[]")
+    told = command("-m", "maestromotif", "evaluate", str(shipped), f"run.root={root}", "tasks=[deep]")
     run = root / "shipped_three"
     assert told.splitlines()[-1] == str(run / "report" / "report.html")
     assert "| agent | dungeons | mean deepest level |" in told
-    assert (run / "evaluate" / "replays").is_dir()
+    assert (run / "evaluate" / "deep" / "replays").is_dir()
     assert not (run / "train").exists()
     episodes = [json.loads(line) for line in (run / "evaluate" / "episodes.jsonl").read_text().splitlines()]
     before = shipped.parents[1] / "small" / "evaluate" / "episodes.jsonl"

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from maestromotif.config.schema import Config, EvaluateSettings, RunSettings, TaskSettings
+from maestromotif.config.schema import Config, EvaluateSettings, RunSettings
 from maestromotif.pipeline.store import Artefact, Work
 from maestromotif.replay import replay
 
@@ -50,12 +50,7 @@ def config(root: Path, **changes: Any) -> Config:
     return Config(
         run=RunSettings(name="handmade", root=str(root)),
         skills=SKILLS,
-        task=TaskSettings(
-            name="down_and_back",
-            words="Explore the first level until you find the way down. Go down, then climb back up.",
-            program="policies/down_and_back.py",
-            success=("depth >= 2", "depth == 1"),
-        ),
+        tasks=("down_and_back",),
         evaluate=EvaluateSettings(episodes=64),
     ).model_copy(update=changes)
 
@@ -372,7 +367,7 @@ def _paid() -> dict[str, Any]:
 
 
 def _compose(work: Work) -> tuple[Work, dict[str, Any]]:
-    work.write_text("program.py", PROGRAM)
+    work.write_text("tasks/down_and_back.py", PROGRAM)
     work.write_text(
         "training.py", "class Program:\n    def select(self, state):\n        return 'discoverer'\n"
     )
@@ -393,11 +388,19 @@ def _compose(work: Work) -> tuple[Work, dict[str, Any]]:
     work.write_json(
         "check.json",
         {
-            "programs": {"program": entry | tried, "training": entry | tried},
+            "programs": {"down_and_back": entry | tried, "training": entry | tried},
             "skills": {"descender": {"default": True}},
         },
     )
     return work, {}
+
+
+# What the task neither judges nor measures.
+NULL = [
+    f"{name}{bound}"
+    for name in ("published", "measured", "published_measured")
+    for bound in ("", "_low", "_high")
+]
 
 
 def _evaluate(work: Work, random: np.random.Generator) -> tuple[Work, dict[str, Any]]:
@@ -407,23 +410,24 @@ def _evaluate(work: Work, random: np.random.Generator) -> tuple[Work, dict[str, 
         deepest = np.maximum(1 + random.poisson(depth - 1, 64), 1 + success)
         lengths = random.integers(50, 1_000, 64)
         episodes += [
-            {"agent": agent, "seeds": [10_000 + game, 20_000 + game, game], "success": bool(success[game]),
-             "deepest": int(deepest[game]), "steps": int(lengths[game]),
+            {"task": "down_and_back", "agent": agent, "seeds": [10_000 + game, 20_000 + game, game],
+             "success": bool(success[game]), "deepest": int(deepest[game]), "steps": int(lengths[game]),
              "end": "left" if success[game] else "death"}
             for game in range(64)
         ]  # fmt: skip
         rate, mean = float(success.mean()), float(deepest.mean())
         rows.append(
-            {"agent": agent, "episodes": 64, "successes": int(success.sum()), "success": rate,
-             "success_low": max(0.0, rate - 0.1), "success_high": min(1.0, rate + 0.1), "deepest_mean": mean,
+            {"task": "down_and_back", "agent": agent, "episodes": 64, "max_steps": 1_000, "success": rate,
+             **dict.fromkeys(NULL), "success_low": max(0.0, rate - 0.1),
+             "success_high": min(1.0, rate + 0.1), "deepest_mean": mean,
              "deepest_low": mean - 0.2, "deepest_high": mean + 0.2, "steps_mean": float(lengths.mean()),
              "steps_median": float(np.median(lengths)), "prayers_per_1000": 0.4,
              "deaths": int((~success).sum()), "causes": {"killed by a <jackal>": int((~success).sum())}}
         )  # fmt: skip
     work.write_text("episodes.jsonl", _jsonl(episodes))
-    work.write_json("results.json", {"task": {"name": "down_and_back"}, "rows": rows})
+    work.write_json("results.json", {"tasks": {"down_and_back": {}}, "rows": rows})
     for kind in ("success", "death"):
         shown = episode(150, random, kind)
-        work.write_arrays(f"replays/{kind}.npz", **replay.arrays(shown))
-        work.write_json(f"replays/{kind}.json", replay.about(shown))
+        work.write_arrays(f"down_and_back/replays/{kind}.npz", **replay.arrays(shown))
+        work.write_json(f"down_and_back/replays/{kind}.json", replay.about(shown))
     return work, {}

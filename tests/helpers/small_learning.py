@@ -23,11 +23,13 @@ Trunk = Literal["fovea", "published"]
 Heads = Literal["separate", "shared"]
 ROOT = Path(__file__).parents[2]
 
+DOWN = ROOT / "policies/down_and_back.py"
 CONFIG = f"""\
 skills: [discoverer, descender, ascender]
 skills_folder: {ROOT / "skills"}
-task: {{name: down, words: Go down., program: {ROOT / "policies/down_and_back.py"}, success: [depth >= 2]}}
-compose: {{training: {ROOT / "policies/training.py"}}}
+tasks: [down]
+tasks_folder: {ROOT / "tasks"}
+compose: {{training: {ROOT / "policies/training.py"}, programs: {{down: {DOWN}}}}}
 nethack: {{games: 8, workers: 2, max_steps: 40}}
 reward: {{path: {ROOT / "rewards"}, quantile: 0.5, count_exponent: 1.0}}
 train:

@@ -9,7 +9,7 @@ import numpy as np
 from maestromotif.annotate.annotate import draw_pairs
 from maestromotif.collect.captions import caption
 from maestromotif.config.labels import AnnotateSettings, DistilSettings
-from maestromotif.config.schema import Config, TaskSettings
+from maestromotif.config.schema import Config
 from maestromotif.pipeline.store import Artefact, Work
 
 SKILLS = ("descender", "discoverer")
@@ -46,7 +46,7 @@ def configured(**distil_settings: Any) -> Config:
         skills_folder=str(Path(__file__).parents[2] / "skills"),
         annotate=AnnotateSettings(changes=SPOKEN),
         distil=DistilSettings(**distil_settings),
-        task=TaskSettings(name="none", words="none", program="none", success=("depth >= 2",)),
+        tasks=("down_and_back",),
     )
 
 

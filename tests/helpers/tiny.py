@@ -12,11 +12,9 @@ CONFIG = """\
 run: {{name: tiny, root: "{root}", further: [soup, demonstrate, clone]}}
 skills: [{skills}]
 skills_folder: "{skills_folder}"
-task:
-  name: down
-  words: Go down.
-  program: {program}
-  success: ["depth >= 2"]
+tasks: [down, down_and_back]
+tasks_folder: "{tasks_folder}"
+compose: {{programs: {{down: "{program}", down_and_back: "{program}"}}}}
 nethack: {{games: 8, workers: 2, max_steps: 120}}
 collect: {{explorer_steps: 3200, random_steps: 1600, arena_steps: 240, max_steps: 200}}
 language: {{model: smollm2-135m-instruct}}
@@ -53,7 +51,8 @@ def write_config(
     """A config file in `folder` whose run lies in `folder`/runs/tiny."""
     path = folder / "tiny.yaml"
     program = ROOT / "policies" / "down_and_back.py"
-    text = CONFIG.format(root=folder / "runs", skills=skills, skills_folder=skills_folder, program=program)
+    folders = {"root": folder / "runs", "skills_folder": skills_folder, "tasks_folder": ROOT / "tasks"}
+    text = CONFIG.format(**folders, skills=skills, program=program)
     path.write_text(text)
     return path
 

@@ -156,7 +156,7 @@ def run_inputs(stage: str) -> dict[str, str]:
 def test_what_cannot_be_read_is_found_before_anything_runs(run: Callable[..., list[str]]) -> None:
     Path("program.py").unlink()
     with pytest.raises(
-        UserError, match=r"program\.py: cannot be read: No such file.*task\.program must name"
+        UserError, match=r"program\.py: cannot be read: No such file.*compose\.training must name"
     ):
         run()
     assert not Path("runs/quickstart/draw").exists()
@@ -305,7 +305,7 @@ def test_every_setting_is_in_the_key_of_a_stage_or_is_known_not_to_matter() -> N
     everywhere = set(keys.picked(config, tuple(Config.model_fields)))
     before_report = {key for stage in ours.STAGES[:-1] for key in keys.picked(config, stage.settings)}
     only_shown = {key for key in everywhere - before_report if not key.startswith("tracking.")}
-    assert only_shown == {"skills_folder"}  # the texts in it count by their content
+    assert only_shown == {"skills_folder", "tasks_folder"}  # the texts in it count by their content
 
 
 def test_finished_rewards_stand_in_for_the_stages_that_make_them() -> None:

@@ -31,7 +31,7 @@ def stages_of(package: str) -> tuple[Stage, ...]:
     return (
         Stage("draw", "", f"{package}.draw", (), ("run", "collect", "nethack")),
         Stage("total", "", f"{package}.total", ("draw",), ("distil",)),
-        Stage("page", "", f"{package}.page", ("draw", "total"), ("task.words", "tracking")),
+        Stage("page", "", f"{package}.page", ("draw", "total"), ("tasks", "tracking")),
     )
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from maestromotif import skill
 from maestromotif.compose import compose
-from maestromotif.config.schema import ComposeSettings, Config, RunSettings, TaskSettings
+from maestromotif.config.schema import ComposeSettings, Config, RunSettings
 from maestromotif.errors import UserError
 from maestromotif.nethack.state import FIELDS
 from maestromotif.pipeline.store import Work
@@ -347,13 +347,11 @@ def config(project: Path, *skills: str) -> Config:
         run=RunSettings(root=str(project / "runs")),
         skills=skills,
         skills_folder=str(project / "skills"),
-        compose=ComposeSettings(training=str(project / "policies/training.py")),
-        task=TaskSettings(
-            name="down_and_back",
-            words="down, then back",
-            program=str(project / "policies/down_and_back.py"),
-            success=("depth >= 2", "depth == 1"),
+        compose=ComposeSettings(
+            training=str(project / "policies/training.py"),
+            programs={"down_and_back": str(project / "policies/down_and_back.py")},
         ),
+        tasks=("down_and_back",),
     )
 
 
@@ -361,15 +359,15 @@ def test_compose_keeps_what_it_checked(project: Path) -> None:
     wanted = config(project, "discoverer", "descender", "ascender", "brawler")
     work = Work(project / "work")
     facts = compose.run(wanted, {}, work)
-    assert facts["programs"]["program"]["model"].startswith("Claude")
-    assert (work.path / "program.py").read_text() == DOWN_AND_BACK
+    assert facts["programs"]["down_and_back"]["model"].startswith("Claude")
+    assert (work.path / "tasks/down_and_back.py").read_text() == DOWN_AND_BACK
     assert (work.path / "training.py").read_text() == TRAINING
     assert (work.path / "skills/brawler.py").read_text() == contract.default_program(BRAWLER)
     assert (work.path / "skills/ascender.py").read_text() == ASCENDER.program
     report = json.loads((work.path / "check.json").read_text())
     assert report["programs"]["training"]["sha256"] == hashlib.sha256(TRAINING.encode()).hexdigest()
     assert report["programs"]["training"]["behaviour"]["calls"]["brawler"] > 0
-    assert report["programs"]["program"]["stale"] == []
+    assert report["programs"]["down_and_back"]["stale"] == []
     assert report["skills"]["brawler"] == {"file": None, "default": True}
     assert str(project) not in (work.path / "check.json").read_text()
 

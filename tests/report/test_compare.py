@@ -32,7 +32,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Compared]:
                 name,
                 config,
                 {key: value for key, value in picked(config, [""]).items() if key != "run.seed"},
-                evidence.results(made["evaluate"].path / RESULTS),
+                evidence.results(made["evaluate"].path / RESULTS)["down_and_back"],
                 evidence.curve(made["train"].path / CURVE),
             )
         )

@@ -49,7 +49,7 @@ TOO_WIDE = """[...document.querySelectorAll('.panel, header, nav, section')]
 UNDRAWN = """[...document.querySelectorAll('figure.plot')]
   .filter((one) => one.dataset.drawn !== 'yes' || !one.querySelector('svg .trace, svg .bars .point'))
   .map((one) => one.parentElement.textContent.slice(0, 80))"""
-EPISODE = '{"agent": "trained", "deepest": 1, "steps": 9, "seeds": [1, 2, 3]}\n'
+EPISODE = '{"task": "down_and_back", "agent": "trained", "deepest": 1, "steps": 9, "seeds": [1, 2, 3]}\n'
 HOSTILE = "<b>x</b> & <a href='https://example.invalid/'>y</a><br>%{x} $z$"
 
 
@@ -245,9 +245,7 @@ def test_a_task_without_an_end_has_no_success(
         row |= {"success": None, "success_low": None, "success_high": None}
     (evaluate / "results.json").write_text(json.dumps(results))
     changed = {**inputs, "evaluate": Artefact(evaluate, inputs["evaluate"].manifest)}
-    deep = config.model_copy(update={"task": config.task.model_copy(update={"success": ()})})
-    text = report.page(deep, evidence.read(deep, changed))
-    assert "The task has no end" in text
+    text = report.page(config, evidence.read(config, changed))
     section = text[text.index('<section id="evaluate">') : text.index('<section id="replay-section">')]
     assert "success" not in section.lower()
     assert "intervals on its mean deepest level, the trained agent comes deeper than" in text
@@ -304,7 +302,11 @@ def test_rewards_from_a_folder_need_no_annotation(
 @pytest.mark.parametrize(
     ("name", "damage", "told"),
     [
-        ("evaluate/results.json", '{"rows": [{"agent": "trained"}]}', "no field 'episodes'"),
+        (
+            "evaluate/results.json",
+            '{"rows": [{"task": "down_and_back", "agent": "trained", "max_steps": 9}]}',
+            "no field 'episodes'",
+        ),
         ("evaluate/episodes.jsonl", EPISODE + '{"agent": "tra', r"episodes\.jsonl:2: not JSON.*'evaluate'"),
         ("evaluate/episodes.jsonl", EPISODE.replace("9", '"9"'), r"jsonl:1: steps must be a whole number"),
         ("evaluate/results.json", '{"rows": [', r"results\.json: not JSON"),
@@ -323,7 +325,7 @@ def test_rewards_from_a_folder_need_no_annotation(
         ("collect/observations.npz", None, r"observations\.npz.*'collect'"),
         ("curate/curate.json", '{"skills": {}}', r"curate\.json: no field 'again'.*'curate'"),
         ("gate/gate.json", None, r"gate\.json.*'gate'"),
-        ("compose/program.py", None, r"program\.py.*'compose'"),
+        ("compose/training.py", None, r"training\.py.*'compose'"),
         ("quality/quality.json", '{"ascender": {"ties": 3}}', r"ascender\.ties must be a share or mean"),
         ("train/paid.json", '{"skills": {}}', r"paid\.json: no field 'episodes'.*'train'"),
         ("train/curve.jsonl", '{"reward": 1}\n', "no field 'env_step'"),

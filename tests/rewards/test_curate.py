@@ -264,6 +264,6 @@ def test_asking_again_is_another_way() -> None:
                 "skills": ["descender"],
                 "annotate": {"method": "pairwise"},
                 "curate": {"again": "pairwise"},
-                "task": {"name": "n", "words": "w", "program": "p", "success": ["depth >= 2"]},
+                "tasks": ["down_and_back"],
             }
         )

@@ -201,7 +201,7 @@ def test_a_failure_is_a_warning_and_training_goes_on(
     assert notes.watched()  # later ones
 
     caplog.clear()
-    missing = f"task.program={tmp_path / 'missing.py'}"
+    missing = f"compose.programs.down={tmp_path / 'missing.py'}"
     facts = train.run(config(tmp_path, *WATCHED, missing), {}, Work(tmp_path / "missing"), Notes())
     assert facts["steps"] == 1024
     warnings = [record.getMessage() for record in caplog.records if "no evaluation" in record.getMessage()]

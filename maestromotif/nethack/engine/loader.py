@@ -114,6 +114,17 @@ def _nle_hackdir() -> Path:
     return Path(HACKDIR)
 
 
+def address_in(library: str, name: str) -> int:
+    """Where a library that NLE has loaded keeps its variable of this name. Raises LookupError."""
+    loaded = ctypes.CDLL(library)
+    try:
+        return ctypes.addressof(ctypes.c_char.in_dll(loaded, name))
+    except ValueError as error:
+        raise LookupError(f"NetHack has no variable {name}") from error
+    finally:
+        _ctypes.dlclose(loaded._handle)  # NLE keeps it loaded
+
+
 def pin_birthday(library: str) -> None:
     """Set the hero's birthday in a game that NLE has started, so that the game does not depend on the clock.
 
@@ -147,13 +158,7 @@ class _StockEngine:
         self.close = self._nethack.close
 
     def address(self, name: str) -> int:
-        loaded = ctypes.CDLL(self._nethack.dlpath)
-        try:
-            return ctypes.addressof(ctypes.c_char.in_dll(loaded, name))
-        except ValueError as error:
-            raise LookupError(f"NetHack has no variable {name}") from error
-        finally:
-            _ctypes.dlclose(loaded._handle)  # NLE keeps it loaded
+        return address_in(self._nethack.dlpath, name)
 
     def start(self, seeds: EpisodeSeeds) -> None:
         # NLE forgets the seeds after one reset, so set them before every reset.

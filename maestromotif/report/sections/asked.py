@@ -1,6 +1,5 @@
 """The path of the run, and what a person asked for."""
 
-from pathlib import Path
 from typing import Any
 
 from maestromotif import skill as skills
@@ -9,19 +8,21 @@ from maestromotif.report.colours import colour
 from maestromotif.report.evidence import Evidence
 from maestromotif.report.sections.evaluated import main_row
 from maestromotif.report.sections.writing import percent, short, thousands
+from maestromotif.tasks.task import tasks_of
 
 
 def values(config: Config, found: Evidence) -> dict[str, Any]:
     return {
         "path": _path(config, found),
         "skills": _skills(config, found),
+        "asked_tasks": tasks_of(config),
     }
 
 
 def _path(config: Config, found: Evidence) -> list[tuple[str, str, list[str]]]:
     """The stages in order: id of the section, name, and a few short facts."""
     stages: list[tuple[str, str, list[str]]] = [
-        ("asked", "words", [f"{len(config.skills)} skills", "1 task"])
+        ("asked", "words", [f"{len(config.skills)} skills", _tasks(config)])
     ]
     if found.collected:
         plays = [f"{len(play.deepest)} {play.source}" for play in found.collected.plays]
@@ -62,7 +63,7 @@ def _path(config: Config, found: Evidence) -> list[tuple[str, str, list[str]]]:
         steps = short(found.curve[-1]["env_step"])
         stages.append(("train", "train", [f"{steps} steps", f"{config.nethack.games} games"]))
     if found.programs:
-        stages.append(("compose", "compose", [Path(config.task.program).name]))
+        stages.append(("compose", "compose", [_tasks(config)]))
     if found.results:
         best = main_row(found)
         reached = f"level {best['deepest_mean']:.2f} on average"
@@ -70,6 +71,10 @@ def _path(config: Config, found: Evidence) -> list[tuple[str, str, list[str]]]:
             reached = f"{percent(best['success'])} success"
         stages.append(("evaluate", "evaluate", [f"{best['episodes']} episodes", reached]))
     return stages
+
+
+def _tasks(config: Config) -> str:
+    return config.tasks[0] if len(config.tasks) == 1 else f"{len(config.tasks)} tasks"
 
 
 def _skills(config: Config, found: Evidence) -> list[dict[str, str]]:

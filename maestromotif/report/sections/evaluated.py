@@ -29,11 +29,12 @@ PUBLISHED_STEPS = 4_000_000_000  # MaestroMotif paper, appendix, table of hyper-
 def values(config: Config, found: Evidence) -> dict[str, Any]:
     if not found.results:
         nothing: dict[str, Any] = {"summary": "", "results": [], "verdict": "", "fairness": "", "limits": []}
-        return nothing | {"has_success": False}
+        return nothing | {"has_success": False, "tasks": []}
     return {
         "has_success": has_success(found.results),
         "summary": summary(found.results, config.evaluate.confidence),
-        "results": [_dungeons(config, found, levels, rows) for levels, rows in by_dungeons(found)],
+        "results": [_dungeons(found, levels, rows) for levels, rows in by_dungeons(found)],
+        "tasks": _tasks(found) if len(found.tasks) > 1 else [],
         "verdict": _verdict(config, found),
         "fairness": _fairness(config, found),
         "limits": _limits(config, found),
@@ -52,9 +53,37 @@ def by_dungeons(found: Evidence) -> list[tuple[int | None, list[dict[str, Any]]]
     return [(levels, sorted(rows, key=lambda row: agent_of(row) != "trained")) for levels, rows in ordered]
 
 
-def _dungeons(
-    config: Config, found: Evidence, levels: int | None, rows: list[dict[str, Any]]
-) -> dict[str, Any]:
+def _tasks(found: Evidence) -> list[dict[str, Any]]:
+    """A row for each task and agent: all that its tests say."""
+
+    def share(row: dict[str, Any], name: str) -> str:
+        if row[name] is None:
+            return "–"
+        return f"{percent(row[name])} [{percent(row[f'{name}_low'])}, {percent(row[f'{name}_high'])}]"
+
+    def mean(row: dict[str, Any], name: str) -> str:
+        if row[name] is None:
+            return "–"
+        return f"{row[name]:.2f} [{row[f'{name}_low']:.2f}, {row[f'{name}_high']:.2f}]"
+
+    return [
+        {
+            "task": task if number == 0 else "",
+            "agent": row["agent"],
+            "css": agent_colour(row["agent"]),
+            "success": share(row, "success"),
+            "published": share(row, "published"),
+            "measured": mean(row, "measured"),
+            "published_measured": mean(row, "published_measured"),
+            "deepest": f"{row['deepest_mean']:.2f}",
+            "deaths": f"{thousands(row['deaths'])} of {thousands(row['episodes'])}",
+        }
+        for task, rows in found.tasks.items()
+        for number, row in enumerate(rows)
+    ]
+
+
+def _dungeons(found: Evidence, levels: int | None, rows: list[dict[str, Any]]) -> dict[str, Any]:
     """Everything about the agents in one set of dungeons."""
     names = [row["agent"] for row in rows]
     episodes = sorted(
@@ -77,7 +106,7 @@ def _dungeons(
                 ),
             ),
             (f"Deepest level, {where}", depths([(agent_of(vars(one)), one.deepest) for one in episodes])),
-            (f"Length of an episode, {where}", _lengths(config, episodes)),
+            (f"Length of an episode, {where}", _lengths(rows[0]["max_steps"], episodes)),
         ],
     }
 
@@ -194,10 +223,10 @@ def _depth_range(found: Evidence) -> tuple[float, float]:
     return low - air, high + air
 
 
-def _lengths(config: Config, episodes: list[AgentEpisodes], bins: int = 10) -> Markup:
+def _lengths(limit: int, episodes: list[AgentEpisodes], bins: int = 10) -> Markup:
     """Share of each agent's episodes by their number of steps."""
     longest = max((max(one.steps, default=0) for one in episodes), default=0)
-    edges = np.linspace(0, max(config.evaluate.max_steps, longest), bins + 1)
+    edges = np.linspace(0, max(limit, longest), bins + 1)
     series = [
         Columns(
             agent_of(vars(one)),
@@ -235,7 +264,7 @@ def _limits(config: Config, found: Evidence) -> list[str]:
     games = len({seeds for one in found.episodes for seeds in one.seeds})
     limits = [
         f"Each agent played {thousands(main['episodes'])} episodes of at most "
-        f"{thousands(config.evaluate.max_steps)} steps, {thousands(games)} different games in total. The "
+        f"{thousands(main['max_steps'])} steps, {thousands(games)} different games in total. The "
         "intervals cover the luck of these episodes, not the luck of training: there was one training run, "
         f"with seed {config.run.seed}, and another seed may give another result.",
     ]

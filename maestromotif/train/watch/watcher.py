@@ -1,4 +1,4 @@
-"""Plays the task with the newest policy while training goes on, within a share of its time.
+"""Plays the config's first task with the newest policy while training goes on, within a share of its time.
 
 An evaluation begins when it is due and the budget has saved up the time of the last one. It is played in
 pieces, of one step of all its games or one replay, between updates: after the actors' next rollouts are
@@ -36,6 +36,7 @@ from maestromotif.nethack.pool.pool import GamePool, open_pool
 from maestromotif.pipeline.store import SCRATCH, Work
 from maestromotif.programs.sandbox import ProgramHost
 from maestromotif.skill import skills_of
+from maestromotif.tasks.task import steps_of, tasks_of
 from maestromotif.tracking.tracker import Tracker
 from maestromotif.train.learner import on_host
 from maestromotif.train.schedule import Schedule
@@ -84,7 +85,7 @@ class Watcher:
         self._work, self._tracker = work, tracker
         self._every, self._games = tracking.evaluate_steps, tracking.evaluate_episodes
         self._levels: dict[str, int | None] = {"new": None} | ({} if levels is None else {"seen": levels})
-        self._first, self._skills = first, skills_of(config)
+        self._first, self._skills, self._task = first, skills_of(config), tasks_of(config)[0]
         many = config.train.steps >= _MANY * self._every
         state = _read(work.path / _STATE, {"due": 0 if many else self._every, "best": -1.0})
         self._due, self._best = int(state["due"]), float(state["best"])
@@ -153,9 +154,9 @@ class Watcher:
         pools: dict[str, GamePool] = {}
         for place, levels in self._levels.items():
             yield _OPEN
-            steps = self._config.evaluate.max_steps
+            steps = steps_of(self._task, self._config)
             pools[place] = self._stack.enter_context(
-                open_pool(self._config, "watch", self._games, steps, levels)
+                open_pool(self._config, "watch", self._games, steps, levels, leave=self._task.leaves)
             )
         yield _STEP
         self._pools = pools
@@ -174,7 +175,7 @@ class Watcher:
         for skill, episode in to_show(played["new"], len(self._skills)).items():
             yield _SHOW
             name = self._config.skills[skill]
-            caption = title(name, env_step, episode, bool(self._config.task.success))
+            caption = title(name, env_step, episode, self._task.can_succeed)
             html = self._page(episode, scorer, caption)
             self._tracker.page(env_step, REPLAY.name.format(skill=name), html, caption)
         self._cost, self._failures = self.budget.spent - spent, 0
@@ -184,11 +185,11 @@ class Watcher:
     def _play(
         self, pool: GamePool, acting: Acting, update: int, params: Params, levels: int | None
     ) -> Generator[str, None, list[Episode]]:
-        task, seed = self._config.task, self._config.run.seed
+        task, seed = self._task, self._config.run.seed
         key = jax.random.fold_in(jax.random.key(seed + 4), update)
         policy = playing.network_policy(pool, self._network, params, key, acting)
         with ProgramHost(self._program(), self._skills, pool.games, seed, task.program) as host:
-            steps = play_wave(pool, policy, host, task.success, seed, _WAVE, levels, "watch")
+            steps = play_wave(pool, policy, host, task, seed, _WAVE, levels, "watch")
             while True:
                 try:
                     next(steps)
@@ -201,7 +202,7 @@ class Watcher:
     ) -> None:
         """Logs an evaluation: its row, its episodes and the policy."""
         confidence = self._config.evaluate.confidence
-        has_end = bool(self._config.task.success)
+        has_end = self._task.can_succeed
         row = figures(played, self._config.skills, confidence, has_end)
         self._tracker.row(env_step, row | {SECONDS.name: round(seconds, 3)})
         self._tracker.table(env_step, EPISODES.name, COLUMNS, table(played))
@@ -257,7 +258,7 @@ class Watcher:
         return self._acting
 
     def _program(self) -> str:
-        return Path(self._config.task.program).read_text(encoding="utf-8")
+        return Path(self._task.program).read_text(encoding="utf-8")
 
     def _fail(self, error: Exception) -> None:
         self._failures += 1

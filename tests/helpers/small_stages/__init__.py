@@ -15,16 +15,13 @@ CHUNKS = 12
 STAGES = (
     Stage("draw", "Draw numbers.", "small_stages.draw", (), ("run", "collect", "nethack")),
     Stage("total", "Add them up.", "small_stages.total", ("draw",), ("distil",)),
-    Stage("page", "Write a page.", "small_stages.page", ("draw", "total"), ("task.words", "evaluate")),
+    Stage("page", "Write a page.", "small_stages.page", ("draw", "total"), ("tasks", "evaluate")),
 )
 
 CONFIG = """
 skills: [descender]
 collect: {explorer_steps: 50}
-task:
-  name: sum
-  words: the sum
-  program: program.py
-  success: ["depth >= 2"]
+tasks: [the_sum]
+compose: {training: program.py}
 tracking: {wandb: disabled}
 """

@@ -14,5 +14,5 @@ def reads(config: Config) -> dict[str, str]:
 
 def run(config: Config, inputs: dict[str, Artefact], work: Work, tracker: Tracker = SILENT) -> dict[str, Any]:
     found = json.loads((inputs["total"].path / "details/total.json").read_text())
-    work.write_text("page.html", f"<p>{config.task.words}: {found['total']}</p>")
+    work.write_text("page.html", f"<p>{config.tasks[0]}: {found['total']}</p>")
     return {}

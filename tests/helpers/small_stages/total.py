@@ -10,7 +10,7 @@ from maestromotif.tracking.tracker import SILENT, Tracker
 
 
 def reads(config: Config) -> dict[str, str]:
-    return file_contents("task.program", config.task.program)
+    return file_contents("compose.training", config.compose.training)
 
 
 def run(config: Config, inputs: dict[str, Artefact], work: Work, tracker: Tracker = SILENT) -> dict[str, Any]:

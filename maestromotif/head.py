@@ -1,0 +1,103 @@
+"""Text files with a short YAML head between '---' lines and a body in plain words: skills and tasks."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from maestromotif.errors import UserError, did_you_mean
+
+
+@dataclass(frozen=True)
+class Headed:
+    """A file's head and body. lines: of the head's keys in the file, from 1; `top`: of the head itself."""
+
+    path: Path
+    text: str
+    values: dict[str, Any]
+    lines: dict[str, int]
+    top: int
+    body: str
+
+    def at(self, key: str) -> str:
+        """file:line of a key, for messages."""
+        return f"{self.path}:{self.lines.get(key, self.top)}"
+
+
+def find(folder: str | Path, name: str, kind: str) -> Path:
+    """`<folder>/<name>.md`. Raises UserError with the names that exist; kind: what the folder holds."""
+    folder = Path(folder)
+    path = folder / f"{name}.md"
+    if path.is_file():
+        return path
+    if not folder.is_dir():
+        raise UserError(f"{path}: no such file; the folder {folder} does not exist")
+    there = sorted(file.stem for file in folder.glob("*.md"))
+    if not there:
+        raise UserError(f"{path}: no such file; the folder {folder} holds no {kind} (*.md)")
+    raise UserError(f"{path}: no such file{did_you_mean(name, there)}")
+
+
+def read_text(path: Path) -> str:
+    """A UTF-8 file. Raises UserError."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        line = path.read_bytes()[: error.start].count(b"\n") + 1
+        raise UserError(f"{path}:{line}: not UTF-8 text") from error
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def read(path: Path, keys: Sequence[str], needed: Sequence[str], body: str) -> Headed:
+    """Reads a file whose head has some of `keys`, and all that are `needed`.
+
+    body: what the file must say below the head. Raises UserError that lists every mistake with its line.
+    """
+    text = read_text(path)
+    head, top, words = _split(path, text, needed, body)
+    try:
+        node = yaml.compose(head, Loader=yaml.SafeLoader)
+        values = yaml.safe_load(head)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = top + (mark.line if mark else 0)
+        raise UserError(f"{path}:{line}: the head is not YAML: {getattr(error, 'problem', error)}") from error
+    if not isinstance(node, yaml.MappingNode) or not isinstance(values, dict):
+        raise UserError(f"{path}:{top}: the head must be lines of 'key: value' with {', '.join(keys)}")
+    problems = []
+    lines: dict[str, int] = {}
+    for key_node, _ in node.value:
+        line, key = top + key_node.start_mark.line, str(key_node.value)
+        if key in lines:
+            problems.append(f"{path}:{line}: '{key}' is given twice, first on line {lines[key]}")
+        elif key not in keys:
+            problems.append(f"{path}:{line}: unknown key '{key}'{did_you_mean(key, keys)}")
+        lines.setdefault(key, line)
+    problems += [f"{path}:{top}: the key '{key}' is missing" for key in needed if key not in lines]
+    if problems:
+        raise UserError("\n".join(problems))
+    if not words:
+        last = text.count("\n") + 1
+        raise UserError(f"{path}:{last}: nothing below the head; {body}")
+    return Headed(path, text, {str(key): value for key, value in values.items()}, lines, top, words)
+
+
+def _split(path: Path, text: str, needed: Sequence[str], body: str) -> tuple[str, int, str]:
+    """(head, line number of its first line, body)."""
+    lines = text.splitlines()
+    first = next((n for n, line in enumerate(lines) if line.strip()), None)
+    if first is None:
+        raise UserError(f"{path}:1: the file is empty; it needs a YAML head between '---' lines; {body}")
+    if lines[first].strip() != "---":
+        given = ", ".join(f"{key}:" for key in needed)
+        raise UserError(
+            f"{path}:{first + 1}: no head; the file must start with a line '---', then {given}, then another "
+            "line '---'"
+        )
+    end = next((n for n in range(first + 1, len(lines)) if lines[n].strip() == "---"), None)
+    if end is None:
+        raise UserError(f"{path}:{first + 1}: the head is not closed; add a line '---' below it")
+    return "\n".join(lines[first + 1 : end]), first + 2, "\n".join(lines[end + 1 :]).strip()
