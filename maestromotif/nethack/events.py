@@ -460,6 +460,8 @@ class Said(NamedTuple):
     leaves: bool = False  # the text ends with the question whether to leave the dungeon
     resumed: bool = False  # the hero goes on with a meal that was interrupted
     stopped: bool = False  # a meal was interrupted
+    eats: bool = False  # a meal ended or was interrupted
+    temple: bool = False  # the hero entered a temple
     altar: bool = False  # the text names an altar, and neither "cursed" nor "blessed"
 
 
@@ -506,6 +508,8 @@ def _read(text: bytes) -> Said:
         leaves=bool(asked) and asked[-1][1] is None and asked[-1].end() == len(text),
         resumed=_RESUMED.search(text) is not None,
         stopped=_STOPPED.encode() in text,
+        eats=bool(counts[COLUMN["ate"]]) or _STOPPED.encode() in text,
+        temple=bool(counts[COLUMN["entered_temple"]]),
         altar=b"altar" in text and b"cursed" not in text and b"blessed" not in text,
     )
     if not counts.any() and not any(said[1:]):

@@ -80,7 +80,7 @@ FIELDS: dict[str, Field] = {
         "Depth of the level with the stairs into Sokoban, below the Oracle's level. -1 until the agent has "
         "seen two ways up on that level or has taken those stairs.",
         "map, status lines",
-        range=(-1, 9),
+        range=(-1, 10),
     ),
     "at_oracle": Field(
         bool,

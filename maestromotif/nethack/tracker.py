@@ -216,9 +216,7 @@ class Tracker:
             changes[:, place] = np.where(new > old, 1, np.where(new < old, 2, 0))
         happened[:] = 0
         arrivals = arrived.nonzero()[0].tolist()
-        enters = {
-            game for game, words in said.items() if words.greeted or words.counts[COLUMN["entered_temple"]]
-        }
+        enters = {game for game, words in said.items() if words.greeted or words.temple}
         self._on_doors = {
             game
             for game in enters | self._by_temple
@@ -261,7 +259,8 @@ class Tracker:
             if words is not events.NOTHING or game in self._questions:
                 asks = words.leaves and bool(obs["misc"][game, 0])
                 self._hear(game, words, bl[game], open_offers.get(game, 0), game in arrivals, asks)
-                self._eat(game, words, int(hunger_before[game]))
+                if words.eats:
+                    self._eat(game, words, int(hunger_before[game]))
         for game in [game for game in self._questions if moved[game] and game not in said]:
             del self._questions[game]  # the question was answered without a word
         if self._doors:
@@ -418,11 +417,11 @@ class Tracker:
         level = int(self._level[game])
         if told[COLUMN["entered_delphi"]]:
             self._oracle[game] = level
-        if (words.greeted or told[COLUMN["entered_temple"]]) and level in _TOWNS:
+        if (words.greeted or words.temple) and level in _TOWNS:
             self._town[game] = level
         if words.greeted:
             self._doors[game] = self._door(game, int(bl[X]), int(bl[Y]), arrived)
-        if told[COLUMN["entered_temple"]]:
+        if words.temple:
             self._temples[game][level] = self._door(game, int(bl[X]), int(bl[Y]), arrived)
             self._by_temple.add(game)
             column["in_temple"][game] = 1
@@ -503,15 +502,18 @@ class Tracker:
     def _know_levels(self, bl: np.ndarray, moved: np.ndarray) -> None:
         """Know the Oracle's level and Minetown by what the map shows. Monsters may be hallucinated."""
         counts = self._maps.counts
-        signs = counts[:, PRIEST : ALTAR + 1].any(1) & moved
-        for game in signs.nonzero()[0].tolist():
+        towns = (self._level == _TOWNS[0]) | (self._level == _TOWNS[1])
+        signs = counts[:, CENTAUR : ORACLE + 1].any(1)
+        if towns.any():
+            signs |= towns & counts[:, PRIEST : ALTAR + 1].any(1)
+        for game in (signs & moved).nonzero()[0].tolist():
             level = int(self._level[game])
             sober = not int(bl[game, CONDITION]) & nethack.BL_MASK_HALLU
             count = counts[game].tolist()
             if level < 100:
                 if sober and (count[ORACLE] or count[CENTAUR] >= _CENTAURS):
                     self._oracle[game] = level
-            elif level in _TOWNS and (
+            elif towns[game] and (
                 count[FOUNTAIN]
                 or count[ALTAR]
                 or (sober and (count[WATCH] or count[PRIEST] or count[SHOPKEEPER]))

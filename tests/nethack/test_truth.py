@@ -91,9 +91,13 @@ def test_places_lie_where_the_dungeon_can_have_them_and_both_loaders_tell_them()
         ("minetown_level", 3, 4),
         ("minetown_depth", 5, 8),
         ("mines_branch_depth", 2, 4),
+        ("sokoban_branch_depth", 6, 10),
     ):
         assert shared[name].min() >= low, name
         assert shared[name].max() <= high, name
+    for field, name in (("branch_depth", "mines_branch_depth"), ("sokoban_depth", "sokoban_branch_depth")):
+        assert FIELDS[field].range[0] <= -1
+        assert shared[name].max() <= FIELDS[field].range[1]
     np.testing.assert_array_equal(shared["oracle_level"], shared["oracle_depth"])
     np.testing.assert_array_equal(
         shared["minetown_depth"], shared["mines_branch_depth"] + shared["minetown_level"]
