@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from maestromotif.nethack.events import EVENTS
-from maestromotif.tasks.expressions import Since, Step
+from maestromotif.tasks.expressions import Step, since
 from maestromotif.tasks.parse import parse_all, parse_number
 
 
@@ -23,12 +23,12 @@ class Success:
     def __init__(
         self, conditions: Sequence[str], games: int, measure: str | None = None, where: str = "success"
     ) -> None:
-        formula = parse_all(conditions, where)
-        self._automaton = None if formula is None else formula.automaton(games)
-        self._measure = None if measure is None else parse_number(measure, f"{where}, measure")
         self._total: Int[np.ndarray, "N events"] = np.zeros((games, len(EVENTS)), np.int64)
+        formula = parse_all(conditions, where)
+        self._automaton = None if formula is None else formula.automaton(self._total)
+        self._measure = None if measure is None else parse_number(measure, f"{where}, measure")
         self._achieved, self._failed = np.zeros(games, bool), np.zeros(games, bool)
-        self._since_start = Since(self._total, np.zeros_like(self._total), np.zeros(games, np.int64))
+        self._start = since(self._total)
 
     @property
     def achieved(self) -> Bool[np.ndarray, " N"]:
@@ -44,16 +44,16 @@ class Success:
         """Episodes begin in these games, with this GameState: arrays [N]."""
         self._total[where] = 0
         self._achieved[where] = self._failed[where] = False
-        self._since_start.turn[where] = state["turn"][where]
+        self._start.begin(where, state)
         if self._automaton is not None:
-            self._automaton.begin(where, self._total, state["turn"])
+            self._automaton.begin(where, state)
 
     def update(self, step: Step, active: Bool[np.ndarray, " N"]) -> Bool[np.ndarray, " N"]:
         """Take in a step of the active games. True where it was the one that achieved the task."""
         self._total[active] += step.events[active]
         if self._automaton is None:
             return np.zeros_like(active)
-        met, lost = self._automaton.update(step, self._total, active & ~self._achieved & ~self._failed)
+        met, lost = self._automaton.update(step, active & ~self._achieved & ~self._failed)
         self._achieved |= met
         self._failed |= lost
         return met
@@ -68,5 +68,5 @@ class Success:
         """The number that the task measures, after this step; 0 if it measures none."""
         if self._measure is None:
             return np.zeros(len(self._achieved), np.int64)
-        value = self._measure.value(step, self._since_start)
+        value = self._measure.value(step, self._start)
         return np.broadcast_to(np.asarray(value, np.int64), len(self._achieved))

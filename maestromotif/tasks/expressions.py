@@ -51,14 +51,25 @@ class Step:
 
 @dataclass(frozen=True)
 class Since:
-    """Where counting began in N games: counts of all events so far and at the beginning, and the turn there.
+    """Where counting began in N games: counts of all events so far and at the beginning, and the time there.
 
-    total, base: int64 [N, len(EVENTS)]. turn: int64 [N].
+    total, base: int64 [N, len(EVENTS)]. turn, step: int64 [N].
     """
 
     total: np.ndarray
     base: np.ndarray
     turn: np.ndarray
+    step: np.ndarray
+
+    def begin(self, where: np.ndarray, state: Mapping[str, np.ndarray]) -> None:
+        """Count from here in the games bool [N]."""
+        self.base[where] = self.total[where]
+        self.turn[where], self.step[where] = state["turn"][where], state["step"][where]
+
+
+def since(total: np.ndarray) -> Since:
+    """Counting from the beginning. total: counts of all events, which the caller keeps up to date."""
+    return Since(total, np.zeros_like(total), *np.zeros((2, len(total)), np.int64))
 
 
 Box = Mapping[str, tuple[int, int]]  # text of a quantity -> the values that it may have
@@ -195,6 +206,11 @@ def happened(event: str) -> Expression:
 def turns() -> Expression:
     """Game turns since this condition began."""
     return Quantity("turns()", lambda step, since: step.state["turn"] - since.turn, 0, MOST)
+
+
+def steps() -> Expression:
+    """Environment steps since this condition began."""
+    return Quantity("steps()", lambda step, since: step.state["step"] - since.step, 0, MOST)
 
 
 def ended(how: str) -> Expression:

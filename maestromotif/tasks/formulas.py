@@ -4,19 +4,18 @@ A formula is what was written; `Automaton` follows it through N episodes at once
 formula has just been met, and where it can no longer be.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from maestromotif.nethack.events import EVENTS
-from maestromotif.tasks.expressions import Both, Expression, Flag, Not, Since, Step, can_hold
+from maestromotif.tasks.expressions import Both, Expression, Flag, Not, Step, can_hold, since
 
 
 class Formula:
     """One node of a formula."""
 
-    def automaton(self, games: int) -> "Automaton":
+    def automaton(self, total: np.ndarray) -> "Automaton":
         raise NotImplementedError
 
     def fault(self) -> str | None:
@@ -33,13 +32,16 @@ class Formula:
 
 
 class Automaton:
-    """Follows a formula in N games. All arrays are [N], bool unless a method says otherwise."""
+    """Follows a formula in N games. All arrays are [N], bool unless a method says otherwise.
 
-    def begin(self, where: np.ndarray, total: np.ndarray, turn: np.ndarray) -> None:
-        """Start over in these games. total int64 [N, len(EVENTS)]: events so far. turn: int [N]."""
+    total: int64 [N, len(EVENTS)], events since the episode began, which the caller keeps up to date.
+    """
+
+    def begin(self, where: np.ndarray, state: Mapping[str, np.ndarray]) -> None:
+        """Start over in these games, with this GameState."""
         raise NotImplementedError
 
-    def update(self, step: Step, total: np.ndarray, active: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def update(self, step: Step, active: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Take in a step of the active games: where it was met now, and where it can no longer be."""
         raise NotImplementedError
 
@@ -54,8 +56,8 @@ class Holds(Formula):
 
     expression: Expression
 
-    def automaton(self, games: int) -> "Automaton":
-        return _Holds(self, games)
+    def automaton(self, total: np.ndarray) -> "Automaton":
+        return _Holds(self, total)
 
     def fault(self) -> str | None:
         return None if can_hold(self.expression) else f"'{self.expression}' can never be true"
@@ -64,49 +66,46 @@ class Holds(Formula):
         yield self.expression
 
     def ends_episode(self) -> bool:
-        end = Flag("over", lambda step, since: step.died, ends=True)
-        ends = {str(one) for one in self.expression.parts() if isinstance(one, Flag) and one.ends}
-        nothing = [Not(Flag(name, end.read)) for name in ends]
-        return bool(ends) and not can_hold(Both((self.expression, *nothing), every=True))
+        ends = [one for one in self.expression.parts() if isinstance(one, Flag) and one.ends]
+        goes_on = Both((self.expression, *map(Not, ends)), every=True)
+        return bool(ends) and not can_hold(goes_on)
 
 
 class _Watch:
-    """An expression in N games, with what it counts from."""
+    """An expression in N games, with what it counts from. total: as in `Automaton`."""
 
-    def __init__(self, expression: Expression, games: int) -> None:
-        self._expression = expression
-        self._base = np.zeros((games, len(EVENTS)), np.int64)
-        self._turn = np.zeros(games, np.int64)
+    def __init__(self, expression: Expression, total: np.ndarray) -> None:
+        self._expression, self._since = expression, since(total)
 
-    def begin(self, where: np.ndarray, total: np.ndarray, turn: np.ndarray) -> None:
-        self._base[where], self._turn[where] = total[where], turn[where]
+    def begin(self, where: np.ndarray, state: Mapping[str, np.ndarray]) -> None:
+        self._since.begin(where, state)
 
-    def holds(self, step: Step, total: np.ndarray) -> np.ndarray:
-        held: np.ndarray = np.asarray(self._expression.value(step, Since(total, self._base, self._turn)))
+    def holds(self, step: Step) -> np.ndarray:
+        held: np.ndarray = np.asarray(self._expression.value(step, self._since))
         return held
 
-    def share(self, step: Step, total: np.ndarray) -> np.ndarray:
-        share: np.ndarray = self._expression.share(step, Since(total, self._base, self._turn))
+    def share(self, step: Step) -> np.ndarray:
+        share: np.ndarray = self._expression.share(step, self._since)
         return share
 
 
 class _Holds(Automaton):
-    def __init__(self, formula: Holds, games: int) -> None:
-        self._watch = _Watch(formula.expression, games)
+    def __init__(self, formula: Holds, total: np.ndarray) -> None:
+        self._watch = _Watch(formula.expression, total)
         self._at_end = any(isinstance(one, Flag) and one.ends for one in formula.expression.parts())
-        self._best = np.zeros(games)
+        self._best = np.zeros(len(total))
 
-    def begin(self, where: np.ndarray, total: np.ndarray, turn: np.ndarray) -> None:
-        self._watch.begin(where, total, turn)
+    def begin(self, where: np.ndarray, state: Mapping[str, np.ndarray]) -> None:
+        self._watch.begin(where, state)
         self._best[where] = 0
 
-    def holds(self, step: Step, total: np.ndarray) -> np.ndarray:
-        held = self._watch.holds(step, total)
+    def holds(self, step: Step) -> np.ndarray:
+        held = self._watch.holds(step)
         return held if self._at_end else held & ~step.died
 
-    def update(self, step: Step, total: np.ndarray, active: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        met = active & self.holds(step, total)
-        share = np.where(met, 1.0, np.minimum(self._watch.share(step, total), 1 - 1e-6))
+    def update(self, step: Step, active: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        met = active & self.holds(step)
+        share = np.where(met, 1.0, np.minimum(self._watch.share(step), 1 - 1e-6))
         self._best = np.where(active, np.maximum(self._best, share), self._best)
         return met, np.zeros_like(met)
 
@@ -120,8 +119,8 @@ class Then(Formula):
 
     of: tuple[Formula, ...]
 
-    def automaton(self, games: int) -> "Automaton":
-        return _Then(self, games)
+    def automaton(self, total: np.ndarray) -> "Automaton":
+        return _Then(self, total)
 
     def fault(self) -> str | None:
         for one, following in zip(self.of, self.of[1:], strict=False):
@@ -138,25 +137,25 @@ class Then(Formula):
 
 
 class _Then(Automaton):
-    def __init__(self, formula: Then, games: int) -> None:
-        self._parts = [one.automaton(games) for one in formula.of]
-        self.at = np.zeros(games, np.int64)  # how many have been met
+    def __init__(self, formula: Then, total: np.ndarray) -> None:
+        self._parts = [one.automaton(total) for one in formula.of]
+        self.at = np.zeros(len(total), np.int64)  # how many have been met
 
-    def begin(self, where: np.ndarray, total: np.ndarray, turn: np.ndarray) -> None:
+    def begin(self, where: np.ndarray, state: Mapping[str, np.ndarray]) -> None:
         self.at[where] = 0
-        self._parts[0].begin(where, total, turn)
+        self._parts[0].begin(where, state)
 
-    def update(self, step: Step, total: np.ndarray, active: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def update(self, step: Step, active: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         failed = np.zeros_like(active)
         for number, part in enumerate(self._parts):
             waiting = active & ~failed & (self.at == number)
             if not waiting.any():
                 continue
-            met, lost = part.update(step, total, waiting)
+            met, lost = part.update(step, waiting)
             failed |= lost
             self.at[met] = number + 1
             if number + 1 < len(self._parts):
-                self._parts[number + 1].begin(met, total, step.state["turn"])
+                self._parts[number + 1].begin(met, step.state)
         return active & (self.at == len(self._parts)), failed
 
     def progress(self) -> np.ndarray:
@@ -175,8 +174,8 @@ class Several(Formula):
     of: tuple[Formula, ...]
     every: bool
 
-    def automaton(self, games: int) -> "Automaton":
-        return _Several(self, games)
+    def automaton(self, total: np.ndarray) -> "Automaton":
+        return _Several(self, total)
 
     def fault(self) -> str | None:
         faults = [one.fault() for one in self.of]
@@ -193,21 +192,21 @@ class Several(Formula):
 
 
 class _Several(Automaton):
-    def __init__(self, formula: Several, games: int) -> None:
-        self._parts = [one.automaton(games) for one in formula.of]
+    def __init__(self, formula: Several, total: np.ndarray) -> None:
+        self._parts = [one.automaton(total) for one in formula.of]
         self._every = formula.every
-        self._met = np.zeros((len(self._parts), games), bool)
-        self._failed = np.zeros((len(self._parts), games), bool)
+        self._met = np.zeros((len(self._parts), len(total)), bool)
+        self._failed = np.zeros((len(self._parts), len(total)), bool)
 
-    def begin(self, where: np.ndarray, total: np.ndarray, turn: np.ndarray) -> None:
+    def begin(self, where: np.ndarray, state: Mapping[str, np.ndarray]) -> None:
         self._met[:, where] = self._failed[:, where] = False
         for part in self._parts:
-            part.begin(where, total, turn)
+            part.begin(where, state)
 
-    def update(self, step: Step, total: np.ndarray, active: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def update(self, step: Step, active: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         for number, part in enumerate(self._parts):
             waiting = active & ~self._met[number] & ~self._failed[number]
-            met, lost = part.update(step, total, waiting)
+            met, lost = part.update(step, waiting)
             self._met[number] |= met
             self._failed[number] |= lost
         met_at, failed_at = (np.all, np.any) if self._every else (np.any, np.all)
@@ -228,8 +227,8 @@ class Avoiding(Formula):
     bad: Expression
     also_then: bool
 
-    def automaton(self, games: int) -> "Automaton":
-        return _Avoiding(self, games)
+    def automaton(self, total: np.ndarray) -> "Automaton":
+        return _Avoiding(self, total)
 
     def fault(self) -> str | None:
         if fault := self.formula.fault():
@@ -251,18 +250,18 @@ class Avoiding(Formula):
 
 
 class _Avoiding(Automaton):
-    def __init__(self, formula: Avoiding, games: int) -> None:
-        self._of = formula.formula.automaton(games)
-        self._watch = _Watch(formula.bad, games)
+    def __init__(self, formula: Avoiding, total: np.ndarray) -> None:
+        self._of = formula.formula.automaton(total)
+        self._watch = _Watch(formula.bad, total)
         self._also_then = formula.also_then
 
-    def begin(self, where: np.ndarray, total: np.ndarray, turn: np.ndarray) -> None:
-        self._of.begin(where, total, turn)
-        self._watch.begin(where, total, turn)
+    def begin(self, where: np.ndarray, state: Mapping[str, np.ndarray]) -> None:
+        self._of.begin(where, state)
+        self._watch.begin(where, state)
 
-    def update(self, step: Step, total: np.ndarray, active: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        bad = active & self._watch.holds(step, total)
-        met, lost = self._of.update(step, total, active & ~bad if self._also_then else active)
+    def update(self, step: Step, active: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        bad = active & self._watch.holds(step)
+        met, lost = self._of.update(step, active & ~bad if self._also_then else active)
         return met, lost | (bad & ~met)
 
     def progress(self) -> np.ndarray:
@@ -276,8 +275,8 @@ class Repeat(Formula):
     times: int
     formula: Formula
 
-    def automaton(self, games: int) -> "Automaton":
-        return _Repeat(self, games)
+    def automaton(self, total: np.ndarray) -> "Automaton":
+        return _Repeat(self, total)
 
     def fault(self) -> str | None:
         if self.times > 1 and self.formula.ends_episode():
@@ -292,24 +291,24 @@ class Repeat(Formula):
 
 
 class _Repeat(Automaton):
-    def __init__(self, formula: Repeat, games: int) -> None:
-        self._of, self._times = formula.formula.automaton(games), formula.times
-        self._done = np.zeros(games, np.int64)
-        self._still = np.zeros(games, bool)  # it has been true without a pause since it last counted
+    def __init__(self, formula: Repeat, total: np.ndarray) -> None:
+        self._of, self._times = formula.formula.automaton(total), formula.times
+        self._done = np.zeros(len(total), np.int64)
+        self._still = np.zeros(len(total), bool)  # it has been true without a pause since it last counted
 
-    def begin(self, where: np.ndarray, total: np.ndarray, turn: np.ndarray) -> None:
+    def begin(self, where: np.ndarray, state: Mapping[str, np.ndarray]) -> None:
         self._done[where], self._still[where] = 0, False
-        self._of.begin(where, total, turn)
+        self._of.begin(where, state)
 
-    def update(self, step: Step, total: np.ndarray, active: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def update(self, step: Step, active: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         if isinstance(self._of, _Holds):
-            self._still &= self._of.holds(step, total)
-        met, lost = self._of.update(step, total, active & ~self._still)
+            self._still &= self._of.holds(step)
+        met, lost = self._of.update(step, active & ~self._still)
         self._done[met] += 1
         again = met & (self._done < self._times)
-        self._of.begin(again, total, step.state["turn"])
+        self._of.begin(again, step.state)
         if isinstance(self._of, _Holds):
-            self._still[again] = self._of.holds(step, total)[again]
+            self._still[again] = self._of.holds(step)[again]
         return met & (self._done == self._times), lost
 
     def progress(self) -> np.ndarray:

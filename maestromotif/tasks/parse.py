@@ -40,6 +40,7 @@ NUMBERS: dict[str, Call] = {
     ),
     "total": Call("total(EVENT)", "How often the event happened since the episode began."),
     "turns": Call("turns()", "Game turns since this condition began to be waited for."),
+    "steps": Call("steps()", "Environment steps since this condition began to be waited for."),
 }
 FLAGS: dict[str, Call] = {
     "happened": Call("happened(EVENT)", "Whether the event happened on this step."),
@@ -217,9 +218,9 @@ class _Reader:
 
     def call(self, node: ast.Call) -> ex.Expression:
         name = _called(node)
-        if name == "turns":
+        if name in ("turns", "steps"):
             self.exactly(self.arguments(node, NUMBERS[name], least=0), 0, name)
-            return ex.turns()
+            return ex.turns() if name == "turns" else ex.steps()
         makes: dict[str, Callable[[str], ex.Expression]] = {
             "count": ex.count, "total": ex.total, "happened": ex.happened,
         }  # fmt: skip

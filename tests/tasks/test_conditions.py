@@ -33,7 +33,7 @@ def step(
     for name in happened:
         events[:, COLUMN[name]] += 1
     return Step(
-        {name: np.full(games, value, np.int32) for name, value in {"turn": 1, **state}.items()},
+        {name: np.full(games, value, np.int32) for name, value in {"turn": 1, "step": 0, **state}.items()},
         events,
         np.full(games, ended, np.int8),
         dict.fromkeys(range(games), cause),
@@ -105,6 +105,11 @@ def test_turns_are_counted_from_where_a_condition_begins() -> None:
 )  # fmt: skip
 def test_what_each_form_means(text: str, steps: list[Step], said: list[str]) -> None:
     assert played([text], *steps) == said
+
+
+def test_steps_are_counted_from_where_a_condition_begins() -> None:
+    said = played(["depth == 2", "steps() > 1"], *(at(2, step=n) for n in range(5, 9)))
+    assert said == ["", "", "met", ""]
 
 
 def test_the_end_of_an_episode() -> None:
