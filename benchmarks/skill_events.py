@@ -22,11 +22,10 @@ from maestromotif.agent.network import build
 from maestromotif.config.schema import Config
 from maestromotif.errors import UserError
 from maestromotif.evaluate import skill_events
-from maestromotif.evaluate.agents import Agent
 from maestromotif.evaluate.evaluate import Players
 from maestromotif.evaluate.run_folder import RunFolder
 
-AGENTS: tuple[Agent, ...] = ("trained", "untrained", "random", "wandering", "explorer")
+AGENTS = ("trained", "untrained", "random", "wandering", "explorer")
 NAME = "skill_events"
 
 

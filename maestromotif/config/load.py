@@ -26,7 +26,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from maestromotif.config.learning import CLONED
-from maestromotif.config.schema import FORMER, Config
+from maestromotif.config.schema import AGENTS, FORMER, ONLY, Config
 from maestromotif.errors import UserError, did_you_mean
 
 COMMAND_LINE = "command line"
@@ -333,6 +333,11 @@ def _check_relations(sources: Sources, config: Config) -> None:
         if name == "training" or name in config.skills:
             taken = "the training program" if name == "training" else "a skill"
             sources.report(("tasks", index), f"'{name}' is the name of {taken}; rename the task")
+    known = (*AGENTS, *(f"{ONLY}{skill}" for skill in config.skills))
+    for index, name in enumerate(config.evaluate.agents):
+        if name not in known:
+            hint = did_you_mean(name, known)
+            sources.report(("evaluate", "agents", index), f"there is no agent '{name}'{hint}")
     for name in config.reward.quantile_of:
         if name not in config.skills:
             hint = did_you_mean(name, config.skills)

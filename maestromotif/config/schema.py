@@ -32,6 +32,11 @@ FORMER = {
 }
 
 
+# Agents of the evaluation; `ONLY` and the name of a skill is one more.
+AGENTS = ("trained", "untrained", "random", "wandering", "explorer", "random_skills")
+ONLY = "only_"
+
+
 class RunSettings(Section):
     name: str = Field(
         "quickstart",
@@ -95,6 +100,13 @@ class ComposeSettings(Section):
 
 
 class EvaluateSettings(Section):
+    agents: tuple[str, ...] = Field(
+        ("trained", "untrained", "random", "wandering", "explorer"),
+        min_length=1,
+        description="who plays each task. trained, untrained: the network; random, wandering: random play; "
+        "explorer: the script; random_skills, only_SKILL: the trained network under a program that picks a "
+        "skill at random, or this one whenever it may start. A cloned policy plays too if there is one",
+    )
     episodes: int = Field(128, ge=1, description="episodes per agent")
     max_steps: int | None = Field(
         None,

@@ -1,7 +1,6 @@
-"""The evaluated agents beside a network (`agent.playing`): two at random, and the scripted explorer."""
+"""The evaluated agents beside a network (`agent.playing`): at random, scripted, and of single skills."""
 
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 
@@ -9,10 +8,30 @@ from maestromotif.agent.episodes import Policy
 from maestromotif.collect.collect import random_actions
 from maestromotif.collect.explorer.explorer import Explorer
 from maestromotif.collect.explorer.intent import intent_of
+from maestromotif.config.schema import ONLY
 from maestromotif.nethack.pool.pool import GamePool
 from maestromotif.skill import Skill
 
-Agent = Literal["trained", "cloned", "untrained", "random", "wandering", "explorer"]
+_RANDOM_SKILLS = """\
+import random
+
+
+class Program:
+    def select(self, state: GameState, available: list[Skill]) -> Skill:
+        return random.choice(available)
+"""
+_ONLY = """\
+class Program:
+    def select(self, state: GameState, available: list[Skill]) -> Skill:
+        return "{skill}" if "{skill}" in available else available[0]
+"""
+
+
+def program_of(agent: str, program: str) -> str:
+    """Source of the program over skills under which an agent plays; `program` is the task's."""
+    if agent == "random_skills":
+        return _RANDOM_SKILLS
+    return _ONLY.format(skill=agent.removeprefix(ONLY)) if agent.startswith(ONLY) else program
 
 
 def random_policy(pool: GamePool, actions: int, seed: int) -> Policy:

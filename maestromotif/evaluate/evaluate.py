@@ -29,7 +29,8 @@ from maestromotif.agent.saved_policy import policy_file, policy_files, read_poli
 from maestromotif.config.schema import Config, EvaluateSettings
 from maestromotif.errors import UserError
 from maestromotif.evaluate import figures
-from maestromotif.evaluate.agents import Agent, explorer_policy, random_policy, wandering_policy
+from maestromotif.evaluate.agents import explorer_policy, program_of, random_policy, wandering_policy
+from maestromotif.evaluate.progression import progression
 from maestromotif.evaluate.replays import task_program, write_shown
 from maestromotif.evaluate.summary import summary, table
 from maestromotif.intervals import bootstrap_mean, wilson
@@ -62,19 +63,16 @@ class Entry:
     """A row of a task's results: the agent, and the number of dungeons (None: new levels every episode)."""
 
     name: str
-    agent: Agent
+    agent: str  # see `evaluate.agents` of the config
     levels: int | None
 
 
-_AGENTS: tuple[Agent, ...] = ("trained", "cloned", "untrained", "random", "wandering", "explorer")
-
-
-def entries(levels: int | None, cloned: bool = False) -> list[Entry]:
+def entries(named: Sequence[str], levels: int | None, cloned: bool = False) -> list[Entry]:
     """All agents as in training; if that used a few dungeons, also all but the random agent in new ones.
 
     cloned: whether there is a policy of the stage `clone`.
     """
-    agents = [agent for agent in _AGENTS if agent != "cloned" or cloned]
+    agents = [*named[:1], *(["cloned"] if cloned else []), *named[1:]]
     rows = [Entry(agent, agent, levels) for agent in agents]
     if levels is not None:
         rows += [Entry(f"{agent}, new levels", agent, None) for agent in agents if agent != "random"]
@@ -90,7 +88,8 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work, tracker: Tracke
     settings = config.evaluate
     games = min(config.nethack.games, settings.episodes)
     waves = -(-settings.episodes // games)
-    rows, tasks = entries(config.nethack.levels, cloned="clone" in inputs), tasks_of(config)
+    rows = entries(settings.agents, config.nethack.levels, cloned="clone" in inputs)
+    tasks = tasks_of(config)
     # A policy of another network is refused before any game starts.
     given = config.train.policy
     file = inputs["train"].path / POLICY if given is None else policy_file(given, "train.policy")
@@ -103,7 +102,7 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work, tracker: Tracke
     bytes_of, steps = 0, 0
     total = len(tasks) * len(rows) * waves * games
     # New dungeons are what counts, if training was limited to a few.
-    main = next((row.name for row in rows if row.agent == "trained" and row.levels is None), "trained")
+    main = next((row.name for row in rows if row.agent == rows[0].agent and row.levels is None), rows[0].name)
     with Progress("evaluate", total, "episodes", tracker=tracker) as progress:
         for task in tasks:
             program = task_program(inputs, task.name)
@@ -186,7 +185,8 @@ class Players:
         seed = self._config.run.seed
         for _ in range(TRIES):
             policy = self.policy(entry.agent, pool, wave)
-            with ProgramHost(program, self._skills, pool.games, seed + wave, task.program) as host:
+            source = program_of(entry.agent, program)
+            with ProgramHost(source, self._skills, pool.games, seed + wave, task.program) as host:
                 try:
                     return to_end(play_wave(pool, policy, host, task, seed, wave, entry.levels))
                 except LostGamesError:
@@ -196,7 +196,7 @@ class Players:
             "memory may be too small: lower nethack.games or nethack.workers"
         )
 
-    def policy(self, agent: Agent, pool: GamePool, wave: int) -> Policy:
+    def policy(self, agent: str, pool: GamePool, wave: int) -> Policy:
         """An agent's policy for the games of a pool, in a wave."""
         seed = self._config.run.seed
         if agent == "random":
@@ -209,7 +209,8 @@ class Players:
             made = jax.jit(initial_params, static_argnums=0)  # twice as fast as without jit
             self._params[agent] = made(self._network, seed)
         key = jax.random.fold_in(jax.random.key(seed + 3), wave)
-        return network_policy(pool, self._network, self._params[agent], key, self._acting)
+        params = self._params.get(agent, self._params["trained"])
+        return network_policy(pool, self._network, params, key, self._acting)
 
 
 def row_of(
@@ -234,6 +235,9 @@ def row_of(
         ),
         **_mean("measured", [one.measured for one in episodes], confidence),
         **_mean("published_measured", [one.published_measured for one in episodes], confidence),
+        "progression_mean": round(
+            float(np.mean([progression(one.deepest, one.xp_level) for one in episodes])), 5
+        ),
         "progress_mean": round(float(np.mean([one.progress for one in episodes])), 4),
         "deepest_mean": round(float(np.mean(depths)), 4),
         "deepest_low": round(deepest.low, 4),

@@ -20,6 +20,11 @@ _OF_ROW = (
     ("measured", "per episode", "Mean over the episodes of what the task measures."),
     ("published_measured", "per episode", "Mean over the episodes of what the published test measures."),
     ("progress_mean", "share", "Mean over the episodes of the task's progress: 1 where it was achieved."),
+    (
+        "progression_mean",
+        "share",
+        "Mean over the episodes of BALROG's progression.",
+    ),
     ("deepest_mean", "levels", "Mean over the episodes of the deepest level reached."),
     ("deepest_low", "levels", "Lower bound of its interval (bootstrap)."),
     ("deepest_high", "levels", "Upper bound of its interval."),

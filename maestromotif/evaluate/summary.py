@@ -72,19 +72,26 @@ def summary(rows: Sequence[Mapping[str, Any]], confidence: float) -> str:
     return " ".join(said)
 
 
+# Columns of the table that a task may lack: field of a row, name, factor, form and unit.
+_JUDGED = (
+    ("success", "success", 100, ".1f", " %"),
+    ("published", "published test", 100, ".1f", " %"),
+    ("measured", "measured", 1, ".2f", ""),
+    ("published_measured", "published measure", 1, ".2f", ""),
+)
+
+
 def table(rows: Sequence[Mapping[str, Any]], confidence: float) -> str:
     """The rows of `results.json` as a table in Markdown, with intervals. confidence: of them."""
-    succeeds = has_success(rows)
-    head = ["agent", "dungeons", *(["success"] if succeeds else []), "mean deepest level", "reach level 2"]
+    judged = [column for column in _JUDGED if any(row.get(column[0]) is not None for row in rows)]
+    head = ["agent", "dungeons", *(name for _, name, *_ in judged), "mean deepest level", "reach level 2"]
     lines = [[*head, "deaths", "median steps"], ["---"] * (len(head) + 2)]
     for row in rows:
-        low, high = (100 * row[f"success_{end}"] if succeeds else 0 for end in ("low", "high"))
-        share = [f"{100 * row['success']:.1f} % [{low:.1f}, {high:.1f}]"] if succeeds else []
         lines.append(
             [
                 agent_of(row),
                 "new" if row.get("levels") is None else f"the {row['levels']} of training",
-                *share,
+                *(_estimate(row, key, factor, form, unit) for key, _, factor, form, unit in judged),
                 f"{row['deepest_mean']:.2f} [{row['deepest_low']:.2f}, {row['deepest_high']:.2f}]",
                 f"{100 * row['at_least_2']:.0f} %",
                 f"{row['deaths']} of {row['episodes']}",
@@ -93,6 +100,11 @@ def table(rows: Sequence[Mapping[str, Any]], confidence: float) -> str:
         )
     written = "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
     return f"{written}\nIn brackets: {100 * confidence:g} % intervals.\n"
+
+
+def _estimate(row: Mapping[str, Any], key: str, factor: int, form: str, unit: str) -> str:
+    value, low, high = (f"{factor * row[f'{key}{end}']:{form}}" for end in ("", "_low", "_high"))
+    return f"{value}{unit} [{low}, {high}]"
 
 
 def _share(row: Mapping[str, Any], of: str = "", level: str = "") -> str:

@@ -271,11 +271,11 @@ def reward_of_nothing(skills: int) -> RewardFunction:
 
 def test_new_levels_are_only_judged_apart_where_training_had_few() -> None:
     agents = ["trained", "untrained", "random", "wandering", "explorer"]
-    assert [e.name for e in entries(None)] == agents
-    few = entries(4)
+    assert [e.name for e in entries(agents, None)] == agents
+    few = entries(agents, 4)
     assert {e.levels for e in few} == {4, None}
     assert [e.agent for e in few if e.levels is None] == ["trained", "untrained", "wandering", "explorer"]
-    assert [e.name for e in entries(None, cloned=True)] == [agents[0], "cloned", *agents[1:]]
+    assert [e.name for e in entries(agents, None, cloned=True)] == [agents[0], "cloned", *agents[1:]]
 
 
 def result(agent: str, levels: int | None, share: float, half: float = 0.05) -> dict[str, Any]:

@@ -1,0 +1,84 @@
+# provenance:
+#   model: Claude (Anthropic), in a development session
+#   date: 2026-11-29
+#   prompt: prompts/level_up_and_sell.md
+#   prompt_sha256: 21cf6a578818e6a44942fabf1563e080f3c266ca7b9ec86e0b62c539b939914a
+#   score: null
+
+class Program:
+    # Fight on the first three levels until level 4, then sell in any shop, then stay where it is quiet.
+
+    def __init__(self) -> None:
+        self.patience: int = 0
+        self.until_down: bool = False
+        self.visits: dict[int, int] = {}
+        self.pause_until: int = 0
+
+    def note(self, state: GameState) -> None:
+        # How often the discoverer has finished on this level of the main dungeon without leaving it.
+        if state.skill == "discoverer" and state.depth == state.skill_start_depth and state.dungeon == 0:
+            self.visits[state.depth] = self.visits.get(state.depth, 0) + 1
+
+    def select(self, state: GameState, available: list[Skill]) -> Skill:
+        self.note(state)
+        if state.skill == "merchant":
+            self.pause_until = state.turn + 80
+        if "merchant" in available and state.xp_level >= 4 and state.turn >= self.pause_until:
+            return self.prefer("merchant", available)
+        if state.items_sold > 0 and state.xp_level >= 4:
+            return self.explore(available, 300)
+        if state.xp_level < 4 and state.dungeon == 0:
+            if state.depth > 3:
+                return self.prefer("ascender", available)
+            finished = self.visits.get(state.depth, 0) >= 2
+            if not finished or state.depth == 3:
+                return self.explore(available, 300)
+            return self.down(state, available)
+        if state.dungeon == 2 and state.in_minetown:
+            return self.explore(available, 120)
+        if state.dungeon == 2 and state.level > 4:
+            return self.prefer("ascender", available)
+        if state.dungeon == 2:
+            return self.down(state, available)
+        if state.depth <= 4 and self.visits.get(state.depth, 0) < 2:
+            return self.explore(available, 300)
+        return self.to_mines(state, available)
+
+    def should_end(self, state: GameState) -> bool:
+        if state.skill == "discoverer" and self.may_trade(state) and state.turn >= self.pause_until:
+            return True
+        if state.skill != "discoverer" or state.depth != state.skill_start_depth:
+            return False
+        if self.until_down:
+            return state.downstairs_seen and state.skill_turns >= self.patience
+        return state.skill_turns >= self.patience
+
+    def may_trade(self, state: GameState) -> bool:
+        return state.shopkeeper_in_view and state.sellable_items > 0 and state.xp_level >= 4
+
+    def to_mines(self, state: GameState, available: list[Skill]) -> Skill:
+        # Explore the levels 2 to 4 in turn; where two ways down are known, take one after the other.
+        branch = state.branch_depth
+        if state.depth > (branch if branch > 0 else 4):
+            return self.prefer("ascender", available)
+        if state.depth == branch:
+            came_back = state.skill == "ascender"
+            return self.explore(available, 60) if came_back else self.down(state, available)
+        if branch > 0 or state.depth == 1:
+            return self.down(state, available)
+        if self.visits.get(state.depth, 0) < 3:
+            return self.explore(available, 300)
+        return self.down(state, available)
+
+    def prefer(self, wanted: Skill, available: list[Skill]) -> Skill:
+        return wanted if wanted in available else available[0]
+
+    def explore(self, available: list[Skill], turns: int, until_down: bool = False) -> Skill:
+        self.patience, self.until_down = turns, until_down
+        return self.prefer("discoverer", available)
+
+    def down(self, state: GameState, available: list[Skill]) -> Skill:
+        failed = state.skill == "descender" and state.depth == state.skill_start_depth
+        if state.downstairs_seen and not failed:
+            return self.prefer("descender", available)
+        return self.explore(available, 30 if failed else 10, until_down=True)
