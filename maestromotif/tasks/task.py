@@ -8,7 +8,7 @@
     ---
     Fight until you have some experience, collect gold, then leave the dungeon.
 
-All keys but `name` are optional, but a task needs an end or something to measure:
+All keys but `name` are optional; a task without conditions has no end:
 
     success     conditions that must be met one after the other (`parse.py` has their language); an episode
                 ends when they are, or can no longer be
