@@ -78,12 +78,13 @@ def play_wave(
     wave: int,
     levels: int | None,
     purpose: Purpose = "evaluate",
+    salt: str | None = None,
 ) -> Generator[None, None, list[Episode]]:
     """Play episode number `wave` of every game of the pool, until it ends or the task is decided.
 
     Yields after each step, for a caller that pauses, and returns one episode per game; `to_end` plays it
-    without a pause. run_seed, levels, purpose: those of the pool; they give the seeds that are recorded with
-    each episode. Raises UserError if the program fails, and
+    without a pause. run_seed, levels, purpose, salt: those of the pool; they give the seeds that are recorded
+    with each episode. Raises UserError if the program fails, and
     LostGamesError.
     """
     games = pool.games
@@ -114,7 +115,7 @@ def play_wave(
             end = End(int(pool.ended[game]))
             success = bool(judge.achieved[game])
             results[game] = {
-                "seeds": tuple(episode_seeds(purpose, run_seed, game, wave, levels)),
+                "seeds": tuple(episode_seeds(purpose, run_seed, game, wave, levels, salt)),
                 "deepest": int(seen.state["deepest"][game]),
                 "steps": len(played),
                 "end": "success" if success else "failure" if end is End.NOT else end.name.lower(),

@@ -114,6 +114,12 @@ class EvaluateSettings(Section):
         description="environment steps after which an episode is truncated, for all tasks; null: each task's "
         "own `steps`",
     )
+    salt_file: str | None = Field(
+        None,
+        description="file with a secret of at least 16 characters. The evaluation then plays games that "
+        "nobody can list beforehand; results name only the first digits of the secret's hash. null: "
+        "the published games, which follow from run.seed",
+    )
     confidence: float = Field(0.95, gt=0, lt=1, description="confidence level of the intervals")
 
 

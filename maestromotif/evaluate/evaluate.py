@@ -16,6 +16,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -33,10 +34,12 @@ from maestromotif.evaluate.agents import explorer_policy, program_of, random_pol
 from maestromotif.evaluate.progression import progression
 from maestromotif.evaluate.replays import task_program, write_shown
 from maestromotif.evaluate.summary import summary, table
+from maestromotif.head import read_text
 from maestromotif.intervals import bootstrap_mean, wilson
 from maestromotif.nethack.pool.pool import GamePool, open_pool
+from maestromotif.nethack.seeds import EpisodeSeeds, episode_seeds, salt_name
 from maestromotif.pipeline.progress import Progress
-from maestromotif.pipeline.store import Artefact, Work
+from maestromotif.pipeline.store import Artefact, Work, file_contents
 from maestromotif.programs.sandbox import ProgramHost
 from maestromotif.replay import kept
 from maestromotif.skill import skills_of
@@ -81,7 +84,9 @@ def entries(named: Sequence[str], levels: int | None, cloned: bool = False) -> l
 
 def reads(config: Config) -> dict[str, str]:
     """What training reads: the same game, skills, programs and rewards; and the policy, if it is given."""
-    return train.reads(config) | policy_files(config)
+    salt = config.evaluate.salt_file
+    hidden = {} if salt is None else file_contents("evaluate.salt_file", salt)
+    return train.reads(config) | policy_files(config) | hidden
 
 
 def run(config: Config, inputs: dict[str, Artefact], work: Work, tracker: Tracker = SILENT) -> dict[str, Any]:
@@ -136,7 +141,9 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work, tracker: Tracke
         task.name: {"words": task.words, "success": list(task.success), "published": list(task.published)}
         for task in tasks
     }
-    work.write_json(RESULTS, {"tasks": told, "confidence": settings.confidence, "rows": results})
+    salt = None if players.salt is None else salt_name(players.salt)
+    facts = {"tasks": told, "salt": salt, "confidence": settings.confidence}
+    work.write_json(RESULTS, facts | {"rows": results})
     return {
         "rows": results,
         "summary": summary([row for row in results if row["task"] == tasks[0].name], settings.confidence),
@@ -156,7 +163,10 @@ def _played(
     """The waves of all rows of a task. What was played before the run was stopped is read from the disk."""
     for levels in dict.fromkeys(row.levels for row in rows):
         steps = steps_of(task, config)
-        with open_pool(config, "evaluate", players.games, steps, levels, leave=task.leaves) as pool:
+        seeds = players.hidden_seeds(levels, waves)
+        with open_pool(
+            config, "evaluate", players.games, steps, levels, seeds=seeds, leave=task.leaves
+        ) as pool:
             for row in (row for row in rows if row.levels == levels):
                 began = time.perf_counter()
                 for wave in range(waves):
@@ -170,15 +180,40 @@ def _played(
                 log.info("evaluate: %s: %s: %.1f s", task.name, row.name, time.perf_counter() - began)
 
 
+def salt_of(config: Config) -> str | None:
+    """The secret in `evaluate.salt_file`. Raises UserError if it cannot be read or is too short."""
+    file = config.evaluate.salt_file
+    if file is None:
+        return None
+    salt = read_text(Path(file)).strip()
+    try:
+        salt_name(salt)
+    except ValueError as error:
+        how = "python -c 'import secrets; print(secrets.token_hex())'"
+        raise UserError(f"evaluate.salt_file: {file}: {error}; make one with: {how}") from error
+    return salt
+
+
 class Players:
     """Plays waves of episodes in pools of `games` games. The network is compiled once for all of them."""
 
     def __init__(self, config: Config, trained: Params, games: int, cloned: Params | None = None) -> None:
         self._config, self.games = config, games
+        self.salt = salt_of(config)
         self._network = build(config.train.network, len(config.skills))
         self._params = {"trained": trained} | ({} if cloned is None else {"cloned": cloned})
         self._acting = make_acting(self._network, games, 1)
         self._skills = skills_of(config)
+
+    def hidden_seeds(self, levels: int | None, waves: int) -> list[list[EpisodeSeeds]] | None:
+        """Seeds by game and wave if a salt hides them."""
+        if self.salt is None:
+            return None
+        seed, salt = self._config.run.seed, self.salt
+        return [
+            [episode_seeds("evaluate", seed, game, wave, levels, salt) for wave in range(waves)]
+            for game in range(self.games)
+        ]
 
     def wave(self, pool: GamePool, entry: Entry, task: Task, program: str, wave: int) -> list[Episode]:
         """The episodes of a wave. If a worker died it is played again, so that failures leave no trace."""
@@ -188,7 +223,9 @@ class Players:
             source = program_of(entry.agent, program)
             with ProgramHost(source, self._skills, pool.games, seed + wave, task.program) as host:
                 try:
-                    return to_end(play_wave(pool, policy, host, task, seed, wave, entry.levels))
+                    return to_end(
+                        play_wave(pool, policy, host, task, seed, wave, entry.levels, salt=self.salt)
+                    )
                 except LostGamesError:
                     log.warning("evaluate: %s: playing %d lost games again", entry.name, pool.games)
         raise UserError(

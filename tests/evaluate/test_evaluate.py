@@ -344,3 +344,23 @@ def test_few_levels_are_shared_by_training_and_evaluation_but_not_the_dice() -> 
     assert {s.lgen for s in met["train"]} == {s.lgen for s in met["evaluate"]}
     assert len({s.lgen for s in met["train"]}) == 4
     assert not {s.core for s in met["train"]} & {s.core for s in met["evaluate"]}
+
+
+def test_a_salt_gives_other_games_and_is_not_told(tmp_path: Path) -> None:
+    secret = "an unguessable text"
+    (tmp_path / "salt").write_text(secret + "\n")
+    config, players = small_players()
+    config = config.model_copy(update={"evaluate": EvaluateSettings(salt_file=str(tmp_path / "salt"))})
+    assert evaluate.salt_of(config) == secret
+    hidden = evaluate.Players(config, {}, GAMES)
+    seeds = [[episode_seeds("evaluate", 0, game, 0, salt=secret)] for game in range(GAMES)]
+    task, entry = asked("turn >= 5"), Entry("explorer", "explorer", None)
+    with open_pool(config, "evaluate", GAMES, 20, seeds=seeds) as pool:
+        found = hidden.wave(pool, entry, task, PROGRAM, 0)
+    assert [tuple(one.seeds) for one in found] == [tuple(one[0]) for one in seeds]
+    with open_pool(config, "evaluate", GAMES, 20) as pool:
+        known = players.wave(pool, entry, task, PROGRAM, 0)
+    assert not {tuple(one.seeds) for one in found} & {tuple(one.seeds) for one in known}
+    (tmp_path / "salt").write_text("short")
+    with pytest.raises(UserError, match=r"evaluate\.salt_file: .*salt: a salt has at least 16 characters"):
+        evaluate.salt_of(config)
