@@ -1,0 +1,21 @@
+# provenance:
+#   model: Claude (Anthropic), in a development session
+#   date: 2026-11-29
+#   prompt: prompts/survivor.md
+#   prompt_sha256: 8ee9cb58aeaed7a1a77d04e84d10350d5d7ad0f09fb5ae8bbc98376c007ce845
+#   text: survivor.md
+#   text_sha256: 1f3f0642c48893e5e296526c520b95fdc7b9cd570ce637a5c2215f559dea45c0
+#   score: null
+
+MAX_TURNS = 100
+MAX_STEPS = 60
+
+
+def may_start(state: GameState) -> bool:
+    return state.hunger >= 2 or state.hp * 3 <= state.max_hp
+
+
+def should_end(state: GameState) -> bool:
+    if state.skill_turns >= MAX_TURNS or state.skill_steps >= MAX_STEPS:
+        return True
+    return state.hunger <= 1 and state.hp * 3 > state.max_hp
