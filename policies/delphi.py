@@ -2,7 +2,7 @@
 #   model: Claude (Anthropic), in a development session
 #   date: 2026-11-29
 #   prompt: prompts/delphi.md
-#   prompt_sha256: 6adf3502816c21c3328eed2c18dd640705ba20fb22616407e84e2760b4757e6d
+#   prompt_sha256: 6a72c8df469eb7889c7dcf4f813c8928d69ad3efe7d9da497071541a89f9a358
 #   score: null
 
 class Program:
@@ -12,7 +12,11 @@ class Program:
         self.patience: int = 0
         self.until_down: bool = False
         self.visits: dict[int, int] = {}
+        self.next_rescue: int = 0
         self.returns: int = 0
+
+    def in_need(self, state: GameState) -> bool:
+        return state.turn >= self.next_rescue and (state.hunger >= 2 or state.hp * 3 <= state.max_hp)
 
     def note(self, state: GameState) -> None:
         # How often the discoverer has finished on this level of the main dungeon without leaving it.
@@ -21,9 +25,14 @@ class Program:
 
     def select(self, state: GameState, available: list[Skill]) -> Skill:
         self.note(state)
+        if "survivor" in available and self.in_need(state):
+            self.next_rescue = state.turn + 150
+            return self.prefer("survivor", available)
         return self.to_oracle(state, available)
 
     def should_end(self, state: GameState) -> bool:
+        if state.skill != "survivor" and self.in_need(state):
+            return True
         if state.skill != "discoverer" or state.depth != state.skill_start_depth:
             return False
         if self.until_down:

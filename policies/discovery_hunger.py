@@ -2,7 +2,7 @@
 #   model: Claude (Anthropic), in a development session
 #   date: 2026-11-29
 #   prompt: prompts/discovery_hunger.md
-#   prompt_sha256: 0c193fcc88bc09f4d3a894e4913caa6e4c5662383e6676449c8dcefe6322a836
+#   prompt_sha256: 6afa2a17f6a1b602a0eded312989d57a85d452426b8252d5bec95aa6e56a0c75
 #   score: null
 
 class Program:
@@ -12,8 +12,12 @@ class Program:
         self.patience: int = 0
         self.until_down: bool = False
         self.visits: dict[int, int] = {}
+        self.next_rescue: int = 0
         self.returns: int = 0
         self.eaten: bool = False
+
+    def in_need(self, state: GameState) -> bool:
+        return state.turn >= self.next_rescue and (state.hunger >= 2 or state.hp * 3 <= state.max_hp)
 
     def note(self, state: GameState) -> None:
         # How often the discoverer has finished on this level of the main dungeon without leaving it.
@@ -22,6 +26,9 @@ class Program:
 
     def select(self, state: GameState, available: list[Skill]) -> Skill:
         self.note(state)
+        if "survivor" in available and self.in_need(state):
+            self.next_rescue = state.turn + 150
+            return self.prefer("survivor", available)
         self.see(state)
         if self.eaten:
             return self.to_oracle(state, available)
@@ -38,6 +45,8 @@ class Program:
     def should_end(self, state: GameState) -> bool:
         before = self.eaten
         self.see(state)
+        if state.skill != "survivor" and self.in_need(state):
+            return True
         if state.skill != "discoverer" or state.depth != state.skill_start_depth:
             return False
         if self.eaten and not before:

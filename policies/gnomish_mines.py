@@ -2,7 +2,7 @@
 #   model: Claude (Anthropic), in a development session
 #   date: 2026-11-29
 #   prompt: prompts/gnomish_mines.md
-#   prompt_sha256: 7b42d4b5ef2c4b8eda56c662e81c6b130bc520b9a0d33a743b44cb878b3deeb0
+#   prompt_sha256: 7f87bb6d4bea9e4416613f273127233297a008ed0df08976ee99bc2dbb897083
 #   score: null
 
 class Program:
@@ -12,6 +12,10 @@ class Program:
         self.patience: int = 0
         self.until_down: bool = False
         self.visits: dict[int, int] = {}
+        self.next_rescue: int = 0
+
+    def in_need(self, state: GameState) -> bool:
+        return state.turn >= self.next_rescue and (state.hunger >= 2 or state.hp * 3 <= state.max_hp)
 
     def note(self, state: GameState) -> None:
         # How often the discoverer has finished on this level of the main dungeon without leaving it.
@@ -20,11 +24,16 @@ class Program:
 
     def select(self, state: GameState, available: list[Skill]) -> Skill:
         self.note(state)
+        if "survivor" in available and self.in_need(state):
+            self.next_rescue = state.turn + 150
+            return self.prefer("survivor", available)
         if state.dungeon == 2:
             return self.prefer("descender", available)
         return self.to_mines(state, available)
 
     def should_end(self, state: GameState) -> bool:
+        if state.skill != "survivor" and self.in_need(state):
+            return True
         if state.skill != "discoverer" or state.depth != state.skill_start_depth:
             return False
         if self.until_down:

@@ -2,7 +2,7 @@
 #   model: Claude (Anthropic), in a development session
 #   date: 2026-11-29
 #   prompt: prompts/golden_exit.md
-#   prompt_sha256: b5c11a7d726f9e75d8260d91216f039244dde9e85abc76b4875ed7ed356364d1
+#   prompt_sha256: a39fbf50a7425d92084699e41864412e7081585c654f4f838d66d4eb49aa6a87
 #   score: null
 
 class Program:
@@ -12,7 +12,11 @@ class Program:
         self.patience: int = 0
         self.until_down: bool = False
         self.visits: dict[int, int] = {}
+        self.next_rescue: int = 0
         self.climbing: bool = False
+
+    def in_need(self, state: GameState) -> bool:
+        return state.turn >= self.next_rescue and (state.hunger >= 2 or state.hp * 3 <= state.max_hp)
 
     def note(self, state: GameState) -> None:
         # How often the discoverer has finished on this level of the main dungeon without leaving it.
@@ -21,6 +25,9 @@ class Program:
 
     def select(self, state: GameState, available: list[Skill]) -> Skill:
         self.note(state)
+        if "survivor" in available and self.in_need(state):
+            self.next_rescue = state.turn + 150
+            return self.prefer("survivor", available)
         if state.kills >= 25 and state.gold >= 20 and state.deepest >= 3:
             if "ascender" in available:
                 return self.prefer("ascender", available)
@@ -41,6 +48,8 @@ class Program:
         return self.down(state, available)
 
     def should_end(self, state: GameState) -> bool:
+        if state.skill != "survivor" and self.in_need(state):
+            return True
         if state.skill != "discoverer" or state.depth != state.skill_start_depth:
             return False
         if self.until_down:

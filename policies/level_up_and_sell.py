@@ -2,7 +2,7 @@
 #   model: Claude (Anthropic), in a development session
 #   date: 2026-11-29
 #   prompt: prompts/level_up_and_sell.md
-#   prompt_sha256: 21cf6a578818e6a44942fabf1563e080f3c266ca7b9ec86e0b62c539b939914a
+#   prompt_sha256: 43531d5d40f64565a721e6bb9990cca5483a554bbd55d2b6ffeb6d693328719f
 #   score: null
 
 class Program:
@@ -12,7 +12,11 @@ class Program:
         self.patience: int = 0
         self.until_down: bool = False
         self.visits: dict[int, int] = {}
+        self.next_rescue: int = 0
         self.pause_until: int = 0
+
+    def in_need(self, state: GameState) -> bool:
+        return state.turn >= self.next_rescue and (state.hunger >= 2 or state.hp * 3 <= state.max_hp)
 
     def note(self, state: GameState) -> None:
         # How often the discoverer has finished on this level of the main dungeon without leaving it.
@@ -21,6 +25,9 @@ class Program:
 
     def select(self, state: GameState, available: list[Skill]) -> Skill:
         self.note(state)
+        if "survivor" in available and self.in_need(state):
+            self.next_rescue = state.turn + 150
+            return self.prefer("survivor", available)
         if state.skill == "merchant":
             self.pause_until = state.turn + 80
         if "merchant" in available and state.xp_level >= 4 and state.turn >= self.pause_until:
@@ -45,6 +52,8 @@ class Program:
         return self.to_mines(state, available)
 
     def should_end(self, state: GameState) -> bool:
+        if state.skill != "survivor" and self.in_need(state):
+            return True
         if state.skill == "discoverer" and self.may_trade(state) and state.turn >= self.pause_until:
             return True
         if state.skill != "discoverer" or state.depth != state.skill_start_depth:

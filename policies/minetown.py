@@ -2,7 +2,7 @@
 #   model: Claude (Anthropic), in a development session
 #   date: 2026-11-29
 #   prompt: prompts/minetown.md
-#   prompt_sha256: 2eb29ebb52e4f88411df3668b417d865e0bf51d1186f8741fcda18f6744381b3
+#   prompt_sha256: 5ff89681075e83a24c42d6b31ebebc958c7af330b45c1c7c7744356977032b80
 #   score: null
 
 class Program:
@@ -12,6 +12,10 @@ class Program:
         self.patience: int = 0
         self.until_down: bool = False
         self.visits: dict[int, int] = {}
+        self.next_rescue: int = 0
+
+    def in_need(self, state: GameState) -> bool:
+        return state.turn >= self.next_rescue and (state.hunger >= 2 or state.hp * 3 <= state.max_hp)
 
     def note(self, state: GameState) -> None:
         # How often the discoverer has finished on this level of the main dungeon without leaving it.
@@ -20,6 +24,9 @@ class Program:
 
     def select(self, state: GameState, available: list[Skill]) -> Skill:
         self.note(state)
+        if "survivor" in available and self.in_need(state):
+            self.next_rescue = state.turn + 150
+            return self.prefer("survivor", available)
         if state.dungeon != 2:
             return self.to_mines(state, available)
         if state.in_minetown:
@@ -29,6 +36,8 @@ class Program:
         return self.down(state, available)
 
     def should_end(self, state: GameState) -> bool:
+        if state.skill != "survivor" and self.in_need(state):
+            return True
         if state.skill != "discoverer" or state.depth != state.skill_start_depth:
             return False
         if self.until_down:

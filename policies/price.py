@@ -2,7 +2,7 @@
 #   model: Claude (Anthropic), in a development session
 #   date: 2026-11-29
 #   prompt: prompts/price.md
-#   prompt_sha256: a63dd6d4166e7425ae072062e6114318ba3f932dbd0399c7e756e2b0af75698b
+#   prompt_sha256: e967f919c18f22e182c0e73b2ada813f8e37ca8f7342933c68e8a7fbfb2a9b03
 #   score: null
 
 class Program:
@@ -12,7 +12,11 @@ class Program:
         self.patience: int = 0
         self.until_down: bool = False
         self.visits: dict[int, int] = {}
+        self.next_rescue: int = 0
         self.pause_until: int = 0
+
+    def in_need(self, state: GameState) -> bool:
+        return state.turn >= self.next_rescue and (state.hunger >= 2 or state.hp * 3 <= state.max_hp)
 
     def note(self, state: GameState) -> None:
         # How often the discoverer has finished on this level of the main dungeon without leaving it.
@@ -21,6 +25,9 @@ class Program:
 
     def select(self, state: GameState, available: list[Skill]) -> Skill:
         self.note(state)
+        if "survivor" in available and self.in_need(state):
+            self.next_rescue = state.turn + 150
+            return self.prefer("survivor", available)
         if state.skill == "merchant":
             self.pause_until = state.turn + 80
         if "merchant" in available and state.turn >= self.pause_until:
@@ -36,6 +43,8 @@ class Program:
         return self.to_mines(state, available)
 
     def should_end(self, state: GameState) -> bool:
+        if state.skill != "survivor" and self.in_need(state):
+            return True
         if state.skill == "discoverer" and self.may_trade(state) and state.turn >= self.pause_until:
             return True
         if state.skill != "discoverer" or state.depth != state.skill_start_depth:

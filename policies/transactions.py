@@ -2,7 +2,7 @@
 #   model: Claude (Anthropic), in a development session
 #   date: 2026-11-29
 #   prompt: prompts/transactions.md
-#   prompt_sha256: 150c692527330ea2584ae574c26ed9679dc0edac539654f3906965789e9a0be9
+#   prompt_sha256: 2828a7e429e400ceab7754bdeec0cb74b0a7e9cd36584fd50d710dc7e4c69e0d
 #   score: null
 
 class Program:
@@ -12,7 +12,11 @@ class Program:
         self.patience: int = 0
         self.until_down: bool = False
         self.visits: dict[int, int] = {}
+        self.next_rescue: int = 0
         self.pause_until: int = 0
+
+    def in_need(self, state: GameState) -> bool:
+        return state.turn >= self.next_rescue and (state.hunger >= 2 or state.hp * 3 <= state.max_hp)
 
     def note(self, state: GameState) -> None:
         # How often the discoverer has finished on this level of the main dungeon without leaving it.
@@ -21,6 +25,9 @@ class Program:
 
     def select(self, state: GameState, available: list[Skill]) -> Skill:
         self.note(state)
+        if "survivor" in available and self.in_need(state):
+            self.next_rescue = state.turn + 150
+            return self.prefer("survivor", available)
         if state.skill == "merchant":
             self.pause_until = state.turn + 80
         if "merchant" in available and state.turn >= self.pause_until:
@@ -36,6 +43,8 @@ class Program:
         return self.to_mines(state, available)
 
     def should_end(self, state: GameState) -> bool:
+        if state.skill != "survivor" and self.in_need(state):
+            return True
         if state.skill == "discoverer" and self.may_trade(state) and state.turn >= self.pause_until:
             return True
         if state.skill != "discoverer" or state.depth != state.skill_start_depth:
