@@ -31,6 +31,8 @@ from maestromotif.config.schema import Config, EvaluateSettings
 from maestromotif.errors import UserError
 from maestromotif.evaluate import figures
 from maestromotif.evaluate.agents import explorer_policy, program_of, random_policy, wandering_policy
+from maestromotif.evaluate.comparisons import comparisons
+from maestromotif.evaluate.comparisons import lines as lines_of
 from maestromotif.evaluate.progression import progression
 from maestromotif.evaluate.replays import task_program, write_shown
 from maestromotif.evaluate.summary import summary, table
@@ -103,6 +105,7 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work, tracker: Tracke
     players = Players(config, trained, games, cloned)
     results: list[dict[str, Any]] = []
     lines: list[dict[str, Any]] = []
+    compared: list[dict[str, Any]] = []
     tables: list[str] = []
     bytes_of, steps = 0, 0
     total = len(tasks) * len(rows) * waves * games
@@ -122,7 +125,9 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work, tracker: Tracke
             own = [row_of(task, row, episodes[row.name], settings) for row in rows]
             results += own
             title = f"## {task.name}\n\n{task.words}\n\n" if len(tasks) > 1 else ""
-            tables.append(title + table(own, settings.confidence))
+            against = comparisons(task, episodes, {row.name: row.levels for row in rows}, settings.confidence)
+            compared += against
+            tables.append(title + table(own, settings.confidence) + lines_of(against))
             lines += [
                 {"task": task.name, "agent": agent, **{name: getattr(one, name) for name in _TOLD}}
                 for agent, played in episodes.items()
@@ -143,7 +148,7 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work, tracker: Tracke
     }
     salt = None if players.salt is None else salt_name(players.salt)
     facts = {"tasks": told, "salt": salt, "confidence": settings.confidence}
-    work.write_json(RESULTS, facts | {"rows": results})
+    work.write_json(RESULTS, facts | {"rows": results, "comparisons": compared})
     return {
         "rows": results,
         "summary": summary([row for row in results if row["task"] == tasks[0].name], settings.confidence),

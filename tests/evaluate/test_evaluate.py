@@ -18,6 +18,7 @@ from maestromotif.config.schema import Config, EvaluateSettings, NethackSettings
 from maestromotif.errors import UserError
 from maestromotif.evaluate import evaluate
 from maestromotif.evaluate.agents import explorer_policy, wandering_policy
+from maestromotif.evaluate.comparisons import comparisons, lines
 from maestromotif.evaluate.evaluate import TRIES, Entry, entries, row_of
 from maestromotif.evaluate.summary import summary, table
 from maestromotif.nethack.actions import INDEX
@@ -364,3 +365,23 @@ def test_a_salt_gives_other_games_and_is_not_told(tmp_path: Path) -> None:
     (tmp_path / "salt").write_text("short")
     with pytest.raises(UserError, match=r"evaluate\.salt_file: .*salt: a salt has at least 16 characters"):
         evaluate.salt_of(config)
+
+
+def test_agents_are_compared_in_the_same_dungeons() -> None:
+    blank = Episode((0, 0, 0), False, 1, 5, "death", "", 0, [], [], [], [], 0)
+
+    def episodes(wins: int, first: int = 0) -> list[Episode]:
+        won = [n < wins for n in range(20)]
+        return [
+            replace(blank, seeds=(first + n, 0, 0), success=one, deepest=1 + one) for n, one in enumerate(won)
+        ]
+
+    played = {"trained": episodes(15), "explorer": episodes(5), "trained, new levels": episodes(9, 50)}
+    levels = {"trained": 4, "explorer": 4, "trained, new levels": None}
+    (row,) = comparisons(asked("depth >= 2"), played, levels, 0.95)
+    assert (row["agent"], row["other"], row["of"], row["paired"]) == ("trained", "explorer", "success", True)
+    assert row["difference"] == 0.5
+    assert row["p_value"] == pytest.approx(2 * 0.5**10, abs=1e-4)  # ten pairs that differ, all one way
+    assert "| trained - explorer | +0.50 [" in lines([row])
+    (row,) = comparisons(Task("deep", "", ""), played, levels, 0.95)
+    assert (row["of"], row["difference"]) == ("deepest", 0.5)
