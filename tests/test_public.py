@@ -8,6 +8,7 @@ import pytest
 PUBLIC = {
     "maestromotif": ["__version__"],
     "maestromotif.errors": ["Finding", "UserError", "did_you_mean"],
+    "maestromotif.evaluate.skill_env": ["SkillEnv"],
     "maestromotif.nethack.pool": ["GamePool", "open_pool"],
     "maestromotif.programs.sandbox": ["CallEnd", "Host", "ProgramHost", "type_check"],
 }
