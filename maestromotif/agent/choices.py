@@ -1,7 +1,7 @@
-"""The skills' own programs, without a program over skills: which may start now, and has the running one ended.
+"""What the skills' own programs say: which skills may start now, and whether the running one has ended.
 
 For a controller outside of the sandbox, which chooses the skills of one game itself. The sandbox answers for
-K games at once, which are copies of the one: in copy k a program asks for skill k, and gets it if it may start.
+K copies of the game at once: in copy k a program asks for skill k, and gets it if it may start.
 """
 
 from collections.abc import Mapping, Sequence

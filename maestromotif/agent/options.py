@@ -13,7 +13,7 @@ from maestromotif.programs.sandbox import CallEnd, Host
 
 
 class CallStart:
-    """Where the running calls of N games began: `at[name]` int32 [N] of each of `step`, `turn` and `depth`."""
+    """Where the running calls of N games began: `at[name]` int32 [N] for `step`, `turn` and `depth`."""
 
     def __init__(self, games: int) -> None:
         self.at = {name: np.zeros(games, np.int32) for name in ("step", "turn", "depth")}

@@ -16,6 +16,7 @@ import click
 
 from maestromotif import __version__
 from maestromotif.cli import look
+from maestromotif.cli.export import export_task
 from maestromotif.cli.options import OPTIONS
 from maestromotif.cli.output import log_to_stderr, print_pages, print_result
 from maestromotif.errors import UserError
@@ -148,6 +149,7 @@ def slurm(verb: str, config: str, overrides: tuple[str, ...], here: bool, stale:
 cli.add_command(look.dashboard)
 cli.add_command(look.watch)
 cli.add_command(look.compare)
+cli.add_command(export_task)
 
 
 @cli.command()

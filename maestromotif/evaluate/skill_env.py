@@ -11,7 +11,7 @@ under a program over skills, a call goes on for as long as no skill may start.
 
 Registered as "maestromotif/Skills-v0" when this module is imported, which Gymnasium does by itself:
 
-    gymnasium.make("maestromotif.evaluate.skill_env:maestromotif/Skills-v0", run="policies/trained/five_skills")
+    gymnasium.make("maestromotif.evaluate.skill_env:maestromotif/Skills-v0", run=..., task=...)
 """
 
 from collections.abc import Mapping
@@ -41,7 +41,7 @@ from maestromotif.tasks.task import Judge, Task, load, steps_of
 
 __all__ = ["SkillEnv"]
 
-_PAYS = {"success": "success", "progress": "progress", "measure": "measured"}  # reward -> what the judge says
+_REWARDS = ("success", "progress", "measure")
 _PURPOSES: dict[str, Purpose] = {"train": "train", "evaluate": "evaluate"}
 _EPISODES = 2**31  # an episode without a seed is one of the first so many
 _ALL = np.ones(1, bool)
@@ -60,7 +60,7 @@ class SkillEnv(gymnasium.Env[np.ndarray, np.int64]):
 
     Rewards, summed over the steps of the call: "success": 1 for the step that achieves the task.
     "progress": the increase of the task's progress in [0, 1] (`tasks.task.Judge`). "measure": the increase of
-    what the task measures, from 0 on.
+    what the task measures, from 0 on; of the deepest level, if the task has neither conditions nor a measure.
 
     An episode is terminated when the task is achieved or can no longer be, at the hero's death, and when the
     hero leaves the dungeon; it is truncated at its last environment step.
@@ -117,7 +117,7 @@ class SkillEnv(gymnasium.Env[np.ndarray, np.int64]):
         else:
             self.task = folder.task if task is None else load(config.tasks_folder, task)
         _check(self.task, reward, purpose, max_steps, call_steps)
-        self._config, self._reward, self._call_steps = config, _PAYS[reward], call_steps
+        self._config, self._reward, self._call_steps = config, reward, call_steps
         self._purpose = _PURPOSES[purpose]
         self._levels = config.nethack.levels if purpose == "train" else None
         self._skills = skills_of(config)
@@ -201,7 +201,7 @@ class SkillEnv(gymnasium.Env[np.ndarray, np.int64]):
             **{name: verdict[name] for name in ("success", "progress", "measured")},
         }
         info = self._info(state, told)
-        return self._observation(state), self._earned(verdict), terminated, truncated, info
+        return self._observation(state), self._earned(info), terminated, truncated, info
 
     def action_masks(self) -> np.ndarray:
         """Which skills may start now, bool [K]; the name and form that sb3-contrib's MaskablePPO expects."""
@@ -244,9 +244,13 @@ class SkillEnv(gymnasium.Env[np.ndarray, np.int64]):
             return "skill"
         return "steps" if self._call_steps is not None and steps >= self._call_steps else ""
 
-    def _earned(self, verdict: Mapping[str, Any]) -> float:
+    def _earned(self, info: Mapping[str, Any]) -> float:
         """The reward of the call: what the episode has earned, less what was paid before."""
-        before, self._paid = self._paid, float(verdict[self._reward])
+        if self._reward == "measure":
+            earned = info["state"]["deepest"] if self.task.measure is None else info["measured"]
+        else:
+            earned = info[self._reward]
+        before, self._paid = self._paid, float(earned)
         return self._paid - before
 
     def _observation(self, state: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -270,10 +274,10 @@ def _check(task: Task, reward: str, purpose: str, max_steps: int | None, call_st
     for name, value in (("max_steps", max_steps), ("call_steps", call_steps)):
         if value is not None and value < 1:
             raise UserError(f"SkillEnv: {name} must be at least 1, got {value}")
-    for name, given, known in (("reward", reward, _PAYS), ("purpose", purpose, _PURPOSES)):
+    for name, given, known in (("reward", reward, _REWARDS), ("purpose", purpose, _PURPOSES)):
         if given not in known:
             raise UserError(f"SkillEnv: {name} must be one of {', '.join(known)}, got {given!r}")
-    if reward == "measure" and task.measure is None:
+    if reward == "measure" and task.measure is None and task.can_succeed:
         raise UserError(f"{task.path}: has no 'measure'; use reward='success' or reward='progress'")
     if reward != "measure" and not task.can_succeed:
         raise UserError(f"{task.path}: has no 'success', so nothing earns reward={reward!r}; use 'measure'")

@@ -58,7 +58,7 @@ def test_gymnasium_accepts_it() -> None:
         "maestromotif.evaluate.skill_env:maestromotif/Skills-v0", run=RUN, call_steps=2, max_steps=50
     )
     check_env(made.unwrapped)
-    made.close()
+    made.unwrapped.close()
 
 
 def test_a_script_achieves_the_task_and_rewards_add_up_to_the_progress(env: SkillEnv) -> None:
@@ -149,7 +149,7 @@ def test_what_is_wrong_is_said_before_any_game_starts(settings: dict[str, Any], 
         SkillEnv(**{"run": RUN, **settings})
 
 
-def test_the_measure_of_a_task_without_an_end_is_a_reward() -> None:
+def test_the_depth_of_a_task_without_an_end_is_a_reward() -> None:
     with SkillEnv(RUN, "deep", reward="measure", max_steps=30) as env:
         env.reset(seed=1)
         total, over = 0.0, False
@@ -157,4 +157,4 @@ def test_the_measure_of_a_task_without_an_end_is_a_reward() -> None:
             _, reward, terminated, truncated, info = env.step(0)
             total, over = total + reward, terminated or truncated
     assert truncated
-    assert total == info["measured"] == info["state"]["deepest"]
+    assert total == info["state"]["deepest"]

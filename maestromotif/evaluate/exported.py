@@ -1,0 +1,120 @@
+"""The evaluator of an exported task (`export.py`): its `evaluate.py` calls `main`.
+
+    python evaluate.py PROGRAM [--episodes N] [--salt FILE]
+
+It reads only the exported folder, wherever it is called from, and prints one JSON object on stdout. The
+manifest guards against accidents. Whoever can write to the folder can also write a new manifest, so a judge
+compares `manifest` of the result with the one at export, or keeps an own copy of the folder.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from maestromotif.errors import UserError
+
+MANIFEST = "hashes.json"  # file -> SHA-256, of all files but itself
+STARTER = "starter.py"
+_PASSED_OVER = "__pycache__"
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    """SHA-256 of every file in the folder but the manifest, by its path in it."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and _PASSED_OVER not in path.parts)
+    names = {path.relative_to(folder).as_posix(): path for path in files}
+    return {
+        name: hashlib.sha256(path.read_bytes()).hexdigest()
+        for name, path in names.items()
+        if name != MANIFEST
+    }
+
+
+def check_unchanged(folder: Path) -> str:
+    """The SHA-256 of the manifest. Raises UserError that lists files that changed, are missing or are new."""
+    file = folder / MANIFEST
+    try:
+        text = file.read_bytes()
+        wanted: dict[str, str] = json.loads(text)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{file}: cannot be read: {error}; export the task again") from error
+    found = hashes(folder)
+    problems = [f"{folder / name}: is missing" for name in wanted if name not in found]
+    problems += [
+        f"{folder / name}: was changed" for name in wanted if found.get(name, wanted[name]) != wanted[name]
+    ]
+    problems += [
+        f"{folder / name}: is not part of the export; keep your programs in a folder of your own"
+        for name in found
+        if name not in wanted
+    ]
+    if problems:
+        raise UserError(
+            "\n".join([*problems, f"{folder}: was changed, so it scores nothing; export it again"])
+        )
+    return hashlib.sha256(text).hexdigest()
+
+
+def score_in(
+    folder: Path, program: Path, episodes: int | None = None, salt: str | None = None
+) -> dict[str, Any]:
+    """The score of a program in an exported folder, see `score.score`. episodes: None: the config's."""
+    from maestromotif.agent.saved_policy import policy_file, read_policy
+    from maestromotif.config.load import load
+    from maestromotif.evaluate.score import score
+    from maestromotif.tasks.task import tasks_of
+
+    program = program.absolute()
+    with contextlib.chdir(folder):  # the config names files relative to it
+        config = load(".")
+        (task,) = tasks_of(config)
+        policy = config.train.policy
+        assert policy is not None
+        params = read_policy(policy_file(policy, "train.policy"), config)
+        return score(config, params, task, program, episodes or config.evaluate.episodes, salt)
+
+
+def read_salt(file: Path) -> str:
+    """The secret text in a file, without white space around it. Raises UserError."""
+    from maestromotif.nethack.seeds import salt_name
+
+    try:
+        salt = file.read_text(encoding="utf-8").strip()
+        salt_name(salt)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{file}: holds no salt: {error}") from error
+    return salt
+
+
+def main(folder: Path, words: Sequence[str]) -> None:
+    """The command line. Exit status: 0 done, 2 a mistake that the user can fix."""
+
+    @click.command()
+    @click.argument("program", type=click.Path(path_type=Path))
+    @click.option("--episodes", type=click.IntRange(1), help="How many. Default: as the task's authors say.")
+    @click.option(
+        "--salt",
+        type=click.Path(path_type=Path),
+        help="File with a secret text of at least 16 characters: plays hidden games in place of the published.",
+    )
+    def evaluate(program: Path, episodes: int | None, salt: Path | None) -> None:
+        """Score PROGRAM, a file with a program over skills, and print the score as JSON."""
+        manifest = check_unchanged(folder)
+        secret = None if salt is None else read_salt(salt)
+        click.echo(json.dumps({**score_in(folder, program, episodes, secret), "manifest": manifest}))
+
+    os.environ.setdefault("JAX_PLATFORMS", "cpu")  # the same draws on every machine
+    try:
+        evaluate.main(list(words), prog_name="evaluate.py", standalone_mode=False)
+    except UserError as error:
+        click.echo(str(error), err=True)
+        sys.exit(2)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
