@@ -19,6 +19,7 @@ from typing import Any
 import click
 
 from maestromotif.errors import UserError
+from maestromotif.pipeline.store import sha256
 
 MANIFEST = "hashes.json"  # file -> SHA-256, of all files but itself
 STARTER = "starter.py"
@@ -28,12 +29,8 @@ _PASSED_OVER = "__pycache__"
 def hashes(folder: Path) -> dict[str, str]:
     """SHA-256 of every file in the folder but the manifest, by its path in it."""
     files = sorted(path for path in folder.rglob("*") if path.is_file() and _PASSED_OVER not in path.parts)
-    names = {path.relative_to(folder).as_posix(): path for path in files}
-    return {
-        name: hashlib.sha256(path.read_bytes()).hexdigest()
-        for name, path in names.items()
-        if name != MANIFEST
-    }
+    own = [path for path in files if path != folder / MANIFEST]
+    return {path.relative_to(folder).as_posix(): sha256(path) for path in own}
 
 
 def check_unchanged(folder: Path) -> str:
@@ -46,18 +43,16 @@ def check_unchanged(folder: Path) -> str:
         raise UserError(f"{file}: cannot be read: {error}; export the task again") from error
     found = hashes(folder)
     problems = [f"{folder / name}: is missing" for name in wanted if name not in found]
-    problems += [
-        f"{folder / name}: was changed" for name in wanted if found.get(name, wanted[name]) != wanted[name]
-    ]
+    both = [name for name in wanted if name in found]
+    problems += [f"{folder / name}: was changed" for name in both if found[name] != wanted[name]]
     problems += [
         f"{folder / name}: is not part of the export; keep your programs in a folder of your own"
         for name in found
         if name not in wanted
     ]
     if problems:
-        raise UserError(
-            "\n".join([*problems, f"{folder}: was changed, so it scores nothing; export it again"])
-        )
+        problems.append(f"{folder}: a changed folder scores nothing; export the task again")
+        raise UserError("\n".join(problems))
     return hashlib.sha256(text).hexdigest()
 
 
@@ -97,11 +92,11 @@ def main(folder: Path, words: Sequence[str]) -> None:
 
     @click.command()
     @click.argument("program", type=click.Path(path_type=Path))
-    @click.option("--episodes", type=click.IntRange(1), help="How many. Default: as the task's authors say.")
+    @click.option("--episodes", type=click.IntRange(1), help="How many. Default: as the config says.")
     @click.option(
         "--salt",
         type=click.Path(path_type=Path),
-        help="File with a secret text of at least 16 characters: plays hidden games in place of the published.",
+        help="File with a secret text of at least 16 characters. Plays hidden games, not the published.",
     )
     def evaluate(program: Path, episodes: int | None, salt: Path | None) -> None:
         """Score PROGRAM, a file with a program over skills, and print the score as JSON."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from maestromotif import __version__
+from maestromotif.agent.episodes import Episode
 from maestromotif.agent.network import Params
 from maestromotif.config.schema import Config
 from maestromotif.evaluate.evaluate import Entry, Players, row_of
@@ -63,12 +64,10 @@ def score(
             [episode_seeds("evaluate", seed, game, wave, salt=salt) for wave in range(waves)]
             for game in range(games)
         ]
-    players, entry, steps = (
-        Players(config, params, games),
-        Entry("trained", "trained", None),
-        steps_of(task, config),
-    )
-    task, played = replace(task, program=str(program)), []
+    players, entry = Players(config, params, games), Entry("trained", "trained", None)
+    steps = steps_of(task, config)
+    task = replace(task, program=str(program))
+    played: list[Episode] = []
     with open_pool(config, "evaluate", games, steps, seeds=hidden, leave=task.leaves) as pool:
         for wave in range(waves):
             played += players.wave(pool, entry, task, source, wave)

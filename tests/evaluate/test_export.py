@@ -87,7 +87,7 @@ def test_hidden_games_are_others_and_the_salt_stays_secret(exported: Path, tmp_p
 
 
 def test_the_folder_says_what_is_wanted_and_is_read_only(exported: Path) -> None:
-    text = (exported / "README.md").read_text()
+    text = " ".join((exported / "README.md").read_text().split())
     assert "python evaluate.py PROGRAM" in text
     assert "`depth >= 2`, then `depth == 1`" in text
     assert "downstairs_seen: bool" in text
