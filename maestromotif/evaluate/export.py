@@ -153,7 +153,8 @@ def _config(config: Config, task: Task, max_steps: int | None) -> Config:
     told["compose"] |= {"training": STARTER, "programs": {task.name: STARTER}}
     told["train"] |= {"policy": "policy"}
     told["reward"] |= {"path": None}
-    told["evaluate"] |= {"max_steps": steps_of(task, config) if max_steps is None else max_steps}
+    steps = steps_of(task, config) if max_steps is None else max_steps
+    told["evaluate"] |= {"max_steps": steps, "salt_file": None}
     told["nethack"] |= {"options": None if config.nethack.options is None else _OPTIONS}
     told["tracking"] |= {"wandb": "disabled"}
     return Config.model_validate(told)

@@ -57,34 +57,27 @@ def check_unchanged(folder: Path) -> str:
 
 
 def score_in(
-    folder: Path, program: Path, episodes: int | None = None, salt: str | None = None
+    folder: Path, program: Path, episodes: int | None = None, salt: Path | None = None
 ) -> dict[str, Any]:
-    """The score of a program in an exported folder, see `score.score`. episodes: None: the config's."""
+    """The score of a program in an exported folder, see `score.score`.
+
+    episodes: None: as many as the config says. salt: the file that hides the games; None: the published ones.
+    """
     from maestromotif.agent.saved_policy import policy_file, read_policy
     from maestromotif.config.load import load
     from maestromotif.evaluate.score import score
     from maestromotif.tasks.task import tasks_of
 
-    program = program.absolute()
+    program, hidden_by = program.absolute(), None if salt is None else str(salt.absolute())
     with contextlib.chdir(folder):  # the config names files relative to it
         config = load(".")
+        settings = config.evaluate.model_copy(update={"salt_file": hidden_by})
+        config = config.model_copy(update={"evaluate": settings})
         (task,) = tasks_of(config)
         policy = config.train.policy
         assert policy is not None
         params = read_policy(policy_file(policy, "train.policy"), config)
-        return score(config, params, task, program, episodes or config.evaluate.episodes, salt)
-
-
-def read_salt(file: Path) -> str:
-    """The secret text in a file, without white space around it. Raises UserError."""
-    from maestromotif.nethack.seeds import salt_name
-
-    try:
-        salt = file.read_text(encoding="utf-8").strip()
-        salt_name(salt)
-    except (OSError, ValueError) as error:
-        raise UserError(f"{file}: holds no salt: {error}") from error
-    return salt
+        return score(config, params, task, program, episodes or settings.episodes)
 
 
 def main(folder: Path, words: Sequence[str]) -> None:
@@ -101,8 +94,7 @@ def main(folder: Path, words: Sequence[str]) -> None:
     def evaluate(program: Path, episodes: int | None, salt: Path | None) -> None:
         """Score PROGRAM, a file with a program over skills, and print the score as JSON."""
         manifest = check_unchanged(folder)
-        secret = None if salt is None else read_salt(salt)
-        click.echo(json.dumps({**score_in(folder, program, episodes, secret), "manifest": manifest}))
+        click.echo(json.dumps({**score_in(folder, program, episodes, salt), "manifest": manifest}))
 
     os.environ.setdefault("JAX_PLATFORMS", "cpu")  # the same draws on every machine
     try:

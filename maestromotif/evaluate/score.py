@@ -1,7 +1,8 @@
 """Scores a program over skills: the trained policy carries out a task under it, in games of the evaluation.
 
-With a salt the games are others, which nobody can list without it (`nethack.seeds`), so a program can be
-written with all published games at hand and still be scored on ones that its author does not know.
+With a salt (`evaluate.salt_file`) the games are others, which nobody can list without it (`nethack.seeds`).
+So a program can be written with all published games at hand, and be scored on games that its author does not
+know.
 """
 
 import hashlib
@@ -15,7 +16,7 @@ from maestromotif.agent.network import Params
 from maestromotif.config.schema import Config
 from maestromotif.evaluate.evaluate import Entry, Players, row_of
 from maestromotif.nethack.pool.pool import open_pool
-from maestromotif.nethack.seeds import episode_seeds, salt_name
+from maestromotif.nethack.seeds import salt_name
 from maestromotif.programs import check, contract
 from maestromotif.skill import skills_of
 from maestromotif.tasks.task import Task, steps_of
@@ -39,36 +40,28 @@ def metric_of(task: Task) -> str:
     return "success" if task.can_succeed else "measured" if task.measure is not None else "deepest"
 
 
-def score(
-    config: Config, params: Params, task: Task, program: Path, episodes: int, salt: str | None = None
-) -> dict[str, Any]:
+def score(config: Config, params: Params, task: Task, program: Path, episodes: int) -> dict[str, Any]:
     """The score of a program as plain JSON; more is better.
 
-    params: of the policy, for the config's network. episodes: at least 1. salt: a secret of at least 16
-    characters for hidden games; None: the published ones. The keys: `task`; `metric` (of `METRICS`), `value`,
-    `low`, `high` and `confidence`; `episodes`, `max_steps`, `seed` and the `salt`'s name; `program`, its
-    SHA-256 and the package's `version`; and further figures of the row that the stage `evaluate` would write.
+    params: of the policy, for the config's network. episodes: at least 1. The keys: `task`; `metric` (of
+    `METRICS`), `value`, `low`, `high` and `confidence`; `episodes`, `max_steps`, `seed` and the `salt`'s name;
+    `program`, its SHA-256 and the package's `version`; and further figures of the row that the stage
+    `evaluate` would write.
 
-    Raises UserError if the program cannot be read, fails a check or fails while it plays, ValueError if the
-    salt is too short.
+    Raises UserError if the program cannot be read, fails a check or fails while it plays, and if the salt
+    cannot be read or is too short.
     """
-    name = None if salt is None else salt_name(salt)
     source, skills, seed = contract.read(program), skills_of(config), config.run.seed
     check.program(source, str(program), skills)
     check.behaviour(source, str(program), skills, seed)
     games = min(config.nethack.games, episodes)
     waves = -(-episodes // games)
-    hidden = None
-    if salt is not None:
-        hidden = [
-            [episode_seeds("evaluate", seed, game, wave, salt=salt) for wave in range(waves)]
-            for game in range(games)
-        ]
     players, entry = Players(config, params, games), Entry("trained", "trained", None)
     steps = steps_of(task, config)
+    seeds = players.hidden_seeds(None, waves)
     task = replace(task, program=str(program))
     played: list[Episode] = []
-    with open_pool(config, "evaluate", games, steps, seeds=hidden, leave=task.leaves) as pool:
+    with open_pool(config, "evaluate", games, steps, seeds=seeds, leave=task.leaves) as pool:
         for wave in range(waves):
             played += players.wave(pool, entry, task, source, wave)
     row = row_of(task, entry, played[:episodes], config.evaluate)
@@ -81,7 +74,7 @@ def score(
         "episodes": row["episodes"],
         "max_steps": steps,
         "seed": seed,
-        "salt": name,
+        "salt": None if players.salt is None else salt_name(players.salt),
         "program": program.name,
         "program_sha256": hashlib.sha256(source.encode()).hexdigest(),
         "version": __version__,

@@ -83,7 +83,7 @@ def test_hidden_games_are_others_and_the_salt_stays_secret(exported: Path, tmp_p
     salt.write_text("short")
     done = evaluate(exported, str(exported / "starter.py"), "--salt", str(salt))
     assert (done.returncode, done.stdout) == (2, "")
-    assert f"{salt}: holds no salt" in done.stderr
+    assert f"{salt}: a salt has at least 16 characters" in done.stderr
 
 
 def test_the_folder_says_what_is_wanted_and_is_read_only(exported: Path) -> None:

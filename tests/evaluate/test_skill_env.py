@@ -57,6 +57,7 @@ def test_gymnasium_accepts_it() -> None:
     made = gymnasium.make(
         "maestromotif.evaluate.skill_env:maestromotif/Skills-v0", run=RUN, call_steps=2, max_steps=50
     )
+    assert isinstance(made.unwrapped, SkillEnv)
     check_env(made.unwrapped)
     made.unwrapped.close()
 
