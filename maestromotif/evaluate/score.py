@@ -44,7 +44,7 @@ def score(config: Config, params: Params, task: Task, program: Path, episodes: i
     """The score of a program as plain JSON; more is better.
 
     params: of the policy, for the config's network. episodes: at least 1. The keys: `task`; `metric` (of
-    `METRICS`), `value`, `low`, `high` and `confidence`; `episodes`, `max_steps`, `seed` and the `salt`'s name;
+    `METRICS`), `value`, `low`, `high` and `confidence`; `episodes`, `max_steps`, `seed`, the `salt`'s name;
     `program`, its SHA-256 and the package's `version`; and further figures of the row that the stage
     `evaluate` would write.
 

@@ -117,7 +117,7 @@ class SkillEnv(gymnasium.Env[np.ndarray, np.int64]):
         else:
             self.task = folder.task if task is None else load(config.tasks_folder, task)
         _check(self.task, reward, purpose, max_steps, call_steps)
-        self._config, self._reward, self._call_steps = config, reward, call_steps
+        self.config, self._reward, self._call_steps = config, reward, call_steps
         self._purpose = _PURPOSES[purpose]
         self._levels = config.nethack.levels if purpose == "train" else None
         self._skills = skills_of(config)
@@ -146,7 +146,7 @@ class SkillEnv(gymnasium.Env[np.ndarray, np.int64]):
         """Begins the episode with the number `seed`, at least 0; None: one that is drawn. No options."""
         super().reset(seed=seed)
         number = int(self.np_random.integers(_EPISODES)) if seed is None else int(seed)
-        run_seed, pool = self._config.run.seed, self._pool
+        run_seed, pool = self.config.run.seed, self._pool
         self._playing = False
         if self._choices is not None:
             self._choices.close()
@@ -157,7 +157,7 @@ class SkillEnv(gymnasium.Env[np.ndarray, np.int64]):
         self._policy = network_policy(pool, self._network, self.version.params, key, self._acting)
         self._judge = Judge(self.task, 1)
         self._judge.begin(_ALL, pool.state)
-        self._choices = Choices(self._skills, run_seed + number, self._config.skills_folder)
+        self._choices = Choices(self._skills, run_seed + number, self.config.skills_folder)
         self._call, self._running, self._steps, self._paid = CallStart(1), -1, 0, 0.0
         self._call.begin(pool.state, _ALL)
         state = self._call.full_state(pool.state)

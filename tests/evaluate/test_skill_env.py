@@ -1,5 +1,6 @@
 """The environment at skill level, on the shipped policy and the real game."""
 
+import itertools
 import os
 import signal
 from collections.abc import Iterator
@@ -7,15 +8,23 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium
+import jax
 import numpy as np
 import psutil
 import pytest
 from gymnasium.utils.env_checker import check_env
 
-from maestromotif.agent.episodes import LostGamesError
+from maestromotif.agent.episodes import LostGamesError, play_wave, to_end
+from maestromotif.agent.network import build
+from maestromotif.agent.playing import network_policy
+from maestromotif.agent.policy import make_acting
 from maestromotif.errors import UserError
+from maestromotif.evaluate.agents import program_of
 from maestromotif.evaluate.skill_env import SkillEnv
+from maestromotif.nethack.pool.pool import open_pool
 from maestromotif.nethack.state import FIELDS
+from maestromotif.programs.sandbox import ProgramHost
+from maestromotif.skill import skills_of
 
 ROOT = Path(__file__).parents[2]
 RUN = "policies/trained/five_skills"
@@ -85,6 +94,26 @@ def test_the_same_seed_and_actions_give_the_same_episode(env: SkillEnv) -> None:
     drawn = env.reset()[1]["episode"]
     env.reset(seed=3)
     assert env.reset()[1]["episode"] == drawn
+
+
+def test_it_plays_what_a_program_with_the_same_choices_plays() -> None:
+    with SkillEnv(RUN, purpose="evaluate", max_steps=120) as env:
+        _, info = env.reset(seed=2)
+        calls, over = [], False
+        while not over:
+            *_, terminated, truncated, info = env.step(env.skills.index("descender"))
+            calls.append((info["skill"], info["steps"]))
+            over = terminated or truncated
+    config, network = env.config, build(env.config.train.network, len(env.skills))
+    seed, skills, program = config.run.seed, skills_of(config), program_of("only_descender", "")
+    with open_pool(config, "evaluate", 1, 120) as pool, ProgramHost(program, skills, 1, seed) as host:
+        key = jax.random.fold_in(jax.random.key(seed + 3), 2)
+        policy = network_policy(pool, network, env.version.params, key, make_acting(network, 1, 1))
+        (played,) = to_end(play_wave(pool, policy, host, env.task, seed, 2, None))
+    begins = [*np.flatnonzero(played.switched).tolist(), played.steps]
+    assert calls == [(env.skills[played.skills[a]], b - a) for a, b in itertools.pairwise(begins)]
+    assert (info["end"], info["seeds"]) == (played.end, tuple(played.seeds))
+    assert (info["state"]["turn"], info["state"]["deepest"]) == (played.turns, played.deepest)
 
 
 def test_the_mask_says_which_skills_may_start(env: SkillEnv) -> None:
