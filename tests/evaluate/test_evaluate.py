@@ -241,8 +241,7 @@ def test_the_fields_at_a_switch_are_those_that_the_program_saw() -> None:
         inner = Options.advance
 
         def advance(self: Options, state: Mapping[str, np.ndarray], fresh: np.ndarray) -> None:
-            for name, start in self._start.items():
-                start[fresh] = state[name][fresh]
+            self._start.begin(state, fresh)
             full, ended = self.full_state(state), np.where(fresh, -1, self.running)
             inner(self, state, fresh)
             told.append(watching.follow(full, ended, self.running, self.switched))
