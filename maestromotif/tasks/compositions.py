@@ -363,8 +363,8 @@ def read(text: str) -> Composition:
                 pass
             case _:
                 name = ast.unparse(tree)
-        number = ", which needs a number" if name in ATOMS and ATOMS[name].numbers else ""
-        raise UserError(f"{text!r}: cannot read '{name}'{number}{did_you_mean(name, (*ATOMS, *OPERATORS))}")
+        needs = ", which needs a number" if name in ATOMS and ATOMS[name].numbers else ""
+        raise UserError(f"{text!r}: cannot read '{name}'{needs}{did_you_mean(name, (*ATOMS, *OPERATORS))}")
 
     try:
         tree = ast.parse(text.strip(), mode="eval").body
