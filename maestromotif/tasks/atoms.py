@@ -132,7 +132,7 @@ ATOMS: dict[str, Atom] = {
         turns=900,
     ),
     "minetown": Atom(
-        *("goal", "in_minetown"),
+        *("goal", "dungeon == 2 and level == truth.minetown_level"),
         says=("reach Minetown", "visit Minetown in the Gnomish Mines", "find your way to Minetown"),
         done=("you have been in Minetown", "you have reached Minetown"),
         kind="visit",
@@ -143,13 +143,13 @@ ATOMS: dict[str, Atom] = {
         involves=("mines",),
     ),
     "oracle": Atom(
-        *("goal", "at_oracle"),
+        *("goal", "dungeon == 0 and level == truth.oracle_level"),
         says=(
-            "find the Oracle",
-            "reach Delphi, where the Oracle lives",
+            "find the level of the Oracle",
+            "reach Delphi, the level of the Oracle",
             "go down as far as the level of the Oracle",
         ),
-        done=("you have found the Oracle", "you have been on the level of the Oracle"),
+        done=("you have reached Delphi", "you have been on the level of the Oracle"),
         kind="visit",
         depth=9,
         above=5,
@@ -337,7 +337,7 @@ ATOMS: dict[str, Atom] = {
         involves=("eat",),
     ),
     "eat_in_mines": Atom(
-        *("goal", "dungeon == 2 and happened(ate)"),
+        *("goal", "happened(ate) and dungeon == 2"),
         says=(
             "eat a meal in the Gnomish Mines",
             "have something to eat in the Gnomish Mines",
@@ -351,7 +351,7 @@ ATOMS: dict[str, Atom] = {
         involves=("mines", "eat"),
     ),
     "eat_hungry_in_mines": Atom(
-        *("goal", "dungeon == 2 and happened(ate) and meals_while_hungry >= 1"),
+        *("goal", "meals_while_hungry >= 1 and happened(ate) and dungeon == 2"),
         says=(
             "eat in the Gnomish Mines when you are hungry",
             "eat a meal in the Gnomish Mines as soon as you are hungry",
@@ -389,6 +389,7 @@ ATOMS: dict[str, Atom] = {
         done=("you have left the dungeon",),
         kind="last",
         turns=300,
+        involves=("climb",),
     ),
     "survive": Atom(
         *("goal", "survive({n})"),
