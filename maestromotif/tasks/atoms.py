@@ -493,6 +493,7 @@ ATOMS: dict[str, Atom] = {
         *("stay", "dungeon == 2"),
         says=("stay in the Gnomish Mines", "do not leave the Gnomish Mines", "remain in the Gnomish Mines"),
         forbids=("oracle", "sokoban", "climb", "descend", "leave"),
+        above=3,
         needs=("mines",),
     ),
     "out_of_the_mines": Atom(

@@ -172,7 +172,7 @@ def split_of(shape: str) -> Split:
 
 @cache
 def _held_out() -> frozenset[str]:
-    return frozenset(read(text).shape() for text in PUBLISHED.values()) - ATOMS.keys()
+    return frozenset({read(text).shape() for text in PUBLISHED.values()} - ATOMS.keys())
 
 
 def _paraphrases(composition: Composition, rng: random.Random) -> tuple[str, ...]:

@@ -125,6 +125,13 @@ def _too_early(later: Use, before: Use) -> Iterator[str]:
         yield f"the way to '{before}' may lead past '{later}'"
 
 
+def _above(part: Composition) -> int:
+    """The least depth at which the hero is when the part is met, as far as that is known."""
+    if isinstance(part, Joint):
+        return max(map(_above, part.parts)) if part.operator == "until" else 1
+    return part.above if isinstance(part, Use) else 1
+
+
 def _misplaced(part: Composition, before: Composition | None, last: bool) -> Iterator[str]:
     """Parts that need another one before them, or none after them.
 
@@ -135,7 +142,7 @@ def _misplaced(part: Composition, before: Composition | None, last: bool) -> Ite
             yield f"'{part}' must come last"
         if part.name == "leave" and before is None:
             yield "the hero can leave the dungeon at once"
-        if part.name == "climb" and not (isinstance(before, Use) and before.above > (part.number or 0)):
+        if part.name == "climb" and (before is None or _above(before) <= (part.number or 0)):
             yield f"'{part}' must follow a deeper place"
     elif isinstance(part, Joint):
         stays = str(part.parts[0]) == "in_the_mines"
