@@ -1,12 +1,12 @@
 """How many generated tasks scripted play solves, by difficulty. The last line is one JSON object.
 
-    python benchmarks/solvable.py [--tasks 200] [--split train] [--episodes 64] [--steps 2000] [--games 16]
+    python benchmarks/solvable.py [--tasks 200] [--split train] [--episodes 64] [--steps 2000] [--games 64]
 
 Agents: the scripted explorer under the training program, the explorer under a program that draws a skill at
 random, and random actions that mostly walk. Each plays one set of episodes in new dungeons, and every task is
-judged in all of them, so many tasks cost about as much as one. An episode goes on when a task is decided. A
-task counts as solved if one of the episodes achieves it. Tasks that ask the hero to leave the dungeon are
-judged in a second set, in which the game may be left.
+judged in all of them. Judging takes about 0.2 ms a step and task, for all games at once. An episode goes on
+when a task is decided. A task counts as solved if one of the episodes achieves it. Tasks that ask the hero to
+leave the dungeon are judged in a second set, in which the game may be left.
 """
 
 import argparse
@@ -77,7 +77,9 @@ class Judging:
             return
         seen = judged_step(self._pool, self._playing)
         for test in self._tests:
-            test.update(seen, self._playing)
+            undecided = self._playing & ~test.achieved & ~test.failed
+            if undecided.any():
+                test.update(seen, undecided)
 
 
 def policy_of(agent: str, config: Config, pool: GamePool, seed: int) -> tuple[Policy, str]:
@@ -153,7 +155,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the tasks")
     parser.add_argument("--episodes", type=int, default=64, help="per agent")
     parser.add_argument("--steps", type=int, default=2_000, help="most steps of an episode")
-    parser.add_argument("--games", type=int, default=16, help="games at once")
+    parser.add_argument("--games", type=int, default=64, help="games at once")
     given = parser.parse_args()
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     try:

@@ -279,7 +279,7 @@ ATOMS: dict[str, Atom] = {
     "kill": Atom(
         *("goal", "count(killed) >= {n}"),
         says=("kill {n monster}", "slay {n monster}", "defeat {n monster}"),
-        done=("you have killed {n monster}", "{n monster} died by your hand"),
+        done=("you have killed {n monster}", "you have slain {n monster}"),
         numbers=(1, 3, 5, 10, 25),
         turns=50,
         turns_each=60,
@@ -509,7 +509,7 @@ ATOMS: dict[str, Atom] = {
     "out_of_shops": Atom(
         *("stay", "not in_shop"),
         twin="entering_a_shop",
-        says=("stay out of shops", "do not enter any shop", "keep away from the inside of shops"),
+        says=("stay out of shops", "do not enter any shop", "set no foot in a shop"),
         forbids=("shop",),
     ),
     "peaceful": Atom(

@@ -77,7 +77,7 @@ OPERATORS: dict[Operator, Form] = {
         says=(
             "{a}, but not before {b.done}",
             "{a}, but only after {b.done}",
-            "do not {a} before {b.done}, but do it later",
+            "{a}, but not until {b.done}",
         ),
         inside=("{a}, but not before {b.done}", "{a}, but only after {b.done}"),
     ),
@@ -98,7 +98,7 @@ OPERATORS: dict[Operator, Form] = {
         says=(
             "{x} until {a.done}",
             "until {a.done}, {x}",
-            "for as long as it takes until {a.done}, {x}",
+            "from now until {a.done}, {x}",
         ),
         inside=("{x} until {a.done}",),
     ),
