@@ -161,7 +161,7 @@ ATOMS: dict[str, Atom] = {
         says=(
             "enter Sokoban",
             "climb the stairs into Sokoban",
-            "make your way to the first level of Sokoban",
+            "make your way up into Sokoban",
         ),
         done=("you have entered Sokoban", "you have been in Sokoban"),
         kind="visit",

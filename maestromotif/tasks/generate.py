@@ -32,7 +32,7 @@ from maestromotif.tasks.compositions import (
     success_of,
 )
 from maestromotif.tasks.parse import parse_all
-from maestromotif.tasks.sense import fault
+from maestromotif.tasks.sense import fault, involved
 from maestromotif.tasks.task import Task
 
 Split = Literal["train", "test"]
@@ -61,6 +61,7 @@ _TOPS: dict[str, int] = {
 # Parts of operators are mostly atoms.
 _INSIDE: dict[str, int] = {**_TOPS, "goal": 12, "then": 3, "ban": 1, "stay": 1}
 _BACK = 0.4  # of the places in `then`: the hero climbs back up from there
+_STAY = 0.3  # of the other visits to the Mines in `then`: the hero stays there for a while
 _LONG = 600  # turns of an atom that is drawn half as often as one that takes none
 # Steps after which an episode is truncated, by difficulty.
 _STEPS = {1: 1_000, 2: 2_000, 3: 5_000, 4: 10_000}
@@ -209,20 +210,32 @@ def _sampled(rng: random.Random, sort: str) -> Composition:
         place = parts[-1] if parts else None
         if operator == "then" and isinstance(place, Use) and place.above > 1 and rng.random() < _BACK:
             parts.append(Use("climb", rng.randrange(1, min(place.above, 4))))
+        elif (
+            operator == "then" and isinstance(place, Use) and _leads_to_mines(place) and rng.random() < _STAY
+        ):
+            parts.append(Joint("until", (Use("in_the_mines"), _sampled(rng, "goal"))))
         else:
             takes = form.takes[min(number, len(form.takes) - 1)]
             parts.append(_sampled(rng, _drawn(rng, _INSIDE, takes)))
     return Joint(operator, tuple(parts), rng.randint(2, 3) if operator == "repeat" else 1)
 
 
+def _leads_to_mines(place: Use) -> bool:
+    return "mines" in involved(place.name)
+
+
 @cache
 def _uses(role: str) -> dict[Use, float]:
-    """All atoms of a role with all numbers, and how often each is drawn: short ones more often."""
+    """All atoms of a role with all numbers, and how often each is drawn.
+
+    Short goals are drawn more often; limits by the count of their numbers, of which most do not fit a goal.
+    """
     weights: dict[Use, float] = {}
     for name, atom in ATOMS.items():
         if atom.role == role:
             uses = [Use(name, number) for number in atom.numbers or (None,)]
-            weights |= {one: 1 / len(uses) / (1 + one.turns() / _LONG) for one in uses}
+            share = 1 / len(uses) if role == "goal" else 1
+            weights |= {one: share / (1 + one.turns() / _LONG) for one in uses}
     return weights
 
 

@@ -42,7 +42,7 @@ PROGRAM = str(tiny.ROOT / "policies/training.py")
 
 
 @cache
-def some(seed: int, split: Split, count: int = 120) -> list[Generated]:
+def some(seed: int, split: Split, count: int = 60) -> list[Generated]:
     return generate(count, seed, split)
 
 
@@ -142,7 +142,7 @@ def test_numbers_in_words(text: str, number: int, said: str) -> None:
 def test_examples(composition: str, success: list[str], words: str) -> None:
     one = read(composition)
     assert list(generated(one).success) == success
-    assert words in {sentence(one.words(random.Random(seed))) for seed in range(3_000)}
+    assert any(sentence(one.words(random.Random(seed))) == words for seed in range(3_000))
 
 
 @pytest.mark.parametrize(
@@ -241,7 +241,7 @@ def _achieved(success: Sequence[str], steps: Sequence[tuple[int, str, int, End]]
 
 
 @pytest.mark.parametrize("split", SPLITS)
-@pytest.mark.parametrize("seed", [0, 1, 7])
+@pytest.mark.parametrize("seed", [0, 7])
 def test_every_generated_task_is_a_task(seed: int, split: Split) -> None:
     tasks = some(seed, split)
     assert len({one.name for one in tasks}) == len({one.success for one in tasks}) == len(tasks)
@@ -256,7 +256,7 @@ def test_every_generated_task_is_a_task(seed: int, split: Split) -> None:
 
 
 @pytest.mark.parametrize("split", SPLITS)
-@pytest.mark.parametrize("seed", [0, 1, 7])
+@pytest.mark.parametrize("seed", [0, 7])
 def test_the_english_is_clean(seed: int, split: Split) -> None:
     for one in some(seed, split):
         assert len(set(one.paraphrases)) == len(one.paraphrases) >= 2
@@ -267,20 +267,20 @@ def test_the_english_is_clean(seed: int, split: Split) -> None:
 
 
 def test_the_same_seed_gives_the_same_tasks_and_more_of_them_begin_alike() -> None:
-    assert generate(40, 3, "train") == generate(40, 3, "train") == generate(60, 3, "train")[:40]
-    assert generate(40, 3, "train") != generate(40, 4, "train")
+    assert generate(20, 3, "train") == generate(20, 3, "train") == generate(30, 3, "train")[:20]
+    assert generate(20, 3, "train") != generate(20, 4, "train")
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(st.integers(0, 10**6), st.integers(0, 10**6))
 def test_no_composition_is_in_both_splits(seed: int, other: int) -> None:
-    train, test = generate(25, seed, "train"), generate(25, other, "test")
+    train, test = generate(15, seed, "train"), generate(15, other, "test")
     assert {one.shape for one in train}.isdisjoint(one.shape for one in test)
     assert {one.success for one in train}.isdisjoint(one.success for one in test)
 
 
 def test_test_tasks_are_compositions_of_what_training_tasks_know() -> None:
-    train = [read(one.composition) for one in some(0, "train", 600)]
+    train = [read(one.composition) for one in some(0, "train", 300)]
     atoms = {use.name for one in train for use in one.uses()}
     operators = {joint.operator for one in train for joint in one.joints()}
     assert atoms == ATOMS.keys()
@@ -309,7 +309,7 @@ def test_too_few_and_wrong_splits_are_errors() -> None:
 
 
 def test_files_can_be_loaded_and_are_not_overwritten(tmp_path: Path) -> None:
-    tasks = some(0, "train")
+    tasks = some(0, "train")[:20]
     folder = tmp_path / "tasks"
     files = write(tasks, folder, PROGRAM)
     for one in tasks:
