@@ -4,7 +4,7 @@
 to do with each other: that selling needs a shop, that the way to Minetown leads through the Mines.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import combinations
 
 from maestromotif.tasks.atoms import ATOMS
@@ -74,6 +74,8 @@ def _at_odds(joint: Joint) -> Iterator[str]:
             yield from _limited(last, first)
         case "until" if isinstance(first, Use):
             yield from _limited(first, last)
+        case "then":
+            yield from _begun_too_late(joint.parts)
         case "not_before" if isinstance(first, Use) and isinstance(last, Use):
             yield from _too_early(first, last)
         case "any_of":
@@ -107,12 +109,34 @@ def _limited(limit: Use, of: Composition) -> Iterator[str]:
         if allowed > deepest + _FAR:
             yield f"'{of}' needs no level that '{limit}' forbids"
     if limit.name == "going_up":
-        if names & _IN_MINES and names & _BELOW_THE_BRANCH:
+        deep = {one.name for one in goals if one.above > 4} - {"minetown"}
+        if names & _IN_MINES and deep:
             yield f"'{limit}' forbids the way out of the Mines"
         if any(one.operator == "repeat" for one in of.joints()):
             yield f"'{limit}' forbids to leave a place by which it can be visited again"
     if limit.name in ("hunger", "fed") and of.turns() < _HUNGRY:
         yield f"'{of}' is done before the hero is hungry"
+
+
+def _begun_too_late(parts: Sequence[Composition]) -> Iterator[str]:
+    """Stays in `then` that are broken from the start, because of where the parts before them lead."""
+    for number, part in enumerate(parts):
+        if (
+            not (isinstance(part, Joint) and isinstance(stay := part.parts[0], Use))
+            or part.operator != "until"
+        ):
+            continue
+        # The least level that the stay forbids. All levels from the third down can be in the Mines.
+        level = {"above": stay.number, "out_of_the_mines": 3}.get(stay.name)
+        for before in reversed(parts[:number] if stay.name != "in_the_mines" else ()):
+            if level is not None and isinstance(before, Use) and before.name == "climb":
+                if (before.number or 0) >= level:
+                    yield f"'{before}' does not lead to where '{stay}' is true"
+                break
+            for goal in _goals(before):
+                deep = stay.name == "above" and level is not None and goal.depth >= level
+                if deep or involved(goal.name) & set(stay.atom.forbids):
+                    yield f"after '{goal}', '{stay}' may be false"
 
 
 def _too_early(later: Use, before: Use) -> Iterator[str]:

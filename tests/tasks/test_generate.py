@@ -128,6 +128,12 @@ def test_numbers_in_words(text: str, number: int, said: str) -> None:
             "Do this three times: first go down to dungeon level 2, then climb back up to dungeon level 1.",
         ),
         (
+            "then(mines, climb(2), until(out_of_the_mines, drink))",
+            ["dungeon == 2", "depth == 2", "until(dungeon != 2, count(drank) >= 1)"],
+            "First reach the Gnomish Mines, then return to dungeon level 2, then stay out of the Gnomish "
+            "Mines until you have drunk something.",
+        ),
+        (
             "any_of(gold(50), kill(3))",
             ["any_of(gold >= 50, count(killed) >= 3)"],
             "Either gather 50 gold pieces or kill three monsters.",
@@ -160,6 +166,12 @@ def test_examples(composition: str, success: list[str], words: str) -> None:
         ("avoiding(sell(1), entering_a_shop)", "'entering_a_shop' forbids 'sell(1)'"),
         ("avoiding(experience(3), killing)", "'killing' forbids 'experience(3)'"),
         ("avoiding(then(mines, oracle), going_up)", "forbids the way out"),
+        ("avoiding(all_of(mines, descend(6)), going_up)", "forbids the way out"),
+        ("then(shop, until(above(2), kill(1)))", "after 'shop', 'above(2)' may be false"),
+        ("then(descend(3), pray, until(above(3), kill(1)))", "after 'descend(3)', 'above(3)' may be false"),
+        ("then(minetown, pray, until(out_of_the_mines, drink))", "after 'minetown', 'out_of_the_mines'"),
+        ("then(minetown, climb(3), until(out_of_the_mines, drink))", "does not lead to where"),
+        ("then(sell(1), until(poor, pray))", "after 'sell(1)', 'poor' may be false"),
         ("until(fed, pray)", "done before the hero is hungry"),
         ("not_before(descend(4), test_on_altar(1))", "may lead past"),
         ("not_before(sell(3), pray)", "little by little"),
