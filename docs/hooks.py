@@ -41,6 +41,7 @@ def pages() -> dict[str, str]:
         "game-state.md": game_state(),
         "events.md": events(),
         "conditions.md": conditions(),
+        "task-grammar.md": task_grammar(),
         "actions.md": actions(),
         "metrics.md": metrics(),
         "dashboard.md": dashboard(),
@@ -253,6 +254,49 @@ def conditions() -> str:
         "A strict test may ask for the game's own truth. Programs and policies never see it. A number is -1 "
         f"if this dungeon has no such place.\n\n{secrets}\n\n"
         "This page is written from `maestromotif/tasks/parse.py`.\n"
+    )
+
+
+def task_grammar() -> str:
+    """Atoms and operators of generated tasks."""
+    from maestromotif.tasks.atoms import ATOMS
+    from maestromotif.tasks.compositions import OPERATORS
+    from maestromotif.tasks.generate import PUBLISHED, TEST_SHARE
+
+    def atoms(role: str, head: tuple[str, ...]) -> str:
+        rows = (
+            (
+                code(name),
+                code(atom.condition),
+                ", ".join(map(str, atom.numbers)),
+                escape(" / ".join(atom.says)),
+                *([escape(" / ".join(atom.done))] if role == "goal" else []),
+            )
+            for name, atom in ATOMS.items()
+            if atom.role == role
+        )
+        return table(("atom", "condition", "n", *head), rows)
+
+    operators = ((code(one.form), escape(one.doc), code(" / ".join(one.says))) for one in OPERATORS.values())
+    nine = ((code(name), code(text)) for name, text in PUBLISHED.items())
+    return (
+        "# Grammar of tasks\n\n"
+        "[Generated tasks](write-a-task.md#generate-tasks) are compositions of atoms by operators, such as "
+        "`then(all_of(kill(25), gold(20), descend(3)), leave)`. Numbers are in brackets. About "
+        f"{100 * TEST_SHARE:g} % of the compositions are test tasks, for all numbers. Single atoms are "
+        "training tasks.\n\n"
+        "This page is written from `maestromotif/tasks/atoms.py`, `maestromotif/tasks/compositions.py` and "
+        "`maestromotif/tasks/generate.py`.\n\n"
+        "## Operators\n\n"
+        "A and B are goals or compositions. X is a ban in `avoiding` and a stay in `until`. In the English, "
+        "`a` is an order and `a.done` says that it was carried out.\n\n"
+        + table(("form", "meaning", "English"), operators)
+        + f"\n\n## Goals\n\n{atoms('goal', ('English', 'when it is done'))}"
+        + f'\n\n## Bans\n\nWhat follows "without".\n\n{atoms("ban", ("English",))}'
+        + f"\n\n## Stays\n\nWhat must stay true.\n\n{atoms('stay', ('English',))}"
+        + "\n\n## The nine published tasks\n\n"
+        + table(("task", "composition"), nine)
+        + "\n"
     )
 
 

@@ -24,6 +24,7 @@ from maestromotif.pipeline.stages import STAGES
 
 if TYPE_CHECKING:
     from maestromotif.pipeline.runner import Stale
+    from maestromotif.tasks.generate import Split
 
 
 class Verbs(click.Group):
@@ -219,6 +220,23 @@ def replay(
         training,
     ):
         click.echo(line)
+
+
+@cli.command()
+@click.option("--to", "folder", required=True, type=click.Path(path_type=Path), help="Folder for the files.")
+@click.option("--count", default=200, show_default=True, help="How many.")
+@click.option("--seed", default=0, show_default=True, help="Of the draws.")
+@click.option(
+    "--split", type=click.Choice(["train", "test"]), default="train", show_default=True, help="Of the tasks."
+)
+@click.option("--program", default="policies/training.py", show_default=True, help="The tasks' program.")
+def tasks(folder: Path, count: int, seed: int, split: "Split", program: str) -> None:
+    """Write generated tasks, and an index of them as JSON lines."""
+    from maestromotif.tasks.generate import INDEX, generate, write
+
+    made = generate(count, seed, split)
+    write(made, folder, program)
+    click.echo(f"{len(made):,} tasks of the split '{split}' in {folder}; their index is {folder / INDEX}")
 
 
 @cli.command()

@@ -54,6 +54,12 @@ def test_the_pool_in_the_long_run() -> None:
     assert len(found["megabytes"]) == 10
 
 
+def test_solvable_tasks() -> None:
+    found = run("solvable.py", "--tasks", "12", "--episodes", "2", "--steps", "40", "--games", "2")
+    assert found["all"]["tasks"] == 12
+    assert found["all"]["solved"] >= max(found["all"]["by_agent"].values())
+
+
 def test_the_training_program() -> None:
     found = run("sandbox.py", "4", "20")
     assert found["calls"] == 20

@@ -18,6 +18,7 @@ from maestromotif.config.schema import Config
 from maestromotif.nethack.actions import NAMES
 from maestromotif.nethack.events import EVENTS
 from maestromotif.nethack.state import CHANGES, FIELDS
+from maestromotif.tasks.atoms import ATOMS
 from maestromotif.train import train
 
 ROOT = Path(__file__).parents[2]
@@ -196,6 +197,7 @@ def test_generated_pages_hold_every_entry_of_their_tables(generated: dict[str, s
         "configuration.md": [key for key, _ in _settings(Config)],
         "game-state.md": [*FIELDS, *CHANGES],
         "events.md": list(EVENTS),
+        "task-grammar.md": list(ATOMS),
         "metrics.md": [logged.name for logged in train.LOGGED],
     }.items():
         for name in names:
