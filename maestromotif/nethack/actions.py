@@ -109,7 +109,8 @@ ACTION_SETS: dict[str, ActionSet] = {
             "travel_object": Action(b"_@o.", "Walk to the nearest object."),
             "fight": Action(
                 b"F",
-                "Attack a monster beside the hero that is neither a pet nor peaceful; without any, search.",
+                "Attack a monster beside the hero that is neither a pet nor peaceful nor dangerous to touch; "
+                "without any, search.",
                 weight=16.0,
             ),
             "search_long": Action(

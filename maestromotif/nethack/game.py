@@ -245,7 +245,9 @@ class Game:
         return int(self._obs["blstats"][TURN])
 
     def _fight(self) -> None:
-        """Attack a displayed monster beside the hero that is neither a pet nor peaceful; without any, search.
+        """Attack a displayed monster beside the hero that may be attacked; without any, search.
+
+        Pets, peaceful monsters and those of `glyphs.UNTOUCHABLE` may not.
 
         NetHack's own fight command attacks peaceful monsters without a question, which is fatal with
         shopkeepers. Walking into a monster asks; the answer is no, which takes no time.
@@ -254,7 +256,7 @@ class Game:
         shown, misc, none = self._obs["glyphs"], self._misc, True
         for key, (dx, dy) in _COMPASS.items():
             row, column = y + dy, x + dx
-            if not (0 <= row < ROWS and 0 <= column < COLUMNS and glyphs.FOES[shown[row, column]]):
+            if not (0 <= row < ROWS and 0 <= column < COLUMNS and glyphs.PREY[shown[row, column]]):
                 continue
             none = False
             if shown[row, column] == glyphs.INVISIBLE:  # nothing is seen there: walking may leave

@@ -37,6 +37,20 @@ MONSTERS = of_ranges(
     (nethack.GLYPH_MON_OFF, nethack.GLYPH_BODY_OFF), (nethack.GLYPH_RIDDEN_OFF, nethack.GLYPH_OBJ_OFF)
 )
 FOES = of_ranges((nethack.GLYPH_MON_OFF, nethack.GLYPH_PET_OFF), (INVISIBLE, INVISIBLE + 1))  # no pets
+# Monsters that hurt, paralyse or kill whoever strikes them with bare hands (`passive` of NetHack's uhitm.c),
+# or explode when they die. None of them hunts the hero: they are slow, or never move.
+UNTOUCHABLE_NAMES = (
+    "floating eye", "gas spore", "cockatrice", "chickatrice", "blue jelly", "brown mold", "green mold",
+)  # fmt: skip
+UNTOUCHABLE = np.zeros(nethack.MAX_GLYPH + 1, bool)
+UNTOUCHABLE[
+    [
+        nethack.GLYPH_MON_OFF + number
+        for number in range(nethack.NUMMONS)
+        if nethack.permonst(number).mname in UNTOUCHABLE_NAMES
+    ]
+] = True
+PREY = FOES & ~UNTOUCHABLE
 OBJECTS = of_ranges((nethack.GLYPH_OBJ_OFF, _SYMBOL), (nethack.GLYPH_BODY_OFF, nethack.GLYPH_RIDDEN_OFF))
 SWALLOWED = of_ranges((nethack.GLYPH_SWALLOW_OFF, nethack.GLYPH_WARNING_OFF))
 BOULDER = int(nethack.GLYPH_OBJ_OFF) + next(

@@ -80,6 +80,7 @@ class View:
         bars = glyphs.SOLID[near] | ((near == glyphs.STONE) & ~blind[:, None])
         bars[:, 4:] |= glyphs.HUNG[near[:, 4:]] | glyphs.HUNG[self.under][:, None]
         bars[glyphs.SWALLOWED[near].any(1)] = False
+        bars |= glyphs.UNTOUCHABLE[near]
         walkable: np.ndarray = ~bars
         return walkable
 
@@ -172,5 +173,8 @@ RULES: dict[str, Rule] = {
     ),
     "travel_door": Rule("without a door in view", lambda v: v.shows(glyphs.DOOR)),
     "travel_object": Rule("without an object in view", lambda v: v.shows(glyphs.OBJECT)),
-    "fight": Rule("without a monster beside the hero that is not a pet", lambda v: v.foes.any(1)),
+    "fight": Rule(
+        "without a monster beside the hero that is neither a pet nor dangerous to touch",
+        lambda v: glyphs.PREY[v.near].any(1),
+    ),
 }

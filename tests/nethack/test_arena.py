@@ -181,3 +181,52 @@ def test_fight_spares_a_peaceful_shopkeeper() -> None:
                 assert b"angry" not in pool.obs["message"][game].tobytes()
         assert beside
         assert (pool.obs["blstats"][:, HP] > 0).all()
+
+
+EYES = """\
+# opening: east east east down
+MAZE:"before",' '
+FLAGS:noteleport
+GEOMETRY:center,center
+MAP
+------     ------------
+|....|     |..........|
+------     |..........|
+           ------------
+ENDMAP
+REGION:(1,1,4,1),lit,"ordinary"
+BRANCH:(1,1,1,1),(0,0,0,0)
+STAIR:(4,1),down
+
+MAZE:"arena",' '
+FLAGS:noteleport
+GEOMETRY:center,center
+MAP
+-----
+|...|
+|...|
+-----
+ENDMAP
+REGION:(1,1,3,2),lit,"ordinary"
+STAIR:(2,2),up
+STAIR:(1,2),down
+MONSTER:('e',"floating eye"),(1,1)
+MONSTER:('e',"floating eye"),(2,1)
+MONSTER:('e',"floating eye"),(3,1)
+"""
+
+
+def test_nobody_fights_or_walks_into_a_floating_eye(tmp_path: Path) -> None:
+    """Its gaze paralyses whoever strikes it."""
+    (tmp_path / "eyes.des").write_text(EYES)
+    with GamePool(2, "train", 5, 1000, workers=1, arena=str(tmp_path / "eyes.des"), recall=True) as pool:
+        pool.reset()
+        assert b"floating eye" not in pool.obs["message"].tobytes()
+        assert not pool.allowed[:, INDEX["fight"]].any()
+        towards = [INDEX[name] for name in ("north", "northeast", "northwest", "far_north")]
+        assert not pool.allowed[:, towards].any()
+        assert pool.allowed[:, INDEX["west"]].all()
+        for _ in range(20):
+            pool.step(np.full(2, INDEX["fight"], np.int32))
+        assert b"frozen" not in pool.obs["message"].tobytes()
+        assert (pool.state["turn"] < 40).all()  # it searches; who is paralysed misses turns
