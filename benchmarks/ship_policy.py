@@ -2,7 +2,7 @@
 
     made="maestromotif run configs/five_skills.yaml reward.path=rewards"
     $made && python benchmarks/skill_events.py runs/five_skills
-    python benchmarks/ship_policy.py runs/five_skills "$made" --to policies/trained/five_skills
+    python benchmarks/ship_policy.py runs/five_skills "$made" --to policies/trained/six_skills
 
 The card (README.md) is made of the run's own artefacts: `train` and `evaluate` must be finished, and what
 `skill_events.py` measured is copied if it is there. The run's reward models must be those in `rewards/`, so
@@ -163,7 +163,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("run", type=Path, help="folder of a run whose stages train and evaluate are done")
     parser.add_argument("command", help="the command that made the run")
-    parser.add_argument("--to", type=Path, default=Path("policies/trained/five_skills"))
+    parser.add_argument("--to", type=Path, default=Path("policies/trained/six_skills"))
     parser.add_argument("--rewards", type=Path, default=Path("rewards"), help="folder of shipped models")
     parser.add_argument("--commit", help="the commit that trained the policy; default: the present one")
     given = parser.parse_args()

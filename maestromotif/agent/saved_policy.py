@@ -54,7 +54,7 @@ def policy_file(given: str | Path, setting: str) -> Path:
     if found is None:
         raise UserError(
             f"{setting}: {given}: holds no {POLICY}; name the folder of a policy, such as "
-            "policies/trained/five_skills, or of a run that is trained"
+            "policies/trained/six_skills, or of a run that is trained"
         )
     return found
 

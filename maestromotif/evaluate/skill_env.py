@@ -1,6 +1,6 @@
 """A Gymnasium environment in which an action is a skill: trained skills for a controller of one's own.
 
-    env = SkillEnv("policies/trained/five_skills", task="down_and_back")
+    env = SkillEnv("policies/trained/six_skills", task="down_and_back")
     observation, info = env.reset(seed=0)
     observation, reward, terminated, truncated, info = env.step(env.skills.index("discoverer"))
 

@@ -19,7 +19,7 @@ from maestromotif.evaluate.export import export
 from maestromotif.evaluate.exported import check_unchanged
 
 ROOT = Path(__file__).parents[2]
-RUN = Path("policies/trained/five_skills")
+RUN = Path("policies/trained/six_skills")
 WRONG = """\
 class Program:
     def select(self, state: GameState, available: list[Skill]) -> Skill:

@@ -27,7 +27,7 @@ from maestromotif.programs.sandbox import ProgramHost
 from maestromotif.skill import skills_of
 
 ROOT = Path(__file__).parents[2]
-RUN = "policies/trained/five_skills"
+RUN = "policies/trained/six_skills"
 
 
 @pytest.fixture(scope="module", autouse=True)
