@@ -127,7 +127,7 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work, tracker: Tracke
             title = f"## {task.name}\n\n{task.words}\n\n" if len(tasks) > 1 else ""
             against = comparisons(task, episodes, {row.name: row.levels for row in rows}, settings.confidence)
             compared += against
-            tables.append(title + table(own, settings.confidence) + lines_of(against))
+            tables.append(title + table(own, settings.confidence) + lines_of(against) + _paper(task))
             lines += [
                 {"task": task.name, "agent": agent, **{name: getattr(one, name) for name in _TOLD}}
                 for agent, played in episodes.items()
@@ -143,7 +143,12 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work, tracker: Tracke
     work.write_text(EPISODES, "".join(json.dumps(line) + "\n" for line in lines))
     work.write_text(TABLE, "\n".join(tables))
     told = {
-        task.name: {"words": task.words, "success": list(task.success), "published": list(task.published)}
+        task.name: {
+            "words": task.words,
+            "success": list(task.success),
+            "published": list(task.published),
+            "paper": dict(task.paper),
+        }
         for task in tasks
     }
     salt = None if players.salt is None else salt_name(players.salt)
@@ -291,6 +296,14 @@ def row_of(
         "deaths": causes.total(),
         "causes": dict(sorted(causes.items(), key=lambda item: (-item[1], item[0]))[:CAUSES]),
     }
+
+
+def _paper(task: Task) -> str:
+    """The paper's results in a sentence; "" without any."""
+    form = ".1%" if task.can_succeed else ".2f"
+    given = ", ".join(f"{agent} {value:{form}}".replace("%", " %") for agent, value in task.paper.items())
+    test = "the published test" if task.can_succeed else "the published measure"
+    return f"\nIn the paper, by {test}: {given}.\n" if given else ""
 
 
 def _share(name: str, achieved: Sequence[bool] | None, confidence: float) -> dict[str, Any]:

@@ -17,12 +17,13 @@ All keys but `name` are optional; a task without conditions has no end:
     published   the success test of a paper, judged in the same episodes; published_measure likewise
     steps       environment steps after which an episode is truncated; default 10,000
     program     the program over skills that carries out the task; default policies/<name>.py
+    paper       results that a paper gives, by agent: {MaestroMotif: 0.46, best baseline: 0.09}
     about       how the two tests differ, or where the task comes from; for tables
 """
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ from maestromotif.tasks.expressions import Flag, Step
 from maestromotif.tasks.parse import parse_all, parse_number
 
 STEPS = 10_000  # as in the paper; see `configs/published.yaml`
-_KEYS = ("name", "success", "measure", "published", "published_measure", "steps", "program", "about")
+_KEYS = ("name", "success", "measure", "published", "published_measure", "steps", "program", "paper", "about")
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,7 @@ class Task:
     published: tuple[str, ...] = ()
     published_measure: str | None = None
     steps: int = STEPS
+    paper: Mapping[str, float] = field(default_factory=dict)  # its results, by agent
     about: str = ""
     path: Path = Path()
     digest: str = ""  # SHA-256 of the file
@@ -138,6 +140,12 @@ def _problems(found: head.Headed, values: Mapping[str, Any], name: str) -> list[
     steps = values.get("steps", STEPS)
     if type(steps) is not int or steps < 1:
         problems.append(f"{found.at('steps')}: 'steps' must be a whole number of at least 1, got {steps!r}")
+    paper = values.get("paper", {})
+    if not isinstance(paper, dict) or not all(type(value) in (int, float) for value in paper.values()):
+        problems.append(
+            f"{found.at('paper')}: 'paper' must give a number for each agent, such as {{MaestroMotif: 0.46}}, "
+            f"got {paper!r}"
+        )
     for key in ("success", "published"):
         given = values.get(key, [])
         if not isinstance(given, list) or not all(isinstance(one, str) for one in given):

@@ -62,6 +62,7 @@ def test_a_task_is_read(tmp_path: Path) -> None:
             "measure: depth > 2\nsuccess:",
             "mine.md:3: measure: 'depth > 2': 'depth > 2' is true or",
         ),
+        ("success:", "paper: [1]\nsuccess:", "mine.md:3: 'paper' must give a number for each agent"),
         ("success:", "program: 3\nsuccess:", "mine.md:3: 'program' must be text, got 3"),
         ("Go down, then collect gold.\n", "", "mine.md:5: nothing below the head; say in plain words"),
     ],
@@ -86,6 +87,7 @@ def test_the_nine_tasks_of_the_paper_have_two_tests_and_a_program_from_their_pro
         assert (task.measure is None) == (task.published_measure is None)
         assert task.can_succeed == (task.measure is None)
         assert task.about
+        assert set(task.paper) == {"MaestroMotif", "best baseline"}
         source = contract.read(ROOT / task.program)
         origin = provenance.parse(source, task.program)
         prompt = ROOT / "policies" / origin["prompt"]
