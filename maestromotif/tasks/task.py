@@ -143,7 +143,7 @@ def _problems(found: head.Headed, values: Mapping[str, Any], name: str) -> list[
     paper = values.get("paper", {})
     if not isinstance(paper, dict) or not all(type(value) in (int, float) for value in paper.values()):
         problems.append(
-            f"{found.at('paper')}: 'paper' must give a number for each agent, such as {{MaestroMotif: 0.46}}, "
+            f"{found.at('paper')}: 'paper' must give a number for each agent, such as {{Motif: 0.09}}, "
             f"got {paper!r}"
         )
     for key in ("success", "published"):
