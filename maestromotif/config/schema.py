@@ -118,7 +118,7 @@ class EvaluateSettings(Section):
         None,
         description="file with a secret of at least 16 characters. The evaluation then plays games that "
         "nobody can list beforehand; results name only the first digits of the secret's hash. null: "
-        "the published games, which follow from run.seed",
+        "the known games, which follow from run.seed",
     )
     confidence: float = Field(0.95, gt=0, lt=1, description="confidence level of the intervals")
 

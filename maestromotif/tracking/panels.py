@@ -25,9 +25,9 @@ _UNITS: dict[str, str] = {"table": "table", "pages": "page"}
 class Panel:
     """A panel of the dashboard.
 
-    title: with {skill}, the section has one panel for each skill; with {figure}, one for each figure of all
-    skills. figures: patterns of names, in which * stands for anything; {skill} is the panel's skill, or each
-    skill in turn in a panel for all of them.
+    title: with {skill} or {task}, the section has one panel for each of them; with {figure}, one for each
+    figure of all of them. figures: patterns of names, in which * stands for anything; {skill} and {task} are
+    the panel's, or each in turn in a panel for all of them.
     rest: it shows only those of them that no other panel shows, and is left out if there are none.
     """
 
@@ -88,7 +88,7 @@ SECTIONS: dict[str, tuple[Panel, ...]] = {
         Panel("Episodes of training that reach a level", ("depth/at_least_*",)),
         Panel("Episodes on hidden seeds that reach a level", ("watch/*/at_least_*",)),
         Panel("{figure}", ("watch/*",), rest=True),
-        Panel("Agents in the evaluation", ("eval/*/results",), "table"),
+        Panel("{task}: agents in the evaluation", ("eval/{task}/results",), "table"),
         Panel("Evaluation: success", ("eval/*success*",), "bars"),
         Panel("{figure}", ("eval/*",), "bars", rest=True),
         Panel("{figure}", ("eval/*", "watch/*"), "table", rest=True),
@@ -131,6 +131,10 @@ class Filled:
     axis: str
 
 
+# The skills and the tasks of a run, by the field of a name that stands for one of them: {skill}, {task}.
+Fields = Mapping[str, Sequence[str]]
+
+
 class _Known(NamedTuple):
     """A figure of a stage for one skill; `of_all` is its name for all skills."""
 
@@ -143,11 +147,11 @@ class _Known(NamedTuple):
         return self.figure.name
 
 
-def filled(skills: Sequence[str], logged: Mapping[str, Iterable[Logged]]) -> dict[str, list[Filled]]:
+def filled(fields: Fields, logged: Mapping[str, Iterable[Logged]]) -> dict[str, list[Filled]]:
     """The panels of each section, in order. logged: by each stage that the run has."""
-    known = list(_known(skills, logged))
+    known = list(_known(fields, logged))
     wanted = {
-        section: list(chain.from_iterable(_of_skills(panel, skills) for panel in panels))
+        section: list(chain.from_iterable(_of_fields(panel, fields) for panel in panels))
         for section, panels in SECTIONS.items()
     }
     shown = {
@@ -169,25 +173,35 @@ def filled(skills: Sequence[str], logged: Mapping[str, Iterable[Logged]]) -> dic
     return sections
 
 
-def _known(skills: Sequence[str], logged: Mapping[str, Iterable[Logged]]) -> Iterator[_Known]:
-    """Each figure for each skill; other fields in a name stay."""
+def _known(fields: Fields, logged: Mapping[str, Iterable[Logged]]) -> Iterator[_Known]:
+    """Each figure for each skill and task; other fields in a name stay."""
     for stage, own in logged.items():
         for figure in (*own, *PROGRESS):
             name = figure.name.replace("{stage}", stage)
-            for skill in skills if "{skill}" in name else [""]:
-                of_skill = replace(figure, name=name.replace("{skill}", skill))
-                yield _Known(stage, re.sub(r"\{\w+\}", "*", name), of_skill)
+            for one in _each(name, fields):
+                yield _Known(stage, re.sub(r"\{\w+\}", "*", name), replace(figure, name=one))
 
 
-def _of_skills(panel: Panel, skills: Sequence[str]) -> Iterator[Panel]:
-    """The panel for each skill, or the one for all skills."""
-    if "{skill}" in panel.title:
-        for skill in skills:
-            named = tuple(pattern.replace("{skill}", skill) for pattern in panel.figures)
-            yield replace(panel, title=panel.title.replace("{skill}", skill), figures=named)
+def _each(text: str, fields: Fields) -> list[str]:
+    """The text with each skill and each task in the place of its field."""
+    texts = [text]
+    for field, names in fields.items():
+        if f"{{{field}}}" in text:
+            texts = [one.replace(f"{{{field}}}", name) for one in texts for name in names]
+    return texts
+
+
+def _of_fields(panel: Panel, fields: Fields) -> Iterator[Panel]:
+    """The panel for each skill or task that its title names, or the one for all of them."""
+    field = next((field for field in fields if f"{{{field}}}" in panel.title), None)
+    if field is not None:
+        for name in fields[field]:
+            one = {field: [name]}
+            named = tuple(pattern for figure in panel.figures for pattern in _each(figure, one))
+            yield replace(panel, title=_each(panel.title, one)[0], figures=named)
     else:
-        each = [[one.replace("{skill}", skill) for skill in skills] for one in panel.figures]
-        yield replace(panel, figures=tuple(dict.fromkeys(chain.from_iterable(each))))
+        each = (pattern for figure in panel.figures for pattern in _each(figure, fields))
+        yield replace(panel, figures=tuple(dict.fromkeys(each)))
 
 
 def _of_figures(panel: Panel, found: Iterable[_Known]) -> Iterator[Filled]:

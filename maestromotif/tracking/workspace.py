@@ -50,7 +50,7 @@ def workspace(config: Config, config_file: str, logged: Lists, entity: str = "")
                     columns=COLUMNS, rows=-(-len(own) // COLUMNS)
                 ),
             )
-            for section, own in filled(config.skills, logged).items()
+            for section, own in filled({"skill": config.skills, "task": config.tasks}, logged).items()
         ],
         settings=workspaces.WorkspaceSettings(x_axis=ENV_STEP),
         runset_settings=workspaces.RunsetSettings(

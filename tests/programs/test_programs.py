@@ -25,6 +25,7 @@ from maestromotif.skill import Skill
 ROOT = Path(__file__).parents[2]
 FIVE = skill.load_all(ROOT / "skills", ["discoverer", "descender", "ascender", "merchant", "worshipper"])
 DISCOVERER, DESCENDER, ASCENDER, MERCHANT, WORSHIPPER = FIVE
+SIX = [*FIVE, skill.load(ROOT / "skills", "survivor")]
 BRAWLER = replace(FIVE[0], name="brawler", path=Path("skills/brawler.md"), program=None)
 TRAINING = (ROOT / "policies/training.py").read_text()
 DOWN_AND_BACK = (ROOT / "policies/down_and_back.py").read_text()
@@ -136,8 +137,8 @@ def test_training_gives_descender_and_ascender_plenty_of_steps() -> None:
 @pytest.mark.parametrize("path", sorted((ROOT / "policies").glob("*.py")), ids=lambda path: path.stem)
 def test_every_policy_is_checked_and_comes_from_its_prompt(path: Path) -> None:
     source = path.read_text()
-    check.program(source, str(path), FIVE)
-    check.behaviour(source, str(path), FIVE, seed=1)
+    check.program(source, str(path), SIX)
+    check.behaviour(source, str(path), SIX, seed=1)
     origin = provenance.parse(source, str(path))
     assert provenance.stale(origin, path) == []
     assert origin["score"] is None or origin["score"] >= 0
@@ -395,7 +396,7 @@ def test_compose_refuses_with_every_problem(project: Path) -> None:
 
 def test_compose_names_a_missing_program_and_what_is_there(project: Path) -> None:
     (project / "policies/down_and_back.py").unlink()
-    with pytest.raises(UserError, match=r"down_and_back.py: no such program; known are training.py"):
+    with pytest.raises(UserError, match=r"down_and_back.py: no such program; known are .*training.py"):
         compose.run(config(project, "discoverer"), {}, Work(project / "work"))
 
 

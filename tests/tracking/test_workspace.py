@@ -63,7 +63,7 @@ def test_the_saved_workspace_has_all_sections_with_their_panels_and_is_updated(
     assert shows(saved["Health"], "loss/kl")
     assert shows(saved["Generalisation"], "depth/deepest_mean")
     assert shows(saved["Generalisation"], "watch/new/success")
-    assert shows(saved["Generalisation"], "eval/results")
+    assert shows(saved["Generalisation"], "eval/down_and_back/results")
     assert shows(saved["Programs"], "gen/rounds")
     assert shows(saved["Replays"], "report")
     for skill in load(CONFIG).skills:
@@ -125,10 +125,15 @@ def test_the_specification_in_the_documentation_is_the_present_one(
 def test_everything_that_a_stage_logs_is_in_a_panel() -> None:
     config = load(CONFIG, ("run.further=[quality,soup,demonstrate,clone]",))
     logged = {stage.name: stage.logged() for stage in stages_of(config)}
-    shown = [panel for own in panels.filled(config.skills, logged).values() for panel in own]
+    shown = [
+        panel
+        for own in panels.filled({"skill": config.skills, "task": config.tasks}, logged).values()
+        for panel in own
+    ]
     for stage, own in logged.items():
         for one in (*own, *PROGRESS):
             name = one.name.replace("{skill}", "descender").replace("{stage}", stage)
+            name = name.replace("{task}", config.tasks[0])
             example = re.sub(r"\{\w+\}", "x", name)
             found = [
                 panel
