@@ -24,7 +24,9 @@ def test_a_sixth_skill_as_a_text_file_goes_through_the_whole_path(tmp_path: Path
     skills = tmp_path / "skills"
     shutil.copytree(tiny.ROOT / "skills", skills)
     (skills / "collector.md").write_text(COLLECTOR)
-    config = tiny.write_config(tmp_path, "discoverer, descender, ascender, collector", skills)
+    config = tiny.write_config(
+        tmp_path, "discoverer, descender, ascender, collector", skills, tasks="down, down_and_back"
+    )
     output = tiny.run("run", config)
     run = tmp_path / "runs" / "tiny"
     said, path = output.strip().splitlines()[-2:]

@@ -76,6 +76,7 @@ def test_evaluation_during_training(tmp_path: Path) -> None:
     assert found["evaluations"] == len(found["seconds_each"])
 
 
+@pytest.mark.slow
 def test_learning_and_a_peer(tmp_path: Path) -> None:
     sizes = ("--rounds", "1", "--turns", "1", "--seconds", "1", "--warm-up", "3", "--peer-warm-up", "0")
     against = ("--against", "train.epochs=2")
@@ -88,6 +89,7 @@ def test_learning_and_a_peer(tmp_path: Path) -> None:
     assert found["games"] == 8
 
 
+@pytest.mark.slow
 def test_the_cost_of_logging(tmp_path: Path) -> None:
     sizes = (
         "--config",
@@ -105,6 +107,7 @@ def test_the_cost_of_logging(tmp_path: Path) -> None:
     assert found["us_per_row"] > 0
 
 
+@pytest.mark.slow
 def test_distillation_without_pytorch() -> None:
     sizes = ("--rounds", "1", "--batches", "1", "--batch", "20", "--epochs", "1", "--scale", "0.003")
     found = run("distil.py", *sizes)

@@ -12,7 +12,7 @@ CONFIG = """\
 run: {{name: tiny, root: "{root}", further: [soup, demonstrate, clone]}}
 skills: [{skills}]
 skills_folder: "{skills_folder}"
-tasks: [down, down_and_back]
+tasks: [{tasks}]
 tasks_folder: "{tasks_folder}"
 compose: {{programs: {{down: "{program}", down_and_back: "{program}"}}}}
 nethack: {{games: 8, workers: 2, max_steps: 120}}
@@ -46,13 +46,16 @@ tracking: {{wandb: disabled}}
 
 
 def write_config(
-    folder: Path, skills: str = "discoverer, descender, ascender", skills_folder: Path = ROOT / "skills"
+    folder: Path,
+    skills: str = "discoverer, descender, ascender",
+    skills_folder: Path = ROOT / "skills",
+    tasks: str = "down",
 ) -> Path:
     """A config file in `folder` whose run lies in `folder`/runs/tiny."""
     path = folder / "tiny.yaml"
     program = ROOT / "policies" / "down_and_back.py"
     folders = {"root": folder / "runs", "skills_folder": skills_folder, "tasks_folder": ROOT / "tasks"}
-    text = CONFIG.format(**folders, skills=skills, program=program)
+    text = CONFIG.format(**folders, skills=skills, tasks=tasks, program=program)
     path.write_text(text)
     return path
 
