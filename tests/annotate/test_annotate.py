@@ -334,6 +334,7 @@ def test_pairs_from_outside_are_judged(answers: Path, tmp_path: Path, method: st
         assert told[0]["margin"] == -told[1]["margin"] != told[2]["margin"]
 
 
+@pytest.mark.slow
 def test_quality_on_the_gold_set_and_on_pairs_of_the_run(collected: Artefact, answers: Path) -> None:
     found = examine(configured(answers, ("descender",)), collected, again=True)
     figures = found["descender"]

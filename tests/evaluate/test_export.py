@@ -18,6 +18,8 @@ from maestromotif.errors import UserError
 from maestromotif.evaluate.export import export
 from maestromotif.evaluate.exported import check_unchanged
 
+pytestmark = pytest.mark.slow  # many processes, each of which starts JAX and the games
+
 ROOT = Path(__file__).parents[2]
 RUN = Path("policies/trained/six_skills")
 WRONG = """\

@@ -119,10 +119,9 @@ def test_it_plays_what_a_program_with_the_same_choices_plays() -> None:
 def test_the_mask_says_which_skills_may_start(env: SkillEnv) -> None:
     _, info = env.reset(seed=0)
     may_start = dict(zip(env.skills, info["action_mask"].tolist(), strict=True))
-    expected = {"discoverer": 1, "descender": 1, "ascender": 0, "merchant": 0, "worshipper": 0}
-    assert may_start == expected
+    assert {name for name, may in may_start.items() if may} == {"discoverer", "descender"}
     assert info["action_mask"].dtype == np.int8
-    assert env.action_masks().tolist() == [True, True, False, False, False]
+    assert env.action_masks().tolist() == [True, True, False, False, False, False]
     info = env.step(env.skills.index("ascender"))[-1]
     assert (info["asked"], info["skill"]) == ("ascender", "discoverer")
     with pytest.raises(ValueError, match="index of a skill, 0 to 4"):

@@ -101,6 +101,7 @@ PHASES = (
 )
 
 
+@pytest.mark.slow
 def test_a_training_begins_as_its_teacher_plays_and_resumes_to_the_same_parameters(
     tmp_path: Path, taught: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

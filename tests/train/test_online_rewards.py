@@ -36,6 +36,7 @@ class StopError(Exception):
     pass
 
 
+@pytest.mark.slow
 def test_what_training_meets_is_judged_and_pays_and_a_stop_changes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
