@@ -124,8 +124,8 @@ def test_the_mask_says_which_skills_may_start(env: SkillEnv) -> None:
     assert env.action_masks().tolist() == [True, True, False, False, False, False]
     info = env.step(env.skills.index("ascender"))[-1]
     assert (info["asked"], info["skill"]) == ("ascender", "discoverer")
-    with pytest.raises(ValueError, match="index of a skill, 0 to 4"):
-        env.step(5)
+    with pytest.raises(ValueError, match="index of a skill, 0 to 5"):
+        env.step(6)
     for _, info, *_ in episode(env, 0)[1:]:
         ascends = info["action_mask"][env.skills.index("ascender")]
         assert ascends == (info["state"]["depth"] >= 2 or info["end"] != "")
