@@ -256,6 +256,7 @@ def maestromotif_command(folder: Path, package: Path, *words: str) -> subprocess
     )
 
 
+@pytest.mark.slow
 def test_a_training_outlives_an_edit_of_the_events(tmp_path: Path) -> None:
     """The real command line and the real training, in a copy of the checkout that is edited."""
     package = tmp_path / "check out"

@@ -185,6 +185,7 @@ def test_labels_that_tell_nothing_are_refused(tmp_path: Path) -> None:
         distil.run(configured(epochs=1), write_inputs(tmp_path, ties=True), Work(tmp_path / "distil"))
 
 
+@pytest.mark.slow
 def test_the_published_network_goes_the_same_way(tmp_path: Path) -> None:
     facts = distil.run(
         configured(network="published", epochs=1, seeds=1, learning_rate=1e-3),

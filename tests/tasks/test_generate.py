@@ -291,6 +291,7 @@ def test_no_composition_is_in_both_splits(seed: int, other: int) -> None:
     assert {one.success for one in train}.isdisjoint(one.success for one in test)
 
 
+@pytest.mark.slow
 def test_test_tasks_are_compositions_of_what_training_tasks_know() -> None:
     train = [read(one.composition) for one in some(0, "train", 300)]
     atoms = {use.name for one in train for use in one.uses()}
