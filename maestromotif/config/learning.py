@@ -90,12 +90,13 @@ class NetworkSettings(Section):
         description="precision of matrix multiplications; parameters and recurrent state stay float32. Use "
         "bfloat16 on GPUs",
     )
-    actions: Literal["published", "travel", "explore", "seek"] = Field(
+    actions: Literal["published", "travel", "explore", "seek", "loot"] = Field(
         "published",
         description="published: the 28 published actions; travel: four more, which walk to what is in view "
         "(stairs, altar, nearest monster) with NetHack's travel command; explore: five more, which walk to "
         "the nearest unexplored place, door or object, attack what is beside the hero, and search longer; "
-        "seek: one more, which walks to a likely place for a hidden door or corridor and searches there",
+        "seek: one more, which walks to a likely place for a hidden door or corridor and searches there; "
+        "loot: one more, which walks to the nearest object that walking picks up",
     )
     prior: Literal["uniform", "play"] = Field(
         "play",

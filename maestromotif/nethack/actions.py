@@ -98,7 +98,7 @@ ACTION_SETS: dict[str, ActionSet] = {
     ),
     "explore": ActionSet(
         "Five more: three walk to what is not explored yet, in the same way, one attacks what is beside the "
-        "hero, and one searches for longer.",
+        "hero, and one searches for longer. Travel picks nothing up, not even where it ends.",
         {
             "travel_unexplored": Action(
                 b"_@x.",
@@ -128,6 +128,17 @@ ACTION_SETS: dict[str, ActionSet] = {
                 "Walk to the likeliest place for something hidden: near, a dead end or with much unknown "
                 "around, and not yet searched. There, search for 15 turns.",
                 weight=4.0,
+            ),
+        },
+    ),
+    "loot": ActionSet(
+        "One more, which walks to what walking picks up.",
+        {
+            "travel_loot": Action(
+                b"_l",
+                "Walk to the nearest coins, food, potion, scroll or wand that lies outside of shops; without "
+                "any, search.",
+                weight=8.0,
             ),
         },
     ),
@@ -169,7 +180,7 @@ WAIT_TURNS = b"25"
 
 # The question of NetHack's travel command, and what it says where a closed door is in the way.
 TRAVEL, FIGHT = ord("_"), ord("F")
-SEARCH_HIDDEN = INDEX["search_hidden"]
+SEARCH_HIDDEN, TRAVEL_LOOT = INDEX["search_hidden"], INDEX["travel_loot"]
 SEARCHES = frozenset(INDEX[name] for name in ("search", "search_long"))
 TRAVEL_QUESTION = b"Where do you want to travel to?"
 CLOSED_DOOR, LOCKED_DOOR = b"That door is closed.", b"door is locked"

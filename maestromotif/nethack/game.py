@@ -18,6 +18,7 @@ from maestromotif.nethack import actions, glyphs, truth
 from maestromotif.nethack.arena import Arena
 from maestromotif.nethack.engine.loader import Engine, open_engine
 from maestromotif.nethack.hidden import Searches
+from maestromotif.nethack.loot import Loot
 from maestromotif.nethack.observation import COLUMNS, FINAL, MESSAGE_BYTES, ROWS, TURN
 from maestromotif.nethack.seeds import EpisodeSeeds
 
@@ -104,6 +105,7 @@ class Game:
         self._healing = _healing_glyph()
         self.final = {name: np.zeros_like(arrays[name]) for name in FINAL}
         self.searches = Searches()
+        self._loot = Loot()
         self.text = b""
 
     def reset(self, seeds: EpisodeSeeds) -> None:
@@ -111,6 +113,7 @@ class Game:
         (self._engine.folder / "xlogfile").write_bytes(b"")
         self._engine.start(seeds)
         self.searches.reset()
+        self._loot.reset()
         self._send = self._engine.send
         for _ in range(MAX_KEYS):
             if self._program[3] and not any(self._misc):
@@ -134,6 +137,8 @@ class Game:
             self._answer(key)
         elif action == actions.SEARCH_HIDDEN:
             searches = self._search_hidden()
+        elif action == actions.TRAVEL_LOOT:
+            self._travel_loot()
         elif len(actions.SENT[action]) > 1 and key == actions.TRAVEL:
             self._travel(actions.SENT[action])
         elif len(actions.SENT[action]) > 1:  # a command with a count
@@ -231,15 +236,35 @@ class Game:
             for one in actions.SENT[actions.INDEX["search_long"]]:
                 self._send(one)
             return True
+        if not self._travel_to(to_x, to_y):
+            self.searches.give_up(self._obs["blstats"], (to_x, to_y))
+        return False
+
+    def _travel_loot(self) -> None:
+        """Travel to the nearest object that walking picks up; without any, search."""
+        before = self._obs["blstats"][:2].tolist()
+        place = self._loot.place(self._obs)
+        if place is None:
+            self._send(actions.ACTIONS["search"])
+            return
+        beside, direction = place
+        if before != list(beside):
+            self._travel_to(*beside)
+        if not any(self._misc) and not self._over() and self._obs["blstats"][:2].tolist() == list(beside):
+            self._send(actions.KEYS[actions.INDEX["north"] + direction])
+        if not self._over() and self._obs["blstats"][:2].tolist() == before:
+            self._loot.give_up(self._obs["blstats"], *place)
+
+    def _travel_to(self, to_x: int, to_y: int) -> bool:
+        """Travel to a square of the map; False if the hero did not move, because something is in the way."""
+        x, y = self._obs["blstats"][:2].tolist()
         # The cursor moves by one square with small letters, by eight with capitals.
         keys = b""
         for way, (less, more) in ((to_x - x, b"hl"), (to_y - y, b"kj")):
             key = more if way > 0 else less
             keys += bytes([key - 32] * (abs(way) // 8) + [key] * (abs(way) % 8))
         self._travel(b"_@" + keys + b".")
-        if not self._over() and self._obs["blstats"][:2].tolist() == [x, y]:  # something is in the way
-            self.searches.give_up(self._obs["blstats"], (to_x, to_y))
-        return False
+        return bool(self._over()) or self._obs["blstats"][:2].tolist() != [x, y]
 
     def _turn(self) -> int:
         return int(self._obs["blstats"][TURN])
@@ -284,6 +309,7 @@ class Game:
             send(key)
             if misc[_YN]:
                 send(self._letter_to_drop())
+                self._loot.leave(self._obs["blstats"])
         elif key == actions.ACTIONS["enhance"]:
             self._enhance()
 

@@ -57,6 +57,27 @@ BOULDER = int(nethack.GLYPH_OBJ_OFF) + next(
     i for i in range(nethack.NUM_OBJECTS) if nethack.OBJ_NAME(nethack.objclass(i)) == "boulder"
 )
 
+SHOPKEEPER = int(nethack.GLYPH_MON_OFF) + next(
+    i for i in range(nethack.NUMMONS) if nethack.permonst(i).mname == "shopkeeper"
+)
+
+
+def _picked_up() -> np.ndarray:
+    """Objects that walking picks up, under the package's own options (`nethackrc`), bool."""
+    table = np.zeros(nethack.MAX_GLYPH + 1, bool)
+    kinds = (nethack.COIN_CLASS, nethack.WAND_CLASS, nethack.FOOD_CLASS, nethack.SCROLL_CLASS)
+    for number in range(nethack.NUM_OBJECTS):
+        item = nethack.objclass(number)
+        name = nethack.OBJ_NAME(item) or ""
+        kept = ord(item.oc_class) in (*kinds, nethack.POTION_CLASS) and name not in ("corpse", "tin")
+        table[nethack.GLYPH_OBJ_OFF + number] = kept
+    return table
+
+
+LOOT_OBJECTS = _picked_up()
+
 # Bits of `KINDS`, for one look at a whole map. OPEN: floor and doors.
-OPEN, DOOR, MONSTER, OBJECT = 1, 2, 4, 8
-KINDS = ((FLOORS | DOORS) * OPEN + DOORS * DOOR + MONSTERS * MONSTER + OBJECTS * OBJECT).astype(np.uint8)
+OPEN, DOOR, MONSTER, OBJECT, LOOT = 1, 2, 4, 8, 16
+KINDS = (
+    (FLOORS | DOORS) * OPEN + DOORS * DOOR + MONSTERS * MONSTER + OBJECTS * OBJECT + LOOT_OBJECTS * LOOT
+).astype(np.uint8)

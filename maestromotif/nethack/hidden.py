@@ -21,9 +21,9 @@ SEARCH_TURNS = 15
 _RADIUS = 5  # squares around a place in which the unknown counts
 _NOWHERE = bytes(SQUARES)
 # Kind of terrain (`paths`) -> for `paths.reach`: 1 can be walked on, 2 not diagonally.
-_WALKABLE = np.zeros(256, np.uint8)
-_WALKABLE[[paths.FLOOR, paths.DOWN, paths.UP, paths.ALTAR, paths.COVERED]] = 1
-_WALKABLE[paths.DOOR] = 2
+WALKABLE = np.zeros(256, np.uint8)
+WALKABLE[[paths.FLOOR, paths.DOWN, paths.UP, paths.ALTAR, paths.COVERED]] = 1
+WALKABLE[paths.DOOR] = 2
 
 
 class Places(NamedTuple):
@@ -93,7 +93,7 @@ class Searches:
         here = paths.square(int(bl[X]), int(bl[Y]))
         terrain = np.full((HEIGHT, WIDTH), paths.ROCK, np.uint8)
         terrain[1:-1, 1:-1] = np.where(shown == glyphs.BOULDER, paths.ROCK, paths.TERRAIN[shown])
-        passable = _WALKABLE[terrain]  # the same wherever the hero stands, so that she keeps to one place
+        passable = WALKABLE[terrain]  # the same wherever the hero stands, so that she keeps to one place
         seen = passable.tobytes() + bytes(bl[[DUNGEON, LEVEL]].astype(np.uint8))
         if self._places is None or self._map != seen:
             unknown = terrain == paths.UNKNOWN

@@ -173,6 +173,9 @@ RULES: dict[str, Rule] = {
     ),
     "travel_door": Rule("without a door in view", lambda v: v.shows(glyphs.DOOR)),
     "travel_object": Rule("without an object in view", lambda v: v.shows(glyphs.OBJECT)),
+    "travel_loot": Rule(
+        "without coins, food, a potion, a scroll or a wand in view", lambda v: v.shows(glyphs.LOOT)
+    ),
     "fight": Rule(
         "without a monster beside the hero that is neither a pet nor dangerous to touch",
         lambda v: glyphs.PREY[v.near].any(1),

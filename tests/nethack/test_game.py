@@ -10,12 +10,23 @@ from nle import nethack
 
 from maestromotif.config.learning import NetworkSettings
 from maestromotif.config.schema import NethackSettings
-from maestromotif.nethack import actions
+from maestromotif.nethack import actions, glyphs
 from maestromotif.nethack.actions import ACTION_SETS, AGENT_QUESTIONS, INDEX, NUM_ACTIONS
 from maestromotif.nethack.engine.loader import choose
 from maestromotif.nethack.game import End, Pages, Setup
 from maestromotif.nethack.hidden import SEARCH_TURNS, Searches
-from maestromotif.nethack.observation import ENGINE, HUNGER, MAX_HP, MESSAGE_BYTES, TURN, X, Y, engine_layout
+from maestromotif.nethack.loot import Loot
+from maestromotif.nethack.observation import (
+    ENGINE,
+    GOLD,
+    HUNGER,
+    MAX_HP,
+    MESSAGE_BYTES,
+    TURN,
+    X,
+    Y,
+    engine_layout,
+)
 from maestromotif.nethack.rcfile import write_options
 from maestromotif.nethack.seeds import EpisodeSeeds
 
@@ -244,7 +255,7 @@ def test_keys_are_those_of_the_published_agent() -> None:
 
 def test_every_set_of_actions_can_be_configured_and_is_described() -> None:
     assert get_args(NetworkSettings.model_fields["actions"].annotation) == tuple(actions.SETS)
-    assert actions.SETS == {"published": 28, "travel": 32, "explore": 37, "seek": 38}
+    assert actions.SETS == {"published": 28, "travel": 32, "explore": 37, "seek": 38, "loot": 39}
     assert all(action.keys and action.doc for one in ACTION_SETS.values() for action in one.adds.values())
 
 
@@ -410,10 +421,10 @@ def test_search_hidden_walks_to_where_she_has_not_searched_and_searches_there(pl
 def test_search_hidden_finds_dead_ends_first() -> None:
     bl = np.zeros(27, np.int64)
     bl[[X, Y]] = 10, 10
-    glyphs = np.full((21, 79), nethack.GLYPH_CMAP_OFF, np.int16)  # nothing is known
-    glyphs[10, 10:30] = nethack.GLYPH_CMAP_OFF + 21  # a corridor
-    glyphs[8:11, 8:11] = nethack.GLYPH_CMAP_OFF + 19  # begins at a room
-    obs: dict[str, np.ndarray] = {"blstats": bl, "glyphs": glyphs}
+    shown = np.full((21, 79), nethack.GLYPH_CMAP_OFF, np.int16)  # nothing is known
+    shown[10, 10:30] = nethack.GLYPH_CMAP_OFF + 21  # a corridor
+    shown[8:11, 8:11] = nethack.GLYPH_CMAP_OFF + 19  # begins at a room
+    obs: dict[str, np.ndarray] = {"blstats": bl, "glyphs": shown}
     searches = Searches()
     assert searches.place(obs) == (29, 10)
     bl[X] = 29
@@ -423,3 +434,45 @@ def test_search_hidden_finds_dead_ends_first() -> None:
     assert searches.place(obs) != (29, 10)
     searches.reset()
     assert searches.place(obs) == (29, 10)
+
+
+def test_travel_loot_picks_up_what_lies_about(played: Played) -> None:
+    """It never opens a door, asks or falls; and it does not stand still while there is something to fetch."""
+    fetched = 0
+    for core in range(8):
+        played.reset(EpisodeSeeds(core, core, core))
+        for step in range(40):
+            gold, items = int(played.obs["blstats"][GOLD]), int((played.obs["inv_oclasses"] < 18).sum())
+            action = "travel_loot" if step % 2 else "travel_unexplored"
+            if played.step(action) is not End.NOT:
+                break
+            if action == "travel_loot":
+                assert not played.obs["misc"].any()
+                now = int((played.obs["inv_oclasses"] < 18).sum())
+                fetched += int(played.obs["blstats"][GOLD]) > gold or now > items
+    assert fetched >= 4
+
+
+def test_loot_is_left_in_shops_and_where_it_was_dropped() -> None:
+    bl = np.zeros(27, np.int64)
+    bl[[X, Y]] = 10, 10
+    shown = np.full((21, 79), nethack.GLYPH_CMAP_OFF, np.int16)  # nothing is known
+    shown[10, 8:20] = nethack.GLYPH_CMAP_OFF + 19  # a room
+    shown[10, 14] = nethack.GLYPH_CMAP_OFF + 13  # an open door, and behind it a shop
+    coins = int(np.flatnonzero(glyphs.LOOT_OBJECTS)[0])
+    shown[10, 17] = coins
+    obs: dict[str, np.ndarray] = {"blstats": bl, "glyphs": shown}
+    loot = Loot()
+    assert loot.place(obs) == ((16, 10), 1)
+    shown[10, 15] = glyphs.SHOPKEEPER
+    assert loot.place(obs) is None
+    shown[10, 15] = nethack.GLYPH_CMAP_OFF + 19  # out of view, but known
+    assert loot.place(obs) is None
+    shown[10, 12] = coins
+    assert loot.place(obs) == ((11, 10), 1)
+    bl[X] = 12
+    loot.leave(bl)
+    bl[X] = 10
+    assert loot.place(obs) is None
+    loot.reset()
+    assert loot.place(obs) == ((11, 10), 1)
