@@ -4,7 +4,7 @@
 #   prompt: prompts/survivor.md
 #   prompt_sha256: 8ee9cb58aeaed7a1a77d04e84d10350d5d7ad0f09fb5ae8bbc98376c007ce845
 #   text: survivor.md
-#   text_sha256: 1f3f0642c48893e5e296526c520b95fdc7b9cd570ce637a5c2215f559dea45c0
+#   text_sha256: 880a38ac2146f3a13608ca23296f9cbd55c733d1b9fc1bac5110702e1b8db899
 #   score: null
 
 MAX_TURNS = 100
