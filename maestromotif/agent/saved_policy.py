@@ -131,11 +131,11 @@ def _probing(network: ActorCritic) -> Callable[[Params], jax.Array]:
 
 
 def _made_up(layout: Block, step: int) -> np.ndarray:
-    """Random inputs; each part has its own numbers, so that a further part changes none of the others."""
+    """Random inputs. A further part, or a further action in a part, changes none of the other numbers."""
     block, views = layout.allocate()
     for name, part in zip(Inputs._fields, views, strict=True):
         random = np.random.default_rng((zlib.crc32(name.encode()), step))
-        part[...] = random.integers(0, 2 if part.dtype == np.bool_ else 20, part.shape)
+        part.T[...] = random.integers(0, 2 if part.dtype == np.bool_ else 20, part.shape[::-1])
     return block
 
 
