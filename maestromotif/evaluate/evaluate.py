@@ -24,8 +24,8 @@ import numpy as np
 
 from maestromotif.agent.episodes import Episode, LostGamesError, Policy, play_wave, to_end
 from maestromotif.agent.network import Params, build, initial_params
-from maestromotif.agent.playing import network_policy
-from maestromotif.agent.policy import POLICY, make_acting
+from maestromotif.agent.playing import batches, network_policy
+from maestromotif.agent.policy import POLICY
 from maestromotif.agent.saved_policy import policy_file, policy_files, read_policy
 from maestromotif.config.schema import Config, EvaluateSettings
 from maestromotif.errors import UserError
@@ -212,7 +212,7 @@ class Players:
         self.salt = salt_of(config)
         self._network = build(config.train.network, len(config.skills))
         self._params = {"trained": trained} | ({} if cloned is None else {"cloned": cloned})
-        self._acting = make_acting(self._network, games, 1)
+        self._acting = batches(self._network, games)
         self._skills = skills_of(config)
 
     def hidden_seeds(self, levels: int | None, waves: int) -> list[list[EpisodeSeeds]] | None:

@@ -27,8 +27,7 @@ from maestromotif.agent.choices import Choices
 from maestromotif.agent.episodes import LostGamesError, judged_step
 from maestromotif.agent.network import build
 from maestromotif.agent.options import CallStart
-from maestromotif.agent.playing import network_policy
-from maestromotif.agent.policy import make_acting
+from maestromotif.agent.playing import batches, network_policy
 from maestromotif.errors import UserError
 from maestromotif.evaluate.run_folder import RunFolder
 from maestromotif.nethack.game import End
@@ -127,7 +126,7 @@ class SkillEnv(gymnasium.Env[np.ndarray, np.int64]):
         self.observation_space = _observations(len(self.skills))
         self._network = build(config.train.network, len(self.skills))
         self.version = folder.newest(self._network)
-        self._acting = make_acting(self._network, 1, 1)
+        self._acting = batches(self._network, 1)
         self._choices: Choices | None = None
         self._playing = False
         self._pool = open_pool(

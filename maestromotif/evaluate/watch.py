@@ -15,8 +15,7 @@ import numpy as np
 from maestromotif.agent.episodes import judged_step
 from maestromotif.agent.network import build
 from maestromotif.agent.options import Options
-from maestromotif.agent.playing import network_policy
-from maestromotif.agent.policy import make_acting
+from maestromotif.agent.playing import batches, network_policy
 from maestromotif.agent.reward import RewardFunction
 from maestromotif.config.schema import Config
 from maestromotif.evaluate.run_folder import RunFolder, Version
@@ -104,7 +103,7 @@ def play(
     version = run.newest(network)  # before any game starts: there may be none
     skills, (program, path) = skills_of(config), run.program(training)
     seed = config.run.seed if seed is None else seed
-    acting = make_acting(network, 1, 1)
+    acting = batches(network, 1)
     with ExitStack() as stack:
         pool = stack.enter_context(_open_pool(config, run.task, seed, training))
         host = stack.enter_context(ProgramHost(program, skills, 1, seed, path))

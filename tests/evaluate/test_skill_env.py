@@ -16,8 +16,7 @@ from gymnasium.utils.env_checker import check_env
 
 from maestromotif.agent.episodes import LostGamesError, play_wave, to_end
 from maestromotif.agent.network import build
-from maestromotif.agent.playing import network_policy
-from maestromotif.agent.policy import make_acting
+from maestromotif.agent.playing import batches, network_policy
 from maestromotif.errors import UserError
 from maestromotif.evaluate.agents import program_of
 from maestromotif.evaluate.skill_env import SkillEnv
@@ -108,7 +107,7 @@ def test_it_plays_what_a_program_with_the_same_choices_plays() -> None:
     seed, skills, program = config.run.seed, skills_of(config), program_of("only_descender", "")
     with open_pool(config, "evaluate", 1, 120) as pool, ProgramHost(program, skills, 1, seed) as host:
         key = jax.random.fold_in(jax.random.key(seed + 3), 2)
-        policy = network_policy(pool, network, env.version.params, key, make_acting(network, 1, 1))
+        policy = network_policy(pool, network, env.version.params, key, batches(network, 1))
         (played,) = to_end(play_wave(pool, policy, host, env.task, seed, 2, None))
     begins = [*np.flatnonzero(played.switched).tolist(), played.steps]
     assert calls == [(env.skills[played.skills[a]], b - a) for a, b in itertools.pairwise(begins)]

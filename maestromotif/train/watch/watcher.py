@@ -187,7 +187,7 @@ class Watcher:
     ) -> Generator[str, None, list[Episode]]:
         task, seed = self._task, self._config.run.seed
         key = jax.random.fold_in(jax.random.key(seed + 4), update)
-        policy = playing.network_policy(pool, self._network, params, key, acting)
+        policy = playing.network_policy(pool, self._network, params, key, {self._games: acting})
         with ProgramHost(self._program(), self._skills, pool.games, seed, task.program) as host:
             steps = play_wave(pool, policy, host, task, seed, _WAVE, levels, "watch")
             while True:
