@@ -108,7 +108,7 @@ def measured(name: str, config: Config, episodes: int, steps: int, to: Path) -> 
         agents[name] = apart(config, [params_of(one, config, 1) for one in of.values()], games)
     else:
         first = params_of(of[config.skills[0]], config, len(config.skills))
-        players = Players(config, first, games)
+        players = Players(config, {"trained": first}, games)
         agents[name] = partial(players.policy, "trained")
         if name == JOINT:
             agents |= {"untrained": partial(players.policy, "untrained")}

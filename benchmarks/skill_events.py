@@ -34,7 +34,7 @@ def measured(run: RunFolder, places: Sequence[str | None], episodes: int, steps:
     config: Config = run.config
     network = build(config.train.network, len(config.skills))
     games = min(config.nethack.games, episodes)
-    players = Players(config, run.newest(network).params, games)
+    players = Players(config, {"trained": run.newest(network).params}, games)
     agents: dict[str, skill_events.Make] = {agent: partial(players.policy, agent) for agent in AGENTS}
     return skill_events.measure(config, agents, places, episodes, steps)
 

@@ -107,6 +107,12 @@ class EvaluateSettings(Section):
         "explorer: the script; random_skills, only_SKILL: the trained network under a program that picks a "
         "skill at random, or this one whenever it may start. A cloned policy plays too if there is one",
     )
+    trainings: tuple[str, ...] = Field(
+        (),
+        description="further policies, such as trainings with other seeds: files, or folders of policies or "
+        "runs, with this config's skills and network. Each has a row, training_2, training_3, ..., and the "
+        "results say how much the trainings differ",
+    )
     episodes: int = Field(128, ge=1, description="episodes per agent")
     max_steps: int | None = Field(
         None,

@@ -8,7 +8,14 @@ from maestromotif.evaluate.difference import compare_means, compare_success
 from maestromotif.tasks.task import Task
 
 Row = dict[str, Any]
-_WORDS = {"success": "success", "measured": "what is measured", "deepest": "the deepest level"}
+COMPARED = {"success": "success", "measured": "what is measured", "deepest": "the deepest level"}
+
+
+def what_counts(task: Task) -> str:
+    """The field of an episode by which agents are compared: success, what is measured, or the depth."""
+    if task.can_succeed:
+        return "success"
+    return "deepest" if task.measure is None else "measured"
 
 
 def comparisons(
@@ -30,16 +37,15 @@ def comparisons(
 def _row(
     task: Task, main: str, other: str, episodes: Mapping[str, Sequence[Episode]], confidence: float
 ) -> Row:
+    what = what_counts(task)
     first, second = ({tuple(one.seeds): one for one in episodes[agent]} for agent in (main, other))
     if task.can_succeed:
-        what = "success"
         found = compare_success(
             {seeds: one.success for seeds, one in first.items()},
             {seeds: one.success for seeds, one in second.items()},
             confidence,
         )
     else:
-        what = "deepest" if task.measure is None else "measured"
         found = compare_means(
             {seeds: getattr(one, what) for seeds, one in first.items()},
             {seeds: getattr(one, what) for seeds, one in second.items()},
@@ -54,7 +60,7 @@ def lines(rows: Sequence[Row]) -> str:
     """The rows as a table in Markdown; "" without rows."""
     if not rows:
         return ""
-    of = _WORDS[rows[0]["of"]]
+    of = COMPARED[rows[0]["of"]]
     text = f"\n| difference of {of} | | p | detectable |\n| --- | --- | --- | --- |\n"
     for row in rows:
         detectable = "–" if row["detectable"] is None else f"{row['detectable']:.2f}"

@@ -14,7 +14,7 @@ import json
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,16 +26,19 @@ from maestromotif.agent.episodes import Episode, LostGamesError, Policy, play_wa
 from maestromotif.agent.network import Params, build, initial_params
 from maestromotif.agent.playing import batches, network_policy
 from maestromotif.agent.policy import POLICY
-from maestromotif.agent.saved_policy import policy_file, policy_files, read_policy
+from maestromotif.agent.saved_policy import check_policy, policy_file, policy_files, read_policy
 from maestromotif.config.schema import Config, EvaluateSettings
 from maestromotif.errors import UserError
 from maestromotif.evaluate import figures
 from maestromotif.evaluate.agents import explorer_policy, program_of, random_policy, wandering_policy
 from maestromotif.evaluate.comparisons import comparisons
 from maestromotif.evaluate.comparisons import lines as lines_of
+from maestromotif.evaluate.normalised import normalised
 from maestromotif.evaluate.progression import progression
 from maestromotif.evaluate.replays import task_program, write_shown
 from maestromotif.evaluate.summary import summary, table
+from maestromotif.evaluate.trainings import lines as lines_of_trainings
+from maestromotif.evaluate.trainings import trainings
 from maestromotif.head import read_text
 from maestromotif.intervals import bootstrap_mean, wilson
 from maestromotif.nethack.pool.pool import GamePool, open_pool
@@ -45,7 +48,7 @@ from maestromotif.pipeline.store import Artefact, Work, file_contents
 from maestromotif.programs.sandbox import ProgramHost
 from maestromotif.replay import kept
 from maestromotif.skill import skills_of
-from maestromotif.tasks.task import Task, steps_of, tasks_of
+from maestromotif.tasks.task import PAPER_AGENT, PAPER_BASELINE, Task, steps_of, tasks_of
 from maestromotif.tracking.tracker import SILENT, Tracker
 from maestromotif.train import train
 
@@ -72,12 +75,14 @@ class Entry:
     levels: int | None
 
 
-def entries(named: Sequence[str], levels: int | None, cloned: bool = False) -> list[Entry]:
+def entries(
+    named: Sequence[str], levels: int | None, cloned: bool = False, others: Sequence[str] = ()
+) -> list[Entry]:
     """All agents as in training; if that used a few dungeons, also all but the random agent in new ones.
 
-    cloned: whether there is a policy of the stage `clone`.
+    cloned: whether there is a policy of the stage `clone`. others: names of further trainings.
     """
-    agents = [*named[:1], *(["cloned"] if cloned else []), *named[1:]]
+    agents = [*named[:1], *others, *(["cloned"] if cloned else []), *named[1:]]
     rows = [Entry(agent, agent, levels) for agent in agents]
     if levels is not None:
         rows += [Entry(f"{agent}, new levels", agent, None) for agent in agents if agent != "random"]
@@ -88,24 +93,41 @@ def reads(config: Config) -> dict[str, str]:
     """What training reads: the same game, skills, programs and rewards; and the policy, if it is given."""
     salt = config.evaluate.salt_file
     hidden = {} if salt is None else file_contents("evaluate.salt_file", salt)
-    return train.reads(config) | policy_files(config) | hidden
+    others: dict[str, str] = {}
+    for file in _trainings(config).values():
+        check_policy(file, config, needs_header=True)
+        others |= file_contents("evaluate.trainings", str(file))
+    return train.reads(config) | policy_files(config) | hidden | others
+
+
+def _trainings(config: Config) -> dict[str, Path]:
+    """Agent -> the policy's file, of the further trainings. Raises UserError if one is missing."""
+    return {
+        f"training_{number}": policy_file(given, "evaluate.trainings")
+        for number, given in enumerate(config.evaluate.trainings, start=2)
+    }
 
 
 def run(config: Config, inputs: dict[str, Artefact], work: Work, tracker: Tracker = SILENT) -> dict[str, Any]:
     settings = config.evaluate
     games = min(config.nethack.games, settings.episodes)
     waves = -(-settings.episodes // games)
-    rows = entries(settings.agents, config.nethack.levels, cloned="clone" in inputs)
+    others = _trainings(config)
+    rows = entries(settings.agents, config.nethack.levels, "clone" in inputs, list(others))
     tasks = tasks_of(config)
     # A policy of another network is refused before any game starts.
     given = config.train.policy
     file = inputs["train"].path / POLICY if given is None else policy_file(given, "train.policy")
     trained = read_policy(file, config)
-    cloned = read_policy(inputs["clone"].path / POLICY, config) if "clone" in inputs else None
-    players = Players(config, trained, games, cloned)
+    policies = {"trained": trained} | {agent: read_policy(path, config) for agent, path in others.items()}
+    if "clone" in inputs:
+        policies["cloned"] = read_policy(inputs["clone"].path / POLICY, config)
+    players = Players(config, policies, games)
+    of_training = {row.name: row.agent for row in rows if row.agent in ("trained", *others)}
     results: list[dict[str, Any]] = []
     lines: list[dict[str, Any]] = []
     compared: list[dict[str, Any]] = []
+    spreads: list[dict[str, Any]] = []
     tables: list[str] = []
     bytes_of, steps = 0, 0
     total = len(tasks) * len(rows) * waves * games
@@ -125,9 +147,13 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work, tracker: Tracke
             own = [row_of(task, row, episodes[row.name], settings) for row in rows]
             results += own
             title = f"## {task.name}\n\n{task.words}\n\n" if len(tasks) > 1 else ""
-            against = comparisons(task, episodes, {row.name: row.levels for row in rows}, settings.confidence)
+            levels = {row.name: row.levels for row in rows}
+            against = comparisons(task, episodes, levels, settings.confidence)
             compared += against
-            tables.append(title + table(own, settings.confidence) + lines_of(against) + _paper(task))
+            spread = trainings(task, episodes, levels, of_training, settings.confidence)
+            spreads += spread
+            told_of = lines_of(against) + lines_of_trainings(spread, settings.confidence) + _paper(task)
+            tables.append(title + table(own, settings.confidence) + told_of)
             lines += [
                 {"task": task.name, "agent": agent, **{name: getattr(one, name) for name in _TOLD}}
                 for agent, played in episodes.items()
@@ -153,7 +179,7 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work, tracker: Tracke
     }
     salt = None if players.salt is None else salt_name(players.salt)
     facts = {"tasks": told, "salt": salt, "confidence": settings.confidence}
-    work.write_json(RESULTS, facts | {"rows": results, "comparisons": compared})
+    work.write_json(RESULTS, facts | {"rows": results, "comparisons": compared, "trainings": spreads})
     return {
         "rows": results,
         "summary": summary([row for row in results if row["task"] == tasks[0].name], settings.confidence),
@@ -207,11 +233,12 @@ def salt_of(config: Config) -> str | None:
 class Players:
     """Plays waves of episodes in pools of `games` games. The network is compiled once for all of them."""
 
-    def __init__(self, config: Config, trained: Params, games: int, cloned: Params | None = None) -> None:
+    def __init__(self, config: Config, policies: Mapping[str, Params], games: int) -> None:
+        """policies: by agent; agents without one of their own play with that of `trained`."""
         self._config, self.games = config, games
         self.salt = salt_of(config)
         self._network = build(config.train.network, len(config.skills))
-        self._params = {"trained": trained} | ({} if cloned is None else {"cloned": cloned})
+        self._params = dict(policies)
         self._acting = batches(self._network, games)
         self._skills = skills_of(config)
 
@@ -256,7 +283,7 @@ class Players:
             made = jax.jit(initial_params, static_argnums=0)  # twice as fast as without jit
             self._params[agent] = made(self._network, seed)
         key = jax.random.fold_in(jax.random.key(seed + 3), wave)
-        params = self._params.get(agent, self._params["trained"])
+        params = self._params[agent if agent in self._params else "trained"]
         return network_policy(pool, self._network, params, key, self._acting)
 
 
@@ -282,6 +309,7 @@ def row_of(
         ),
         **_mean("measured", [one.measured for one in episodes], confidence),
         **_mean("published_measured", [one.published_measured for one in episodes], confidence),
+        "normalised": _normalised(task, episodes),
         "progression_mean": round(
             float(np.mean([progression(one.deepest, one.xp_level) for one in episodes])), 5
         ),
@@ -304,6 +332,17 @@ def _paper(task: Task) -> str:
     given = ", ".join(f"{agent} {value:{form}}".replace("%", " %") for agent, value in task.paper.items())
     test = "the published test" if task.can_succeed else "the published measure"
     return f"\nIn the paper, by {test}: {given}.\n" if given else ""
+
+
+def _normalised(task: Task, episodes: Sequence[Episode]) -> float | None:
+    """The result by the published test: 0 is the paper's best baseline, 1 its agent; null without them."""
+    reference, baseline = task.paper.get(PAPER_AGENT), task.paper.get(PAPER_BASELINE)
+    if reference is None or baseline is None:
+        return None
+    optimum = 1.0 if task.published else None
+    found = [one.published if task.published else one.published_measured for one in episodes]
+    value = float(np.mean(np.array(found, float)))
+    return round(normalised(value, baseline, reference, optimum, 0.5 / len(found)), 3)
 
 
 def _share(name: str, achieved: Sequence[bool] | None, confidence: float) -> dict[str, Any]:

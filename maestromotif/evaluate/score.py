@@ -56,7 +56,7 @@ def score(config: Config, params: Params, task: Task, program: Path, episodes: i
     check.behaviour(source, str(program), skills, seed)
     games = min(config.nethack.games, episodes)
     waves = -(-episodes // games)
-    players, entry = Players(config, params, games), Entry("trained", "trained", None)
+    players, entry = Players(config, {"trained": params}, games), Entry("trained", "trained", None)
     steps = steps_of(task, config)
     seeds = players.hidden_seeds(None, waves)
     task = replace(task, program=str(program))

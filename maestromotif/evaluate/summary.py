@@ -79,12 +79,15 @@ _JUDGED = (
     ("measured", "measured", 1, ".2f", ""),
     ("published_measured", "published measure", 1, ".2f", ""),
 )
+_NORMALISED = "0: the paper's best baseline, 1: its agent, by the published test; each nine counts alike"
 
 
 def table(rows: Sequence[Mapping[str, Any]], confidence: float) -> str:
     """The rows of `results.json` as a table in Markdown, with intervals. confidence: of them."""
     judged = [column for column in _JUDGED if any(row.get(column[0]) is not None for row in rows)]
-    head = ["agent", "dungeons", *(name for _, name, *_ in judged), "mean deepest level", "reach level 2"]
+    scaled = any(row.get("normalised") is not None for row in rows)
+    head = ["agent", "dungeons", *(name for _, name, *_ in judged), *(["normalised"] if scaled else [])]
+    head += ["mean deepest level", "reach level 2"]
     lines = [[*head, "deaths", "median steps"], ["---"] * (len(head) + 2)]
     for row in rows:
         lines.append(
@@ -92,6 +95,7 @@ def table(rows: Sequence[Mapping[str, Any]], confidence: float) -> str:
                 agent_of(row),
                 "new" if row.get("levels") is None else f"the {row['levels']} of training",
                 *(_estimate(row, key, factor, form, unit) for key, _, factor, form, unit in judged),
+                *([f"{row['normalised']:.2f}"] if scaled else []),
                 f"{row['deepest_mean']:.2f} [{row['deepest_low']:.2f}, {row['deepest_high']:.2f}]",
                 f"{100 * row['at_least_2']:.0f} %",
                 f"{row['deaths']} of {row['episodes']}",
@@ -99,7 +103,8 @@ def table(rows: Sequence[Mapping[str, Any]], confidence: float) -> str:
             ]
         )
     written = "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
-    return f"{written}\nIn brackets: {100 * confidence:g} % intervals.\n"
+    explained = f" Normalised: {_NORMALISED}." if scaled else ""
+    return f"{written}\nIn brackets: {100 * confidence:g} % intervals.{explained}\n"
 
 
 def _estimate(row: Mapping[str, Any], key: str, factor: int, form: str, unit: str) -> str:

@@ -38,6 +38,7 @@ from maestromotif.tasks.conditions import Success
 from maestromotif.tasks.expressions import Flag, Step
 from maestromotif.tasks.parse import parse_all, parse_number
 
+PAPER_AGENT, PAPER_BASELINE = "MaestroMotif", "best baseline"  # keys of `paper`
 STEPS = 10_000  # as in the paper; see `configs/published.yaml`
 _KEYS = ("name", "success", "measure", "published", "published_measure", "steps", "program", "paper", "about")
 

@@ -102,6 +102,13 @@ def test_deaths_and_prayers_are_counted(skills: list[Skill]) -> None:
         1000 * sum(e.prayers for e in episodes) / sum(e.steps for e in episodes), abs=0.01
     )
     assert row["steps_median"] == np.median([e.steps for e in episodes])
+    assert row["normalised"] is None  # no paper has this task
+
+    delphi = load_task("tasks", "delphi")  # the paper: 0.29, and 0.02 for its best baseline
+    judged = [replace(e, published=game % 2 == 0) for game, e in enumerate(episodes)]
+    row = row_of(delphi, Entry("praying", "random", None), judged, EvaluateSettings())
+    half = sum(e.published is True for e in judged) / len(judged)
+    assert row["normalised"] == pytest.approx(np.log(0.98 / (1 - half)) / np.log(0.98 / 0.71), abs=1e-3)
 
 
 def test_the_explorer_does_what_the_acting_skill_wants() -> None:

@@ -64,9 +64,10 @@ def test_the_card_tells_how_it_was_made_and_what_it_reached(shipped: Path) -> No
     assert (shipped / POLICY).read_bytes() == (shipped.parents[1] / "small" / "train" / POLICY).read_bytes()
 
 
-def test_it_is_evaluated_without_training(shipped: Path) -> None:
+def test_it_is_evaluated_without_training_beside_another_training(shipped: Path) -> None:
     root = shipped.parents[1] / "again"
-    told = command("-m", "maestromotif", "evaluate", str(shipped), f"run.root={root}", "tasks=[deep]")
+    two = f"evaluate.trainings=[{shipped}]"  # the same one, so only the luck of episodes could differ
+    told = command("-m", "maestromotif", "evaluate", str(shipped), f"run.root={root}", "tasks=[deep]", two)
     run = root / "shipped_three"
     assert told.splitlines()[-1] == str(run / "report" / "report.html")
     assert "| agent | dungeons | mean deepest level |" in told
@@ -75,7 +76,14 @@ def test_it_is_evaluated_without_training(shipped: Path) -> None:
     episodes = [json.loads(line) for line in (run / "evaluate" / "episodes.jsonl").read_text().splitlines()]
     before = shipped.parents[1] / "small" / "evaluate" / "episodes.jsonl"
     same = [json.loads(line) for line in before.read_text().splitlines()]
-    assert [one["seeds"] for one in episodes] == [one["seeds"] for one in same]
+    trained, other = ([one for one in episodes if one["agent"] == name] for name in ("trained", "training_2"))
+    assert [one | {"agent": ""} for one in trained] == [one | {"agent": ""} for one in other]
+    first = [one["seeds"] for one in same if one["agent"] == "trained"]
+    assert [one["seeds"] for one in trained] == first
+    spread = json.loads((run / "evaluate" / "results.json").read_text())["trainings"][0]
+    assert set(spread["means"]) == {"trained", "training_2"}
+    assert spread["deviation"] == 0
+    assert "Over 2 trainings, the mean of the deepest level is" in told
     assert RunFolder(run).newest(_network(run)).path == shipped / POLICY
 
 
