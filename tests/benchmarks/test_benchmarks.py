@@ -40,6 +40,11 @@ def untaught(folder: Path, **how: Any) -> Path:
     return path
 
 
+def test_evaluating() -> None:
+    figures = run("evaluating.py", "--games", "4", "--steps", "10", "--rounds", "1")
+    assert 0 < figures["bare_ms"] < 10 * figures["evaluated_ms"]
+
+
 def test_the_engine() -> None:
     found = run("engine.py", "--games", "4", "--workers", "2", "--rounds", "1", "--seconds", "0.3")
     assert found["steps_per_second"] > 0
