@@ -1,5 +1,6 @@
 """The actions, the keys they send, and the sets of actions that an agent can use."""
 
+import re
 from dataclasses import dataclass
 from itertools import accumulate
 
@@ -178,12 +179,17 @@ KEPT_PAGES = (b"descend the stairs", b"climb up the stairs", b"You are frozen")
 
 WAIT_TURNS = b"25"
 
-# The question of NetHack's travel command, and what it says where a closed door is in the way.
+# The question of NetHack's travel command, and what it says where a closed door is in the way: the second to
+# clumsy heroes, with a dexterity below 10.
 TRAVEL, FIGHT = ord("_"), ord("F")
 SEARCH_HIDDEN, TRAVEL_LOOT = INDEX["search_hidden"], INDEX["travel_loot"]
 SEARCHES = frozenset(INDEX[name] for name in ("search", "search_long"))
 TRAVEL_QUESTION = b"Where do you want to travel to?"
-CLOSED_DOOR, LOCKED_DOOR = b"That door is closed.", b"door is locked"
+CLOSED_DOOR = (b"That door is closed.", b"You bump into a door.")
+LOCKED_DOOR = b"door is locked"
+
+# The question about a corpse on the floor. How old it is cannot be seen, and old ones kill.
+CORPSE = re.compile(rb"(?<!lichen )corpses? here; eat")
 
 # The question before a blow against a peaceful monster.
 PEACEFUL = b"Really attack"

@@ -19,7 +19,7 @@ from maestromotif.nethack.arena import Arena
 from maestromotif.nethack.engine.loader import Engine, open_engine
 from maestromotif.nethack.hidden import Searches
 from maestromotif.nethack.loot import Loot
-from maestromotif.nethack.observation import COLUMNS, FINAL, MESSAGE_BYTES, ROWS, TURN
+from maestromotif.nethack.observation import COLUMNS, FINAL, HP, MESSAGE_BYTES, ROWS, TURN
 from maestromotif.nethack.seeds import EpisodeSeeds
 
 # The most prompts answered in one step; NetHack asks far fewer unless it is stuck.
@@ -216,7 +216,8 @@ class Game:
             if key == keys[1] and actions.TRAVEL_QUESTION not in self._page():
                 return
             send(key)
-        if actions.CLOSED_DOOR in self._page() and not any(misc) and not self._over():
+        closed = any(said in self._page() for said in actions.CLOSED_DOOR)
+        if closed and not any(misc) and not self._over():
             self._open_door()
 
     def _open_door(self) -> None:
@@ -279,9 +280,13 @@ class Game:
         """
         x, y = self._obs["blstats"][:2].tolist()
         shown, misc, none = self._obs["glyphs"], self._misc, True
+        weak = int(self._obs["blstats"][HP]) <= glyphs.BLAST
+        spared = glyphs.UNTOUCHABLE_OR_SPORE if weak else glyphs.UNTOUCHABLE
         for key, (dx, dy) in _COMPASS.items():
             row, column = y + dy, x + dx
-            if not (0 <= row < ROWS and 0 <= column < COLUMNS and glyphs.PREY[shown[row, column]]):
+            if not (0 <= row < ROWS and 0 <= column < COLUMNS and glyphs.FOES[shown[row, column]]):
+                continue
+            if spared[shown[row, column]]:
                 continue
             none = False
             if shown[row, column] == glyphs.INVISIBLE:  # nothing is seen there: walking may leave

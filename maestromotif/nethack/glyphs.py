@@ -37,29 +37,29 @@ MONSTERS = of_ranges(
     (nethack.GLYPH_MON_OFF, nethack.GLYPH_BODY_OFF), (nethack.GLYPH_RIDDEN_OFF, nethack.GLYPH_OBJ_OFF)
 )
 FOES = of_ranges((nethack.GLYPH_MON_OFF, nethack.GLYPH_PET_OFF), (INVISIBLE, INVISIBLE + 1))  # no pets
-# Monsters that hurt, paralyse or kill whoever strikes them with bare hands (`passive` of NetHack's uhitm.c),
-# or explode when they die. None of them hunts the hero: they are slow, or never move.
+
+
+def of_monsters(*names: str) -> np.ndarray:
+    """Whether a glyph is one of these monsters, not as a pet, bool."""
+    numbers = [n for n in range(nethack.NUMMONS) if nethack.permonst(n).mname in names]
+    return of_ranges(*((nethack.GLYPH_MON_OFF + n, nethack.GLYPH_MON_OFF + n + 1) for n in numbers))
+
+
+# Monsters that hurt, paralyse or kill whoever strikes them with bare hands (`passive` of NetHack's uhitm.c).
+# None of them hunts the hero: they are slow, or never move.
 UNTOUCHABLE_NAMES = (
-    "floating eye", "gas spore", "cockatrice", "chickatrice", "blue jelly", "brown mold", "green mold",
+    "floating eye", "cockatrice", "chickatrice", "blue jelly", "brown mold", "green mold",
 )  # fmt: skip
-UNTOUCHABLE = np.zeros(nethack.MAX_GLYPH + 1, bool)
-UNTOUCHABLE[
-    [
-        nethack.GLYPH_MON_OFF + number
-        for number in range(nethack.NUMMONS)
-        if nethack.permonst(number).mname in UNTOUCHABLE_NAMES
-    ]
-] = True
-PREY = FOES & ~UNTOUCHABLE
+UNTOUCHABLE = of_monsters(*UNTOUCHABLE_NAMES)
+BLAST = 24  # hit points at most that a gas spore costs whoever kills it: 4d6 (monst.c)
+UNTOUCHABLE_OR_SPORE = UNTOUCHABLE | of_monsters("gas spore")  # with no more hit points than that
 OBJECTS = of_ranges((nethack.GLYPH_OBJ_OFF, _SYMBOL), (nethack.GLYPH_BODY_OFF, nethack.GLYPH_RIDDEN_OFF))
 SWALLOWED = of_ranges((nethack.GLYPH_SWALLOW_OFF, nethack.GLYPH_WARNING_OFF))
 BOULDER = int(nethack.GLYPH_OBJ_OFF) + next(
     i for i in range(nethack.NUM_OBJECTS) if nethack.OBJ_NAME(nethack.objclass(i)) == "boulder"
 )
 
-SHOPKEEPER = int(nethack.GLYPH_MON_OFF) + next(
-    i for i in range(nethack.NUMMONS) if nethack.permonst(i).mname == "shopkeeper"
-)
+SHOPKEEPER = int(np.flatnonzero(of_monsters("shopkeeper"))[0])
 
 
 def _picked_up() -> np.ndarray:

@@ -73,6 +73,19 @@ class View:
         return found
 
     @cached_property
+    def untouchable(self) -> np.ndarray:
+        """Bool [n, 8]: monsters beside the hero that she must not strike."""
+        weak, near = self.bl[:, HP, None] <= glyphs.BLAST, self.near
+        found: np.ndarray = np.where(weak, glyphs.UNTOUCHABLE_OR_SPORE[near], glyphs.UNTOUCHABLE[near])
+        return found
+
+    @cached_property
+    def prey(self) -> np.ndarray:
+        """Bool [n, 8]: monsters beside the hero that she may strike, unless they turn out to be peaceful."""
+        may: np.ndarray = self.foes & ~self.untouchable
+        return may
+
+    @cached_property
     def walkable(self) -> np.ndarray:
         """Bool [n, 8]: whether the hero may try to walk there."""
         near = self.near
@@ -80,7 +93,7 @@ class View:
         bars = glyphs.SOLID[near] | ((near == glyphs.STONE) & ~blind[:, None])
         bars[:, 4:] |= glyphs.HUNG[near[:, 4:]] | glyphs.HUNG[self.under][:, None]
         bars[glyphs.SWALLOWED[near].any(1)] = False
-        bars |= glyphs.UNTOUCHABLE[near]
+        bars |= self.untouchable
         walkable: np.ndarray = ~bars
         return walkable
 
@@ -136,8 +149,9 @@ RULES: dict[str, Rule] = {
         "away from stairs down", lambda v: (v.state["on_downstairs"] != 0) | glyphs.PITFALLS[v.under]
     ),
     "kick": Rule(
-        "without a door beside the hero that was found locked, and at the door of a shop that is closed",
-        lambda v: v.locked.any(1),
+        "without a door beside the hero that was found locked, at the door of a shop that is closed, and in "
+        "Minetown, whose watch punishes it",
+        lambda v: v.locked.any(1) & (v.state["in_minetown"] == 0),
     ),
     "eat": Rule(
         "when satiated, and with nothing to eat in the pack or under the hero",
@@ -178,6 +192,6 @@ RULES: dict[str, Rule] = {
     ),
     "fight": Rule(
         "without a monster beside the hero that is neither a pet nor dangerous to touch",
-        lambda v: glyphs.PREY[v.near].any(1),
+        lambda v: v.prey.any(1),
     ),
 }

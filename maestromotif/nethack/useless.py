@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from maestromotif.nethack import glyphs
-from maestromotif.nethack.actions import CLOSED_SHOP, INDEX, LOCKED_DOOR, NAMES, PEACEFUL
+from maestromotif.nethack.actions import CLOSED_SHOP, CORPSE, INDEX, LOCKED_DOOR, NAMES, PEACEFUL
 from maestromotif.nethack.events import COLUMN
 from maestromotif.nethack.marks import Marks
 from maestromotif.nethack.observation import COLUMNS, DUNGEON, LEVEL, TURN, X, Y
@@ -30,8 +30,8 @@ _PEACEFUL = np.frombuffer(PEACEFUL, np.uint8)
 class Useless:
     """Which actions are not useless in N games.
 
-    Writes `allowed` bool [N, len(NAMES)] in place. At an open question only answers are allowed, and no blow
-    against a peaceful monster. Otherwise:
+    Writes `allowed` bool [N, len(NAMES)] in place. At an open question only answers are allowed, no blow
+    against a peaceful monster, and no meal from a corpse of unknown age. Otherwise:
 
     - what `RULES` finds useless is not allowed, and no step into a wall, or diagonally through a door;
     - an action that took no turn and left the hero where she was is not allowed again until she moves, the
@@ -154,7 +154,7 @@ class Useless:
         # A fast hero's blow may take no turn either; a peaceful monster was only asked about.
         asked_about = (view.obs["message"][:, : len(PEACEFUL)] == _PEACEFUL).all(1)
         timeless &= (action != _FIGHT) | asked_about
-        vain = judged & np.where(_TRAVELS[action], ~foes.any(1), timeless)
+        vain = judged & np.where(_TRAVELS[action], ~view.prey.any(1), timeless)
         futile[np.flatnonzero(vain), action[vain]] = True
         self._futile[games], self._age[games] = futile, np.where(vain, 0, age)
         self._before[games], self._near[games], self._asked[games] = now, near, asks
@@ -170,7 +170,7 @@ def answers(question: bytes, near: np.ndarray, locked: np.ndarray) -> np.ndarray
         useful[_MOVES] = locked if locked.any() else near != glyphs.OUTSIDE
     elif question.startswith((b"What do you want to eat?", b"What do you want to drink?")):
         useful[[_YES, _MORE]] = True
-    elif PEACEFUL in question:
+    elif PEACEFUL in question or CORPSE.search(question):
         useful[_NO] = True
     else:
         useful[[_YES, _NO]] = True

@@ -6,15 +6,16 @@ import numpy as np
 import pytest
 from nle import nethack
 
+from maestromotif.nethack import glyphs
 from maestromotif.nethack.actions import INDEX, NAMES, WEIGHTS
 from maestromotif.nethack.game import End
 from maestromotif.nethack.glyphs import STONE
 from maestromotif.nethack.hidden import SEARCH_TURNS
 from maestromotif.nethack.marks import FRONTIER, SEARCHED, VISITED
-from maestromotif.nethack.observation import COLUMNS, DEPTH, ROWS, TURN, X, Y
+from maestromotif.nethack.observation import COLUMNS, DEPTH, HP, ROWS, TURN, X, Y
 from maestromotif.nethack.paths import COMPASS
 from maestromotif.nethack.pool.pool import GamePool
-from maestromotif.nethack.rules import RULES
+from maestromotif.nethack.rules import RULES, View
 from maestromotif.nethack.useless import answers
 
 GAMES, STEPS = 16, 400
@@ -108,6 +109,10 @@ def test_the_frontier_is_next_to_what_was_never_seen() -> None:
         (b"Really attack the watchman?", {"southeast"}),
         (b"Do you want to pray?", {"northwest", "southeast"}),
         (b"What do you want to eat? [bc or ?*]", {"northwest", "more"}),
+        (b"There is a newt corpse here; eat it? [ynq] (n)", {"southeast"}),
+        (b"There are 2 jackal corpses here; eat one? [ynq] (n)", {"southeast"}),
+        (b"There is a lichen corpse here; eat it? [ynq] (n)", {"northwest", "southeast"}),
+        (b"There is a food ration here; eat it? [ynq] (n)", {"northwest", "southeast"}),
         (b"In what direction?", {"east"}),
     ],
 )
@@ -132,3 +137,14 @@ def test_games_restore_to_the_same_marks_and_the_same_mask() -> None:
         pool.restore(snapshot)
         np.testing.assert_array_equal(pool.marks, marks)
         np.testing.assert_array_equal(pool.allowed, allowed)
+
+
+def test_a_gas_spore_is_struck_only_by_who_survives_it() -> None:
+    spore = next(n for n in range(nethack.NUMMONS) if nethack.permonst(n).mname == "gas spore")
+    bl, shown = np.zeros((2, 27), np.int64), np.full((2, ROWS, COLUMNS), STONE + 19, np.int16)
+    bl[:, [X, Y]], bl[:, HP] = 10, (glyphs.BLAST, glyphs.BLAST + 1)
+    shown[:, 9, 10] = nethack.GLYPH_MON_OFF + spore  # to the north
+    nothing = np.zeros(2, np.int64)
+    view = View({"blstats": bl, "glyphs": shown}, {}, nothing, nothing, nothing, nothing, nothing)
+    assert view.prey[:, 0].tolist() == [False, True]
+    assert view.untouchable[:, 0].tolist() == [True, False]
