@@ -166,8 +166,8 @@ RULES: dict[str, Rule] = {
         "always: each step improves a skill as soon as that is possible", lambda v: np.zeros(len(v.bl), bool)
     ),
     "pray": Rule(
-        f"unless the hit points are low or the hero is weak from hunger with nothing to eat in the pack, before "
-        f"turn {FIRST_PRAYER}, and {BETWEEN_PRAYERS} turns after the last prayer",
+        "unless the hit points are low, or the hero is weak from hunger with nothing to eat in the pack; "
+        f"before turn {FIRST_PRAYER}; and {BETWEEN_PRAYERS} turns after the last prayer",
         _prayer_helps,
     ),
     "quaff": Rule(
