@@ -8,13 +8,14 @@ also consistent bool, whether both orders or wordings agree
 <skill>/quality.json       figures of the labels
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from maestromotif.errors import UserError
 from maestromotif.pipeline.store import Work
+from maestromotif.reading import read_arrays, read_json_lines
 
 CAPTIONS = "captions.jsonl"
 PREFERENCES = "preferences.npz"
@@ -24,7 +25,7 @@ FIGURES = "quality.json"
 
 def read_captions(folder: Path) -> list[dict[str, Any]]:
     """The judged captions in a folder of `annotate`: message (Latin-1), changes, count, caption."""
-    return [json.loads(line) for line in (folder / CAPTIONS).read_text().splitlines()]
+    return [row for _, row in read_json_lines(folder / CAPTIONS)]
 
 
 def write_preferences(work: Work, skill: str, pairs: np.ndarray, **columns: np.ndarray) -> None:
@@ -35,6 +36,10 @@ def write_preferences(work: Work, skill: str, pairs: np.ndarray, **columns: np.n
 
 def read_preferences(folder: Path, skill: str) -> dict[str, np.ndarray]:
     """The pairs int32 [P, 2] under `pairs`, and the other columns under their names."""
-    with np.load(folder / skill / PREFERENCES) as file:
-        columns = {name: file[name] for name in file.files}
+    path = folder / skill / PREFERENCES
+    columns = read_arrays(
+        path, "first", "second", "label", "margin", optional=["consistent"], remedy="run `annotate` again"
+    )
+    if len({(column.ndim, len(column)) for column in columns.values()}) > 1:
+        raise UserError(f"{path}: damaged: its arrays differ in length; run `annotate` again")
     return {"pairs": np.column_stack([columns.pop("first"), columns.pop("second")]), **columns}

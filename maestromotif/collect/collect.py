@@ -9,6 +9,7 @@ segments. The result depends only on the settings, not on the number of worker p
 """
 
 import logging
+import shlex
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -35,6 +36,7 @@ from maestromotif.nethack.state import CHANGES, DEPTH_CHANGE
 from maestromotif.nethack.tracker import depth_codes
 from maestromotif.pipeline.progress import Progress
 from maestromotif.pipeline.store import Artefact, Work
+from maestromotif.reading import read_arrays
 from maestromotif.tracking.tracker import SILENT, Tracker
 
 log = logging.getLogger("maestromotif")
@@ -324,6 +326,16 @@ def _recorded(
 # ---------------------------------------------------------------------------------------- the artefact
 
 
+def _segment_of(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of a segment that was played before. Raises UserError."""
+    return read_arrays(
+        path,
+        *("message_id", "changes", "events", "depth", "status", "episode", "messages", "episodes", "causes"),
+        optional=["recordings"],
+        remedy=f"remove {shlex.quote(str(path))} to play it again",
+    )
+
+
 def _join(segments: list[_Segment], config: Config, work: Work) -> dict[str, Any]:
     """Write the artefact from all segments, with the requested number of steps of each stretch."""
     numbers: dict[bytes, int] = {}
@@ -336,8 +348,7 @@ def _join(segments: list[_Segment], config: Config, work: Work) -> dict[str, Any
     left = {segment.stretch: segment.stretch.steps for segment in segments}
     for segment in segments:
         source = segment.stretch.source
-        with np.load(work.scratch / segment.file) as file:
-            part = dict(file)
+        part = _segment_of(work.scratch / segment.file)
         kept = part["message_id"][: left[segment.stretch]]
         left[segment.stretch] -= len(kept)
         # Messages are numbered in order of first appearance; those only in dropped steps get no number.

@@ -39,13 +39,13 @@ from maestromotif.evaluate.replays import task_program, write_shown
 from maestromotif.evaluate.summary import summary, table
 from maestromotif.evaluate.trainings import lines as lines_of_trainings
 from maestromotif.evaluate.trainings import trainings
-from maestromotif.head import read_text
 from maestromotif.intervals import bootstrap_mean, wilson
 from maestromotif.nethack.pool.pool import GamePool, open_pool
 from maestromotif.nethack.seeds import EpisodeSeeds, episode_seeds, salt_name
 from maestromotif.pipeline.progress import Progress
 from maestromotif.pipeline.store import Artefact, Work, file_contents
 from maestromotif.programs.sandbox import ProgramHost
+from maestromotif.reading import read_text
 from maestromotif.replay import kept
 from maestromotif.skill import skills_of
 from maestromotif.tasks.task import PAPER_AGENT, PAPER_BASELINE, Task, steps_of, tasks_of

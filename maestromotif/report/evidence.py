@@ -25,7 +25,15 @@ from maestromotif.pipeline.store import Artefact
 from maestromotif.replay.choose import KINDS
 from maestromotif.replay.replay import Replay, load
 from maestromotif.report import shapes
-from maestromotif.report.files import NUMBER, again, read_arrays, read_json, read_jsonl, same_length
+from maestromotif.report.files import (
+    NUMBER,
+    again,
+    read_arrays,
+    read_json,
+    read_jsonl,
+    read_source,
+    same_length,
+)
 from maestromotif.rewards.model import CARD
 from maestromotif.train.account import PAID
 from maestromotif.train.metrics import CURVE
@@ -316,10 +324,7 @@ def _thresholds(manifest: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _program(folder: Path, role: str, name: str) -> Program:
-    try:
-        source = (folder / name).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{folder / name}: {error}; {again(folder / name)}") from error
+    source = read_source(folder / name)
     checked = read_json(folder / CHECK, shapes.PROGRAMS)
     entry = checked.get("programs", {}).get(role) or checked.get("skills", {}).get(role) or {}
     origin = {key: entry[key] for key in ("file", "sha256") if entry.get(key)}

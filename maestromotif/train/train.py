@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -26,6 +27,7 @@ from maestromotif.nethack.arena import arena_files, places_to_start
 from maestromotif.nethack.pool.pool import check_pools
 from maestromotif.nethack.rcfile import options_file
 from maestromotif.pipeline.store import Artefact, Work, file_contents
+from maestromotif.pipeline.trees import refusing
 from maestromotif.skill import skill_files, skills_of
 from maestromotif.tracking.tracker import SILENT, Tracker
 from maestromotif.train.actor import Actor
@@ -90,6 +92,7 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work, tracker: Tracke
         common, own = checkpoints.load(done) if done else ({}, {})
         versions = [learnt.params]
         if done:  # a checkpoint of another network is refused before any game starts
+            _check_parts(checkpoints.file(done), common, own, settings.actors)
             learnt, versions = learner.restore(learnt, common, own, checkpoints.file(done))
         rewards = stack.enter_context(_reward_source(config, inputs, plan))
         if done:
@@ -150,6 +153,20 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work, tracker: Tracke
         },
         "last": curve.rows[-1],
     }
+
+
+def _check_parts(file: Path, common: dict[str, Any], own: dict[str, Any], actors: int) -> None:
+    """Raises UserError unless a checkpoint has what `loop.learn` saves."""
+    with refusing(file, "a checkpoint"):
+        shared = ("params", "opt_state", "scale", "curve", "rewards")
+        for part, needed in ((common, shared), (own, ("returns", "actors"))):
+            if missing := [name for name in needed if name not in part]:
+                raise KeyError(f"it lacks '{missing[0]}'")
+        if not common["params"] or len(own["actors"]) != actors:
+            raise ValueError(f"it must have parameters and the games of {actors} actors")
+        for one in own["actors"]:
+            if missing := [name for name in ("program", "memory", "last_action", "count") if name not in one]:
+                raise KeyError(f"an actor lacks '{missing[0]}'")
 
 
 def _reward_source(config: Config, inputs: dict[str, Artefact], plan: Schedule) -> RewardSource:
