@@ -210,8 +210,10 @@ _Loader.yaml_implicit_resolvers = {
 }
 
 
-def parse_yaml(text: str, name: str, first: int = 1) -> yaml.Node | None:
-    """The root of a YAML text; None if it holds nothing. `first`: the line of the file where it begins.
+def parse_yaml(text: str, name: str, first: int | None = 1) -> yaml.Node | None:
+    """The root of a YAML text; None if it holds nothing.
+
+    name: of the text, in errors. first: the line where it begins; None: it is not part of a file.
 
     Raises UserError, with the line, unless it is one document of plain values: no tags such as `!!set`, no
     key twice in one mapping, no key that is a list or null, no number or list that cannot be read, and not
@@ -220,7 +222,9 @@ def parse_yaml(text: str, name: str, first: int = 1) -> yaml.Node | None:
     try:
         root = yaml.compose(text, Loader=_Loader)
     except yaml.YAMLError as error:
-        raise UserError(f"{name}:{_where(error, text, first)}: is not valid YAML: {_said(error)}") from error
+        raise UserError(
+            f"{_place(name, first, text[: _index(error)])}: is not valid YAML: {_said(error)}"
+        ) from error
     except RecursionError as error:
         raise UserError(f"{name}: is not valid YAML: nested too deeply") from error
     if root is not None:
@@ -240,7 +244,7 @@ def yaml_value(node: yaml.Node) -> Any:
 class _Checked:
     """Walks over a document, aliases written out. Raises UserError at the first mistake."""
 
-    def __init__(self, name: str, first: int) -> None:
+    def __init__(self, name: str, first: int | None) -> None:
         self._name, self._first, self._nodes = name, first, 0
 
     def node(self, node: yaml.Node, depth: int) -> None:
@@ -281,16 +285,23 @@ class _Checked:
             raise self._wrong(node, f"{node.value!r} cannot be read as {kind}; put text in quotes") from None
 
     def _line(self, node: yaml.Node) -> int:
-        return int(self._first + node.start_mark.line)
+        return int((self._first or 1) + node.start_mark.line)
 
     def _wrong(self, node: yaml.Node, what: str) -> UserError:
-        return UserError(f"{self._name}:{self._line(node)}: {what}")
+        place = self._name if self._first is None else f"{self._name}:{self._line(node)}"
+        return UserError(f"{place}: {what}")
 
 
-def _where(error: yaml.YAMLError, text: str, first: int) -> int:
+def _index(error: yaml.YAMLError) -> int:
+    """Of the character that an error is about."""
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
-    at = mark.index if mark is not None else getattr(error, "position", 0)
-    return first + text.count("\n", 0, at)
+    return int(mark.index if mark is not None else getattr(error, "position", 0))
+
+
+def _place(name: str, first: int | None, before: str) -> str:
+    """name:line. YAML counts more characters as line breaks than editors do, so its own lines may be off."""
+    newlines = before.count("\n")
+    return name if first is None else f"{name}:{first + newlines}"
 
 
 def _said(error: yaml.YAMLError) -> str:

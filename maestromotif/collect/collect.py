@@ -316,7 +316,7 @@ def _recorded(
     changes[:, DEPTH_CHANGE] = np.where(known, depth_codes(before, depth), 0)
     counts[:, events.COLUMN["descended"]] = known & (depth > before)
     counts[:, events.COLUMN["ascended"]] = known & (depth < before)
-    ending = ttyrec.endings(path.parent).get(path.name) if whole else None
+    ending = ttyrec.ending(path) if whole else None
     end = End.TRUNCATED if ending is None else End.LEFT if ending.left else End.DEATH
     cause = ending.cause.encode() if ending is not None and end == End.DEATH else b""
     notes.episode(steps, int(depth.max(initial=0)), int(end), cause)

@@ -148,7 +148,7 @@ def test_an_old_section_is_answered_with_its_new_name() -> None:
     ("text", "message"),
     [
         ("run: [1\n", "mine.yaml:2: is not valid YAML: while parsing a flow sequence"),
-        ("run: {}\nskills: [a]\nrun: {}\n", "mine.yaml:3: is not valid YAML: while constructing a mapping"),
+        ("run: {}\nskills: [a]\nrun: {}\n", "mine.yaml:3: 'run' is given twice, first on line 1"),
         ("run:\n\tname: x\n", "mine.yaml:2: is not valid YAML"),
         ("just words\n", "mine.yaml: should hold 'key: value' lines"),
         ("- a\n- b\n", "mine.yaml: should hold 'key: value' lines"),
@@ -188,12 +188,12 @@ def test_a_missing_file_names_its_neighbour() -> None:
 
 def test_a_file_that_is_no_text() -> None:
     Path("a.yaml").write_bytes(b"run: \xff\xfe")
-    assert mistakes("a.yaml") == ["a.yaml: is not UTF-8 text (byte 5)"]
+    assert mistakes("a.yaml") == ["a.yaml:1: not UTF-8 text (byte 0xFF); save it as UTF-8"]
 
 
 def test_a_folder_instead_of_a_file() -> None:
     Path("a.yaml").mkdir()
-    assert mistakes("a.yaml") == ["a.yaml: cannot be read: Is a directory"]
+    assert mistakes("a.yaml") == ["a.yaml: cannot be read: Is a directory; a file is needed"]
 
 
 def test_a_section_with_nothing_in_it_sets_nothing() -> None:
