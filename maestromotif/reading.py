@@ -246,6 +246,7 @@ class _Checked:
 
     def __init__(self, name: str, first: int | None) -> None:
         self._name, self._first, self._nodes = name, first, 0
+        self._loader = _Loader("")
 
     def node(self, node: yaml.Node, depth: int) -> None:
         self._nodes += 1
@@ -276,10 +277,10 @@ class _Checked:
             self.node(value, depth + 1)
 
     def _scalar(self, node: yaml.Node) -> None:
-        if node.tag.endswith(":merge"):
+        if node.tag.endswith((":merge", ":str")):
             return
         try:
-            yaml_value(yaml.ScalarNode(node.tag, node.value))
+            self._loader.construct_document(yaml.ScalarNode(node.tag, node.value))
         except (ValueError, KeyError, TypeError, yaml.YAMLError):
             kind = node.tag.rpartition(":")[2]
             raise self._wrong(node, f"{node.value!r} cannot be read as {kind}; put text in quotes") from None

@@ -62,6 +62,15 @@ def reads(config: Config) -> dict[str, str]:
     return options_file(config) | skill_files(config) | files
 
 
+def foresee(config: Config) -> None:
+    """Raises UserError if there are no demonstrations, or the given ones are not for this config."""
+    given = config.clone.demonstrations
+    if given is not None:
+        read(Path(given), config)
+    elif "demonstrate" not in config.run.further:
+        _demonstrations(config, {})
+
+
 def run(config: Config, inputs: dict[str, Artefact], work: Work, tracker: Tracker = SILENT) -> dict[str, Any]:
     settings, seed = config.clone, config.run.seed
     recordings = read(_demonstrations(config, inputs), config)

@@ -31,7 +31,7 @@ from maestromotif.nethack.events import EVENTS
 from maestromotif.nethack.game import End
 from maestromotif.nethack.observation import MESSAGE_BYTES
 from maestromotif.nethack.pool.pool import GamePool, open_pool
-from maestromotif.nethack.rcfile import options_file
+from maestromotif.nethack.rcfile import check_options, options_file
 from maestromotif.nethack.state import CHANGES, DEPTH_CHANGE
 from maestromotif.nethack.tracker import depth_codes
 from maestromotif.pipeline.progress import Progress
@@ -115,6 +115,12 @@ def reads(config: Config) -> dict[str, str]:
     if config.collect.recordings is not None:
         contents["recordings"] = ttyrec.identity(Path(config.collect.recordings))
     return contents
+
+
+def foresee(config: Config) -> None:
+    """Raises UserError if nothing is to be collected, or an arena, recordings or an option cannot be used."""
+    check_options(config)
+    _check(_stretches(config), config)
 
 
 def run(config: Config, inputs: dict[str, Artefact], work: Work, tracker: Tracker = SILENT) -> dict[str, Any]:

@@ -32,7 +32,7 @@ from maestromotif.reading import parse_yaml, read_text
 
 COMMAND_LINE = "command line"
 CONFIG = "config.yaml"  # of a folder that has a config, such as a run's
-_NULLS = ("", "~", "null", "Null", "NULL")
+_NULLS = ("", "null")  # overrides that mean no value, where a text may be left out
 Key = tuple[str | int, ...]  # ("annotate", "changes", 0) is written annotate.changes[0]
 
 
@@ -341,10 +341,23 @@ def _check_relations(sources: Sources, config: Config) -> None:
         sources.report(
             ("train", "policy"), "should be null, because reward.online_steps learns rewards during training"
         )
-    if config.nethack.games % config.train.minibatches:
+    if config.train.actors % config.train.devices:
+        sources.report(
+            ("train", "actors"),
+            f"should be a multiple of train.devices = {config.train.devices} (got {config.train.actors})",
+        )
+    if config.nethack.games % config.train.actors:
+        sources.report(
+            ("train", "actors"),
+            f"should divide nethack.games = {config.nethack.games} (got {config.train.actors})",
+        )
+    games, devices, minibatches = config.nethack.games, config.train.devices, config.train.minibatches
+    if games % minibatches:
+        sources.report(("train", "minibatches"), f"should divide nethack.games = {games} (got {minibatches})")
+    elif games % (devices * minibatches):
         sources.report(
             ("train", "minibatches"),
-            f"should divide nethack.games = {config.nethack.games} (got {config.train.minibatches})",
+            f"times train.devices = {devices} should divide nethack.games = {games} (got {minibatches})",
         )
     if config.train.teacher.policy == CLONED and "clone" not in config.run.further:
         sources.report(

@@ -28,12 +28,12 @@ from maestromotif.demonstrate.demonstrator import Demonstrator
 from maestromotif.demonstrate.recordings import NO_LABEL, Recording
 from maestromotif.errors import UserError
 from maestromotif.nethack.actions import SETS, WEIGHTS
-from maestromotif.nethack.arena import arena_files, places_to_start
+from maestromotif.nethack.arena import arena_files, check_arenas, places_to_start
 from maestromotif.nethack.checksum import checksum
 from maestromotif.nethack.events import COLUMN, EVENTS
 from maestromotif.nethack.game import End
 from maestromotif.nethack.pool.pool import IDLE, GamePool, open_pool
-from maestromotif.nethack.rcfile import options_file
+from maestromotif.nethack.rcfile import check_options, options_file
 from maestromotif.nethack.seeds import episode_seeds
 from maestromotif.nethack.state import CHANGES
 from maestromotif.pipeline.progress import Progress
@@ -112,6 +112,12 @@ def reads(config: Config) -> dict[str, str]:
         | skill_files(config)
         | file_contents("compose.training", config.compose.training)
     )
+
+
+def foresee(config: Config) -> None:
+    """Raises UserError for arenas or options that the games would refuse."""
+    check_options(config)
+    check_arenas(config.train.arenas, config.nethack.games)
 
 
 def run(config: Config, inputs: dict[str, Artefact], work: Work, tracker: Tracker = SILENT) -> dict[str, Any]:

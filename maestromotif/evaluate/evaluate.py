@@ -41,6 +41,7 @@ from maestromotif.evaluate.trainings import lines as lines_of_trainings
 from maestromotif.evaluate.trainings import trainings
 from maestromotif.intervals import bootstrap_mean, wilson
 from maestromotif.nethack.pool.pool import GamePool, open_pool
+from maestromotif.nethack.rcfile import check_options
 from maestromotif.nethack.seeds import EpisodeSeeds, episode_seeds, salt_name
 from maestromotif.pipeline.progress import Progress
 from maestromotif.pipeline.store import Artefact, Work, file_contents
@@ -106,6 +107,12 @@ def _trainings(config: Config) -> dict[str, Path]:
         f"training_{number}": policy_file(given, "evaluate.trainings")
         for number, given in enumerate(config.evaluate.trainings, start=2)
     }
+
+
+def foresee(config: Config) -> None:
+    """Raises UserError for a salt or options that the evaluation would refuse."""
+    salt_of(config)
+    check_options(config)
 
 
 def run(config: Config, inputs: dict[str, Artefact], work: Work, tracker: Tracker = SILENT) -> dict[str, Any]:

@@ -70,6 +70,14 @@ def arena_files(setting: str, arenas: Iterable[str]) -> dict[str, str]:
     return contents
 
 
+def check_arenas(shares: Mapping[str, float], games: int) -> None:
+    """Raises UserError unless the arenas of `train.arenas` can be compiled and each gets one of the games."""
+    places_to_start(shares, games)
+    for arena in shares:
+        with tempfile.TemporaryDirectory(prefix="maestromotif-") as folder:
+            build(arena, Path(folder))
+
+
 def places_to_start(shares: Mapping[str, float], games: int) -> list[str | None]:
     """The arena in which each game's episodes begin, None for the dungeon; spread evenly over the games.
 

@@ -97,6 +97,12 @@ def reads(config: Config) -> dict[str, str]:
     return answers.reads(config) | golden | measures.reads(config)
 
 
+def foresee(config: Config) -> None:
+    """Raises UserError that lists the mistakes in gold sets and measures."""
+    gold.load_all(config.skills_folder, config.skills)
+    measures.load_all(config.skills_folder, config.skills)
+
+
 def run(config: Config, inputs: dict[str, Artefact], work: Work, tracker: Tracker = SILENT) -> dict[str, Any]:
     """Runs the stage. Raises UserError as `examine` does."""
     found = examine(config, inputs["collect"])

@@ -20,12 +20,12 @@ import numpy as np
 from maestromotif.agent.network import ActorCritic, build
 from maestromotif.agent.policy import POLICY, Acting, make_acting
 from maestromotif.agent.reward import Scorer
-from maestromotif.agent.saved_policy import policy_bytes
+from maestromotif.agent.saved_policy import check_policy, policy_bytes
 from maestromotif.config.schema import Config
 from maestromotif.nethack.actions import SETS
-from maestromotif.nethack.arena import arena_files, places_to_start
+from maestromotif.nethack.arena import arena_files, check_arenas, places_to_start
 from maestromotif.nethack.pool.pool import check_pools
-from maestromotif.nethack.rcfile import options_file
+from maestromotif.nethack.rcfile import check_options, options_file
 from maestromotif.pipeline.store import Artefact, Work, file_contents
 from maestromotif.pipeline.trees import refusing
 from maestromotif.skill import skill_files, skills_of
@@ -36,11 +36,11 @@ from maestromotif.train.curve import Curve
 from maestromotif.train.distributed import all_devices, local_devices, summed, wait_for_all
 from maestromotif.train.environment import Plan
 from maestromotif.train.environment_process import EnvironmentProcess
-from maestromotif.train.kickstart import teacher_files, teacher_of
+from maestromotif.train.kickstart import teacher_file, teacher_files, teacher_of
 from maestromotif.train.learner import Learner, on_host
 from maestromotif.train.loop import Rollouts, State, learn
 from maestromotif.train.metrics import CURVE, METRICS
-from maestromotif.train.online_rewards import OnlineRewards
+from maestromotif.train.online_rewards import OnlineRewards, check_settings
 from maestromotif.train.reward_source import DistilledRewards, RewardSource, reward_files, reward_folder
 from maestromotif.train.schedule import Schedule, schedule
 from maestromotif.train.speed import TIMINGS, summary
@@ -63,6 +63,21 @@ def reads(config: Config) -> dict[str, str]:
         | reward_files(config)
         | teacher_files(config)
     )
+
+
+def foresee(config: Config) -> None:
+    """Raises UserError for arenas, options, rewards or a teacher that training would refuse."""
+    settings = config.train
+    check_options(config)
+    check_arenas(settings.arenas, config.nethack.games // settings.actors)
+    teacher = teacher_file(config)
+    if teacher is not None:
+        check_policy(teacher, config, needs_header=True)
+    if config.reward.path is not None:
+        DistilledRewards(config, Path(config.reward.path))
+    if config.reward.online_steps is not None:
+        plan = schedule(settings, config.nethack.games * settings.machines)
+        check_settings(config, config.reward.online_steps // plan.steps, plan.updates)
 
 
 def run(config: Config, inputs: dict[str, Artefact], work: Work, tracker: Tracker = SILENT) -> dict[str, Any]:
