@@ -68,6 +68,11 @@ def opened(path: Path) -> Iterator[BinaryIO]:
         os.close(descriptor)
 
 
+def is_there(path: Path) -> bool:
+    """Whether there is anything at the path, also a link that leads nowhere."""
+    return path.is_symlink() or path.exists()
+
+
 def read_bytes(path: Path, most: int | None = None) -> bytes:
     """The bytes of a file. Raises UserError if it cannot be read, or has more than `most` bytes."""
     parts, size = [], 0
@@ -80,6 +85,8 @@ def read_bytes(path: Path, most: int | None = None) -> bytes:
                     raise UserError(f"{path}: has more than {most // MIB} MiB; is it the right file?")
         except OSError as error:
             raise UserError(f"{path}: cannot be read: {error.strerror}") from error
+        if not size and stat.S_ISFIFO(os.fstat(file.fileno()).st_mode):
+            raise UserError(f"{path}: cannot be read: Is a pipe that nobody writes to")
     return b"".join(parts)
 
 

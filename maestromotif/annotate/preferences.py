@@ -24,8 +24,22 @@ FIGURES = "quality.json"
 
 
 def read_captions(folder: Path) -> list[dict[str, Any]]:
-    """The judged captions in a folder of `annotate`: message (Latin-1), changes, count, caption."""
-    return [row for _, row in read_json_lines(folder / CAPTIONS)]
+    """The judged captions in a folder of `annotate`: message (Latin-1), changes, count, caption.
+
+    Raises UserError that names the line if one is damaged.
+    """
+    rows = list(read_json_lines(folder / CAPTIONS))
+    for where, row in rows:
+        message, changes = (
+            row.get(name) if isinstance(row, dict) else None for name in ("message", "changes")
+        )
+        if not isinstance(message, str) or (not message.isascii() and max(message) > "\xff"):
+            raise UserError(f"{where}: 'message' must be a text in Latin-1; run `annotate` again")
+        if not isinstance(changes, list) or not all(
+            type(code) is int and -128 <= code < 128 for code in changes
+        ):
+            raise UserError(f"{where}: 'changes' must be a list of codes; run `annotate` again")
+    return [row for _, row in rows]
 
 
 def write_preferences(work: Work, skill: str, pairs: np.ndarray, **columns: np.ndarray) -> None:

@@ -30,8 +30,8 @@ from maestromotif.nethack.actions import NUM_ACTIONS, WEIGHTS
 from maestromotif.nethack.events import EVENTS
 from maestromotif.nethack.game import End
 from maestromotif.nethack.observation import MESSAGE_BYTES
-from maestromotif.nethack.pool.pool import GamePool, open_pool
-from maestromotif.nethack.rcfile import check_options, options_file
+from maestromotif.nethack.pool.pool import GamePool, check_options, open_pool
+from maestromotif.nethack.rcfile import options_file
 from maestromotif.nethack.state import CHANGES, DEPTH_CHANGE
 from maestromotif.nethack.tracker import depth_codes
 from maestromotif.pipeline.progress import Progress

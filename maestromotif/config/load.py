@@ -144,7 +144,7 @@ class Sources:
         """Reads a file and, before it, those that it extends."""
         name = _shown(path)
         extended = f" (extended by {_shown(asked_by[-1])})" if asked_by else ""
-        if path.resolve() in (other.resolve() for other in asked_by):
+        if _real(path) in map(_real, asked_by):
             cycle = " -> ".join(_shown(other) for other in (*asked_by, path))
             self.problems.append(f"{name}: 'extends' forms a cycle: {cycle}")
             return
@@ -471,11 +471,16 @@ def _shown(path: Path) -> str:
     """The path as a user would write it: relative where that is shorter."""
     if path.is_absolute() and not path.is_relative_to(Path.cwd()):
         return str(path)
-    return (
-        str(path.resolve().relative_to(Path.cwd()))
-        if path.resolve().is_relative_to(Path.cwd())
-        else str(path)
-    )
+    real = _real(path)
+    return str(real.relative_to(Path.cwd())) if real.is_relative_to(Path.cwd()) else str(path)
+
+
+def _real(path: Path) -> Path:
+    """The path without links; as it is if the links form a loop."""
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError):
+        return path.absolute()
 
 
 def _similar_files(path: Path) -> str:

@@ -12,7 +12,6 @@ does not depend on the number of worker processes.
 Artefact: `demonstrations.npz` (see `recordings`) and `figures.json`.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -32,14 +31,15 @@ from maestromotif.nethack.arena import arena_files, check_arenas, places_to_star
 from maestromotif.nethack.checksum import checksum
 from maestromotif.nethack.events import COLUMN, EVENTS
 from maestromotif.nethack.game import End
-from maestromotif.nethack.pool.pool import IDLE, GamePool, open_pool
-from maestromotif.nethack.rcfile import check_options, options_file
+from maestromotif.nethack.pool.pool import IDLE, GamePool, check_options, open_pool
+from maestromotif.nethack.rcfile import options_file
 from maestromotif.nethack.seeds import episode_seeds
 from maestromotif.nethack.state import CHANGES
 from maestromotif.pipeline.progress import Progress
 from maestromotif.pipeline.store import Artefact, Work, file_contents
 from maestromotif.programs import contract
 from maestromotif.programs.sandbox import ProgramHost
+from maestromotif.reading import read_json
 from maestromotif.skill import Skill, skill_files, skills_of
 from maestromotif.tracking.logged import Logged
 from maestromotif.tracking.tracker import SILENT, Tracker
@@ -142,7 +142,7 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work, tracker: Tracke
             recordings.write(work, found, config, f"{work.scratch.name}/{segment.name}.npz")
     together, everything = _Sums(len(skills)), list[Recording]()
     for segment in segments:
-        together.add(json.loads((work.scratch / f"{segment.name}.json").read_text()))
+        together.add(read_json(work.scratch / f"{segment.name}.json"))
         everything += recordings.read(work.scratch / f"{segment.name}.npz", config)
     recordings.write(work, everything, config)
     figures = _figures(together, skills)

@@ -5,7 +5,6 @@ file's name ends in that.
 """
 
 import re
-import tempfile
 from bisect import bisect_left
 from importlib.resources import files
 from pathlib import Path
@@ -17,7 +16,6 @@ from maestromotif.config.schema import Config
 from maestromotif.errors import UserError, did_you_mean
 from maestromotif.nethack import fixed_options
 from maestromotif.nethack.engine.loader import open_engine
-from maestromotif.nethack.pool.capacity import short_temporary_folder
 from maestromotif.nethack.seeds import EpisodeSeeds
 from maestromotif.pipeline.store import file_contents
 from maestromotif.reading import read_text
@@ -115,13 +113,6 @@ def write_options(folder: Path, character: str = CHARACTER, file: Path | None = 
         at = bisect_left(range(1, len(lines)), True, key=lambda i: bool(_complaint(lines[: i + 1], folder)))
         raise UserError(f"{file}:{at + 1}: {lines[at + 1]}\n  NetHack says: {complaint}")
     return _write(lines, folder)
-
-
-def check_options(config: Config) -> None:
-    """Raises UserError as `write_options` does for the config's hero and options file."""
-    with tempfile.TemporaryDirectory(prefix="options-", dir=short_temporary_folder()) as folder:
-        options = config.nethack.options
-        write_options(Path(folder), config.nethack.character, None if options is None else Path(options))
 
 
 def _own(file: Path) -> list[str]:

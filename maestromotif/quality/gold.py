@@ -24,7 +24,7 @@ from maestromotif.collect.captions import Telling, caption
 from maestromotif.collect.observations import canonical
 from maestromotif.errors import UserError, did_you_mean
 from maestromotif.nethack.state import CHANGES, DEPTH_CHANGE
-from maestromotif.reading import json_lines, parse_json
+from maestromotif.reading import is_there, json_lines, parse_json
 
 FOLDER = "gold"
 LABELS = {"a": 1.0, "b": 0.0, "tie": 0.5}  # as preference labels: 1 if the first one is better
@@ -129,7 +129,7 @@ def load_all(folder: str | Path, skills: Sequence[str]) -> dict[str, list[Pair]]
     pairs = {}
     for skill in skills:
         path = path_of(folder, skill)
-        pairs[skill] = _read(path, problems) if path.is_file() else []
+        pairs[skill] = _read(path, problems) if is_there(path) else []
     return _checked(pairs, problems)
 
 

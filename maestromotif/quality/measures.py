@@ -26,9 +26,9 @@ from maestromotif.config.schema import Config
 from maestromotif.errors import UserError, did_you_mean
 from maestromotif.nethack.events import EVENTS
 from maestromotif.nethack.state import CHANGES
-from maestromotif.pipeline.store import sha256
+from maestromotif.pipeline.store import file_contents
 from maestromotif.quality.gold import MOST_BYTES
-from maestromotif.reading import parse_yaml, read_text, yaml_value
+from maestromotif.reading import is_there, parse_yaml, read_text, yaml_value
 
 FOLDER = "measures"
 _PARTS = ("worth", "clauses")
@@ -72,7 +72,10 @@ def path_of(folder: str | Path, skill: str) -> Path:
 def reads(config: Config) -> dict[str, str]:
     """The measures files that exist -> SHA-256."""
     files = [path_of(config.skills_folder, name) for name in config.skills]
-    return {str(path): sha256(path) for path in files if path.is_file()}
+    found: dict[str, str] = {}
+    for path in filter(is_there, files):
+        found |= file_contents("the measures of a skill", str(path))
+    return found
 
 
 def load_all(folder: str | Path, skills: Sequence[str]) -> dict[str, Measures]:
@@ -84,7 +87,7 @@ def load_all(folder: str | Path, skills: Sequence[str]) -> dict[str, Measures]:
     problems: list[str] = []
     for skill in skills:
         path = path_of(folder, skill)
-        if path.is_file():
+        if is_there(path):
             try:
                 found[skill] = load(path)
             except UserError as error:

@@ -24,8 +24,8 @@ from maestromotif.agent.saved_policy import check_policy, policy_bytes
 from maestromotif.config.schema import Config
 from maestromotif.nethack.actions import SETS
 from maestromotif.nethack.arena import arena_files, check_arenas, places_to_start
-from maestromotif.nethack.pool.pool import check_pools
-from maestromotif.nethack.rcfile import check_options, options_file
+from maestromotif.nethack.pool.pool import check_options, check_pools
+from maestromotif.nethack.rcfile import options_file
 from maestromotif.pipeline.store import Artefact, Work, file_contents
 from maestromotif.pipeline.trees import refusing
 from maestromotif.skill import skill_files, skills_of
