@@ -10,7 +10,7 @@ import json
 import os
 import re
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -33,6 +33,7 @@ _MARKS = {  # UTF-32 first: its mark begins with that of UTF-16
 }
 _HALF = re.compile(r"\\u[dD][89a-fA-F]")  # an escape of half a surrogate pair
 _BLANK = " \t\r\n"  # JSON's white space
+INTEGER = "iu"  # of `read_arrays`
 _DEEPEST = 40  # levels of a YAML file
 _MOST_NODES = 100_000  # of a YAML file, with all aliases written out
 _KINDS = ("str", "int", "float", "bool", "null", "seq", "map", "merge")
@@ -91,23 +92,28 @@ def read_bytes(path: Path, most: int | None = None) -> bytes:
 
 
 def read_arrays(
-    path: Path, *needed: str, optional: Sequence[str] = (), remedy: str
+    path: Path, needed: Mapping[str, str], *, optional: Mapping[str, str] | None = None, remedy: str
 ) -> "dict[str, np.ndarray]":
     """Arrays of an .npz file: those `needed`, and those `optional` that it has.
 
-    remedy: what to do about a damaged file, for the error. Raises UserError if it cannot be read, or if it
-    lacks one of the needed.
+    needed, optional: name -> kinds of numbers that the array may have, letters of `numpy.dtype.kind`. remedy:
+    what to do about a damaged file, for the error. Raises UserError if the file cannot be read, lacks one of
+    the needed, or has one of another kind.
     """
     import numpy as np  # here, so that `maestromotif --help` starts fast
 
-    arrays = f"its arrays are {', '.join(needed)}"
+    kinds = dict(needed) | (dict(optional) if optional else {})
     with opened(path) as stream:
         try:
             with np.load(stream) as file:
-                there = [*needed, *(name for name in optional if name in file)]
-                return {name: file[name] for name in there}
+                found = {name: file[name] for name in kinds if name in needed or name in file}
+            for name, array in found.items():
+                if array.dtype.kind not in kinds[name]:
+                    raise TypeError(f"'{name}' holds {array.dtype}")
         except Exception as error:  # NumPy, zipfile and zlib raise many kinds on foreign bytes
+            arrays = f"its arrays are {', '.join(needed)}"
             raise UserError(f"{path}: damaged: {error}; {arrays}; {remedy}") from error
+    return found
 
 
 def read_text(path: Path, most: int = WRITTEN) -> str:

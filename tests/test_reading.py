@@ -2,6 +2,7 @@
 
 import json
 import os
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,16 +15,20 @@ from hypothesis import strategies as st
 from mutated import mutations
 
 from maestromotif import head, reading, skill
+from maestromotif.agent.episodes import Episode
 from maestromotif.annotate import judge, preferences
 from maestromotif.collect import observations
 from maestromotif.config.load import load
+from maestromotif.demonstrate import recordings
 from maestromotif.errors import UserError
 from maestromotif.nethack import arena, fixed_options
 from maestromotif.nethack.recording import Recording
+from maestromotif.nethack.seeds import EpisodeSeeds
 from maestromotif.nethack.state import CHANGES
 from maestromotif.pipeline import store
 from maestromotif.programs import contract
 from maestromotif.quality import gold, measures
+from maestromotif.replay import kept
 from maestromotif.tasks import task
 
 ROOT = Path(__file__).parents[1]
@@ -198,12 +203,46 @@ def _preferences() -> dict[str, Any]:
     }
 
 
+def _episodes() -> dict[str, Any]:
+    switched = [step % 5 == 0 for step in range(20)]
+    made = Episode(
+        seeds=(1, 2, 3),
+        success=False,
+        deepest=2,
+        steps=20,
+        end="death",
+        cause="killed",
+        prayers=1,
+        actions=[3] * 20,
+        skills=[0] * 20,
+        switched=switched,
+        reasons=[int(bit) for bit in switched],
+        check=7,
+    )
+    return kept.arrays({"trained": [made, made], "random": []})
+
+
+SETTINGS = load(ROOT / "configs/quickstart.yaml")
+
+
+def _demonstrations() -> dict[str, Any]:
+    numbers = np.zeros(20, np.int32)
+    first = np.arange(20) == 0
+    made = recordings.Recording(EpisodeSeeds(1, 2, 3), None, numbers, numbers, numbers, first, 0)
+    with tempfile.TemporaryDirectory() as folder:
+        recordings.write(store.Work(Path(folder)), [made, made], SETTINGS)
+        with np.load(Path(folder) / recordings.FILE) as file:
+            return dict(file)
+
+
 ARRAYS = {
     "observations.npz": (_observations, lambda path: observations.load(path.parent)),
     "preferences.npz": (
         _preferences,
         lambda path: preferences.read_preferences(path.parent.parent, path.parent.name),
     ),
+    "episodes.npz": (_episodes, lambda path: kept.read(path, "evaluate")),
+    "demonstrations.npz": (_demonstrations, lambda path: recordings.read(path, SETTINGS)),
 }
 
 
@@ -212,10 +251,13 @@ ARRAYS = {
 @given(data=st.data())
 def test_damaged_arrays_are_read_or_refused_by_name(name: str, tmp_path: Path, data: st.DataObject) -> None:
     made, read = ARRAYS[name]
-    store.Work(tmp_path).write_arrays(name, **made())
     path = tmp_path / name
+    store.Work(tmp_path).write_arrays(name, **made())
     read(path)
-    path.write_bytes(data.draw(mutations(path.read_bytes())))
+    if data.draw(st.booleans()):
+        path.write_bytes(data.draw(mutations(path.read_bytes())))
+    else:
+        store.Work(tmp_path).write_arrays(name, **data.draw(odd_arrays(made())))
     assert name in _said(read, path)
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from maestromotif.errors import UserError
 from maestromotif.pipeline.store import Work
-from maestromotif.reading import read_arrays, read_json_lines
+from maestromotif.reading import INTEGER, read_arrays, read_json_lines
 
 CAPTIONS = "captions.jsonl"
 PREFERENCES = "preferences.npz"
@@ -52,7 +52,10 @@ def read_preferences(folder: Path, skill: str) -> dict[str, np.ndarray]:
     """The pairs int32 [P, 2] under `pairs`, and the other columns under their names."""
     path = folder / skill / PREFERENCES
     columns = read_arrays(
-        path, "first", "second", "label", "margin", optional=["consistent"], remedy="run `annotate` again"
+        path,
+        {"first": INTEGER, "second": INTEGER, "label": "f", "margin": "f"},
+        optional={"consistent": "b"},
+        remedy="run `annotate` again",
     )
     if len({(column.ndim, len(column)) for column in columns.values()}) > 1:
         raise UserError(f"{path}: damaged: its arrays differ in length; run `annotate` again")

@@ -36,7 +36,7 @@ from maestromotif.nethack.state import CHANGES, DEPTH_CHANGE
 from maestromotif.nethack.tracker import depth_codes
 from maestromotif.pipeline.progress import Progress
 from maestromotif.pipeline.store import Artefact, Work
-from maestromotif.reading import read_arrays
+from maestromotif.reading import INTEGER, read_arrays
 from maestromotif.tracking.tracker import SILENT, Tracker
 
 log = logging.getLogger("maestromotif")
@@ -336,8 +336,13 @@ def _segment_of(path: Path) -> dict[str, np.ndarray]:
     """The arrays of a segment that was played before. Raises UserError."""
     return read_arrays(
         path,
-        *("message_id", "changes", "events", "depth", "status", "episode", "messages", "episodes", "causes"),
-        optional=["recordings"],
+        {
+            **dict.fromkeys(("message_id", "changes", "events", "depth", "status", "episode"), INTEGER),
+            "messages": "S",
+            "episodes": INTEGER,
+            "causes": "S",
+        },
+        optional={"recordings": INTEGER},
         remedy=f"remove {shlex.quote(str(path))} to play it again",
     )
 

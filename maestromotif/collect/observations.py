@@ -18,7 +18,7 @@ from maestromotif.errors import UserError
 from maestromotif.nethack import events
 from maestromotif.nethack.events import EVENTS
 from maestromotif.nethack.state import CHANGES, DEPTH_CHANGE, FIRST_COLUMNS, columns_of
-from maestromotif.reading import read_arrays
+from maestromotif.reading import INTEGER, read_arrays
 
 FILE = "observations.npz"
 EPISODES = "episodes.json"  # a row an episode: source, steps, deepest, end, cause of death
@@ -94,8 +94,12 @@ def text(message: bytes) -> str:
 def load(folder: Path) -> Observations:
     """Reads `observations.npz` in `folder`. Raises UserError if an array is missing or shapes differ."""
     path = folder / FILE
-    needed = ("messages", "message_id", "changes", "source")
-    parts = read_arrays(path, *needed, optional=["status", "episode"], remedy="run `collect` again")
+    parts = read_arrays(
+        path,
+        {"messages": "S", "message_id": INTEGER, "changes": INTEGER, "source": INTEGER},
+        optional={"status": INTEGER, "episode": INTEGER},
+        remedy="run `collect` again",
+    )
     changes = parts["changes"]
     if changes.ndim == 2 and FIRST_COLUMNS <= changes.shape[1] < len(CHANGES):  # of an earlier version
         parts["changes"] = np.pad(changes, ((0, 0), (0, len(CHANGES) - changes.shape[1])))
@@ -121,7 +125,7 @@ def event_steps(folder: Path) -> dict[str, np.ndarray]:
     """On which steps each event happened: name -> bool [S]. Raises UserError if the file has no events."""
     path = folder / FILE
     remedy = "if an earlier version made it, it has no events of its steps; run `collect` again"
-    found = read_arrays(path, "events", "event_names", remedy=remedy)
+    found = read_arrays(path, {"events": INTEGER, "event_names": "S"}, remedy=remedy)
     names = np.char.decode(found["event_names"].astype("S"), "ascii").tolist()
     return {name: found["events"][:, column] > 0 for column, name in enumerate(names)}
 

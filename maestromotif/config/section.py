@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, field_validator
 
 MOST = 2**53  # whole numbers below it are exact as float64, and fit the counters of all stages
 
@@ -18,7 +18,7 @@ class Section(BaseModel):
 
     @field_validator("*", mode="before")
     @classmethod
-    def _is_no_boolean(cls, value: Any, info: ValidationInfo) -> Any:
+    def _is_no_boolean(cls, value: Any, info: Any) -> Any:
         kinds = {*_kinds(cls.model_fields[str(info.field_name)].annotation)}
         if (
             kinds & {int, float}

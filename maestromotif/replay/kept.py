@@ -29,7 +29,7 @@ import numpy as np
 from maestromotif.agent.episodes import Episode
 from maestromotif.errors import UserError
 from maestromotif.nethack.actions import NAMES
-from maestromotif.reading import read_arrays
+from maestromotif.reading import INTEGER, read_arrays
 
 FILE = "episodes.npz"
 
@@ -46,7 +46,11 @@ _BY_EPISODE = (
     "at",
     "check",
 )
-_ALL = ("agents", *_BY_EPISODE, "action", "switched", "skill", "reason")
+_ALL = {
+    **dict.fromkeys(("agents", *_BY_EPISODE, "action", "switched", "skill", "reason"), INTEGER),
+    **dict.fromkeys(("agents", "arena", "end", "cause"), "S"),
+    "leave": "b",
+}
 
 
 def arrays(episodes: Mapping[str, Sequence[Episode]]) -> dict[str, np.ndarray]:
@@ -82,7 +86,7 @@ def read(path: Path, stage: str) -> dict[str, list[Episode]]:
     """
     if not path.is_file():
         raise UserError(f"{path}: no such file; it holds every episode. Run the stage '{stage}' again")
-    found = read_arrays(path, *_ALL, remedy=f"run the stage '{stage}' again")
+    found = read_arrays(path, _ALL, remedy=f"run the stage '{stage}' again")
     try:
         _check(found)
         return _episodes(found)

@@ -15,7 +15,7 @@ from maestromotif.nethack.actions import NAMES
 from maestromotif.nethack.observation import MESSAGE_BYTES
 from maestromotif.programs.decisions import Value
 from maestromotif.programs.sandbox import CallEnd
-from maestromotif.reading import read_arrays, read_json
+from maestromotif.reading import INTEGER, read_arrays, read_json
 
 ROWS, COLUMNS = 24, 80  # of NetHack's terminal
 
@@ -96,7 +96,8 @@ def about(replay: Replay) -> dict[str, Any]:
 
 def load(folder: Path, name: str) -> Replay:
     """Reads `<name>.npz` and `<name>.json`. Raises UserError for a file that is missing or damaged."""
-    found = read_arrays(folder / f"{name}.npz", *_FRAMES, *_STEPS, remedy="run the stage 'evaluate' again")
+    kinds = {**dict.fromkeys((*_FRAMES, *_STEPS), INTEGER), "message": "S", "reward": "f"}
+    found = read_arrays(folder / f"{name}.npz", kinds, remedy="run the stage 'evaluate' again")
     rest = read_json(folder / f"{name}.json")
     try:
         messages = [bytes(text).rstrip(b"\0").decode("latin-1") for text in found.pop("message").tolist()]

@@ -22,6 +22,7 @@ from maestromotif.evaluate.replays import FOLDER
 from maestromotif.intervals import Interval
 from maestromotif.nethack.state import CHANGES
 from maestromotif.pipeline.store import Artefact
+from maestromotif.reading import INTEGER
 from maestromotif.replay.choose import KINDS
 from maestromotif.replay.replay import Replay, load
 from maestromotif.report import shapes
@@ -192,7 +193,7 @@ def read(config: Config, inputs: Mapping[str, Artefact], training: Training | No
 
 def _collected(folder: Path) -> Collected:
     path = folder / observations.FILE
-    arrays = read_arrays(path, "messages", "message_id", "changes", "source")
+    arrays = read_arrays(path, messages="S", message_id=INTEGER, changes=INTEGER, source=INTEGER)
     same_length({name: arrays[name] for name in ("message_id", "changes", "source")}, path)
     messages, message_id, changes = arrays["messages"], arrays["message_id"], arrays["changes"]
     counts = np.bincount(message_id, minlength=len(messages))
@@ -231,7 +232,7 @@ def _collected(folder: Path) -> Collected:
 def _labels(folder: Path, skill: str) -> Labels:
     captions = {row["id"]: row["caption"] for row in read_jsonl(folder / CAPTIONS, shapes.CAPTION)}
     quality = read_json(folder / skill / FIGURES, shapes.FIGURES)
-    arrays = read_arrays(folder / skill / PREFERENCES, "first", "second", "label")
+    arrays = read_arrays(folder / skill / PREFERENCES, first=INTEGER, second=INTEGER, label="f")
     same_length(arrays, folder / skill / PREFERENCES)
     label = arrays["label"].astype(np.float64)
     scores_path = folder / skill / SCORES  # captions whose answer was nonsense are not in it

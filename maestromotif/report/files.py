@@ -74,9 +74,9 @@ def read_source(path: Path) -> str:
         return reading.read_text(path)
 
 
-def read_arrays(path: Path, *names: str) -> dict[str, np.ndarray]:
-    """Arrays of an .npz file. Raises UserError if it cannot be read or lacks one."""
-    return reading.read_arrays(path, *names, remedy=again(path))
+def read_arrays(path: Path, **kinds: str) -> dict[str, np.ndarray]:
+    """Arrays of an .npz file, by their kinds as in `reading.read_arrays`. Raises UserError."""
+    return reading.read_arrays(path, kinds, remedy=again(path))
 
 
 def same_length(arrays: Mapping[str, np.ndarray], path: Path) -> None:

@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 from mutated import mutations
 from small_learning import config
 
-from maestromotif.agent.network import ActorCritic, build, initial_params
-from maestromotif.agent.policy import HEADER, POLICY, load_policy
+from maestromotif.agent.network import Params, build, initial_params
+from maestromotif.agent.policy import HEADER, POLICY, fitted
 from maestromotif.agent.saved_policy import check_policy, policy_bytes
 from maestromotif.config.schema import Config
 from maestromotif.errors import UserError
+from maestromotif.pipeline.trees import read_tree
 from maestromotif.train import train
 from maestromotif.train.checkpoint import Checkpoints
 
@@ -28,13 +29,12 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Config:
 
 
 @pytest.fixture(scope="module")
-def network(small: Config) -> ActorCritic:
-    return build(small.train.network, len(small.skills))
+def params(small: Config) -> Params:
+    return jax.tree.map(np.asarray, initial_params(build(small.train.network, len(small.skills)), 0))
 
 
 @pytest.fixture(scope="module")
-def saved(small: Config, network: ActorCritic) -> bytes:
-    params = jax.tree.map(np.asarray, initial_params(network, 0))
+def saved(small: Config, params: Params) -> bytes:
     return policy_bytes(small, params, probed=False)
 
 
@@ -42,9 +42,10 @@ def packed(value: Any) -> bytes:
     return bytes(serialization.msgpack_serialize(value))
 
 
-def read(path: Path, small: Config, network: ActorCritic) -> None:
+def read(path: Path, small: Config, params: Params) -> None:
+    """As `read_policy` does, without its probe."""
     check_policy(path, small)
-    load_policy(path, network)
+    fitted(path, params, read_tree(path, "a policy"))
 
 
 @pytest.mark.parametrize(
@@ -67,20 +68,20 @@ def read(path: Path, small: Config, network: ActorCritic) -> None:
     ids=str,
 )
 def test_a_valid_msgpack_that_is_no_policy_is_refused(
-    content: bytes, small: Config, network: ActorCritic, tmp_path: Path
+    content: bytes, small: Config, params: Params, tmp_path: Path
 ) -> None:
     path = tmp_path / POLICY
     path.write_bytes(content)
     with pytest.raises(UserError, match=r"policy\.msgpack: "):
-        read(path, small, network)
+        read(path, small, params)
 
 
 def test_parameters_of_another_kind_are_refused(
-    saved: bytes, small: Config, network: ActorCritic, tmp_path: Path
+    saved: bytes, small: Config, params: Params, tmp_path: Path
 ) -> None:
     path = tmp_path / POLICY
     path.write_bytes(saved)
-    read(path, small, network)
+    read(path, small, params)
     tree = serialization.msgpack_restore(saved)
     for change in (
         lambda x: x.astype("U1"),
@@ -95,18 +96,18 @@ def test_parameters_of_another_kind_are_refused(
         except (TypeError, ValueError):  # flax does not write this kind
             continue
         with pytest.raises(UserError, match=r"policy\.msgpack: "):
-            read(path, small, network)
+            read(path, small, params)
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_damaged_policy_is_read_or_refused_by_name(
-    data: st.DataObject, saved: bytes, small: Config, network: ActorCritic, tmp_path: Path
+    data: st.DataObject, saved: bytes, small: Config, params: Params, tmp_path: Path
 ) -> None:
     path = tmp_path / POLICY
     path.write_bytes(data.draw(mutations(saved)))
     try:
-        read(path, small, network)
+        read(path, small, params)
         said = POLICY
     except UserError as error:
         said = str(error)

@@ -1,5 +1,8 @@
 """Damaged variants of a file's bytes, as editors, other programs and half-written disks leave them."""
 
+from collections.abc import Mapping
+
+import numpy as np
 from hypothesis import strategies as st
 
 CHUNKS = (
@@ -57,3 +60,32 @@ def mutations(content: bytes) -> st.SearchStrategy[bytes]:
         return new
 
     return st.lists(edit, min_size=1, max_size=3).map(changed)
+
+
+_ODD = {
+    "empty": lambda a: np.zeros(0, a.dtype),
+    "a number": lambda a: np.zeros((), a.dtype),
+    "shorter": lambda a: a[: len(a) // 2],
+    "longer": lambda a: np.concatenate([a, a]) if len(a) else np.zeros(3, a.dtype),
+    "another axis": lambda a: a[None],
+    "NaN": lambda a: np.full(a.shape, np.nan),
+    "text": lambda a: np.full(a.shape, "x\u2028"),
+    "bytes": lambda a: np.full(a.shape, b"\xff"),
+    "booleans": lambda a: np.ones(a.shape, bool),
+    "negative": lambda a: np.full(a.shape, -3, np.int64),
+    "large": lambda a: np.full(a.shape, 2**62, np.int64),
+    "complex": lambda a: np.full(a.shape, 1j),
+    "dates": lambda a: np.full(a.shape, np.datetime64("2026-11-29")),
+}
+
+
+def odd_arrays(made: Mapping[str, np.ndarray]) -> st.SearchStrategy[dict[str, np.ndarray]]:
+    """The arrays with one of them of another length, shape, type or range, or without one."""
+
+    def changed(name: str, kind: str) -> dict[str, np.ndarray]:
+        if kind == "missing":
+            return {other: array for other, array in made.items() if other != name}
+        array = np.asarray(made[name])
+        return {**made, name: _ODD[kind](array) if array.ndim else array}
+
+    return st.builds(changed, st.sampled_from(sorted(made)), st.sampled_from([*_ODD, "missing"]))
