@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from mutated import mutations
+from mutated import mutations, odd_arrays
 
 from maestromotif import head, reading, skill
 from maestromotif.agent.episodes import Episode
@@ -29,6 +30,7 @@ from maestromotif.pipeline import store
 from maestromotif.programs import contract
 from maestromotif.quality import gold, measures
 from maestromotif.replay import kept
+from maestromotif.rewards.model import load_rewards
 from maestromotif.tasks import task
 
 ROOT = Path(__file__).parents[1]
@@ -112,12 +114,12 @@ FORMATS = (
 
 
 def _said(read: Callable[[Path], Any], path: Path) -> str:
-    """What is said of a file that is refused; of one that is read, its name."""
+    """What is said of a file that is refused; of one that is read, its path."""
     try:
         read(path)
     except UserError as error:
         return str(error)
-    return path.name
+    return str(path)
 
 
 by_format = pytest.mark.parametrize("form", FORMATS, ids=lambda form: form.name)
@@ -259,6 +261,20 @@ def test_damaged_arrays_are_read_or_refused_by_name(name: str, tmp_path: Path, d
     else:
         store.Work(tmp_path).write_arrays(name, **data.draw(odd_arrays(made())))
     assert name in _said(read, path)
+
+
+@pytest.mark.parametrize("file", ["card.json", "params.msgpack"])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_a_damaged_reward_model_is_read_or_refused_by_name(
+    file: str, tmp_path: Path, data: st.DataObject
+) -> None:
+    shutil.copytree(ROOT / "rewards/descender", tmp_path / "descender", dirs_exist_ok=True)
+    path = tmp_path / "descender" / file
+    load_rewards(tmp_path, ["descender"])
+    path.write_bytes(data.draw(mutations(path.read_bytes())))
+    # Which of the two files is wrong cannot be known if they do not fit together.
+    assert "/descender/" in _said(lambda path: load_rewards(path.parent.parent, ["descender"]), path)
 
 
 @given(st.lists(SOME_TEXT, min_size=1), st.booleans())

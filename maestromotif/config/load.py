@@ -158,6 +158,8 @@ class Sources:
                 f"{name}: no such file{extended}{_similar_files(path)}" if missing else f"{error}{extended}"
             )
             self.problems.append(told)
+        except yaml.YAMLError as error:  # OmegaConf's parser is libyaml, which is stricter in odd cases
+            self.problems.append(f"{name}: is not valid YAML: {_first_line(error)}")
         except OmegaConfBaseException:
             self._report_interpolations(name, root)
         else:
@@ -210,7 +212,7 @@ class Sources:
             return None
         try:
             parsed = _parsed(f"{COMMAND_LINE}: {name}", value, _kinds(Config, key))
-        except (UserError, OmegaConfBaseException) as error:
+        except (UserError, OmegaConfBaseException, yaml.YAMLError) as error:
             told = (
                 str(error)
                 if isinstance(error, UserError)

@@ -38,7 +38,10 @@ def refusing(path: Path, kind: str, remedy: str = "") -> Iterator[None]:
     except UserError:
         raise
     except Exception as error:  # flax, msgpack and NumPy raise many kinds on foreign bytes
-        told = error.args[0] if isinstance(error, KeyError) and error.args else str(error)
-        said = " ".join(str(told or repr(error)).split())[:300]
+        told = str(error) or repr(error)
+        if isinstance(error, KeyError) and error.args:
+            told = str(error.args[0])
+            told = told if " " in told else f"it lacks '{told}'"
+        said = " ".join(told.split())[:300]
         end = f"; {remedy}" if remedy else ""
         raise UserError(f"{path}: cannot be read as {kind}: {said}{end}") from error
