@@ -12,8 +12,9 @@ import re
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
@@ -42,7 +43,7 @@ _PLAIN = "text, a number, true, false, null, a list or lines of 'key: value'"
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[BinaryIO]:
+def opened(path: Path) -> Iterator[BufferedReader]:
     """A file to read, or a pipe that somebody writes to. Never waits for a writer.
 
     Raises UserError if it cannot be read, or is neither of them.

@@ -1,6 +1,6 @@
 """Damaged variants of a file's bytes, as editors, other programs and half-written disks leave them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from hypothesis import strategies as st
@@ -62,7 +62,7 @@ def mutations(content: bytes) -> st.SearchStrategy[bytes]:
     return st.lists(edit, min_size=1, max_size=3).map(changed)
 
 
-_ODD = {
+_ODD: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "empty": lambda a: np.zeros(0, a.dtype),
     "a number": lambda a: np.zeros((), a.dtype),
     "shorter": lambda a: a[: len(a) // 2],
