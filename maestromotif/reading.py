@@ -104,16 +104,17 @@ def read_arrays(
     import numpy as np  # here, so that `maestromotif --help` starts fast
 
     kinds = dict(needed) | (dict(optional) if optional else {})
-    with opened(path) as stream:
-        try:
-            with np.load(stream) as file:
-                found = {name: file[name] for name in kinds if name in needed or name in file}
-            for name, array in found.items():
-                if array.dtype.kind not in kinds[name]:
-                    raise TypeError(f"'{name}' holds {array.dtype}")
-        except Exception as error:  # NumPy, zipfile and zlib raise many kinds on foreign bytes
-            arrays = f"its arrays are {', '.join(needed)}"
-            raise UserError(f"{path}: damaged: {error}; {arrays}; {remedy}") from error
+    try:
+        with opened(path) as stream, np.load(stream) as file:
+            found = {name: file[name] for name in kinds if name in needed or name in file}
+        for name, array in found.items():
+            if array.dtype.kind not in kinds[name]:
+                raise TypeError(f"'{name}' holds {array.dtype}")
+    except UserError as error:
+        raise UserError(f"{error}; {remedy}") from error
+    except Exception as error:  # NumPy, zipfile and zlib raise many kinds on foreign bytes
+        arrays = f"its arrays are {', '.join(needed)}"
+        raise UserError(f"{path}: damaged: {error}; {arrays}; {remedy}") from error
     return found
 
 
