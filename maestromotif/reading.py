@@ -202,7 +202,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _constant(name: str) -> float:
-    raise _RefusedError(f"{name} is no number of JSON; write a finite number or null")
+    raise _RefusedError(f"{name} is not a number of JSON; write a finite number or null")
 
 
 def _number(text: str) -> float:
