@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from maestromotif.errors import UserError, did_you_mean
+from maestromotif.reading import parse_yaml, read_text, yaml_value
 
 
 @dataclass(frozen=True)
@@ -40,17 +41,6 @@ def find(folder: str | Path, name: str, kind: str) -> Path:
     raise UserError(f"{path}: no such file{did_you_mean(name, there)}")
 
 
-def read_text(path: Path) -> str:
-    """A UTF-8 file. Raises UserError."""
-    try:
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        line = path.read_bytes()[: error.start].count(b"\n") + 1
-        raise UserError(f"{path}:{line}: not UTF-8 text") from error
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
-
-
 def read(path: Path, keys: Sequence[str], needed: Sequence[str], body: str) -> Headed:
     """Reads a file whose head has some of `keys`, and all that are `needed`.
 
@@ -58,36 +48,29 @@ def read(path: Path, keys: Sequence[str], needed: Sequence[str], body: str) -> H
     """
     text = read_text(path)
     head, top, words = _split(path, text, needed, body)
-    try:
-        node = yaml.compose(head, Loader=yaml.SafeLoader)
-        values = yaml.safe_load(head)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = top + (mark.line if mark else 0)
-        raise UserError(f"{path}:{line}: the head is not YAML: {getattr(error, 'problem', error)}") from error
-    if not isinstance(node, yaml.MappingNode) or not isinstance(values, dict):
+    node = parse_yaml(head, str(path), top)
+    if not isinstance(node, yaml.MappingNode):
         raise UserError(f"{path}:{top}: the head must be lines of 'key: value' with {', '.join(keys)}")
     problems = []
     lines: dict[str, int] = {}
     for key_node, _ in node.value:
         line, key = top + key_node.start_mark.line, str(key_node.value)
-        if key in lines:
-            problems.append(f"{path}:{line}: '{key}' is given twice, first on line {lines[key]}")
-        elif key not in keys:
+        if key not in keys:
             problems.append(f"{path}:{line}: unknown key '{key}'{did_you_mean(key, keys)}")
-        lines.setdefault(key, line)
+        lines[key] = line
     problems += [f"{path}:{top}: the key '{key}' is missing" for key in needed if key not in lines]
     if problems:
         raise UserError("\n".join(problems))
     if not words:
         last = text.count("\n") + 1
         raise UserError(f"{path}:{last}: nothing below the head; {body}")
-    return Headed(path, text, {str(key): value for key, value in values.items()}, lines, top, words)
+    values = {str(key): value for key, value in yaml_value(node).items()}
+    return Headed(path, text, values, lines, top, words)
 
 
 def _split(path: Path, text: str, needed: Sequence[str], body: str) -> tuple[str, int, str]:
     """(head, line number of its first line, body)."""
-    lines = text.splitlines()
+    lines = text.split("\n")
     first = next((n for n, line in enumerate(lines) if line.strip()), None)
     if first is None:
         raise UserError(f"{path}:1: the file is empty; it needs a YAML head between '---' lines; {body}")

@@ -30,6 +30,7 @@ from maestromotif import head
 from maestromotif.config.schema import Config
 from maestromotif.errors import UserError, did_you_mean
 from maestromotif.pipeline.store import sha256
+from maestromotif.reading import is_there, read_text
 
 DEFAULT_MAX_TURNS = 300
 _KEYS = ("name", "starts", "ends", "max_turns", "wanted", "forbidden", "progress")
@@ -109,7 +110,7 @@ def load(folder: str | Path, name: str) -> Skill:
         max_turns=fields.get("max_turns", DEFAULT_MAX_TURNS),
         path=path,
         digest=hashlib.sha256(found.text.encode()).hexdigest(),
-        program=head.read_text(program) if program.is_file() else None,
+        program=read_text(program) if is_there(program) else None,
         wanted=_names(fields, "wanted"),
         forbidden=_names(fields, "forbidden"),
         progress=_names(fields, "progress"),

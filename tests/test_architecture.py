@@ -20,6 +20,7 @@ NAME = maestromotif.__name__
 # Each imports only from its own floor and from those before it.
 FLOORS = (
     ("errors", "intervals", "machine"),
+    ("reading",),
     ("head",),
     ("config",),
     ("tracking",),

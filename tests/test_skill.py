@@ -79,7 +79,7 @@ def test_all_skills_of_the_project_load() -> None:
         ("The agent should fight.\n", "brawler.md:1: no head"),
         ("\n\nwords\n", "brawler.md:3: no head"),
         ("---\nname: brawler\n", "brawler.md:1: the head is not closed"),
-        (GOOD.replace("ends: when", "ends: [when"), "brawler.md:4: the head is not YAML"),
+        (GOOD.replace("ends: when", "ends: [when"), "brawler.md:4: is not valid YAML"),
         (GOOD.replace("ends:", "end:"), "brawler.md:4: unknown key 'end'; did you mean 'ends'?"),
         (GOOD.replace("ends: when nothing hits back\n", ""), "brawler.md:2: the key 'ends' is missing"),
         (GOOD.replace("at any time", ""), "brawler.md:3: 'starts' must be text, got None"),

@@ -18,6 +18,7 @@ from maestromotif.agent.network import ActorCritic, Params, initial_params, pick
 from maestromotif.agent.trunks import Glance
 from maestromotif.errors import UserError
 from maestromotif.nethack.actions import SETS
+from maestromotif.pipeline.trees import read_tree
 
 
 class Carry(NamedTuple):
@@ -132,7 +133,7 @@ HEADER = "header"  # beside the parameters in such a file, see `saved_policy`
 def load_policy(path: Path, network: ActorCritic) -> Params:
     """Parameters from a file that `train` wrote. Raises UserError if they are of another network."""
     blank = jax.eval_shape(lambda: initial_params(network, 0))
-    params: Params = fitted(path, blank, serialization.msgpack_restore(path.read_bytes()))
+    params: Params = fitted(path, blank, read_tree(path, "a policy"))
     return params
 
 
@@ -146,15 +147,17 @@ def fitted(path: Path, blank: Any, state: Any) -> Any:
     _check_actions(path, blank, state)
     try:
         found = serialization.from_state_dict(blank, state)
-    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        leaves = jax.tree_util.tree_leaves_with_path(blank)
+        arrays = [np.asarray(leaf) for leaf in jax.tree.leaves(found)]
+        pairs = list(zip(leaves, arrays, strict=True))
+    except Exception as error:  # flax and NumPy raise many kinds on foreign trees
         raise UserError(f"{path}: holds another network than train.network describes: {error}") from error
-    for (place, wanted), leaf in zip(
-        jax.tree_util.tree_leaves_with_path(blank), jax.tree.leaves(found), strict=True
-    ):
-        if np.shape(leaf) != wanted.shape:
+    for (place, wanted), array in pairs:
+        if array.shape != wanted.shape or array.dtype.kind != wanted.dtype.kind:
             raise UserError(
                 f"{path}: holds another network than train.network and skills describe: "
-                f"{jax.tree_util.keystr(place)} has shape {np.shape(leaf)} and should have {wanted.shape}"
+                f"{jax.tree_util.keystr(place)} has shape {array.shape} and should have {wanted.shape}, of "
+                f"type {wanted.dtype}, not {array.dtype}"
             )
     return found
 
@@ -163,7 +166,7 @@ def _check_actions(path: Path, blank: Any, state: Any) -> None:
     """Raises UserError if both are a network's parameters, of the same skills but other actions."""
     try:
         wanted, found = (_heads(tree["params"]) for tree in (blank, state))
-    except (KeyError, TypeError):
+    except (KeyError, TypeError, IndexError, ValueError, ZeroDivisionError):
         return  # not a network's parameters
     if wanted[0] == found[0] and wanted[1] != found[1]:
         names = {number: f" (set `{name}`)" for name, number in SETS.items()}

@@ -24,6 +24,7 @@ from maestromotif.config.schema import Config
 from maestromotif.errors import UserError
 from maestromotif.nethack.actions import NAMES, SETS
 from maestromotif.pipeline.store import file_contents
+from maestromotif.pipeline.trees import read_tree, refusing
 
 FORMAT = 1
 _FREE = {"prior", "precision"}  # settings of the network that parameters do not depend on
@@ -77,11 +78,7 @@ def check_policy(path: Path, config: Config, *, needs_header: bool = False) -> d
     Raises UserError if the file cannot be read, or says that it is of other skills, actions or another
     network than the config's. needs_header: whether a file without a header is refused too.
     """
-    try:
-        header = serialization.msgpack_restore(path.read_bytes()).get(HEADER)
-        told: dict[str, Any] | None = None if header is None else json.loads(header)
-    except (OSError, ValueError, TypeError, AttributeError) as error:
-        raise UserError(f"{path}: cannot be read as a policy: {error}") from error
+    told = _told(path)
     if told is None and needs_header:
         raise UserError(
             f"{path}: does not say of which network, skills and actions it is, because an older version "
@@ -147,6 +144,22 @@ def _facts(config: Config) -> dict[str, Any]:
         "actions": list(NAMES[: SETS[settings.actions]]),
         "network": settings.model_dump(mode="json"),
     }
+
+
+def _told(path: Path) -> dict[str, Any] | None:
+    """The header of a file, None if it has none. Raises UserError if it is no policy."""
+    header = read_tree(path, "a policy").get(HEADER)
+    if header is None:
+        return None
+    with refusing(path, "a policy"):
+        told = json.loads(header)
+        if told.get("format") == FORMAT:
+            network = told["network"]
+            lists = [*told["skills"], *told["actions"], network["actions"], network["precision"]]
+            if not all(isinstance(name, str) for name in lists) or network["precision"] not in _TOLERANCE:
+                raise ValueError("the header is damaged")
+            np.array(told.get("probe", []), np.float32).reshape(-1)
+    return dict(told)
 
 
 def _check(path: Path, told: dict[str, Any], wanted: dict[str, Any]) -> None:

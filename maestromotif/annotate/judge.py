@@ -7,6 +7,7 @@ model prefers (null: its answer was nonsense), the log-odds, and whether both or
 
 import json
 import math
+import reprlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,6 +19,7 @@ from maestromotif.annotate.labels import Comparison
 from maestromotif.config.schema import Config
 from maestromotif.errors import UserError
 from maestromotif.pipeline.progress import Progress
+from maestromotif.reading import read_json_lines
 from maestromotif.skill import load
 
 
@@ -49,11 +51,7 @@ def judge_file(config: Config, path: Path) -> Iterator[str]:
 
 def read(path: Path) -> list[Pair]:
     """The pairs in the file. Raises UserError that names the line and what is wrong with it."""
-    try:
-        lines = path.read_text().splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read as text: {error}") from error
-    pairs = [_pair(line, f"{path}:{number}") for number, line in enumerate(lines, start=1) if line.strip()]
+    pairs = [_pair(found, where) for where, found in read_json_lines(path)]
     if not pairs:
         raise UserError(
             f'{path}: no pairs; a line should look like {{"skill": "descender", "a": "...", "b": "..."}}'
@@ -61,16 +59,14 @@ def read(path: Path) -> list[Pair]:
     return pairs
 
 
-def _pair(line: str, where: str) -> Pair:
-    try:
-        found: Any = json.loads(line)
-    except ValueError as error:
-        raise UserError(f"{where}: not valid JSON: {error}") from error
+def _pair(found: Any, where: str) -> Pair:
     if not isinstance(found, dict):
         raise UserError(f"{where}: should be a JSON object with the fields {', '.join(Pair._fields)}")
     for field in Pair._fields:
         if not isinstance(found.get(field), str) or not found[field].strip():
-            raise UserError(f"{where}: the field '{field}' should be a text (got {found.get(field)!r})")
+            raise UserError(
+                f"{where}: the field '{field}' should be a text (got {reprlib.repr(found.get(field))})"
+            )
     if unknown := sorted(set(found) - set(Pair._fields)):
         raise UserError(f"{where}: unknown field '{unknown[0]}'; known: {', '.join(Pair._fields)}")
     return Pair(*(found[field] for field in Pair._fields))

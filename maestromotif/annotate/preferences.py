@@ -8,13 +8,14 @@ also consistent bool, whether both orders or wordings agree
 <skill>/quality.json       figures of the labels
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from maestromotif.errors import UserError
 from maestromotif.pipeline.store import Work
+from maestromotif.reading import INTEGER, read_arrays, read_json_lines
 
 CAPTIONS = "captions.jsonl"
 PREFERENCES = "preferences.npz"
@@ -23,8 +24,22 @@ FIGURES = "quality.json"
 
 
 def read_captions(folder: Path) -> list[dict[str, Any]]:
-    """The judged captions in a folder of `annotate`: message (Latin-1), changes, count, caption."""
-    return [json.loads(line) for line in (folder / CAPTIONS).read_text().splitlines()]
+    """The judged captions in a folder of `annotate`: message (Latin-1), changes, count, caption.
+
+    Raises UserError that names the line if one is damaged.
+    """
+    rows = list(read_json_lines(folder / CAPTIONS))
+    for where, row in rows:
+        message, changes = (
+            row.get(name) if isinstance(row, dict) else None for name in ("message", "changes")
+        )
+        if not isinstance(message, str) or (not message.isascii() and max(message) > "\xff"):
+            raise UserError(f"{where}: 'message' must be a text in Latin-1; run `annotate` again")
+        if not isinstance(changes, list) or not all(
+            type(code) is int and -128 <= code < 128 for code in changes
+        ):
+            raise UserError(f"{where}: 'changes' must be a list of codes; run `annotate` again")
+    return [row for _, row in rows]
 
 
 def write_preferences(work: Work, skill: str, pairs: np.ndarray, **columns: np.ndarray) -> None:
@@ -35,6 +50,13 @@ def write_preferences(work: Work, skill: str, pairs: np.ndarray, **columns: np.n
 
 def read_preferences(folder: Path, skill: str) -> dict[str, np.ndarray]:
     """The pairs int32 [P, 2] under `pairs`, and the other columns under their names."""
-    with np.load(folder / skill / PREFERENCES) as file:
-        columns = {name: file[name] for name in file.files}
+    path = folder / skill / PREFERENCES
+    columns = read_arrays(
+        path,
+        {"first": INTEGER, "second": INTEGER, "label": "f", "margin": "f"},
+        optional={"consistent": "b"},
+        remedy="run `annotate` again",
+    )
+    if len({(column.ndim, len(column)) for column in columns.values()}) > 1:
+        raise UserError(f"{path}: damaged: its arrays differ in length; run `annotate` again")
     return {"pairs": np.column_stack([columns.pop("first"), columns.pop("second")]), **columns}

@@ -34,7 +34,7 @@ def dashboard(config: str, overrides: tuple[str, ...], only_print: bool) -> None
 @click.argument("target", metavar="[RUN|CHECKPOINT|POLICY]", type=click.Path(path_type=Path), default=SHIPPED)
 @click.option("--fps", type=click.FloatRange(0.1, 100), default=8, help="Steps a second. Default: 8.")
 @click.option("--episodes", type=click.IntRange(1), help="Stop after so many. Default: go on until Ctrl-C.")
-@click.option("--seed", type=click.IntRange(0), help="Seed of the games. Default: the run's.")
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), help="Seed of the games. Default: the run's.")
 @click.option("--training", is_flag=True, help="Play as in training: under its program and in its dungeons.")
 def watch(target: Path, fps: float, episodes: int | None, seed: int | None, training: bool) -> None:
     """Play the newest policy of a run in the terminal, also while it trains.

@@ -224,8 +224,8 @@ def replay(
 
 @cli.command()
 @click.option("--to", "folder", required=True, type=click.Path(path_type=Path), help="Folder for the files.")
-@click.option("--count", default=200, show_default=True, help="How many.")
-@click.option("--seed", default=0, show_default=True, help="Of the draws.")
+@click.option("--count", type=click.IntRange(1), default=200, show_default=True, help="How many.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the draws.")
 @click.option(
     "--split", type=click.Choice(["train", "test"]), default="train", show_default=True, help="Of the tasks."
 )

@@ -20,9 +20,11 @@ def print_result(artefact: "Artefact") -> None:
 
 
 def print_pages(artefact: "Artefact") -> None:
+    from maestromotif.reading import read_text
+
     for name in artefact.manifest["outputs"]:
         if name.endswith(".md"):
-            click.echo(f"# {artefact.path / name}\n\n{(artefact.path / name).read_text()}")
+            click.echo(f"# {artefact.path / name}\n\n{read_text(artefact.path / name)}")
 
 
 def log_to_stderr() -> None:

@@ -10,6 +10,7 @@ A run that was killed resumes from its last finished epoch to the same parameter
 
 import json
 import logging
+import shlex
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -30,6 +31,7 @@ from maestromotif.errors import UserError
 from maestromotif.nethack.rcfile import options_file
 from maestromotif.pipeline.progress import Progress
 from maestromotif.pipeline.store import SCRATCH, Artefact, Work, file_contents
+from maestromotif.pipeline.trees import read_tree, refusing
 from maestromotif.skill import skill_files
 from maestromotif.tracking.logged import Logged
 from maestromotif.tracking.tracker import SILENT, Tracker
@@ -58,6 +60,15 @@ def reads(config: Config) -> dict[str, str]:
     given = config.clone.demonstrations
     files = {} if given is None else file_contents("clone.demonstrations", given)
     return options_file(config) | skill_files(config) | files
+
+
+def foresee(config: Config) -> None:
+    """Raises UserError if there are no demonstrations, or the given ones are not for this config."""
+    given = config.clone.demonstrations
+    if given is not None:
+        read(Path(given), config)
+    elif "demonstrate" not in config.run.further:
+        _demonstrations(config, {})
 
 
 def run(config: Config, inputs: dict[str, Artefact], work: Work, tracker: Tracker = SILENT) -> dict[str, Any]:
@@ -108,10 +119,13 @@ def _latest(work: Work, fresh: Cloned) -> tuple[Cloned, list[dict[str, float]]]:
     path = work.path / _EPOCH
     if not path.is_file():
         return fresh, []
-    saved = serialization.msgpack_restore(path.read_bytes())
-    rows = json.loads(saved.pop("rows"))
+    remedy = f"remove {shlex.quote(str(path))} to begin again"
+    saved = read_tree(path, "a checkpoint", "rows", remedy=remedy)
+    with refusing(path, "a checkpoint", remedy):
+        rows = json.loads(saved.pop("rows"))
+        state: Cloned = serialization.from_state_dict(fresh, saved)
     log.info("clone: going on after epoch %d", len(rows))
-    return serialization.from_state_dict(fresh, saved), rows
+    return state, rows
 
 
 def _save(work: Work, state: Cloned, rows: Sequence[Mapping[str, float]]) -> None:

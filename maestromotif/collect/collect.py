@@ -9,6 +9,7 @@ segments. The result depends only on the settings, not on the number of worker p
 """
 
 import logging
+import shlex
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -29,12 +30,13 @@ from maestromotif.nethack.actions import NUM_ACTIONS, WEIGHTS
 from maestromotif.nethack.events import EVENTS
 from maestromotif.nethack.game import End
 from maestromotif.nethack.observation import MESSAGE_BYTES
-from maestromotif.nethack.pool.pool import GamePool, open_pool
+from maestromotif.nethack.pool.pool import GamePool, check_options, open_pool
 from maestromotif.nethack.rcfile import options_file
 from maestromotif.nethack.state import CHANGES, DEPTH_CHANGE
 from maestromotif.nethack.tracker import depth_codes
 from maestromotif.pipeline.progress import Progress
 from maestromotif.pipeline.store import Artefact, Work
+from maestromotif.reading import INTEGER, read_arrays
 from maestromotif.tracking.tracker import SILENT, Tracker
 
 log = logging.getLogger("maestromotif")
@@ -113,6 +115,12 @@ def reads(config: Config) -> dict[str, str]:
     if config.collect.recordings is not None:
         contents["recordings"] = ttyrec.identity(Path(config.collect.recordings))
     return contents
+
+
+def foresee(config: Config) -> None:
+    """Raises UserError if nothing is to be collected, or an arena, recordings or an option cannot be used."""
+    check_options(config)
+    _check(_stretches(config), config)
 
 
 def run(config: Config, inputs: dict[str, Artefact], work: Work, tracker: Tracker = SILENT) -> dict[str, Any]:
@@ -314,7 +322,7 @@ def _recorded(
     changes[:, DEPTH_CHANGE] = np.where(known, depth_codes(before, depth), 0)
     counts[:, events.COLUMN["descended"]] = known & (depth > before)
     counts[:, events.COLUMN["ascended"]] = known & (depth < before)
-    ending = ttyrec.endings(path.parent).get(path.name) if whole else None
+    ending = ttyrec.ending(path) if whole else None
     end = End.TRUNCATED if ending is None else End.LEFT if ending.left else End.DEATH
     cause = ending.cause.encode() if ending is not None and end == End.DEATH else b""
     notes.episode(steps, int(depth.max(initial=0)), int(end), cause)
@@ -322,6 +330,21 @@ def _recorded(
 
 
 # ---------------------------------------------------------------------------------------- the artefact
+
+
+def _segment_of(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of a segment that was played before. Raises UserError."""
+    return read_arrays(
+        path,
+        {
+            **dict.fromkeys(("message_id", "changes", "events", "depth", "status", "episode"), INTEGER),
+            "messages": "S",
+            "episodes": INTEGER,
+            "causes": "S",
+        },
+        optional={"recordings": INTEGER},
+        remedy=f"remove {shlex.quote(str(path))} to play it again",
+    )
 
 
 def _join(segments: list[_Segment], config: Config, work: Work) -> dict[str, Any]:
@@ -336,8 +359,7 @@ def _join(segments: list[_Segment], config: Config, work: Work) -> dict[str, Any
     left = {segment.stretch: segment.stretch.steps for segment in segments}
     for segment in segments:
         source = segment.stretch.source
-        with np.load(work.scratch / segment.file) as file:
-            part = dict(file)
+        part = _segment_of(work.scratch / segment.file)
         kept = part["message_id"][: left[segment.stretch]]
         left[segment.stretch] -= len(kept)
         # Messages are numbered in order of first appearance; those only in dropped steps get no number.

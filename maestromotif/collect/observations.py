@@ -18,6 +18,7 @@ from maestromotif.errors import UserError
 from maestromotif.nethack import events
 from maestromotif.nethack.events import EVENTS
 from maestromotif.nethack.state import CHANGES, DEPTH_CHANGE, FIRST_COLUMNS, columns_of
+from maestromotif.reading import INTEGER, read_arrays
 
 FILE = "observations.npz"
 EPISODES = "episodes.json"  # a row an episode: source, steps, deepest, end, cause of death
@@ -93,17 +94,20 @@ def text(message: bytes) -> str:
 def load(folder: Path) -> Observations:
     """Reads `observations.npz` in `folder`. Raises UserError if an array is missing or shapes differ."""
     path = folder / FILE
-    try:
-        with np.load(path) as file:
-            parts = {name: file[name] for name in ("messages", "message_id", "changes", "source")}
-            parts |= {name: file[name] for name in ("status", "episode") if name in file}
-    except (OSError, ValueError, KeyError) as error:
-        raise UserError(f"{path}: not a file of observations: {error}; run `collect` again") from error
+    parts = read_arrays(
+        path,
+        {"messages": "S", "message_id": INTEGER, "changes": INTEGER, "source": INTEGER},
+        optional={"status": INTEGER, "episode": INTEGER},
+        remedy="run `collect` again",
+    )
     changes = parts["changes"]
     if changes.ndim == 2 and FIRST_COLUMNS <= changes.shape[1] < len(CHANGES):  # of an earlier version
         parts["changes"] = np.pad(changes, ((0, 0), (0, len(CHANGES) - changes.shape[1])))
     observations = Observations(**parts)
     steps = len(observations.message_id)
+    ids = observations.message_id
+    if ids.dtype.kind != "i" or (steps and not 0 <= ids.min() <= ids.max() < len(observations.messages)):
+        raise UserError(f"{path}: damaged: message_id names messages that are not there; run `collect` again")
     if observations.changes.shape != (steps, len(CHANGES)) or len(observations.source) != steps:
         raise UserError(
             f"{path}: shapes differ: message_id has {steps} steps, changes {observations.changes.shape}, "
@@ -120,11 +124,10 @@ def load(folder: Path) -> Observations:
 def event_steps(folder: Path) -> dict[str, np.ndarray]:
     """On which steps each event happened: name -> bool [S]. Raises UserError if the file has no events."""
     path = folder / FILE
-    with np.load(path) as file:
-        if "events" not in file or "event_names" not in file:
-            raise UserError(f"{path}: has no events of its steps; run `collect` again")
-        names = np.char.decode(file["event_names"].astype("S"), "ascii").tolist()
-        return {name: file["events"][:, column] > 0 for column, name in enumerate(names)}
+    remedy = "if an earlier version made it, it has no events of its steps; run `collect` again"
+    found = read_arrays(path, {"events": INTEGER, "event_names": "S"}, remedy=remedy)
+    names = np.char.decode(found["event_names"].astype("S"), "ascii").tolist()
+    return {name: found["events"][:, column] > 0 for column, name in enumerate(names)}
 
 
 def canonical(changes: np.ndarray, spoken: Sequence[str]) -> np.ndarray:

@@ -17,6 +17,7 @@ counts as a step if it does not change for a moment, because an action of many t
 
 import bz2
 import hashlib
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ from nle.dataset import Converter
 from maestromotif.errors import UserError
 from maestromotif.nethack.actions import AGENT_QUESTIONS, KEPT_PAGES
 from maestromotif.nethack.observation import MESSAGE_BYTES
+from maestromotif.reading import read_bytes
 
 ROWS, COLUMNS = 24, 80
 LACKS = (
@@ -78,17 +80,50 @@ class Ending:
 
 
 def find(folder: Path) -> list[Path]:
-    """All recordings below the folder, sorted by name. Raises UserError if there are none."""
+    """All recordings below the folder, sorted by name. Symbolic links are followed.
+
+    Of two paths that lead to the same folder or file, only the first counts, so a loop of links ends. Raises
+    UserError if there is no recording, a folder cannot be read, or a link leads nowhere.
+    """
     if not folder.is_dir():
         problem = "is not a directory" if folder.exists() else "does not exist"
         raise UserError(f"{folder}: {problem}; collect.recordings must name a directory of NLE recordings")
-    found = sorted(path for path in folder.rglob("*.bz2") if _NAME.search(path.name) and path.is_file())
+    found = sorted(_recordings(folder))
     if not found:
         raise UserError(
             f"{folder}: no recordings (*.ttyrec3.bz2, *.ttyrec2.bz2, *.ttyrec.bz2) in it or below it; "
             "set collect.recordings to a directory that NLE(savedir=..., save_ttyrec_every=1) has written"
         )
     return found
+
+
+def _recordings(folder: Path) -> Iterator[Path]:
+    """The recordings below a folder, each file once."""
+    seen: set[tuple[int, int]] = set()
+    _first(folder, seen)  # a link back to it is a loop
+
+    def refuse(error: OSError) -> None:
+        raise UserError(f"{error.filename}: cannot be read: {error.strerror}") from error
+
+    for place, folders, names in os.walk(folder, onerror=refuse, followlinks=True):
+        # In order of name, so that the same path counts on every machine.
+        folders[:] = [name for name in sorted(folders) if _first(Path(place, name), seen)]
+        for path in (Path(place, name) for name in sorted(names) if _NAME.search(name)):
+            if path.is_symlink() and not path.exists():
+                raise UserError(
+                    f"{path}: is a link to {path.readlink()}, which does not exist; restore that, or remove "
+                    "the link"
+                )
+            if path.is_file() and _first(path, seen):
+                yield path
+
+
+def _first(path: Path, seen: set[tuple[int, int]]) -> bool:
+    """Whether the file or folder has not been seen yet, by this path or another."""
+    status = path.stat()
+    known = (status.st_dev, status.st_ino) in seen
+    seen.add((status.st_dev, status.st_ino))
+    return not known
 
 
 def identity(folder: Path) -> str:
@@ -104,12 +139,19 @@ def endings(folder: Path) -> dict[str, Ending]:
     """
     found = {}
     for log in sorted(folder.glob("*.xlogfile")):
-        for line in log.read_bytes().decode("latin-1").splitlines():
+        for line in read_bytes(log).decode("latin-1").split("\n"):
             fields = dict(part.partition("=")[::2] for part in line.split("\t"))
             if "ttyrecname" in fields:
                 cause = ", while ".join(fields[key] for key in ("death", "while") if key in fields)
                 found[fields["ttyrecname"]] = Ending(cause.startswith(_LEFT), cause)
     return found
+
+
+def ending(path: Path) -> Ending | None:
+    """How a recorded game ended; None if no xlogfile beside it, or beside what it links to, says so."""
+    own = endings(path.parent).get(path.name)
+    real = path.resolve()
+    return own if own is not None or real == path.absolute() else endings(real.parent).get(real.name)
 
 
 def read(path: Path) -> TerminalRecording:

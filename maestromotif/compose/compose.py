@@ -49,28 +49,16 @@ def reads(config: Config) -> dict[str, str]:
     )
 
 
+def foresee(config: Config) -> None:
+    """Raises UserError that lists what can be seen to be wrong with the programs without running them."""
+    _checked(config)
+
+
 def run(config: Config, inputs: dict[str, Artefact], work: Work, tracker: Tracker = SILENT) -> dict[str, Any]:
     """Runs the stage. Raises UserError that lists every problem of every program."""
-    skills = skill.skills_of(config)
-    report: dict[str, Any] = {"skills": {}, "programs": {}}
-    problems: list[str] = []
-
-    for one in skills:
-        try:
-            report["skills"][one.name] = _skill_program(one)
-        except UserError as error:
-            problems.append(str(error))
-    sources = {}
-    tasks = tasks_of(config)
-    files = {TRAINING: config.compose.training} | {task.name: task.program for task in tasks}
-    for role, file in files.items():
-        try:
-            sources[role] = contract.read(file)
-            report["programs"][role] = _program(sources[role], file, skills)
-        except UserError as error:
-            problems.append(str(error))
-    if problems:
-        raise UserError("\n".join(problems))
+    skills, tasks = skill.skills_of(config), tasks_of(config)
+    files = _files(config)
+    sources, report = _checked(config)
 
     for role, file in files.items():
         counts = check.behaviour(sources[role], file, skills, seed=config.run.seed)
@@ -89,6 +77,32 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work, tracker: Tracke
         "tasks": {task.name: task.words for task in tasks},
         "programs": {role: entry["provenance"] for role, entry in report["programs"].items()},
     }
+
+
+def _files(config: Config) -> dict[str, str]:
+    """Path of the program over skills of each role."""
+    return {TRAINING: config.compose.training} | {task.name: task.program for task in tasks_of(config)}
+
+
+def _checked(config: Config) -> tuple[dict[str, str], dict[str, Any]]:
+    """Source of the program of each role, and the report. Raises UserError that lists every problem."""
+    skills = skill.skills_of(config)
+    report: dict[str, Any] = {"skills": {}, "programs": {}}
+    sources, problems = dict[str, str](), list[str]()
+    for one in skills:
+        try:
+            report["skills"][one.name] = _skill_program(one)
+        except UserError as error:
+            problems.append(str(error))
+    for role, file in _files(config).items():
+        try:
+            sources[role] = contract.read(file)
+            report["programs"][role] = _program(sources[role], file, skills)
+        except UserError as error:
+            problems.append(str(error))
+    if problems:
+        raise UserError("\n".join(problems))
+    return sources, report
 
 
 def _program(source: str, path: str, skills: Sequence[Skill]) -> dict[str, Any]:

@@ -28,9 +28,11 @@ from pydantic.fields import FieldInfo
 from maestromotif.config.learning import CLONED
 from maestromotif.config.schema import AGENTS, FORMER, ONLY, Config
 from maestromotif.errors import UserError, did_you_mean
+from maestromotif.reading import parse_yaml, read_text
 
 COMMAND_LINE = "command line"
 CONFIG = "config.yaml"  # of a folder that has a config, such as a run's
+_NULLS = ("", "null")  # overrides that mean no value, where a text may be left out
 Key = tuple[str | int, ...]  # ("annotate", "changes", 0) is written annotate.changes[0]
 
 
@@ -142,27 +144,22 @@ class Sources:
         """Reads a file and, before it, those that it extends."""
         name = _shown(path)
         extended = f" (extended by {_shown(asked_by[-1])})" if asked_by else ""
-        if path.resolve() in (other.resolve() for other in asked_by):
+        if _real(path) in map(_real, asked_by):
             cycle = " -> ".join(_shown(other) for other in (*asked_by, path))
             self.problems.append(f"{name}: 'extends' forms a cycle: {cycle}")
             return
         try:
-            text = path.read_text(encoding="utf-8")
-            root = yaml.compose(text)
+            text = read_text(path)
+            root = parse_yaml(text, name)
             values = OmegaConf.create(text) if root is not None else OmegaConf.create({})
-        except FileNotFoundError:
-            self.problems.append(f"{name}: no such file{extended}{_similar_files(path)}")
-        except OSError as error:
-            self.problems.append(f"{name}: cannot be read: {error.strerror}{extended}")
-        except UnicodeDecodeError as error:
-            self.problems.append(f"{name}: is not UTF-8 text (byte {error.start}){extended}")
-        except yaml.MarkedYAMLError as error:
-            mark = error.problem_mark or error.context_mark
-            line = f":{mark.line + 1}" if mark else ""
-            said = ", ".join(part for part in (error.context, error.problem) if part)
-            self.problems.append(f"{name}{line}: is not valid YAML: {said}")
-        except yaml.YAMLError as error:
-            self.problems.append(f"{name}: is not valid YAML: {error}")
+        except UserError as error:
+            missing = isinstance(error.__cause__, FileNotFoundError)
+            told = (
+                f"{name}: no such file{extended}{_similar_files(path)}" if missing else f"{error}{extended}"
+            )
+            self.problems.append(told)
+        except yaml.YAMLError as error:  # OmegaConf's parser is libyaml, which is stricter in odd cases
+            self.problems.append(f"{name}: is not valid YAML: {_first_line(error)}")
         except OmegaConfBaseException:
             self._report_interpolations(name, root)
         else:
@@ -213,16 +210,16 @@ class Sources:
         if not equals or not all(key):
             self.problems.append(f"{COMMAND_LINE}: {text}: should be KEY=VALUE, such as train.steps=1000")
             return None
-        wanted = _field(Config, key)
         try:
-            parsed = cast(Any, OmegaConf.to_container(OmegaConf.from_dotlist([f"value={value}"])))["value"]
-        except (yaml.YAMLError, OmegaConfBaseException) as error:
-            parsed = value
-            if wanted is None or str not in _types(wanted):
-                self.problems.append(f"{COMMAND_LINE}: {name}: {_first_line(error)} (got {value!r})")
-                return None
-        if wanted is not None and str in _types(wanted) and not isinstance(parsed, str | None):
-            parsed = value  # a string is taken literally: task.words='go down: then up', run.name=2026
+            parsed = _parsed(f"{COMMAND_LINE}: {name}", value, _kinds(Config, key))
+        except (UserError, OmegaConfBaseException, yaml.YAMLError) as error:
+            told = (
+                str(error)
+                if isinstance(error, UserError)
+                else f"{COMMAND_LINE}: {name}: {_first_line(error)}"
+            )
+            self.problems.append(f"{told} (got {value!r})")
+            return None
         self.overridden.append(key)
         nested: Any = parsed
         for part in reversed(key):
@@ -346,10 +343,23 @@ def _check_relations(sources: Sources, config: Config) -> None:
         sources.report(
             ("train", "policy"), "should be null, because reward.online_steps learns rewards during training"
         )
-    if config.nethack.games % config.train.minibatches:
+    if config.train.actors % config.train.devices:
+        sources.report(
+            ("train", "actors"),
+            f"should be a multiple of train.devices = {config.train.devices} (got {config.train.actors})",
+        )
+    if config.nethack.games % config.train.actors:
+        sources.report(
+            ("train", "actors"),
+            f"should divide nethack.games = {config.nethack.games} (got {config.train.actors})",
+        )
+    games, devices, minibatches = config.nethack.games, config.train.devices, config.train.minibatches
+    if games % minibatches:
+        sources.report(("train", "minibatches"), f"should divide nethack.games = {games} (got {minibatches})")
+    elif games % (devices * minibatches):
         sources.report(
             ("train", "minibatches"),
-            f"should divide nethack.games = {config.nethack.games} (got {config.train.minibatches})",
+            f"times train.devices = {devices} should divide nethack.games = {games} (got {minibatches})",
         )
     if config.train.teacher.policy == CLONED and "clone" not in config.run.further:
         sources.report(
@@ -411,6 +421,29 @@ def _field(model: type[BaseModel], key: Key) -> FieldInfo | None:
     return _field(section, key[1:]) if section else None
 
 
+def _kinds(model: type[BaseModel], key: Key) -> tuple[Any, ...]:
+    """The types of the value that a key names; also of one entry of a mapping, such as compose.programs.x."""
+    info = _field(model, key)
+    if info is not None:
+        return _types(info)
+    above = _types(found) if len(key) > 1 and (found := _field(model, key[:-1])) else ()
+    return tuple(get_args(kind)[1] for kind in above if get_origin(kind) is dict)
+
+
+def _parsed(where: str, value: str, kinds: tuple[Any, ...]) -> Any:
+    """The value of an override: text as it is written, all else as YAML.
+
+    So run.name=2026 is a text, and nethack.options='my #1 file' has no comment.
+    Raises UserError, or an error of OmegaConf.
+    """
+    if str in kinds:
+        return None if type(None) in kinds and value in _NULLS else value
+    root = parse_yaml(value, where, first=None)
+    if root is not None and root.end_mark.index < len(value.rstrip()):
+        raise UserError(f"{where}: should be one value; what follows the first would be lost")
+    return cast(Any, OmegaConf.to_container(OmegaConf.from_dotlist([f"value={value}"])))["value"]
+
+
 def _names(model: type[BaseModel]) -> list[str]:
     return list(model.model_fields)
 
@@ -440,11 +473,16 @@ def _shown(path: Path) -> str:
     """The path as a user would write it: relative where that is shorter."""
     if path.is_absolute() and not path.is_relative_to(Path.cwd()):
         return str(path)
-    return (
-        str(path.resolve().relative_to(Path.cwd()))
-        if path.resolve().is_relative_to(Path.cwd())
-        else str(path)
-    )
+    real = _real(path)
+    return str(real.relative_to(Path.cwd())) if real.is_relative_to(Path.cwd()) else str(path)
+
+
+def _real(path: Path) -> Path:
+    """The path without links; as it is if the links form a loop."""
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError):
+        return path.absolute()
 
 
 def _similar_files(path: Path) -> str:
@@ -454,9 +492,7 @@ def _similar_files(path: Path) -> str:
 
 
 def _first_line(error: BaseException) -> str:
-    """OmegaConf and PyYAML add lines about their own internals."""
-    if isinstance(error, yaml.MarkedYAMLError):
-        return f"is not valid YAML: {error.problem}"
+    """OmegaConf adds lines about its own internals."""
     return str(error).splitlines()[0]
 
 

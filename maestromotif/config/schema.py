@@ -21,6 +21,7 @@ from maestromotif.config.learning import CloneSettings, DemonstrateSettings, Rew
 from maestromotif.config.section import Section
 from maestromotif.machine import available_cores
 
+MOST_SEED = 2**32 - 1  # of JAX, whose generators take 32 bits
 GAMES_A_CORE = 32  # for `games: auto`: enough to hide a worker's waiting, few enough for the CPU's caches
 
 
@@ -44,7 +45,9 @@ class RunSettings(Section):
         description="name of the run, and of its folder in `root`",
     )
     root: str = Field("runs", description="folder that holds all runs")
-    seed: int = Field(0, ge=0, description="random seed; every other seed is derived from it")
+    seed: int = Field(
+        0, ge=0, le=MOST_SEED, description="random seed below 2**32; every other seed is derived from it"
+    )
     further: tuple[Literal["quality", "soup", "demonstrate", "clone"], ...] = Field(
         (), description="optional stages that `run` runs too"
     )
@@ -75,7 +78,9 @@ class NethackSettings(Section):
         description="the hero as role-race-alignment-gender, in NetHack's abbreviations",
     )
     options: str | None = Field(
-        None, description="your own NetHack options file, without a character; null: the published one"
+        None,
+        description="your own NetHack options file, without a character, and without options that change "
+        "keys, questions or the mode of play; null: the published one",
     )
     pages: Literal["all", "last"] = Field(
         "all",

@@ -1,9 +1,55 @@
 """The base of all sections of a config."""
 
-from pydantic import BaseModel, ConfigDict
+from collections.abc import Iterator
+from typing import Any, get_args
+
+from pydantic import BaseModel, ConfigDict, field_validator
+
+MOST = 2**53  # whole numbers below it are exact as float64, and fit the counters of all stages
 
 
 class Section(BaseModel):
-    """Unknown keys are errors. It is frozen, so it can be shared and hashed."""
+    """Unknown keys are errors. It is frozen, so it can be shared and hashed.
+
+    A number is not true or false, which YAML also writes as yes and no, and is less than `MOST`.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _is_no_boolean(cls, value: Any, info: Any) -> Any:
+        kinds = {*_kinds(cls.model_fields[str(info.field_name)].annotation)}
+        if (
+            kinds & {int, float}
+            and bool not in kinds
+            and any(isinstance(one, bool) for one in _leaves(value))
+        ):
+            raise ValueError("should be a number, not true or false, which YAML also writes as yes and no")
+        return value
+
+    @field_validator("*")
+    @classmethod
+    def _is_not_too_large(cls, value: Any) -> Any:
+        if any(isinstance(one, int) and abs(one) >= MOST for one in _leaves(value)):
+            raise ValueError("should be less than 2**53")
+        return value
+
+
+def _kinds(annotation: Any) -> Iterator[Any]:
+    """The types in an annotation, such as str, float and dict of dict[str, float]."""
+    yield annotation
+    for part in get_args(annotation):
+        yield from _kinds(part)
+
+
+def _leaves(value: Any) -> Iterator[Any]:
+    """The plain values in lists and mappings."""
+    if isinstance(value, dict):
+        for one in value.values():
+            yield from _leaves(one)
+    elif isinstance(value, list | tuple):
+        for one in value:
+            yield from _leaves(one)
+    elif not isinstance(value, BaseModel):
+        yield value

@@ -12,7 +12,6 @@ does not depend on the number of worker processes.
 Artefact: `demonstrations.npz` (see `recordings`) and `figures.json`.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -28,11 +27,11 @@ from maestromotif.demonstrate.demonstrator import Demonstrator
 from maestromotif.demonstrate.recordings import NO_LABEL, Recording
 from maestromotif.errors import UserError
 from maestromotif.nethack.actions import SETS, WEIGHTS
-from maestromotif.nethack.arena import arena_files, places_to_start
+from maestromotif.nethack.arena import arena_files, check_arenas, places_to_start
 from maestromotif.nethack.checksum import checksum
 from maestromotif.nethack.events import COLUMN, EVENTS
 from maestromotif.nethack.game import End
-from maestromotif.nethack.pool.pool import IDLE, GamePool, open_pool
+from maestromotif.nethack.pool.pool import IDLE, GamePool, check_options, open_pool
 from maestromotif.nethack.rcfile import options_file
 from maestromotif.nethack.seeds import episode_seeds
 from maestromotif.nethack.state import CHANGES
@@ -40,6 +39,7 @@ from maestromotif.pipeline.progress import Progress
 from maestromotif.pipeline.store import Artefact, Work, file_contents
 from maestromotif.programs import contract
 from maestromotif.programs.sandbox import ProgramHost
+from maestromotif.reading import read_json
 from maestromotif.skill import Skill, skill_files, skills_of
 from maestromotif.tracking.logged import Logged
 from maestromotif.tracking.tracker import SILENT, Tracker
@@ -114,6 +114,12 @@ def reads(config: Config) -> dict[str, str]:
     )
 
 
+def foresee(config: Config) -> None:
+    """Raises UserError for arenas or options that the games would refuse."""
+    check_options(config)
+    check_arenas(config.train.arenas, config.nethack.games)
+
+
 def run(config: Config, inputs: dict[str, Artefact], work: Work, tracker: Tracker = SILENT) -> dict[str, Any]:
     """Makes the artefact; returns figures for the manifest."""
     del inputs  # it has none
@@ -136,7 +142,7 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work, tracker: Tracke
             recordings.write(work, found, config, f"{work.scratch.name}/{segment.name}.npz")
     together, everything = _Sums(len(skills)), list[Recording]()
     for segment in segments:
-        together.add(json.loads((work.scratch / f"{segment.name}.json").read_text()))
+        together.add(read_json(work.scratch / f"{segment.name}.json"))
         everything += recordings.read(work.scratch / f"{segment.name}.npz", config)
     recordings.write(work, everything, config)
     figures = _figures(together, skills)

@@ -16,8 +16,6 @@ check     uint32 [E]     `checksum` of what was seen last
 """
 
 import json
-import zipfile
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,13 +30,17 @@ from maestromotif.nethack.engine.loader import NLE_VERSION
 from maestromotif.nethack.rcfile import options_file
 from maestromotif.nethack.seeds import EpisodeSeeds
 from maestromotif.pipeline.store import Work
+from maestromotif.reading import INTEGER, decode, parse_json, read_arrays
 
 FILE = "demonstrations.npz"
 FORMAT = 1
 NO_LABEL = -1
 
 _BY_RECORDING = ("seeds", "arena", "steps", "check")
-_ALL = ("about", *_BY_RECORDING, "action", "label", "switched", "skill")
+_ALL = {
+    **dict.fromkeys(("about", *_BY_RECORDING, "action", "label", "switched", "skill"), INTEGER),
+    "arena": "S",
+}
 _AGAIN = "run the stage 'demonstrate' again"
 # What the file and the config must agree on -> how to make them agree.
 _REMEDIES = {
@@ -108,16 +110,16 @@ def read(path: Path, config: Config) -> list[Recording]:
     """
     if not path.is_file():
         raise UserError(f"{path}: no such file; it holds demonstrations. Run the stage 'demonstrate' first")
+    raw, where = read_arrays(path, {"about": INTEGER}, remedy=_AGAIN)["about"].tobytes(), f"{path}: about"
+    about = parse_json(decode(raw, where), where)
+    if not isinstance(about, dict):
+        raise UserError(f"{path}: damaged: 'about' is not a JSON object; {_AGAIN}")
+    _compare(path, about, _expected(config))
+    found = read_arrays(path, _ALL, remedy=_AGAIN)
     try:
-        with path.open("rb") as stream, np.load(stream) as file:
-            about = json.loads(file["about"].tobytes())
-            if not isinstance(about, dict):
-                raise ValueError("'about' is not a JSON object")
-            _compare(path, about, _expected(config))
-            found = {name: file[name] for name in _ALL}
         _check(found, len(config.skills))
         return _recordings(found)
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except (ValueError, KeyError, TypeError, IndexError, OverflowError) as error:
         raise UserError(f"{path}: damaged: {error}; its arrays are {', '.join(_ALL)}; {_AGAIN}") from error
 
 

@@ -39,13 +39,13 @@ from maestromotif.evaluate.replays import task_program, write_shown
 from maestromotif.evaluate.summary import summary, table
 from maestromotif.evaluate.trainings import lines as lines_of_trainings
 from maestromotif.evaluate.trainings import trainings
-from maestromotif.head import read_text
 from maestromotif.intervals import bootstrap_mean, wilson
-from maestromotif.nethack.pool.pool import GamePool, open_pool
+from maestromotif.nethack.pool.pool import GamePool, check_options, open_pool
 from maestromotif.nethack.seeds import EpisodeSeeds, episode_seeds, salt_name
 from maestromotif.pipeline.progress import Progress
 from maestromotif.pipeline.store import Artefact, Work, file_contents
 from maestromotif.programs.sandbox import ProgramHost
+from maestromotif.reading import read_json, read_text
 from maestromotif.replay import kept
 from maestromotif.skill import skills_of
 from maestromotif.tasks.task import PAPER_AGENT, PAPER_BASELINE, Task, steps_of, tasks_of
@@ -106,6 +106,12 @@ def _trainings(config: Config) -> dict[str, Path]:
         f"training_{number}": policy_file(given, "evaluate.trainings")
         for number, given in enumerate(config.evaluate.trainings, start=2)
     }
+
+
+def foresee(config: Config) -> None:
+    """Raises UserError for a salt or options that the evaluation would refuse."""
+    salt_of(config)
+    check_options(config)
 
 
 def run(config: Config, inputs: dict[str, Artefact], work: Work, tracker: Tracker = SILENT) -> dict[str, Any]:
@@ -211,7 +217,7 @@ def _played(
                     if not (work.path / name).exists():
                         found = players.wave(pool, row, task, program, wave)
                         work.write_text(name, json.dumps([episode.as_json() for episode in found]))
-                    saved = json.loads((work.path / name).read_text())
+                    saved = read_json(work.path / name)
                     yield row, wave, [Episode(**episode) for episode in saved]
                 log.info("evaluate: %s: %s: %.1f s", task.name, row.name, time.perf_counter() - began)
 

@@ -37,6 +37,7 @@ from maestromotif.evaluate.run_folder import RunFolder, Version
 from maestromotif.evaluate.score import METRICS, metric_of
 from maestromotif.pipeline.store import sha256
 from maestromotif.programs import check
+from maestromotif.reading import read_text
 from maestromotif.skill import Skill, skills_of
 from maestromotif.tasks.task import Task, load, steps_of
 
@@ -140,10 +141,7 @@ def _starter(config: Config, task: Task, given: Path | None) -> tuple[str, str]:
     path = Path(config.compose.programs.get(task.name, task.program)) if given is None else given
     if given is None and not path.is_file():
         return program_of(f"{ONLY}{config.skills[0]}", ""), STARTER
-    try:
-        return path.read_text(encoding="utf-8"), str(path)
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read: {error}") from error
+    return read_text(path), str(path)
 
 
 def _config(config: Config, task: Task, max_steps: int | None) -> Config:

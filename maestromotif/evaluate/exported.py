@@ -20,6 +20,7 @@ import click
 
 from maestromotif.errors import UserError
 from maestromotif.pipeline.store import sha256
+from maestromotif.reading import decode, parse_json, read_bytes
 
 MANIFEST = "hashes.json"  # file -> SHA-256, of all files but itself
 STARTER = "starter.py"
@@ -36,11 +37,10 @@ def hashes(folder: Path) -> dict[str, str]:
 def check_unchanged(folder: Path) -> str:
     """The SHA-256 of the manifest. Raises UserError that lists files that changed, are missing or are new."""
     file = folder / MANIFEST
-    try:
-        text = file.read_bytes()
-        wanted: dict[str, str] = json.loads(text)
-    except (OSError, ValueError) as error:
-        raise UserError(f"{file}: cannot be read: {error}; export the task again") from error
+    text = read_bytes(file)
+    wanted = parse_json(decode(text, str(file)), str(file))
+    if not isinstance(wanted, dict):
+        raise UserError(f"{file}: should be an object with the hash of each file; export the task again")
     found = hashes(folder)
     problems = [f"{folder / name}: is missing" for name in wanted if name not in found]
     both = [name for name in wanted if name in found]

@@ -7,6 +7,7 @@ from maestromotif.agent.reward import RewardFunction
 from maestromotif.compose.compose import program_file
 from maestromotif.config.schema import Config
 from maestromotif.pipeline.store import Artefact, Work
+from maestromotif.reading import read_text
 from maestromotif.replay.choose import choose
 from maestromotif.replay.record import play_again
 from maestromotif.replay.replay import Replay, about, arrays
@@ -47,7 +48,7 @@ class Player:
 
 def task_program(inputs: Mapping[str, Artefact], task: str) -> str:
     """Source of the checked program that carries out the task of this name."""
-    return (inputs["compose"].path / program_file(task)).read_text(encoding="utf-8")
+    return read_text(inputs["compose"].path / program_file(task))
 
 
 def write_shown(

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-from flax import serialization
 
 from maestromotif.agent.network import ActorCritic, Params, initial_params
 from maestromotif.agent.policy import POLICY, fitted
@@ -20,6 +19,7 @@ from maestromotif.config.schema import Config
 from maestromotif.errors import UserError
 from maestromotif.pipeline.runner import config_of
 from maestromotif.pipeline.store import MANIFEST
+from maestromotif.pipeline.trees import parse_tree, refusing
 from maestromotif.programs import contract
 from maestromotif.tasks.task import Task, tasks_of
 from maestromotif.train.checkpoint import FOLDER, Checkpoints
@@ -96,10 +96,10 @@ class RunFolder:
                 if path.is_file():
                     return Version(path, self._steps_of_finished(path), read_policy(path, self.config))
                 file = path / f"0-of-{self.config.train.machines}.msgpack"
-                params = _read(file).get("common", {}).get("params")
-                if not params:
-                    raise UserError(f"{file}: is not a checkpoint: it holds no parameters")
-                return Version(path, int(path.name) * self._plan.steps, _fit(file, params[-1], network))
+                saved = _read(file)
+                with refusing(file, "a checkpoint"):
+                    newest = _newest_params(saved)
+                return Version(path, int(path.name) * self._plan.steps, _fit(file, newest, network))
             except FileNotFoundError:
                 continue  # training has removed it since, because there are newer ones
         raise UserError(f"{path}: was removed while it was read; try again")
@@ -143,15 +143,15 @@ def _whole(folder: Path, config: Config) -> list[str]:
 
 def _read(path: Path) -> Any:
     """Raises FileNotFoundError, and UserError for a file that is damaged."""
-    try:
-        state = serialization.msgpack_restore(path.read_bytes())
-        if not isinstance(state, dict):
-            raise TypeError(f"holds {type(state).__name__}")
-    except FileNotFoundError:
-        raise
-    except (OSError, ValueError, TypeError) as error:
-        raise UserError(f"{path}: cannot be read as a policy or checkpoint: {error}") from error
-    return state
+    return parse_tree(path.read_bytes(), path, "a policy or checkpoint")
+
+
+def _newest_params(saved: dict[str, Any]) -> Any:
+    """Raises an error if a checkpoint holds no parameters."""
+    versions = saved["common"]["params"]
+    if not versions:
+        raise ValueError("it holds no parameters")
+    return versions[-1]
 
 
 def _fit(path: Path, state: Any, network: ActorCritic) -> Params:

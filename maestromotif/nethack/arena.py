@@ -24,8 +24,12 @@ from nle.nethack.nethack import HACKDIR
 from maestromotif.errors import UserError, did_you_mean
 from maestromotif.nethack import actions
 from maestromotif.pipeline.store import file_contents
+from maestromotif.reading import read_text
 
 LEVELS = ("before", "arena")
+_NOT_ASCII = re.compile(r"[^\x00-\x7f]")
+_HINTS = dict.fromkeys("“”„«»", '; write " instead')
+_HINTS |= dict.fromkeys("‘’‚", "; write ' instead")
 _MINES = re.compile(r'^BRANCH:\s*"The Gnomish Mines".*$', re.MULTILINE)
 _OPENING = re.compile(r"^# opening:(.*)$", re.MULTILINE)
 _BRANCH = re.compile(r"^\s*BRANCH:", re.MULTILINE)
@@ -64,6 +68,14 @@ def arena_files(setting: str, arenas: Iterable[str]) -> dict[str, str]:
         if name.endswith(".des"):
             contents |= file_contents(setting, name)
     return contents
+
+
+def check_arenas(shares: Mapping[str, float], games: int) -> None:
+    """Raises UserError unless the arenas of `train.arenas` can be compiled and each gets one of the games."""
+    places_to_start(shares, games)
+    for arena in shares:
+        with tempfile.TemporaryDirectory(prefix="maestromotif-") as folder:
+            build(arena, Path(folder))
 
 
 def places_to_start(shares: Mapping[str, float], games: int) -> list[str | None]:
@@ -105,19 +117,26 @@ def build(arena: str, folder: Path) -> Arena:
         _compile_levels(work, file, text)
         members = sorted(entry.name for entry in work.iterdir())
         _run("dlb", "cf", str((folder / "nhdat").absolute()), *members, folder=work)
+        _made(folder, file, ["nhdat"])
     return Arena(folder, opening)
 
 
 def _read(arena: str) -> tuple[str, str]:
     """Path (for messages) and text of an arena's description."""
     check(arena)
-    try:
-        if arena.endswith(".des"):
-            return arena, Path(arena).read_text()
+    if not arena.endswith(".des"):
         with as_file(files("maestromotif.nethack").joinpath("arenas", f"{arena}.des")) as path:
-            return str(path), path.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"cannot read the arena {arena}: {error}") from error
+            return str(path), read_text(path)
+    text = read_text(Path(arena))
+    problems = [
+        f"{arena}:{number}: {found[0]!r} is not ASCII, which is all that the level compiler reads"
+        f"{_HINTS.get(found[0], '')}"
+        for number, line in enumerate(text.split("\n"), start=1)
+        if not line.startswith("#") and (found := _NOT_ASCII.search(line))
+    ]
+    if problems:
+        raise UserError("\n".join(problems))
+    return arena, text
 
 
 def _levels(text: str) -> dict[str, str]:
@@ -148,29 +167,50 @@ def _compile_dungeon(work: Path, branch_on_arena: bool) -> None:
     if changed != 1:
         raise RuntimeError("dungeon.def of this NLE must name the Gnomish Mines exactly once")
     # Strip comments, as NetHack's own build does before it runs this compiler.
-    lines = [line for line in text.splitlines() if not line.startswith("#")]
+    lines = [line for line in text.split("\n") if not line.startswith("#")]
+    (work / "dungeon").unlink()  # NLE's own, so that what the compiler writes is seen
     source = work / "dungeon.pdf"
-    source.write_text("\n".join(lines) + "\n")
+    source.write_text("\n".join(lines) + "\n", encoding="utf-8")
     _run("dgn_comp", source.name, folder=work)
     source.unlink()
+    _made(work, "dungeon.def", ["dungeon"])
 
 
 def _compile_levels(work: Path, file: str, text: str) -> None:
     source = work / "arena.des"
-    source.write_text(text)
+    source.write_text(text, encoding="utf-8")
     try:
         _run("lev_comp", source.name, folder=work)
     except subprocess.CalledProcessError as error:
         said = re.sub(rf"{re.escape(source.name)}: line (\d+), pos \d+: ", rf"{file}:\1: ", error.stderr)
-        raise UserError(said.replace(source.name, file).strip()) from error
+        told = said.replace(source.name, file).strip()
+        raise UserError(told or f"{file}: NetHack's level compiler fails without a word") from error
     source.unlink()
+    _made(work, file, [f"{name}.lev" for name in LEVELS])
+
+
+def _made(folder: Path, file: str, names: Iterable[str]) -> None:
+    """Raises UserError unless a compiler has written these files; one that cannot write may exit with 0."""
+    for name in names:
+        if not (folder / name).is_file() or not (folder / name).stat().st_size:
+            raise UserError(
+                f"{file}: NetHack's compiler reports no mistake but has not written {name} to {folder}; "
+                "is the disk full?"
+            )
 
 
 def _run(program: str, *arguments: str, folder: Path) -> None:
     """Run one of the tools that the nle wheel ships beside its data."""
     try:
         subprocess.run(
-            [str(Path(HACKDIR, program)), *arguments], cwd=folder, check=True, capture_output=True, text=True
+            [str(Path(HACKDIR, program)), *arguments],
+            cwd=folder,
+            check=True,
+            capture_output=True,
+            text=True,
+            errors="replace",
         )
     except FileNotFoundError as error:
         raise UserError(f"arenas need the program {program}, which this nle lacks: {HACKDIR}") from error
+    except PermissionError as error:
+        raise UserError(f"arenas need the program {error.filename}, which may not be executed") from error

@@ -14,9 +14,11 @@ from nle import nethack
 
 from maestromotif.config.schema import Config
 from maestromotif.errors import UserError, did_you_mean
+from maestromotif.nethack import fixed_options
 from maestromotif.nethack.engine.loader import open_engine
 from maestromotif.nethack.seeds import EpisodeSeeds
 from maestromotif.pipeline.store import file_contents
+from maestromotif.reading import read_text
 
 _PLAYER = "Agent"
 CHARACTER = "mon-hum-neu-mal"  # of the published agent
@@ -49,8 +51,14 @@ _GENDERS = {"mal": "male", "fem": "female"}
 
 
 def options_file(config: Config) -> dict[str, str]:
-    """Path -> SHA-256 of the file of NetHack's options, if the config names one. Raises UserError."""
-    return file_contents("nethack.options", config.nethack.options) if config.nethack.options else {}
+    """Path -> SHA-256 of the file of NetHack's options, if the config names one.
+
+    Raises UserError if it cannot be read or changes a fixed option (`fixed_options.py`).
+    """
+    if config.nethack.options is None:
+        return {}
+    _own(Path(config.nethack.options))
+    return file_contents("nethack.options", config.nethack.options)
 
 
 def character_options(character: str) -> str:
@@ -90,24 +98,36 @@ def character_options(character: str) -> str:
 def write_options(folder: Path, character: str = CHARACTER, file: Path | None = None) -> str:
     """Write the options file into `folder`; return the NETHACKOPTIONS that make NetHack read it.
 
-    file: replaces the package's own options (`nethackrc`); it does not set the character. Raises UserError
-    for an unknown character, an unreadable file or a line that NetHack does not understand.
+    file: replaces the package's own options (`nethackrc`), but for those that are fixed; it does not set the
+    character. Raises UserError for an unknown character, an unreadable file, a line that changes a fixed
+    option or one that NetHack does not understand.
     """
-    try:
-        text = (file or files("maestromotif.nethack").joinpath("nethackrc")).read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"nethack.options: cannot read {file}: {error}") from error
-    lines = [character_options(character), *text.splitlines()]
-    if file and (complaint := _complaint(lines, folder)):
+    hero = character_options(character)
+    if file is None:
+        text = files("maestromotif.nethack").joinpath("nethackrc").read_text(encoding="utf-8")
+        return _write([hero, *text.split("\n")[:-1]], folder)
+    own = _own(file)
+    lines = [",".join([hero, *fixed_options.needed(own)]), *own]
+    if complaint := _complaint(lines, folder):
         # The first bad line is the first one whose addition makes NetHack complain.
         at = bisect_left(range(1, len(lines)), True, key=lambda i: bool(_complaint(lines[: i + 1], folder)))
         raise UserError(f"{file}:{at + 1}: {lines[at + 1]}\n  NetHack says: {complaint}")
     return _write(lines, folder)
 
 
+def _own(file: Path) -> list[str]:
+    """The lines of an options file. Raises UserError if it cannot be read or changes a fixed option."""
+    try:
+        lines = read_text(file).removesuffix("\n").split("\n")
+    except UserError as error:
+        raise UserError(f"nethack.options: {error}") from error
+    fixed_options.check(lines, str(file))
+    return lines
+
+
 def _write(lines: list[str], folder: Path) -> str:
     written = folder / f"nethackrc,name:{_PLAYER}"
-    written.write_text("\n".join(lines) + "\n")
+    written.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return f"@{written}"
 
 

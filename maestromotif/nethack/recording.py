@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Generator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import get_args
 
 import numpy as np
 
@@ -23,6 +23,7 @@ from maestromotif.nethack.observation import ENGINE, engine_layout
 from maestromotif.nethack.pool.capacity import short_temporary_folder
 from maestromotif.nethack.rcfile import CHARACTER, write_options
 from maestromotif.nethack.seeds import EpisodeSeeds
+from maestromotif.reading import read_json
 
 
 @dataclass(frozen=True)
@@ -96,17 +97,30 @@ class Recording:
         content = asdict(self) | {"nle": NLE_VERSION, "seeds": self.seeds._asdict(), "actions": names}
         file.write_text(json.dumps(content, indent=1) + "\n")
 
+    def check(self) -> None:
+        """Raises TypeError or ValueError, saying what is wrong, if a field has an impossible value."""
+        if not all(type(seed) is int and 0 <= seed < 2**63 for seed in self.seeds):
+            raise ValueError(f"seeds must be whole numbers from 0, not {tuple(self.seeds)}")
+        for name in ("character", "options", "arena", "digest"):
+            value = getattr(self, name)
+            if not isinstance(value, str) and (value is not None or name == "character"):
+                raise TypeError(f"'{name}' must be text, not {value!r}")
+        if self.pages not in get_args(Pages) or type(self.leave) is not bool:
+            raise ValueError(f"pages is {self.pages!r}, leave is {self.leave!r}")
+
     @staticmethod
     def load(file: Path) -> "Recording":
         """Raises UserError, naming the file, unless it is a recording made with this version of NLE."""
+        content = read_json(file)
         try:
-            content: dict[str, Any] = json.loads(file.read_text())
             if content.pop("nle") != NLE_VERSION:
                 raise UserError(f"was recorded with another version of nle; {NLE_VERSION} is needed")
             seeds = EpisodeSeeds(**content.pop("seeds"))
             played = tuple(actions.action(name) for name in content.pop("actions"))
-            return Recording(seeds, played, **content)
+            recording = Recording(seeds, played, **content)
+            recording.check()
         except UserError as error:
             raise UserError(f"{file}: {error}") from error
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise UserError(f"{file}: is not a recorded game: {error!r}") from error
+        return recording

@@ -62,15 +62,15 @@ def key_of(identity: Mapping[str, Any]) -> str:
 def differences(made: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
     """The differences between a manifest and an identity, in words; does not compare the code."""
     found = []
-    for key in sorted(made["config"].keys() | asked["config"].keys()):
-        before, now = made["config"].get(key), asked["config"].get(key)
+    for key in sorted(made.get("config", {}).keys() | asked["config"].keys()):
+        before, now = made.get("config", {}).get(key), asked["config"].get(key)
         if before != now:
             found.append(f"{key} was {before!r}, is {now!r}")
-    for path in sorted(made["files"].keys() | asked["files"].keys()):
-        if made["files"].get(path) != asked["files"].get(path):
+    for path in sorted(made.get("files", {}).keys() | asked["files"].keys()):
+        if made.get("files", {}).get(path) != asked["files"].get(path):
             found.append(f"{path} has changed")
-    for name in sorted(made["inputs"].keys() | asked["inputs"].keys()):
-        if made["inputs"].get(name) != asked["inputs"].get(name):
+    for name in sorted(made.get("inputs", {}).keys() | asked["inputs"].keys()):
+        if made.get("inputs", {}).get(name) != asked["inputs"].get(name):
             found.append(f"'{name}' was made again since")
     return found
 

@@ -76,6 +76,7 @@ def run_all(
         for stage in wanted:  # finds unreadable files now and not after an hour
             path.reads(stage)
             path.code(stage)
+        _foresee(config, wanted)
         path.stop_at_stale(wanted)
         _write_config(config, run)
         done: dict[str, Artefact] = {}
@@ -84,6 +85,18 @@ def run_all(
             left = [other.name for other in wanted[number:]]
             done[stage.name] = path.ensure(stage, inputs, f"[{number}/{len(wanted)}] ", left)
         return list(done.values())
+
+
+def _foresee(config: Config, stages: Sequence[Stage]) -> None:
+    """Raises UserError with all that the stages would refuse, as far as the config and its files tell it."""
+    problems: dict[str, None] = {}
+    for stage in stages:
+        try:
+            stage.foresee()(config)
+        except UserError as error:
+            problems[str(error)] = None  # once, if several stages would refuse the same
+    if problems:
+        raise UserError("\n".join(problems))
 
 
 def run_stage(

@@ -5,6 +5,10 @@ A stage is a module with two functions. It is imported when it is first needed:
     reads(config) -> dict[str, str]               other files that it reads -> SHA-256; raises UserError
     run(config, inputs, work, tracker) -> facts   writes the artefact into `work`; facts for its manifest
 
+if `run` refuses anything that the config and its files already tell, with a third:
+
+    foresee(config)                               raises that UserError, before the first stage begins
+
 and, if it logs anything besides its progress, with LOGGED, the list of what it logs.
 """
 
@@ -38,6 +42,12 @@ class Stage:
     def logged(self) -> tuple[Logged, ...]:
         """What the module logs."""
         return tuple(getattr(importlib.import_module(self.module), "LOGGED", ()))
+
+    def foresee(self) -> Callable[[Any], None]:
+        """The module's function `foresee`; one that does nothing if it has none."""
+        module = importlib.import_module(self.module)
+        function: Callable[[Any], None] = getattr(module, "foresee", lambda config: None)
+        return function
 
     def reads(self) -> Callable[..., dict[str, str]]:
         """The module's function `reads`."""

@@ -18,18 +18,21 @@ import hashlib
 import json
 import os
 import re
+import reprlib
 import shlex
 import shutil
+import stat
 import time
 import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import IO, Any
 
 from maestromotif import __version__
 from maestromotif.errors import UserError
+from maestromotif.reading import decode, opened, parse_json, read_bytes, read_json
 
 MANIFEST = "manifest.json"
 SCRATCH = ".scratch"
@@ -54,7 +57,12 @@ def sha256(path: Path) -> str:
 def file_contents(setting: str, path: str) -> dict[str, str]:
     """Path -> SHA-256 of a file that a setting names. Raises UserError if it cannot be read."""
     try:
-        return {path: sha256(Path(path))}
+        with opened(Path(path)) as file:
+            if stat.S_ISFIFO(os.fstat(file.fileno()).st_mode):
+                raise UserError(f"{path}: cannot be read: Is a pipe, and is read more than once")
+            return {path: hashlib.file_digest(file, "sha256").hexdigest()}
+    except UserError as error:
+        raise UserError(f"{error}; {setting} must name a readable file") from error
     except OSError as error:
         raise UserError(
             f"{path}: cannot be read: {error.strerror}; {setting} must name a readable file"
@@ -259,7 +267,14 @@ class Run:
         """Completes what a killed process left: moves folders with a manifest to their places."""
         manifests = (self.folder / ".work").glob(f"*/{MANIFEST}")
         for manifest in sorted(manifests, key=lambda path: path.stat().st_mtime):
-            self._publish(manifest.parent)
+            finished, again = manifest.parent, _remove(manifest.parent)
+            told = self._read_manifest(finished, again)
+            if not re.fullmatch(rf"{told['stage']}-{told['key'][:12]}(-\d+)?", finished.name):
+                raise UserError(
+                    f"{manifest}: is of the stage '{told['stage']}' with the key {told['key'][:12]}, but its "
+                    f"folder has another name\nmove it away, or remove it: {again}"
+                )
+            self._publish(finished)
 
     def new_work(self, stage: str, key: str, identity: Mapping[str, Any]) -> Path:
         """The folder for a new stage. Does not create it. It never holds work of another identity."""
@@ -275,7 +290,7 @@ class Run:
         there = (self.folder / ".work").glob(f"{stage}-*")
         folders = sorted(there, key=lambda path: path.stat().st_mtime, reverse=True)
         found = [(folder, _read_identity(folder)) for folder in folders]
-        return [(folder, identity) for folder, identity in found if identity and identity["stage"] == stage]
+        return [(folder, told) for folder, told in found if told and told.get("stage") == stage]
 
     def finish(self, work: Work, manifest: dict[str, Any]) -> Artefact:
         """Turns a work folder into the stage's artefact.
@@ -292,7 +307,7 @@ class Run:
         shutil.rmtree(finished / SCRATCH, ignore_errors=True)
         manifest = self._read_manifest(finished, _remove(finished))
         place = self.folder / manifest["stage"]
-        if place.exists():
+        if place.exists() or place.is_symlink():
             self._move_aside(place)
         finished.rename(place)
         _flush_folder(self.folder)
@@ -359,19 +374,18 @@ class Run:
         """A folder's manifest. again: the commands that make the artefact again, for messages."""
         path = folder / MANIFEST
         try:
-            manifest = json.loads(path.read_text())
-            if not (_STAGE.fullmatch(manifest["stage"]) and _KEY.fullmatch(manifest["key"])):
-                raise ValueError
-            if not isinstance(manifest["outputs"], dict):
-                raise TypeError
-        except FileNotFoundError as error:
-            raise UserError(f"{path}: is missing\nrestore it, or make it again: {again}") from error
-        except OSError as error:
-            raise UserError(
-                f"{path}: cannot be read: {error.strerror}\nfix that, or make it again: {again}"
-            ) from error
-        except (ValueError, KeyError, TypeError) as error:
-            raise UserError(f"{path}: is damaged\nrestore it, or make it again: {again}") from error
+            content = read_bytes(path)
+        except UserError as error:
+            if isinstance(error.__cause__, FileNotFoundError):
+                raise UserError(f"{path}: is missing\nrestore it, or make it again: {again}") from error
+            raise UserError(f"{error}\nfix that, or make it again: {again}") from error
+        try:
+            manifest = parse_json(decode(content, str(path)), str(path))
+            problem = _problem(manifest)
+        except UserError as error:
+            problem = str(error).removeprefix(f"{path}: ")
+        if problem:
+            raise UserError(f"{path}: is damaged: {problem}\nrestore it, or make it again: {again}")
         if not isinstance(manifest.get("code"), dict):
             raise UserError(
                 f"{path}: does not say which code made it, because version "
@@ -382,6 +396,26 @@ class Run:
         return dict(manifest)
 
 
+def _problem(manifest: Any) -> str:
+    """What is wrong with a manifest, "" if nothing is. Its names become paths, so they are checked too."""
+    if not isinstance(manifest, dict):
+        return "it is not an object with fields"
+    for name, pattern in (("stage", _STAGE), ("key", _KEY)):
+        value = manifest.get(name)
+        if not isinstance(value, str) or not pattern.fullmatch(value):
+            return f"{name} is {reprlib.repr(value)}"
+    if "outputs" not in manifest:
+        return "it has no outputs"
+    for name in ("outputs", "config", "inputs", "files"):
+        if not isinstance(manifest.get(name, {}), dict):
+            return f"{name} is {reprlib.repr(manifest[name])}, not an object with fields"
+    for name, digest in manifest["outputs"].items():
+        parts = PurePosixPath(name).parts
+        if not parts or name.startswith("/") or ".." in parts or not isinstance(digest, str):
+            return f"outputs has {reprlib.repr(name)}: {reprlib.repr(digest)}"
+    return ""
+
+
 def has_work(folder: Path) -> bool:
     """Whether a work folder holds anything besides its identity."""
     return any(path.is_file() and path != folder / IDENTITY for path in folder.rglob("*"))
@@ -390,8 +424,10 @@ def has_work(folder: Path) -> bool:
 def _read_identity(folder: Path) -> dict[str, Any] | None:
     """The identity in a work folder; None if it has none."""
     try:
-        identity = dict(json.loads((folder / IDENTITY).read_text()))
-    except (OSError, ValueError, TypeError):
+        identity = read_json(folder / IDENTITY)
+    except UserError:
+        return None
+    if not isinstance(identity, dict):
         return None
     parts = ("config", "inputs", "files", "code")
     return identity if all(isinstance(identity.get(part), dict) for part in parts) else None

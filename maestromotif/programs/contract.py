@@ -17,6 +17,7 @@ from pathlib import Path
 
 from maestromotif.errors import UserError, did_you_mean
 from maestromotif.nethack.state import FIELDS
+from maestromotif.reading import read_text
 from maestromotif.skill import Skill
 
 PROGRAM_FORM = """\
@@ -77,14 +78,11 @@ def default_program(skill: Skill) -> str:
 def read(path: str | Path) -> str:
     """The source of a program over skills. Raises UserError if the file is missing or unreadable."""
     path = Path(path)
-    try:
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError as error:
+    if not path.exists():
         there = sorted(file.name for file in path.parent.glob("*.py")) if path.parent.is_dir() else []
         hint = did_you_mean(path.name, there) if there else f"; there are no programs in {path.parent}"
-        raise UserError(f"{path}: no such program{hint}") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read: {error}") from error
+        raise UserError(f"{path}: no such program{hint}")
+    return read_text(path)
 
 
 def used_fields(sources: Sequence[str]) -> list[str]:

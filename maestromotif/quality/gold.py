@@ -13,12 +13,10 @@ may be tuned on the part "tune"; published figures come from the part "report". 
 is in both parts, except the empty one.
 """
 
-import json
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -26,6 +24,7 @@ from maestromotif.collect.captions import Telling, caption
 from maestromotif.collect.observations import canonical
 from maestromotif.errors import UserError, did_you_mean
 from maestromotif.nethack.state import CHANGES, DEPTH_CHANGE
+from maestromotif.reading import is_there, json_lines, parse_json
 
 FOLDER = "gold"
 LABELS = {"a": 1.0, "b": 0.0, "tie": 0.5}  # as preference labels: 1 if the first one is better
@@ -130,7 +129,7 @@ def load_all(folder: str | Path, skills: Sequence[str]) -> dict[str, list[Pair]]
     pairs = {}
     for skill in skills:
         path = path_of(folder, skill)
-        pairs[skill] = _read(path, problems) if path.is_file() else []
+        pairs[skill] = _read(path, problems) if is_there(path) else []
     return _checked(pairs, problems)
 
 
@@ -165,22 +164,16 @@ def _checked(pairs: dict[str, list[Pair]], problems: list[str]) -> dict[str, lis
 
 def _read(path: Path, problems: list[str]) -> list[Pair]:
     """The pairs of the correct lines; adds the mistakes of the others to `problems`."""
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except UnicodeDecodeError:
-        problems.append(f"{path}: not UTF-8 text; save it as UTF-8")
-        return []
-    except OSError as error:
-        problems.append(f"{path}: cannot be read: {error.strerror}")
-        return []
     pairs = []
-    for number, line in enumerate(lines, 1):
-        if line.strip():
-            found = _Line(f"{path}:{number}")
+    try:
+        for where, line in json_lines(path):
+            found = _Line(where)
             pair = found.pair(line, path.stem)
             problems += found.problems
             if pair and not found.problems:
                 pairs.append(pair)
+    except UserError as error:  # of the file
+        problems.append(str(error))
     return pairs
 
 
@@ -196,9 +189,9 @@ class _Line:
 
     def pair(self, line: str, skill: str) -> Pair | None:
         try:
-            values = json.loads(line, object_pairs_hook=self._object)
-        except (ValueError, RecursionError) as error:
-            self.wrong(f"not JSON: {error}; a line is one object")
+            values = parse_json(line, self.where)
+        except UserError as error:
+            self.problems.append(f"{error}; a line is one object")
             return None
         if not self._fields(values, _FIELDS, "the line"):
             return None
@@ -219,13 +212,6 @@ class _Line:
             return None
         named = {name: values[name] for name in ("id", "label", "reason", "kind", "part")}
         return Pair(skill=skill, a=a, b=b, where=self.where, **named)
-
-    def _object(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        values = dict(pairs)
-        if len(values) < len(pairs):
-            twice = next(key for key, _ in pairs if [k for k, _ in pairs].count(key) > 1)
-            self.wrong(f"'{twice}' is given twice in one object; keep one of them")
-        return values
 
     def _fields(self, values: object, names: Sequence[str], what: str) -> bool:
         """Whether `values` is an object with exactly these fields."""

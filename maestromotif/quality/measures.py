@@ -26,8 +26,9 @@ from maestromotif.config.schema import Config
 from maestromotif.errors import UserError, did_you_mean
 from maestromotif.nethack.events import EVENTS
 from maestromotif.nethack.state import CHANGES
-from maestromotif.pipeline.store import sha256
+from maestromotif.pipeline.store import file_contents
 from maestromotif.quality.gold import MOST_BYTES
+from maestromotif.reading import is_there, parse_yaml, read_text, yaml_value
 
 FOLDER = "measures"
 _PARTS = ("worth", "clauses")
@@ -71,7 +72,10 @@ def path_of(folder: str | Path, skill: str) -> Path:
 def reads(config: Config) -> dict[str, str]:
     """The measures files that exist -> SHA-256."""
     files = [path_of(config.skills_folder, name) for name in config.skills]
-    return {str(path): sha256(path) for path in files if path.is_file()}
+    found: dict[str, str] = {}
+    for path in filter(is_there, files):
+        found |= file_contents("the measures of a skill", str(path))
+    return found
 
 
 def load_all(folder: str | Path, skills: Sequence[str]) -> dict[str, Measures]:
@@ -83,7 +87,7 @@ def load_all(folder: str | Path, skills: Sequence[str]) -> dict[str, Measures]:
     problems: list[str] = []
     for skill in skills:
         path = path_of(folder, skill)
-        if path.is_file():
+        if is_there(path):
             try:
                 found[skill] = load(path)
             except UserError as error:
@@ -97,19 +101,10 @@ def load(path: str | Path) -> Measures:
     """The measures in one file. Raises UserError that lists every mistake in it."""
     path = Path(path)
     try:
-        root = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
-    except UnicodeDecodeError:
-        raise UserError(f"{path}: not UTF-8 text; save it as UTF-8") from None
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
-    except RecursionError:
-        raise UserError(f"{path}: nested too deeply; the parts are {' and '.join(_PARTS)}") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        raise UserError(
-            f"{path}:{mark.line + 1 if mark else 1}: not YAML: {getattr(error, 'problem', error)}; "
-            'a fact with a colon needs quotes, as in "depth: deeper": 1.0'
-        ) from error
+        root = parse_yaml(read_text(path), str(path))
+    except UserError as error:
+        hint = '; a fact with a colon needs quotes, as in "depth: deeper": 1.0'
+        raise UserError(f"{error}{hint if 'not valid YAML' in str(error) else ''}") from error
     reader = _Reader(path)
     measures = reader.measures(root)
     if reader.problems:
@@ -215,10 +210,7 @@ class _Reader:
         """The value of a scalar node, None for any other."""
         if not isinstance(node, yaml.ScalarNode):
             return None
-        try:
-            value: object = yaml.SafeLoader("").construct_object(node)
-        except (ValueError, yaml.YAMLError):  # an impossible date
-            return str(node.value)
+        value: object = yaml_value(node)
         return value
 
 

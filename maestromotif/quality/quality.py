@@ -21,9 +21,10 @@ from maestromotif.collect import observations
 from maestromotif.config.labels import AnnotateSettings
 from maestromotif.config.schema import Config
 from maestromotif.pipeline.progress import Progress
-from maestromotif.pipeline.store import Artefact, Work, sha256
+from maestromotif.pipeline.store import Artefact, Work, file_contents
 from maestromotif.quality import clauses, figures, gold, measures, oracle
 from maestromotif.quality.measures import Measures
+from maestromotif.reading import is_there
 from maestromotif.skill import Skill, skills_of
 from maestromotif.tracking.logged import Logged
 from maestromotif.tracking.tracker import SILENT, Tracker
@@ -93,8 +94,16 @@ LOGGED = (
 def reads(config: Config) -> dict[str, str]:
     """Maps what `answers.reads` names, and the skills' gold sets and measures, to SHA-256."""
     files = [gold.path_of(config.skills_folder, name) for name in config.skills]
-    golden = {str(path): sha256(path) for path in files if path.is_file()}
+    golden: dict[str, str] = {}
+    for path in filter(is_there, files):
+        golden |= file_contents("the gold set of a skill", str(path))
     return answers.reads(config) | golden | measures.reads(config)
+
+
+def foresee(config: Config) -> None:
+    """Raises UserError that lists the mistakes in gold sets and measures."""
+    gold.load_all(config.skills_folder, config.skills)
+    measures.load_all(config.skills_folder, config.skills)
 
 
 def run(config: Config, inputs: dict[str, Artefact], work: Work, tracker: Tracker = SILENT) -> dict[str, Any]:

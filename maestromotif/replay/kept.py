@@ -21,8 +21,6 @@ at        int64 [E]      environment step of the training at which it ended; 0 i
 check     uint32 [E]     `checksum` of what was seen last
 """
 
-import zipfile
-import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -31,6 +29,7 @@ import numpy as np
 from maestromotif.agent.episodes import Episode
 from maestromotif.errors import UserError
 from maestromotif.nethack.actions import NAMES
+from maestromotif.reading import INTEGER, read_arrays
 
 FILE = "episodes.npz"
 
@@ -47,7 +46,11 @@ _BY_EPISODE = (
     "at",
     "check",
 )
-_ALL = ("agents", *_BY_EPISODE, "action", "switched", "skill", "reason")
+_ALL = {
+    **dict.fromkeys(("agents", *_BY_EPISODE, "action", "switched", "skill", "reason"), INTEGER),
+    **dict.fromkeys(("agents", "arena", "end", "cause"), "S"),
+    "leave": "b",
+}
 
 
 def arrays(episodes: Mapping[str, Sequence[Episode]]) -> dict[str, np.ndarray]:
@@ -83,12 +86,11 @@ def read(path: Path, stage: str) -> dict[str, list[Episode]]:
     """
     if not path.is_file():
         raise UserError(f"{path}: no such file; it holds every episode. Run the stage '{stage}' again")
+    found = read_arrays(path, _ALL, remedy=f"run the stage '{stage}' again")
     try:
-        with path.open("rb") as stream, np.load(stream) as file:
-            found = {name: file[name] for name in _ALL}
         _check(found)
         return _episodes(found)
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except (ValueError, KeyError, TypeError, IndexError, OverflowError) as error:
         raise UserError(
             f"{path}: damaged: {error}; its arrays are {', '.join(_ALL)}. Run the stage '{stage}' again"
         ) from error

@@ -3,9 +3,6 @@
 Stored as two files, `<name>.npz` with the arrays and `<name>.json` with the rest.
 """
 
-import json
-import zipfile
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -18,6 +15,7 @@ from maestromotif.nethack.actions import NAMES
 from maestromotif.nethack.observation import MESSAGE_BYTES
 from maestromotif.programs.decisions import Value
 from maestromotif.programs.sandbox import CallEnd
+from maestromotif.reading import INTEGER, read_arrays, read_json
 
 ROWS, COLUMNS = 24, 80  # of NetHack's terminal
 
@@ -98,10 +96,10 @@ def about(replay: Replay) -> dict[str, Any]:
 
 def load(folder: Path, name: str) -> Replay:
     """Reads `<name>.npz` and `<name>.json`. Raises UserError for a file that is missing or damaged."""
+    kinds = {**dict.fromkeys((*_FRAMES, *_STEPS), INTEGER), "message": "S", "reward": "f"}
+    found = read_arrays(folder / f"{name}.npz", kinds, remedy="run the stage 'evaluate' again")
+    rest = read_json(folder / f"{name}.json")
     try:
-        with (folder / f"{name}.npz").open("rb") as stream, np.load(stream) as file:
-            found = {key: file[key] for key in (*_FRAMES, *_STEPS)}
-        rest = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
         messages = [bytes(text).rstrip(b"\0").decode("latin-1") for text in found.pop("message").tolist()]
         words: dict[str, Any] = {key: str(rest[key]) for key in _WORDS}
         replay = Replay(
@@ -112,10 +110,7 @@ def load(folder: Path, name: str) -> Replay:
             **words,
         )
         check(replay)
-    except (
-        *(OSError, ValueError, KeyError, TypeError, AttributeError),
-        *(EOFError, zipfile.BadZipFile, zlib.error),
-    ) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError) as error:
         names = ", ".join((*_FRAMES, *_STEPS))
         raise UserError(
             f"{folder / name}.npz or {name}.json: cannot be read: {error!r}; they hold the arrays {names} "

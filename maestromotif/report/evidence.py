@@ -22,10 +22,19 @@ from maestromotif.evaluate.replays import FOLDER
 from maestromotif.intervals import Interval
 from maestromotif.nethack.state import CHANGES
 from maestromotif.pipeline.store import Artefact
+from maestromotif.reading import INTEGER
 from maestromotif.replay.choose import KINDS
 from maestromotif.replay.replay import Replay, load
 from maestromotif.report import shapes
-from maestromotif.report.files import NUMBER, again, read_arrays, read_json, read_jsonl, same_length
+from maestromotif.report.files import (
+    NUMBER,
+    again,
+    read_arrays,
+    read_json,
+    read_jsonl,
+    read_source,
+    same_length,
+)
 from maestromotif.rewards.model import CARD
 from maestromotif.train.account import PAID
 from maestromotif.train.metrics import CURVE
@@ -184,7 +193,7 @@ def read(config: Config, inputs: Mapping[str, Artefact], training: Training | No
 
 def _collected(folder: Path) -> Collected:
     path = folder / observations.FILE
-    arrays = read_arrays(path, "messages", "message_id", "changes", "source")
+    arrays = read_arrays(path, messages="S", message_id=INTEGER, changes=INTEGER, source=INTEGER)
     same_length({name: arrays[name] for name in ("message_id", "changes", "source")}, path)
     messages, message_id, changes = arrays["messages"], arrays["message_id"], arrays["changes"]
     counts = np.bincount(message_id, minlength=len(messages))
@@ -223,7 +232,7 @@ def _collected(folder: Path) -> Collected:
 def _labels(folder: Path, skill: str) -> Labels:
     captions = {row["id"]: row["caption"] for row in read_jsonl(folder / CAPTIONS, shapes.CAPTION)}
     quality = read_json(folder / skill / FIGURES, shapes.FIGURES)
-    arrays = read_arrays(folder / skill / PREFERENCES, "first", "second", "label")
+    arrays = read_arrays(folder / skill / PREFERENCES, first=INTEGER, second=INTEGER, label="f")
     same_length(arrays, folder / skill / PREFERENCES)
     label = arrays["label"].astype(np.float64)
     scores_path = folder / skill / SCORES  # captions whose answer was nonsense are not in it
@@ -316,10 +325,7 @@ def _thresholds(manifest: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _program(folder: Path, role: str, name: str) -> Program:
-    try:
-        source = (folder / name).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{folder / name}: {error}; {again(folder / name)}") from error
+    source = read_source(folder / name)
     checked = read_json(folder / CHECK, shapes.PROGRAMS)
     entry = checked.get("programs", {}).get(role) or checked.get("skills", {}).get(role) or {}
     origin = {key: entry[key] for key in ("file", "sha256") if entry.get(key)}

@@ -7,15 +7,15 @@ that ends in "?" may be missing, unknown fields are ignored), a list of one shap
 
 import json
 import math
-import zipfile
-import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from maestromotif import reading
 from maestromotif.errors import UserError
 from maestromotif.pipeline.store import MANIFEST
 
@@ -53,29 +53,30 @@ FIGURE = Rule("a share or mean with low, high and n, or null", _is_figure)  # of
 
 def read_json(path: Path, shape: Any = dict) -> Any:
     """The file's content. Raises UserError if it is no JSON or has another shape."""
-    value = _parsed(_text(path), str(path), path)
+    with _remedied(path):
+        value = reading.read_json(path)
     check(value, shape, path)
     return value
 
 
 def read_jsonl(path: Path, shape: Any = dict) -> list[dict[str, Any]]:
     """One value a line. Raises UserError that names the line."""
-    rows = []
-    for number, line in enumerate(_text(path).split("\n"), start=1):
-        if line:
-            row = _parsed(line, f"{path}:{number}", path)
-            check(row, shape, path, place=f"{path}:{number}")
-            rows.append(row)
-    return rows
+    with _remedied(path):
+        rows = list(reading.read_json_lines(path))
+    for place, row in rows:
+        check(row, shape, path, place=place)
+    return [row for _, row in rows]
 
 
-def read_arrays(path: Path, *names: str) -> dict[str, np.ndarray]:
-    """Arrays of an .npz file. Raises UserError if it cannot be read or lacks one."""
-    try:
-        with path.open("rb") as file, np.load(file) as arrays:  # numpy leaves a damaged file open
-            return {name: arrays[name] for name in names}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise UserError(f"{path}: needs the arrays {', '.join(names)} ({error}); {again(path)}") from error
+def read_source(path: Path) -> str:
+    """The text of a program. Raises UserError."""
+    with _remedied(path):
+        return reading.read_text(path)
+
+
+def read_arrays(path: Path, **kinds: str) -> dict[str, np.ndarray]:
+    """Arrays of an .npz file, by their kinds as in `reading.read_arrays`. Raises UserError."""
+    return reading.read_arrays(path, kinds, remedy=again(path))
 
 
 def same_length(arrays: Mapping[str, np.ndarray], path: Path) -> None:
@@ -147,20 +148,15 @@ _KINDS = {
 }
 
 
+@contextmanager
+def _remedied(path: Path) -> Iterator[None]:
+    """Adds to errors what to do about the file."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"{error}; {again(path)}") from error
+
+
 def _wrong(place: str, field: str, needed: str, value: Any, path: Path) -> str:
     told = json.dumps(value) if not isinstance(value, dict | list) else f"a {type(value).__name__}"
     return f"{place}: {field or 'the file'} must be {needed}, not {told[:60]}; {again(path)}"
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: {error}; {again(path)}") from error
-
-
-def _parsed(text: str, place: str, path: Path) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError as error:
-        raise UserError(f"{place}: not JSON ({error}); {again(path)}") from error

@@ -90,6 +90,11 @@ def reads(config: Config) -> dict[str, str]:
     return answers.reads(config) | measures.reads(config)
 
 
+def foresee(config: Config) -> None:
+    """Raises UserError that lists the mistakes in files of measures."""
+    measures.load_all(config.skills_folder, config.skills)
+
+
 def run(config: Config, inputs: dict[str, Artefact], work: Work, tracker: Tracker = SILENT) -> dict[str, Any]:
     """The stage. Raises UserError for a mistake in a file of measures, and as the language model does."""
     settings, annotate = config.curate, config.annotate

@@ -15,6 +15,7 @@ learner is left.
 """
 
 import hashlib
+import shlex
 import time
 import zlib
 from collections.abc import Sequence
@@ -35,6 +36,7 @@ from maestromotif.errors import UserError
 from maestromotif.nethack.state import FIRST_COLUMNS
 from maestromotif.pipeline.progress import Progress
 from maestromotif.pipeline.store import writing
+from maestromotif.pipeline.trees import read_tree, refusing
 from maestromotif.rewards.batches import WIDTHS, Batch, Captions, Shown, Sizes
 from maestromotif.rewards.model import Network, Params, initial, rewards
 from maestromotif.rewards.pairs import Judged
@@ -368,14 +370,16 @@ def _choose(where: np.ndarray, new: Params, old: Params) -> Params:
 
 def _restore(state: dict[str, Any], checkpoint: Path) -> dict[str, Any]:
     """The state in a checkpoint of the same training. The continued training gives the same bits."""
-    saved = flax.serialization.msgpack_restore(checkpoint.read_bytes())
-    restored = {
-        name: jax.tree.map(jnp.asarray, flax.serialization.from_state_dict(state[name], saved[name]))
-        for name in ("params", "optimiser", "best")
-    }
-    return restored | {
-        "loss": saved["loss"],
-        "from": saved["from"],
-        "epoch": int(saved["epoch"]),
-        "sizes": {name: int(size) for name, size in saved["sizes"].items()},
-    }
+    remedy = f"remove {shlex.quote(str(checkpoint))} to begin again"
+    saved = read_tree(checkpoint, "a checkpoint", *state, remedy=remedy)
+    with refusing(checkpoint, "a checkpoint", remedy):
+        restored = {
+            name: jax.tree.map(jnp.asarray, flax.serialization.from_state_dict(state[name], saved[name]))
+            for name in ("params", "optimiser", "best")
+        }
+        return restored | {
+            "loss": saved["loss"],
+            "from": saved["from"],
+            "epoch": int(saved["epoch"]),
+            "sizes": {name: int(size) for name, size in saved["sizes"].items()},
+        }

@@ -5,14 +5,13 @@ change codes. Parameters are plain dicts of arrays.
 """
 
 import itertools
-import json
 import re
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import flax
 import flax.linen as nn
@@ -26,9 +25,11 @@ from maestromotif.collect.captions import Telling
 from maestromotif.collect.observations import canonical
 from maestromotif.config.learning import RewardSettings
 from maestromotif.errors import UserError
-from maestromotif.nethack.state import DEPTH_CHANGE, FIRST_COLUMNS, NUM_CODES, columns_of
+from maestromotif.nethack.state import CHANGES, DEPTH_CHANGE, FIRST_COLUMNS, NUM_CODES, columns_of
 from maestromotif.nethack.wording import in_words
 from maestromotif.pipeline.store import Work
+from maestromotif.pipeline.trees import read_tree, refusing
+from maestromotif.reading import read_json
 
 Network = Literal["words", "published"]
 Params = dict[str, Any]
@@ -387,13 +388,24 @@ def load_members(folder: Path) -> list[tuple[dict[str, Any], Params]]:
 
 def _read_card(folder: Path) -> dict[str, Any]:
     path = folder / "card.json"
-    try:
-        card = json.loads(path.read_text())
-        if card["network"] not in NETWORKS:
-            raise ValueError(f"no network '{card['network']}'")
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path}: missing or damaged: {error}") from error
+    card = read_json(path)
+    with refusing(path, "the card of a reward model"):
+        _check_card(card)
     return dict(card)
+
+
+def _check_card(card: Any) -> None:
+    """Raises an error that says what a card lacks, if it lacks something that a model needs."""
+    if card["network"] not in NETWORKS:
+        raise ValueError(f"no network '{card['network']}'")
+    if unknown := [name for name in card["changes"] if name not in CHANGES]:
+        raise ValueError(f"no change '{unknown[0]}'")
+    if card.get("telling", "messages") not in get_args(Telling):
+        raise ValueError(f"telling is {card['telling']!r}, not one of {', '.join(get_args(Telling))}")
+    quantiles = {float(name): value for name, value in card.get("quantiles", {}).items()}
+    for number in (card["mean"], card["std"], *quantiles.values()):
+        if isinstance(number, bool) or not isinstance(number, int | float):
+            raise TypeError(f"{number!r} is not a number")
 
 
 def _read_params(card: dict[str, Any], path: Path) -> Params:
@@ -401,7 +413,13 @@ def _read_params(card: dict[str, Any], path: Path) -> Params:
         lambda: initial(card["network"], jax.random.key(0), columns_of(card["changes"]))
     )
     zeros = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), template)
+    tree = read_tree(path, "a reward model")
     try:
-        return dict(flax.serialization.from_bytes(zeros, path.read_bytes()))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        found = flax.serialization.from_state_dict(zeros, tree)
+        shapes = [np.shape(leaf) for leaf in jax.tree.leaves(found)]
+        kinds = {np.asarray(leaf).dtype.kind for leaf in jax.tree.leaves(found)}
+    except Exception as error:  # flax and NumPy raise many kinds on foreign trees
         raise UserError(f"{path}: does not match card.json, or is damaged: {error}") from error
+    if shapes != [leaf.shape for leaf in jax.tree.leaves(zeros)] or kinds != {"f"}:
+        raise UserError(f"{path}: does not match card.json: its arrays have other shapes")
+    return dict(found)

@@ -80,6 +80,7 @@ def tasks_of(config: Config) -> list[Task]:
     tasks, problems = [], []
     for name in config.compose.programs:
         try:
+            _check_name(name)
             head.find(config.tasks_folder, name, "task")
         except UserError as error:
             problems.append(f"compose.programs.{name}: {error}")
@@ -112,10 +113,7 @@ def task_files(config: Config) -> dict[str, str]:
 
 def load(folder: str | Path, name: str) -> Task:
     """Reads `<folder>/<name>.md`. Raises UserError that lists every mistake with its line."""
-    if not NAME.fullmatch(name):
-        raise UserError(
-            f"tasks: '{name}' is not a task's name; use small letters, digits and _, as in 'delphi'"
-        )
+    _check_name(name)
     path = head.find(folder, name, "task")
     found = head.read(path, _KEYS, ("name",), "say in plain words what the agent should do")
     values = {"program": f"policies/{name}.py", **found.values}
@@ -126,6 +124,13 @@ def load(folder: str | Path, name: str) -> Task:
         values[key] = tuple(values.get(key, ()))
     digest = hashlib.sha256(found.text.encode()).hexdigest()
     return Task(**values, words=found.body, path=path, digest=digest)
+
+
+def _check_name(name: str) -> None:
+    if not NAME.fullmatch(name):
+        raise UserError(
+            f"tasks: '{name}' is not a task's name; use small letters, digits and _, as in 'delphi'"
+        )
 
 
 def _problems(found: head.Headed, values: Mapping[str, Any], name: str) -> list[str]:

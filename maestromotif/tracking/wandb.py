@@ -137,8 +137,8 @@ class Follower:
                 log.warning("wandb: the code is not logged: %s", _first_line(error))
         run.define_metric(ENV_STEP)
         if run.offline:
-            place = Path(run.dir).parent
-            log.info("wandb: offline run in %s; `wandb leet %s` shows it", self._run_folder / "wandb", place)
+            show = shlex.join(["wandb", "leet", str(Path(run.dir).parent)])
+            log.info("wandb: offline run in %s; `%s` shows it", self._run_folder / "wandb", show)
         else:
             log.info("wandb: %s", run.url)
         return run, first

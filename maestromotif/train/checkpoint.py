@@ -6,6 +6,7 @@ A checkpoint has one file per process, with the state of that process's games. P
 the state that all processes share. A folder that lacks a file, because a process was killed, is ignored.
 """
 
+import shlex
 import shutil
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -14,8 +15,8 @@ from typing import Any
 
 from flax import serialization
 
-from maestromotif.errors import UserError
 from maestromotif.pipeline.store import writing
+from maestromotif.pipeline.trees import read_tree, refusing
 
 FOLDER = ".scratch/checkpoints"  # in the work folder of `train`
 
@@ -45,7 +46,7 @@ class Checkpoints:
         """The arguments `common` and `own` of `save`. Raises UserError if a file cannot be read."""
         common = _read(self._path(updates, 0))
         own = common if self._process == 0 else _read(self._path(updates, self._process))
-        return common["common"], own["own"]
+        return dict(common["common"]), dict(own["own"])
 
     def save(self, updates: int, common: Mapping[str, Any], own: Mapping[str, Any]) -> None:
         """Start to write a checkpoint, after the previous write is done. Do not change the arrays afterwards.
@@ -88,11 +89,9 @@ class Checkpoints:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    try:
-        state: dict[str, Any] = serialization.msgpack_restore(path.read_bytes())
-    except (OSError, ValueError, TypeError) as error:
-        raise UserError(
-            f"{path}: cannot be read as a checkpoint: {error}; remove {path.parent} to resume from the "
-            "previous one"
-        ) from error
+    remedy = f"remove {shlex.quote(str(path.parent))} to resume from the previous one"
+    state = read_tree(path, "a checkpoint", "common", "own", remedy=remedy)
+    with refusing(path, "a checkpoint", remedy):
+        if not all(isinstance(state[part], dict) for part in ("common", "own")):
+            raise TypeError("'common' and 'own' must be maps")
     return state

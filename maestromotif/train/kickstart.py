@@ -61,7 +61,7 @@ class Lesson(NamedTuple):
 
 def teacher_files(config: Config) -> dict[str, str]:
     """The file of a teacher from outside this run -> SHA-256. Raises UserError."""
-    path = _file(config)
+    path = teacher_file(config)
     return {} if path is None else file_contents("train.teacher.policy", str(path))
 
 
@@ -70,11 +70,11 @@ def teacher_of(config: Config, inputs: dict[str, Artefact]) -> Teacher | None:
     settings = config.train.teacher
     if settings.policy is None:
         return None
-    path = _file(config) or inputs["clone"].path / POLICY
+    path = teacher_file(config) or inputs["clone"].path / POLICY
     return Teacher(settings, read_policy(path, config, needs_header=True))
 
 
-def _file(config: Config) -> Path | None:
+def teacher_file(config: Config) -> Path | None:
     """A policy's file, or that of its folder or of a run's folder; None for the run's own clone."""
     given = config.train.teacher.policy
     if given is None or given == CLONED:

@@ -24,6 +24,7 @@ from maestromotif.agent.arrays import Array, compilations
 from maestromotif.agent.network import ActorCritic, Params, initial_params
 from maestromotif.agent.policy import fitted
 from maestromotif.config.learning import TrainSettings
+from maestromotif.pipeline.trees import refusing
 from maestromotif.train import kickstart, ppo
 from maestromotif.train.kickstart import Teacher
 from maestromotif.train.ppo import AXIS, Batch, Targets
@@ -165,11 +166,12 @@ class Learner:
 
         Raises UserError, which names `file`, if the snapshot is of another network.
         """
-        params = [self.everywhere(fitted(file, fresh.params, one)) for one in common["params"]]
-        opt_state = self.everywhere(fitted(file, fresh.opt_state, common["opt_state"]))
-        by_skill = (self.everywhere(leaf) for leaf in common["scale"])
-        scale = ReturnScale(self.by_game(own["returns"]), *by_skill)
-        memory = self.by_game(own["teacher"]) if fresh.teacher is not None else None
+        with refusing(file, "a checkpoint"):
+            params = [self.everywhere(fitted(file, fresh.params, one)) for one in common["params"]]
+            opt_state = self.everywhere(fitted(file, fresh.opt_state, common["opt_state"]))
+            by_skill = (self.everywhere(leaf) for leaf in common["scale"])
+            scale = ReturnScale(self.by_game(own["returns"]), *by_skill)
+            memory = self.by_game(own["teacher"]) if fresh.teacher is not None else None
         return Learnt(params[-1], opt_state, scale, memory), params
 
     def update(

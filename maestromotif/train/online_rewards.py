@@ -47,6 +47,18 @@ class Version(NamedTuple):
     scorer: Scorer
 
 
+def check_settings(config: Config, every: int, updates: int) -> None:
+    """Raises UserError for settings that do not go with rewards learned in training; as `OnlineRewards`."""
+    for wrong, why in (
+        (every <= config.train.lag, "must be at least the steps of train.lag + 1 updates"),
+        (2 * every >= updates, "must be less than half of train.steps, or all rewards stay 0"),
+        (config.train.machines > 1, "needs a single machine: train.machines must be 1"),
+        (bool(config.annotate.statistics), "cannot use statistics: annotate.statistics must be empty"),
+    ):
+        if wrong:
+            raise UserError(f"reward.online_steps: {config.reward.online_steps} {why}")
+
+
 class OnlineRewards:
     """Counts observations, has some judged, and selects the models of each rollout. A context manager.
 
@@ -57,15 +69,7 @@ class OnlineRewards:
     learns = True
 
     def __init__(self, config: Config, every: int, updates: int) -> None:
-        settings = config.train
-        for wrong, why in (
-            (every <= settings.lag, "must be at least the steps of train.lag + 1 updates"),
-            (2 * every >= updates, "must be less than half of train.steps, or all rewards stay 0"),
-            (settings.machines > 1, "needs a single machine: train.machines must be 1"),
-            (bool(config.annotate.statistics), "cannot use statistics: annotate.statistics must be empty"),
-        ):
-            if wrong:
-                raise UserError(f"reward.online_steps: {config.reward.online_steps} {why}")
+        check_settings(config, every, updates)
         self._config, self._every, self._updates = config, every, updates
         self._skills = skills_of(config)
         self._judge = Judge(config.language, config.annotate)

@@ -11,6 +11,7 @@ from maestromotif.annotate import answers
 from maestromotif.config.schema import Config
 from maestromotif.errors import UserError
 from maestromotif.pipeline.store import Artefact, Work, canonical, file_contents
+from maestromotif.pipeline.trees import refusing
 from maestromotif.rewards.model import CARD, PARAMS, load_rewards
 
 ONLINE_FOLDER = "rewards"  # in the artefact `train`: the last models trained with the policy
@@ -76,7 +77,8 @@ class DistilledRewards:
         models = load_rewards(folder, config.skills)
         thresholds = models.thresholds(config.reward)
         for skill, card, threshold in zip(config.skills, models.cards, thresholds.tolist(), strict=True):
-            best = float(card["quantiles"]["1.00"])
+            with refusing(folder / skill / CARD, "the card of a reward model"):
+                best = float(card["quantiles"]["1.00"])
             if not threshold < best:
                 raise UserError(
                     f"{folder / skill / CARD}: the reward pays nothing: its highest value is {best:.2f}, not "

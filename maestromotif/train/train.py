@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -19,13 +20,14 @@ import numpy as np
 from maestromotif.agent.network import ActorCritic, build
 from maestromotif.agent.policy import POLICY, Acting, make_acting
 from maestromotif.agent.reward import Scorer
-from maestromotif.agent.saved_policy import policy_bytes
+from maestromotif.agent.saved_policy import check_policy, policy_bytes
 from maestromotif.config.schema import Config
 from maestromotif.nethack.actions import SETS
-from maestromotif.nethack.arena import arena_files, places_to_start
-from maestromotif.nethack.pool.pool import check_pools
+from maestromotif.nethack.arena import arena_files, check_arenas, places_to_start
+from maestromotif.nethack.pool.pool import check_options, check_pools
 from maestromotif.nethack.rcfile import options_file
 from maestromotif.pipeline.store import Artefact, Work, file_contents
+from maestromotif.pipeline.trees import refusing
 from maestromotif.skill import skill_files, skills_of
 from maestromotif.tracking.tracker import SILENT, Tracker
 from maestromotif.train.actor import Actor
@@ -34,11 +36,11 @@ from maestromotif.train.curve import Curve
 from maestromotif.train.distributed import all_devices, local_devices, summed, wait_for_all
 from maestromotif.train.environment import Plan
 from maestromotif.train.environment_process import EnvironmentProcess
-from maestromotif.train.kickstart import teacher_files, teacher_of
+from maestromotif.train.kickstart import teacher_file, teacher_files, teacher_of
 from maestromotif.train.learner import Learner, on_host
 from maestromotif.train.loop import Rollouts, State, learn
 from maestromotif.train.metrics import CURVE, METRICS
-from maestromotif.train.online_rewards import OnlineRewards
+from maestromotif.train.online_rewards import OnlineRewards, check_settings
 from maestromotif.train.reward_source import DistilledRewards, RewardSource, reward_files, reward_folder
 from maestromotif.train.schedule import Schedule, schedule
 from maestromotif.train.speed import TIMINGS, summary
@@ -61,6 +63,21 @@ def reads(config: Config) -> dict[str, str]:
         | reward_files(config)
         | teacher_files(config)
     )
+
+
+def foresee(config: Config) -> None:
+    """Raises UserError for arenas, options, rewards or a teacher that training would refuse."""
+    settings = config.train
+    check_options(config)
+    check_arenas(settings.arenas, config.nethack.games // settings.actors)
+    teacher = teacher_file(config)
+    if teacher is not None:
+        check_policy(teacher, config, needs_header=True)
+    if config.reward.path is not None:
+        DistilledRewards(config, Path(config.reward.path))
+    if config.reward.online_steps is not None:
+        plan = schedule(settings, config.nethack.games * settings.machines)
+        check_settings(config, config.reward.online_steps // plan.steps, plan.updates)
 
 
 def run(config: Config, inputs: dict[str, Artefact], work: Work, tracker: Tracker = SILENT) -> dict[str, Any]:
@@ -90,6 +107,7 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work, tracker: Tracke
         common, own = checkpoints.load(done) if done else ({}, {})
         versions = [learnt.params]
         if done:  # a checkpoint of another network is refused before any game starts
+            _check_parts(checkpoints.file(done), common, own, settings.actors)
             learnt, versions = learner.restore(learnt, common, own, checkpoints.file(done))
         rewards = stack.enter_context(_reward_source(config, inputs, plan))
         if done:
@@ -150,6 +168,20 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work, tracker: Tracke
         },
         "last": curve.rows[-1],
     }
+
+
+def _check_parts(file: Path, common: dict[str, Any], own: dict[str, Any], actors: int) -> None:
+    """Raises UserError unless a checkpoint has what `loop.learn` saves."""
+    with refusing(file, "a checkpoint"):
+        shared = ("params", "opt_state", "scale", "curve", "rewards")
+        for part, needed in ((common, shared), (own, ("returns", "actors"))):
+            if missing := [name for name in needed if name not in part]:
+                raise KeyError(f"it lacks '{missing[0]}'")
+        if not common["params"] or len(own["actors"]) != actors:
+            raise ValueError(f"it must have parameters and the games of {actors} actors")
+        for one in own["actors"]:
+            if missing := [name for name in ("program", "memory", "last_action", "count") if name not in one]:
+                raise KeyError(f"an actor lacks '{missing[0]}'")
 
 
 def _reward_source(config: Config, inputs: dict[str, Artefact], plan: Schedule) -> RewardSource:

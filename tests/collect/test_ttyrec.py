@@ -95,6 +95,32 @@ def test_what_is_read_is_what_was_shown(recorded: tuple[Path, list[list[Seen]]])
         assert any(text != message for text, message in zip(game.texts, game.messages, strict=True))
 
 
+def test_links_are_followed_and_loops_end(recorded: tuple[Path, list[list[Seen]]], tmp_path: Path) -> None:
+    folder, _ = recorded
+    away = tmp_path / "away"
+    away.mkdir()
+    first, second, third = ttyrec.find(folder)
+    (tmp_path / "linked").symlink_to(folder)
+    assert [ttyrec.ending(path) for path in ttyrec.find(tmp_path / "linked")] == [
+        ttyrec.ending(path) for path in (first, second, third)
+    ]
+    mine = tmp_path / "mine"
+    (mine / "deep").mkdir(parents=True)
+    (mine / "deep" / "up").symlink_to(mine)
+    (mine / "deep" / "up.ttyrec3.bz2").symlink_to("up.ttyrec3.bz2.gone")
+    with pytest.raises(UserError, match=r"deep/up\.ttyrec3\.bz2: is a link to .*gone, which does not exist"):
+        ttyrec.find(mine)
+    (mine / "deep" / "up.ttyrec3.bz2").unlink()
+    (mine / first.name).symlink_to(first)
+    (mine / "again.ttyrec3.bz2").symlink_to(first)
+    (mine / "folder").symlink_to(second.parent)
+    found = ttyrec.find(mine)
+    assert len({path.resolve() for path in found}) == len(found) > 1
+    assert first in {path.resolve() for path in found}
+    assert ttyrec.ending(mine / first.name) == ttyrec.ending(first)
+    assert ttyrec.identity(mine) == ttyrec.identity(mine)
+
+
 def test_the_end_of_a_game_is_read_from_its_log(recorded: tuple[Path, list[list[Seen]]]) -> None:
     folder, _ = recorded
     found = ttyrec.endings(folder / "one")

@@ -1,6 +1,8 @@
 """Arenas are built, and what they are for can be done in them with the 28 actions."""
 
 import hashlib
+import shlex
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -159,7 +161,7 @@ def test_a_wrong_description_names_file_and_line(case: str, tmp_path: Path) -> N
 def test_unknown_arenas(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no arena 'shopp'; did you mean 'shop'"):
         arena.build("shopp", tmp_path)
-    with pytest.raises(UserError, match=r"cannot read the arena .*gone\.des"):
+    with pytest.raises(UserError, match=r"gone\.des: cannot be read: No such file"):
         arena.build(str(tmp_path / "gone.des"), tmp_path)
 
 
@@ -230,3 +232,33 @@ def test_nobody_fights_or_walks_into_a_floating_eye(tmp_path: Path) -> None:
             pool.step(np.full(2, INDEX["fight"], np.int32))
         assert b"frozen" not in pool.obs["message"].tobytes()
         assert (pool.state["turn"] < 40).all()  # it searches; who is paralysed misses turns
+
+
+def test_characters_that_the_level_compiler_does_not_read_are_named(tmp_path: Path) -> None:
+    whole = (Path(arena.__file__).parent / "arenas/altar.des").read_text()
+    file = tmp_path / "mine.des"
+    file.write_text("# \u201cmine\u201d\n" + whole, encoding="utf-8")
+    assert arena.build(str(file), tmp_path / "made").opening == arena.build("altar", tmp_path / "own").opening
+    file.write_text(whole.replace('"ordinary"', "\u201cordinary\u201d"), encoding="utf-8")
+    with pytest.raises(UserError) as caught:
+        arena.build(str(file), tmp_path / "curly")
+    first, second = str(caught.value).split("\n")
+    assert first.startswith(f"{file}:13: '\u201c' is not ASCII")
+    assert first.endswith('; write " instead')
+    assert second.startswith(f"{file}:37: ")
+
+
+@pytest.mark.parametrize("silent", ["lev_comp", "dgn_comp", "dlb"])
+def test_a_compiler_that_writes_nothing_is_refused(
+    silent: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tools = tmp_path / "tools"
+    shutil.copytree(arena.HACKDIR, tools)
+    tool = tools / silent
+    tool.unlink()
+    reads = f'case "$1" in x*) exec {shlex.quote(arena.HACKDIR)}/dlb "$@";; esac\n' if silent == "dlb" else ""
+    tool.write_text(f"#!/bin/sh\n{reads}exit 0\n")
+    tool.chmod(0o755)
+    monkeypatch.setattr(arena, "HACKDIR", str(tools))
+    with pytest.raises(UserError, match="reports no mistake but has not written"):
+        arena.build("altar", tmp_path / "made")

@@ -87,6 +87,8 @@ def test_a_file_that_is_no_recording_is_refused_by_name(tmp_path: Path) -> None:
     assert "no action 'norht'; did you mean 'north'" in refused(actions=["norht"])
     assert "unexpected keyword argument 'moves'" in refused(moves=3)
     assert "missing 1 required positional argument: 'lgen'" in refused(seeds={"core": 1, "disp": 2})
+    assert "seeds must be whole numbers from 0" in refused(seeds={"core": -1, "disp": 2, "lgen": 3})
+    assert "is not a recorded game" in refused(arena=3)
     file.write_text("{")
-    with pytest.raises(UserError, match="is not a recorded game"):
+    with pytest.raises(UserError, match=r"game\.json: not JSON"):
         Recording.load(file)

@@ -19,7 +19,7 @@ from maestromotif.cli import main
 from maestromotif.config.load import load
 from maestromotif.config.schema import Config, RunSettings
 from maestromotif.errors import UserError
-from maestromotif.pipeline import keys, runner
+from maestromotif.pipeline import keys, runner, store
 from maestromotif.pipeline import stages as ours
 from maestromotif.pipeline.store import Artefact
 
@@ -212,6 +212,37 @@ def test_damage_is_found_before_it_spreads(run: Callable[..., list[str]]) -> Non
     Path("runs/quickstart/draw/numbers.npz").write_bytes(b"nonsense")
     with pytest.raises(UserError, match=r"draw/numbers\.npz: is damaged.*\n.*rm -r runs/quickstart/draw"):
         run()
+
+
+def test_each_file_of_a_finished_run_is_hashed_once(
+    run: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run()
+    hashed: list[Path] = []
+
+    def counting(path: Path) -> str:
+        hashed.append(path)
+        return true_hash(path)
+
+    true_hash = store.sha256
+    monkeypatch.setattr(store, "sha256", counting)
+    for again in (lambda: run_one("page"), run):
+        hashed.clear()
+        again()
+        outputs = [path for path in hashed if "runs" in path.parts]
+        assert len(outputs) == len(set(outputs)) > 2
+
+
+def test_what_a_stage_would_refuse_is_found_before_the_first_begins(
+    run: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def foresee(config: Config) -> None:
+        raise UserError("mine.txt:3: is wrong")
+
+    monkeypatch.setattr(small_stages.page, "foresee", foresee, raising=False)
+    with pytest.raises(UserError, match=r"^mine\.txt:3: is wrong$"):
+        run()
+    assert not list(Path("runs/quickstart").glob("*/manifest.json"))
 
 
 def command(*arguments: str) -> list[str]:

@@ -248,6 +248,49 @@ def test_damage_is_named_with_the_commands_that_repair_it(folder: Path, damage: 
             assert str(caught.value).endswith(repair)
 
 
+@pytest.mark.parametrize("name", ["x", f"train-{KEY[:12]}", f"collect-{OTHER_KEY[:12]}", "collect"])
+def test_a_finished_folder_with_the_name_of_other_work_is_not_moved(folder: Path, name: str) -> None:
+    with Run(folder) as run:
+        make(run, OTHER_KEY)
+    work = store.Work(folder / ".work" / name)
+    work.write_json("manifest.json", {"stage": "collect", "key": KEY, "code": {}, "outputs": {}})
+    with pytest.raises(UserError, match=r"manifest\.json: is of the stage 'collect' .*has another name"):
+        Run(folder).__enter__()
+    assert json.loads((folder / "collect/manifest.json").read_text())["key"] == OTHER_KEY
+
+
+@pytest.mark.parametrize(
+    "outputs",
+    [{"../x": "0"}, {"/etc/passwd": "0"}, {"a/../../x": "0"}, {"": "0"}, {"a": 3}, [], "a"],
+    ids=str,
+)
+def test_a_manifest_names_only_files_of_its_folder(folder: Path, outputs: object) -> None:
+    with Run(folder) as run:
+        place = make(run).path / "manifest.json"
+        place.write_text(json.dumps(json.loads(place.read_text()) | {"outputs": outputs}))
+        with pytest.raises(UserError, match=r"manifest\.json: is damaged: outputs "):
+            run.artefact("collect")
+
+
+def test_commands_in_messages_can_be_pasted(tmp_path: Path) -> None:
+    folder = tmp_path / "my runs; rm -r x" / "mine"
+    with Run(folder, shlex.join(["a b.yaml", "run.root=my runs; rm -r x"])) as run:
+        (folder / "collect").write_text("in the way")
+        with pytest.raises(UserError) as caught:
+            run.artefact("collect")
+    remove, again = str(caught.value).rpartition(": ")[2].split(" && ")
+    assert shlex.split(remove) == ["rm", "-r", str(folder / "collect")]
+    assert shlex.split(again) == ["maestromotif", "collect", "a b.yaml", "run.root=my runs; rm -r x"]
+
+
+def test_work_without_the_name_of_its_stage_is_passed_over(folder: Path) -> None:
+    identity: dict[str, object] = {"config": {}, "inputs": {}, "files": {}, "code": {}}
+    with Run(folder) as run:
+        for content in (identity, [1], identity | {"stage": ["collect"]}):
+            store.Work(run.new_work("collect", KEY, {})).write_json(store.IDENTITY, content)
+            assert run.begun("collect") == []
+
+
 @pytest.mark.parametrize(
     "wrong", [{"stage": "../../escaped"}, {"key": "../../../escaped"}, {"stage": ["collect"]}], ids=str
 )

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from maestromotif.errors import UserError
@@ -186,6 +186,7 @@ def told(side: Side) -> dict[str, str]:
     return {name: CHANGES[name].names[code] for name, code in names if code}
 
 
+@settings(deadline=None)
 @given(lines, st.sampled_from(PARTS))
 def test_every_right_file_is_read_as_it_was_written(
     tmp_path_factory: pytest.TempPathFactory, written: list[dict[str, Any]], part: str

@@ -320,7 +320,7 @@ def test_rewards_from_a_folder_need_no_annotation(
         (
             "annotate/ascender/preferences.npz",
             "no zip",
-            r"preferences\.npz: needs the arrays first, second, label",
+            r"preferences\.npz: damaged: .*; its arrays are first, second, label",
         ),
         ("collect/observations.npz", None, r"observations\.npz.*'collect'"),
         ("curate/curate.json", '{"skills": {}}', r"curate\.json: no field 'again'.*'curate'"),

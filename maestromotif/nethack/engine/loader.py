@@ -6,6 +6,7 @@ Both engines play the same games to the same observations. `shared.py` explains 
 import _ctypes
 import ctypes
 import logging
+import shlex
 import sys
 from collections.abc import Mapping
 from importlib import metadata
@@ -59,9 +60,10 @@ def check_nle() -> None:
     except metadata.PackageNotFoundError:
         found = None
     if found != NLE_VERSION:
+        install = shlex.join([sys.executable, "-m", "pip", "install", f"nle=={NLE_VERSION}"])
         raise UserError(
             f"the game needs nle {NLE_VERSION}, but {f'nle {found}' if found else 'no nle'} is installed for "
-            f"{sys.executable}; install it with: {sys.executable} -m pip install nle=={NLE_VERSION}"
+            f"{sys.executable}; install it with: {install}"
         )
 
 

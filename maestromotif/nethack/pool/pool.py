@@ -35,7 +35,7 @@ from maestromotif.nethack.actions import NAMES
 from maestromotif.nethack.engine.loader import Loader, choose
 from maestromotif.nethack.game import End, Pages, Setup
 from maestromotif.nethack.observation import ENGINE, FINAL, Block, bytes_of
-from maestromotif.nethack.pool.capacity import check_room
+from maestromotif.nethack.pool.capacity import check_room, short_temporary_folder
 from maestromotif.nethack.pool.pipe import receive, send
 from maestromotif.nethack.pool.processes import server_context, temporary_folder
 from maestromotif.nethack.pool.worker import DONE, IDLE, QUIT, RESET, STEP, Plan, layout, work
@@ -383,6 +383,13 @@ def check_pools(config: Config, pools: int) -> None:
     settings = config.nethack
     workers = pools * min(settings.games // pools, settings.workers or available_cores())
     check_room(settings.games, workers, settings.games * _bytes_a_game(()), choose(settings.loader))
+
+
+def check_options(config: Config) -> None:
+    """Raises UserError as `write_options` does for the config's hero and options file."""
+    with tempfile.TemporaryDirectory(prefix="options-", dir=short_temporary_folder()) as folder:
+        options = config.nethack.options
+        write_options(Path(folder), config.nethack.character, None if options is None else Path(options))
 
 
 def _bytes_a_game(observe: tuple[str, ...]) -> int:

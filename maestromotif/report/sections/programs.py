@@ -21,7 +21,8 @@ def values(found: Evidence) -> dict[str, Any]:
 def highlight(source: str) -> Markup:
     """Python source with keywords, strings, comments and numbers in spans, if it can be tokenised."""
     kinds = {tokenize.STRING: "string", tokenize.COMMENT: "comment", tokenize.NUMBER: "number"}
-    lines = source.splitlines(keepends=True)
+    lines = source.split("\n")  # as `io.StringIO` below does; splitlines() knows more line breaks
+    lines = [*(f"{line}\n" for line in lines[:-1]), *filter(None, lines[-1:])]
     out: list[Markup | str] = []
     row, column = 1, 0
 

@@ -35,6 +35,7 @@ from maestromotif.errors import UserError
 from maestromotif.nethack.pool.pool import GamePool, open_pool
 from maestromotif.pipeline.store import SCRATCH, Work
 from maestromotif.programs.sandbox import ProgramHost
+from maestromotif.reading import read_text
 from maestromotif.skill import skills_of
 from maestromotif.tasks.task import steps_of, tasks_of
 from maestromotif.tracking.tracker import Tracker
@@ -258,7 +259,7 @@ class Watcher:
         return self._acting
 
     def _program(self) -> str:
-        return Path(self._task.program).read_text(encoding="utf-8")
+        return read_text(Path(self._task.program))
 
     def _fail(self, error: Exception) -> None:
         self._failures += 1
