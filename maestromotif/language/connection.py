@@ -1,7 +1,7 @@
 """What the environment says about a connection: the server's key, the proxy on the way, the certificates.
 
-Everything is read when it is needed and checked at once. Every mistake is a UserError that names the variable.
-No message has a key, a password or a proxy's user in it.
+Everything is read when it is needed and checked at once. Every mistake is a UserError that names the
+variable. No message has a key, a password or a proxy's user in it.
 
 The proxy is chosen as curl does: `http_proxy` or `https_proxy` by the server's address, else `all_proxy`,
 each also in capitals; `no_proxy` lists the hosts that need none. A server on this machine never has a proxy.
@@ -14,6 +14,7 @@ import os
 import ssl
 import unicodedata
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import SplitResult, quote, urlsplit
 
 from maestromotif.errors import UserError
@@ -39,8 +40,8 @@ def api_key(variable: str) -> str:
     for place, character in enumerate(key, start=1):
         if not "!" <= character <= "~":
             raise UserError(
-                f"{variable}: is no key, because its character {place} of {len(key)} is {_name_of(character)}; "
-                "a key is one word of ASCII letters, digits and signs. Copy it again, alone and on one line"
+                f"{variable}: is no key, because its character {place} is {_name_of(character)}; a key is "
+                "one word of ASCII letters, digits and signs. Copy it again, alone and on one line"
             )
     return key
 
@@ -146,7 +147,7 @@ def _authorities(file: str | None, folder: str | None) -> ssl.SSLContext:
         import certifi
 
         return ssl.create_default_context(cafile=certifi.where())
-    if folder and not os.path.isdir(folder):  # OpenSSL would say nothing and trust nobody
+    if folder and not Path(folder).is_dir():  # OpenSSL would say nothing and trust nobody
         raise UserError(
             f"SSL_CERT_DIR: {folder}: is no folder; name one with certificates, or unset SSL_CERT_DIR"
         )

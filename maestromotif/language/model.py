@@ -80,9 +80,9 @@ def match(candidates: Iterable[tuple[str, float]], answers: Sequence[str]) -> Fl
 
 
 def well_formed(text: str) -> str:
-    """The text with U+FFFD for every half of a surrogate pair, which no encoding has. Whole pairs are joined.
+    """The text with U+FFFD for every half of a surrogate pair, which no encoding has; whole pairs are joined.
 
-    Such halves come from JSON (`"\\ud83d"`) that was cut between the two.
+    Such halves come from JSON escapes that were cut between the two.
     """
     if text.isascii():
         return text

@@ -1,4 +1,4 @@
-"""What a server's replies say: the text, the log-probabilities, the models it lists, the pause it asks for."""
+"""What a server's replies say: text, log-probabilities, the models that it lists, the pause it asks for."""
 
 import email.utils
 import math

@@ -27,7 +27,14 @@ from jaxtyping import Float64
 from maestromotif.config.labels import LanguageSettings
 from maestromotif.errors import Finding, UserError
 from maestromotif.language import presets
-from maestromotif.language.connection import Proxy, api_key, certificates, proxy_for, without_key, without_user
+from maestromotif.language.connection import (
+    Proxy,
+    api_key,
+    certificates,
+    proxy_for,
+    without_key,
+    without_user,
+)
 from maestromotif.language.hub import identity
 from maestromotif.language.model import Chat, match, well_formed
 from maestromotif.language.replies import Choice, Served, UnusableError, is_json, listed, retry_after, serves
@@ -167,8 +174,8 @@ class ServerModel:
             self._gives_logprobs |= bool(choice.candidates)
             if body.get("logprobs") and not (choice.candidates or choice.silent or self._gives_logprobs):
                 raise UserError(
-                    f"{self._url}: the reply has no log-probabilities, which captions are judged by; vLLM and "
-                    "llama.cpp's server give them for every model, other servers only for some"
+                    f"{self._url}: the reply has no log-probabilities, which captions are judged by; vLLM "
+                    "and llama.cpp's server give them for every model, other servers only for some"
                 )
             return choice
 
@@ -223,7 +230,7 @@ class ServerModel:
         )
 
     async def _attempt(self, client: httpx.AsyncClient, request: httpx.Request) -> httpx.Response | _Trouble:
-        """A response that a retry would not change, or what went wrong. Raises UserError if it stays wrong."""
+        """A response that a retry would not change, or what went wrong. Raises UserError if that stays."""
         try:
             async with asyncio.timeout(self._settings.timeout):  # httpx's own restarts with every byte
                 response = await client.send(request)
@@ -313,7 +320,9 @@ class ServerModel:
     def _of_proxy(self, says: str) -> _Trouble:
         """What went wrong at the proxy. Raises UserError if it would not go right the next time."""
         if says.startswith("4"):  # a status, and 429 is the server's
-            wants = "wants a user and a password" if says.startswith("407") else "refuses the way to the server"
+            wants = (
+                "wants a user and a password" if says.startswith("407") else "refuses the way to the server"
+            )
             raise UserError(f"{self._url}: the proxy {wants} ({says}){self._way}")
         return _Trouble(f"the proxy does not answer ({says})", "Check the proxy.")
 
@@ -321,8 +330,8 @@ class ServerModel:
         if isinstance(error, ssl.SSLCertVerificationError):
             return (
                 f"{self._url}: the server's certificate is not trusted: {self._shown(error.verify_message)}. "
-                "Set the environment variable SSL_CERT_FILE to a file that holds its authority's certificate, "
-                f"or the certificate itself{self._way}"
+                "Set the environment variable SSL_CERT_FILE to a file that holds its authority's certificate"
+                f"{self._way}"
             )
         return (
             f"{self._url}: the server does not speak TLS as it should ({self._said(error)}); if it speaks "
