@@ -120,7 +120,12 @@ class LanguageSettings(Section):
         "that serves models which it does not list",
     )
     concurrency: int = Field(32, ge=1, le=4096, description="server: parallel requests")
-    timeout: float = Field(300.0, gt=0, description="server: timeout of a request in seconds, and the longest pause that a server may ask for")
+    timeout: float = Field(
+        300.0,
+        gt=0,
+        description="server: timeout of a request in seconds, and the longest pause that a server may ask for",
+    ,
+    )
     retries: int = Field(6, ge=0, le=20, description="server: retries of a failed request")
     top_logprobs: int = Field(
         20,

@@ -167,7 +167,7 @@ def test_no_proxy(monkeypatch: pytest.MonkeyPatch, exceptions: str, url: str, ar
 
 
 def test_what_comes_through_a_proxy(running: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The stand-in for a proxy answers for the server, as a cluster's does for hosts that it does not know."""
+    """The stand-in for a proxy answers for the server, as a cluster's does for unknown hosts."""
     place = f"http://127.0.0.1:{urlsplit(running.url).port}"
     monkeypatch.setenv("http_proxy", place.replace("//", "//me:hunter2@"))
     monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
