@@ -123,8 +123,8 @@ class LanguageSettings(Section):
     timeout: float = Field(
         300.0,
         gt=0,
-        description="server: timeout of a request in seconds, and the longest pause that a server may ask for",
-    ,
+        description="server: timeout of a request in seconds, and the longest pause that a server can ask "
+        "for",
     )
     retries: int = Field(6, ge=0, le=20, description="server: retries of a failed request")
     top_logprobs: int = Field(
