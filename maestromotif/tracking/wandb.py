@@ -21,6 +21,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import wandb
 from wandb import Run
@@ -35,6 +36,7 @@ __all__ = ["check", "follow"]
 log = logging.getLogger("maestromotif")
 
 PACKAGE = Path(__file__).parents[1]
+KEY = "WANDB_API_KEY"
 INIT_SECONDS = 30  # timeout for a server that does not answer
 FINISH_SECONDS = 120  # the longest that the end of a command waits for an upload
 
@@ -217,7 +219,7 @@ def _start(config: Config, run_folder: Path, config_file: str, run_id: str) -> R
         "config": config.model_dump(mode="json"),
         "settings": wandb.Settings(silent=True, console="off", init_timeout=INIT_SECONDS),
     }
-    with quiet():
+    with quiet(run_folder):
         if mode == "offline":
             return wandb.init(mode="offline", **options)
         try:
@@ -225,7 +227,7 @@ def _start(config: Config, run_folder: Path, config_file: str, run_id: str) -> R
             if not wandb.login(prompt=False, verify=True):
                 raise wandb.errors.UsageError("no API key; `wandb login` saves one")
             return wandb.init(mode="online", **options)
-        except (wandb.errors.UsageError, wandb.errors.AuthenticationError, wandb.errors.CommError) as error:
+        except Exception as error:  # of a key, a server or an address that wandb cannot use
             if mode == "online":
                 raise
             log.info("wandb: going offline (%s)", _first_line(error))
@@ -234,16 +236,24 @@ def _start(config: Config, run_folder: Path, config_file: str, run_id: str) -> R
 
 
 def _first_line(error: BaseException) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+    """The key is left out if wandb should repeat it."""
+    said, key = str(error).strip(), os.environ.get(KEY, "").strip()
+    return next(iter((said.replace(key, "(key)") if key else said).splitlines()), type(error).__name__)
 
 
 @contextlib.contextmanager
-def quiet() -> Iterator[None]:
+def quiet(home: Path | None = None) -> Iterator[None]:
     """While wandb starts: sends no error reports and does not ask for a key on the terminal.
 
     wandb asks on any terminal that is not "dumb", and a run must not block on a question.
+
+    home: for a user who has no home folder, which wandb cannot do without.
     """
     wanted = {"WANDB_ERROR_REPORTING": "false", "WANDB_SILENT": "true", "TERM": "dumb"}
+    try:
+        Path.home()
+    except RuntimeError:
+        wanted |= {"HOME": str(home.absolute())} if home else {}
     before = {name: os.environ.get(name) for name in wanted}
     os.environ.update(wanted)
     try:
@@ -258,8 +268,17 @@ def quiet() -> Iterator[None]:
 
 def check() -> Iterator[Finding]:
     """Looks for a key in the environment, then in ~/.netrc, as wandb does."""
-    host = os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai").split("//")[-1].split("/")[0]
-    found = bool(os.environ.get("WANDB_API_KEY"))
+    host = urlsplit(os.environ.get("WANDB_BASE_URL") or "https://api.wandb.ai").netloc.rpartition("@")[2]
+    key = os.environ.get(KEY, "").strip()
+    if key and not re.fullmatch(r"[\w-]+", key, re.ASCII):
+        yield Finding(
+            "absent",
+            f"{KEY}: is no key, because it has other characters than letters, digits, '_' and '-': Weights & "
+            "Biases runs are offline",
+            f"copy the key again, or unset {KEY}",
+        )
+        return
+    found = bool(key)
     with contextlib.suppress(OSError, netrc.NetrcParseError):  # no such file, or one that wandb cannot read
         found = found or netrc.netrc(os.environ.get("NETRC")).authenticators(host) is not None
     if found:

@@ -9,6 +9,7 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
+from maestromotif import devices
 from maestromotif.config.learning import TrainSettings
 from maestromotif.errors import UserError
 from maestromotif.train.rendezvous import meet
@@ -73,7 +74,7 @@ def local_devices(settings: TrainSettings, games: int) -> list[jax.Device]:
 
     Raises UserError if there are too few, or if games and actors cannot be divided evenly.
     """
-    here: list[jax.Device] = jax.local_devices()
+    here: list[jax.Device] = devices.local_devices()
     if settings.devices > len(here):
         raise UserError(f"train.devices: is {settings.devices}, but JAX sees {len(here)} here ({here[0]})")
     if jax.process_count() != settings.machines:

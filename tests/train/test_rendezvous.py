@@ -79,14 +79,14 @@ def test_a_partner_that_does_not_come(port: int) -> None:
 
 def test_something_else_listens(taken: int) -> None:
     with pytest.raises(UserError, match=rf"port {taken} is taken on this machine; choose another"):
-        meet(f"127.0.0.1:{taken}", 2, 0, 5)
+        meet(f"127.0.0.1:{taken}", 2, 0, 5.0)
     with pytest.raises(UserError, match=rf"process 0 was not at 127.0.0.1:{taken} within 0.3 s"):
         meet(f"127.0.0.1:{taken}", 2, 1, 0.3)
 
 
 def test_a_machine_that_nobody_knows() -> None:
     with pytest.raises(UserError, match=r"no machine is called nobody\.invalid"):
-        meet("nobody.invalid:18777", 2, 1, 5)
+        meet("nobody.invalid:18777", 2, 1, 5.0)
 
 
 def test_others_that_come_do_no_harm(port: int) -> None:
@@ -94,7 +94,7 @@ def test_others_that_come_do_no_harm(port: int) -> None:
     first = threading.Thread(target=meet, args=(f"127.0.0.1:{port}", 3, 0, 30.0))
     first.start()
     with pytest.raises(UserError, match=r"train\.machines: is 2 here and 3 in process 0"):
-        meet(f"127.0.0.1:{port}", 2, 1, 10)
+        meet(f"127.0.0.1:{port}", 2, 1, 10.0)
     with socket.create_connection(("127.0.0.1", port)) as stranger:
         stranger.sendall(b"GET / HTTP/1.1\r\n\r\n")
     with socket.create_connection(("127.0.0.1", port)) as killed:
@@ -104,8 +104,8 @@ def test_others_that_come_do_no_harm(port: int) -> None:
         again = pool.submit(meet, f"127.0.0.1:{port}", 3, 1, 20.0)
         time.sleep(0.3)
         with pytest.raises(UserError, match="--process: 1 is there already"):
-            meet(f"127.0.0.1:{port}", 3, 1, 10)
-        meet(f"127.0.0.1:{port}", 3, 2, 10)
+            meet(f"127.0.0.1:{port}", 3, 1, 10.0)
+        meet(f"127.0.0.1:{port}", 3, 2, 10.0)
         again.result()
     first.join()
 
