@@ -22,6 +22,6 @@ def home(instead: str) -> Path:
         return Path.home()
     except RuntimeError as error:  # a container's user without an entry in /etc/passwd
         raise UserError(
-            f"HOME: this user has no home folder; set the environment variable {instead}, or HOME, to a folder "
-            "that can be written"
+            f"HOME: this user has no home folder; set the environment variable {instead}, or HOME, to a "
+            "folder that can be written"
         ) from error

@@ -217,9 +217,9 @@ def _start(config: Config, run_folder: Path, config_file: str, run_id: str) -> R
         "resume": "allow",
         "dir": str(run_folder),
         "config": config.model_dump(mode="json"),
-        "settings": wandb.Settings(silent=True, console="off", init_timeout=INIT_SECONDS),
     }
     with quiet(run_folder):
+        options["settings"] = wandb.Settings(silent=True, console="off", init_timeout=INIT_SECONDS)
         if mode == "offline":
             return wandb.init(mode="offline", **options)
         try:
