@@ -5,6 +5,7 @@ import http.server
 import json
 import math
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -24,6 +25,7 @@ class Server(http.server.ThreadingHTTPServer):
         self.answer: Callable[[dict[str, Any]], Reply] = good
         self.models: list[dict[str, Any]] | None = [{"id": MODEL, "owned_by": "vllm"}]
         self.refuses_get: Reply | None = None  # what it says in place of its models
+        self.drips = False  # whether it sends bytes one by one
         self.connects = 501  # the status for a client that takes it for a proxy and asks for a way
         self.asked: list[dict[str, Any]] = []
         self.keys: list[str | None] = []
@@ -66,6 +68,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
             for name, value in ({"Content-Length": str(len(content))} | headers).items():
                 self.send_header(name, value)
             self.end_headers()
+            while self.server.drips and content:
+                self.wfile.write(content[:1])
+                content = content[1:]
+                time.sleep(0.1)
             self.wfile.write(content)
         except OSError:
             self.close_connection = True  # the client has gone: it waits no longer

@@ -1,11 +1,15 @@
 """The backend that talks to a server, against two in this process: one that misbehaves, and llama.cpp's."""
 
+import gzip
 import json
+import math
+import re
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 from email.utils import formatdate
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -131,6 +135,19 @@ def test_too_many_questions(running: Server) -> None:
     assert "Lower language.concurrency" in says
 
 
+def test_a_pause_that_a_server_asks_for_is_bounded_and_said(
+    running: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    began = time.monotonic()
+    for value in ("3600", formatdate(time.time() + 3600, usegmt=True)):
+        caplog.clear()
+        running.answer = after([json_reply({}, 429, **{"Retry-After": value})])
+        opened(running, timeout=0.5).answer_logprobs(questions(1), ANSWERS)
+        said = r"try 2 of 3 in 0\.5 s; the server asks for a pause of 3[56]\d\d s, but language\.timeout"
+        assert re.search(said, caplog.text)
+    assert time.monotonic() - began < 5
+
+
 def test_retry_after_as_a_date() -> None:
     def asks_for(value: str) -> float:
         return replies.retry_after(httpx.Response(429, headers={"Retry-After": value}))
@@ -151,6 +168,19 @@ BROKEN: list[Reply] = [
     json_reply({"detail": "something else"}),
     json_reply(["a list"]),
     json_reply({"choices": [{"message": {"content": 5}}]}),
+]
+
+
+WHOLE = gzip.compress(json.dumps(completion("Yes", Yes=0.5)).encode())
+BROKEN += [
+    json_reply({"choices": []}),
+    json_reply({"choices": [{"message": {"content": "Yes"}, "logprobs": {"content": "Yes"}}]}),
+    (200, {"Content-Encoding": "gzip"}, b"no gzip"),
+    (200, {"Content-Encoding": "gzip", "Content-Length": "1000"}, WHOLE[:40]),
+    (200, {"Content-Type": "text/event-stream"}, b"data: {}\n\n"),
+    (200, {}, b"[" * 100_000),
+    (504, {"Content-Type": "text/html"}, b"<html>Gateway Timeout</html>"),
+    json_reply({}, 429, **{"Retry-After": "soon"}),
 ]
 
 
@@ -194,6 +224,92 @@ def test_nothing_said(running: Server) -> None:
     assert np.isneginf(opened(running).answer_logprobs(questions(1), ANSWERS)).all()
 
 
+@pytest.mark.parametrize("logprob", [math.nan, None, math.inf, "so", True, [1], 3.0])
+def test_what_is_no_logprob_is_no_answer_and_the_rest_is_kept(
+    running: Server, tmp_path: Path, logprob: Any
+) -> None:
+    """Of an answer, in the second question, and of another token, in the third; also in the recording."""
+
+    def odd(body: dict[str, Any]) -> Reply:
+        reply = completion("Yes", Maybe=0.01, Yes=0.5, No=0.1)
+        if number(body) > 1:
+            tokens = reply["choices"][0]["logprobs"]["content"][0]["top_logprobs"]
+            tokens[2 if number(body) == 2 else 0]["logprob"] = logprob
+            tokens.append({"token": None, "logprob": -1.0})
+            tokens.append("no token")
+        return json_reply(reply)
+
+    running.answer = odd
+    file = str(tmp_path / "answers.jsonl")
+    found = opened(running, record=file).answer_logprobs(questions(3), ANSWERS)
+    assert np.isneginf(found[1]).all()
+    np.testing.assert_allclose(np.exp(found[[0, 2]]), [[0.5, 0.1], [0.5, 0.1]])
+    again = LanguageSettings(backend="recorded", model=MODEL, path=file)
+    np.testing.assert_array_equal(backends.open_model(again).answer_logprobs(questions(3), ANSWERS), found)
+
+
+def test_a_question_that_a_filter_holds_back_is_no_answer(running: Server) -> None:
+    held = {"choices": [{"message": {"content": None}, "logprobs": None, "finish_reason": "content_filter"}]}
+    running.answer = lambda body: json_reply(held) if number(body) == 1 else good(body)
+    found = opened(running, concurrency=1).answer_logprobs(questions(2), ANSWERS)
+    assert np.isneginf(found[0]).all()
+    assert np.isfinite(found[1]).all()
+
+
+def test_a_message_in_parts_and_one_with_reasons(running: Server) -> None:
+    parts = {"content": [{"type": "reasoning", "summary": []}, {"type": "text", "text": "Answer: 1"}]}
+    reasons = {"content": None, "reasoning_content": "Let me think"}
+    halves = {"content": "so \ud83d"}
+    for message, text in ((parts, "Answer: 1"), (reasons, ""), (halves, "so \ufffd")):
+        running.answer = lambda body, message=message: json_reply({"choices": [{"message": message}]})
+        assert opened(running).complete(questions(1), 7, 0.0, 0) == [text]
+
+
+def test_halves_of_surrogate_pairs_are_not_sent(running: Server) -> None:
+    prompt: list[Chat] = [[{"role": "user", "content": "x \ud83d y 50"}]]
+    assert np.isfinite(opened(running).answer_logprobs(prompt, ANSWERS)).all()
+    assert running.asked[0]["messages"][0]["content"] == "x \ufffd y 50"
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+def test_a_redirect_is_not_followed(running: Server, monkeypatch: pytest.MonkeyPatch, status: int) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    to = f"https://me:hunter2@there.example/v2?key={KEY}"
+    running.answer = lambda body: (status, {"Location": to}, b"")
+    says = failed(opened(running))
+    assert f"sends requests on to https://there.example/v2 (status {status})" in says
+    assert "set language.url" in says
+    assert KEY not in says
+    assert "hunter2" not in says
+
+
+@pytest.mark.parametrize("listed", ["*", "some/*", "*model", "s*/mo*l"])
+def test_a_gateway_that_lists_a_pattern(running: Server, listed: str) -> None:
+    running.models = [{"id": listed}, {"id": "other"}]
+    opened(running).answer_logprobs(questions(1), ANSWERS)
+    (found,) = server.check(LanguageSettings(backend="server", model=MODEL, url=running.url))
+    assert found.state == "ok"
+
+
+def test_the_list_of_models_need_not_be_asked_for(running: Server) -> None:
+    running.models = [{"id": "other/*"}]
+    assert "set language.check_model=false" in failed(opened(running))
+    opened(running, check_model=False).answer_logprobs(questions(1), ANSWERS)
+
+
+def test_the_doctor_waits_for_a_slow_server_only_for_a_while(
+    running: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that sends a byte now and then."""
+    monkeypatch.setattr(server, "CONNECT_TIMEOUT", 0.3)
+    running.drips = True
+    began = time.monotonic()
+    (found,) = server.check(LanguageSettings(backend="server", model=MODEL, url=running.url))
+    running.drips = False
+    assert "no answer within 0.3 s" in found.what
+    assert time.monotonic() - began < 3
+
+
 def test_keys(running: Server, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     opened(running).answer_logprobs(questions(1), ANSWERS)
     monkeypatch.setenv("MY_KEY", KEY)
@@ -206,6 +322,12 @@ def test_keys(running: Server, monkeypatch: pytest.MonkeyPatch, caplog: pytest.L
     assert "needs a key; put it in the environment variable OPENAI_API_KEY" in failed(opened(running))
     assert len(running.asked) == 4  # each was asked once
     running.answer = lambda body: json_reply({"error": f"I hate {KEY}"}, 500)
+    (found,) = server.check(LanguageSettings(backend="server", url=running.url, api_key_variable="MY_KEY"))
+    running.refuses_get = json_reply({"error": f"wrong key {KEY}"}, 401)
+    (other,) = server.check(LanguageSettings(backend="server", url=running.url, api_key_variable="MY_KEY"))
+    assert "rejects the key in the environment variable MY_KEY" in other.what
+    running.refuses_get = None
+    assert KEY not in found.what + other.what
     assert KEY not in failed(opened(running, api_key_variable="MY_KEY")) + refused + caplog.text
 
 
