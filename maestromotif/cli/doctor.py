@@ -96,7 +96,11 @@ def part(module: str, *arguments: object) -> Iterator[Finding]:
     except ImportError as error:
         yield Finding("missing", f"{module} cannot be imported: {error}", extra="")
         return
-    yield from check(*arguments)
+    try:
+        yield from check(*arguments)
+    except Exception as error:  # a broken environment is what the doctor is asked about
+        said = next(iter(str(error).splitlines()), "")
+        yield Finding("missing", f"{module} cannot be checked: {type(error).__name__}: {said}")
 
 
 def install_command(extra: str = "") -> str:

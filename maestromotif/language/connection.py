@@ -13,7 +13,7 @@ import ipaddress
 import os
 import ssl
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import SplitResult, quote, urlsplit
 
@@ -27,7 +27,7 @@ class Proxy:
     """A proxy, and the environment variable that names it."""
 
     variable: str
-    url: str  # may hold a user and a password: show `place`
+    url: str = field(repr=False)  # may hold a user and a password: show `place`
 
     @property
     def place(self) -> str:

@@ -119,7 +119,7 @@ class ServerModel:
                 served = listed(response)
                 if served is not None:
                     return served
-                if response.status_code in (401, 403) or response.is_redirect:
+                if response.status_code in (401, 403) or response.has_redirect_location:
                     raise UserError(await self._refusal(client, response))
                 raise UserError(
                     f"{self._url}: the server lists no models; it answered /models with status "
@@ -279,20 +279,22 @@ class ServerModel:
         """An error message: why the server refused a question and what to do."""
         status, variable = response.status_code, self._settings.api_key_variable
         says = f"status {status}: {self._start_of(response)}{self._way}"
-        if response.is_redirect:
+        if response.has_redirect_location:
             to = without_user(str(response.url.join(response.headers["Location"])))
             return (
                 f"{self._url}: the server sends requests on to {to} (status {status}), where the key would "
                 f"go too; set language.url to the address that answers{self._way}"
             )
         if status in (401, 403):
-            if self._proxy is not None and not is_json(response):
-                return f"{self._url}: the proxy refuses the request, or the server behind it. It says {says}"
+            where = f"the environment variable {variable} (language.api_key_variable)"
+            if not is_json(response) and (self._proxy is not None or status == 403):  # a page of a gateway
+                who = "the server" if self._proxy is None else "the proxy"
+                return (
+                    f"{self._url}: {who} refuses the request, or something behind it. If that wants a key, "
+                    f"put it in {where}. It says {says}"
+                )
             reason = "rejects the key in" if self._key else "needs a key; put it in"
-            return (
-                f"{self._url}: the server {reason} the environment variable {variable} "
-                f"(language.api_key_variable). It says {says}"
-            )
+            return f"{self._url}: the server {reason} {where}. It says {says}"
         if status == 404:
             served = await self._models(client)
             if served is not None and not serves(served, self._served):
@@ -404,6 +406,7 @@ def _options(settings: LanguageSettings, key: str, proxy: Proxy | None) -> dict[
     """Arguments of the HTTP client for the configured server. Raises UserError."""
     try:
         base = httpx.URL(settings.url)
+        base.host  # noqa: B018  # decodes an international name
         tls = certificates(proxy.url) if proxy and proxy.url.startswith("https:") else None
         way = proxy and httpx.Proxy(proxy.url, ssl_context=tls)
     except (httpx.InvalidURL, ValueError) as error:
