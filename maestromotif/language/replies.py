@@ -64,7 +64,7 @@ def _candidate(candidate: Any) -> tuple[str, float] | None:
     """A token and its log-probability, NaN if that is none; None if the token cannot be read."""
     if not isinstance(candidate, dict) or not isinstance(candidate.get("token"), str):
         return None
-    logprob = candidate.get("logprob")
+    logprob: Any = candidate.get("logprob")
     try:
         number = math.nan if isinstance(logprob, bool) else float(logprob)
     except (TypeError, ValueError, OverflowError):

@@ -406,7 +406,8 @@ def _options(settings: LanguageSettings, key: str, proxy: Proxy | None) -> dict[
     """Arguments of the HTTP client for the configured server. Raises UserError."""
     try:
         base = httpx.URL(settings.url)
-        base.host  # noqa: B018  # decodes an international name
+        if not base.host:  # read here, because it decodes an international name
+            raise ValueError(settings.url)
         tls = certificates(proxy.url) if proxy and proxy.url.startswith("https:") else None
         way = proxy and httpx.Proxy(proxy.url, ssl_context=tls)
     except (httpx.InvalidURL, ValueError) as error:

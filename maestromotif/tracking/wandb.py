@@ -36,7 +36,7 @@ __all__ = ["check", "follow"]
 log = logging.getLogger("maestromotif")
 
 PACKAGE = Path(__file__).parents[1]
-KEY = "WANDB_API_KEY"
+KEY, ADDRESS = "WANDB_API_KEY", "WANDB_BASE_URL"
 INIT_SECONDS = 30  # timeout for a server that does not answer
 FINISH_SECONDS = 120  # the longest that the end of a command waits for an upload
 
@@ -205,6 +205,9 @@ def group_of(config: Config, config_file: str) -> str:
 def _start(config: Config, run_folder: Path, config_file: str, run_id: str) -> Run:
     """Raises what `wandb.init` raises."""
     mode = config.tracking.wandb
+    if mode == "auto" and not _usable_address():
+        log.info("wandb: going offline (%s: should be an address such as https://api.wandb.ai)", ADDRESS)
+        mode = "offline"
     # Copies of artefacts belong beside the run's other files and not into the user's home.
     os.environ.setdefault("WANDB_DATA_DIR", str(run_folder.absolute() / "wandb"))
     options: dict[str, Any] = {
@@ -249,26 +252,41 @@ def quiet(home: Path | None = None) -> Iterator[None]:
 
     home: for a user who has no home folder, which wandb cannot do without.
     """
-    wanted = {"WANDB_ERROR_REPORTING": "false", "WANDB_SILENT": "true", "TERM": "dumb"}
+    wanted: dict[str, str | None] = {"WANDB_ERROR_REPORTING": "false", "WANDB_SILENT": "true", "TERM": "dumb"}
     try:
         Path.home()
     except RuntimeError:
         wanted |= {"HOME": str(home.absolute())} if home else {}
+    if not _usable_address():  # wandb would not even start offline
+        wanted[ADDRESS] = None
     before = {name: os.environ.get(name) for name in wanted}
-    os.environ.update(wanted)
+    _set(wanted)
     try:
         yield
     finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+        _set(before)
+
+
+def _set(variables: dict[str, str | None]) -> None:
+    for name, value in variables.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
+
+
+def _usable_address() -> bool:
+    """Whether the variable with the server's address, if it is set, holds one."""
+    address = os.environ.get(ADDRESS, "")
+    try:
+        return not address or bool(urlsplit(address).hostname and address.startswith(("http://", "https://")))
+    except ValueError:
+        return False
 
 
 def check() -> Iterator[Finding]:
     """Looks for a key in the environment, then in ~/.netrc, as wandb does."""
-    host = urlsplit(os.environ.get("WANDB_BASE_URL") or "https://api.wandb.ai").netloc.rpartition("@")[2]
+    host = urlsplit(os.environ.get(ADDRESS) or "https://api.wandb.ai").netloc.rpartition("@")[2]
     key = os.environ.get(KEY, "").strip()
     if key and not re.fullmatch(r"[\w-]+", key, re.ASCII):
         yield Finding(

@@ -115,7 +115,7 @@ def test_a_proxy_that_cannot_be_used_is_named(
 def test_which_variable_names_the_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     def variable(url: str) -> str | None:
         found = proxy_for(url)
-        return found and found.variable
+        return found.variable if found else None
 
     monkeypatch.setenv("ALL_PROXY", "http://three:1")
     assert (variable("http://there/v1"), variable("https://there/v1")) == ("ALL_PROXY", "ALL_PROXY")

@@ -261,7 +261,7 @@ def test_a_message_in_parts_and_one_with_reasons(running: Server) -> None:
     reasons = {"content": None, "reasoning_content": "Let me think"}
     halves = {"content": "so \ud83d"}
     for message, text in ((parts, "Answer: 1"), (reasons, ""), (halves, "so \ufffd")):
-        running.answer = lambda body, message=message: json_reply({"choices": [{"message": message}]})
+        running.answer = after([json_reply({"choices": [{"message": message}]})])
         assert opened(running).complete(questions(1), 7, 0.0, 0) == [text]
 
 
