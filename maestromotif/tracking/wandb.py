@@ -186,7 +186,8 @@ class Follower:
 def last_step(folder: Path) -> int:
     """The largest step in the files of an offline run, -1 without any. Reads them with wandb's own tool."""
     command = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    environment = {name: value for name, value in os.environ.items() if name != ADDRESS}  # may be none
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, env=environment)
     steps = [
         int(json.loads(line)["history"]["step"].get("num", 0))
         for line in done.stdout.splitlines()

@@ -1,5 +1,6 @@
 """Several processes that train one policy: connecting them, their devices, what they sum and gather."""
 
+import os
 import signal
 import threading
 from collections.abc import Iterator, Mapping
@@ -13,6 +14,8 @@ from maestromotif import devices
 from maestromotif.config.learning import TrainSettings
 from maestromotif.errors import UserError
 from maestromotif.train.rendezvous import meet
+
+PROXIES = ("grpc_proxy", "http_proxy", "https_proxy", "all_proxy")
 
 
 def connect(machines: int, coordinator: str | None, process: int | None) -> int:
@@ -37,7 +40,7 @@ def connect(machines: int, coordinator: str | None, process: int | None) -> int:
     # JAX would take SIGTERM for itself, to save and go on; here it ends the process, which saves by itself.
     jax.config.update("jax_enable_preemption_service", False)
     try:
-        with ended_by_signals():
+        with ended_by_signals(), without_proxies():
             jax.distributed.initialize(coordinator, machines if coordinator else None, process)
     except (RuntimeError, ValueError) as error:
         raise UserError(
@@ -61,6 +64,18 @@ def ended_by_signals() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def without_proxies() -> Iterator[None]:
+    """JAX's connection would go through a cluster's proxy, which does not pass it on, and wait for ever."""
+    proxies = {name: os.environ[name] for name in list(os.environ) if name.lower() in PROXIES}
+    for name in proxies:
+        del os.environ[name]
+    try:
+        yield
+    finally:
+        os.environ.update(proxies)
 
 
 def wait_for_all(settings: TrainSettings, where: str) -> None:

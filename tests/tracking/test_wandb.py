@@ -211,6 +211,7 @@ def test_without_a_network_the_offline_run_is_whole(
     assert "wandb: going offline (" in caplog.text
     assert "in use" not in caplog.text
     assert "SECRET" not in caplog.text
+    monkeypatch.delenv("WANDB_BASE_URL")
     assert [row["loss/kl"] for row in history(tmp_path)] == [0.0, 1.0, 2.0]
 
 
