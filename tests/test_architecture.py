@@ -19,8 +19,8 @@ NAME = maestromotif.__name__
 
 # Each imports only from its own floor and from those before it.
 FLOORS = (
-    ("errors", "intervals", "machine", "devices"),
-    ("head",),
+    ("errors", "intervals", "machine"),
+    ("head", "devices"),
     ("config",),
     ("tracking",),
     ("pipeline",),
