@@ -129,7 +129,7 @@ class Judge:
             "answers": {key: _plain(answer) for key, answer in chunk.items()},
         }
         with self._own.open("ab") as file:
-            file.write(json.dumps(line, ensure_ascii=False).encode() + b"\n")
+            file.write(json.dumps(line, ensure_ascii=False).encode(errors="replace") + b"\n")
         self._take(chunk, seconds)
 
     def _take(self, chunk: dict[str, Answer], seconds: float) -> None:
