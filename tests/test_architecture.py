@@ -21,7 +21,7 @@ NAME = maestromotif.__name__
 FLOORS = (
     ("errors", "intervals", "machine"),
     ("reading",),
-    ("head",),
+    ("head", "devices"),
     ("config",),
     ("tracking",),
     ("pipeline",),

@@ -161,18 +161,17 @@ def test_what_is_no_text_is_refused_by_name(form: Format, tmp_path: Path) -> Non
 
 @by_format
 def test_what_is_no_file_is_refused_and_nothing_waits(form: Format, tmp_path: Path) -> None:
-    for number, make in enumerate(
-        (
-            os.mkdir,
-            os.mkfifo,
-            lambda path: path.symlink_to("gone"),
-            lambda path: path.symlink_to(path.name),
-            lambda path: path.symlink_to("/dev/zero"),
-        )
-    ):
+    makes: tuple[Callable[[Path], None], ...] = (
+        os.mkdir,
+        os.mkfifo,
+        lambda path: path.symlink_to("gone"),
+        lambda path: path.symlink_to(path.name),
+        lambda path: path.symlink_to("/dev/zero"),
+    )
+    for number, make in enumerate(makes):
         path = tmp_path / str(number) / form.name
         path.parent.mkdir()
-        make(path)  # type: ignore[operator]
+        make(path)
         with pytest.raises(UserError, match=form.name.replace(".", r"\.")):
             form.read(path)
 
@@ -237,7 +236,7 @@ def _demonstrations() -> dict[str, Any]:
             return dict(file)
 
 
-ARRAYS = {
+ARRAYS: dict[str, tuple[Callable[[], dict[str, np.ndarray]], Callable[[Path], object]]] = {
     "observations.npz": (_observations, lambda path: observations.load(path.parent)),
     "preferences.npz": (
         _preferences,

@@ -25,6 +25,7 @@ import numpy as np
 
 from maestromotif.annotate.questions import Question, prompt_hash
 from maestromotif.config.labels import AnnotateSettings, LanguageSettings
+from maestromotif.config.paths import expanded
 from maestromotif.config.schema import Config
 from maestromotif.errors import UserError
 from maestromotif.language import backends
@@ -128,7 +129,7 @@ class Judge:
             "answers": {key: _plain(answer) for key, answer in chunk.items()},
         }
         with self._own.open("ab") as file:
-            file.write(json.dumps(line, ensure_ascii=False).encode() + b"\n")
+            file.write(json.dumps(line, ensure_ascii=False).encode(errors="replace") + b"\n")
         self._take(chunk, seconds)
 
     def _take(self, chunk: dict[str, Answer], seconds: float) -> None:
@@ -143,6 +144,8 @@ class Judge:
             try:
                 chunk = json.loads(line)
                 answers = {str(key): _answer(answer) for key, answer in chunk["answers"].items()}
+                if self._language.backend != "recorded":
+                    answers = {key: answer for key, answer in answers.items() if not _lacks_a_bound(answer)}
                 self._take(answers, float(chunk["seconds"]))
             except (ValueError, KeyError, TypeError, AttributeError):
                 # Cut short by a kill, or damaged: ask again, never guess.
@@ -152,7 +155,7 @@ class Judge:
 def answers_folder(language: LanguageSettings, settings: AnnotateSettings) -> Path:
     """The folder that caches the answers of all models."""
     if settings.answers is not None:
-        return Path(settings.answers).expanduser()
+        return expanded(settings.answers, "annotate.answers")
     return cache_folder(language).parent / "answers"
 
 
@@ -198,3 +201,8 @@ def _answer(plain: list[float | None] | str) -> Answer:
     if isinstance(plain, str):
         return plain
     return [-math.inf if logprob is None else float(logprob) for logprob in plain]
+
+
+def _lacks_a_bound(answer: Answer) -> bool:
+    """Whether some choices are known and others not, as older versions kept an answer; it is asked again."""
+    return not isinstance(answer, str) and len({math.isfinite(logprob) for logprob in answer}) > 1

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from maestromotif.collect.captions import STATISTICS
-from maestromotif.language.model import Chat
+from maestromotif.language.model import Chat, well_formed
 from maestromotif.nethack.events import EVENTS
 from maestromotif.nethack.state import CHANGES
 
@@ -118,6 +118,7 @@ def prompt_hash() -> str:
 
 def _question(kind: Kind, goal: str, most_tokens: int, **told: str) -> Question:
     system, asked = _WORDS[kind]
+    goal, told = well_formed(goal), {name: well_formed(text) for name, text in told.items()}
     chat: Chat = [
         {"role": "system", "content": _SYSTEM + system},
         {"role": "user", "content": asked.format(goal=" ".join(goal.split()), **told)},

@@ -22,6 +22,7 @@ from packaging.utils import canonicalize_name
 from maestromotif import __version__
 from maestromotif.config.labels import LanguageSettings
 from maestromotif.config.schema import Config, RunSettings
+from maestromotif.devices import VARIABLE, local_devices
 from maestromotif.errors import Finding, UserError
 from maestromotif.machine import available_cores, memory
 
@@ -95,7 +96,11 @@ def part(module: str, *arguments: object) -> Iterator[Finding]:
     except ImportError as error:
         yield Finding("missing", f"{module} cannot be imported: {error}", extra="")
         return
-    yield from check(*arguments)
+    try:
+        yield from check(*arguments)
+    except Exception as error:  # a broken environment is what the doctor is asked about
+        said = next(iter(str(error).splitlines()), "")
+        yield Finding("missing", f"{module} cannot be checked: {type(error).__name__}: {said}")
 
 
 def install_command(extra: str = "") -> str:
@@ -181,12 +186,11 @@ def machine() -> Iterator[Finding]:
         smaller = "close other programs, or use a smaller model: language.model=qwen2.5-coder-0.5b-instruct"
         yield Finding("note", f"{says}; the quickstart wants {MEMORY_WANTED / GIBIBYTE:.0f}", smaller)
     try:
-        import jax
-
-        for device in jax.devices():
+        for device in local_devices():
             yield Finding("ok", f"JAX device {device.id}: {device.platform}, {device.device_kind}")
-    except Exception as error:  # whatever a driver or plug-in raises
-        yield Finding("missing", f"JAX has no device: {str(error).splitlines()[0]}", install_command())
+    except (UserError, ImportError) as error:
+        asked = os.environ.get(VARIABLE, "cpu") != "cpu"
+        yield Finding("missing", str(error), install_command("gpu" if asked else ""))
 
 
 def disk(root: Path) -> Iterator[Finding]:

@@ -19,12 +19,16 @@ from maestromotif.cli import look
 from maestromotif.cli.export import export_task
 from maestromotif.cli.options import OPTIONS
 from maestromotif.cli.output import log_to_stderr, print_pages, print_result
+from maestromotif.devices import check_devices
 from maestromotif.errors import UserError
 from maestromotif.pipeline.stages import STAGES
 
 if TYPE_CHECKING:
     from maestromotif.pipeline.runner import Stale
     from maestromotif.tasks.generate import Split
+
+
+WITHOUT_JAX = ("collect", "annotate", "quality", "report")  # stages that compute nothing with it
 
 
 class Verbs(click.Group):
@@ -59,7 +63,10 @@ def _takes_config(
             from maestromotif.config.load import dump, load
 
             click.echo(dump(load(config, overrides)), nl=False)
-        elif instead is None or not instead(config, overrides, stale, **further):
+            return
+        if verb not in WITHOUT_JAX:
+            check_devices()
+        if instead is None or not instead(config, overrides, stale, **further):
             _run(verb, config, overrides, stale)
 
     return click.Command(

@@ -1,5 +1,6 @@
 """Settings from play to rewards: collect, language, annotate, quality, curate, distil, soup, gate."""
 
+import re
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
@@ -43,6 +44,7 @@ BACKENDS: dict[Backend, tuple[str, ...]] = {
         "context",
         "url",
         "api_key_variable",
+        "check_model",
         "concurrency",
         "timeout",
         "retries",
@@ -103,15 +105,27 @@ class LanguageSettings(Section):
     )
     url: str = Field(
         "http://127.0.0.1:8000/v1",
+        repr=False,  # a user may have put a key in it
         description="server: base address, without /chat/completions",
     )
     api_key_variable: str = Field(
         "OPENAI_API_KEY",
-        pattern=r"^[A-Za-z_][A-Za-z0-9_]*$",
-        description="server: environment variable that holds the API key; if it is unset, no key is sent",
+        repr=False,
+        description="server: environment variable that holds the API key, in capitals; if it is unset, no "
+        "key is sent",
+    )
+    check_model: bool = Field(
+        True,
+        description="server: whether to check first that the server lists the model; false for a gateway "
+        "that serves models which it does not list",
     )
     concurrency: int = Field(32, ge=1, le=4096, description="server: parallel requests")
-    timeout: float = Field(300.0, gt=0, description="server: timeout of a request in seconds")
+    timeout: float = Field(
+        300.0,
+        gt=0,
+        description="server: timeout of a request in seconds, and the longest pause that a server can ask "
+        "for",
+    )
     retries: int = Field(6, ge=0, le=20, description="server: retries of a failed request")
     top_logprobs: int = Field(
         20,
@@ -148,12 +162,28 @@ class LanguageSettings(Section):
             usable = False
         if not usable:
             raise ValueError("should look like http://127.0.0.1:8000/v1")
+        if not value.isprintable() or " " in value:
+            raise ValueError("should have no spaces and no control characters")
         if parts.username or parts.password or parts.query or parts.fragment:
             raise ValueError(
                 "should have no user, password or query; put a key in the environment variable that "
                 "language.api_key_variable names"
             )
-        return value.rstrip("/")
+        value = value.rstrip("/")
+        if value.endswith("/chat/completions"):
+            raise ValueError("should end before /chat/completions, as http://127.0.0.1:8000/v1 does")
+        return value
+
+    @field_validator("api_key_variable")
+    @classmethod
+    def _names_a_variable(cls, value: str) -> str:
+        # Keys have small letters, and a config is saved, logged and sent to wandb.
+        if not re.fullmatch("[A-Z_][A-Z0-9_]*", value):
+            raise ValueError(
+                "should be the name of an environment variable, in capitals, such as OPENAI_API_KEY; the "
+                "key itself belongs in that variable and never in a config"
+            )
+        return value
 
     @field_validator("record")
     @classmethod

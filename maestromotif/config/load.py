@@ -26,6 +26,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from maestromotif.config.learning import CLONED
+from maestromotif.config.references import functions_below, functions_in, refusal
 from maestromotif.config.schema import AGENTS, FORMER, ONLY, Config
 from maestromotif.errors import UserError, did_you_mean
 from maestromotif.reading import parse_yaml, read_text
@@ -167,6 +168,10 @@ class Sources:
             if not isinstance(values, DictConfig) or not isinstance(root, yaml.MappingNode | None):
                 self.problems.append(f"{name}: should hold 'key: value' lines")
                 return
+            calls = [f"{name}:{line}: {refusal(call)}" for line, call in functions_below(root)]
+            if calls:
+                self.problems += calls
+                return
             self._extend(path, Layer(name, values, root), asked_by)
 
     def _extend(self, path: Path, layer: Layer, asked_by: tuple[Path, ...]) -> None:
@@ -210,6 +215,9 @@ class Sources:
         if not equals or not all(key):
             self.problems.append(f"{COMMAND_LINE}: {text}: should be KEY=VALUE, such as train.steps=1000")
             return None
+        if calls := functions_in(value):
+            self.problems.append(f"{COMMAND_LINE}: {name}: {refusal(calls[0])}")
+            return None
         try:
             parsed = _parsed(f"{COMMAND_LINE}: {name}", value, _kinds(Config, key))
         except (UserError, OmegaConfBaseException, yaml.YAMLError) as error:
@@ -249,7 +257,9 @@ class Sources:
     def report_validation(self, problem: Any) -> None:
         """Reports one of pydantic's errors in our wording."""
         key: Key = problem["loc"]
-        got = f" (got {problem['input']!r})"
+        info = _field(Config, key)
+        secret = info is not None and not info.repr  # a user may have put a key there
+        got = "" if secret else f" (got {problem['input']!r})"
         match problem["type"]:
             case "extra_forbidden":
                 if now := FORMER.get(_written(key)):
@@ -257,7 +267,6 @@ class Sources:
                 else:
                     self.report(key, f"unknown key{_suggest(key)}")
             case "missing":
-                info = _field(Config, key)
                 meaning = f": {info.description}" if info and info.description else ""
                 self.report(key, f"must be set{meaning}")
             case "model_type":

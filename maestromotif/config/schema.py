@@ -25,10 +25,19 @@ MOST_SEED = 2**32 - 1  # of JAX, whose generators take 32 bits
 GAMES_A_CORE = 32  # for `games: auto`: enough to hide a worker's waiting, few enough for the CPU's caches
 
 
-# Sections and fields of old configs, and what to do about them.
+NO_KEY = (
+    "because a config is saved and logged: put the key in the environment variable that "
+    "language.api_key_variable names"
+)
+NO_WANDB_KEY = "because a config is saved: `wandb login` keeps the key, or WANDB_API_KEY holds it"
+# Sections and fields of old configs, and others that people try, and what to do about them.
 FORMER = {
     "learning": "is called 'train' now; rename it",
     "dashboard": "is called 'tracking' now; rename it",
+    "language.key": f"is no setting, {NO_KEY}",
+    "language.api_key": f"is no setting, {NO_KEY}",
+    "tracking.key": f"is no setting, {NO_WANDB_KEY}",
+    "tracking.api_key": f"is no setting, {NO_WANDB_KEY}",
     "task": "is a file now, tasks/<name>.md; name it in the list 'tasks'",
 }
 

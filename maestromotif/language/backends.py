@@ -12,10 +12,10 @@ The first two raise UserError.
 import importlib
 import logging
 from collections.abc import Iterator
-from pathlib import Path
 from types import ModuleType
 
 from maestromotif.config.labels import LanguageSettings
+from maestromotif.config.paths import expanded
 from maestromotif.errors import Finding, UserError
 from maestromotif.language import presets, recorded
 from maestromotif.language.model import LanguageModel
@@ -39,7 +39,9 @@ def open_model(settings: LanguageSettings) -> LanguageModel:
     if preset and licence == preset.licence:
         log.info("%s: %s; %s", settings.model, licence, preset.duties)
     model: LanguageModel = _module(settings).load(settings)
-    return recorded.Recorder(model, Path(settings.record).expanduser()) if settings.record else model
+    return (
+        recorded.Recorder(model, expanded(settings.record, "language.record")) if settings.record else model
+    )
 
 
 def identity(settings: LanguageSettings) -> tuple[str, str]:

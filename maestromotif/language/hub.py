@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 from maestromotif.config.labels import LanguageSettings
+from maestromotif.config.paths import expanded
 from maestromotif.errors import UserError
 from maestromotif.language import presets
 
@@ -18,7 +19,7 @@ def identity(settings: LanguageSettings) -> tuple[str, str]:
     """
     preset = presets.PRESETS.get(settings.model)
     if settings.path:
-        digest = folder_digest(Path(settings.path).expanduser())
+        digest = folder_digest(expanded(settings.path, "language.path"))
     else:
         revision = settings.revision or (preset.revision if preset else None)
         digest = named_digest(presets.hub_name(settings.model), revision)

@@ -1,5 +1,6 @@
 """The interface of a language model: it rates given answers, and it writes text."""
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Protocol, TypedDict, runtime_checkable
 
@@ -13,6 +14,9 @@ class Message(TypedDict):
     role: str
     content: str
 
+
+IMPOSSIBLE = -1000.0  # log-probabilities up to here stand for "not likely"; OpenAI writes -9999
+ROUNDING = 2.0**-24  # of a probability near 1 in single precision
 
 Chat = list[Message]  # if the last message is the assistant's, the model continues that message
 
@@ -34,7 +38,8 @@ class LanguageModel(Protocol):
     ) -> Float64[np.ndarray, "n answers"]:
         """Log-probability (natural) that the model's next token is each answer, for n prompts.
 
-        -inf where the answer is not among the model's most likely tokens; the caller decides what that means.
+        -inf where the model did not give the answer; see `match` for one that is not among its most likely
+        tokens. The caller decides what -inf means.
         A model in this process gives the same bits for the same call, independent of earlier calls. A server
         batches requests and does not promise that. Prompts that share a prefix are fastest in one call.
         Raises UserError if a prompt is longer than the context.
@@ -53,11 +58,32 @@ def match(candidates: Iterable[tuple[str, float]], answers: Sequence[str]) -> Fl
     """Log-probability of each answer, from the most likely next tokens and their log-probabilities.
 
     A token counts for an answer if the two are equal up to white space ("Yes", " Yes"); the probabilities of
-    such tokens are added. -inf for an answer without such a token.
+    such tokens are added. A model may be so sure of Yes that No is not among 20 tokens. So an answer without
+    a token counts as likely as the least likely token, which is a bound for it; if there is one token, as
+    likely as all others together. -inf for every answer if no token is one, and if the log-probability of a
+    token that is one is NaN.
     """
     logprobs = np.full(len(answers), -np.inf)
-    for token, logprob in candidates:
-        for column, answer in enumerate(answers):
-            if token.strip() == answer:
+    given = [(token.strip(), logprob) for token, logprob in candidates if not logprob <= IMPOSSIBLE]
+    if any(token in answers and math.isnan(logprob) for token, logprob in given):
+        return logprobs
+    known = [logprob for _, logprob in given if not math.isnan(logprob)]
+    for column, answer in enumerate(answers):
+        for token, logprob in given:
+            if token == answer:
                 logprobs[column] = np.logaddexp(logprobs[column], logprob)
+    if np.isfinite(logprobs).any():
+        least = min(known) if len(known) > 1 else math.log(max(-math.expm1(known[0]), ROUNDING))
+        if least < logprobs.max():
+            logprobs[np.isneginf(logprobs)] = least
     return logprobs
+
+
+def well_formed(text: str) -> str:
+    """The text with U+FFFD for every half of a surrogate pair, which no encoding has; whole pairs are joined.
+
+    Such halves come from JSON escapes that were cut between the two.
+    """
+    if text.isascii():
+        return text
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

@@ -26,6 +26,7 @@ from jaxtyping import Float64
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from maestromotif.config.labels import LanguageSettings
+from maestromotif.config.paths import expanded
 from maestromotif.errors import Finding, UserError
 from maestromotif.language.model import Chat, LanguageModel
 
@@ -110,7 +111,7 @@ class Recorder:
         self, prompts: Sequence[Chat], answers: Sequence[str]
     ) -> Float64[np.ndarray, "n answers"]:
         found = self._model.answer_logprobs(prompts, answers)
-        replies = [[None if math.isinf(value) else value for value in row] for row in found.tolist()]
+        replies = [[value if math.isfinite(value) else None for value in row] for row in found.tolist()]
         self._write(ratings(prompts, answers), replies)
         return found
 
@@ -218,7 +219,7 @@ def _first_and_digest(path: Path) -> tuple[Line | None, str]:
 
 def _path(settings: LanguageSettings) -> Path:
     assert settings.path is not None  # the schema checks this
-    return Path(settings.path).expanduser()
+    return expanded(settings.path, "language.path")
 
 
 def _lines(path: Path) -> list[str]:

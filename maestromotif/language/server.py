@@ -2,18 +2,15 @@
 
 Up to `language.concurrency` requests run at once; answers are returned in the order asked. Temporary errors
 are retried with exponential backoff: no connection, too many requests (429), server errors (5xx), timeouts,
-incomplete replies. Permanent errors (400, 401, 404) are not retried. The first request that fails for good
-ends the call. Callers save their answers chunk by chunk, so they lose one call's answers.
+incomplete replies. Permanent errors (400, 401, 404, redirects, certificates) are not retried. The first
+request that fails for good ends the call. Callers save their answers chunk by chunk, so they lose one call's
+answers.
 
 The same questions may give different bits, because servers batch requests as they arrive.
 """
 
 import asyncio
-import email.utils
-import functools
 import logging
-import math
-import os
 import random
 import shlex
 import ssl
@@ -30,8 +27,17 @@ from jaxtyping import Float64
 from maestromotif.config.labels import LanguageSettings
 from maestromotif.errors import Finding, UserError
 from maestromotif.language import presets
+from maestromotif.language.connection import (
+    Proxy,
+    api_key,
+    certificates,
+    proxy_for,
+    without_key,
+    without_user,
+)
 from maestromotif.language.hub import identity
-from maestromotif.language.model import Chat, match
+from maestromotif.language.model import Chat, match, well_formed
+from maestromotif.language.replies import Choice, Served, UnusableError, is_json, listed, retry_after, serves
 from maestromotif.language.templates import ARGUMENTS
 
 log = logging.getLogger("maestromotif")
@@ -43,15 +49,12 @@ LONGEST_PAUSE = 60.0
 SILENCE = 10.0  # seconds between two warnings about retries
 CONNECT_TIMEOUT = 10.0
 SHOWN = 200  # characters of a server's reply in an error
+NAMES_SHOWN = 20  # models of a server's list in an error
 RENDERERS = ("vllm", "llamacpp")  # servers (by `owned_by`) that pass arguments on to chat templates
 PASSING = (408, 409, 425, 429)  # temporary errors, like every 5xx
 
 Body = dict[str, Any]
 Result = TypeVar("Result")
-
-
-class _UnusableError(ValueError):
-    """A reply that is not what was asked for, although its status is 200."""
 
 
 @dataclass
@@ -63,44 +66,11 @@ class _Trouble:
     pause: float = 0.0  # seconds that the server asks us to wait
 
 
-@dataclass(frozen=True)
-class _Choice:
-    """The parts of a reply that we use."""
-
-    text: str  # without the message that it continues
-    candidates: list[tuple[str, float]]  # most likely first tokens, if requested
-
-    @staticmethod
-    def read(response: httpx.Response, body: Body) -> "_Choice":
-        """Raises _UnusableError, or UserError if the server leaves out log-probabilities."""
-        try:
-            reply = response.json()
-        except ValueError as error:  # also for bytes that are not UTF-8
-            raise _UnusableError("the reply is not JSON") from error
-        try:
-            choice = reply["choices"][0]
-            text = choice["message"]["content"] or ""
-            logprobs = (choice.get("logprobs") or {}).get("content") or []
-            candidates = [
-                (str(candidate["token"]), float(candidate["logprob"]))
-                for candidate in (logprobs[0].get("top_logprobs") or [] if logprobs else [])
-            ]
-            if not isinstance(text, str):
-                raise TypeError
-        except (KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
-            raise _UnusableError("the reply is not a chat completion") from error
-        if "timings" in reply:  # llama.cpp's server, which repeats the message that it continues
-            text = text.removeprefix(_begun(body))
-        if body.get("logprobs") and not candidates and (text or choice.get("logprobs") is None):
-            raise UserError(
-                f"{response.request.url}: the reply has no log-probabilities, which captions are judged by; "
-                "vLLM and llama.cpp's server give them for every model, other servers only for some"
-            )
-        return _Choice(text, candidates)
-
-
 class ServerModel:
-    """The constructor sends nothing; the first call asks the server which models it serves."""
+    """The constructor sends nothing; the first call asks the server which models it serves.
+
+    Raises UserError if the environment has a key, a proxy or certificates that cannot be used.
+    """
 
     def __init__(self, settings: LanguageSettings, digest: str, licence: str) -> None:
         self.name = settings.model
@@ -108,12 +78,14 @@ class ServerModel:
         self.licence = licence
         self._served = presets.hub_name(settings.model)
         self._settings = settings
-        self._checked = False
+        self._checked = not settings.check_model
+        self._gives_logprobs = False  # whether a reply had any
         self._extra: Body = {}  # fields beyond OpenAI's, for servers that accept them
         self._random = random.Random()
         self._silent_until = 0.0  # time.monotonic()
-        self._key = _key(settings)
-        self._options = _options(settings)
+        self._key = api_key(settings.api_key_variable)
+        self._proxy = proxy_for(settings.url)
+        self._options = _options(settings, self._key, self._proxy)
 
     def answer_logprobs(
         self, prompts: Sequence[Chat], answers: Sequence[str]
@@ -138,17 +110,36 @@ class ServerModel:
         ]
         return [choice.text for choice in self._ask_all(bodies)]
 
+    def models(self) -> Served:
+        """What the server lists. Raises UserError if it gives no list."""
+
+        async def ask() -> Served:
+            async with httpx.AsyncClient(**self._options) as client:
+                response = await self._send(client, client.build_request("GET", "/models"), _whole)
+                served = listed(response)
+                if served is not None:
+                    return served
+                if response.status_code in (401, 403) or response.has_redirect_location:
+                    raise UserError(await self._refusal(client, response))
+                raise UserError(
+                    f"{self._url}: the server lists no models; it answered /models with status "
+                    f"{response.status_code}: {self._start_of(response)}{self._way}"
+                )
+
+        return asyncio.run(ask())
+
     def _body(self, prompt: Chat) -> Body:
-        body: Body = {"model": self._served, "messages": prompt}
+        messages = [{**message, "content": well_formed(message["content"])} for message in prompt]
+        body: Body = {"model": self._served, "messages": messages}
         if prompt[-1]["role"] == "assistant":  # vLLM needs these flags, llama.cpp's server does not
             body |= {"add_generation_prompt": False, "continue_final_message": True}
         return body
 
-    def _ask_all(self, bodies: Sequence[Body]) -> list[_Choice]:
+    def _ask_all(self, bodies: Sequence[Body]) -> list[Choice]:
         return asyncio.run(self._ask_together(bodies)) if bodies else []
 
-    async def _ask_together(self, bodies: Sequence[Body]) -> list[_Choice]:
-        found: dict[int, _Choice] = {}
+    async def _ask_together(self, bodies: Sequence[Body]) -> list[Choice]:
+        found: dict[int, Choice] = {}
         left = iter(enumerate(bodies))
 
         async def ask_one_after_the_other(client: httpx.AsyncClient) -> None:
@@ -171,13 +162,22 @@ class ServerModel:
                 raise errors.exceptions[0] from None
         return [found[number] for number in range(len(bodies))]
 
-    async def _ask(self, client: httpx.AsyncClient, body: Body) -> _Choice:
+    async def _ask(self, client: httpx.AsyncClient, body: Body) -> Choice:
         """The reply to one question. Raises UserError if it fails for good."""
+        last = body["messages"][-1]
+        begun = str(last["content"]) if last["role"] == "assistant" else ""
 
-        async def read(response: httpx.Response) -> _Choice:
+        async def read(response: httpx.Response) -> Choice:
             if response.status_code != 200:
                 raise UserError(await self._refusal(client, response))
-            return _Choice.read(response, body)
+            choice = Choice.read(response, begun)
+            self._gives_logprobs |= bool(choice.candidates)
+            if body.get("logprobs") and not (choice.candidates or choice.silent or self._gives_logprobs):
+                raise UserError(
+                    f"{self._url}: the reply has no log-probabilities, which captions are judged by; vLLM "
+                    "and llama.cpp's server give them for every model, other servers only for some"
+                )
+            return choice
 
         return await self._send(client, client.build_request("POST", "/chat/completions", json=body), read)
 
@@ -190,19 +190,15 @@ class ServerModel:
         if self._checked:
             return
         served = await self._models(client)
-        if served is not None and self._served not in served:
-            raise UserError(_not_served(self._url, self._served, list(served)))
-        if served is not None and served[self._served] in RENDERERS:
+        if served is not None and not serves(served, self._served):
+            raise UserError(self._not_served(served))
+        if served is not None and served.get(self._served) in RENDERERS:
             self._extra = {"chat_template_kwargs": ARGUMENTS}
         self._checked = True
 
-    async def _models(self, client: httpx.AsyncClient) -> dict[str, str] | None:
-        """Maps each model that the server lists to its `owned_by`; None without a list."""
-
-        async def read(response: httpx.Response) -> dict[str, str] | None:
-            return _listed(response)
-
-        return await self._send(client, client.build_request("GET", "/models"), read)
+    async def _models(self, client: httpx.AsyncClient) -> Served | None:
+        """What the server lists; None without a list."""
+        return listed(await self._send(client, client.build_request("GET", "/models"), _whole))
 
     # --------------------------------------------------------------------------------- attempts, pauses
 
@@ -223,46 +219,58 @@ class ServerModel:
                 continue
             try:
                 return await read(response)
-            except _UnusableError as error:
+            except UnusableError as error:
                 trouble = _Trouble(
                     f"{error}: {self._start_of(response)}", "Is this an OpenAI-compatible server?"
                 )
         tries = self._settings.retries + 1
         raise UserError(
             f"{self._url}: {trouble.what}; tried {tries} time{'' if tries == 1 else 's'} (language.retries). "
-            f"{trouble.fix}"
+            f"{trouble.fix}{self._way}"
         )
 
     async def _attempt(self, client: httpx.AsyncClient, request: httpx.Request) -> httpx.Response | _Trouble:
-        """A response that a retry would not change, or what went wrong."""
+        """A response that a retry would not change, or what went wrong. Raises UserError if that stays."""
         try:
             async with asyncio.timeout(self._settings.timeout):  # httpx's own restarts with every byte
                 response = await client.send(request)
-        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-            return _Trouble(
-                f"no server answers ({_one_line(error)})",
-                f"Start one with: vllm serve {self._served}  (or set language.url)",
-            )
-        except (TimeoutError, httpx.TimeoutException):
+        except (TimeoutError, httpx.ReadTimeout, httpx.WriteTimeout, httpx.PoolTimeout):
             return _Trouble(
                 f"no answer within {self._settings.timeout:g} s",
                 "Raise language.timeout, or lower language.concurrency.",
             )
+        except httpx.ProxyError as error:
+            return self._of_proxy(self._said(error))
         except httpx.RequestError as error:
-            return _Trouble(f"the connection broke ({_one_line(error)})", "Check the server's log.")
+            if (of_tls := _tls_error(error)) is not None:
+                raise UserError(self._not_trusted(of_tls)) from None
+            if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
+                start = f"Start one with: vllm serve {self._served}  (or set language.url)"
+                return _Trouble(f"no server answers ({self._said(error)})", start)
+            return _Trouble(f"the connection broke ({self._said(error)})", "Check the server's log.")
         status = response.status_code
+        if status == 407:
+            return self._of_proxy("407")
         if status in PASSING or status >= 500:
             fix = "Lower language.concurrency." if status == 429 else "Check the server's log."
-            return _Trouble(f"status {status}: {self._start_of(response)}", fix, _retry_after(response))
+            return _Trouble(f"status {status}: {self._start_of(response)}", fix, retry_after(response))
         return response
 
     async def _pause(self, attempt: int, trouble: _Trouble) -> None:
-        """Waits before retry `attempt` (from 1): exponential backoff with jitter."""
+        """Waits before retry `attempt` (from 1): exponential backoff with jitter, or as the server asks."""
         grown = min(FIRST_PAUSE * 2 ** (attempt - 1), LONGEST_PAUSE)
-        pause = max(grown * self._random.uniform(0.5, 1.0), trouble.pause * self._random.uniform(1.0, 1.1))
+        longest = self._settings.timeout
+        asked = min(trouble.pause * self._random.uniform(1.0, 1.1), longest)
+        pause = max(grown * self._random.uniform(0.5, 1.0), asked)
         if time.monotonic() >= self._silent_until:  # many requests fail for the same reason at once
             self._silent_until = time.monotonic() + SILENCE
-            log.warning("%s: %s; retrying in %.1f s", self._url, trouble.what, pause)
+            more = (
+                f"; the server asks for a pause of {trouble.pause:.0f} s, but language.timeout is the longest"
+                if trouble.pause > longest
+                else ""
+            )
+            tries = f"try {attempt + 1} of {self._settings.retries + 1}"
+            log.warning("%s: %s; %s in %.1f s%s", self._url, trouble.what, tries, pause, more)
         await asyncio.sleep(pause)
 
     # ---------------------------------------------------------------------------------------- refusals
@@ -270,17 +278,27 @@ class ServerModel:
     async def _refusal(self, client: httpx.AsyncClient, response: httpx.Response) -> str:
         """An error message: why the server refused a question and what to do."""
         status, variable = response.status_code, self._settings.api_key_variable
-        says = f"status {status}: {self._start_of(response)}"
-        if status in (401, 403):
-            reason = "rejects the key in" if self._key else "needs a key; put it in"
+        says = f"status {status}: {self._start_of(response)}{self._way}"
+        if response.has_redirect_location:
+            to = without_user(str(response.url.join(response.headers["Location"])))
             return (
-                f"{self._url}: the server {reason} the environment variable {variable} "
-                f"(language.api_key_variable). It says {says}"
+                f"{self._url}: the server sends requests on to {to} (status {status}), where the key would "
+                f"go too; set language.url to the address that answers{self._way}"
             )
+        if status in (401, 403):
+            where = f"the environment variable {variable} (language.api_key_variable)"
+            if not is_json(response) and (self._proxy is not None or status == 403):  # a page of a gateway
+                who = "the server" if self._proxy is None else "the proxy"
+                return (
+                    f"{self._url}: {who} refuses the request, or something behind it. If that wants a key, "
+                    f"put it in {where}. It says {says}"
+                )
+            reason = "rejects the key in" if self._key else "needs a key; put it in"
+            return f"{self._url}: the server {reason} {where}. It says {says}"
         if status == 404:
             served = await self._models(client)
-            if served is not None and self._served not in served:
-                return _not_served(self._url, self._served, list(served))
+            if served is not None and not serves(served, self._served):
+                return self._not_served(served)
             return (
                 f"{self._url}: no chat completions for '{self._served}' at this address; language.url should "
                 f"look like http://127.0.0.1:8000/v1. The server says {says}"
@@ -292,16 +310,61 @@ class ServerModel:
             )
         return f"{self._url}: the server refused the request. It says {says}"
 
+    def _not_served(self, served: Served) -> str:
+        names = [self._shown(name) for name in list(served)[:NAMES_SHOWN]]
+        names += [f"and {len(served) - NAMES_SHOWN} more"] if len(served) > NAMES_SHOWN else []
+        return (
+            f"{self._url}: the server has no model '{self._served}' (language.model); it has "
+            f"{', '.join(names) or 'none'}. Use one of those, or start: vllm serve {self._served}. If the "
+            f"server has it and does not list it, set language.check_model=false{self._way}"
+        )
+
+    def _of_proxy(self, says: str) -> _Trouble:
+        """What went wrong at the proxy. Raises UserError if it would not go right the next time."""
+        if says.startswith("4"):  # a status, and 429 is the server's
+            wants = (
+                "wants a user and a password" if says.startswith("407") else "refuses the way to the server"
+            )
+            raise UserError(f"{self._url}: the proxy {wants} ({says}){self._way}")
+        return _Trouble(f"the proxy does not answer ({says})", "Check the proxy.")
+
+    def _not_trusted(self, error: ssl.SSLError) -> str:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return (
+                f"{self._url}: the server's certificate is not trusted: {self._shown(error.verify_message)}. "
+                "Set the environment variable SSL_CERT_FILE to a file that holds its authority's certificate"
+                f"{self._way}"
+            )
+        return (
+            f"{self._url}: the server does not speak TLS as it should ({self._said(error)}); if it speaks "
+            f"none, language.url should begin with http://{self._way}"
+        )
+
     @property
     def _url(self) -> str:
         return self._settings.url
 
+    @property
+    def _way(self) -> str:
+        """The proxy on the way to the server, for an error: it may be what answered."""
+        if self._proxy is None:
+            return ""
+        return (
+            f". The way leads through the proxy {self._proxy.place}, which the environment variable "
+            f"{self._proxy.variable} names; to go around it, add {urlsplit(self._url).hostname} to no_proxy"
+        )
+
     def _start_of(self, response: httpx.Response) -> str:
-        """The start of a reply, for an error; masks the key if the server repeats it."""
-        text = " ".join(response.text.split())
-        if self._key:
-            text = text.replace(self._key, "(key)")
+        """The start of a reply, for an error."""
+        text = self._shown(response.text)
         return repr(text[:SHOWN]) if text else "(empty)"
+
+    def _said(self, error: Exception) -> str:
+        return self._shown(str(error))[:SHOWN] or type(error).__name__
+
+    def _shown(self, text: str) -> str:
+        """What somebody else has written, on one line; the key in it is masked."""
+        return " ".join(without_key(text, self._key).split())
 
 
 def load(settings: LanguageSettings) -> ServerModel:
@@ -314,89 +377,59 @@ def check(settings: LanguageSettings) -> Iterator[Finding]:
     name = presets.hub_name(settings.model)
     start = shlex.join(["vllm", "serve", name])
     try:
-        served = served_models(settings)
+        model = load(_once(settings))
+    except UserError as error:  # of the environment: another server would not help
+        yield Finding("missing", str(error))
+        return
+    try:
+        served = model.models()
     except UserError as error:
         yield Finding("missing", str(error), start)
         return
-    if name in served:
+    if serves(served, name) or not settings.check_model:
         yield Finding("ok", f"{settings.url} serves {settings.model}")
     else:
-        yield Finding("missing", _not_served(settings.url, name, served), start)
+        yield Finding("missing", model._not_served(served), start)
 
 
 def served_models(settings: LanguageSettings) -> list[str]:
     """Names of the models that the server at `language.url` lists. Raises UserError if it gives no list."""
+    return list(load(_once(settings)).models())
+
+
+def _once(settings: LanguageSettings) -> LanguageSettings:
+    """The settings for a look at the server: no retries, and a short time for all of it."""
+    return settings.model_copy(update={"retries": 0, "timeout": min(CONNECT_TIMEOUT, settings.timeout)})
+
+
+def _options(settings: LanguageSettings, key: str, proxy: Proxy | None) -> dict[str, Any]:
+    """Arguments of the HTTP client for the configured server. Raises UserError."""
     try:
-        with httpx.Client(**_options(settings)) as client:
-            response = client.get("/models", timeout=CONNECT_TIMEOUT)
-    except httpx.TransportError as error:
-        raise UserError(f"{settings.url}: no server answers ({_one_line(error)})") from error
-    served = _listed(response)
-    if served is None:
-        raise UserError(
-            f"{settings.url}: the server lists no models; it answered /models with {response.status_code}"
-        )
-    return list(served)
-
-
-def _options(settings: LanguageSettings) -> dict[str, Any]:
-    """Arguments of the HTTP client for the configured server."""
-    key = _key(settings)
+        base = httpx.URL(settings.url)
+        if not base.host:  # read here, because it decodes an international name
+            raise ValueError(settings.url)
+        tls = certificates(proxy.url) if proxy and proxy.url.startswith("https:") else None
+        way = proxy and httpx.Proxy(proxy.url, ssl_context=tls)
+    except (httpx.InvalidURL, ValueError) as error:
+        wrong = "language.url" if proxy is None else f"language.url or {proxy.variable}"
+        raise UserError(f"{wrong}: cannot be used as an address") from error
     return {
-        "base_url": settings.url,
+        "base_url": base,
         "headers": {"Authorization": f"Bearer {key}"} if key else {},
         "timeout": httpx.Timeout(settings.timeout, connect=min(CONNECT_TIMEOUT, settings.timeout)),
         "limits": httpx.Limits(max_connections=settings.concurrency),
-        "verify": _certificates(),
-        # a server on this machine needs no proxy
-        "trust_env": urlsplit(settings.url).hostname not in ("127.0.0.1", "localhost", "::1"),
+        "verify": certificates(settings.url),
+        "proxy": way,
+        "trust_env": False,  # `connection` has read it
     }
 
 
-@functools.cache
-def _certificates() -> ssl.SSLContext:
-    """The certificates that httpx trusts; read once, because reading is slow."""
-    return httpx.create_ssl_context()
+def _tls_error(error: BaseException | None) -> ssl.SSLError | None:
+    """The error of TLS that a client's error comes from."""
+    while error is not None and not isinstance(error, ssl.SSLError):
+        error = error.__cause__ or error.__context__
+    return error
 
 
-def _key(settings: LanguageSettings) -> str:
-    return os.environ.get(settings.api_key_variable, "").strip()
-
-
-def _not_served(url: str, name: str, served: Sequence[str]) -> str:
-    return (
-        f"{url}: the server has no model '{name}' (language.model); it has {', '.join(served) or 'none'}. "
-        f"Use one of those, or start: vllm serve {name}"
-    )
-
-
-def _listed(response: httpx.Response) -> dict[str, str] | None:
-    """Maps each model in a reply to /models to its `owned_by`; None if the reply is not a list."""
-    if response.status_code != 200:
-        return None
-    try:
-        return {str(model["id"]): str(model.get("owned_by", "")) for model in response.json()["data"]}
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return None
-
-
-def _begun(body: Body) -> str:
-    last = body["messages"][-1]
-    return str(last["content"]) if last["role"] == "assistant" else ""
-
-
-def _retry_after(response: httpx.Response) -> float:
-    """Seconds to wait by the Retry-After header, which is a number or a date; 0 without the header."""
-    value = response.headers.get("Retry-After", "").strip()
-    try:
-        seconds = float(value)
-    except ValueError:
-        try:
-            seconds = email.utils.parsedate_to_datetime(value).timestamp() - time.time()
-        except ValueError:
-            return 0.0
-    return max(0.0, seconds) if math.isfinite(seconds) else 0.0
-
-
-def _one_line(error: object) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+async def _whole(response: httpx.Response) -> httpx.Response:
+    return response

@@ -25,6 +25,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from maestromotif.config.labels import LanguageSettings
+from maestromotif.config.paths import expanded
 from maestromotif.errors import Finding, UserError
 from maestromotif.language import presets, templates
 from maestromotif.language.hub import identity
@@ -162,7 +163,7 @@ def check(settings: LanguageSettings) -> Iterator[Finding]:
 def _weights(settings: LanguageSettings) -> dict[str, Any]:
     """The engine's arguments that select the model."""
     if settings.path:
-        return {"model": str(Path(settings.path).expanduser())}
+        return {"model": str(expanded(settings.path, "language.path"))}
     preset = presets.PRESETS.get(settings.model)
     revision = settings.revision or (preset.revision if preset else None)
     return {

@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from maestromotif.config.labels import LanguageSettings
+from maestromotif.config.paths import expanded, home
 from maestromotif.errors import UserError
 from maestromotif.pipeline.progress import Progress
 
@@ -110,7 +111,7 @@ def locate(settings: LanguageSettings) -> Path | None:
     A file of the wrong size does not count, nor does one that was found corrupted.
     """
     path = (
-        Path(settings.path).expanduser()
+        expanded(settings.path, "language.path")
         if settings.path
         else cache_folder(settings) / _known(settings.model).file
     )
@@ -157,9 +158,11 @@ def identity(settings: LanguageSettings) -> tuple[str, str]:
 
 def cache_folder(settings: LanguageSettings) -> Path:
     if settings.cache:
-        return Path(settings.cache).expanduser()
+        return expanded(settings.cache, "language.cache")
     root = os.environ.get("MAESTROMOTIF_CACHE")
-    return (Path(root).expanduser() if root else Path.home() / ".cache" / "maestromotif") / "models"
+    if root:
+        return expanded(root, "MAESTROMOTIF_CACHE") / "models"
+    return home("MAESTROMOTIF_CACHE") / ".cache" / "maestromotif" / "models"
 
 
 # --------------------------------------------------------------------------------- the user's own file
@@ -196,7 +199,7 @@ def _own_sha256(settings: LanguageSettings) -> str:
 
 def _own_file(settings: LanguageSettings) -> Path:
     assert settings.path is not None
-    path = Path(settings.path).expanduser()
+    path = expanded(settings.path, "language.path")
     expected = _own_sha256(settings)
     if not path.is_file():
         raise UserError(

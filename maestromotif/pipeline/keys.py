@@ -27,6 +27,7 @@ NOT_IN_KEYS = {
     "language.threads",
     "language.url",
     "language.api_key_variable",
+    "language.check_model",
     "language.concurrency",
     "language.timeout",
     "language.retries",

@@ -102,8 +102,9 @@ def load(folder: Path, name: str) -> Replay:
     try:
         messages = [bytes(text).rstrip(b"\0").decode("latin-1") for text in found.pop("message").tolist()]
         words: dict[str, Any] = {key: str(rest[key]) for key in _WORDS}
+        arrays: dict[str, Any] = {key: found[key].astype(_dtype(key)) for key in found}
         replay = Replay(
-            **{key: found[key].astype(_dtype(key)) for key in found},
+            **arrays,
             messages=messages,
             calls=[_call(one) for one in rest["calls"]],
             skills=[str(one) for one in rest["skills"]],

@@ -21,6 +21,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import wandb
 from wandb import Run
@@ -35,6 +36,7 @@ __all__ = ["check", "follow"]
 log = logging.getLogger("maestromotif")
 
 PACKAGE = Path(__file__).parents[1]
+KEY, ADDRESS = "WANDB_API_KEY", "WANDB_BASE_URL"
 INIT_SECONDS = 30  # timeout for a server that does not answer
 FINISH_SECONDS = 120  # the longest that the end of a command waits for an upload
 
@@ -184,7 +186,8 @@ class Follower:
 def last_step(folder: Path) -> int:
     """The largest step in the files of an offline run, -1 without any. Reads them with wandb's own tool."""
     command = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    environment = {name: value for name, value in os.environ.items() if name != ADDRESS}  # may be none
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, env=environment)
     steps = [
         int(json.loads(line)["history"]["step"].get("num", 0))
         for line in done.stdout.splitlines()
@@ -203,6 +206,9 @@ def group_of(config: Config, config_file: str) -> str:
 def _start(config: Config, run_folder: Path, config_file: str, run_id: str) -> Run:
     """Raises what `wandb.init` raises."""
     mode = config.tracking.wandb
+    if mode == "auto" and not _usable_address():
+        log.info("wandb: going offline (%s: should be an address such as https://api.wandb.ai)", ADDRESS)
+        mode = "offline"
     # Copies of artefacts belong beside the run's other files and not into the user's home.
     os.environ.setdefault("WANDB_DATA_DIR", str(run_folder.absolute() / "wandb"))
     options: dict[str, Any] = {
@@ -215,9 +221,9 @@ def _start(config: Config, run_folder: Path, config_file: str, run_id: str) -> R
         "resume": "allow",
         "dir": str(run_folder),
         "config": config.model_dump(mode="json"),
-        "settings": wandb.Settings(silent=True, console="off", init_timeout=INIT_SECONDS),
     }
-    with quiet():
+    with quiet(run_folder):
+        options["settings"] = wandb.Settings(silent=True, console="off", init_timeout=INIT_SECONDS)
         if mode == "offline":
             return wandb.init(mode="offline", **options)
         try:
@@ -225,7 +231,7 @@ def _start(config: Config, run_folder: Path, config_file: str, run_id: str) -> R
             if not wandb.login(prompt=False, verify=True):
                 raise wandb.errors.UsageError("no API key; `wandb login` saves one")
             return wandb.init(mode="online", **options)
-        except (wandb.errors.UsageError, wandb.errors.AuthenticationError, wandb.errors.CommError) as error:
+        except Exception as error:  # of a key, a server or an address that wandb cannot use
             if mode == "online":
                 raise
             log.info("wandb: going offline (%s)", _first_line(error))
@@ -234,32 +240,64 @@ def _start(config: Config, run_folder: Path, config_file: str, run_id: str) -> R
 
 
 def _first_line(error: BaseException) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+    """The key is left out if wandb should repeat it."""
+    said, key = str(error).strip(), os.environ.get(KEY, "").strip()
+    return next(iter((said.replace(key, "(key)") if key else said).splitlines()), type(error).__name__)
 
 
 @contextlib.contextmanager
-def quiet() -> Iterator[None]:
+def quiet(home: Path | None = None) -> Iterator[None]:
     """While wandb starts: sends no error reports and does not ask for a key on the terminal.
 
     wandb asks on any terminal that is not "dumb", and a run must not block on a question.
+
+    home: for a user who has no home folder, which wandb cannot do without.
     """
-    wanted = {"WANDB_ERROR_REPORTING": "false", "WANDB_SILENT": "true", "TERM": "dumb"}
+    wanted: dict[str, str | None] = {"WANDB_ERROR_REPORTING": "false", "WANDB_SILENT": "true", "TERM": "dumb"}
+    try:
+        Path.home()
+    except RuntimeError:
+        wanted |= {"HOME": str(home.absolute())} if home else {}
+    if not _usable_address():  # wandb would not even start offline
+        wanted[ADDRESS] = None
     before = {name: os.environ.get(name) for name in wanted}
-    os.environ.update(wanted)
+    _set(wanted)
     try:
         yield
     finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+        _set(before)
+
+
+def _set(variables: dict[str, str | None]) -> None:
+    for name, value in variables.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
+
+
+def _usable_address() -> bool:
+    """Whether the variable with the server's address, if it is set, holds one."""
+    address = os.environ.get(ADDRESS, "")
+    try:
+        return not address or bool(urlsplit(address).hostname and address.startswith(("http://", "https://")))
+    except ValueError:
+        return False
 
 
 def check() -> Iterator[Finding]:
     """Looks for a key in the environment, then in ~/.netrc, as wandb does."""
-    host = os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai").split("//")[-1].split("/")[0]
-    found = bool(os.environ.get("WANDB_API_KEY"))
+    host = urlsplit(os.environ.get(ADDRESS) or "https://api.wandb.ai").netloc.rpartition("@")[2]
+    key = os.environ.get(KEY, "").strip()
+    if key and not re.fullmatch(r"[\w-]+", key, re.ASCII):
+        yield Finding(
+            "absent",
+            f"{KEY}: is no key, because it has other characters than letters, digits, '_' and '-': Weights & "
+            "Biases runs are offline",
+            f"copy the key again, or unset {KEY}",
+        )
+        return
+    found = bool(key)
     with contextlib.suppress(OSError, netrc.NetrcParseError):  # no such file, or one that wandb cannot read
         found = found or netrc.netrc(os.environ.get("NETRC")).authenticators(host) is not None
     if found:

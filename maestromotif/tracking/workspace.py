@@ -12,6 +12,7 @@ import shlex
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import wandb
@@ -95,7 +96,7 @@ def save(config: Config, config_file: str, logged: Lists) -> str:
             made.save()
         except (wandb.errors.Error, RuntimeError, ValueError, KeyError, TypeError) as error:
             raise UserError(
-                f"dashboard: {_server()} refused the workspace for {entity}/{made.project}: {error}; "
+                f"dashboard: {_place()} refused the workspace for {entity}/{made.project}: {error}; "
                 "check that you may write to this project (tracking.entity, tracking.project)"
             ) from error
         return str(made.url)
@@ -132,6 +133,12 @@ def _server() -> str:
     return os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai").rstrip("/")
 
 
+def _place() -> str:
+    """The server to show: without a user and a password."""
+    parts = urlsplit(_server())
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
 def _connect() -> wandb.Api:
     """Raises UserError. wandb alone would try for a minute, and not say that the network is down."""
     instead = "or write the workspace as JSON with --print"
@@ -140,18 +147,18 @@ def _connect() -> wandb.Api:
             httpx.get(_server(), timeout=SECONDS)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise UserError(
-                f"dashboard: {_server()} cannot be reached ({error}); check the network and WANDB_BASE_URL, "
+                f"dashboard: {_place()} cannot be reached ({error}); check the network and WANDB_BASE_URL, "
                 f"{instead}"
             ) from error
     try:
         return wandb.Api(timeout=SECONDS)
     except wandb.errors.UsageError as error:
         raise UserError(
-            f"dashboard: no API key for {_server()}; log in with `wandb login`, set WANDB_API_KEY, {instead}"
+            f"dashboard: no API key for {_place()}; log in with `wandb login`, set WANDB_API_KEY, {instead}"
         ) from error
     except (wandb.errors.Error, ValueError) as error:
         raise UserError(
-            f"dashboard: {_server()} does not accept the API key ({_reason(error)}); log in again with "
+            f"dashboard: {_place()} does not accept the API key ({_reason(error)}); log in again with "
             "`wandb login --relogin`, or set WANDB_API_KEY to a valid key"
         ) from error
 

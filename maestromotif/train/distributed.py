@@ -1,17 +1,25 @@
 """Several processes that train one policy: connecting them, their devices, what they sum and gather."""
 
-from collections.abc import Mapping
+import os
+import signal
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
+from maestromotif import devices
 from maestromotif.config.learning import TrainSettings
 from maestromotif.errors import UserError
+from maestromotif.train.rendezvous import meet
+
+PROXIES = ("grpc_proxy", "http_proxy", "https_proxy", "all_proxy")
 
 
 def connect(machines: int, coordinator: str | None, process: int | None) -> int:
-    """Wait for the other processes of this run; returns this process's number, from 0.
+    """Waits for the other processes of this run; returns this process's number, from 0.
 
     machines: how many there are. coordinator: "host:port" of process 0, reachable by all. process: this
     process's number. Both are None on a cluster whose variables JAX reads (SLURM, Open MPI, Kubernetes).
@@ -27,11 +35,13 @@ def connect(machines: int, coordinator: str | None, process: int | None) -> int:
         raise UserError(
             f"--process: is {process}, but there are {machines} (train.machines), numbered from 0"
         )
+    if coordinator is not None and process is not None:
+        meet(coordinator, machines, process)
+    # JAX would take SIGTERM for itself, to save and go on; here it ends the process, which saves by itself.
+    jax.config.update("jax_enable_preemption_service", False)
     try:
-        if coordinator is None:
-            jax.distributed.initialize()
-        else:
-            jax.distributed.initialize(coordinator, machines, process)
+        with ended_by_signals(), without_proxies():
+            jax.distributed.initialize(coordinator, machines if coordinator else None, process)
     except (RuntimeError, ValueError) as error:
         raise UserError(
             f"train.machines: is {machines}, but the processes did not connect: {error}; start each with "
@@ -40,6 +50,32 @@ def connect(machines: int, coordinator: str | None, process: int | None) -> int:
     if jax.process_count() != machines:
         raise UserError(f"train.machines: is {machines}, but {jax.process_count()} processes were started")
     return jax.process_index()
+
+
+@contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """SIGTERM and Ctrl-C end the process at once. Python's own handlers do not run while JAX waits."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def without_proxies() -> Iterator[None]:
+    """JAX's connection would go through a cluster's proxy, which does not pass it on, and wait for ever."""
+    proxies = {name: os.environ[name] for name in list(os.environ) if name.lower() in PROXIES}
+    for name in proxies:
+        del os.environ[name]
+    try:
+        yield
+    finally:
+        os.environ.update(proxies)
 
 
 def wait_for_all(settings: TrainSettings, where: str) -> None:
@@ -53,7 +89,7 @@ def local_devices(settings: TrainSettings, games: int) -> list[jax.Device]:
 
     Raises UserError if there are too few, or if games and actors cannot be divided evenly.
     """
-    here: list[jax.Device] = jax.local_devices()
+    here: list[jax.Device] = devices.local_devices()
     if settings.devices > len(here):
         raise UserError(f"train.devices: is {settings.devices}, but JAX sees {len(here)} here ({here[0]})")
     if jax.process_count() != settings.machines:

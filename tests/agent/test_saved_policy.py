@@ -1,6 +1,7 @@
 """Files of policies and checkpoints: what is no such file, or one of another network, is refused by name."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,9 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Config:
 
 @pytest.fixture(scope="module")
 def params(small: Config) -> Params:
-    return jax.tree.map(np.asarray, initial_params(build(small.train.network, len(small.skills)), 0))
+    made = initial_params(build(small.train.network, len(small.skills)), 0)
+    host: Params = jax.tree.map(np.asarray, made)
+    return host
 
 
 @pytest.fixture(scope="module")
@@ -83,13 +86,14 @@ def test_parameters_of_another_kind_are_refused(
     path.write_bytes(saved)
     read(path, small, params)
     tree = serialization.msgpack_restore(saved)
-    for change in (
+    changes: tuple[Callable[[np.ndarray], Any], ...] = (
         lambda x: x.astype("U1"),
         lambda x: x.astype(np.int32),
         lambda x: {},
         lambda x: [1],
         lambda x: x[None],
-    ):
+    )
+    for change in changes:
         wrong = {"params": jax.tree.map(change, tree["params"]), HEADER: tree[HEADER]}
         try:
             path.write_bytes(packed(wrong))

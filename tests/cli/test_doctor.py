@@ -1,6 +1,8 @@
 """The doctor on this machine, on a broken config, and on an installation with holes."""
 
+import os
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -108,6 +110,74 @@ def test_what_other_backends_lack_is_missing(tmp_path: Path) -> None:
     assert "Built with Llama" in licence.what
     (lacking,) = findings(backend="recorded", model="mine", path=str(tmp_path / "answers.jsonl"))
     assert (lacking.state, "answers.jsonl: cannot be read" in lacking.what) == ("missing", True)
+
+
+@pytest.mark.parametrize("platform", ["cuda", "gpu"])
+def test_jax_asked_for_a_device_that_is_not_here(tmp_path: Path, platform: str) -> None:
+    """The doctor goes on to its end, and `run` and `train` stop before a game starts."""
+
+    def told(*words: str) -> tuple[int, str]:
+        command = [sys.executable, "-m", "maestromotif", *words]
+        environment = {**os.environ, "JAX_PLATFORMS": platform, "CUDA_VISIBLE_DEVICES": ""}
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+        return done.returncode, done.stdout + done.stderr
+
+    asks = f"JAX_PLATFORMS: asks JAX for {platform}, which is not here"
+    verb = {"cuda": "run", "gpu": "train"}[platform]
+    status, said = told(verb, "configs/descender_cpu.yaml", f"run.root={tmp_path}")
+    assert status == 2
+    assert said.startswith(asks)
+    assert said.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+    if platform == "cuda":
+        status, said = told("doctor")
+        assert status == 1
+        assert asks in said
+        assert said.endswith("1 required thing missing\n")
+
+
+def test_a_user_without_a_home(tmp_path: Path) -> None:
+    """As in a container that runs under any number: no HOME, and no entry in /etc/passwd."""
+    nobody = ["unshare", "--user", "--map-user=54321", "--map-group=54321"]
+    if shutil.which("unshare") is None or subprocess.run([*nobody, "true"], check=False).returncode:
+        pytest.skip("this machine lets nobody be another user")
+    environment = {name: value for name, value in os.environ.items() if name != "HOME"}
+    code = """if True:
+        from pathlib import Path
+        from maestromotif.config.labels import LanguageSettings
+        from maestromotif.config.load import load
+        from maestromotif.errors import UserError
+        from maestromotif.language import gguf, weights
+        from maestromotif.tracking.tracking import Tracking
+        print(next(gguf.check(LanguageSettings())).what)
+        for cache in (None, "~/x", "~nobody-lives-here/x"):
+            try:
+                weights.cache_folder(LanguageSettings(cache=cache))
+            except UserError as error:
+                print(error)
+        config = load("configs/quickstart.yaml", ["tracking.wandb=offline"])
+        with Tracking(config, Path("FOLDER"), "mine.yaml") as tracking:
+            tracking.stage("train", "a", ()).row(1, {"loss/kl": 1.0})
+    """.replace("FOLDER", str(tmp_path))
+    done = subprocess.run(
+        [*nobody, sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment
+    )
+    assert done.returncode == 0, done.stderr
+    *three, last = done.stdout.splitlines()[:4]
+    assert all(line.startswith(("HOME: this user has no home folder", "language.cache: ~")) for line in three)
+    assert last.startswith("language.cache: ~nobody-lives-here/x: there is no such home folder")
+    assert len(list(tmp_path.glob("wandb/offline-run-*"))) == 1
+
+
+def test_an_address_and_a_key_of_wandb_are_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_BASE_URL", "https://me:hunter2@wandb.example/x")
+    monkeypatch.setenv("WANDB_API_KEY", "AAAA\nBBBB")
+    (found,) = wandb.check()
+    assert found.state == "absent"
+    assert "WANDB_API_KEY: is no key" in found.what
+    monkeypatch.setenv("WANDB_API_KEY", "A" * 40)
+    (found,) = wandb.check()
+    assert found.what == "API key for wandb.example found"
 
 
 @pytest.mark.parametrize("place", ["environment", "netrc"])

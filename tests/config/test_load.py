@@ -174,6 +174,15 @@ _BOMB = "".join(f"{new}: &{new} [*{old}, *{old}]\n" for old, new in pairwise("bc
             "extends: bases.yaml\n",
             "bases.yaml: no such file (extended by mine.yaml); did you mean 'base.yaml'?",
         ),
+        (
+            "skills: [a]\nnethack:\n  options: ${oc.env:HOME}/x\n",
+            "mine.yaml:3: ${oc.env:HOME} calls a function",
+        ),
+        ("extends: ${oc.env:HOME}/base.yaml\n", "mine.yaml:1: ${oc.env:HOME} calls a function"),
+        ("run: {root: '${oc.decode:${oc.env:HOME}}'}\n", "mine.yaml:1: ${oc.env:HOME} calls a function"),
+        ("run: {root: '${run.${oc.env:HOME}}'}\n", "mine.yaml:1: ${oc.env:HOME} calls a function"),
+        ("skills: ['${oc.select:run.name}']\n", "mine.yaml:1: ${oc.select:run.name} calls a function"),
+        ("language: {key: sk-AAAA}\n", "mine.yaml:1: language.key: is no setting, because a config is saved"),
         ("skills: [a]\nnethack: {options: 'up ${ down'}\n", "mine.yaml:2: '${' starts a reference"),
         ("collect: 4\n", "mine.yaml:1: collect: should be a section with some of the keys explorer_steps"),
         (
@@ -187,6 +196,36 @@ def test_files_that_cannot_be_used(text: str, message: str) -> None:
     write("base.yaml", SMALLEST)
     path = write("mine.yaml", text)
     assert any(line.startswith(message) for line in mistakes(path))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "url=https://me:SECRET@there/v1",
+        "url=https://there/v1?key=SECRET",
+        "url=there/SECRET",
+        "api_key_variable=sk-SECRET",
+        "api_key_variable=sk_SECRETa",
+        "api_key=sk-SECRET",
+    ],
+)
+def test_a_key_in_a_config_is_refused_and_not_repeated(wrong: str) -> None:
+    """On the command line and in a file."""
+    name, value = wrong.split("=", 1)
+    found = [
+        mistakes(write("a.yaml", SMALLEST), f"language.{wrong}"),
+        mistakes(write("b.yaml", SMALLEST, f"language:\n  {name}: {value}\n")),
+    ]
+    for lines in found:
+        assert len(lines) == 1
+        assert f"language.{name}: " in lines[0]
+        assert "SECRET" not in lines[0]
+
+
+def test_what_only_looks_like_a_function_is_text() -> None:
+    path = write("a.yaml", SMALLEST, "nethack: {options: '\\${oc.env:HOME}'}\n")
+    assert load(path).nethack.options == "${oc.env:HOME}"
+    assert load(path, ["nethack.options=time 10:20 {a:b}"]).nethack.options == "time 10:20 {a:b}"
 
 
 def test_what_a_base_leaves_open_must_be_set_by_somebody() -> None:
@@ -243,6 +282,8 @@ def test_a_section_with_nothing_in_it_sets_nothing() -> None:
             "train.minibatches: should divide nethack.games = 64 (got 7)",
         ),
         (["run.name=.."], "run.name: "),
+        (["annotate.answers=${oc.env:HOME}/x"], "annotate.answers: ${oc.env:HOME} calls a function"),
+        (["run.seed=${oc.env:SEED}"], "run.seed: ${oc.env:SEED} calls a function"),
         (["reward.scale=.inf"], "reward.scale: should be a finite number"),
     ],
 )

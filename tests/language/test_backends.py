@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib
+import math
 from pathlib import Path
 from typing import get_args
 
@@ -13,7 +14,7 @@ from maestromotif.config.labels import LanguageSettings
 from maestromotif.errors import UserError
 from maestromotif.language import backends, hub, presets, weights
 from maestromotif.language.gguf import GgufModel
-from maestromotif.language.model import LanguageModel, match
+from maestromotif.language.model import LanguageModel, match, well_formed
 from maestromotif.language.presets import PRESETS, hub_name, top_p
 from maestromotif.language.server import ServerModel
 from maestromotif.pipeline.keys import NOT_IN_KEYS
@@ -101,6 +102,7 @@ def test_where_and_how_fast_is_in_no_key() -> None:
             "threads",
             "url",
             "api_key_variable",
+            "check_model",
             "concurrency",
             "timeout",
             "retries",
@@ -118,7 +120,11 @@ WRONG: list[tuple[dict[str, object], str, str]] = [
     ({"url": "127.0.0.1:8000/v1"}, "url", "should look like http://127.0.0.1:8000/v1"),
     ({"url": "http://here:port/v1"}, "url", "should look like http"),
     ({"url": "https://me:secret@there/v1"}, "url", "no user, password or query"),
-    ({"api_key_variable": "sk-12345"}, "api_key_variable", "match pattern"),
+    ({"url": "http://there/v1?api_key=secret"}, "url", "no user, password or query"),
+    ({"url": "http://there:8000/v1/chat/completions"}, "url", "should end before /chat/completions"),
+    ({"url": "http://the re:8000/v1"}, "url", "no spaces and no control characters"),
+    ({"api_key_variable": "sk-12345"}, "api_key_variable", "the key itself belongs in that variable"),
+    ({"api_key_variable": "gsk_12345abc"}, "api_key_variable", "the key itself belongs in that variable"),
     ({"backend": "recorded", "path": "a", "record": "a"}, "record", "a different file from language.path"),
     ({"backend": "gpt"}, "backend", "'gguf', 'vllm', 'server' or 'recorded'"),
     ({"concurrency": 0}, "concurrency", "greater than or equal to 1"),
@@ -152,8 +158,39 @@ def test_presets(preset: presets.Preset) -> None:
 
 def test_match_adds_up_tokens_that_are_the_answer_up_to_white_space() -> None:
     tokens = [("Yes", -2.0), ("\n Yes ", -2.0), ("yes", -0.1), ("Yesterday", -0.1), ("No", -3.0)]
-    found = match(tokens, ["Yes", "No", "Maybe"])
-    assert found.tolist() == pytest.approx([-2.0 + 0.6931471805599453, -3.0, -float("inf")])
+    assert match(tokens, ["Yes", "No"]).tolist() == pytest.approx([-2.0 + 0.6931471805599453, -3.0])
+
+
+NOTHING = [-math.inf, -math.inf]
+
+
+@pytest.mark.parametrize(
+    ("tokens", "found"),
+    [
+        # an answer beyond the likeliest tokens is at most as likely as the last of them
+        ([("Yes", -0.001), ("yes", -7.0), ("Sure", -9.5), ("YES", -9.0)], [-0.001, -9.5]),
+        ([("No", -0.5), ("Maybe", -1.0)], [-1.0, -0.5]),
+        ([("Yes", -0.01), ("Maybe", math.nan), ("No", -5.0)], [-0.01, -5.0]),
+        ([("Yes", -0.01), ("Maybe", -6.0), ("No", -9999.0)], [-0.01, -6.0]),
+        ([("Yes", math.log(0.99)), ("No", -9999.0)], [math.log(0.99), math.log(0.01)]),
+        ([("Yes", 0.0), ("No", -math.inf)], [0.0, math.log(2**-24)]),
+        ([("Yes", math.log(0.3))], [math.log(0.3), -math.inf]),  # one token, and more likely ones are unknown
+        ([("Maybe", -0.1), ("Perhaps", -3.0)], NOTHING),
+        ([("Yes", math.nan), ("No", -0.1), ("Maybe", -4.0)], NOTHING),
+        ([("Yes", -0.1), ("No", math.nan), (" No", -4.0)], NOTHING),
+        ([("Yes", -9999.0), ("No", -9999.0)], NOTHING),
+        ([], NOTHING),
+    ],
+)
+def test_match_bounds_an_answer_that_is_not_among_the_likeliest(
+    tokens: list[tuple[str, float]], found: list[float]
+) -> None:
+    assert match(tokens, ["Yes", "No"]).tolist() == pytest.approx(found)
+
+
+def test_halves_of_surrogate_pairs_are_replaced_and_whole_ones_joined() -> None:
+    assert well_formed("x \ud83d y \ude00") == "x \ufffd y \ufffd"
+    assert well_formed("\ud83d\ude00 ä \U0001f600") == "\U0001f600 ä \U0001f600"
 
 
 def test_named_digest_is_stable() -> None:

@@ -47,7 +47,7 @@ def test_logprobs_are_of_the_answers(model: GgufModel) -> None:
     assert found.shape == (3, 3)
     assert found.dtype == np.float64
     assert np.isfinite(found[:2, :2]).all()
-    assert np.isneginf(found[:, 2]).all()
+    assert (found[:, 2] <= found[:, :2].min(1)).all()  # at most as likely as the least likely candidate
     assert (np.exp(found).sum(1) <= 1 + 1e-6).all()
     assert np.exp(found[:2]).sum(1).min() > 0.2  # asked for Yes or No, it says little else
 

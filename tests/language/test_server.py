@@ -1,104 +1,29 @@
 """The backend that talks to a server, against two in this process: one that misbehaves, and llama.cpp's."""
 
-import http.server
+import gzip
 import json
 import math
+import re
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 from email.utils import formatdate
+from pathlib import Path
 from typing import Any
 
 import httpx
 import numpy as np
 import pytest
+from chat_server import MODEL, Reply, Server, completion, good, json_reply, number, questions, serving
 
 from maestromotif.config.labels import LanguageSettings
 from maestromotif.errors import UserError
-from maestromotif.language import backends, gguf, server
+from maestromotif.language import backends, gguf, replies, server
 from maestromotif.language.model import Chat, LanguageModel
 
-MODEL = "some/model"
 KEY = "a-key-that-nobody-should-see"
 ANSWERS = ["Yes", "No"]
-Reply = tuple[int, dict[str, str], bytes]  # status, headers, body
-
-
-class Server(http.server.ThreadingHTTPServer):
-    """Answers chat completions with what `answer` makes of a question, and remembers what it was asked."""
-
-    request_queue_size = 64
-
-    def __init__(self, port: int = 0) -> None:
-        super().__init__(("127.0.0.1", port), Handler)
-        self.answer: Callable[[dict[str, Any]], Reply] = good
-        self.models: list[dict[str, Any]] | None = [{"id": MODEL, "owned_by": "vllm"}]
-        self.asked: list[dict[str, Any]] = []
-        self.keys: list[str | None] = []
-        self.under_way = self.most_under_way = 0
-        self.lock = threading.Lock()
-        self.url = f"http://127.0.0.1:{self.server_address[1]}/v1"
-
-
-class Handler(http.server.BaseHTTPRequestHandler):
-    server: Server
-    protocol_version = "HTTP/1.1"
-
-    def do_GET(self) -> None:
-        listed = self.path == "/v1/models" and self.server.models is not None
-        self.reply(json_reply({"data": self.server.models}) if listed else json_reply({}, 404))
-
-    def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        with self.server.lock:
-            self.server.asked.append(body)
-            self.server.keys.append(self.headers["Authorization"])
-            self.server.under_way += 1
-            self.server.most_under_way = max(self.server.most_under_way, self.server.under_way)
-        found = self.path == "/v1/chat/completions"
-        reply = self.server.answer(body) if found else json_reply({}, 404)
-        with self.server.lock:
-            self.server.under_way -= 1
-        self.reply(reply)
-
-    def reply(self, reply: Reply) -> None:
-        status, headers, content = reply
-        try:
-            self.send_response(status)
-            for name, value in ({"Content-Length": str(len(content))} | headers).items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(content)
-        except OSError:
-            self.close_connection = True  # the client has gone: it waits no longer
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-        """Silent."""
-
-
-def json_reply(content: Any, status: int = 200, **headers: str) -> Reply:
-    return status, headers, json.dumps(content).encode()
-
-
-def completion(text: str, **tokens: float) -> dict[str, Any]:
-    top = [{"token": token.replace("_", " "), "logprob": math.log(share)} for token, share in tokens.items()]
-    logprobs = {"content": [{"token": text, "logprob": 0.0, "top_logprobs": top}]} if tokens else None
-    return {"choices": [{"message": {"role": "assistant", "content": text}, "logprobs": logprobs}]}
-
-
-def number(body: dict[str, Any]) -> int:
-    return int(body["messages"][-1]["content"].split()[-1])
-
-
-def good(body: dict[str, Any]) -> Reply:
-    """Says Yes with a probability of the question's number in percent, half of it with a space before it."""
-    share = number(body) / 100
-    return json_reply(completion("Yes", Yes=share / 2, _Yes=share / 2, Yesterday=0.01, No=0.02))
-
-
-def questions(count: int, start: int = 1) -> list[Chat]:
-    return [[{"role": "user", "content": f"This is number {n}"}] for n in range(start, start + count)]
 
 
 def after(failures: list[Reply]) -> Callable[[dict[str, Any]], Reply]:
@@ -119,12 +44,9 @@ def _no_long_pauses_and_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def running() -> Iterator[Server]:
-    with Server() as running:
-        thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield running
-        running.shutdown()
-        thread.join()
+    server = Server()
+    with serving(server):
+        yield server
 
 
 def opened(running: Server, **settings: Any) -> LanguageModel:
@@ -150,7 +72,7 @@ def test_answers_in_the_order_asked(running: Server) -> None:
     found = opened(running, concurrency=4).answer_logprobs(questions(12), [*ANSWERS, "Maybe"])
     np.testing.assert_allclose(np.exp(found[:, 0]), np.arange(1, 13) / 100)
     np.testing.assert_allclose(np.exp(found[:, 1]), 0.02)
-    assert np.isneginf(found[:, 2]).all()
+    np.testing.assert_allclose(np.exp(found[1:, 2]), 0.01)  # Yesterday, the least likely that was given
     assert 1 < running.most_under_way <= 4
     assert (
         running.asked[0].items()
@@ -213,14 +135,27 @@ def test_too_many_questions(running: Server) -> None:
     assert "Lower language.concurrency" in says
 
 
+def test_a_pause_that_a_server_asks_for_is_bounded_and_said(
+    running: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    began = time.monotonic()
+    for value in ("3600", formatdate(time.time() + 3600, usegmt=True)):
+        caplog.clear()
+        running.answer = after([json_reply({}, 429, **{"Retry-After": value})])
+        opened(running, timeout=0.5).answer_logprobs(questions(1), ANSWERS)
+        said = r"try 2 of 3 in 0\.5 s; the server asks for a pause of 3[56]\d\d s, but language\.timeout"
+        assert re.search(said, caplog.text)
+    assert time.monotonic() - began < 5
+
+
 def test_retry_after_as_a_date() -> None:
     def asks_for(value: str) -> float:
-        return server._retry_after(httpx.Response(429, headers={"Retry-After": value}))
+        return replies.retry_after(httpx.Response(429, headers={"Retry-After": value}))
 
     assert asks_for(formatdate(time.time() + 100, usegmt=True)) == pytest.approx(100, abs=2)
     assert asks_for(formatdate(time.time() - 100, usegmt=True)) == 0
     assert asks_for("soon") == asks_for("inf") == asks_for("nan") == 0
-    assert server._retry_after(httpx.Response(429)) == 0
+    assert replies.retry_after(httpx.Response(429)) == 0
 
 
 BROKEN: list[Reply] = [
@@ -233,6 +168,19 @@ BROKEN: list[Reply] = [
     json_reply({"detail": "something else"}),
     json_reply(["a list"]),
     json_reply({"choices": [{"message": {"content": 5}}]}),
+]
+
+
+WHOLE = gzip.compress(json.dumps(completion("Yes", Yes=0.5)).encode())
+BROKEN += [
+    json_reply({"choices": []}),
+    json_reply({"choices": [{"message": {"content": "Yes"}, "logprobs": {"content": "Yes"}}]}),
+    (200, {"Content-Encoding": "gzip"}, b"no gzip"),
+    (200, {"Content-Encoding": "gzip", "Content-Length": "1000"}, WHOLE[:40]),
+    (200, {"Content-Type": "text/event-stream"}, b"data: {}\n\n"),
+    (200, {}, b"[" * 100_000),
+    (504, {"Content-Type": "text/html"}, b"<html>Gateway Timeout</html>"),
+    json_reply({}, 429, **{"Retry-After": "soon"}),
 ]
 
 
@@ -276,6 +224,92 @@ def test_nothing_said(running: Server) -> None:
     assert np.isneginf(opened(running).answer_logprobs(questions(1), ANSWERS)).all()
 
 
+@pytest.mark.parametrize("logprob", [math.nan, None, math.inf, "so", True, [1], 3.0])
+def test_what_is_no_logprob_is_no_answer_and_the_rest_is_kept(
+    running: Server, tmp_path: Path, logprob: Any
+) -> None:
+    """Of an answer, in the second question, and of another token, in the third; also in the recording."""
+
+    def odd(body: dict[str, Any]) -> Reply:
+        reply = completion("Yes", Maybe=0.01, Yes=0.5, No=0.1)
+        if number(body) > 1:
+            tokens = reply["choices"][0]["logprobs"]["content"][0]["top_logprobs"]
+            tokens[2 if number(body) == 2 else 0]["logprob"] = logprob
+            tokens.append({"token": None, "logprob": -1.0})
+            tokens.append("no token")
+        return json_reply(reply)
+
+    running.answer = odd
+    file = str(tmp_path / "answers.jsonl")
+    found = opened(running, record=file).answer_logprobs(questions(3), ANSWERS)
+    assert np.isneginf(found[1]).all()
+    np.testing.assert_allclose(np.exp(found[[0, 2]]), [[0.5, 0.1], [0.5, 0.1]])
+    again = LanguageSettings(backend="recorded", model=MODEL, path=file)
+    np.testing.assert_array_equal(backends.open_model(again).answer_logprobs(questions(3), ANSWERS), found)
+
+
+def test_a_question_that_a_filter_holds_back_is_no_answer(running: Server) -> None:
+    held = {"choices": [{"message": {"content": None}, "logprobs": None, "finish_reason": "content_filter"}]}
+    running.answer = lambda body: json_reply(held) if number(body) == 1 else good(body)
+    found = opened(running, concurrency=1).answer_logprobs(questions(2), ANSWERS)
+    assert np.isneginf(found[0]).all()
+    assert np.isfinite(found[1]).all()
+
+
+def test_a_message_in_parts_and_one_with_reasons(running: Server) -> None:
+    parts = {"content": [{"type": "reasoning", "summary": []}, {"type": "text", "text": "Answer: 1"}]}
+    reasons = {"content": None, "reasoning_content": "Let me think"}
+    halves = {"content": "so \ud83d"}
+    for message, text in ((parts, "Answer: 1"), (reasons, ""), (halves, "so \ufffd")):
+        running.answer = after([json_reply({"choices": [{"message": message}]})])
+        assert opened(running).complete(questions(1), 7, 0.0, 0) == [text]
+
+
+def test_halves_of_surrogate_pairs_are_not_sent(running: Server) -> None:
+    prompt: list[Chat] = [[{"role": "user", "content": "x \ud83d y 50"}]]
+    assert np.isfinite(opened(running).answer_logprobs(prompt, ANSWERS)).all()
+    assert running.asked[0]["messages"][0]["content"] == "x \ufffd y 50"
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+def test_a_redirect_is_not_followed(running: Server, monkeypatch: pytest.MonkeyPatch, status: int) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    to = f"https://me:hunter2@there.example/v2?key={KEY}"
+    running.answer = lambda body: (status, {"Location": to}, b"")
+    says = failed(opened(running))
+    assert f"sends requests on to https://there.example/v2 (status {status})" in says
+    assert "set language.url" in says
+    assert KEY not in says
+    assert "hunter2" not in says
+
+
+@pytest.mark.parametrize("listed", ["*", "some/*", "*model", "s*/mo*l"])
+def test_a_gateway_that_lists_a_pattern(running: Server, listed: str) -> None:
+    running.models = [{"id": listed}, {"id": "other"}]
+    opened(running).answer_logprobs(questions(1), ANSWERS)
+    (found,) = server.check(LanguageSettings(backend="server", model=MODEL, url=running.url))
+    assert found.state == "ok"
+
+
+def test_the_list_of_models_need_not_be_asked_for(running: Server) -> None:
+    running.models = [{"id": "other/*"}]
+    assert "set language.check_model=false" in failed(opened(running))
+    opened(running, check_model=False).answer_logprobs(questions(1), ANSWERS)
+
+
+def test_the_doctor_waits_for_a_slow_server_only_for_a_while(
+    running: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that sends a byte now and then."""
+    monkeypatch.setattr(server, "CONNECT_TIMEOUT", 0.3)
+    running.drips = True
+    began = time.monotonic()
+    (found,) = server.check(LanguageSettings(backend="server", model=MODEL, url=running.url))
+    running.drips = False
+    assert "no answer within 0.3 s" in found.what
+    assert time.monotonic() - began < 3
+
+
 def test_keys(running: Server, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     opened(running).answer_logprobs(questions(1), ANSWERS)
     monkeypatch.setenv("MY_KEY", KEY)
@@ -288,6 +322,12 @@ def test_keys(running: Server, monkeypatch: pytest.MonkeyPatch, caplog: pytest.L
     assert "needs a key; put it in the environment variable OPENAI_API_KEY" in failed(opened(running))
     assert len(running.asked) == 4  # each was asked once
     running.answer = lambda body: json_reply({"error": f"I hate {KEY}"}, 500)
+    (found,) = server.check(LanguageSettings(backend="server", url=running.url, api_key_variable="MY_KEY"))
+    running.refuses_get = json_reply({"error": f"wrong key {KEY}"}, 401)
+    (other,) = server.check(LanguageSettings(backend="server", url=running.url, api_key_variable="MY_KEY"))
+    assert "rejects the key in the environment variable MY_KEY" in other.what
+    running.refuses_get = None
+    assert KEY not in found.what + other.what
     assert KEY not in failed(opened(running, api_key_variable="MY_KEY")) + refused + caplog.text
 
 

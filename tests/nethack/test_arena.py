@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from nle.nethack import nethack
 from playing import Play
 
 from maestromotif.errors import UserError
@@ -252,11 +253,11 @@ def test_characters_that_the_level_compiler_does_not_read_are_named(tmp_path: Pa
 def test_a_compiler_that_writes_nothing_is_refused(
     silent: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tools = tmp_path / "tools"
-    shutil.copytree(arena.HACKDIR, tools)
+    real, tools = Path(nethack.HACKDIR), tmp_path / "tools"
+    shutil.copytree(real, tools)
     tool = tools / silent
     tool.unlink()
-    reads = f'case "$1" in x*) exec {shlex.quote(arena.HACKDIR)}/dlb "$@";; esac\n' if silent == "dlb" else ""
+    reads = f'case "$1" in x*) exec {shlex.quote(str(real))}/dlb "$@";; esac\n' if silent == "dlb" else ""
     tool.write_text(f"#!/bin/sh\n{reads}exit 0\n")
     tool.chmod(0o755)
     monkeypatch.setattr(arena, "HACKDIR", str(tools))

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
-import small_stages
+import small_stages.page
 from small_disk import on_small_disk
 
 from maestromotif.cli import main

@@ -193,6 +193,28 @@ def test_a_wrong_key_is_no_reason_to_stop(
     assert [row["loss/kl"] for row in history(tmp_path)] == [1.0]
 
 
+@pytest.mark.parametrize(
+    ("address", "key"),
+    [("http://127.0.0.1:9", "0" * 40), ("http://127.0.0.1:9", "SECRET\nSECRET"), ("nowhere", "0" * 40)],
+)
+def test_without_a_network_the_offline_run_is_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, address: str, key: str
+) -> None:
+    """Also with a key or an address that wandb cannot use."""
+    monkeypatch.setenv("WANDB_BASE_URL", address)
+    monkeypatch.setenv("WANDB_API_KEY", key)
+    config = load(CONFIG, ("tracking.wandb=auto",))
+    with caplog.at_level(logging.INFO, logger="maestromotif"), Tracking(config, tmp_path, CONFIG) as tracking:
+        tracker = tracking.stage("train", "train-a", ())
+        for step in range(3):
+            tracker.row(step, {"loss/kl": float(step)})
+    assert "wandb: going offline (" in caplog.text
+    assert "in use" not in caplog.text
+    assert "SECRET" not in caplog.text
+    monkeypatch.delenv("WANDB_BASE_URL")
+    assert [row["loss/kl"] for row in history(tmp_path)] == [0.0, 1.0, 2.0]
+
+
 def test_a_folder_that_wandb_cannot_write_costs_a_warning(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -112,6 +112,7 @@ def test_two_processes_of_a_job_learn_what_two_devices_of_one_process_learn(
     two.mkdir()
     finish(start(one, "train.devices=2", "train.actors=2", devices=2))
     monkeypatch.chdir(two)
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")  # a cluster's proxy that passes nothing on
     for name, value in tiny.environment().items():
         monkeypatch.setenv(name, value)
     halves = ("train.machines=2", "nethack.games=4")
