@@ -47,8 +47,8 @@ def place(number: int) -> int | None:
 def unseen_flips() -> tuple[int, ...]:
     """Address bits, single or in pairs, whose flip the branch predictor does not notice.
 
-    The lowest bit of each is in no other, so all combinations differ. Takes 0.1 s. None if the system does not
-    let code run from memory.
+    The lowest bit of each is in no other, so all combinations differ. Takes 0.1 s. None if the system does
+    not let code run from memory.
     """
     try:
         code = file_in_memory("jumps", _JUMP_OVER_SIX * _JUMPS + _RETURN)

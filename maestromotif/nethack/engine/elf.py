@@ -210,14 +210,14 @@ class Image:
         try:
             self._code_file = file_in_memory(self._name, code)
         except OSError as error:
-            raise UnsuitableError(
-                f"this system does not allow files in memory: {error.strerror}"
-            ) from error
+            raise UnsuitableError(f"this system does not allow files in memory: {error.strerror}") from error
         room = reserve(_PAGE)
         try:
             map_over(room, _PAGE, mmap.PROT_READ | mmap.PROT_EXEC, self._code_file)
         except OSError as error:
-            raise UnsuitableError(f"this system does not allow code to run from memory: {error.strerror}") from error
+            raise UnsuitableError(
+                f"this system does not allow code to run from memory: {error.strerror}"
+            ) from error
         finally:
             unmap(room, _PAGE)
 
