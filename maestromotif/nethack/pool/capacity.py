@@ -22,14 +22,6 @@ def check_room(games: int, workers: int, observations: int, loader: str, arenas:
 
     observations: bytes of shared memory. arenas: number of arenas.
     """
-    folder = short_temporary_folder()
-    on_disk, room = games * _ON_DISK + arenas * _ARENA_ON_DISK, shutil.disk_usage(folder).free
-    if on_disk > room:
-        raise UserError(
-            f"nethack.games: {games} games need about {on_disk / 1e6:.1f} MB for temporary files in "
-            f"{folder}, but {room / 1e6:.1f} MB are free there; free some space, or set TMPDIR to another "
-            "folder"
-        )
     needed = int(games * _GAME[loader] + workers * _WORKER + observations)
     known = memory()
     if known is not None and needed > known[1]:
@@ -37,6 +29,14 @@ def check_room(games: int, workers: int, observations: int, loader: str, arenas:
         raise UserError(
             f"nethack.games: {games} games in {workers} worker processes need about {needed / 1e9:.1f} GB, "
             f"but {free / 1e9:.1f} GB are free; about {int(games * free / needed)} games would fit"
+        )
+    folder = short_temporary_folder()
+    on_disk, room = games * _ON_DISK + arenas * _ARENA_ON_DISK, shutil.disk_usage(folder).free
+    if on_disk > room:
+        raise UserError(
+            f"nethack.games: {games} games need about {on_disk / 1e6:.1f} MB for temporary files in "
+            f"{folder}, but {room / 1e6:.1f} MB are free there; free some space, or set TMPDIR to another "
+            "folder"
         )
     a_worker = -(-games // workers)
     files = max(a_worker * _FILES_A_GAME, 2 * workers) + _FILES
