@@ -430,10 +430,8 @@ if __name__ == "__main__":
             except OSError:
                 pass
         os.kill(pool._processes[0].pid, signal.SIGKILL)
-        try:
-            pool.step(np.full(2, 19))
-        except UserError as error:
-            print(error)
+        pool.step(np.full(2, 19))
+        print(pool.lost, "lost")
 """
 
 
@@ -441,14 +439,14 @@ def test_no_room_for_temporary_files_is_said_with_what_is_needed(temporary: Path
     (tmp_path / "full.py").write_text(FULL)
     done = on_small_disk(temporary, sys.executable, tmp_path / "full.py", temporary / "disk")
     assert done.returncode == 0, done.stdout + done.stderr
-    games, arena, full = done.stdout.splitlines()
+    games, arena, lost = done.stdout.splitlines()
     where = (
         f"for temporary files in {temporary}/disk, but 2.1 MB are free there; free some space, or set TMPDIR"
     )
     assert games.startswith(f"nethack.games: 64 games need about 6.4 MB {where}")
     assert arena.startswith(f"nethack.games: 2 games need about 4.2 MB {where}")
-    assert full.startswith(f"{temporary}/disk/maestromotif-")
-    assert ": no room for temporary files: No space left on device (0.0 MB free there); free some" in full
+    # A game needs room only where it writes a level, so it begins again even on a disk that is full.
+    assert lost == "2 lost"
 
 
 def test_nothing_is_left_behind(temporary: Path, monkeypatch: pytest.MonkeyPatch) -> None:

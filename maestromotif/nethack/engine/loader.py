@@ -158,12 +158,21 @@ def _copy_into_folder(folder: str) -> tuple[IO[bytes], str]:
 
 
 def _copies_without_memory() -> None:
-    """Let NLE copy its library into the game's folder if the system allows no files in memory."""
+    """Let NLE copy its library into the game's folder if the system allows no files in memory.
+
+    Raises UserError if code cannot run from there either.
+    """
     from nle.nethack import nethack
 
     try:
         os.close(file_in_memory("trial"))
-    except OSError:
+    except OSError as error:
+        folder = tempfile.gettempdir()
+        if os.statvfs(folder).f_flag & os.ST_NOEXEC:
+            raise UserError(
+                f"{folder}: is mounted noexec, and this system does not allow files in memory "
+                f"({error.strerror}), so no game can load NetHack; set TMPDIR to a folder on another mount"
+            ) from error
         nethack._new_dl = _copy_into_folder
 
 
