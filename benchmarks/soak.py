@@ -29,6 +29,7 @@ import numpy as np
 from engine import policy_like_actions
 
 from maestromotif.nethack.pool.pool import GamePool
+from maestromotif.tracking.journal import FOLDER, JOURNAL, read
 
 LOOKS = 10
 BEGINNING = 2  # the look that growth is measured from
@@ -108,6 +109,7 @@ def play(steps: int, games: int, folder: Path) -> dict[str, Any]:
 def train(minutes: float, config: str, overrides: Sequence[str], folder: Path) -> dict[str, Any]:
     """A training's part, from its first row of the learning curve on."""
     runs = folder / "runs"
+    journal = runs / "soak" / FOLDER / JOURNAL
     words = [f"run.root={runs}", "run.name=soak", "train.steps=100000000000", "tracking.wandb=disabled"]
     process = subprocess.Popen(
         [sys.executable, "-m", "maestromotif", "run", config, *words, *overrides, "--until", "train"],
@@ -116,15 +118,15 @@ def train(minutes: float, config: str, overrides: Sequence[str], folder: Path) -
     )
     looks: list[dict[str, float]] = []
     try:
-        while not (curve := list(runs.glob("soak/.work/train-*/curve.jsonl"))) or not _steps(curve[0]):
+        while not _steps(journal):
             if process.poll() is not None:
                 raise SystemExit(f"the training of {config} ended with status {process.returncode}")
             time.sleep(0.5)
         for _ in range(LOOKS):
             time.sleep(minutes * 60 / LOOKS)
             looks.append(look(session_of(process.pid), [folder]))
-            tell(f"{_steps(curve[0]):,} steps", looks[-1])
-        steps = _steps(curve[0])
+            tell(f"{_steps(journal):,} steps", looks[-1])
+        steps = _steps(journal)
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
@@ -133,10 +135,10 @@ def train(minutes: float, config: str, overrides: Sequence[str], folder: Path) -
     return {"minutes": minutes, "steps": steps, "status": process.returncode, "left": left} | summary(looks)
 
 
-def _steps(curve: Path) -> int:
-    """Environment steps of the newest row of a learning curve; 0 without any."""
-    rows = curve.read_bytes().splitlines()
-    return int(json.loads(rows[-1])["env_step"]) if rows else 0
+def _steps(journal: Path) -> int:
+    """Environment steps of the newest row that the training has logged; 0 without any."""
+    rows = (one["step"] for one in read(journal) if one["stage"] == "train" and one["kind"] == "row")
+    return max(rows, default=0)
 
 
 def main() -> None:
