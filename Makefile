@@ -2,7 +2,7 @@
 # make check        linters, the type checker and the quick tests, in under a minute
 # make test         all tests, linters and the type checker
 # make test-slow    the test that a skill learns: minutes of training
-# make soak         hours: ten million steps, an hour of training, fifty kills; what grows and what is left
+# make soak         hours: ten million steps, an hour of training, fifty kills; what grows, what is left
 # make docs         the documentation as a site: site/index.html
 # make test-vllm    the tests that need vLLM, on the CPU, in an environment of its own (2.5 GB)
 #

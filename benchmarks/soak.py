@@ -131,7 +131,10 @@ def train(minutes: float, config: str, overrides: Sequence[str], folder: Path) -
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
         process.wait(120)
-    left = len(session_of(process.pid))
+    for _ in range(100):  # the last of its processes end when they see that it is gone
+        if not (left := len(session_of(process.pid))):
+            break
+        time.sleep(0.3)
     return {"minutes": minutes, "steps": steps, "status": process.returncode, "left": left} | summary(looks)
 
 
