@@ -78,8 +78,8 @@ def check_arenas(shares: Mapping[str, float], games: int) -> None:
     """Raises UserError unless the arenas of `train.arenas` can be compiled and each gets one of the games."""
     places_to_start(shares, games)
     for arena in shares:
-        with tempfile.TemporaryDirectory(prefix="maestromotif-") as folder:
-            build(arena, Path(folder))
+        with scratch() as folder:
+            build(arena, folder)
 
 
 def places_to_start(shares: Mapping[str, float], games: int) -> list[str | None]:

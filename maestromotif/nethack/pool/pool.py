@@ -35,7 +35,7 @@ from maestromotif.nethack.actions import NAMES
 from maestromotif.nethack.engine.loader import Loader, choose
 from maestromotif.nethack.game import End, Pages, Setup
 from maestromotif.nethack.observation import ENGINE, FINAL, Block, bytes_of
-from maestromotif.nethack.pool.capacity import check_room, short_temporary_folder
+from maestromotif.nethack.pool.capacity import check_room
 from maestromotif.nethack.pool.pipe import receive, send
 from maestromotif.nethack.pool.processes import SharedFile, start
 from maestromotif.nethack.pool.worker import (
@@ -53,7 +53,7 @@ from maestromotif.nethack.pool.worker import (
 )
 from maestromotif.nethack.rcfile import CHARACTER, write_options
 from maestromotif.nethack.seeds import EpisodeSeeds, Purpose
-from maestromotif.nethack.temporary import no_room, temporary_folder
+from maestromotif.nethack.temporary import no_room, scratch, temporary_folder
 from maestromotif.nethack.tracker import TRACKED
 from maestromotif.nethack.truth import TRUTH
 
@@ -477,9 +477,9 @@ def check_pools(config: Config, pools: int) -> None:
 
 def check_options(config: Config) -> None:
     """Raises UserError as `write_options` does for the config's hero and options file."""
-    with tempfile.TemporaryDirectory(prefix="options-", dir=short_temporary_folder()) as folder:
+    with scratch() as folder:
         options = config.nethack.options
-        write_options(Path(folder), config.nethack.character, None if options is None else Path(options))
+        write_options(folder, config.nethack.character, None if options is None else Path(options))
 
 
 def _bytes_a_game(observe: tuple[str, ...]) -> int:
