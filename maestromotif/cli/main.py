@@ -2,7 +2,8 @@
 
     maestromotif run configs/quickstart.yaml train.steps=2000000
 
-Exit status: 0 done, 2 a mistake that the user can fix (one line a mistake on stderr), 130 interrupted.
+Exit status: 0 done, 2 a mistake that the user can fix (one line a mistake on stderr), 128 and the number
+of the signal that stopped it: 130 after Ctrl-C, 143 after SIGTERM, 129 after SIGHUP.
 """
 
 import shlex
@@ -272,18 +273,36 @@ def _run(verb: str, config_file: str, overrides: tuple[str, ...], stale: "Stale 
     print_result(run_stage(config, verb, run, stale=stale))
 
 
+class _Stop:
+    """The signals that end the command as Ctrl-C does, so that worker processes are stopped too."""
+
+    def __init__(self) -> None:
+        self.number = 0  # of the signal that came; 0: none
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) is not signal.SIG_IGN:  # as after `nohup`
+                signal.signal(number, self._came)
+
+    def _came(self, number: int, frame: Any) -> None:
+        if number != signal.SIGINT:  # they may come several times, and what is being closed must be closed
+            signal.signal(number, signal.SIG_IGN)
+        self.number = self.number or number
+        raise KeyboardInterrupt
+
+
 def main() -> NoReturn:
     """The console script."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that worker processes are stopped too
+    stop = _Stop()
     try:
         status = cli.main(prog_name="maestromotif", standalone_mode=False)
-    except UserError as error:
-        click.echo(str(error), err=True)
-        sys.exit(2)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except (KeyboardInterrupt, click.Abort):
-        click.echo("stopped; start the same command again to go on", err=True)
-        sys.exit(130)
+    except BaseException as error:
+        if stop.number or isinstance(error, (KeyboardInterrupt, click.Abort)):
+            click.echo("stopped; start the same command again to go on", err=True)
+            sys.exit(128 + (stop.number or signal.SIGINT))
+        if isinstance(error, UserError):
+            click.echo(str(error), err=True)
+            sys.exit(2)
+        if isinstance(error, click.ClickException):
+            error.show()
+            sys.exit(error.exit_code)
+        raise
     sys.exit(status if isinstance(status, int) else 0)

@@ -10,7 +10,6 @@ segments. The result depends only on the settings, not on the number of worker p
 
 import logging
 import shlex
-import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -33,6 +32,7 @@ from maestromotif.nethack.observation import MESSAGE_BYTES
 from maestromotif.nethack.pool.pool import GamePool, check_options, open_pool
 from maestromotif.nethack.rcfile import options_file
 from maestromotif.nethack.state import CHANGES, DEPTH_CHANGE
+from maestromotif.nethack.temporary import scratch
 from maestromotif.nethack.tracker import depth_codes
 from maestromotif.pipeline.progress import Progress
 from maestromotif.pipeline.store import Artefact, Work
@@ -175,8 +175,8 @@ def _check(stretches: list[_Stretch], config: Config) -> None:
     """Raises UserError for missing arenas or recordings, before anything is played."""
     for stretch in stretches:
         if stretch.arena is not None:
-            with tempfile.TemporaryDirectory(prefix="maestromotif-") as folder:
-                arena.build(stretch.arena, Path(folder))
+            with scratch() as folder:
+                arena.build(stretch.arena, folder)
     if config.collect.recordings is not None:
         ttyrec.find(Path(config.collect.recordings))
 

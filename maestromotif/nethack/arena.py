@@ -9,9 +9,11 @@ shopkeepers' names and prices there depend on the clock, which is pinned only af
 The Gnomish Mines branch off on level 3 or 4, or in the arena if its description says `BRANCH:`.
 """
 
+import errno
+import os
 import re
+import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.resources import as_file, files
@@ -23,6 +25,7 @@ from nle.nethack.nethack import HACKDIR
 
 from maestromotif.errors import UserError, did_you_mean
 from maestromotif.nethack import actions
+from maestromotif.nethack.temporary import no_room, scratch
 from maestromotif.pipeline.store import file_contents
 from maestromotif.reading import read_text
 
@@ -30,6 +33,7 @@ LEVELS = ("before", "arena")
 _NOT_ASCII = re.compile(r"[^\x00-\x7f]")
 _HINTS = dict.fromkeys("“”„«»", '; write " instead')
 _HINTS |= dict.fromkeys("‘’‚", "; write ' instead")
+MEGABYTE = 1_000_000
 _MINES = re.compile(r'^BRANCH:\s*"The Gnomish Mines".*$', re.MULTILINE)
 _OPENING = re.compile(r"^# opening:(.*)$", re.MULTILINE)
 _BRANCH = re.compile(r"^\s*BRANCH:", re.MULTILINE)
@@ -74,8 +78,8 @@ def check_arenas(shares: Mapping[str, float], games: int) -> None:
     """Raises UserError unless the arenas of `train.arenas` can be compiled and each gets one of the games."""
     places_to_start(shares, games)
     for arena in shares:
-        with tempfile.TemporaryDirectory(prefix="maestromotif-") as folder:
-            build(arena, Path(folder))
+        with scratch() as folder:
+            build(arena, folder)
 
 
 def places_to_start(shares: Mapping[str, float], games: int) -> list[str | None]:
@@ -110,8 +114,7 @@ def build(arena: str, folder: Path) -> Arena:
         if name not in levels:
             raise UserError(f'{file}: there is no level "{name}"; an arena has two: {", ".join(LEVELS)}')
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="maestromotif-") as scratch:
-        work = Path(scratch)
+    with scratch() as work:
         _run("dlb", "xf", str(Path(HACKDIR, "nhdat")), folder=work)
         _compile_dungeon(work, bool(_BRANCH.search(levels["arena"])))
         _compile_levels(work, file, text)
@@ -214,3 +217,7 @@ def _run(program: str, *arguments: str, folder: Path) -> None:
         raise UserError(f"arenas need the program {program}, which this nle lacks: {HACKDIR}") from error
     except PermissionError as error:
         raise UserError(f"arenas need the program {error.filename}, which may not be executed") from error
+    except subprocess.CalledProcessError as error:
+        if shutil.disk_usage(folder).free < MEGABYTE:  # which these programs report in many ways, or not
+            raise no_room(folder, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))) from error
+        raise

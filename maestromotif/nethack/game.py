@@ -47,6 +47,10 @@ class End(IntEnum):
     LOST = 4  # its worker process died
 
 
+class BrokenGameError(Exception):
+    """NetHack could not go on, for example without its files; says so in NetHack's words."""
+
+
 @dataclass(frozen=True)
 class Setup:
     """How games are made.
@@ -110,7 +114,9 @@ class Game:
 
     def reset(self, seeds: EpisodeSeeds) -> None:
         """Begin an episode. Raises RuntimeError when NetHack does not reach its first move."""
-        (self._engine.folder / "xlogfile").write_bytes(b"")
+        # NetHack adds a line to each of these at the end of a game, and takes names of statues from `record`.
+        for name in ("xlogfile", "logfile", "record"):
+            (self._engine.folder / name).write_bytes(b"")
         self._engine.start(seeds)
         self.searches.reset()
         self._loot.reset()
@@ -184,6 +190,10 @@ class Game:
         entry = (self._engine.folder / "xlogfile").read_bytes().rpartition(b"\tdeath=")[2]
         cause, *others = entry.split(b"\n")[0].split(b"\t")
         return b"".join([cause, *(b", while " + one[6:] for one in others if one.startswith(b"while="))])
+
+    def folder(self) -> Path:
+        """Where NetHack keeps the files of this game."""
+        return self._engine.folder
 
     def close(self) -> None:
         self._engine.close()
@@ -365,7 +375,12 @@ class Game:
         return actions.ESC
 
     def _end(self) -> End:
-        """The game is over: the page "You die...", or the last page with words, is the final message."""
+        """The game is over: the page "You die...", or the last page with words, is the final message.
+
+        Raises BrokenGameError if it is over because NetHack could not go on.
+        """
+        if self._engine.how_done() in (nethack.PANICKED, nethack.TRICKED):
+            raise BrokenGameError(b" ".join(self._pages).decode("latin1").strip() or "no reason given")
         end = End.LEFT if self._engine.how_done() in (nethack.ESCAPED, nethack.QUIT) else End.DEATH
         if not self._snapped:
             for array in self.final.values():

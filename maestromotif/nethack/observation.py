@@ -3,15 +3,18 @@
 The arrays have a leading game axis. NetHack writes its part directly into the block.
 """
 
+import errno
 import mmap
 import os
 import tempfile
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 
 import numpy as np
 from nle.nethack import OBSERVATION_DESC
 
 from maestromotif.errors import UserError, did_you_mean
+from maestromotif.nethack.engine.memory import file_in_memory
 
 ROWS, COLUMNS = 21, 79
 MESSAGE_BYTES = 256
@@ -102,10 +105,17 @@ def bytes_of(shape: tuple[int, ...], dtype: np.dtype) -> int:
 
 
 def _anonymous_file(size: int) -> int:
-    if hasattr(os, "memfd_create"):
-        file = os.memfd_create("maestromotif")
+    """A file of zeros without a name, in memory if the system allows it. Raises OSError."""
+    try:
+        file = file_in_memory("maestromotif")
+    except OSError:
+        pass
     else:
-        with tempfile.TemporaryFile() as unlinked:
-            file = os.dup(unlinked.fileno())
-    os.truncate(file, size)
-    return file
+        os.truncate(file, size)
+        return file
+    # Its blocks are taken now: where there are none left, a later write would kill the process.
+    for folder in ("/dev/shm", tempfile.gettempdir()):
+        with suppress(OSError), tempfile.TemporaryFile(dir=folder) as unlinked:
+            os.posix_fallocate(unlinked.fileno(), 0, size)
+            return os.dup(unlinked.fileno())
+    raise OSError(errno.ENOSPC, f"no room for {size / 1e6:.0f} MB in /dev/shm or {tempfile.gettempdir()}")

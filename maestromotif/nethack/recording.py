@@ -6,7 +6,6 @@ whether two games were the same.
 
 import hashlib
 import json
-import tempfile
 from collections.abc import Generator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -20,9 +19,9 @@ from maestromotif.nethack import arena as arenas
 from maestromotif.nethack.engine.loader import NLE_VERSION, Loader, choose
 from maestromotif.nethack.game import End, Game, Pages, Setup
 from maestromotif.nethack.observation import ENGINE, engine_layout
-from maestromotif.nethack.pool.capacity import short_temporary_folder
 from maestromotif.nethack.rcfile import CHARACTER, write_options
 from maestromotif.nethack.seeds import EpisodeSeeds
+from maestromotif.nethack.temporary import scratch
 from maestromotif.reading import read_json
 
 
@@ -63,8 +62,7 @@ class Recording:
             name: np.zeros((1, *shape), dtype)
             for name, (shape, dtype) in engine_layout((*ENGINE, *observe)).items()
         }
-        with tempfile.TemporaryDirectory(prefix="recording-", dir=short_temporary_folder()) as folder:
-            path = Path(folder)
+        with scratch() as path:
             options = write_options(path, self.character, Path(self.options) if self.options else None)
             arena = None if self.arena is None else arenas.build(self.arena, path)
             game = Setup(choose(loader), options, path, arena, self.pages, self.leave).open(

@@ -13,9 +13,9 @@ manifest is written last: a work folder that has one is finished.
 
 import contextlib
 import errno
-import fcntl
 import hashlib
 import json
+import logging
 import os
 import re
 import reprlib
@@ -32,7 +32,10 @@ from typing import IO, Any
 
 from maestromotif import __version__
 from maestromotif.errors import UserError
+from maestromotif.pipeline import locks
 from maestromotif.reading import decode, opened, parse_json, read_bytes, read_json
+
+log = logging.getLogger("maestromotif")
 
 MANIFEST = "manifest.json"
 SCRATCH = ".scratch"
@@ -81,7 +84,7 @@ def writing(path: Path) -> Iterator[IO[bytes]]:
         with temporary.open("wb") as file:
             yield file
             file.flush()
-            os.fsync(file.fileno())
+            to_disk(file.fileno())
         temporary.replace(path)
         _flush_folder(path.parent)
     except BaseException as error:
@@ -116,11 +119,23 @@ def disk_full(path: Path) -> UserError:
 
 def _flush_folder(folder: Path) -> None:
     """Makes the renames in a folder survive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(descriptor)
+        descriptor = os.open(folder, os.O_RDONLY)
+    except PermissionError:  # a folder in which one may write but not look
+        return
+    try:
+        to_disk(descriptor)
     finally:
         os.close(descriptor)
+
+
+def to_disk(descriptor: int) -> None:
+    """Waits until a file or folder is on the disk, if its file system can say so. Raises OSError."""
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP):  # shared ones refuse folders
+            raise
 
 
 def _plain(value: Any) -> Any:
@@ -158,13 +173,15 @@ class Artefact:
 
 
 class Work:
-    """The folder of a running stage. After a kill its files stay there for the next attempt."""
+    """The folder of a running stage. After a kill its files stay there for the next attempt.
+
+    Several processes may work in it. So what a killed one was writing is not removed when another starts,
+    which could not tell it from what is being written now: it is written over, or removed at the end.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         path.mkdir(parents=True, exist_ok=True)
-        for leftover in path.rglob(f"{TEMPORARY}*"):
-            leftover.unlink(missing_ok=True)  # another process of the stage may delete it too
 
     def begin(self, identity: Mapping[str, Any]) -> None:
         """Records what the output depends on, so that a later process can resume the work."""
@@ -194,6 +211,13 @@ class Work:
         """Writes an .npz file; equal arrays give equal bytes."""
         with writing(self.path / name) as file:
             write_arrays(file, arrays)
+
+    def tidy(self) -> None:
+        """Removes what killed processes were writing. Only when nothing is written any more."""
+        for folder, _, names in os.walk(self.path):
+            for name in names:
+                if name.startswith(TEMPORARY):
+                    Path(folder, name).unlink(missing_ok=True)
 
     def outputs(self) -> dict[str, str]:
         """Relative path -> SHA-256 of every file of the artefact, sorted by path."""
@@ -228,14 +252,15 @@ class Run:
                 "set run.root to a folder where you may write"
             ) from error
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+            if reason := locks.lock(self._lock):
+                log.warning(
+                    "%s: cannot be locked, because the file system says: %s; the run goes on, but nothing "
+                    "keeps a second process out of its folder",
+                    *(lock, reason.strerror),
+                )
+        except locks.HeldError as error:
             holder = os.pread(self._lock, 32, 0).decode(errors="replace").strip() or "unknown"
             self._unlock()
-            if error.errno not in (errno.EAGAIN, errno.EACCES):
-                raise UserError(
-                    f"{lock}: cannot be locked: {error.strerror}; set run.root to a local disk"
-                ) from error
             raise UserError(
                 f"{self.folder}: process {holder} is using this run; wait for it, stop it, "
                 "or set run.name=another to start another run"
@@ -297,6 +322,7 @@ class Run:
 
         `manifest` needs "stage" and "key"; this adds "outputs", "version" and "created".
         """
+        work.tidy()
         outputs = work.outputs()
         created = time.strftime("%Y-%m-%dT%H:%M:%S%z")
         work.write_json(MANIFEST, manifest | {"outputs": outputs, "version": __version__, "created": created})
@@ -418,7 +444,10 @@ def _problem(manifest: Any) -> str:
 
 def has_work(folder: Path) -> bool:
     """Whether a work folder holds anything besides its identity."""
-    return any(path.is_file() and path != folder / IDENTITY for path in folder.rglob("*"))
+    # Not `rglob`, which fails if another process removes a folder of checkpoints meanwhile.
+    return any(
+        Path(where, name) != folder / IDENTITY for where, _, names in os.walk(folder) for name in names
+    )
 
 
 def _read_identity(folder: Path) -> dict[str, Any] | None:

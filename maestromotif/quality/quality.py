@@ -6,7 +6,6 @@ beyond the annotation's are cached like all others, so a second run costs nothin
 questions once more with an empty cache, to see whether the answers stay the same.
 """
 
-import tempfile
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -20,6 +19,7 @@ from maestromotif.annotate.questions import KINDS, Question
 from maestromotif.collect import observations
 from maestromotif.config.labels import AnnotateSettings
 from maestromotif.config.schema import Config
+from maestromotif.nethack.temporary import scratch
 from maestromotif.pipeline.progress import Progress
 from maestromotif.pipeline.store import Artefact, Work, file_contents
 from maestromotif.quality import clauses, figures, gold, measures, oracle
@@ -176,7 +176,7 @@ def _clauses(skill: Skill, probes: Sequence[clauses.Probe], settings: AnnotateSe
 
 
 def _repeat(config: Config, comparison: Comparison, margin: np.ndarray) -> figures.Figure:
-    with tempfile.TemporaryDirectory(prefix="maestromotif-answers-") as empty:
-        fresh = Judge(config.language, config.annotate.model_copy(update={"answers": empty}))
+    with scratch() as empty:
+        fresh = Judge(config.language, config.annotate.model_copy(update={"answers": str(empty)}))
         _ask(fresh, [comparison])
         return figures.repeat(margin, comparison.label(fresh).margin, config.annotate.tie_margin)

@@ -4,12 +4,10 @@ The data of every step is in shared memory; one byte each way signals that it is
 in the learner's process: the environment requests scores only for observations that are new to it.
 """
 
-import signal
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from multiprocessing.connection import Connection
-from multiprocessing.reduction import DupFd
+from multiprocessing.connection import Connection, Pipe
 from typing import Any
 
 import numpy as np
@@ -17,8 +15,7 @@ import numpy as np
 from maestromotif.agent.reward import Scorer
 from maestromotif.errors import UserError
 from maestromotif.nethack.pool.pipe import receive, send
-from maestromotif.nethack.pool.processes import server_context
-from maestromotif.nethack.pool.worker import SharedFile
+from maestromotif.nethack.pool.processes import GRACE, SharedFile, ends_with_its_parent, start
 from maestromotif.train.environment import Arrays, Environment, Finished, Plan
 
 # Orders: play a step; call a method, whose name and arguments follow; quit.
@@ -31,21 +28,21 @@ _DONE, _ASK, _FAILED = b"k", b"a", b"e"
 class EnvironmentProcess:
     """`Environment` in another process. A context manager.
 
-    scorer: gives the rewards. Raises UserError like `Environment`, and RuntimeError if the process has ended.
+    scorer: gives the rewards. Raises UserError like `Environment`, and if the process has ended.
     """
 
     def __init__(self, plan: Plan, scorer: Scorer) -> None:
         self._scorer = scorer
         self.arrays = Arrays(plan)
-        context = server_context()
-        self._connection, theirs = context.Pipe()
+        self._connection, theirs = Pipe()
         # Not a daemon: it has child processes. It ends on request, or when this process ends.
-        self._process = context.Process(
-            target=_work,
-            args=(theirs, tuple(map(DupFd, self.arrays.files)), plan, scorer.thresholds),
-            name=f"environment-{plan.first_game}",
+        self._process = start(
+            lambda context: context.Process(
+                target=_work,
+                args=(theirs, tuple(map(SharedFile, self.arrays.files)), plan, scorer.thresholds),
+                name=f"environment-{plan.first_game}",
+            )
         )
-        self._process.start()
         theirs.close()
 
     def __enter__(self) -> "EnvironmentProcess":
@@ -55,7 +52,10 @@ class EnvironmentProcess:
         with suppress(ConnectionError):  # it has already ended
             send(self._connection, _QUIT)
         self._connection.close()
-        self._process.join()
+        self._process.join(GRACE)
+        if self._process.is_alive():
+            self._process.kill()
+            self._process.join(GRACE)
         self.arrays.close()
 
     def begin(self) -> None:
@@ -108,12 +108,17 @@ class EnvironmentProcess:
         try:
             yield
         except (EOFError, ConnectionError) as error:
-            raise RuntimeError(f"the process {self._process.name} is gone; out of memory?") from error
+            self._process.join(1)
+            code = self._process.exitcode
+            raise UserError(
+                f"the process {self._process.name} of the training died (exit code {code}); if memory is too "
+                "small, lower nethack.games; start the same command again to go on"
+            ) from error
 
 
 def _work(connection: Connection, files: Sequence[SharedFile], plan: Plan, thresholds: np.ndarray) -> None:
     """Carry out orders until the learner quits or ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process; this one ends on request
+    ends_with_its_parent()
 
     def ask(messages: Sequence[bytes], changes: np.ndarray) -> np.ndarray:
         send(connection, _ASK)

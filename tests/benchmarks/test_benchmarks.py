@@ -54,9 +54,10 @@ def test_the_engine() -> None:
 
 
 def test_the_pool_in_the_long_run() -> None:
-    found = run("soak.py", "0.002", "4")
+    found = run("soak.py", "--steps", "2000", "--games", "4", "--minutes", "0")["pool"]
     assert found["steps"] == 2_000
-    assert len(found["megabytes"]) == 10
+    assert all(len(found[name]) == 10 for name in ("megabytes", "files", "processes", "descriptors"))
+    assert found["growth"]["files"] == found["growth"]["processes"] == found["growth"]["descriptors"] == 0
 
 
 def test_solvable_tasks() -> None:

@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from small_disk import on_small_disk
 
 from maestromotif.errors import UserError
 from maestromotif.nethack.actions import INDEX, NAMES, NUM_ACTIONS
@@ -28,6 +29,7 @@ from maestromotif.nethack.observation import ENGINE, SCREEN, TURN
 from maestromotif.nethack.pool import capacity
 from maestromotif.nethack.pool.pool import IDLE, GamePool
 from maestromotif.nethack.seeds import Purpose, episode_seeds
+from maestromotif.nethack.temporary import scratch
 
 GAMES, LIMIT = 5, 40
 PURPOSES: dict[Purpose, int] = {  # 3: shared levels
@@ -323,6 +325,130 @@ def test_workers_killed_at_any_moment_lose_nothing_but_their_games(seed: int) ->
         assert all(process.is_alive() for process in pool._processes)
 
 
+def test_a_worker_that_hangs_is_replaced(caplog: pytest.LogCaptureFixture) -> None:
+    wait = np.full(GAMES, INDEX["wait"])
+    with pool_of() as pool:
+        pool.reset()
+        pool._patience = 1.5
+        hung = pool._processes[0]
+        os.kill(hung.pid or 0, signal.SIGSTOP)
+        pool.step(wait)
+        assert not hung.is_alive()
+        lost = [game for ends in pool._ranges[0] for game in range(*ends)]
+        assert np.flatnonzero(pool.ended == End.LOST).tolist() == lost
+        pool.step(wait)
+        assert not pool.ended.any()
+        assert "worker 0 did not answer for 1.5 s and was stopped" in caplog.text
+
+
+def test_a_worker_that_dies_at_its_start_is_told_in_a_sentence(
+    temporary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = GamePool._start
+
+    def killed(pool: GamePool, w: int) -> None:
+        start(pool, w)
+        os.kill(pool._processes[w].pid or 0, signal.SIGKILL)
+
+    monkeypatch.setattr("tempfile.tempdir", str(temporary))
+    with pool_of() as pool:
+        pool.reset()
+        monkeypatch.setattr(GamePool, "_start", killed)
+        with pytest.raises(UserError, match=r"^worker 0 of the games died \(SIGKILL\) at its start; "):
+            pool_of()
+        os.kill(pool._processes[1].pid or 0, signal.SIGKILL)
+        with pytest.raises(UserError, match=r"^worker 1 of the games died .*; the one that took its"):
+            pool.step(np.full(GAMES, INDEX["wait"]))
+    assert left_behind(temporary) == []
+
+
+CLEANED = """
+import logging, shutil, sys, tempfile
+from pathlib import Path
+import numpy as np
+from maestromotif.nethack.actions import INDEX
+from maestromotif.nethack.pool.pool import GamePool
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    starts = ["stairs", None, None, None]
+    with GamePool(4, "train", 0, 10, workers=2, loader=sys.argv[1], arena=starts) as pool:
+        pool.reset()
+        for t in range(25):
+            if t == 3:
+                for folder in Path(tempfile.gettempdir()).iterdir():
+                    shutil.rmtree(folder)
+            pool.step(np.full(4, INDEX["search"]))
+            if pool.ended.any():
+                print(t, *pool.ended)
+"""
+
+
+@pytest.mark.parametrize("loader", ["shared", "stock"])
+def test_when_the_temporary_folder_is_cleaned_games_go_on_in_a_new_one(
+    temporary: Path, tmp_path: Path, loader: str
+) -> None:
+    """In a folder whose name has a space and other letters; with all that is there, sockets too."""
+    (tmp_path / "cleaned.py").write_text(CLEANED)
+    folder = temporary / "ein Örtchen"
+    folder.mkdir()
+    done = subprocess.run(
+        [sys.executable, str(tmp_path / "cleaned.py"), loader],
+        env=os.environ | {"TMPDIR": str(folder), "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == ["9 4 4 4 4", "19 3 3 3 3"]
+    first, moved, second = done.stderr.splitlines()
+    assert first.startswith(f"worker 0 cannot go on: {folder}/maestromotif-")
+    assert first.endswith(" was removed; the episodes of its 2 games are lost")
+    assert "the folder of the games' temporary files, was removed; now: " in moved
+    assert second.startswith("worker 1 cannot go on: ")
+    assert not list(folder.iterdir())
+
+
+FULL = """
+import os, signal, sys, tempfile
+import numpy as np
+from maestromotif.errors import UserError
+from maestromotif.nethack.pool.pool import GamePool
+if __name__ == "__main__":
+    tempfile.tempdir = sys.argv[1]
+    for games, arena in ((64, None), (2, "stairs")):
+        try:
+            GamePool(games, "train", 0, 10, workers=1, arena=arena)
+        except UserError as error:
+            print(error)
+    with GamePool(2, "train", 0, 10, workers=1) as pool:
+        pool.reset()
+        with open(f"{sys.argv[1]}/big", "wb", buffering=0) as big:
+            try:
+                while True:
+                    big.write(bytes(4096))
+            except OSError:
+                pass
+        os.kill(pool._processes[0].pid, signal.SIGKILL)
+        pool.step(np.full(2, 19))
+        print(pool.lost, "lost")
+"""
+
+
+def test_no_room_for_temporary_files_is_said_with_what_is_needed(temporary: Path, tmp_path: Path) -> None:
+    (tmp_path / "full.py").write_text(FULL)
+    done = on_small_disk(temporary, sys.executable, tmp_path / "full.py", temporary / "disk")
+    assert done.returncode == 0, done.stdout + done.stderr
+    games, arena, lost = done.stdout.splitlines()
+    where = (
+        f"for temporary files in {temporary}/disk, but 2.1 MB are free there; free some space, or set TMPDIR"
+    )
+    assert games.startswith(f"nethack.games: 64 games need about 6.4 MB {where}")
+    assert arena.startswith(f"nethack.games: 2 games need about 4.2 MB {where}")
+    # A game needs room only where it writes a level, so it begins again even on a disk that is full.
+    assert lost == "2 lost"
+
+
 def test_nothing_is_left_behind(temporary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(temporary))
     left = temporary / "maestromotif-of-a-dead-process"
@@ -347,7 +473,9 @@ def test_nothing_is_left_behind(temporary: Path, monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
-def test_a_killed_main_process_leaves_nothing(tmp_path: Path, temporary: Path, how: signal.Signals) -> None:
+def test_a_killed_main_process_leaves_nothing(
+    tmp_path: Path, temporary: Path, how: signal.Signals, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Ctrl-C goes to the whole group of processes, as a terminal does it; SIGKILL to the main one alone."""
     file = tmp_path / "main.py"
     file.write_text(
@@ -385,9 +513,13 @@ def test_a_killed_main_process_leaves_nothing(tmp_path: Path, temporary: Path, h
     while any(worker.exists() for worker in workers) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not any(worker.exists() for worker in workers)
-    # After SIGKILL nobody is left who could remove the pool's own folder; the next pool does.
-    assert len(left_behind(temporary)) == (how is signal.SIGKILL)
+    # After SIGKILL nobody is left who could remove the folders of the pool and its server; the next one does.
+    assert len(left_behind(temporary)) == 2 * (how is signal.SIGKILL)
     assert not list(temporary.glob("*/worker-*"))
+    monkeypatch.setattr("tempfile.tempdir", str(temporary))
+    with scratch() as folder:
+        assert left_behind(temporary) == [folder.name]
+    assert not list(temporary.iterdir())
 
 
 def test_the_screen_is_there_when_it_is_asked_for() -> None:

@@ -279,7 +279,7 @@ def wait_for(condition: Callable[[], bool], process: subprocess.Popen[bytes], se
         time.sleep(0.02)
 
 
-@pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupted_run_says_how_to_go_on(
     run: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch, signal_number: signal.Signals
 ) -> None:
@@ -290,7 +290,7 @@ def test_an_interrupted_run_says_how_to_go_on(
         wait_for(lambda: bool(chunks()), process)
         process.send_signal(signal_number)
         output = process.communicate()[0].decode()
-    assert process.returncode == 130
+    assert process.returncode == 128 + signal_number
     assert output.splitlines()[-1] == "stopped; start the same command again to go on"
     assert "Traceback" not in output
 

@@ -21,7 +21,7 @@ from functools import cache, reduce
 from itertools import combinations
 from operator import xor
 
-from maestromotif.nethack.engine.memory import map_if_free, unmap
+from maestromotif.nethack.engine.memory import file_in_memory, map_if_free, unmap
 
 SPAN = 1 << 23  # minimum distance between two games, in bytes
 _BITS = range(23, 46)  # bits that may be flipped
@@ -47,12 +47,17 @@ def place(number: int) -> int | None:
 def unseen_flips() -> tuple[int, ...]:
     """Address bits, single or in pairs, whose flip the branch predictor does not notice.
 
-    The lowest bit of each is in no other, so all combinations differ. Takes 0.1 s.
+    The lowest bit of each is in no other, so all combinations differ. Takes 0.1 s. None if the system does
+    not let code run from memory.
     """
-    code = os.memfd_create("jumps")
     try:
-        os.write(code, _JUMP_OVER_SIX * _JUMPS + _RETURN)
+        code = file_in_memory("jumps", _JUMP_OVER_SIX * _JUMPS + _RETURN)
+    except OSError:
+        return ()
+    try:
         return tuple(_search(code))
+    except OSError:  # it may be written and not run
+        return ()
     finally:
         os.close(code)
 

@@ -17,7 +17,15 @@ from pathlib import Path
 import numpy as np
 
 from maestromotif.nethack.engine import branch_predictor
-from maestromotif.nethack.engine.memory import HUGE_PAGE, map_over, on_huge_pages, reserve, unmap, words
+from maestromotif.nethack.engine.memory import (
+    HUGE_PAGE,
+    file_in_memory,
+    map_over,
+    on_huge_pages,
+    reserve,
+    unmap,
+    words,
+)
 
 
 class UnsuitableError(Exception):
@@ -199,13 +207,17 @@ class Image:
         if hashlib.sha256(self._bytes).hexdigest() in _CALLS_KNOWN:
             for site, target in self.calls(function_of >= 0):
                 struct.pack_into("<i", code, site + 1, function_of[target] - (site + _NEAR_BYTES))
-        self._code_file = os.memfd_create(self._name, os.MFD_CLOEXEC)
-        os.write(self._code_file, code)
+        try:
+            self._code_file = file_in_memory(self._name, code)
+        except OSError as error:
+            raise UnsuitableError(f"this system does not allow files in memory: {error.strerror}") from error
         room = reserve(_PAGE)
         try:
             map_over(room, _PAGE, mmap.PROT_READ | mmap.PROT_EXEC, self._code_file)
         except OSError as error:
-            raise UnsuitableError(f"this system does not allow code to run from memory: {error}") from error
+            raise UnsuitableError(
+                f"this system does not allow code to run from memory: {error.strerror}"
+            ) from error
         finally:
             unmap(room, _PAGE)
 

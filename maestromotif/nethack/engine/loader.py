@@ -6,17 +6,22 @@ Both engines play the same games to the same observations. `shared.py` explains 
 import _ctypes
 import ctypes
 import logging
+import os
 import shlex
+import shutil
 import sys
+import tempfile
 from collections.abc import Mapping
+from functools import cache
 from importlib import metadata
 from pathlib import Path
-from typing import Literal, Protocol, runtime_checkable
+from typing import IO, Literal, Protocol, runtime_checkable
 
 import numpy as np
 
 from maestromotif.errors import UserError
 from maestromotif.nethack.engine.elf import UnsuitableError
+from maestromotif.nethack.engine.memory import file_in_memory
 from maestromotif.nethack.engine.shared import SharedEngine, image
 from maestromotif.nethack.seeds import BIRTHDAY, EpisodeSeeds
 
@@ -80,8 +85,14 @@ def choose(loader: Loader) -> Literal["shared", "stock"]:
         return "shared"
     if loader == "shared":
         raise UserError(f"nethack.loader: shared: {reason}; use auto or stock")
-    log.info("nethack.loader: every game loads its own copy of NetHack, which is slower: %s", reason)
+    _tell(reason)
     return "stock"
+
+
+@cache
+def _tell(reason: str) -> None:
+    """Says it once in a process, which may open many pools."""
+    log.info("nethack.loader: every game loads its own copy of NetHack, which is slower: %s", reason)
 
 
 def why_not_shared() -> str | None:
@@ -137,6 +148,34 @@ def pin_birthday(library: str) -> None:
     _ctypes.dlclose(loaded._handle)
 
 
+def _copy_into_folder(folder: str) -> tuple[IO[bytes], str]:
+    """NLE's library once more, as `nle.nethack.nethack._new_dl` returns it: an open file and its path."""
+    from nle.nethack.nethack import DLPATH
+
+    copy = tempfile.NamedTemporaryFile(prefix="libnethack-", suffix=".so", dir=folder)  # noqa: SIM115
+    shutil.copyfile(DLPATH, copy.name)
+    return copy, copy.name
+
+
+def _copies_without_memory() -> None:
+    """Let NLE copy its library into the game's folder if the system allows no files in memory.
+
+    Raises UserError if code cannot run from there either.
+    """
+    from nle.nethack import nethack
+
+    try:
+        os.close(file_in_memory("trial"))
+    except OSError as error:
+        folder = tempfile.gettempdir()
+        if os.statvfs(folder).f_flag & os.ST_NOEXEC:
+            raise UserError(
+                f"{folder}: is mounted noexec, and this system does not allow files in memory "
+                f"({error.strerror}), so no game can load NetHack; set TMPDIR to a folder on another mount"
+            ) from error
+        nethack._new_dl = _copy_into_folder
+
+
 class _StockEngine:
     """NLE's own class, with a private copy of the library."""
 
@@ -144,6 +183,7 @@ class _StockEngine:
         from nle import nethack
 
         del folder  # NLE makes its own with `tempfile`, whose folder the pool sets
+        _copies_without_memory()
         player = options.rpartition("name:")[2]
         self._nethack = nethack.Nethack(
             observation_keys=(),

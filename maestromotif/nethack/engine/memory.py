@@ -1,6 +1,7 @@
-"""Memory mapped at chosen addresses: the system's calls, with Linux's constants."""
+"""Memory mapped at chosen addresses, and files in memory: the system's calls, with Linux's constants."""
 
 import ctypes
+import errno
 import mmap
 import os
 from functools import cache
@@ -8,6 +9,7 @@ from functools import cache
 import numpy as np
 
 HUGE_PAGE = 2 << 20
+_MFD_CLOEXEC, _MFD_NOEXEC_SEAL = 1, 8
 _MADV_HUGEPAGE, _MAP_FIXED, _MAP_NORESERVE, _MAP_FIXED_NOREPLACE = 14, 0x10, 0x4000, 0x100000
 
 
@@ -22,6 +24,29 @@ def _libc() -> ctypes.CDLL:
     libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
     libc.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
     return libc
+
+
+def file_in_memory(name: str, content: bytes | bytearray = b"") -> int:
+    """The descriptor of a new file without a path, which holds `content`. It can be mapped, also as code.
+
+    Raises OSError if the system refuses such files.
+    """
+    try:
+        # The seal says that nobody will execute it as a program: vm.memfd_noexec=2 asks for that.
+        file = os.memfd_create(name, _MFD_CLOEXEC | _MFD_NOEXEC_SEAL)
+    except AttributeError as error:
+        raise OSError(errno.ENOSYS, "no memfd_create") from error
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # Linux before 6.3, which does not know the seal
+            raise
+        file = os.memfd_create(name, _MFD_CLOEXEC)
+    try:
+        with open(file, "wb", closefd=False) as writer:  # a single write may be a short one
+            writer.write(content)
+    except OSError:
+        os.close(file)
+        raise
+    return file
 
 
 def map_over(address: int, size: int, protection: int, file: int = -1, offset: int = 0) -> None:

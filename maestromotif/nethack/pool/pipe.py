@@ -6,9 +6,13 @@ it back only when another one releases it. Once per worker and step, that takes 
 """
 
 import ctypes
+import math
 import os
+import select
 import socket
 from multiprocessing.connection import Connection
+
+_SLICE = 0.5  # seconds: a process that was stopped and goes on has lost one slice of its patience
 
 _LIBC = ctypes.PyDLL(None, use_errno=True)
 for _name in ("send", "recv"):
@@ -23,11 +27,20 @@ def send(connection: Connection, data: bytes) -> None:
         raise ConnectionError(os.strerror(ctypes.get_errno()))
 
 
-def receive(connection: Connection, size: int) -> bytes:
-    """Wait for the next bytes, `size` at most. Raises EOFError if the other end is closed."""
+def receive(connection: Connection, size: int, seconds: float = math.inf) -> bytes:
+    """Wait for the next bytes, `size` at most. Raises EOFError if the other end is closed.
+
+    Raises TimeoutError after so many seconds, not counting those in which this process was stopped.
+    """
     there = ctypes.create_string_buffer(size)
     if (length := _LIBC.recv(connection.fileno(), there, size, socket.MSG_DONTWAIT)) > 0:
         return there.raw[:length]
+    if seconds < math.inf:
+        poll, waited = select.poll(), 0.0
+        poll.register(connection.fileno(), select.POLLIN)
+        while not poll.poll(_SLICE * 1000):
+            if (waited := waited + _SLICE) >= seconds:
+                raise TimeoutError
     if not (data := os.read(connection.fileno(), size)):
         raise EOFError
     return data

@@ -14,33 +14,46 @@ import logging
 import multiprocessing as mp
 import os
 import shutil
+import signal
 import tempfile
 from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from itertools import pairwise
-from multiprocessing.connection import Connection
-from multiprocessing.reduction import DupFd
+from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
 
 import numpy as np
 
 from maestromotif.config.schema import Config
 from maestromotif.errors import UserError
-from maestromotif.machine import available_cores
+from maestromotif.machine import available_cores, memory
 from maestromotif.nethack import arena as arenas
 from maestromotif.nethack.action_log import ActionLog, Snapshot
 from maestromotif.nethack.actions import NAMES
 from maestromotif.nethack.engine.loader import Loader, choose
 from maestromotif.nethack.game import End, Pages, Setup
 from maestromotif.nethack.observation import ENGINE, FINAL, Block, bytes_of
-from maestromotif.nethack.pool.capacity import check_room, short_temporary_folder
+from maestromotif.nethack.pool.capacity import check_room
 from maestromotif.nethack.pool.pipe import receive, send
-from maestromotif.nethack.pool.processes import server_context, temporary_folder
-from maestromotif.nethack.pool.worker import DONE, IDLE, QUIT, RESET, STEP, Plan, layout, work
+from maestromotif.nethack.pool.processes import SharedFile, start
+from maestromotif.nethack.pool.worker import (
+    DONE,
+    IDLE,
+    LOST,
+    QUIT,
+    RESET,
+    STEP,
+    USERS,
+    Plan,
+    files_of,
+    layout,
+    work,
+)
 from maestromotif.nethack.rcfile import CHARACTER, write_options
 from maestromotif.nethack.seeds import EpisodeSeeds, Purpose
+from maestromotif.nethack.temporary import no_room, scratch, temporary_folder
 from maestromotif.nethack.tracker import TRACKED
 from maestromotif.nethack.truth import TRUTH
 
@@ -51,6 +64,12 @@ log = logging.getLogger("maestromotif")
 Arenas = str | Sequence[str | None] | None
 
 _TRIES = 3
+PATIENCE = 300.0  # seconds
+_LITTLE = 200_000  # bytes: less room for temporary files than this is a likely reason of trouble
+
+
+class _LostError(Exception):
+    """The games of a worker cannot go on; says why."""
 
 
 class GamePool:
@@ -82,8 +101,12 @@ class GamePool:
     recall: whether to keep `marks` and `allowed`. character, options: see `rcfile.write_options`. seeds: of
     each game, those of its episodes in turn, then from the first again; None: those of purpose and seed.
     leave: whether the agent answers the question whether to leave the dungeon (`actions.LEAVE_QUESTION`), and
-    so can end its episode with `End.LEFT`; else the answer is no.
-    Raises UserError, before any game starts, for what does not exist or does not fit on this machine.
+    so can end its episode with `End.LEFT`; else the answer is no. patience: seconds that a worker may take
+    for a step or to start; one that takes longer is replaced.
+
+    A worker that dies, hangs, or whose temporary files were removed is replaced, and its games are LOST.
+    Raises UserError, before any game starts, for what does not exist or does not fit on this machine; later
+    if a worker dies again as soon as it is replaced, or if there is no room for temporary files.
     """
 
     def __init__(
@@ -106,6 +129,7 @@ class GamePool:
         recall: bool = False,
         seeds: Sequence[Sequence[EpisodeSeeds]] | None = None,
         leave: bool = False,
+        patience: float = PATIENCE,
     ) -> None:
         self.starts = [arena] * games if arena is None or isinstance(arena, str) else list(arena)
         if len(self.starts) != games:
@@ -116,15 +140,15 @@ class GamePool:
         arrays_of = layout(observe)
         chosen = choose(loader)
         workers = min(games // parts, workers or available_cores())
-        check_room(games, workers, games * _bytes_a_game(observe), chosen)
-        self.games, self.recall = games, recall
+        check_room(games, workers, games * _bytes_a_game(observe), chosen, len({*self.starts} - {None}))
+        self.games, self.recall, self._patience = games, recall, patience
         self.lost = 0  # episodes lost with a dead worker
         self._played = ActionLog(games)
         self._unreported = np.zeros(games, bool)  # lost games that `ended` has not reported yet
-        self._context = server_context()
         self._processes: list[mp.process.BaseProcess] = []
         self._connections: list[Connection] = []
         self._pending: list[deque[int]] = []  # of each worker, parts without an answer yet
+        self._lock: int | None
         self._folder, self._lock = temporary_folder()
         try:
             try:
@@ -143,16 +167,20 @@ class GamePool:
             self.marks, self.allowed = arrays["marks"], arrays["allowed"]
             self.ended, self.cause, self.episode = arrays["ended"], arrays["cause"], arrays["episode"]
 
-            own_options = write_options(self._folder, character, options)
-            setup = Setup(chosen, own_options, self._folder, pages=pages, leave=leave)
-            built = {
-                start: None if start is None else arenas.build(start, self._folder / f"arena-{number}")
-                for number, start in enumerate(dict.fromkeys(self.starts))
-            }
-            setups = tuple(replace(setup, arena=built[start]) for start in self.starts)
+            def setups() -> tuple[Setup, ...]:
+                """Of each game, with the files that they need, which this writes into the pool's folder."""
+                own_options = write_options(self._folder, character, options)
+                setup = Setup(chosen, own_options, self._folder, pages=pages, leave=leave)
+                built = {
+                    start: None if start is None else arenas.build(start, self._folder / f"arena-{number}")
+                    for number, start in enumerate(dict.fromkeys(self.starts))
+                }
+                return tuple(replace(setup, arena=built[start]) for start in self.starts)
+
             own = None if seeds is None else tuple(tuple(episodes) for episodes in seeds)
+            self._setups = setups
             self._plan = Plan(
-                games, first_game, purpose, seed, max_steps, observe, levels, recall, setups, own
+                games, first_game, purpose, seed, max_steps, observe, levels, recall, self._written(), own
             )
             bounds = [games * part // parts for part in range(parts + 1)]
             self.rows = [slice(first, last) for first, last in pairwise(bounds)]
@@ -170,7 +198,12 @@ class GamePool:
             for w in range(workers):
                 self._start(w)
             for w in range(workers):
-                self._answer(w)
+                try:
+                    self._answer(w)
+                except (EOFError, ConnectionError, TimeoutError, _LostError) as error:
+                    raise UserError(
+                        f"worker {w} of the games {self._ended(w, error)} at its start{self._hint()}"
+                    ) from error
         except BaseException:
             self.close()
             raise
@@ -178,7 +211,7 @@ class GamePool:
     def reset(self, episode: np.ndarray | int = 0) -> None:
         """Begin the given episode in every game (numbers from 0, int [N] or one for all).
 
-        Raises RuntimeError if workers die in every attempt.
+        Raises UserError if workers die in every attempt.
         """
         self._played.clear(np.arange(self.games))
         for _ in range(_TRIES):
@@ -191,12 +224,14 @@ class GamePool:
             self.ended[:] = End.NOT
             if not self._unreported.any():  # else a worker died, and its games are in another episode
                 return
-        raise RuntimeError(f"workers died in each of {_TRIES} attempts to begin episodes; out of memory?")
+        raise UserError(
+            f"workers of the games died in each of {_TRIES} attempts to begin episodes{self._hint()}"
+        )
 
     def step(self, actions: np.ndarray) -> None:
         """Play one action (int [N], `IDLE` leaves a game untouched) in every game.
 
-        Raises ValueError for an action that does not exist, RuntimeError if a worker fails.
+        Raises ValueError for an action that does not exist, UserError and RuntimeError if a worker fails.
         """
         _check(actions)  # of all parts before any begins
         for part, rows in enumerate(self.rows):
@@ -255,7 +290,7 @@ class GamePool:
             process.join(10)
             if process.is_alive():
                 process.kill()
-                process.join()
+                process.join(10)
         for connection in self._connections:
             connection.close()
         self._connections.clear()
@@ -280,16 +315,20 @@ class GamePool:
         self.close()
 
     def _start(self, w: int) -> None:
-        ours, theirs = self._context.Pipe()
-        folder = Path(tempfile.mkdtemp(prefix=f"worker-{w}-", dir=self._folder))
+        ours, theirs = Pipe()
+        try:
+            folder = Path(tempfile.mkdtemp(prefix=f"worker-{w}-", dir=self._folder))
+        except OSError as error:
+            raise no_room(self._folder, error) from error
         plan = replace(self._plan, setups=tuple(replace(one, folder=folder) for one in self._plan.setups))
-        process = self._context.Process(
-            target=work,
-            args=(theirs, DupFd(self._block.file), self._ranges[w], plan),
-            name=f"games-{w}",
-            daemon=True,
+        process = start(
+            lambda context: context.Process(
+                target=work,
+                args=(theirs, SharedFile(self._block.file), self._ranges[w], plan),
+                name=f"games-{w}",
+                daemon=True,
+            )
         )
-        process.start()
         theirs.close()
         self._processes[w : w + 1] = [process]
         self._connections[w : w + 1] = [ours]
@@ -308,23 +347,71 @@ class GamePool:
                 while part in pending:
                     self._answer(w)
                     pending.popleft()
-            except (EOFError, ConnectionError):
-                self._replace(w)
+            except (EOFError, ConnectionError, TimeoutError, _LostError) as error:
+                self._replace(w, error)
 
     def _answer(self, w: int) -> None:
-        if receive(self._connections[w], 1) != DONE:
-            traceback = self._connections[w].recv_bytes().decode()
-            raise RuntimeError(f"worker {w} of the games failed:\n{traceback}")
+        """Wait for a worker's answer. Raises EOFError or ConnectionError if it is dead, TimeoutError if it
+        hangs, _LostError if its games cannot go on, UserError and RuntimeError for other failures.
+        """
+        if receive(self._connections[w], 1, self._patience) != DONE:
+            said = self._connections[w].recv_bytes()
+            kind, text = said[:1], said[1:].decode()
+            if kind == LOST:
+                raise _LostError(text)
+            raise (
+                UserError(text) if kind == USERS else RuntimeError(f"worker {w} of the games failed:\n{text}")
+            )
 
-    def _replace(self, w: int) -> None:
-        """Replace a dead worker; its games begin their next episodes."""
-        self._processes[w].join()
-        code = self._processes[w].exitcode
+    def _ended(self, w: int, error: Exception) -> str:
+        """What happened to a worker, which is gone when this returns."""
+        process = self._processes[w]
+        if isinstance(error, TimeoutError):
+            process.kill()
+        process.join(10)
+        if isinstance(error, TimeoutError):
+            return f"did not answer for {self._patience:g} s and was stopped"
+        if isinstance(error, _LostError):
+            return f"cannot go on: {error}"
+        code = process.exitcode
+        known = signal.valid_signals()
+        return f"died ({signal.Signals(-code).name if code and -code in known else f'exit code {code}'})"
+
+    def _hint(self) -> str:
+        """What may be the reason of a worker's death, for the end of a message."""
+        free, there = memory(), self._folder if self._folder.exists() else self._folder.parent
+        if (room := shutil.disk_usage(there).free) < _LITTLE:
+            return f"; {there} has {room / 1e6:.1f} MB left: set TMPDIR to another folder"
+        left = "" if free is None else f" ({free[1] / 1e9:.1f} GB are free)"
+        return f"; if memory is too small{left}, lower nethack.games or nethack.workers"
+
+    def _written(self) -> tuple[Setup, ...]:
+        """The setups of the games, with their files in the pool's folder. Raises UserError."""
+        try:
+            return self._setups()
+        except OSError as error:
+            raise no_room(self._folder, error) from error
+
+    def _mend_folder(self) -> None:
+        """Make the pool's folder again if somebody has removed it, or a file that all games need."""
+        if all(path.exists() for path in files_of(self._plan)):
+            return
+        gone = self._folder
+        shutil.rmtree(gone, ignore_errors=True)
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+        self._folder, self._lock = temporary_folder()
+        log.warning("%s, the folder of the games' temporary files, was removed; now: %s", gone, self._folder)
+        self._plan = replace(self._plan, setups=self._written())
+
+    def _replace(self, w: int, error: Exception) -> None:
+        """Replace a worker that is dead or cannot go on; its games begin their next episodes."""
+        happened = self._ended(w, error)
         self._connections[w].close()
         games = np.concatenate([np.arange(*ends) for ends in self._ranges[w]])
-        log.warning(
-            "worker %d died (exit code %s); the episodes of its %d games are lost", w, code, len(games)
-        )
+        log.warning("worker %d %s; the episodes of its %d games are lost", w, happened, len(games))
+        self._mend_folder()
         self.lost += len(games)
         arrays = self._block.arrays
         for name in ("state", "marks", "truth"):
@@ -338,8 +425,11 @@ class GamePool:
             for part in range(len(self.rows)):
                 send(self._connections[w], RESET + bytes([part]))
                 self._answer(w)
-        except (EOFError, ConnectionError) as error:
-            raise RuntimeError(f"worker {w} of the games died twice; out of memory?") from error
+        except (EOFError, ConnectionError, TimeoutError, _LostError) as again:
+            raise UserError(
+                f"worker {w} of the games {happened}; the one that took its place {self._ended(w, again)}"
+                f"{self._hint()}"
+            ) from again
         self.changes[games] = 0
         self.events[games] = 0
         self._unreported[games] = True
@@ -387,9 +477,9 @@ def check_pools(config: Config, pools: int) -> None:
 
 def check_options(config: Config) -> None:
     """Raises UserError as `write_options` does for the config's hero and options file."""
-    with tempfile.TemporaryDirectory(prefix="options-", dir=short_temporary_folder()) as folder:
+    with scratch() as folder:
         options = config.nethack.options
-        write_options(Path(folder), config.nethack.character, None if options is None else Path(options))
+        write_options(folder, config.nethack.character, None if options is None else Path(options))
 
 
 def _bytes_a_game(observe: tuple[str, ...]) -> int:

@@ -1,9 +1,16 @@
-"""Imports of the server from which a pool's workers are forked, so that workers start ready."""
+"""Imports of the server from which a pool's workers are forked, so that workers start ready.
+
+Signals to the whole group are for the process that the server belongs to; it ends with that one.
+"""
+
+import signal
 
 from maestromotif.nethack.engine import branch_predictor, loader
 from maestromotif.nethack.pool import worker
 
 __all__ = ["worker"]
 
+for number in (signal.SIGTERM, signal.SIGHUP):
+    signal.signal(number, signal.SIG_IGN)
 if loader.why_not_shared() is None:
     branch_predictor.unseen_flips()

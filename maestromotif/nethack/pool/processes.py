@@ -1,52 +1,88 @@
-"""Starts the processes of games, and makes temporary folders that do not outlive them."""
+"""Starts the processes of games and environments, and says what signals mean to them."""
 
-import fcntl
+import atexit
 import multiprocessing as mp
 import os
 import shutil
-import tempfile
-from contextlib import suppress
+import signal
+from collections.abc import Callable
+from functools import cache
 from multiprocessing import forkserver
 from multiprocessing.context import ForkServerContext
+from multiprocessing.process import BaseProcess
+from multiprocessing.reduction import DupFd
 from pathlib import Path
+from typing import Any
 
-from maestromotif.nethack.pool.capacity import short_temporary_folder
+from maestromotif.nethack.temporary import temporary_folder
 
-_PREFIX = "maestromotif-"
-_LOCK = "in-use"
+GRACE = 30  # seconds that a process may take to end after a signal
 
 
 def server_context() -> ForkServerContext:
     """The context for processes that a server forks; starts the server if it does not run yet.
 
     A fork of this process would copy its threads into a game. The server has everything imported, so a worker
-    starts quickly. It listens on a socket in the folder for temporary files.
+    starts quickly. It listens on a socket in a temporary folder.
     """
     context = mp.get_context("forkserver")
     context.set_forkserver_preload(["maestromotif.nethack.pool.preload"])
-    usual = tempfile.gettempdir()
-    try:
-        tempfile.tempdir = short_temporary_folder()
-        forkserver.ensure_running()
-    finally:
-        tempfile.tempdir = usual
+    # Not the folder that multiprocessing would make: nothing removes that after a SIGKILL.
+    mp.current_process()._config["tempdir"] = str(_server_folder())  # type: ignore[attr-defined]
+    forkserver.ensure_running()
     return context
 
 
-def temporary_folder() -> tuple[Path, int | None]:
-    """Make a folder with a lock that ends with this process; remove the folders of ended processes."""
-    parent = Path(short_temporary_folder())
-    for left in parent.glob(f"{_PREFIX}*"):
-        with suppress(OSError):  # another user's, or already removed
-            held = os.open(left / _LOCK, os.O_RDWR | os.O_CLOEXEC)
-            try:
-                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(left, ignore_errors=True)
-            finally:
-                os.close(held)
-    folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
-    # Lock the file before it gets the name that others look for, so that they never find it unlocked.
-    lock = os.open(folder / "new", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    fcntl.flock(lock, fcntl.LOCK_EX)
-    (folder / "new").rename(folder / _LOCK)
-    return folder, lock
+@cache
+def _server_folder() -> Path:
+    """Of this process, until it ends; after a SIGKILL another process removes it."""
+    folder, _ = temporary_folder()
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+class SharedFile:
+    """A file descriptor for the process that is started with it as an argument."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Made while the process is started, it travels with the order to start it; made before, it would
+        # wait on a socket, which may be removed.
+        return _arrived, (DupFd(self._descriptor),)
+
+    def detach(self) -> int:
+        """The descriptor, in the process that was started."""
+        raise RuntimeError("this is the process that shares the file")
+
+
+def _arrived(duplicate: Any) -> Any:
+    return duplicate
+
+
+def start(make: Callable[[ForkServerContext], BaseProcess]) -> BaseProcess:
+    """Start the process that `make` returns; also if the server's socket was removed with its folder."""
+    process = make(server_context())
+    try:
+        process.start()
+    except (FileNotFoundError, ConnectionError):
+        # Forget that server, which ends with the last of its processes, and start another.
+        server = forkserver._forkserver  # type: ignore[attr-defined]
+        os.close(server._forkserver_alive_fd)
+        server._forkserver_address = server._forkserver_alive_fd = server._forkserver_pid = None
+        _server_folder.cache_clear()
+        process = make(server_context())
+        process.start()
+    return process
+
+
+def ends_with_its_parent() -> None:
+    """What signals mean to a process that another one directs: a signal to the whole group is the other's.
+
+    It ends on request, or when the other ends. Without either it ends after some seconds, because of SIGTERM.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: signal.alarm(GRACE))
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)

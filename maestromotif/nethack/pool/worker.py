@@ -2,41 +2,39 @@
 
 import os
 import shutil
-import signal
 import tempfile
 import traceback
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
-from typing import Protocol, runtime_checkable
+from pathlib import Path
 
 import numpy as np
 
+from maestromotif.errors import UserError
 from maestromotif.nethack.actions import NAMES
 from maestromotif.nethack.events import EVENTS
-from maestromotif.nethack.game import End, Setup
+from maestromotif.nethack.game import BrokenGameError, End, Setup
 from maestromotif.nethack.marks import Marks
 from maestromotif.nethack.observation import COLUMNS, ENGINE, FINAL, ROWS, Block, Layout, engine_layout
 from maestromotif.nethack.pool.pipe import receive, send
+from maestromotif.nethack.pool.processes import SharedFile, ends_with_its_parent
 from maestromotif.nethack.seeds import EpisodeSeeds, Purpose, episode_seeds
 from maestromotif.nethack.state import CHANGES
+from maestromotif.nethack.temporary import no_room
 from maestromotif.nethack.tracker import TRACKED, Tracker
 from maestromotif.nethack.truth import TRUTH
 from maestromotif.nethack.useless import Useless
+from maestromotif.pipeline.store import is_disk_full
 
 IDLE = -1  # the action that leaves a game untouched
 CAUSE_BYTES = 128
 
-# Orders to a worker: one byte and the number of a part. Its answers: one byte (`pipe.py`). Only a traceback
-# is sent as the connection's own message.
+# Orders to a worker: one byte and the number of a part. Its answers: one byte (`pipe.py`). After FAILED the
+# connection's own message says why: what kind of failure, and a text.
 RESET, STEP, QUIT = b"r", b"s", b"q\0"
 DONE, FAILED = b"k", b"e"
-
-
-@runtime_checkable
-class SharedFile(Protocol):
-    """A file descriptor on its way to another process (`multiprocessing.reduction.DupFd`)."""
-
-    def detach(self) -> int: ...
+LOST, USERS, OURS = b"l", b"u", b"o"  # the games cannot go on; the user can mend it; a traceback
 
 
 @dataclass(frozen=True)
@@ -82,7 +80,7 @@ class _Rows:
         self._plan, self._first = plan, first
         arrays = self._arrays = {name: array[first:last] for name, array in block.arrays.items()}
         engine = ENGINE + plan.observe
-        self._games = [
+        self.games = [
             plan.setups[first + i].open({name: arrays[name][i] for name in engine})
             for i in range(last - first)
         ]
@@ -90,7 +88,7 @@ class _Rows:
         self._recall = plan.recall
         if plan.recall:
             state = {name: arrays["state"][:, i] for i, name in enumerate(TRACKED)}
-            self._marks = Marks(arrays["marks"], [game.searches for game in self._games])
+            self._marks = Marks(arrays["marks"], [game.searches for game in self.games])
             leave = plan.setups[first].leave
             self._useless = Useless(arrays["allowed"], state, arrays["events"], self._marks, leave)
         else:
@@ -99,11 +97,11 @@ class _Rows:
 
     def reset(self) -> None:
         """Begin in every game the episode whose number is in the block."""
-        for i in range(len(self._games)):
+        for i in range(len(self.games)):
             self._begin(i)
 
     def step(self) -> None:
-        arrays, games, limit = self._arrays, self._games, self._plan.max_steps
+        arrays, games, limit = self._arrays, self.games, self._plan.max_steps
         actions, ended = arrays["action"].tolist(), arrays["ended"]
         ended[:] = End.NOT
         arrays["changes"][:] = 0
@@ -126,7 +124,7 @@ class _Rows:
 
     def _end(self, i: int) -> None:
         """Keep what the last step of the episode showed, and begin the next episode."""
-        arrays, game = self._arrays, self._games[i]
+        arrays, game = self._arrays, self.games[i]
         if arrays["ended"][i] == End.TRUNCATED:
             game.keep_final()
         arrays["cause"][i] = game.cause() if arrays["ended"][i] == End.DEATH else b""
@@ -140,7 +138,7 @@ class _Rows:
         arrays["changes"][i], arrays["events"][i] = changes, events
 
     def close(self) -> None:
-        for game in self._games:
+        for game in self.games:
             game.close()
 
     def _begin(self, i: int) -> None:
@@ -150,9 +148,9 @@ class _Rows:
             seeds = episode_seeds(plan.purpose, plan.seed, plan.first_game + game, episode, plan.levels)
         else:
             seeds = plan.seeds[game][episode % len(plan.seeds[game])]
-        self._games[i].reset(seeds)
-        self._arrays["truth"][i] = self._games[i].truth()
-        self._tracker.begin(i, self._arrays, self._games[i].starting_letters)
+        self.games[i].reset(seeds)
+        self._arrays["truth"][i] = self.games[i].truth()
+        self._tracker.begin(i, self._arrays, self.games[i].starting_letters)
         if self._recall:
             self._marks.begin(i, self._arrays)
             self._useless.begin(i, self._arrays)
@@ -162,9 +160,9 @@ def work(connection: Connection, memory: SharedFile, parts: list[tuple[int, int]
     """Follow orders until QUIT or until the parent is gone.
 
     parts: first and last+1 game of each part; parts are stepped in turn. Results are written into the block.
-    An answer says that they are complete, or is a traceback.
+    An answer says that they are complete, or why not.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process; workers end on QUIT
+    ends_with_its_parent()
     folder = plan.setups[0].folder
     # NLE makes a folder per game with `tempfile`; inside ours they are removed with the worker.
     os.environ["TMPDIR"] = tempfile.tempdir = str(folder)
@@ -180,10 +178,30 @@ def work(connection: Connection, memory: SharedFile, parts: list[tuple[int, int]
             send(connection, DONE)
     except (EOFError, ConnectionError):
         pass  # the parent is gone
-    except Exception:
-        send(connection, FAILED)
-        connection.send_bytes(traceback.format_exc().encode())
+    except Exception as error:
+        with suppress(ConnectionError):  # the parent is gone
+            send(connection, FAILED)
+            connection.send_bytes(_failure(error, folder, plan, rows))
     finally:
         for part in rows:
             part.close()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _failure(error: Exception, folder: Path, plan: Plan, rows: list[_Rows]) -> bytes:
+    if isinstance(error, OSError) and is_disk_full(error):
+        error = no_room(folder, error)
+    if isinstance(error, UserError):
+        return USERS + str(error).encode()
+    if isinstance(error, BrokenGameError):
+        return LOST + f"NetHack says: {error}".encode()
+    own = [game.folder() for part in rows for game in part.games]
+    if missing := next((path for path in (*files_of(plan), *own) if not path.exists()), None):
+        return LOST + f"{missing} was removed".encode()
+    return OURS + traceback.format_exc().encode()
+
+
+def files_of(plan: Plan) -> set[Path]:
+    """The files and folders of a pool that all its games need."""
+    data = {setup.arena.hackdir / "nhdat" for setup in plan.setups if setup.arena is not None}
+    return data | {Path(setup.options.removeprefix("@")) for setup in plan.setups}
