@@ -93,7 +93,8 @@ def tell(done: str, one: dict[str, float]) -> None:
 
 def play(steps: int, games: int, folder: Path) -> dict[str, Any]:
     """A pool's part: `steps` over all games."""
-    looks, each = [], max(LOOKS, steps // games)
+    looks: list[dict[str, float]] = []
+    each = max(LOOKS, steps // games)
     actions = policy_like_actions(2_000, games, 0)
     with GamePool(games, "train", 0, 10_000) as pool:
         pool.reset()

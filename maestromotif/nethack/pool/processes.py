@@ -68,7 +68,7 @@ def start(make: Callable[[ForkServerContext], BaseProcess]) -> BaseProcess:
         process.start()
     except (FileNotFoundError, ConnectionError):
         # Forget that server, which ends with the last of its processes, and start another.
-        server = forkserver._forkserver  # type: ignore[attr-defined]
+        server: Any = forkserver._forkserver
         os.close(server._forkserver_alive_fd)
         server._forkserver_address = server._forkserver_alive_fd = server._forkserver_pid = None
         _server_folder.cache_clear()
