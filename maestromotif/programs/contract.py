@@ -12,8 +12,9 @@ A file `skills/<name>.py` defines two functions without memory, as in `SKILL_FOR
 
 import ast
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from maestromotif.errors import UserError, did_you_mean
 from maestromotif.nethack.state import FIELDS
@@ -31,22 +32,140 @@ def may_start(state: GameState) -> bool: ...
 def should_end(state: GameState) -> bool: ...
 """
 
-# What the language of programs lacks -> code that the sandbox rejects.
-LACKS = {
-    "class inheritance": "class A(dict):\n    pass",
-    "decorators on methods": "class A:\n    @property\n    def b(self):\n        return 1",
-    "`yield`": "def f():\n    yield 1",
-    "`del`": "a = 1\ndel a",
-    "files": "open('a')",
-    "network": "import socket",
-    "third-party packages": "import numpy",
-}
+NESTING = 15  # blocks in each other; the type checker's time doubles with each further one
 MODULES = ("collections", "dataclasses", "functools", "itertools", "json", "math", "random", "re", "typing")
+_NO_BUILTINS = (
+    *(
+        "map",
+        "filter",
+        "getattr",
+        "setattr",
+        "hasattr",
+        "delattr",
+        "callable",
+        "issubclass",
+        "super",
+        "format",
+    ),
+    *("vars", "dir", "globals", "locals", "exec", "eval", "compile", "__import__", "open", "input", "exit"),
+    *("quit", "breakpoint", "bytearray", "memoryview", "ascii"),
+)
+_NO_METHODS = (
+    *("__new__", "__len__", "__bool__", "__lt__", "__le__", "__gt__", "__ge__", "__iadd__", "__isub__"),
+    *("__getattr__", "__getattribute__", "__setattr__", "__format__", "__reversed__", "__del__"),
+    *("__class_getitem__", "__init_subclass__"),
+)
+
+
+class Lack(NamedTuple):
+    """Something that the language of programs lacks."""
+
+    code: str  # which has it, and is refused
+    found: Callable[[ast.AST], list[ast.AST]]  # the places in this node, not below it
+
+
+def _nodes(*types: type[ast.AST]) -> Callable[[ast.AST], list[ast.AST]]:
+    return lambda node: [node] if isinstance(node, types) else []
+
+
+def _in_class(found: Callable[[ast.ClassDef], list[ast.AST]]) -> Callable[[ast.AST], list[ast.AST]]:
+    return lambda node: found(node) if isinstance(node, ast.ClassDef) else []
+
+
+def _methods(node: ast.ClassDef) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
+    return [one for one in node.body if isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef)]
+
+
+def _not_simple(node: ast.ClassDef) -> list[ast.AST]:
+    simple = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Assign, ast.AnnAssign, ast.Pass, ast.Expr)
+    return [one for one in node.body if not isinstance(one, simple)]
+
+
+def _imports(node: ast.AST) -> list[ast.AST]:
+    """Where an import names a module that cannot be imported."""
+    places: list[ast.AST] = []
+    if isinstance(node, ast.Import):
+        places = [*node.names]
+    elif isinstance(node, ast.ImportFrom):
+        places = [node]
+    return [place for place in places if any(name not in MODULES for name in imported(place))]
+
+
+def _next_of_generator(node: ast.AST) -> list[ast.AST]:
+    named = isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "next"
+    return [node] if named and any(isinstance(one, ast.GeneratorExp) for one in node.args) else []  # type: ignore[attr-defined]
+
+
+# What the language of programs lacks, in words. Prompts list it, and the check finds it. A builtin is `name`.
+LACKS: dict[str, Lack] = {
+    "class inheritance": Lack(
+        "class A(dict):\n    pass", _in_class(lambda node: [*node.bases, *node.keywords][:1])
+    ),
+    "decorators on methods (`@property`, `@staticmethod`, ...)": Lack(
+        "class A:\n    @staticmethod\n    def b() -> int:\n        return 1",
+        _in_class(lambda node: [one.decorator_list[0] for one in _methods(node) if one.decorator_list]),
+    ),
+    "class bodies with more than methods and simple variables": Lack(
+        "class A:\n    class B:\n        pass", _in_class(_not_simple)
+    ),
+    f"special methods {', '.join(f'`{name}`' for name in _NO_METHODS)}": Lack(
+        "class A:\n    def __len__(self) -> int:\n        return 1",
+        _in_class(lambda node: [one for one in _methods(node) if one.name in _NO_METHODS]),
+    ),
+    "`yield`": Lack("def f():\n    yield 1", _nodes(ast.Yield, ast.YieldFrom)),
+    "`next` of a generator expression": Lack("a = next(b for b in [1])", _next_of_generator),
+    "`async` and `await`": Lack(
+        "async def f() -> None:\n    pass",
+        _nodes(ast.AsyncFunctionDef, ast.Await, ast.AsyncFor, ast.AsyncWith),
+    ),
+    "`del`": Lack("a = 1\ndel a", _nodes(ast.Delete)),
+    "`except*`": Lack("try:\n    pass\nexcept* ValueError:\n    pass", _nodes(ast.TryStar)),
+    "`import *`": Lack(
+        "from math import *",
+        lambda node: [node] if isinstance(node, ast.ImportFrom) and node.names[0].name == "*" else [],
+    ),
+    "files, network and third-party packages": Lack("import numpy", _imports),
+    **{f"`{name}`": Lack(f"a = {name}", _nodes()) for name in _NO_BUILTINS},
+}
 LANGUAGE = (
     f"The program runs in a small Python without {', '.join(LACKS)}. "
     f"These modules can be imported: {', '.join(f'`{module}`' for module in MODULES)}. "
-    "`random` is seeded from the run's seed, the game, the episode and the step. Printed output is discarded."
+    "`random` is seeded from the run's seed, the game, the episode and the step. "
+    f"Printed output is discarded. Nothing may be nested more than {NESTING} deep."
 )
+
+
+def lacking(name: str) -> str:
+    """The message for code that uses what `LACKS` names."""
+    return f"the sandbox's Python has no {name}"
+
+
+def lacks(node: ast.AST) -> list[tuple[ast.AST, str]]:
+    """The places in this node, not below it, that use what `LACKS` names; and the messages for them."""
+    if isinstance(node, ast.Name):
+        name = f"`{node.id}`"
+        return [(node, lacking(name))] if name in LACKS else []
+    found = []
+    for name, lack in LACKS.items():
+        if name.strip("`") not in _NO_BUILTINS:
+            for place in lack.found(node):
+                modules = [one for one in imported(place) if one not in MODULES]
+                found += [(place, told) for told in map(no_module, modules)] or [(place, lacking(name))]
+    return found
+
+
+def no_module(name: str) -> str:
+    """The message for an import that the sandbox refuses."""
+    return f"no module '{name}' in the sandbox; available are {', '.join(MODULES)}"
+
+
+def imported(node: ast.AST) -> list[str]:
+    """The modules that a `from ... import`, or a name in an `import`, asks for. `__future__` is no module."""
+    if isinstance(node, ast.alias):
+        return [node.name]
+    if isinstance(node, ast.ImportFrom) and node.module != "__future__":
+        return ["." * node.level + (node.module or "")]
+    return []
 
 
 def game_state() -> str:
@@ -76,13 +195,21 @@ def default_program(skill: Skill) -> str:
 
 
 def read(path: str | Path) -> str:
-    """The source of a program over skills. Raises UserError if the file is missing or unreadable."""
+    """The source of a program over skills, without a byte order mark. Raises UserError if it has no text."""
     path = Path(path)
+    if path.is_dir():
+        raise UserError(f"{path}: is a folder; name a program, such as {path / 'NAME.py'}")
     if not path.exists():
         there = sorted(file.name for file in path.parent.glob("*.py")) if path.parent.is_dir() else []
         hint = did_you_mean(path.name, there) if there else f"; there are no programs in {path.parent}"
         raise UserError(f"{path}: no such program{hint}")
-    return read_text(path)
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = path.read_bytes()[: error.start].count(b"\n") + 1
+        raise UserError(f"{path}:{line}: not UTF-8 text") from error
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
 
 
 def used_fields(sources: Sequence[str]) -> list[str]:

@@ -77,14 +77,14 @@ def play(host: ProgramHost, dice: Dice, running: np.ndarray, steps: int) -> Iter
         ("return 1 / 0", "tried.py:6: ZeroDivisionError: division by zero"),
         ("raise KeyError('lost')", "tried.py:6: KeyError: 'lost'"),
         ("return state.dpth", "tried.py:6: AttributeError"),
-        ("return open('/etc/passwd').read()", "tried.py:6: PermissionError"),
-        ("open('written_by_a_program', 'w')", "tried.py:6: PermissionError"),
+        ("return open('/etc/passwd').read()", "tried.py:6: asks for "),
+        ("open('written_by_a_program', 'w')", "tried.py:6: asks for "),
         ("import os; os.system('id')", "tried.py:6: AttributeError"),
-        ("import os; os.environ['HOME']", "tried.py:6: RuntimeError"),
-        ("import os; os.listdir('/')", "tried.py:6: PermissionError"),
-        ("import subprocess", "tried.py:6: ModuleNotFoundError"),
-        ("import socket", "tried.py:6: ModuleNotFoundError"),
-        ("import numpy", "tried.py:6: ModuleNotFoundError"),
+        ("import os; os.environ['HOME']", "tried.py:6: asks for os.environ; programs have no files"),
+        ("import os; os.listdir('/')", "tried.py:6: asks for "),
+        ("import subprocess", "tried.py:6: no module '{line}' in the sandbox; available are"),
+        ("import socket", "tried.py:6: no module '{line}' in the sandbox; available are"),
+        ("import numpy", "tried.py:6: no module '{line}' in the sandbox; available are"),
         ("_exchange(None)", "tried.py:6: NameError"),
         ("_players.clear()", "tried.py:6: NameError"),
         ("().__class__.__bases__[0].__subclasses__()", "tried.py:6: AttributeError"),
@@ -103,7 +103,9 @@ def play(host: ProgramHost, dice: Dice, running: np.ndarray, steps: int) -> Iter
     ],
 )
 def test_attacks_and_mistakes_end_with_the_line(line: str, expected: str) -> None:
-    assert expected in failure(PROGRAM.replace("{line}", line))
+    assert expected.replace("{line}", line.removeprefix("import ")) in failure(
+        PROGRAM.replace("{line}", line)
+    )
     assert not Path("written_by_a_program").exists()
 
 
@@ -120,7 +122,7 @@ def test_endless_skill_program_is_named() -> None:
     with begin(PROGRAM.replace("{line}", "return 'looper'"), skills=skills, call_seconds=0.3) as host:
         skill, *_ = first_step(host)
         state = {name: np.zeros(3, np.int32) for name in FIELDS}
-        with pytest.raises(UserError, match=r"^skills/looper.py: it took more than 0.3 s"):
+        with pytest.raises(UserError, match=r"^skills/looper.py:3: it took more than 0.3 s"):
             host.step(state, skill, np.zeros(3, bool))
         with pytest.raises(UserError, match="has failed before"):
             host.step(state, skill, np.zeros(3, bool))
