@@ -20,11 +20,12 @@ from maestromotif.nethack.state import FIELDS
 from maestromotif.programs import contract, structure
 from maestromotif.programs.deadline import Deadline
 from maestromotif.programs.problems import Problem, ProgramError
-from maestromotif.programs.sandbox import ProgramHost, TypeCheckError, type_check
+from maestromotif.programs.sandbox import NOT_IN_MONTY, ProgramHost, TypeCheckError, type_check
 from maestromotif.programs.trial_states import Dice
 from maestromotif.skill import DEFAULT_MAX_TURNS, Skill
 
 LIMIT = 10.0  # seconds for the check of one program; a check takes about one
+MOST = 20  # problems that are told at once
 GAMES, STEPS = 32, 120  # of the behaviour tests: 3,840 states, played twice
 
 # How the host uses a program. This code is appended to the source, so that the type checker checks the fit.
@@ -65,15 +66,17 @@ def skill_program(source: str, path: str, limit: float = LIMIT) -> None:
 
 def problems(source: str, path: str, skills: Sequence[Skill], limit: float = LIMIT) -> list[Problem]:
     """What is wrong with the source of a program over these skills; empty if it may be run."""
+    deadline = Deadline(limit)
     read = structure.read(source, path)
     if read.tree is None:
         return read.problems
     lines, found = _program_lines(read.tree, path)
-    return _sorted(read.problems + found) or _types(source, path, lines, skills, limit)
+    return _first(read.problems + found) or _types(source, path, lines, skills, deadline)
 
 
 def skill_problems(source: str, path: str, limit: float = LIMIT) -> list[Problem]:
     """What is wrong with the source of a skill's program; empty if it may be run."""
+    deadline = Deadline(limit)
     read = structure.read(source, path)
     if read.tree is None:
         return read.problems
@@ -85,7 +88,7 @@ def skill_problems(source: str, path: str, limit: float = LIMIT) -> list[Problem
         else:
             text = f"no function '{name}(state: GameState) -> bool'"
             found.append(Problem(path, 1, None, "structure", text))
-    return _sorted(found) or _types(source, path, lines, [], limit)
+    return _first(found) or _types(source, path, lines, [], deadline)
 
 
 def behaviour(
@@ -97,7 +100,12 @@ def behaviour(
     This check also rejects programs whose choices depend on other games or on earlier episodes. limit:
     seconds for all games.
     """
-    deadline = Deadline(limit)
+    return _behaviour(source, path, skills, seed, Deadline(limit))
+
+
+def _behaviour(
+    source: str, path: str, skills: Sequence[Skill], seed: int, deadline: Deadline
+) -> dict[str, Any]:
     calls = _play(source, path, skills, seed, 0, deadline)
     again = _play(source, path, skills, seed, 1, deadline)
     if not np.array_equal(calls, again):
@@ -119,12 +127,15 @@ def skill_behaviour(source: str, path: str, seed: int, limit: float = LIMIT) -> 
 
     Raises ProgramError like `behaviour`.
     """
+    _skill_behaviour(source, path, seed, Deadline(limit))
 
+
+def _skill_behaviour(source: str, path: str, seed: int, deadline: Deadline) -> None:
     def skill(name: str, file: str, text: str | None) -> Skill:
         return Skill(name, "", "", "", DEFAULT_MAX_TURNS, Path(file), "", text)
 
     skills = [skill("tried", path, source), skill("other", "other.md", None)]
-    behaviour(_TRIAL, "a trial program", skills, seed, limit)
+    _behaviour(_TRIAL, path, skills, seed, deadline)
 
 
 def file_problems(
@@ -140,12 +151,11 @@ def file_problems(
     of_skill = of_skill and any(structure.functions(tree.body, name) for name in _SKILL_FUNCTIONS)
     found = skill_problems(source, path, limit) if of_skill else problems(source, path, skills, limit)
     if not found:
-        left = max(deadline.left, limit / 10)
         try:
             if of_skill:
-                skill_behaviour(source, path, seed, left)
+                _skill_behaviour(source, path, seed, deadline)
             else:
-                behaviour(source, path, skills, seed, left)
+                _behaviour(source, path, skills, seed, deadline)
         except ProgramError as error:
             found = list(error.problems)
     return ("a skill's program" if of_skill else "a program over skills"), found
@@ -156,8 +166,9 @@ def _raise(found: Sequence[Problem]) -> None:
         raise ProgramError(found)
 
 
-def _sorted(found: Sequence[Problem]) -> list[Problem]:
-    return sorted(found, key=lambda one: (one.line or 0, one.column or 0))
+def _first(found: Sequence[Problem]) -> list[Problem]:
+    """The first problems of a file, by line."""
+    return sorted(found, key=lambda one: (one.line or 0, one.column or 0))[:MOST]
 
 
 def _program_lines(tree: ast.Module, path: str) -> tuple[dict[str, int], list[Problem]]:
@@ -202,15 +213,18 @@ def _play(
     )
     running = np.full(GAMES, -1, np.int32)
     began = np.full((STEPS, GAMES), -1, np.int32)
-    # A call that begins just before the deadline may take half of the limit more, and is then killed soon.
+
+    def check_time() -> None:
+        if not deadline.left:
+            text = f"it took more than {deadline.seconds:g} s for {GAMES} simulated games of {STEPS} steps"
+            raise ProgramError([Problem(path, None, None, "limit", text)])
+
+    # A call that begins just before the deadline has half of the limit, and is killed soon after that.
+    check_time()
     with ProgramHost(source, skills, GAMES, seed, path, deadline.seconds / 2) as host:
 
         def step(*given: Any) -> tuple[np.ndarray, np.ndarray]:
-            if not deadline.left:
-                text = (
-                    f"it took more than {deadline.seconds:g} s for {GAMES} simulated games of {STEPS} steps"
-                )
-                raise ProgramError([Problem(path, None, None, "limit", text)])
+            check_time()
             running, switched, _ = host.step(*given)
             return running, switched
 
@@ -233,7 +247,7 @@ def _play(
 
 
 def _types(
-    source: str, path: str, lines: dict[str, int], skills: Sequence[Skill], limit: float
+    source: str, path: str, lines: dict[str, int], skills: Sequence[Skill], deadline: Deadline
 ) -> list[Problem]:
     """The type checker's problems. lines: the names that the host uses (keys of _USES) -> where each is."""
     # The sandbox has `__future__`, and the type checker does not know it.
@@ -247,12 +261,12 @@ def _types(
         row += 2
     names = [skill.name for skill in skills]
     try:
-        records = type_check(text, contract.stubs(skills), limit)
+        records = type_check(text, contract.stubs(skills), deadline.left)
     except TypeCheckError as error:
-        told = f"the type check {error} and was stopped after {limit:g} s"
+        told = f"the type check {error} and was stopped; write it shorter and simpler"
         return [Problem(path, None, None, "limit", told)]
     found = []
-    for record in records:
+    for record in records[:MOST]:
         message = _explain(record["code"], record["message"], names)
         row, column = record["location"]["row"], record["location"]["column"]
         kind = "lacks" if record["code"] in _LACKING else "types"
@@ -264,7 +278,7 @@ def _types(
     return found
 
 
-_LACKING = ("unresolved-import", "sandbox")
+_LACKING = ("unresolved-import", NOT_IN_MONTY)
 
 
 def _explain(code: str, message: str, skills: Sequence[str]) -> str:

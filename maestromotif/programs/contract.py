@@ -32,7 +32,7 @@ def may_start(state: GameState) -> bool: ...
 def should_end(state: GameState) -> bool: ...
 """
 
-NESTING = 15  # blocks in each other; the type checker's time doubles with each further one
+NESTING = 15  # blocks and brackets in each other; the type checker's time doubles with each further one
 MODULES = ("collections", "dataclasses", "functools", "itertools", "json", "math", "random", "re", "typing")
 _NO_BUILTINS = (
     *(
@@ -131,7 +131,7 @@ LANGUAGE = (
     f"The program runs in a small Python without {', '.join(LACKS)}. "
     f"These modules can be imported: {', '.join(f'`{module}`' for module in MODULES)}. "
     "`random` is seeded from the run's seed, the game, the episode and the step. "
-    f"Printed output is discarded. Nothing may be nested more than {NESTING} deep."
+    f"Printed output is discarded. Blocks and brackets may be nested {NESTING} deep."
 )
 
 

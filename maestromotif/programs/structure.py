@@ -13,9 +13,11 @@ from maestromotif.programs import contract
 from maestromotif.programs.problems import Problem
 
 MAX_SOURCE = 100_000  # characters
-_DEPTH = 180  # of the syntax tree; a chain of 150 `elif`, or of 150 terms, is less
+_DEPTH = 180  # of the syntax tree; a chain of 150 `elif`, or a sum of 150 terms, is less
 _BLOCKS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.For, ast.While, ast.If, ast.With, ast.Try)
 _BLOCKS += (ast.Lambda, ast.Match, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+_BLOCKS += (ast.List, ast.Tuple, ast.Set, ast.Dict)
+_DEEP = f"nested too deeply; blocks and brackets may be {contract.NESTING} deep, and long sums {_DEPTH} terms"
 
 
 @dataclass(frozen=True)
@@ -38,12 +40,13 @@ def read(source: str, path: str) -> Read:
     except SyntaxError as error:
         line, column = error.lineno or None, error.offset or None
         return Read(None, [Problem(path, line, column, "syntax", f"not Python: {error.msg}")])
-    except (ValueError, RecursionError, MemoryError) as error:
+    except (RecursionError, MemoryError):
+        return Read(None, [Problem(path, None, None, "limit", _DEEP)])
+    except ValueError as error:
         return Read(None, [Problem(path, None, None, "syntax", f"not Python: {error}")])
     deep = _too_deep(tree)
     if deep is not None:
-        text = f"nested too deeply; blocks may be {contract.NESTING} deep, and terms {_DEPTH}"
-        return Read(None, [Problem(path, deep.lineno, None, "limit", text)])
+        return Read(None, [Problem(path, deep.lineno, None, "limit", _DEEP)])
     if all(isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) for node in tree.body):
         return Read(None, [Problem(path, 1, None, "structure", "the file has no code")])
     return Read(tree, lacks(tree, path))

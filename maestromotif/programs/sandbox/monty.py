@@ -322,7 +322,7 @@ class ProgramHost:
         )
         lines = [frame.line for frame in frames if frame.filename == _PROGRAM and frame.line > _FIRST_LINE]
         cause = error.exception()
-        what = f"{type(cause).__name__}: {cause}"
+        what = f"{type(cause).__name__}: {cause}".removesuffix(": ")
         kind = "limit" if isinstance(cause, RecursionError) else "exception"
         syntax = re.search(r"\(<string>, line (\d+)\)", what)
         if syntax:
@@ -340,7 +340,7 @@ class ProgramHost:
         try:
             _, what = self._worker.session.feed_run("at", print_callback=drop)
         except (monty.MontyError, RuntimeError):
-            return " or ".join(dict.fromkeys(self._paths)), None
+            return self._paths[0], None  # or a skill's program; the worker is gone and cannot say
         count = len(self._names)
         if what <= LOADING:
             return self._paths[LOADING - what], None

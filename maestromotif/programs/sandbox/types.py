@@ -8,21 +8,23 @@ import pydantic_monty as monty
 
 from maestromotif.programs.sandbox.worker import Worker, drop
 
+NOT_IN_MONTY = "not-in-monty"  # the code of a record for Python that Monty's parser refuses
 # Monty runs what it has checked. This first line suspends the run before it begins.
 _STOP = "stop_here()\n"
 _STUB = "def stop_here() -> None: ...\n"
 
 
 class TypeCheckError(Exception):
-    """The type checker found no answer: it took too long, or its process ended."""
+    """The type checker found no answer: it took too long, or needed too much memory."""
 
 
 def type_check(source: str, stubs: str, seconds: float = 10.0) -> list[dict[str, Any]]:
     """The type checker's errors (ty's JSON records: code, message, location {row, column}) in `source`.
 
+    What Monty's parser refuses is such a record too.
     seconds: until the checker is stopped. Raises TypeCheckError if it has not finished by then, or fails.
     """
-    worker = Worker(seconds, stubs=stubs + _STUB)
+    worker = Worker(seconds, stubs=stubs + _STUB, grace=0.0)
     with contextlib.closing(worker):
         try:
             worker.session.feed_start(_STOP + source, print_callback=drop, external_lookup={})
@@ -32,8 +34,15 @@ def type_check(source: str, stubs: str, seconds: float = 10.0) -> list[dict[str,
                 record["location"]["row"] -= _STOP.count("\n")
             return found
         except monty.MontyCrashedError as error:
-            timed_out = error.timed_out
-            raise TypeCheckError("took too long" if timed_out else "needed too much memory") from error
-        except monty.MontyError:
-            return []  # the types are right; what Monty's parser refuses is found when the program is run
+            raise TypeCheckError("took too long" if error.timed_out else "ended too early") from error
+        except (monty.MontyRuntimeError, monty.MontySyntaxError) as error:
+            if isinstance(error.exception(), MemoryError):
+                raise TypeCheckError("needed too much memory") from error
+            frames = error.traceback()
+            at = (
+                {"row": frames[-1].line - 1, "column": frames[-1].column}
+                if frames
+                else {"row": 1, "column": 1}
+            )
+            return [{"code": NOT_IN_MONTY, "message": str(error.exception()), "location": at}]
     return []

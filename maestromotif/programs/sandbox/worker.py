@@ -13,26 +13,24 @@ import pydantic_monty as monty
 MEMORY_BYTES = 64 << 20  # of a program's values
 RECURSION = 150
 _PROCESS_BYTES = 1 << 30  # address space of the process, against what Monty does not count
-_KILLED_AFTER = 1.5  # times the limit of a turn
 
 
 class Worker:
     """A new process with one `session`. A turn is the time between two answers of the session.
 
-    seconds: limit of a turn, raised inside as TimeoutError; after 1.5 times as long the process is killed.
-    seed: of the first random numbers. stubs: declarations for the type checker, which then checks the code
-    that the session is fed; None: no check.
+    seconds: limit of a turn, raised inside as TimeoutError. grace: the process is killed at the end of a turn
+    that is longer by more than this share. seed: of the first random numbers. stubs: declarations for the
+    type checker, which then checks the code that the session is fed; None: no check.
     """
 
-    def __init__(self, seconds: float, seed: int = 0, stubs: str | None = None) -> None:
+    def __init__(self, seconds: float, seed: int = 0, stubs: str | None = None, grace: float = 0.5) -> None:
+        seconds = max(seconds, 0.01)
         with contextlib.ExitStack() as stack:
-            pool = stack.enter_context(
-                monty.Monty(max_processes=1, request_timeout=_KILLED_AFTER * max(seconds, 0.01))
-            )
+            pool = stack.enter_context(monty.Monty(max_processes=1, request_timeout=(1 + grace) * seconds))
             self.session = stack.enter_context(
                 pool.checkout(
                     limits={
-                        "max_turn_duration_secs": max(seconds, 0.01),
+                        "max_turn_duration_secs": seconds,
                         "max_memory": MEMORY_BYTES,
                         "max_recursion_depth": RECURSION,
                         "max_suspensions": 2**62,  # one exchange per pool step, for the whole run
