@@ -32,6 +32,7 @@ def may_start(state: GameState) -> bool: ...
 def should_end(state: GameState) -> bool: ...
 """
 
+MAX_SOURCE = 100_000  # characters of a program
 NESTING = 15  # blocks and brackets in each other; the type checker's time doubles with each further one
 MODULES = ("collections", "dataclasses", "functools", "itertools", "json", "math", "random", "re", "typing")
 _NO_BUILTINS = (
@@ -203,6 +204,11 @@ def read(path: str | Path) -> str:
         there = sorted(file.name for file in path.parent.glob("*.py")) if path.parent.is_dir() else []
         hint = did_you_mean(path.name, there) if there else f"; there are no programs in {path.parent}"
         raise UserError(f"{path}: no such program{hint}")
+    if not path.is_file():
+        raise UserError(f"{path}: is no file")
+    if path.stat().st_size > 4 * MAX_SOURCE:
+        size = path.stat().st_size
+        raise UserError(f"{path}: {size:,} bytes; the limit for a program is {MAX_SOURCE:,} characters")
     try:
         return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:

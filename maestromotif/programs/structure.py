@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from maestromotif.programs import contract
 from maestromotif.programs.problems import Problem
 
-MAX_SOURCE = 100_000  # characters
 _DEPTH = 180  # of the syntax tree; a chain of 150 `elif`, or a sum of 150 terms, is less
 _BLOCKS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.For, ast.While, ast.If, ast.With, ast.Try)
 _BLOCKS += (ast.Lambda, ast.Match, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
@@ -77,8 +76,8 @@ def functions(body: Iterable[ast.stmt], name: str) -> list[ast.FunctionDef]:
 
 def _unreadable(source: str, path: str) -> Problem | None:
     """What makes a source no text for the parser."""
-    if len(source) > MAX_SOURCE:
-        text = f"{len(source)} characters; the limit for a program is {MAX_SOURCE}"
+    if len(source) > contract.MAX_SOURCE:
+        text = f"{len(source)} characters; the limit for a program is {contract.MAX_SOURCE}"
         return Problem(path, None, None, "limit", text)
     for number, line in enumerate(source.split("\n"), 1):
         if "\0" in line:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -293,8 +294,44 @@ def test_chance_follows_the_seed_and_differs_between_games_and_episodes() -> Non
         assert not np.array_equal(first, first_step(other)[0])
 
 
-def test_snapshot_goes_on_exactly() -> None:
-    source = "import random\n" + DICE
+# It remembers numbers, texts, a nested list, an object, a bound method and a random generator of its own.
+MEMORY = """import random
+from collections import Counter, deque
+
+class Trail:
+    def __init__(self) -> None:
+        self.depths: list[list[int]] = [[]]
+    def add(self, depth: int) -> None:
+        self.depths[-1].append(depth)
+        if len(self.depths[-1]) > 2:
+            self.depths.append([])
+
+class Program:
+    def __init__(self) -> None:
+        self.trail: Trail = Trail()
+        self.add = self.trail.add
+        self.last: deque[str] = deque(maxlen=3)
+        self.count: Counter[str] = Counter()
+        self.dice: random.Random = random.Random(7)
+        self.wait: float = random.uniform(2, 9)
+    def select(self, state: GameState, available: list[Skill]) -> Skill:
+        self.add(state.depth)
+        total = sum(sum(depths) for depths in self.trail.depths) + len(self.last) + sum(self.count.values())
+        chosen = available[(total + self.dice.randint(0, 5)) % len(available)]
+        self.last.append(chosen)
+        self.count[chosen] += 1
+        return chosen
+    def should_end(self, state: GameState) -> bool:
+        self.wait -= 1
+        if self.wait < 0:
+            self.wait = random.uniform(2, 9)
+            return True
+        return False
+"""
+
+
+@pytest.mark.parametrize("source", ["import random\n" + DICE, MEMORY], ids=["dice", "memory"])
+def test_snapshot_goes_on_exactly(source: str) -> None:
     dice = Dice(8, seed=2)
     with begin(source, games=8) as host:
         *_, (_, (running, *_)) = play(host, dice, np.full(8, -1, np.int32), 40)
@@ -330,18 +367,28 @@ def test_balance_gives_calls_to_the_skill_that_acted_least() -> None:
     assert always > 0.25
 
 
-def test_limits_hold_after_loading() -> None:
-    late = PROGRAM.replace("{line}", "if self.calls > 1: x = [0] * 10**9")
-    with begin(late) as host:
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("x = [0] * 10**9", "it took more than 64 MB"),
+        ("import os; os.listdir('/')", "asks for Path.iterdir"),
+        ("\n            while True: pass", "it took more than 0.3 s for one call"),
+    ],
+)
+def test_limits_hold_after_loading(line: str, expected: str) -> None:
+    late = PROGRAM.replace("{line}", f"if self.calls > 1: {line}")
+    with begin(late, call_seconds=0.3) as host:
         running, *_ = first_step(host)
         saved = host.dump()
     state = {name: np.zeros(3, np.int32) for name in FIELDS}
     state["skill_turns"][:] = 1000
+    began = time.monotonic()
     with (
         ProgramHost.load(saved, late, SKILLS, PATH) as host,
-        pytest.raises(UserError, match=r"tried.py:6: it took more than 64 MB"),
+        pytest.raises(UserError, match=rf"tried.py:\d: {expected}"),
     ):
         host.step(state, running, np.zeros(3, bool))
+    assert time.monotonic() - began < 2
 
 
 def test_thousands_of_steps_take_no_more_memory() -> None:
