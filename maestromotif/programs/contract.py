@@ -219,13 +219,27 @@ def read(path: str | Path) -> str:
 
 
 def used_fields(sources: Sequence[str]) -> list[str]:
-    """The fields of GameState whose names occur as words in the sources; only these go to the sandbox.
+    """The fields of GameState that the sources may read; only these go to the sandbox.
 
-    A column of 64 values costs 15 us a call. A field name that a program builds at run time is not found
-    here; the program then fails with an AttributeError at that line.
+    They are the names of attributes, and texts that are a field's name; of a source that is not Python, all
+    its words. A column of 64 values costs 15 us a call. A field name that a program builds at run time is not
+    found here; the program then fails with an AttributeError at that line.
     """
-    words = {word for source in sources for word in re.findall(r"\w+", source)}
+    words = {word for source in sources for word in _words(source)}
     return [name for name in FIELDS if name in words]
+
+
+def _words(source: str) -> set[str]:
+    """The names of attributes, and the texts, in a source."""
+    try:
+        nodes = list(ast.walk(ast.parse(source)))
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return set(re.findall(r"\w+", source))
+    found = {node.attr for node in nodes if isinstance(node, ast.Attribute)}
+    found |= {name for node in nodes if isinstance(node, ast.MatchClass) for name in node.kwd_attrs}
+    return found | {
+        node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
 
 
 def draws_every_step(program: str, skill_programs: Sequence[str]) -> bool:
@@ -236,7 +250,7 @@ def draws_every_step(program: str, skill_programs: Sequence[str]) -> bool:
     """
     try:
         trees = [ast.parse(program), *map(ast.parse, skill_programs)]
-    except (SyntaxError, ValueError, RecursionError):
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
         return True
     rarely = {
         id(node)

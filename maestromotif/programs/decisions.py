@@ -76,7 +76,7 @@ def fields_read(source: str, path: str, of_class: str | None = None) -> dict[str
     """
     try:
         tree = ast.parse(source)
-    except (SyntaxError, ValueError, RecursionError) as error:
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise UserError(f"{path}: not Python: {error}") from error
     functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
     classes = [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]

@@ -405,4 +405,8 @@ def test_thousands_of_steps_take_no_more_memory() -> None:
 
 
 def test_only_the_fields_that_occur_are_sent() -> None:
-    assert contract.used_fields(["state.hp", "# max_hpx\nstate.skill_turns"]) == ["hp", "skill_turns"]
+    told = '"""Of the turn."""\nhp: int = 1  # gold\n'
+    assert contract.used_fields(["state.hp", told + "state.skill_turns"]) == ["hp", "skill_turns"]
+    match = "match state:\n    case GameState(depth=1):\n        getattr(state, 'kills')"
+    assert contract.used_fields([match]) == ["depth", "kills"]
+    assert contract.used_fields(["state.hp +"]) == ["hp"]

@@ -41,6 +41,7 @@ def load(which: int, source: str) -> dict[str, Any]:
 
 
 spaces = [load(which, source) for which, source in enumerate(sources)]
+sources = []  # which a snapshot need not hold
 Program = spaces[0]["Program"]
 may_start = [space["may_start"] for space in spaces[1:]]
 should_end = [space["should_end"] for space in spaces[1:]]

@@ -48,8 +48,9 @@ class Worker:
             )
             pid = self.session.worker_pid
             if pid is not None:
-                resource.prlimit(pid, resource.RLIMIT_AS, (_PROCESS_BYTES, _PROCESS_BYTES))
-                resource.prlimit(pid, resource.RLIMIT_CORE, (0, 0))
+                _, most = resource.prlimit(pid, resource.RLIMIT_AS)
+                most = _PROCESS_BYTES if most == resource.RLIM_INFINITY else min(most, _PROCESS_BYTES)
+                resource.prlimit(pid, resource.RLIMIT_AS, (most, most))
             self._open = stack.pop_all()
 
     def close(self) -> None:
