@@ -34,7 +34,36 @@ def should_end(state: GameState) -> bool: ...
 
 MAX_SOURCE = 100_000  # characters of a program
 NESTING = 15  # blocks and brackets in each other; the type checker's time doubles with each further one
-MODULES = ("collections", "dataclasses", "functools", "itertools", "json", "math", "random", "re", "typing")
+# Module that programs can import -> what it has; () if that is all.
+MODULES: dict[str, tuple[str, ...]] = {
+    "collections": ("Counter", "defaultdict", "deque", "namedtuple"),
+    "dataclasses": ("dataclass", "field", "is_dataclass"),
+    "functools": ("cache", "lru_cache", "partial", "reduce"),
+    "itertools": (),
+    "json": ("dumps", "loads", "JSONDecodeError"),
+    "math": (),
+    "random": (),
+    "re": (
+        *("compile", "escape", "findall", "finditer", "fullmatch", "match", "search", "split", "sub"),
+        *("IGNORECASE", "MULTILINE", "DOTALL", "ASCII", "Match", "Pattern"),
+    ),
+    "typing": (
+        *("Any", "Callable", "ClassVar", "Dict", "Final", "FrozenSet", "Iterable", "Iterator", "List"),
+        *(
+            "Literal",
+            "Mapping",
+            "NoReturn",
+            "Optional",
+            "Self",
+            "Sequence",
+            "Set",
+            "Tuple",
+            "Type",
+            "TypeVar",
+        ),
+        *("TYPE_CHECKING", "Union"),
+    ),
+}
 _NO_BUILTINS = (
     *(
         "map",
@@ -78,8 +107,24 @@ def _methods(node: ast.ClassDef) -> list[ast.FunctionDef | ast.AsyncFunctionDef]
 
 
 def _not_simple(node: ast.ClassDef) -> list[ast.AST]:
-    simple = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Assign, ast.AnnAssign, ast.Pass, ast.Expr)
-    return [one for one in node.body if not isinstance(one, simple)]
+    def simple(one: ast.stmt) -> bool:
+        if isinstance(one, ast.Assign):
+            return len(one.targets) == 1 and isinstance(one.targets[0], ast.Name)
+        if isinstance(one, ast.Expr):
+            return isinstance(one.value, ast.Constant)
+        return isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef | ast.AnnAssign | ast.Pass)
+
+    return [one for one in node.body if not simple(one)]
+
+
+def _unbound_method(node: ast.AST) -> list[ast.AST]:
+    """`str.lower`, and `key=` with a method of a value of Python's own."""
+    if isinstance(node, ast.keyword) and node.arg == "key" and isinstance(node.value, ast.Attribute):
+        return [node.value] if node.value.attr in ("get", "index", "count", "find", "__getitem__") else []
+    types = ("str", "list", "dict", "set", "tuple", "int", "float")
+    if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in types:
+        return [node] if node.attr != "fromkeys" else []
+    return []
 
 
 def _imports(node: ast.AST) -> list[ast.AST]:
@@ -93,8 +138,9 @@ def _imports(node: ast.AST) -> list[ast.AST]:
 
 
 def _next_of_generator(node: ast.AST) -> list[ast.AST]:
-    named = isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "next"
-    return [node] if named and any(isinstance(one, ast.GeneratorExp) for one in node.args) else []  # type: ignore[attr-defined]
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "next":
+        return [node for one in node.args[:1] if isinstance(one, ast.GeneratorExp)]
+    return []
 
 
 # What the language of programs lacks, in words. Prompts list it, and the check finds it. A builtin is `name`.
@@ -115,6 +161,9 @@ LACKS: dict[str, Lack] = {
     ),
     "`yield`": Lack("def f():\n    yield 1", _nodes(ast.Yield, ast.YieldFrom)),
     "`next` of a generator expression": Lack("a = next(b for b in [1])", _next_of_generator),
+    "methods that are not called at once (`key=counts.get`, `str.lower`; write a lambda)": Lack(
+        "counts = {1: 2}\na = max(counts, key=counts.get)", _unbound_method
+    ),
     "`async` and `await`": Lack(
         "async def f() -> None:\n    pass",
         _nodes(ast.AsyncFunctionDef, ast.Await, ast.AsyncFor, ast.AsyncWith),
@@ -128,9 +177,17 @@ LACKS: dict[str, Lack] = {
     "files, network and third-party packages": Lack("import numpy", _imports),
     **{f"`{name}`": Lack(f"a = {name}", _nodes()) for name in _NO_BUILTINS},
 }
+
+
+def _module(name: str) -> str:
+    """A module and what it has, for prompts."""
+    members = ", ".join(f"`{member}`" for member in MODULES[name])
+    return f"`{name}` (only {members})" if members else f"`{name}`"
+
+
 LANGUAGE = (
     f"The program runs in a small Python without {', '.join(LACKS)}. "
-    f"These modules can be imported: {', '.join(f'`{module}`' for module in MODULES)}. "
+    f"These modules can be imported: {', '.join(map(_module, MODULES))}. "
     "`random` is seeded from the run's seed, the game, the episode and the step. "
     f"Printed output is discarded. Blocks and brackets may be nested {NESTING} deep."
 )
@@ -152,12 +209,21 @@ def lacks(node: ast.AST) -> list[tuple[ast.AST, str]]:
             for place in lack.found(node):
                 modules = [one for one in imported(place) if one not in MODULES]
                 found += [(place, told) for told in map(no_module, modules)] or [(place, lacking(name))]
-    return found
+    return found + [(node, told) for told in missing(node)]
 
 
 def no_module(name: str) -> str:
     """The message for an import that the sandbox refuses."""
     return f"no module '{name}' in the sandbox; available are {', '.join(MODULES)}"
+
+
+def missing(node: ast.AST) -> list[str]:
+    """The messages for members that a `from ... import` asks for and that the module lacks in the sandbox."""
+    if not isinstance(node, ast.ImportFrom) or not MODULES.get(node.module or ""):
+        return []
+    has = MODULES[node.module or ""]
+    told = f"in the sandbox's '{node.module}'; available are {', '.join(has)}"
+    return [f"no '{one.name}' {told}" for one in node.names if one.name not in (*has, "*")]
 
 
 def imported(node: ast.AST) -> list[str]:

@@ -13,9 +13,11 @@ from maestromotif.programs import contract
 from maestromotif.programs.problems import Problem
 
 _DEPTH = 180  # of the syntax tree; a chain of 150 `elif`, or a sum of 150 terms, is less
-_BLOCKS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.For, ast.While, ast.If, ast.With, ast.Try)
-_BLOCKS += (ast.Lambda, ast.Match, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
-_BLOCKS += (ast.List, ast.Tuple, ast.Set, ast.Dict)
+_BLOCKS = (
+    *(ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.For, ast.While, ast.If, ast.With, ast.Try),
+    *(ast.Lambda, ast.Match, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp),
+    *(ast.List, ast.Tuple, ast.Set, ast.Dict),
+)
 _DEEP = f"nested too deeply; blocks and brackets may be {contract.NESTING} deep, and long sums {_DEPTH} terms"
 
 

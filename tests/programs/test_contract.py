@@ -32,9 +32,17 @@ def test_what_a_program_defines_itself_is_not_lacking() -> None:
 
 def test_every_module_can_be_imported() -> None:
     imports = "from __future__ import annotations\n"
-    imports += "".join(f"import {module}\n" for module in contract.MODULES)
+    for module, members in contract.MODULES.items():
+        imports += f"import {module}\n"
+        imports += f"from {module} import {', '.join(members)}\n" if members else ""
     assert check.problems(imports + PROGRAM, "p.py", SKILLS) == []
     ProgramHost(imports + PROGRAM, SKILLS, games=1, seed=0).close()
+
+
+def test_what_a_module_lacks_is_told() -> None:
+    found = check.problems("from collections import Counter, OrderedDict\n" + PROGRAM, "p.py", SKILLS)
+    text = "p.py:1:1: no 'OrderedDict' in the sandbox's 'collections'; available are Counter, defaultdict, "
+    assert [str(one) for one in found] == [text + "deque, namedtuple"]
 
 
 def test_each_module_that_is_not_there_has_its_place() -> None:

@@ -19,7 +19,7 @@ from maestromotif.programs.trial_states import Dice
 from maestromotif.skill import load_all
 
 SKILLS = load_all(Path(__file__).parents[2] / "skills", ["discoverer", "descender"])
-LIMIT, SHORT = 10.0, 1.0  # seconds; the short limit is for cases that may hit it
+LIMIT, SHORT = 60.0, 1.0  # seconds; the short limit is for cases that may hit it
 
 HEAD = "class Program:\n    def select(self, state: GameState, available: list[Skill]) -> Skill:\n"
 GOOD = HEAD + "        return available[0]\n"
