@@ -24,7 +24,7 @@ from maestromotif.programs.sandbox import NOT_IN_MONTY, ProgramHost, TypeCheckEr
 from maestromotif.programs.trial_states import Dice
 from maestromotif.skill import DEFAULT_MAX_TURNS, Skill
 
-# Seconds for the check of one program. It takes about one second, but up to a minute where other work keeps the
+# Seconds for the check of one program. It takes about one second, but far longer where other work keeps the
 # processors busy: the sandbox is asked 280 times, and each answer waits for its turn.
 LIMIT = 60.0
 MOST = 20  # problems that are told at once
@@ -149,8 +149,11 @@ def file_problems(
     """
     deadline = Deadline(limit)
     tree = structure.read(source, path).tree
-    of_skill = tree is not None and not structure.classes(tree, "Program")
-    of_skill = of_skill and any(structure.functions(tree.body, name) for name in _SKILL_FUNCTIONS)
+    of_skill = (
+        tree is not None
+        and not structure.classes(tree, "Program")
+        and any(structure.functions(tree.body, name) for name in _SKILL_FUNCTIONS)
+    )
     found = skill_problems(source, path, limit) if of_skill else problems(source, path, skills, limit)
     if not found:
         try:

@@ -45,7 +45,7 @@ def test_accepted_and_refused_files_have_a_line_each(tmp_path: Path) -> None:
     there = workers()
     status, out, err = check(
         *("policies/down_and_back.py", "skills/ascender.py", tmp_path / "bad.py", tmp_path / "latin.py"),
-        *(tmp_path / "notes.txt", tmp_path, tmp_path / "bda.py"),
+        *(tmp_path / "notes.txt", tmp_path, tmp_path / "bda.py", "--limit", "60"),
     )
     assert (status, err) == (1, "")
     assert out.splitlines() == [
