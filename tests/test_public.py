@@ -13,9 +13,9 @@ PUBLIC = {
     "maestromotif.programs.sandbox": [
         "CallEnd",
         "Host",
-        "NOT_IN_MONTY",
         "ProgramHost",
         "TypeCheckError",
+        "UNSUPPORTED",
         "type_check",
     ],
 }

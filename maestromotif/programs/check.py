@@ -20,7 +20,7 @@ from maestromotif.nethack.state import FIELDS
 from maestromotif.programs import contract, structure
 from maestromotif.programs.deadline import Deadline
 from maestromotif.programs.problems import Problem, ProgramError
-from maestromotif.programs.sandbox import NOT_IN_MONTY, ProgramHost, TypeCheckError, type_check
+from maestromotif.programs.sandbox import UNSUPPORTED, ProgramHost, TypeCheckError, type_check
 from maestromotif.programs.trial_states import Dice
 from maestromotif.skill import DEFAULT_MAX_TURNS, Skill
 
@@ -283,7 +283,7 @@ def _types(
     return found
 
 
-_LACKING = ("unresolved-import", NOT_IN_MONTY)
+_LACKING = ("unresolved-import", UNSUPPORTED)
 
 
 def _explain(code: str, message: str, skills: Sequence[str]) -> str:

@@ -76,12 +76,12 @@ def test_the_limit_and_the_config_are_options(tmp_path: Path) -> None:
 def test_it_can_be_stopped(tmp_path: Path, number: signal.Signals) -> None:
     (tmp_path / "endless.py").write_text(ENDLESS)
     there = workers()
-    command = [*COMMAND, "policies/training.py", str(tmp_path / "endless.py"), "--limit", "3"]
+    command = [*COMMAND, str(tmp_path / "no.py"), str(tmp_path / "endless.py"), "--limit", "6"]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT
     ) as child:
         assert child.stdout is not None
-        assert "accepted" in child.stdout.readline()
+        assert "no such program" in child.stdout.readline()
         time.sleep(0.3)
         child.send_signal(number)
         out, err = child.communicate(timeout=60)

@@ -7,6 +7,6 @@ sandbox, add a module here and name it below.
 
 from maestromotif.programs.sandbox.host import CallEnd, Host
 from maestromotif.programs.sandbox.monty import ProgramHost
-from maestromotif.programs.sandbox.types import NOT_IN_MONTY, TypeCheckError, type_check
+from maestromotif.programs.sandbox.types import UNSUPPORTED, TypeCheckError, type_check
 
-__all__ = ["NOT_IN_MONTY", "CallEnd", "Host", "ProgramHost", "TypeCheckError", "type_check"]
+__all__ = ["UNSUPPORTED", "CallEnd", "Host", "ProgramHost", "TypeCheckError", "type_check"]

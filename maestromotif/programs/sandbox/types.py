@@ -8,7 +8,7 @@ import pydantic_monty as monty
 
 from maestromotif.programs.sandbox.worker import Worker, drop
 
-NOT_IN_MONTY = "not-in-monty"  # the code of a record for Python that Monty's parser refuses
+UNSUPPORTED = "unsupported"  # the code of a record for Python that Monty's parser refuses
 # Monty runs what it has checked. This first line suspends the run before it begins.
 _STOP = "stop_here()\n"
 _STUB = "def stop_here() -> None: ...\n"
@@ -44,5 +44,5 @@ def type_check(source: str, stubs: str, seconds: float = 10.0) -> list[dict[str,
                 if frames
                 else {"row": 1, "column": 1}
             )
-            return [{"code": NOT_IN_MONTY, "message": str(error.exception()), "location": at}]
+            return [{"code": UNSUPPORTED, "message": str(error.exception()), "location": at}]
     return []
