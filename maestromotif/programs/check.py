@@ -17,7 +17,7 @@ import numpy as np
 
 from maestromotif.errors import did_you_mean
 from maestromotif.nethack.state import FIELDS
-from maestromotif.programs import contract, structure
+from maestromotif.programs import contract, language, structure
 from maestromotif.programs.deadline import Deadline
 from maestromotif.programs.problems import Problem, ProgramError
 from maestromotif.programs.sandbox import UNSUPPORTED, ProgramHost, TypeCheckError, type_check
@@ -69,7 +69,12 @@ def skill_program(source: str, path: str, limit: float = LIMIT) -> None:
 def problems(source: str, path: str, skills: Sequence[Skill], limit: float = LIMIT) -> list[Problem]:
     """What is wrong with the source of a program over these skills; empty if it may be run."""
     deadline = Deadline(limit)
-    read = structure.read(source, path)
+    return _problems(structure.read(source, path), source, path, skills, deadline)
+
+
+def _problems(
+    read: structure.Read, source: str, path: str, skills: Sequence[Skill], deadline: Deadline
+) -> list[Problem]:
     if read.tree is None:
         return read.problems
     lines, found = _program_lines(read.tree, path)
@@ -79,7 +84,10 @@ def problems(source: str, path: str, skills: Sequence[Skill], limit: float = LIM
 def skill_problems(source: str, path: str, limit: float = LIMIT) -> list[Problem]:
     """What is wrong with the source of a skill's program; empty if it may be run."""
     deadline = Deadline(limit)
-    read = structure.read(source, path)
+    return _skill_problems(structure.read(source, path), source, path, deadline)
+
+
+def _skill_problems(read: structure.Read, source: str, path: str, deadline: Deadline) -> list[Problem]:
     if read.tree is None:
         return read.problems
     found, lines = list(read.problems), {}
@@ -148,13 +156,16 @@ def file_problems(
     A file with a function may_start or should_end and without a class Program is a skill's program.
     """
     deadline = Deadline(limit)
-    tree = structure.read(source, path).tree
+    read = structure.read(source, path)
     of_skill = (
-        tree is not None
-        and not structure.classes(tree, "Program")
-        and any(structure.functions(tree.body, name) for name in _SKILL_FUNCTIONS)
+        read.tree is not None
+        and not structure.classes(read.tree, "Program")
+        and any(structure.functions(read.tree.body, name) for name in _SKILL_FUNCTIONS)
     )
-    found = skill_problems(source, path, limit) if of_skill else problems(source, path, skills, limit)
+    if of_skill:
+        found = _skill_problems(read, source, path, deadline)
+    else:
+        found = _problems(read, source, path, skills, deadline)
     if not found:
         try:
             if of_skill:
@@ -301,9 +312,9 @@ def _explain(code: str, message: str, skills: Sequence[str]) -> str:
         return f"'{strange[0]}' is not a skill of this run{did_you_mean(strange[0], skills)}"
     if code == "unresolved-import":
         name = re.findall(r"'([\w.]+)'", text)[0]
-        return contract.no_module(name)
+        return language.no_module(name)
     if code == "unresolved-reference":
         name = re.findall(r"'(\w+)'", text)[0]
-        lacking = contract.lacking(f"`{name}`")
+        lacking = language.lacking(f"`{name}`")
         return lacking if hasattr(builtins, name) else f"{text[0].upper()}{text[1:]}"
     return text

@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from maestromotif.programs import contract
+from maestromotif.programs import language
 from maestromotif.programs.problems import Problem
 
 _DEPTH = 180  # of the syntax tree; a chain of 150 `elif`, or a sum of 150 terms, is less
@@ -18,7 +18,7 @@ _BLOCKS = (
     *(ast.Lambda, ast.Match, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp),
     *(ast.List, ast.Tuple, ast.Set, ast.Dict),
 )
-_DEEP = f"nested too deeply; blocks and brackets may be {contract.NESTING} deep, and long sums {_DEPTH} terms"
+_DEEP = f"nested too deeply; blocks and brackets may be {language.NESTING} deep, and long sums {_DEPTH} terms"
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def lacks(tree: ast.Module, path: str) -> list[Problem]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Name) and node.id in bound:
             continue
-        for place, text in contract.lacks(node):
+        for place, text in language.lacks(node):
             line, column = getattr(place, "lineno", None), getattr(place, "col_offset", -1) + 1
             found[line, column, text] = Problem(path, line, column, "lacks", text)
     return [found[key] for key in sorted(found, key=lambda key: (key[0] or 0, key[1], key[2]))]
@@ -78,8 +78,8 @@ def functions(body: Iterable[ast.stmt], name: str) -> list[ast.FunctionDef]:
 
 def _unreadable(source: str, path: str) -> Problem | None:
     """What makes a source no text for the parser."""
-    if len(source) > contract.MAX_SOURCE:
-        text = f"{len(source)} characters; the limit for a program is {contract.MAX_SOURCE}"
+    if len(source) > language.MAX_SOURCE:
+        text = f"{len(source)} characters; the limit for a program is {language.MAX_SOURCE}"
         return Problem(path, None, None, "limit", text)
     for number, line in enumerate(source.split("\n"), 1):
         if "\0" in line:
@@ -95,7 +95,7 @@ def _too_deep(tree: ast.Module) -> ast.stmt | ast.expr | None:
     waiting: list[tuple[ast.AST, int, int]] = [(tree, 0, 0)]
     while waiting:
         node, depth, blocks = waiting.pop()
-        if isinstance(node, ast.stmt | ast.expr) and (depth > _DEPTH or blocks > contract.NESTING):
+        if isinstance(node, ast.stmt | ast.expr) and (depth > _DEPTH or blocks > language.NESTING):
             return node
         inner = blocks + isinstance(node, _BLOCKS)
         elif_ = node.orelse[0] if isinstance(node, ast.If) and len(node.orelse) == 1 else None

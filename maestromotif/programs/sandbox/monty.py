@@ -24,7 +24,7 @@ from jaxtyping import Bool, Int
 
 from maestromotif.errors import UserError, did_you_mean
 from maestromotif.nethack.state import FIELDS
-from maestromotif.programs import contract
+from maestromotif.programs import contract, language
 from maestromotif.programs.problems import Problem, ProgramError
 from maestromotif.programs.sandbox import shim
 from maestromotif.programs.sandbox.host import CallEnd
@@ -257,7 +257,7 @@ class ProgramHost:
             kind, text = "asks", "it waits for something; programs cannot `await`"
         elif snapshot.function_name == "import":
             name = next((str(value) for value in snapshot.args), "")
-            kind, text = "lacks", contract.no_module(name)
+            kind, text = "lacks", language.no_module(name)
         elif snapshot.is_os_function:
             kind = "asks"
             text = f"asks for {snapshot.function_name}; programs have no files, network, clock or environment"

@@ -26,7 +26,9 @@ class Worker:
     def __init__(self, seconds: float, seed: int = 0, stubs: str | None = None, grace: float = 0.5) -> None:
         seconds = max(seconds, 0.01)
         with contextlib.ExitStack() as stack:
-            pool = stack.enter_context(monty.Monty(max_processes=1, request_timeout=(1 + grace) * seconds))
+            pool = stack.enter_context(
+                monty.Monty(max_processes=1, turn_duration_limit_grace=grace * seconds)
+            )
             self.session = stack.enter_context(
                 pool.checkout(
                     limits={
