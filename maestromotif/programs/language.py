@@ -1,6 +1,6 @@
 """The language of programs: what the sandbox's Python lacks, for prompts, messages and the check.
 
-`LACKS` is the one table of it. `LANGUAGE` tells it to a language model, and `lacks` finds it in a syntax tree.
+`LACKS` is the one table of it. `LANGUAGE` tells it to a language model; `lacks` finds it in a syntax tree.
 """
 
 import ast
