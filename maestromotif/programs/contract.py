@@ -19,8 +19,8 @@ from maestromotif.errors import UserError, did_you_mean
 from maestromotif.nethack.state import FIELDS
 from maestromotif.programs.language import LACKS as LACKS
 from maestromotif.programs.language import LANGUAGE as LANGUAGE
-from maestromotif.programs.language import MAX_SOURCE
 from maestromotif.programs.language import MODULES as MODULES
+from maestromotif.reading import read_text
 from maestromotif.skill import Skill
 
 PROGRAM_FORM = """\
@@ -70,18 +70,7 @@ def read(path: str | Path) -> str:
         there = sorted(file.name for file in path.parent.glob("*.py")) if path.parent.is_dir() else []
         hint = did_you_mean(path.name, there) if there else f"; there are no programs in {path.parent}"
         raise UserError(f"{path}: no such program{hint}")
-    if not path.is_file():
-        raise UserError(f"{path}: is no file")
-    if path.stat().st_size > 4 * MAX_SOURCE:
-        size = path.stat().st_size
-        raise UserError(f"{path}: {size:,} bytes; the limit for a program is {MAX_SOURCE:,} characters")
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = path.read_bytes()[: error.start].count(b"\n") + 1
-        raise UserError(f"{path}:{line}: not UTF-8 text") from error
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
+    return read_text(path)
 
 
 def used_fields(sources: Sequence[str]) -> list[str]:

@@ -52,7 +52,7 @@ def test_accepted_and_refused_files_have_a_line_each(tmp_path: Path) -> None:
         "policies/down_and_back.py: accepted, as a program over skills",
         "skills/ascender.py: accepted, as a skill's program",
         f"{tmp_path}/bad.py:3:16: 'descnder' is not a skill of this run; did you mean 'descender'?",
-        f"{tmp_path}/latin.py:1: not UTF-8 text",
+        f"{tmp_path}/latin.py:1: not UTF-8 text (byte 0xE9); save it as UTF-8",
         f"{tmp_path}/notes.txt: not a Python file; its name must end in .py",
         f"{tmp_path}: is a folder; name a program, such as {tmp_path}/NAME.py",
         f"{tmp_path}/bda.py: no such program; did you mean 'bad.py'?",
