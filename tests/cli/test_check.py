@@ -85,6 +85,6 @@ def test_it_can_be_stopped(tmp_path: Path, number: signal.Signals) -> None:
         time.sleep(0.3)
         child.send_signal(number)
         out, err = child.communicate(timeout=60)
-    assert child.returncode == 130, out + err
+    assert child.returncode == 128 + number, out + err
     assert "Traceback" not in err
     assert workers() <= there
