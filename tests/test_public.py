@@ -10,7 +10,14 @@ PUBLIC = {
     "maestromotif.errors": ["Finding", "UserError", "did_you_mean"],
     "maestromotif.evaluate.skill_env": ["SkillEnv"],
     "maestromotif.nethack.pool": ["GamePool", "open_pool"],
-    "maestromotif.programs.sandbox": ["CallEnd", "Host", "ProgramHost", "type_check"],
+    "maestromotif.programs.sandbox": [
+        "CallEnd",
+        "Host",
+        "ProgramHost",
+        "TypeCheckError",
+        "UNSUPPORTED",
+        "type_check",
+    ],
 }
 
 

@@ -2,8 +2,8 @@
 
     maestromotif run configs/quickstart.yaml train.steps=2000000
 
-Exit status: 0 done, 2 a mistake that the user can fix (one line a mistake on stderr), 128 and the number
-of the signal that stopped it: 130 after Ctrl-C, 143 after SIGTERM, 129 after SIGHUP.
+Exit status: 0 done, 1 `doctor` or `check` found something wrong, 2 a mistake that the user can fix (one line
+a mistake on stderr), 130 interrupted.
 """
 
 import shlex
@@ -17,6 +17,7 @@ import click
 
 from maestromotif import __version__
 from maestromotif.cli import look
+from maestromotif.cli.check import check
 from maestromotif.cli.export import export_task
 from maestromotif.cli.options import OPTIONS
 from maestromotif.cli.output import log_to_stderr, print_pages, print_result
@@ -159,6 +160,7 @@ cli.add_command(look.dashboard)
 cli.add_command(look.watch)
 cli.add_command(look.compare)
 cli.add_command(export_task)
+cli.add_command(check)
 
 
 @cli.command()

@@ -1,24 +1,33 @@
 """Checks of a program before it runs: structure, types and behaviour. Messages are in the user's terms.
 
-`program` and `skill_program` only read the source; `behaviour` runs it in the sandbox on simulated games.
+`problems` and `skill_problems` only read the source. `behaviour` and `skill_behaviour` run it in the sandbox
+on simulated games. `program` and `skill_program` raise what the first two find. `file_problems` does all of
+it for a file. Each has one limit of time for all that it does, and returns within twice that limit.
 """
 
 import ast
+import builtins
 import re
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from maestromotif.errors import UserError, did_you_mean
+from maestromotif.errors import did_you_mean
 from maestromotif.nethack.state import FIELDS
-from maestromotif.programs import contract
-from maestromotif.programs.sandbox import ProgramHost, type_check
+from maestromotif.programs import contract, language, structure
+from maestromotif.programs.deadline import Deadline
+from maestromotif.programs.problems import Problem, ProgramError
+from maestromotif.programs.sandbox import UNSUPPORTED, ProgramHost, TypeCheckError, type_check
 from maestromotif.programs.trial_states import Dice
-from maestromotif.skill import Skill
+from maestromotif.skill import DEFAULT_MAX_TURNS, Skill
 
-MAX_SOURCE = 100_000  # characters
+# Seconds for the check of one program. It takes about one second, but far longer where other work keeps the
+# processors busy: the sandbox is asked 280 times, and each answer waits for its turn.
+LIMIT = 60.0
+MOST = 20  # problems that are told at once
 GAMES, STEPS = 32, 120  # of the behaviour tests: 3,840 states, played twice
 
 # How the host uses a program. This code is appended to the source, so that the type checker checks the fit.
@@ -31,55 +40,91 @@ _USES = {
     "may_start": "def _may_start(state: GameState) -> bool:\n    return may_start(state)\n",
     "should_end": "def _should_end(state: GameState) -> bool:\n    return should_end(state)\n",
 }
+_SELECT = "select(self, state: GameState, available: list[Skill]) -> Skill"
+_SKILL_FUNCTIONS = ("may_start", "should_end")
+
+# Under which a skill's program is tried: it is chosen at half of the times when it may start.
+_TRIAL = """\
+import random
+
+class Program:
+    def select(self, state: GameState, available: list[Skill]) -> Skill:
+        return random.choice(available)
+"""
 
 
-def program(source: str, path: str, skills: Sequence[Skill]) -> None:
-    """Checks a program over these skills. Raises UserError that lists every problem as file:line:column."""
-    tree = _parse(source, path)
-    classes = [node for node in tree.body if isinstance(node, ast.ClassDef)]
-    found = next((node for node in classes if node.name == "Program"), None)
-    if found is None:
-        names = ", ".join(node.name for node in classes) or "none"
-        raise UserError(f"{path}:1: no class 'Program'; the file defines these classes: {names}")
-    methods = {node.name: node for node in found.body if isinstance(node, ast.FunctionDef)}
-    if "select" not in methods:
-        raise UserError(
-            f"{path}:{found.lineno}: class Program has no method "
-            "'select(self, state: GameState, available: list[Skill]) -> Skill'"
-        )
-    lines = {"Program": found.lineno, "select": methods["select"].lineno}
-    if "should_end" in methods:
-        lines["Program.should_end"] = methods["should_end"].lineno
-    _check_types(source, path, lines, skills)
+def program(source: str, path: str, skills: Sequence[Skill], limit: float = LIMIT) -> None:
+    """Checks a program over these skills. Raises ProgramError that lists every problem as file:line:column.
+
+    limit: seconds.
+    """
+    _raise(problems(source, path, skills, limit))
 
 
-def skill_program(source: str, path: str) -> None:
-    """Checks `may_start` and `should_end` of a skill. Raises UserError like `program`."""
-    tree = _parse(source, path)
-    functions = {node.name: node.lineno for node in tree.body if isinstance(node, ast.FunctionDef)}
-    lines = {name: functions.get(name, 0) for name in ("may_start", "should_end")}
-    missing = [name for name, line in lines.items() if not line]
-    if missing:
-        raise UserError(
-            "\n".join(f"{path}:1: no function '{name}(state: GameState) -> bool'" for name in missing)
-        )
-    _check_types(source, path, lines, [])
+def skill_program(source: str, path: str, limit: float = LIMIT) -> None:
+    """Checks `may_start` and `should_end` of a skill. Raises ProgramError like `program`."""
+    _raise(skill_problems(source, path, limit))
 
 
-def behaviour(source: str, path: str, skills: Sequence[Skill], seed: int) -> dict[str, Any]:
+def problems(source: str, path: str, skills: Sequence[Skill], limit: float = LIMIT) -> list[Problem]:
+    """What is wrong with the source of a program over these skills; empty if it may be run."""
+    deadline = Deadline(limit)
+    return _problems(structure.read(source, path), source, path, skills, deadline)
+
+
+def _problems(
+    read: structure.Read, source: str, path: str, skills: Sequence[Skill], deadline: Deadline
+) -> list[Problem]:
+    if read.tree is None:
+        return read.problems
+    lines, found = _program_lines(read.tree, path)
+    return _first(read.problems + found) or _types(source, path, lines, skills, deadline)
+
+
+def skill_problems(source: str, path: str, limit: float = LIMIT) -> list[Problem]:
+    """What is wrong with the source of a skill's program; empty if it may be run."""
+    deadline = Deadline(limit)
+    return _skill_problems(structure.read(source, path), source, path, deadline)
+
+
+def _skill_problems(read: structure.Read, source: str, path: str, deadline: Deadline) -> list[Problem]:
+    if read.tree is None:
+        return read.problems
+    found, lines = list(read.problems), {}
+    for name in _SKILL_FUNCTIONS:
+        there = structure.functions(read.tree.body, name)
+        if there:
+            lines[name] = there[-1].lineno
+        else:
+            text = f"no function '{name}(state: GameState) -> bool'"
+            found.append(Problem(path, 1, None, "structure", text))
+    return _first(found) or _types(source, path, lines, [], deadline)
+
+
+def behaviour(
+    source: str, path: str, skills: Sequence[Skill], seed: int, limit: float = LIMIT
+) -> dict[str, Any]:
     """Runs the program and the skills' programs on simulated games; returns counts (no times) as plain JSON.
 
-    Raises UserError. The host rejects exceptions, time-outs, unknown skills and skills that may not start.
-    This check also rejects programs whose choices depend on other games or on earlier episodes.
+    Raises ProgramError. The host rejects exceptions, time-outs, unknown skills and skills that may not start.
+    This check also rejects programs whose choices depend on other games or on earlier episodes. limit:
+    seconds for all games.
     """
-    calls = _play(source, path, skills, seed, neighbours=0)
-    again = _play(source, path, skills, seed, neighbours=1)
+    return _behaviour(source, path, skills, seed, Deadline(limit))
+
+
+def _behaviour(
+    source: str, path: str, skills: Sequence[Skill], seed: int, deadline: Deadline
+) -> dict[str, Any]:
+    calls = _play(source, path, skills, seed, 0, deadline)
+    again = _play(source, path, skills, seed, 1, deadline)
     if not np.array_equal(calls, again):
         step, game = np.argwhere(calls != again)[0]
-        raise UserError(
-            f"{path}: what it does in game {game} at step {step} depends on other games or on earlier "
+        text = (
+            f"what it does in game {game} at step {step} depends on other games or on earlier "
             "episodes; keep all memory in 'self' and set it up in __init__, not in the class or the module"
         )
+        raise ProgramError([Problem(path, None, None, "memory", text)])
     began = Counter(calls[calls >= 0].tolist())
     return {
         "states": int(calls.size),
@@ -87,7 +132,90 @@ def behaviour(source: str, path: str, skills: Sequence[Skill], seed: int) -> dic
     }
 
 
-def _play(source: str, path: str, skills: Sequence[Skill], seed: int, neighbours: int) -> np.ndarray:
+def skill_behaviour(source: str, path: str, seed: int, limit: float = LIMIT) -> None:
+    """Runs a skill's program on simulated games, beside a skill that may always start.
+
+    Raises ProgramError like `behaviour`.
+    """
+    _skill_behaviour(source, path, seed, Deadline(limit))
+
+
+def _skill_behaviour(source: str, path: str, seed: int, deadline: Deadline) -> None:
+    def skill(name: str, file: str, text: str | None) -> Skill:
+        return Skill(name, "", "", "", DEFAULT_MAX_TURNS, Path(file), "", text)
+
+    skills = [skill("tried", path, source), skill("other", "other.md", None)]
+    _behaviour(_TRIAL, path, skills, seed, deadline)
+
+
+def file_problems(
+    source: str, path: str, skills: Sequence[Skill], seed: int, limit: float = LIMIT
+) -> tuple[str, list[Problem]]:
+    """What a file is, in words, and what is wrong with it, in its text and on simulated games.
+
+    A file with a function may_start or should_end and without a class Program is a skill's program.
+    """
+    deadline = Deadline(limit)
+    read = structure.read(source, path)
+    of_skill = (
+        read.tree is not None
+        and not structure.classes(read.tree, "Program")
+        and any(structure.functions(read.tree.body, name) for name in _SKILL_FUNCTIONS)
+    )
+    if of_skill:
+        found = _skill_problems(read, source, path, deadline)
+    else:
+        found = _problems(read, source, path, skills, deadline)
+    if not found:
+        try:
+            if of_skill:
+                _skill_behaviour(source, path, seed, deadline)
+            else:
+                _behaviour(source, path, skills, seed, deadline)
+        except ProgramError as error:
+            found = list(error.problems)
+    return ("a skill's program" if of_skill else "a program over skills"), found
+
+
+def _raise(found: Sequence[Problem]) -> None:
+    if found:
+        raise ProgramError(found)
+
+
+def _first(found: Sequence[Problem]) -> list[Problem]:
+    """The first problems of a file, by line."""
+    return sorted(found, key=lambda one: (one.line or 0, one.column or 0))[:MOST]
+
+
+def _program_lines(tree: ast.Module, path: str) -> tuple[dict[str, int], list[Problem]]:
+    """Keys of _USES -> the line that defines each; and what a program over skills lacks, or has twice."""
+    found = structure.classes(tree, "Program")
+    if not found:
+        names = ", ".join(node.name for node in tree.body if isinstance(node, ast.ClassDef)) or "none"
+        text = f"no class 'Program'; the file defines these classes: {names}"
+        return {}, [Problem(path, 1, None, "structure", text)]
+    if len(found) > 1:
+        text = f"a second class 'Program'; the first is on line {found[0].lineno}"
+        return {}, [Problem(path, found[1].lineno, None, "structure", text)]
+    one = found[0]
+    select = structure.functions(one.body, "select")
+    interrupt = structure.functions(one.body, "should_end")
+    if not select:
+        return {}, [Problem(path, one.lineno, None, "structure", f"class Program has no method '{_SELECT}'")]
+    lines = {"Program": one.lineno, "select": select[-1].lineno}
+    if interrupt:
+        lines["Program.should_end"] = interrupt[-1].lineno
+    twice = [
+        Problem(path, methods[1].lineno, None, "structure", f"a second method '{methods[1].name}'")
+        for methods in (select, interrupt, structure.functions(one.body, "__init__"))
+        if len(methods) > 1
+    ]
+    return lines, twice
+
+
+def _play(
+    source: str, path: str, skills: Sequence[Skill], seed: int, neighbours: int, deadline: Deadline
+) -> np.ndarray:
     """int32 [STEPS, GAMES / 2], for the even games: the skill index where a call begins, else -1.
 
     The even games get the same states for every `neighbours`. The odd games do not, and the short episode
@@ -101,58 +229,72 @@ def _play(source: str, path: str, skills: Sequence[Skill], seed: int, neighbours
     )
     running = np.full(GAMES, -1, np.int32)
     began = np.full((STEPS, GAMES), -1, np.int32)
-    with ProgramHost(source, skills, GAMES, seed, path) as host:
+
+    def check_time() -> None:
+        if not deadline.left:
+            text = f"it took more than {deadline.seconds:g} s for {GAMES} simulated games of {STEPS} steps"
+            raise ProgramError([Problem(path, None, None, "limit", text)])
+
+    # A call that begins just before the deadline has half of the limit, and is killed soon after that.
+    check_time()
+    with ProgramHost(source, skills, GAMES, seed, path, deadline.seconds / 2) as host:
+
+        def step(*given: Any) -> tuple[np.ndarray, np.ndarray]:
+            check_time()
+            running, switched, _ = host.step(*given)
+            return running, switched
+
         for _ in range(20):  # an earlier episode, which must not affect the next
             past.fresh[:] = running < 0
-            running, switched, *_ = host.step(past.state, running, past.fresh)
+            running, switched = step(past.state, running, past.fresh)
             past.advance(running, switched)
         dice.fresh[:] = others.fresh[:] = True
-        for step in range(STEPS):
+        for number in range(STEPS):
             state = {name: column.copy() for name, column in others.state.items()}
             fresh = others.fresh.copy()
             for name, column in dice.state.items():
                 state[name][watched] = column[watched]
             fresh[watched] = dice.fresh[watched]
-            running, switched, *_ = host.step(state, running, fresh)
-            began[step, switched] = running[switched]
+            running, switched = step(state, running, fresh)
+            began[number, switched] = running[switched]
             dice.advance(running, switched)
             others.advance(running, switched)
     return began[:, watched]
 
 
-def _parse(source: str, path: str) -> ast.Module:
-    if len(source) > MAX_SOURCE:
-        raise UserError(f"{path}: {len(source)} characters; the limit for a program is {MAX_SOURCE}")
-    try:
-        return ast.parse(source)
-    except SyntaxError as error:
-        raise UserError(f"{path}:{error.lineno}:{error.offset}: not Python: {error.msg}") from error
-    except (ValueError, RecursionError, MemoryError) as error:
-        raise UserError(f"{path}: not Python: {error}") from error
-
-
-def _check_types(source: str, path: str, lines: dict[str, int], skills: Sequence[Skill]) -> None:
-    """`lines`: the names that the host uses (keys of _USES) -> the line that defines each."""
-    text = source if source.endswith("\n") else source + "\n"
-    row = text.count("\n") + 1
+def _types(
+    source: str, path: str, lines: dict[str, int], skills: Sequence[Skill], deadline: Deadline
+) -> list[Problem]:
+    """The type checker's problems. lines: the names that the host uses (keys of _USES) -> where each is."""
+    # The sandbox has `__future__`, and the type checker does not know it.
+    text = re.sub(r"^from __future__ import .*", "", source, flags=re.MULTILINE)
+    text = text if text.endswith("\n") else text + "\n"
+    row = len(re.findall(r"\r\n|\r|\n", text)) + 1
     used_on: dict[int, str] = {}
     for name in lines:
         text += _USES[name]
         used_on |= {row: name, row + 1: name}
         row += 2
     names = [skill.name for skill in skills]
-    problems = []
-    for record in type_check(text, contract.stubs(skills)):
+    try:
+        records = type_check(text, contract.stubs(skills), deadline.left)
+    except TypeCheckError as error:
+        told = f"the type check {error} and was stopped; write it shorter and simpler"
+        return [Problem(path, None, None, "limit", told)]
+    found = []
+    for record in records[:MOST]:
         message = _explain(record["code"], record["message"], names)
         row, column = record["location"]["row"], record["location"]["column"]
-        if row not in used_on:
-            problems.append(f"{path}:{row}:{column}: {message}")
-        else:
+        kind = "lacks" if record["code"] in _LACKING else "types"
+        if row in used_on:
             name = used_on[row]
-            short = name.rpartition(".")[2]
-            problems.append(f"{path}:{lines[name]}: {short} has the wrong signature: {message}")
-    if problems:
-        raise UserError("\n".join(problems))
+            message = f"{name.rpartition('.')[2]} has the wrong signature: {message}"
+            row, column = lines[name], None
+        found.append(Problem(path, row, column, kind, message))
+    return found
+
+
+_LACKING = ("unresolved-import", UNSUPPORTED)
 
 
 def _explain(code: str, message: str, skills: Sequence[str]) -> str:
@@ -170,7 +312,9 @@ def _explain(code: str, message: str, skills: Sequence[str]) -> str:
         return f"'{strange[0]}' is not a skill of this run{did_you_mean(strange[0], skills)}"
     if code == "unresolved-import":
         name = re.findall(r"'([\w.]+)'", text)[0]
-        return f"no module '{name}' in the sandbox; available are {', '.join(contract.MODULES)}"
+        return language.no_module(name)
     if code == "unresolved-reference":
-        return f"{text[0].upper()}{text[1:]}"
+        name = re.findall(r"'(\w+)'", text)[0]
+        lacking = language.lacking(f"`{name}`")
+        return lacking if hasattr(builtins, name) else f"{text[0].upper()}{text[1:]}"
     return text

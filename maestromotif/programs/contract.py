@@ -7,7 +7,7 @@ called on every environment step and can end the running skill early.
 
 A file `skills/<name>.py` defines two functions without memory, as in `SKILL_FORM`.
 
-`GameState` and `Skill` need no import. `LANGUAGE` says what the sandbox's Python lacks.
+`GameState` and `Skill` need no import. `LANGUAGE` says what the sandbox's Python lacks; see `language`.
 """
 
 import ast
@@ -17,6 +17,9 @@ from pathlib import Path
 
 from maestromotif.errors import UserError, did_you_mean
 from maestromotif.nethack.state import FIELDS
+from maestromotif.programs.language import LACKS as LACKS
+from maestromotif.programs.language import LANGUAGE as LANGUAGE
+from maestromotif.programs.language import MODULES as MODULES
 from maestromotif.reading import read_text
 from maestromotif.skill import Skill
 
@@ -30,23 +33,6 @@ SKILL_FORM = """\
 def may_start(state: GameState) -> bool: ...
 def should_end(state: GameState) -> bool: ...
 """
-
-# What the language of programs lacks -> code that the sandbox rejects.
-LACKS = {
-    "class inheritance": "class A(dict):\n    pass",
-    "decorators on methods": "class A:\n    @property\n    def b(self):\n        return 1",
-    "`yield`": "def f():\n    yield 1",
-    "`del`": "a = 1\ndel a",
-    "files": "open('a')",
-    "network": "import socket",
-    "third-party packages": "import numpy",
-}
-MODULES = ("collections", "dataclasses", "functools", "itertools", "json", "math", "random", "re", "typing")
-LANGUAGE = (
-    f"The program runs in a small Python without {', '.join(LACKS)}. "
-    f"These modules can be imported: {', '.join(f'`{module}`' for module in MODULES)}. "
-    "`random` is seeded from the run's seed, the game, the episode and the step. Printed output is discarded."
-)
 
 
 def game_state() -> str:
@@ -76,8 +62,10 @@ def default_program(skill: Skill) -> str:
 
 
 def read(path: str | Path) -> str:
-    """The source of a program over skills. Raises UserError if the file is missing or unreadable."""
+    """The source of a program over skills, without a byte order mark. Raises UserError if it has no text."""
     path = Path(path)
+    if path.is_dir():
+        raise UserError(f"{path}: is a folder; name a program, such as {path / 'NAME.py'}")
     if not path.exists():
         there = sorted(file.name for file in path.parent.glob("*.py")) if path.parent.is_dir() else []
         hint = did_you_mean(path.name, there) if there else f"; there are no programs in {path.parent}"
@@ -86,13 +74,27 @@ def read(path: str | Path) -> str:
 
 
 def used_fields(sources: Sequence[str]) -> list[str]:
-    """The fields of GameState whose names occur as words in the sources; only these go to the sandbox.
+    """The fields of GameState that the sources may read; only these go to the sandbox.
 
-    A column of 64 values costs 15 us a call. A field name that a program builds at run time is not found
-    here; the program then fails with an AttributeError at that line.
+    They are the names of attributes, and texts that are a field's name; of a source that is not Python, all
+    its words. A column of 64 values costs 15 us a call. A field name that a program builds at run time is not
+    found here; the program then fails with an AttributeError at that line.
     """
-    words = {word for source in sources for word in re.findall(r"\w+", source)}
+    words = {word for source in sources for word in _words(source)}
     return [name for name in FIELDS if name in words]
+
+
+def _words(source: str) -> set[str]:
+    """The names of attributes, and the texts, in a source."""
+    try:
+        nodes = list(ast.walk(ast.parse(source)))
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return set(re.findall(r"\w+", source))
+    found = {node.attr for node in nodes if isinstance(node, ast.Attribute)}
+    found |= {name for node in nodes if isinstance(node, ast.MatchClass) for name in node.kwd_attrs}
+    return found | {
+        node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
 
 
 def draws_every_step(program: str, skill_programs: Sequence[str]) -> bool:
@@ -103,7 +105,7 @@ def draws_every_step(program: str, skill_programs: Sequence[str]) -> bool:
     """
     try:
         trees = [ast.parse(program), *map(ast.parse, skill_programs)]
-    except (SyntaxError, ValueError, RecursionError):
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
         return True
     rarely = {
         id(node)

@@ -76,7 +76,7 @@ def fields_read(source: str, path: str, of_class: str | None = None) -> dict[str
     """
     try:
         tree = ast.parse(source)
-    except (SyntaxError, ValueError, RecursionError) as error:
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise UserError(f"{path}: not Python: {error}") from error
     functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
     classes = [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
@@ -118,22 +118,18 @@ def _reached(
                 waiting += named.get(node.attr, ())
             elif isinstance(node, ast.Name):
                 waiting += named.get(node.id, ())
-            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-                found |= {node.value} if _is_getattr(function, node) else set()
+            elif isinstance(node, ast.Call):
+                found |= _named_in_getattr(node)
             elif isinstance(node, ast.MatchClass):
                 found |= set(node.kwd_attrs)
     return tuple(name for name in FIELDS if name in found)
 
 
-def _is_getattr(function: ast.FunctionDef, name: ast.Constant) -> bool:
-    """Whether this text is the name in a getattr(state, "depth")."""
-    return any(
-        isinstance(node, ast.Call)
-        and isinstance(node.func, ast.Name)
-        and node.func.id == "getattr"
-        and name in node.args[1:2]
-        for node in ast.walk(function)
-    )
+def _named_in_getattr(call: ast.Call) -> set[str]:
+    """The name in a getattr(state, "depth")."""
+    named = isinstance(call.func, ast.Name) and call.func.id == "getattr"
+    texts = [one.value for one in call.args[1:2] if named and isinstance(one, ast.Constant)]
+    return {text for text in texts if isinstance(text, str)}
 
 
 def _methods(node: ast.ClassDef) -> list[ast.FunctionDef]:

@@ -40,7 +40,7 @@ class Host(Protocol):
         running: index of the skill that acted, -1 if there is none yet. fresh: games where a new episode has
         begun; they get a new object of Program. A skill continues if it has not ended, or if no skill may
         start. In fresh games, the call before ended with its episode, even if the host saw none. Raises
-        UserError with file, line and cause if a program fails; the host is then closed.
+        `problems.ProgramError` with file, line and cause if a program fails; the host is then closed.
         """
 
     def dump(self) -> bytes:

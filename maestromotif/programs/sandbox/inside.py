@@ -27,23 +27,28 @@ if TYPE_CHECKING:
     draws_every_step: bool  # ... on every step, not only to select a skill
 
 
-def load(source: str) -> dict[str, Any]:
+# What is executing: the game, and -4 - k: source k is being loaded; -3: Program's __init__; -2: its select;
+# -1: its should_end; k: should_end of skill k; K + k: its may_start. The host reads it after a limit is hit.
+at = [-1, -4]
+
+
+def load(which: int, source: str) -> dict[str, Any]:
     """The names that a program defines."""
     space: dict[str, Any] = {"GameState": GameState, "Skill": str}
+    at[1] = -4 - which
     exec(source, space)
     return space
 
 
-spaces = [load(source) for source in sources]
+spaces = [load(which, source) for which, source in enumerate(sources)]
+sources = []  # which a snapshot need not hold
 Program = spaces[0]["Program"]
 may_start = [space["may_start"] for space in spaces[1:]]
 should_end = [space["should_end"] for space in spaces[1:]]
 interrupts = hasattr(Program, "should_end")
 index = {name: k for k, name in enumerate(names)}
 
-# What is executing: game, and skill index or -1 for the program. The host reads it after a limit is hit.
-at = [-1, -1]
-
+number = len(names)  # K
 every_game = list(range(games))
 players: list[Any] = [None] * games  # each game's Program, for the current episode
 running = [-1] * games  # skill indexes
@@ -110,7 +115,7 @@ def act(rarest: list[int]) -> "Answer":
         if draws_every_step or (draws and fresh):
             random.seed(key(game))
         if fresh:
-            at[1] = -1
+            at[1] = -3
             players[game] = Program()
             k = -1
         end = k < 0
@@ -127,14 +132,14 @@ def act(rarest: list[int]) -> "Answer":
             if draws and not fresh:
                 random.seed(key(game))
             available = []
-            for j in range(len(names)):
-                at[1] = j
+            for j in range(number):
+                at[1] = number + j
                 may = may_start[j](state)
                 if may is True:
                     available.append(names[j])
                 elif may is not False:
                     return ("may_start", game, j, repr(may)[:80])
-            at[1] = -1
+            at[1] = -2
             if available and balance and random.random() < balance:
                 k = [j for j in rarest if names[j] in available][0]  # noqa: RUF015
             elif available:

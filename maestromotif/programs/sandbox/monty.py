@@ -1,12 +1,14 @@
-"""The sandbox for programs over skills, on pydantic-monty. Only this module depends on pydantic-monty.
+"""The sandbox for programs over skills, on pydantic-monty.
 
 Programs are untrusted. A separate interpreter (Monty) runs them in a worker process without files, network,
 environment or package imports, and with limits on time, memory and recursion. One call serves all games of a
 pool step: the changes in columns of plain numbers go in, and the games where a skill's call begins come out.
 
 The worker runs an endless loop that is suspended at each exchange with the host. (Feeding it a new snippet
-each step would be simpler, but Monty keeps every snippet.) A failure is a UserError with the program's file,
-line and cause; there is no fallback.
+each step would be simpler, but Monty keeps every snippet.) Monty also suspends a program that asks the host
+for something else, such as a file, and would then start the limit of time again. So the first such request
+ends the program: one call is one turn, under one limit. A failure is a `problems.ProgramError` with the
+program's file, line and cause; there is no fallback.
 """
 
 import ast
@@ -15,7 +17,6 @@ import json
 import re
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Any
 
 import numpy as np
 import pydantic_monty as monty
@@ -23,26 +24,23 @@ from jaxtyping import Bool, Int
 
 from maestromotif.errors import UserError, did_you_mean
 from maestromotif.nethack.state import FIELDS
-from maestromotif.programs import contract
+from maestromotif.programs import contract, language
+from maestromotif.programs.problems import Problem, ProgramError
 from maestromotif.programs.sandbox import shim
 from maestromotif.programs.sandbox.host import CallEnd
 from maestromotif.programs.sandbox.shim import Change
+from maestromotif.programs.sandbox.worker import MEMORY_BYTES, Worker, drop
 from maestromotif.skill import Skill
 
 # A call takes well under a millisecond. The limit stops programs that never return. It counts wall-clock time
 # and is generous, so that a busy machine never ends a long training run.
 CALL_SECONDS = 10.0
-MEMORY_BYTES = 64 << 20
-RECURSION = 150
 
-
-def _limits(call_seconds: float) -> monty.ResourceLimits:
-    return {
-        "max_turn_duration_secs": call_seconds,
-        "max_memory": MEMORY_BYTES,
-        "max_recursion_depth": RECURSION,
-        "max_suspensions": 2**62,  # one exchange per pool step, for the whole run
-    }
+# Each source gets places of its own: the lines, and the characters, of what the worker is given. Text that a
+# program itself hands to `exec` has the places before the first source.
+_FIRST_LINE = 1000
+_PROGRAM = "<string>"  # how Monty calls what `exec` runs: the programs
+LOADING = -4  # with inside.py: source k is being loaded if LOADING - k is executing
 
 
 class ProgramHost:
@@ -50,8 +48,9 @@ class ProgramHost:
 
     program: source of the class Program; path: its file, for messages; skills: K skills, in index order;
     games: N; seed: of the sandbox's `random`, which is reseeded for every game and step, so that a game's
-    choices do not depend on other games; call_seconds: time limit of one call; first_game: number of the
-    first of these games in the whole run; balance: probability that a call goes to the skill that has acted
+    choices do not depend on other games; call_seconds: time limit of one call, of all games together, and of
+    loading the programs; a step returns or raises within 1.5 times as long; first_game: number of the first
+    of these games in the whole run; balance: probability that a call goes to the skill that has acted
     least in these games, of those that may start, instead of the program's choice.
     """
 
@@ -68,7 +67,7 @@ class ProgramHost:
     ) -> None:
         self._set_up(program, skills, games, seed, path, call_seconds, balance)
         try:
-            session = self._session
+            session = self._worker.session
             setup = {
                 "names": self._names,
                 "sources": self._shifted,
@@ -82,9 +81,11 @@ class ProgramHost:
                 "draws_every_step": contract.draws_every_step(program, self._sources[1:]),
             }
             inside = shim.source([*self._fields, "skill"] if self._names_skill else self._fields)
-            session.feed_run(inside, inputs=setup, print_callback=_drop, external_lookup={})
-            self._advance(session.feed_start("serve()", print_callback=_drop, external_lookup={}))
-        except (monty.MontyError, UserError) as error:
+            loaded = session.feed_start(inside, inputs=setup, print_callback=drop, external_lookup={})
+            if not isinstance(loaded, monty.MontyComplete):
+                raise self._asked(loaded)
+            self._advance(session.feed_start("serve()", print_callback=drop, external_lookup={}))
+        except BaseException as error:
             failure = self._failure(error) if isinstance(error, monty.MontyError) else error
             self.close()
             raise failure from None
@@ -108,14 +109,13 @@ class ProgramHost:
             self._sources.append(
                 skill.program if skill.program is not None else contract.default_program(skill)
             )
-        # Each source gets its own range of lines, so that a line in a traceback identifies the file.
         self._first_line = []
         self._shifted = []
-        lines = 0
+        place = _FIRST_LINE
         for source in self._sources:
-            self._first_line.append(lines)
-            self._shifted.append("\n" * lines + source)
-            lines += source.count("\n") + 1
+            self._first_line.append(place)
+            self._shifted.append("\n" * place + source)
+            place += len(source.encode(errors="replace")) + 1  # no less than its lines
         used = contract.used_fields(self._sources)
         self._fields = [name for name in used if name != "skill"]  # its name follows from `running`
         self._names_skill = "skill" in used
@@ -124,13 +124,7 @@ class ProgramHost:
         self._sent: np.ndarray | None = (
             None  # the worker's copy: a row for the running skills, then one per field
         )
-        self._pool: monty.Monty | None = monty.Monty(max_processes=1, turn_duration_limit_grace=5.0)
-        self._pool.__enter__()
-        self._session = self._pool.checkout(
-            limits=_limits(call_seconds),
-            os_policy={"sleep": "zero", "random_start": {"seed": seed}, "process_time": "zero"},
-        )
-        self._session.__enter__()
+        self._worker = Worker(call_seconds, seed)
         self._waiting: monty.FunctionSnapshot | None = None
 
     def step(
@@ -154,7 +148,7 @@ class ProgramHost:
             answer = self._waiting.args[0]
             if len(answer) != 3:
                 raise self._fault(*answer)
-        except (monty.MontyError, UserError) as error:
+        except BaseException as error:
             failure = self._failure(error) if isinstance(error, monty.MontyError) else error
             self.close()
             raise failure from None
@@ -200,7 +194,7 @@ class ProgramHost:
                     "restore the old text, or run the stage from the beginning"
                 )
             host._acted = np.array(head["acted"], np.int64)
-            host._advance(host._session.load_snapshot(worker, print_callback=_drop, external_lookup={}))
+            host._advance(host._worker.session.load_snapshot(worker, print_callback=drop, external_lookup={}))
         except BaseException:
             host.close()
             raise
@@ -209,10 +203,7 @@ class ProgramHost:
     def close(self) -> None:
         """Stops the worker. Safe to call twice."""
         self._waiting = None
-        if self._pool is not None:
-            self._session.__exit__(None, None, None)
-            self._pool.__exit__(None, None, None)
-            self._pool = None
+        self._worker.close()
 
     def __enter__(self) -> "ProgramHost":
         return self
@@ -247,93 +238,114 @@ class ProgramHost:
         return changes
 
     def _advance(self, snapshot: monty.SyncSnapshot) -> None:
-        """Runs until the worker asks for the next columns; refuses every other request."""
-        while not (isinstance(snapshot, monty.FunctionSnapshot) and snapshot.function_name == "_exchange"):
-            if isinstance(snapshot, monty.MontyComplete):
-                raise UserError(f"{self._paths[0]}: the program left the sandbox's loop")
-            snapshot = snapshot.resume_auto()
+        """Takes the worker's request for the next columns. Raises ProgramError for every other request."""
+        if isinstance(snapshot, monty.MontyComplete):
+            raise self._refused("exception", self._paths[0], None, "the program left the sandbox's loop")
+        if (
+            not isinstance(snapshot, monty.FunctionSnapshot)
+            or snapshot.function_name != "_exchange"
+            or snapshot.position.filename == _PROGRAM
+        ):
+            raise self._asked(snapshot)
         self._waiting = snapshot
 
-    def _place(self, line: int) -> str:
-        """'file:line' for a line in the worker's numbering."""
-        which = max(k for k, first in enumerate(self._first_line) if first < line)
-        return f"{self._paths[which]}:{line - self._first_line[which]}"
+    def _asked(self, snapshot: monty.SyncSnapshot) -> ProgramError:
+        """The error for a program that asked the host for something, by which it would go on for ever."""
+        if isinstance(snapshot, monty.NameLookupSnapshot):
+            kind, text = "exception", f"NameError: name '{snapshot.variable_name}' is not defined"
+        elif not isinstance(snapshot, monty.FunctionSnapshot):
+            kind, text = "asks", "it waits for something; programs cannot `await`"
+        elif snapshot.function_name == "import":
+            name = next((str(value) for value in snapshot.args), "")
+            kind, text = "lacks", language.no_module(name)
+        elif snapshot.is_os_function:
+            kind = "asks"
+            text = f"asks for {snapshot.function_name}; programs have no files, network, clock or environment"
+        else:
+            kind, text = "exception", f"NameError: name '{snapshot.function_name}' is not defined"
+        file, line = self._paths[0], None
+        position = getattr(snapshot, "position", None)
+        if position is not None and position.filename == _PROGRAM and position.start >= _FIRST_LINE:
+            which = max(k for k, first in enumerate(self._first_line) if first <= position.start)
+            before = self._shifted[which].encode(errors="replace")[: position.start]
+            file, line = self._paths[which], before.count(b"\n") + 1 - self._first_line[which]
+        return self._refused(kind, file, line, text)
 
-    def _definition(self, which: int, name: str) -> str:
-        """'file:line' of a function's definition; `which` 0 is the program, k + 1 the skill k."""
+    def _refused(self, kind: str, file: str, line: int | None, text: str) -> ProgramError:
+        return ProgramError([Problem(file, line, None, kind, text)])
+
+    def _place(self, line: int) -> tuple[str, int]:
+        """File and line for a line in the worker's numbering."""
+        which = max((k for k, first in enumerate(self._first_line) if first < line), default=0)
+        return self._paths[which], max(1, line - self._first_line[which])
+
+    def _definition(self, which: int, name: str) -> tuple[str, int | None]:
+        """File and line of a definition; `which` 0 is the program, k + 1 the skill k."""
         for node in ast.walk(ast.parse(self._sources[which])):
-            if isinstance(node, ast.FunctionDef) and node.name == name:
-                return f"{self._paths[which]}:{node.lineno}"
-        return self._paths[which]
+            if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name == name:
+                return self._paths[which], node.lineno
+        return self._paths[which], None
 
-    def _fault(self, what: str, game: int, skill: int, text: str) -> UserError:
+    def _fault(self, what: str, game: int, skill: int, text: str) -> ProgramError:
         """The error for a call that returned a wrong value."""
         if what == "nothing":
-            return UserError(
-                f"{self._paths[0]}: no skill may start at the beginning of an episode (game {game}); "
-                f"may_start is False for all of {', '.join(self._names)}; add a skill that may always start"
+            return self._refused(
+                "answer",
+                self._paths[0],
+                None,
+                f"no skill may start at the beginning of an episode (game {game}); "
+                f"may_start is False for all of {', '.join(self._names)}; add a skill that may always start",
             )
-        place = self._definition(skill + 1, what)
-        if what in ("should_end", "may_start"):
-            return UserError(f"{place}: {what} returned {text} (game {game}); it must return True or False")
+        file, line = self._definition(skill + 1, what)
         name = text.strip("'\"")
-        if name in self._names:
-            return UserError(
-                f"{place}: select returned '{name}' (game {game}), which may not start now; it must "
+        if what in ("should_end", "may_start"):
+            told = f"{what} returned {text} (game {game}); it must return True or False"
+        elif name in self._names:
+            told = (
+                f"select returned '{name}' (game {game}), which may not start now; it must "
                 "return one of the skills in 'available'"
             )
-        hint = did_you_mean(name, self._names)
-        return UserError(f"{place}: select returned {text} (game {game}), which is not a skill{hint}")
+        else:
+            hint = did_you_mean(name, self._names)
+            told = f"select returned {text} (game {game}), which is not a skill{hint}"
+        return self._refused("answer", file, line, told)
 
-    def _failure(self, error: monty.MontyError) -> UserError:
+    def _failure(self, error: monty.MontyError) -> ProgramError:
         """The error for an exception that a program raised, or that a limit raised in it."""
+        slow = f"it took more than {self._call_seconds:g} s for one call and was stopped"
         if isinstance(error, monty.MontyCrashedError):
-            return UserError(f"{self._paths[0]}: the sandbox's process ended while the program ran: {error}")
+            ended = f"the sandbox's process ended while the program ran: {error}"
+            kind, text = ("limit", slow) if error.timed_out else ("limit", ended)
+            return self._refused(kind, self._paths[0], None, text)
         frames = (
             error.traceback() if isinstance(error, monty.MontyRuntimeError | monty.MontySyntaxError) else []
         )
-        # exec loads the programs, and names their frames <string>; other frames belong to the shim.
-        lines = [frame.line for frame in frames if frame.filename == "<string>"]
-        what = f"{type(error.exception()).__name__}: {error.exception()}"
+        lines = [frame.line for frame in frames if frame.filename == _PROGRAM and frame.line > _FIRST_LINE]
+        cause = error.exception()
+        what = f"{type(cause).__name__}: {cause}".removesuffix(": ")
+        kind = "limit" if isinstance(cause, RecursionError) else "exception"
         syntax = re.search(r"\(<string>, line (\d+)\)", what)
         if syntax:
-            return UserError(f"{self._place(int(syntax[1]))}: {what[: syntax.start()].strip()}")
-        if isinstance(error.exception(), TimeoutError):
-            what = f"it took more than {self._call_seconds:g} s for one call and was stopped"
-        elif isinstance(error.exception(), MemoryError):
-            what = f"it took more than {MEMORY_BYTES >> 20} MB of memory and was stopped"
-        if lines:
-            return UserError(f"{self._place(lines[-1])}: {what}")
-        return UserError(f"{self._culprit()}: {what}")
+            return self._refused("lacks", *self._place(int(syntax[1])), what[: syntax.start()].strip())
+        if isinstance(cause, NotImplementedError):
+            kind = "lacks"
+        if isinstance(cause, TimeoutError):
+            kind, what = "limit", slow
+        elif isinstance(cause, MemoryError):
+            kind, what = "limit", f"it took more than {MEMORY_BYTES >> 20} MB of memory and was stopped"
+        return self._refused(kind, *(self._place(lines[-1]) if lines else self._culprit()), what)
 
-    def _culprit(self) -> str:
-        """The file whose function was running when a limit without a traceback was hit."""
+    def _culprit(self) -> tuple[str, int | None]:
+        """File and line of the function that was running when a limit without a traceback was hit."""
         try:
-            _, skill = self._session.feed_run("at")
+            _, what = self._worker.session.feed_run("at", print_callback=drop)
         except (monty.MontyError, RuntimeError):
-            return " or ".join(dict.fromkeys(self._paths))
-        return self._paths[int(skill) + 1]
-
-
-def type_check(source: str, stubs: str) -> list[dict[str, Any]]:
-    """The type checker's errors (ty's JSON records: code, message, location {row, column}) in `source`."""
-    with (
-        monty.Monty(max_processes=1, request_timeout=6 * CALL_SECONDS) as pool,
-        pool.checkout(
-            limits=_limits(CALL_SECONDS),
-            type_check=True,
-            type_check_stubs=stubs,
-            type_check_format="json",
-        ) as session,
-    ):
-        try:
-            session.feed_run(source, print_callback=_drop, external_lookup={})
-        except monty.MontyTypingError as error:
-            return [record for record in json.loads(error.display()) if record["severity"] == "error"]
-        except monty.MontyError:
-            return []  # the types are right; ProgramHost reports errors at run time
-    return []
-
-
-def _drop(stream: str, text: str) -> None:
-    """Discards printed output, which could flood the log of a long run."""
+            return self._paths[0], None  # or a skill's program; the worker is gone and cannot say
+        count = len(self._names)
+        if what <= LOADING:
+            return self._paths[LOADING - what], None
+        if what < 0:
+            name = {-1: "should_end", -2: "select", -3: "__init__"}[what]
+            file, line = self._definition(0, name)
+            return (file, line) if line is not None else self._definition(0, "Program")
+        return self._definition(what % count + 1, "should_end" if what < count else "may_start")

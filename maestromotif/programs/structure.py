@@ -1,0 +1,118 @@
+"""Reads a program's source: whether it is Python, can be checked at all, and has what the sandbox lacks.
+
+Only this part of the check runs in this process. What it refuses keeps it short: long sources, and code that
+is nested deeply.
+"""
+
+import ast
+import warnings
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from maestromotif.programs import language
+from maestromotif.programs.problems import Problem
+
+_DEPTH = 180  # of the syntax tree; a chain of 150 `elif`, or a sum of 150 terms, is less
+_BLOCKS = (
+    *(ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.For, ast.While, ast.If, ast.With, ast.Try),
+    *(ast.Lambda, ast.Match, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp),
+    *(ast.List, ast.Tuple, ast.Set, ast.Dict),
+)
+_DEEP = f"nested too deeply; blocks and brackets may be {language.NESTING} deep, and long sums {_DEPTH} terms"
+
+
+@dataclass(frozen=True)
+class Read:
+    """A source as read. tree: None if there are problems that hide all others."""
+
+    tree: ast.Module | None
+    problems: list[Problem]
+
+
+def read(source: str, path: str) -> Read:
+    """The syntax tree of a source, and what the sandbox's Python lacks of it. path: for the problems."""
+    refused = _unreadable(source, path)
+    if refused is not None:
+        return Read(None, [refused])
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of escapes in strings
+            tree = ast.parse(source)
+    except SyntaxError as error:
+        line, column = error.lineno or None, error.offset or None
+        return Read(None, [Problem(path, line, column, "syntax", f"not Python: {error.msg}")])
+    except (RecursionError, MemoryError):
+        return Read(None, [Problem(path, None, None, "limit", _DEEP)])
+    except ValueError as error:
+        return Read(None, [Problem(path, None, None, "syntax", f"not Python: {error}")])
+    deep = _too_deep(tree)
+    if deep is not None:
+        return Read(None, [Problem(path, deep.lineno, None, "limit", _DEEP)])
+    if all(isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) for node in tree.body):
+        return Read(None, [Problem(path, 1, None, "structure", "the file has no code")])
+    return Read(tree, lacks(tree, path))
+
+
+def lacks(tree: ast.Module, path: str) -> list[Problem]:
+    """What of the tree the sandbox's Python lacks, by line."""
+    bound = set(_bound(tree))
+    found = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name) and node.id in bound:
+            continue
+        for place, text in language.lacks(node):
+            line, column = getattr(place, "lineno", None), getattr(place, "col_offset", -1) + 1
+            found[line, column, text] = Problem(path, line, column, "lacks", text)
+    return [found[key] for key in sorted(found, key=lambda key: (key[0] or 0, key[1], key[2]))]
+
+
+def classes(tree: ast.Module, name: str) -> list[ast.ClassDef]:
+    """The classes of this name at the top level."""
+    return [node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name]
+
+
+def functions(body: Iterable[ast.stmt], name: str) -> list[ast.FunctionDef]:
+    """The functions of this name in a body."""
+    return [node for node in body if isinstance(node, ast.FunctionDef) and node.name == name]
+
+
+def _unreadable(source: str, path: str) -> Problem | None:
+    """What makes a source no text for the parser."""
+    if len(source) > language.MAX_SOURCE:
+        text = f"{len(source)} characters; the limit for a program is {language.MAX_SOURCE}"
+        return Problem(path, None, None, "limit", text)
+    for number, line in enumerate(source.split("\n"), 1):
+        if "\0" in line:
+            return Problem(path, number, line.index("\0") + 1, "file", "a null byte; this is no text")
+        if line.startswith("```"):
+            text = "not Python: '```' is Markdown; give only the Python between such lines"
+            return Problem(path, number, None, "syntax", text)
+    return None
+
+
+def _too_deep(tree: ast.Module) -> ast.stmt | ast.expr | None:
+    """The first place that is nested too deeply. An `elif` is no deeper than its `if`."""
+    waiting: list[tuple[ast.AST, int, int]] = [(tree, 0, 0)]
+    while waiting:
+        node, depth, blocks = waiting.pop()
+        if isinstance(node, ast.stmt | ast.expr) and (depth > _DEPTH or blocks > language.NESTING):
+            return node
+        inner = blocks + isinstance(node, _BLOCKS)
+        elif_ = node.orelse[0] if isinstance(node, ast.If) and len(node.orelse) == 1 else None
+        for child in ast.iter_child_nodes(node):
+            same = child is elif_ and isinstance(child, ast.If)
+            waiting.append((child, depth + 1, blocks if same else inner))
+    return None
+
+
+def _bound(tree: ast.Module) -> Iterator[str]:
+    """Names that the file itself gives a value."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
+            yield node.id
+        elif isinstance(node, ast.FunctionDef | ast.ClassDef):
+            yield node.name
+        elif isinstance(node, ast.arg):
+            yield node.arg
+        elif isinstance(node, ast.alias):
+            yield node.asname or node.name

@@ -1,0 +1,194 @@
+"""Programs that mean harm, or are broken in odd ways: each is refused, with a reason, within twice the limit.
+
+A case is a whole file. Those that can be read as text are in `hostile/`, by what they do: a line `==== name:
+kind` stands above each, with the kind of the problem (`problems.KINDS`) that is found first, or several where
+it depends on the machine's speed. Files with odd bytes, and files that are written by a loop, are below.
+"""
+
+import re
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from maestromotif.programs import check, contract
+from maestromotif.programs.problems import KINDS, ProgramError
+from maestromotif.programs.sandbox import ProgramHost
+from maestromotif.programs.trial_states import Dice
+from maestromotif.skill import load_all
+
+SKILLS = load_all(Path(__file__).parents[2] / "skills", ["discoverer", "descender"])
+LIMIT, SHORT = 60.0, 1.0  # seconds; the short limit is for cases that may hit it
+
+HEAD = "class Program:\n    def select(self, state: GameState, available: list[Skill]) -> Skill:\n"
+GOOD = HEAD + "        return available[0]\n"
+
+
+def lines(form: str, count: int) -> str:
+    """A line, or lines, with the numbers `k` and `n` = k + 1, for k from 0."""
+    return "".join(form.format(k=k, n=k + 1) for k in range(count))
+
+
+def nested(opens: str, depth: int) -> str:
+    """`opens` within itself, by indentation."""
+    return "".join("    " * k + opens + "\n" for k in range(depth)) + "    " * depth + "pass\n"
+
+
+UNION = "def f{k}(x: int):\n    return [f{n}(x), (f{n}(x),), {{1: f{n}(x)}}][random.randint(0, 2)]\n"
+BYTES = {
+    "empty": ("", "structure"),
+    "half a file": (GOOD[:-20], "syntax or types"),
+    "a null byte": (GOOD + "\0", "file"),
+    "half a character": (GOOD + "# \ud800\n", "syntax"),
+    "tabs and spaces": (GOOD.replace("        return", "\treturn"), "syntax"),
+    "form feed": ("\x0c" + GOOD.replace("available[0]", "available[\x0c'a']"), "types"),
+    "old line ends": (GOOD.replace("\n", "\r").replace("available[0]", "avalable[0]"), "types"),
+    "Windows line ends": (GOOD.replace("\n", "\r\n").replace("available[0]", "avalable[0]"), "types"),
+}
+BOMBS = {
+    "long file": ("#" * 10**7 + "\n", "limit"),
+    "many lines": ("\n" * 10**6, "limit"),
+    "80 nested functions": (nested("def f() -> None:", 80), "limit"),
+    "80 nested ifs": (nested("if True:", 80), "limit"),
+    "200 nested blocks": (nested("if True:", 200), "syntax"),
+    "10,000 brackets": ("a = " + "(" * 10_000 + ")" * 10_000 + "\n", "syntax"),
+    "150 lists": ("a = " + "[" * 150 + "]" * 150 + "\n", "limit"),
+    "10,000 lists, open": ("a = " + "[" * 10_000 + "\n", "syntax"),
+    "dicts": ("a = " + "{1: " * 150 + "1" + "}" * 150 + "\n", "limit"),
+    "calls of calls": ("a = " + "abs(" * 150 + "1" + ")" * 150 + "\n", "limit"),
+    "minus": ("a = " + "-" * 50_000 + "1\n", "limit"),
+    "plus": ("a = " + "1 + " * 20_000 + "1\n", "limit"),
+    "attributes": ("a = a" + ".b" * 30_000 + "\n", "limit"),
+    "calls": ("a = f" + "()" * 30_000 + "\n", "limit"),
+    "lambdas": ("a = " + "lambda: " * 60 + "1\n", "limit"),
+    "nested comprehensions": ("a = " + "[x for x in " * 40 + "[1]" + "]" * 40 + "\n", "limit"),
+    "one comprehension": ("a = [1 " + "for x in [1, 2] " * 1000 + "]\n", "lacks"),
+    "a long number": ("a = " + "9" * 90_000 + "\n", "syntax"),
+    "f-strings in f-strings": ("a = f'{f\"{1}\"}'\n" * 3000 + "b = a.c\n", "types or limit"),
+    "many functions": (lines("def f{k}(): return f{n}()\n", 2500) + "a = f0()\n", "types or limit"),
+    "growing tuples": ("a0 = (1, 2)\n" + lines("a{n} = (a{k}, a{k})\n", 40) + "a40.b\n", "limit or types"),
+    "growing unions": ("import random\n" + lines(UNION, 30) + "f30 = abs\nf0(1).b\n", "limit or types"),
+    "loop of types": (
+        "a = b = c = d = 1\nwhile True:\n    a, b, c, d = (b, c), [c, d], {1: a}, (d, a, b)\n",
+        "types or limit",
+    ),
+    "big match": (
+        "match 1, 2:\n" + lines("    case {k}, {k} | {n}:\n        pass\n", 900) + "x.y\n",
+        "types or limit",
+    ),
+    "many literals": ("A = [" + lines("'{k}', ", 9_000) + "]\nA.b\n", "types or limit"),
+    "constant power": ("A = 9 ** 9 ** 9\n", "limit or exception"),
+    "constant text": ("A = 'x' * 10**10\n", "limit or exception"),
+    "elif": ("a = 1\nif a:\n    pass\n" + lines("elif a == {k}:\n    pass\n", 3000), "limit"),
+}
+
+
+def cases() -> dict[str, tuple[str, tuple[str, ...]]]:
+    """'group: name' -> the source, and the kinds of its first problem."""
+    found = {f"bytes: {name}": case for name, case in BYTES.items()}
+    found |= {f"bombs: {name}": (source + GOOD, kinds) for name, (source, kinds) in BOMBS.items()}
+    for file in sorted((Path(__file__).parent / "hostile").glob("*.txt")):
+        _, *parts = re.split(r"^==== (.*): (.*)\n", file.read_text(encoding="utf-8"), flags=re.MULTILINE)
+        for name, kinds, source in zip(parts[::3], parts[1::3], parts[2::3], strict=True):
+            found[f"{file.stem}: {name}"] = (source, kinds)
+    return {name: (source, tuple(kinds.split(" or "))) for name, (source, kinds) in found.items()}
+
+
+CASES = cases()
+SAMPLE = (
+    "endless: while",
+    "endless: slow at the fortieth call",
+    "memory: doubling text",
+    "escapes: os in a loop that catches",
+    "escapes: exec under another name",
+    "answers: changes the state unseen",
+    "forms: Markdown",
+    "bytes: a null byte",
+    "bombs: 80 nested functions",
+    "bombs: growing tuples",
+    "of_a_skill: division by zero",
+)
+
+
+def refuse(name: str) -> list[str]:
+    """Checks a case; what is said about it."""
+    source, kinds = CASES[name]
+    limit = SHORT if "limit" in kinds else LIMIT
+    began = time.monotonic()
+    _, found = check.file_problems(source, "p.py", SKILLS, 0, limit)
+    seconds = time.monotonic() - began
+    assert found, "not refused"
+    assert found[0].kind in kinds, str(found[0])
+    assert seconds < 2 * limit
+    for one in found:
+        assert one.file == "p.py"
+        assert str(one).isprintable()
+    return [str(one) for one in found]
+
+
+@pytest.mark.parametrize("name", SAMPLE)
+def test_a_sample_is_refused(name: str) -> None:
+    refuse(name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CASES)
+def test_all_are_refused(name: str) -> None:
+    refuse(name)
+
+
+def test_there_are_enough_of_each_kind() -> None:
+    kinds = [kind for _, kinds in CASES.values() for kind in kinds]
+    assert len(CASES) > 150
+    assert set(kinds) == set(KINDS) - {"asks"}  # which the check of the source finds first
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        ("open('a')", "asks for open; programs have no files"),
+        ("import os\nos.listdir('/')", "asks for Path.iterdir"),
+        ("import os\nos.getenv('HOME')", "asks for os.getenv"),
+        ("import numpy", "no module 'numpy' in the sandbox"),
+        ("exec('_exchange(None)')", "NameError: name '_exchange' is not defined"),
+        ("import asyncio\nasyncio.run(asyncio.sleep(9))\nraise ValueError('slept')", "slept"),
+    ],
+)
+def test_a_program_that_was_not_checked_asks_once(body: str, text: str) -> None:
+    """The host ends it at the first request, whatever it catches, and says where it was."""
+    inner = "".join(f"                {line}\n" for line in body.splitlines())
+    loop = (
+        "        while True:\n            try:\n"
+        + inner
+        + "            except OSError:\n                pass\n"
+    )
+    with ProgramHost(HEAD + loop, SKILLS, 1, 0) as host, pytest.raises(ProgramError) as error:
+        host.step(Dice(1, 0).state, np.full(1, -1), np.ones(1, bool))
+    assert text in str(error.value)
+    last = 5 + body.count("\n")  # or the line after it, to which an exception is passed on
+    assert error.value.problems[0].line in (last, last + 1)
+
+
+ODD = {
+    "Windows line ends": GOOD.replace("\n", "\r\n"),
+    "old line ends": GOOD.replace("\n", "\r"),
+    "tabs": GOOD.replace("    ", "\t"),
+    "form feed": "\x0c\n" + GOOD,
+    "no line end": GOOD.rstrip("\n"),
+    "other scripts": "größe: int = 1\n名前: str = '日本'\n" + GOOD,
+    "walrus and match": HEAD + "        if (n := len(available)) > 1:\n            match n, state.depth:\n"
+    "                case 2, _:\n                    return available[-1]\n        return available[0]\n",
+    "a slow regex": "import re\n\nre.match(r'(a+)+$', 'a' * 40 + 'b')\n" + GOOD,
+    "future": '"""A plan."""\n\nfrom __future__ import annotations\n\n' + GOOD,
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_odd_but_right_programs_are_accepted(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "p.py"
+    path.write_bytes(b"\xef\xbb\xbf" + ODD[name].encode())  # a byte order mark is read over
+    source = contract.read(path)
+    assert check.problems(source, "p.py", SKILLS) == []
+    with ProgramHost(source, SKILLS, 1, 0) as host:
+        host.step(Dice(1, 0).state, np.full(1, -1), np.ones(1, bool))
