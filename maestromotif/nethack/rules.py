@@ -132,8 +132,7 @@ def _prayer_helps(v: View) -> np.ndarray:
     low = (bl[:, HP] < 6) | (bl[:, HP] * 7 < bl[:, MAX_HP])
     turn = bl[:, TURN]
     safe = (turn >= FIRST_PRAYER) & ((v.prayed < 0) | (turn - v.prayed >= BETWEEN_PRAYERS))
-    starves = (bl[:, HUNGER] >= _WEAK) & ~v.holds(nethack.FOOD_CLASS)
-    result: np.ndarray = (low | starves) & safe
+    result: np.ndarray = (low | (bl[:, HUNGER] >= _WEAK)) & safe
     return result
 
 
@@ -166,8 +165,8 @@ RULES: dict[str, Rule] = {
         "always: each step improves a skill as soon as that is possible", lambda v: np.zeros(len(v.bl), bool)
     ),
     "pray": Rule(
-        "unless the hit points are low, or the hero is weak from hunger with nothing to eat in the pack; "
-        f"before turn {FIRST_PRAYER}; and {BETWEEN_PRAYERS} turns after the last prayer",
+        f"unless the hit points are low or the hero is weak from hunger, before turn {FIRST_PRAYER}, and "
+        f"{BETWEEN_PRAYERS} turns after the last prayer",
         _prayer_helps,
     ),
     "quaff": Rule(
