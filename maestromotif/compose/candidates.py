@@ -56,3 +56,9 @@ class Operators(Protocol):
         """A candidate that does better, after what happened in these games."""
 
     def crossover(self, first: Candidate, second: Candidate, seed: int) -> Candidate: ...
+
+    def choose(self, options: Sequence[str], seed: int) -> int:
+        """Index of the most promising of these candidates, each described in a few lines.
+
+        Only the search `llm_first` asks; operators without a model draw one at random.
+        """
