@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,7 @@ class Game:
     story: str
 
 
+@runtime_checkable
 class Player(Protocol):
     """Plays candidates in the real game."""
 
@@ -38,6 +39,7 @@ class Player(Protocol):
         """
 
 
+@runtime_checkable
 class Operators(Protocol):
     """Make candidates. `calls` counts the answers of a language model; edits without a model count 0.
 
