@@ -41,13 +41,15 @@ class Player(Protocol):
 
 @runtime_checkable
 class Operators(Protocol):
-    """Make candidates. `calls` counts the answers of a language model; edits without a model count 0.
+    """Make candidates.
 
     Each result has been checked: its `problems` say what the check refused. `seed` decides every draw, so a
     resumed search makes the same candidates.
     """
 
-    calls: int
+    @property
+    def calls(self) -> int:
+        """Answers of a language model so far; edits without a model count 0."""
 
     def draft(self, seed: int) -> Candidate: ...
 

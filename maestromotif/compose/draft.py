@@ -6,12 +6,14 @@ or what happened in games, and both write every question and answer into a trans
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from maestromotif.compose import prompts, rules, table_prompts
-from maestromotif.compose.candidates import Candidate, Game
+from maestromotif.compose.candidates import Candidate, Game, Operators
+from maestromotif.compose.operators import Edits
 from maestromotif.compose.transcript import Transcript, block
 from maestromotif.errors import UserError
 from maestromotif.language.model import Chat, LanguageModel
@@ -224,3 +226,74 @@ def _text(candidate: Candidate) -> str:
 
 def _answered(candidate: Candidate) -> dict[str, str]:
     return {"role": "assistant", "content": f"```python\n{candidate.source}```"}
+
+
+class WithEdits:
+    """`candidates.Operators` of two: a model drafts and chooses, and most improvements are edits without it.
+
+    A small model's drafts are close to something right, and the games tell which edits of them help; it
+    improves a table itself one time in `BY_MODEL`.
+    """
+
+    BY_MODEL = 4
+
+    def __init__(self, writer: Operators, edits: Operators) -> None:
+        self._writer, self._edits = writer, edits
+
+    @property
+    def calls(self) -> int:
+        return self._writer.calls + self._edits.calls
+
+    def draft(self, seed: int) -> Candidate:
+        return self._writer.draft(seed)
+
+    def debug(self, candidate: Candidate, seed: int) -> Candidate:
+        return self._writer.debug(candidate, seed)
+
+    def improve(self, candidate: Candidate, games: Sequence[Game], seed: int) -> Candidate:
+        by = self._writer if seed % self.BY_MODEL == 0 else self._edits
+        return by.improve(candidate, games, seed)
+
+    def crossover(self, first: Candidate, second: Candidate, seed: int) -> Candidate:
+        return self._edits.crossover(first, second, seed)
+
+    def choose(self, options: Sequence[str], seed: int) -> int:
+        return self._writer.choose(options, seed)
+
+
+@dataclass(frozen=True)
+class Writing:
+    """A way to write programs: what it does in few words, and its operators.
+
+    make: of a model, the task, the skills, the transcript and the seed of the checks.
+    """
+
+    doc: str
+    make: Callable[[LanguageModel, Task, Sequence[Skill], Transcript, int], Operators]
+
+
+def _edits(task: Task, skills: Sequence[Skill]) -> Edits:
+    return Edits(skills, task.words, task.success)
+
+
+# The ways to write programs, by name. All but "edits" ask a model.
+WRITINGS = {
+    "tables": Writing(
+        "a model drafts tables of rules; most improvements are edits of rules",
+        lambda model, task, skills, transcript, seed: WithEdits(
+            TableWriter(model, task, skills, transcript), _edits(task, skills)
+        ),
+    ),
+    "model": Writing(
+        "a model drafts and improves tables of rules",
+        lambda model, task, skills, transcript, seed: TableWriter(model, task, skills, transcript),
+    ),
+    "python": Writing(
+        "a model writes and improves Python; for larger models",
+        lambda model, task, skills, transcript, seed: ProgramWriter(model, task, skills, transcript, seed),
+    ),
+    "edits": Writing(
+        "random tables and edits of them, without a model: the control",
+        lambda model, task, skills, transcript, seed: _edits(task, skills),
+    ),
+}

@@ -166,8 +166,8 @@ def grammar() -> str:
             "simple ::= condition | survive",
             'survive ::= "survive(" value ")"',
             'condition ::= test (" and " test){0,2}',
-            'test ::= "not "? flag | number " " op " " value | "happened(" event ")" | "left" | place',
-            f"place ::= {_choice(f'level == truth.{name}' for name in TRUTH if name.endswith('_level'))}",
+            'test ::= "not "? flag | number " " op " " value | "happened(" event ")" | "left" | special',
+            f"special ::= {' | '.join(_specials())}",
             f'number ::= ("count" | "total") "(" event ")" | {_choice(numbers)}',
             f"flag ::= {_choice(flags)}",
             f"event ::= {_choice(name for name in EVENTS if not name.startswith('published'))}",
@@ -177,6 +177,16 @@ def grammar() -> str:
             "",
         ]
     )
+
+
+def _specials() -> list[str]:
+    """Places that only the game knows, and sums and products of atoms, which the other rules cannot make."""
+    found = [f'"level == truth.{name}"' for name in TRUTH if name.endswith("_level")]
+    for atom in ATOMS.values():
+        if re.search(r"[+*]", atom.condition):
+            before, number, _ = atom.condition.partition("{n}")
+            found.append(f'"{before}" value' if number else f'"{before}"')
+    return found
 
 
 def _choice(words: Iterable[str]) -> str:
