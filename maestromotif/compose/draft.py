@@ -8,6 +8,7 @@ or what happened in games, and both write every question and answer into a trans
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -21,8 +22,8 @@ from maestromotif.programs import check
 from maestromotif.skill import Skill
 from maestromotif.tasks.task import Task
 
-TEMPERATURE = 0.8
-TABLE_TOKENS = 300
+TEMPERATURE = 0.7
+TABLE_TOKENS = 160
 PROGRAM_TOKENS = 4_000
 NO_CODE = 3  # answers in a row without a program, after which the model is taken not to write any
 STORIES = 2  # games that a model is told of
@@ -265,18 +266,20 @@ class WithEdits:
 class Writing:
     """A way to write programs: what it does in few words, and its operators.
 
-    make: of a model, the task, the skills, the transcript and the seed of the checks.
+    make: of a model, the task, the skills, the transcript and the seed of the checks. asks: whether it asks
+    the model; the model is None if not.
     """
 
     doc: str
-    make: Callable[[LanguageModel, Task, Sequence[Skill], Transcript, int], Operators]
+    make: Callable[[Any, Task, Sequence[Skill], Transcript, int], Operators]
+    asks: bool = True
 
 
 def _edits(task: Task, skills: Sequence[Skill]) -> Edits:
     return Edits(skills, task.words, task.success)
 
 
-# The ways to write programs, by name. All but "edits" ask a model.
+# The ways to write programs, by name.
 WRITINGS = {
     "tables": Writing(
         "a model drafts tables of rules; most improvements are edits of rules",
@@ -295,5 +298,6 @@ WRITINGS = {
     "edits": Writing(
         "random tables and edits of them, without a model: the control",
         lambda model, task, skills, transcript, seed: _edits(task, skills),
+        asks=False,
     ),
 }

@@ -254,16 +254,20 @@ def facts_in_words() -> str:
     return "\n".join(f"{name} ({kinds[fact.type]}): {fact.doc}" for name, fact in FACTS.items())
 
 
-def grammar(skills: Sequence[str], most_rules: int = 6) -> str:
-    """The tables over these skills in GBNF, which llama.cpp and vLLM read; only such text can be written."""
+def grammar(skills: Sequence[str]) -> str:
+    """Tables over these skills in GBNF, which llama.cpp and vLLM read.
+
+    They are shorter and simpler than those that `parse` reads: with more room a small model repeats itself,
+    and what `not after(A)` guards can stand below a rule with `after(A)`.
+    """
     flags = [name for name, fact in FACTS.items() if fact.type is bool]
     numbers = [name for name, fact in FACTS.items() if fact.type is int]
     return "\n".join(
         [
-            f'root ::= rule{{0,{most_rules}}} "otherwise use " skill "\\n"',
-            'rule ::= "when " guard (" and " guard){0,3} " use " skill "\\n"',
-            f'guard ::= plain | "not "? "after(" stage (", " stage){{0,{MOST_STAGES - 1}}} ")"',
-            'stage ::= plain (" and " plain){0,1}',
+            'root ::= rule{1,5} "otherwise use " skill "\\n"',
+            'rule ::= "when " guard (" and " plain){0,2} " use " skill "\\n"',
+            'guard ::= plain | "after(" stage (", " stage)? ")"',
+            'stage ::= plain (" and " plain)?',
             'plain ::= "not "? flag | number " " op " " value',
             f"flag ::= {_choice(flags)}",
             f"number ::= {_choice(numbers)}",

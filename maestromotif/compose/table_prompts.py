@@ -42,7 +42,7 @@ _EXAMPLES = (
 
 def draft(task: Task, skills: Sequence[Skill]) -> str:
     """Asks for a table for the task."""
-    return f"{_opening(skills)}\n\n{_task(task)}\nTable:"
+    return f"{_opening(skills)}\n\nTask: {task.words}\nTable:"
 
 
 def improve(task: Task, skills: Sequence[Skill], table: str, stories: Sequence[str]) -> str:

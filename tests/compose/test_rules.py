@@ -58,7 +58,7 @@ def test_a_mistake_is_told_with_its_line(line: str, says: str) -> None:
 def test_a_table_ends_with_otherwise() -> None:
     with pytest.raises(UserError, match="t:1: the last line should be 'otherwise use SKILL'"):
         rules.parse("when depth > 1 use ascender", NAMES, "t")
-    with pytest.raises(UserError, match="t:2: .*nothing can follow"):
+    with pytest.raises(UserError, match=r"t:2: .*nothing can follow"):
         rules.parse("otherwise use ascender\notherwise use ascender", NAMES, "t")
     with pytest.raises(UserError, match="13 rules; at most 12"):
         rules.parse("when depth > 1 use ascender\n" * 13 + "otherwise use ascender", NAMES, "t")
