@@ -1,6 +1,7 @@
 """What a search for a program of a task leaves behind: the program with its provenance, and a table."""
 
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
@@ -42,7 +43,7 @@ def write_program(
         "date": date.today().isoformat(),
         "prompt": PROMPT,
         "prompt_sha256": hashlib.sha256(text.encode()).hexdigest(),
-        "score": round(sum(game.success for game in games) / len(games), 4),
+        "score": round(_rate(games), 4),
         "search": f"{told.summary(tree)}; there {told.score(best)}",
     }
     lines = yaml.safe_dump({"provenance": head}, sort_keys=False, width=1_000, allow_unicode=True)
@@ -81,10 +82,26 @@ def table(
     )
 
 
+def figures(rows: Mapping[str, Sequence[Game]]) -> str:
+    """JSON: of each program its success rate, and the ends of that one's 95 % interval; mean progress."""
+    found = {
+        "success": {
+            name: [_rate(games), *wilson(sum(game.success for game in games), len(games))]
+            for name, games in rows.items()
+        },
+        "progress": {name: sum(game.progress for game in games) / len(games) for name, games in rows.items()},
+        "games": {name: len(games) for name, games in rows.items()},
+    }
+    return json.dumps(found, indent=1) + "\n"
+
+
+def _rate(games: Sequence[Game]) -> float:
+    return sum(game.success for game in games) / len(games)
+
+
 def _share(games: Sequence[Game]) -> str:
-    achieved = sum(game.success for game in games)
-    low, high = wilson(achieved, len(games))
-    return f"{achieved / len(games):.0%} [{low:.0%}, {high:.0%}]"
+    low, high = wilson(sum(game.success for game in games), len(games))
+    return f"{_rate(games):.0%} [{low:.0%}, {high:.0%}]"
 
 
 def _progress(games: Sequence[Game]) -> str:

@@ -6,9 +6,9 @@ folder:
 
     task.md         the words and conditions; correct them and start again in another folder
     program.py      the program, with its provenance; prompt.md is what the model was asked first
-    result.md       its success beside that of random skills, and what the search took
+    result.md       its success beside that of random skills, and what the search took; result.json in numbers
     transcript.md   the answers of the model
-    journal.jsonl   the search, which goes on from here after a kill; tree.html shows it
+    search.jsonl    the journal of the search, which goes on from here after a kill; tree.html shows it
 """
 
 import logging
@@ -23,7 +23,7 @@ from maestromotif.compose.budget import Budget
 from maestromotif.compose.draft import WRITINGS
 from maestromotif.compose.fixed_task import PROGRAM, fixed
 from maestromotif.compose.player import GAMES, GamePlayer
-from maestromotif.compose.result import table, write_program
+from maestromotif.compose.result import figures, table, write_program
 from maestromotif.compose.search import Rules
 from maestromotif.compose.transcript import Transcript
 from maestromotif.config.schema import Config
@@ -36,7 +36,8 @@ from maestromotif.skill import skills_of
 
 log = logging.getLogger("maestromotif")
 
-RESULT, TRANSCRIPT, JOURNAL, TREE = "result.md", "transcript.md", "journal.jsonl", "tree.html"
+RESULT, FIGURES, TRANSCRIPT = "result.md", "result.json", "transcript.md"
+JOURNAL, TREE = "search.jsonl", "tree.html"
 CONTEXT = {"python": 16_384}  # tokens, by the way to write
 _CONTEXT = 4_096  # of the other ways
 _GROWTH = 4  # of the games from rung to rung
@@ -102,6 +103,7 @@ def compose(config: Config, words: str, folder: Path, plan: Plan, conditions: Se
     write_program(folder, task, skills, plan.writing, tree, model, rows["written"])
     result = table(task, plan.writing, tree, rows, model)
     (folder / RESULT).write_text(result, encoding="utf-8")
+    (folder / FIGURES).write_text(figures(rows), encoding="utf-8")
     transcript.add("Result", result)
     return result
 

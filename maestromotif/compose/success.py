@@ -28,8 +28,8 @@ from maestromotif.tasks.generate import generated
 from maestromotif.tasks.parse import parse_all
 
 MOST = 4  # conditions one after the other
-SAMPLES = 5  # answers, of which the first is the likeliest
-TEMPERATURE = 0.7
+SAMPLES = 5  # answers
+TEMPERATURE = 0.5
 TOKENS = 160
 _PHRASES = 12  # atoms that a prompt shows
 _SHOWN = 8  # refused answers that an error lists
@@ -57,8 +57,7 @@ class Written:
 def write(model: LanguageModel, words: str, seed: int = 0, transcript: Transcript | None = None) -> Written:
     """The conditions of a task in words. Raises UserError if no answer can ever be met."""
     chat: Chat = [{"role": "user", "content": prompt(words)}]
-    said = model.complete([chat], TOKENS, 0.0, seed, grammar())
-    said += model.complete([chat] * (SAMPLES - 1), TOKENS, TEMPERATURE, seed, grammar())
+    said = model.complete([chat] * SAMPLES, TOKENS, TEMPERATURE, seed, grammar())
     good: list[tuple[str, ...]] = []
     refused: dict[str, str] = {}
     for text in said:
@@ -72,7 +71,7 @@ def write(model: LanguageModel, words: str, seed: int = 0, transcript: Transcrip
             f"compose: {model.name} wrote no conditions that can be met for {words!r}:\n{told}\n"
             "Give them yourself with --success CONDITION (docs/conditions.md has their language)."
         )
-    ((best, votes),) = Counter(good).most_common(1)  # the first of equals, so the likeliest
+    ((best, votes),) = Counter(good).most_common(1)
     if transcript is not None:
         transcript.add(
             "Conditions",

@@ -88,7 +88,16 @@ def test_a_sentence_becomes_a_program_and_a_table(tmp_path: Path) -> None:
     assert load_task(tmp_path, "task").success == ("explored >= 10",)
     made = {path.name for path in tmp_path.iterdir()}
     assert made == {
-        *("task.md", "program.py", "prompt.md", "result.md", "transcript.md", "journal.jsonl", "tree.html"),
+        *(
+            "task.md",
+            "program.py",
+            "prompt.md",
+            "result.md",
+            "transcript.md",
+            "search.jsonl",
+            "tree.html",
+            "result.json",
+        ),
     }
     with pytest.raises(UserError, match=r"task\.md: is another task"):
         CliRunner().invoke(cli, [*words, "--success", "gold >= 1"], catch_exceptions=False)
@@ -100,7 +109,7 @@ def test_a_part_that_no_skill_serves_is_named_and_nothing_is_played(tmp_path: Pa
         UserError, match=r"(?s)do not serve this part.*count\(drank\) >= 1: no skill wants drank"
     ):
         CliRunner().invoke(cli, [*words, "--output", str(tmp_path)], catch_exceptions=False)
-    assert not (tmp_path / "journal.jsonl").exists()
+    assert not (tmp_path / "search.jsonl").exists()
 
 
 def test_options_of_a_task_with_a_config_are_an_error() -> None:
