@@ -11,11 +11,11 @@ def text(tree: Tree) -> str:
     A candidate that is its parent's only child stands straight below it, so that a long chain stays narrow.
     """
     lines = [summary(tree)]
-    best = tree.best
+    best, children_of = tree.best, tree.children()
 
     def below(parent: int, before: str) -> list[tuple[Node, str, str]]:
         """The children with what stands before each and before what is below it, the last one first."""
-        children = tree.children(parent)
+        children = children_of[parent]
         if len(children) == 1 and parent:
             return [(children[0], before, before)]
         rows = [(child, f"{before}├─ ", f"{before}│  ") for child in children[:-1]]

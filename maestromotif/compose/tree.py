@@ -107,9 +107,12 @@ class Tree:
             raise ValueError(f"there is no candidate {number} before this line")
         return self.nodes[number - 1]
 
-    def children(self, number: int) -> list[Node]:
-        """The candidates of which this is the first parent; of 0: the drafts."""
-        return [node for node in self.nodes if (node.parents or (0,))[0] == number]
+    def children(self) -> dict[int, list[Node]]:
+        """Number of a candidate -> those of which it is the first parent; of 0: the drafts."""
+        found: dict[int, list[Node]] = {0: []} | {node.number: [] for node in self.nodes}
+        for node in self.nodes:
+            found[(node.parents or (0,))[0]].append(node)
+        return found
 
     @property
     def played(self) -> list[Node]:

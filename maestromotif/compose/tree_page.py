@@ -66,29 +66,30 @@ def page(tree: Tree, title: str) -> str:
 
 def fragment(tree: Tree) -> Markup:
     """HTML of the tree; `STYLE` is its CSS. It needs no script: candidates open and close by themselves."""
-    best = tree.best
     return Markup('<div class="search"><p class="summary">{}.</p>\n{}</div>').format(
-        told.summary(tree), _branch(tree, 0, best) or Markup('<p class="empty">No candidate yet.</p>')
+        told.summary(tree), _branches(tree) or Markup('<p class="empty">No candidate yet.</p>')
     )
 
 
-def _branch(tree: Tree, parent: int, best: Node | None) -> Markup:
-    """The candidates below one, as a list; empty without any.
+def _branches(tree: Tree) -> Markup:
+    """The candidates as nested lists; empty without any.
 
     Built from the last candidate to the first, so that a long chain needs no recursion.
     """
-    below: dict[int, Markup] = {}
-    for node in reversed(tree.nodes):
-        above = (node.parents or (0,))[0]
-        inner = below.pop(node.number, Markup(""))
-        item = Markup("<li{}>{}{}</li>\n").format(
-            Markup(' class="best"') if node is best else "",
-            _node(node, node is best),
-            Markup("<ul>\n{}</ul>").format(inner) if inner else "",
+    best, children = tree.best, tree.children()
+    below: dict[int, Markup] = {}  # the list below each candidate
+    for parent in [*reversed(tree.nodes), None]:
+        number = parent.number if parent else 0
+        items = Markup("\n").join(
+            Markup("<li{}>{}{}</li>").format(
+                Markup(' class="best"') if child is best else "",
+                _node(child, child is best),
+                below.pop(child.number),
+            )
+            for child in children[number]
         )
-        below[above] = item + below.get(above, Markup(""))
-    listed = below.get(parent, Markup(""))
-    return Markup("<ul>\n{}</ul>\n").format(listed) if listed else Markup("")
+        below[number] = Markup("<ul>\n{}</ul>").format(items) if items else Markup("")
+    return below[0]
 
 
 def _node(node: Node, best: bool) -> Markup:

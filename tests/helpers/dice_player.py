@@ -1,8 +1,8 @@
 """A player of simulated games, for tests of searches: real programs in the real sandbox, in milliseconds.
 
-A game is `trial_states.Dice` for `STEPS` steps. What is played for: at each step, the descender where a way
-down was seen on level 1 or 2, the ascender below level 2, and the discoverer elsewhere. The progress of a game
-is the share of its steps with that skill, and a success is a share of at least `ENOUGH`.
+A game is `trial_states.Dice` for `STEPS` steps. The right skill is the descender where a way down was seen on
+level 1 or 2, the ascender below level 2, and the discoverer elsewhere. The progress of a game is the share of
+its steps with the right skill, and a success is a share of at least `ENOUGH`.
 """
 
 from collections.abc import Sequence
