@@ -1,6 +1,7 @@
 """What a search may use. It stops at the first limit that is reached, and can go on with larger ones."""
 
 from dataclasses import dataclass, fields
+from typing import Literal
 
 from maestromotif.compose.tree import Spent
 from maestromotif.errors import UserError
@@ -11,7 +12,13 @@ _WORDS = {
     "steps": "game steps",
     "seconds": "seconds",
 }
-_FOR_GAMES = ("steps", "seconds")
+Work = Literal["candidate", "choice", "games"]
+# The limits that count before each kind of work: the last candidate of a budget is still played.
+_COUNT: dict[Work, tuple[str, ...]] = {
+    "candidate": ("candidates", "calls", "steps", "seconds"),
+    "choice": ("calls", "steps", "seconds"),
+    "games": ("steps", "seconds"),
+}
 
 
 @dataclass(frozen=True)
@@ -35,12 +42,9 @@ class Budget:
             if value is not None and value <= 0:
                 raise UserError(f"budget: {limit.name} is {value}; a search needs more than 0")
 
-    def used_up(self, spent: Spent, games: bool) -> str | None:
-        """What is used up, in words; None if nothing is.
-
-        games: whether the next work is games of a candidate, for which only steps and seconds count.
-        """
-        for name in _FOR_GAMES if games else _WORDS:
+    def used_up(self, spent: Spent, work: Work) -> str | None:
+        """What is used up, in words; None if the work can be done."""
+        for name in _COUNT[work]:
             limit = getattr(self, name)
             if limit is not None and getattr(spent, name) >= limit:
                 return f"the budget of {limit:,} {_WORDS[name]} is used up"

@@ -15,7 +15,7 @@ from typing import TypeVar, cast
 
 import numpy as np
 
-from maestromotif.compose.budget import Budget
+from maestromotif.compose.budget import Budget, Work
 from maestromotif.compose.candidates import Candidate, Operators, Player
 from maestromotif.compose.journal import Chose, Event, Failed, Journal, Made, Operator, Played, Stopped
 from maestromotif.compose.told import option
@@ -105,7 +105,7 @@ class Search:
                 seconds=self._seconds(),
             )
 
-        return self.tree.node(self._once(ask, options=numbers, seed=seed).chosen)
+        return self.tree.node(self._once("choice", ask, options=numbers, seed=seed).chosen)
 
     # ---------------------------------------------------------------------------------------------- games
 
@@ -147,7 +147,7 @@ class Search:
                 raise ValueError(f"{len(played)} games of {episodes - first} episodes")
             return Played(candidate=node.number, first=first, games=tuple(played), seconds=self._seconds())
 
-        self._once(games, candidate=node.number)
+        self._once("games", games, candidate=node.number)
 
     def finish(self) -> None:
         """Let the best play all rungs, so that its score has a narrow interval."""
@@ -197,10 +197,10 @@ class Search:
                 seconds=self._seconds(),
             )
 
-        self._once(made, number=number, operator=operator, parents=of, seed=seed)
+        self._once("candidate", made, number=number, operator=operator, parents=of, seed=seed)
         return self.tree.node(number)
 
-    def _once(self, work: Callable[[], R], **asked: object) -> R:
+    def _once(self, kind: Work, work: Callable[[], R], **asked: object) -> R:
         """The record of a piece of work: from the journal if it is there, else after doing it.
 
         Raises BudgetUsedError before work, and UserError if the journal has a record of other work.
@@ -216,7 +216,7 @@ class Search:
             record = cast(R, past)
         else:
             spent = replace(self.tree.spent, seconds=self._seconds())
-            if used := self._budget.used_up(spent, games="candidate" in asked):
+            if used := self._budget.used_up(spent, kind):
                 raise BudgetUsedError(used)
             record = self._last = work()
             self._journal.add(record)
