@@ -22,8 +22,6 @@ from maestromotif.compose.told import option
 from maestromotif.compose.tree import Node, Tree
 from maestromotif.errors import UserError
 
-HIDDEN = 1_000_000  # the first of the episodes that no search plays: they measure the program it returned
-
 _CANDIDATE, _CHOICE = 0, 1  # purposes of seeds
 R = TypeVar("R", bound=Event)
 
@@ -43,8 +41,6 @@ class Rules:
     def __post_init__(self) -> None:
         if not self.rungs or self.rungs[0] < 1 or any(few >= many for few, many in pairwise(self.rungs)):
             raise UserError(f"rungs are {list(self.rungs)}; they must be growing numbers of episodes, from 1")
-        if self.rungs[-1] > HIDDEN:
-            raise UserError(f"rungs end with {self.rungs[-1]:,}; a search has {HIDDEN:,} episodes at most")
         if self.debugs < 0 or self.seed < 0:
             raise UserError(f"debugs is {self.debugs} and seed {self.seed}; neither can be below 0")
 

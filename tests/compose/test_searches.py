@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+import typing
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from maestromotif import skill
 from maestromotif.compose import tree
 from maestromotif.compose.budget import Budget
 from maestromotif.compose.candidates import Candidate, Game, Operators, Player
-from maestromotif.compose.journal import Journal
+from maestromotif.compose.journal import Event, Journal
 from maestromotif.compose.operators import Edits
 from maestromotif.compose.search import Rules, Search
 from maestromotif.compose.searches import CHILDREN, DRAFTS, SEARCHES, run
@@ -317,3 +318,11 @@ def test_search_draws_its_seeds_from_the_rules(tmp_path: Path) -> None:
             search = Search(journal, Numbered(), Scored(lambda text: 0.5), Rules(seed=seed), Budget(9))
             seeds += [search.draft().seed for _ in range(3)]
     assert len(set(seeds)) == 6
+
+
+def test_the_page_on_searches_lists_them_all() -> None:
+    page = (tiny.ROOT / "docs/search.md").read_text()
+    for name, policy in SEARCHES.items():
+        assert f"| `{name}` | {policy.doc} |" in page
+    for kind in typing.get_args(Event):
+        assert f"| `{kind.model_fields['kind'].default}` |" in page
