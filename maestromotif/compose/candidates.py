@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+from maestromotif.errors import UserError
+
 
 @dataclass(frozen=True)
 class Candidate:
@@ -28,6 +30,10 @@ class Game:
     story: str
 
 
+class LostGamesError(UserError):
+    """Games could not be played, through no fault of the candidate. This ends a search; it can go on later."""
+
+
 @runtime_checkable
 class Player(Protocol):
     """Plays candidates in the real game."""
@@ -35,7 +41,7 @@ class Player(Protocol):
     def play(self, source: str, episodes: range) -> list[Game]:
         """One game per number of `episodes`; a number names the same dungeon for every candidate.
 
-        Raises UserError, with file and line, if the program fails in a game.
+        Raises UserError, with file and line, if the program fails in a game, and LostGamesError.
         """
 
 

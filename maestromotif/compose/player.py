@@ -12,10 +12,10 @@ from maestromotif.agent.episodes import Episode, LostGamesError, play_wave
 from maestromotif.agent.network import Params, build
 from maestromotif.agent.playing import network_policy
 from maestromotif.agent.policy import make_acting
+from maestromotif.compose import candidates
 from maestromotif.compose.candidates import Game
 from maestromotif.compose.story import Chronicle
 from maestromotif.config.schema import Config
-from maestromotif.errors import UserError
 from maestromotif.nethack.pool.pool import open_pool
 from maestromotif.programs.sandbox import ProgramHost
 from maestromotif.skill import skills_of
@@ -72,7 +72,7 @@ class GamePlayer:
             with contextlib.suppress(LostGamesError):
                 return self._played(source, wave)
             log.warning("compose: a worker died; playing its games again")
-        raise UserError(
+        raise candidates.LostGamesError(
             f"compose: workers died in each of {TRIES} attempts at {GAMES} games; memory may be too small: "
             "lower nethack.workers"
         )

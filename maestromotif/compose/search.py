@@ -16,7 +16,7 @@ from typing import TypeVar, cast
 import numpy as np
 
 from maestromotif.compose.budget import Budget, Work
-from maestromotif.compose.candidates import Candidate, Operators, Player
+from maestromotif.compose.candidates import Candidate, LostGamesError, Operators, Player
 from maestromotif.compose.journal import Chose, Event, Failed, Journal, Made, Operator, Played, Stopped
 from maestromotif.compose.told import option
 from maestromotif.compose.tree import Node, Tree
@@ -137,6 +137,8 @@ class Search:
         def games() -> Played | Failed:
             try:
                 played = self._player.play(node.candidate.source, range(first, episodes))
+            except LostGamesError:
+                raise
             except UserError as error:
                 return Failed(candidate=node.number, problem=str(error), seconds=self._seconds())
             if len(played) != episodes - first:
@@ -188,13 +190,18 @@ class Search:
                 seed=seed,
                 source=candidate.source,
                 table=candidate.table,
-                problems=candidate.problems,
+                problems=candidate.problems or self._twin(candidate),
                 calls=self._operators.calls - calls,
                 seconds=self._seconds(),
             )
 
         self._once("candidate", made, number=number, operator=operator, parents=of, seed=seed)
         return self.tree.node(number)
+
+    def _twin(self, candidate: Candidate) -> tuple[str, ...]:
+        """Refuses a candidate that was made before: its games would be the same."""
+        same = [node.number for node in self.tree.nodes if node.candidate.source == candidate.source]
+        return (f"is the same program as candidate {same[0]}",) if same else ()
 
     def _once(self, kind: Work, work: Callable[[], R], **asked: object) -> R:
         """The record of a piece of work: from the journal if it is there, else after doing it.

@@ -109,7 +109,7 @@ class Tree:
 
     def children(self) -> dict[int, list[Node]]:
         """Number of a candidate -> those of which it is the first parent; of 0: the drafts."""
-        found: dict[int, list[Node]] = {0: []} | {node.number: [] for node in self.nodes}
+        found: dict[int, list[Node]] = {number: [] for number in range(len(self.nodes) + 1)}
         for node in self.nodes:
             found[(node.parents or (0,))[0]].append(node)
         return found

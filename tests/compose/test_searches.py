@@ -17,8 +17,8 @@ from dice_player import STEPS, DicePlayer
 from maestromotif import skill
 from maestromotif.compose import tree
 from maestromotif.compose.budget import Budget
-from maestromotif.compose.candidates import Candidate, Game, Operators, Player
-from maestromotif.compose.journal import Event, Journal
+from maestromotif.compose.candidates import Candidate, Game, LostGamesError, Operators, Player
+from maestromotif.compose.journal import Event, Journal, read
 from maestromotif.compose.operators import Edits
 from maestromotif.compose.search import Rules, Search
 from maestromotif.compose.searches import CHILDREN, DRAFTS, SEARCHES, run
@@ -37,7 +37,7 @@ def searched(name: str, path: Path, budget: Budget = SEVEN, **given: Any) -> Tre
 
 def told(path: Path) -> list[dict[str, Any]]:
     """What a journal says, without the times."""
-    began, events = tree.read(path)
+    began, events = read(path)
     return [began.model_dump(), *(one.model_dump(exclude={"seconds"}) for one in events)]
 
 
@@ -210,6 +210,41 @@ def test_a_program_that_fails_in_a_game_is_debugged(tmp_path: Path) -> None:
     assert draft.candidate.problems == ()
     assert "candidate.py:" in (draft.failure or "")
     assert (repaired.operator, repaired.parents) == ("debug", (1,))
+
+
+class Stuck(DicePlayer):
+    """Its games cannot be played any more after the first call."""
+
+    def play(self, source: str, episodes: range) -> list[Game]:
+        if self.played:
+            raise LostGamesError("workers died")
+        return super().play(source, episodes)
+
+
+def test_games_that_are_lost_end_a_search_which_goes_on_later(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    with pytest.raises(LostGamesError, match="workers died"):
+        searched("best_of", path, Budget(3), player=Stuck(SKILLS))
+    before = tree.load(path)
+    assert (len(before.nodes), len(before.played)) == (2, 1)
+    after = searched("best_of", path, Budget(3))
+    assert after.nodes[0] == before.nodes[0]
+    assert len(after.played) == 3
+
+
+def test_a_program_that_was_there_before_is_not_played_again(tmp_path: Path) -> None:
+    class Repeating(Numbered):
+        def draft(self, seed: int) -> Candidate:
+            self.calls += 1
+            return Candidate("10")
+
+        def debug(self, candidate: Candidate, seed: int) -> Candidate:
+            return self.improve(candidate, [], seed)
+
+    found = by_numbers("best_of", tmp_path / "j", Budget(3), Rules(rungs=(100,)), operators=Repeating())
+    assert [node.operator for node in found.nodes] == ["draft", "draft", "debug"]
+    assert found.nodes[1].problems == ("is the same program as candidate 1",)
+    assert found.spent.games == 200
 
 
 def test_an_unknown_search_is_refused(tmp_path: Path) -> None:
