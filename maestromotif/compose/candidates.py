@@ -31,7 +31,7 @@ class Game:
 
 
 class LostGamesError(UserError):
-    """Games could not be played, through no fault of the candidate. This ends a search; it can go on later."""
+    """Games were lost through no fault of the candidate. This ends a search, which can go on later."""
 
 
 @runtime_checkable

@@ -26,8 +26,8 @@ from maestromotif.compose.tree import Tree
 from maestromotif.errors import UserError
 
 SKILLS = skill.load_all(tiny.ROOT / "skills", ["discoverer", "descender", "ascender"])
-RULES = Rules(rungs=(2, 8), debugs=1, seed=3)
-SEVEN = Budget(candidates=7)
+RULES = Rules(rungs=(2, 4), debugs=1, seed=3)
+SEVEN = Budget(candidates=7)  # enough for a candidate of a candidate in each search
 
 
 def searched(name: str, path: Path, budget: Budget = SEVEN, **given: Any) -> Tree:
@@ -158,7 +158,7 @@ def test_a_search_goes_on_with_a_larger_budget(tmp_path: Path) -> None:
     ("budget", "why"),
     [
         (Budget(calls=3), "the budget of 3 answers of a model is used up"),
-        (Budget(steps=5 * STEPS), "the budget of 150 game steps is used up"),
+        (Budget(steps=5 * STEPS), f"the budget of {5 * STEPS} game steps is used up"),
         (Budget(seconds=0.001), "the budget of 0.001 seconds is used up"),
     ],
 )
@@ -201,15 +201,29 @@ def test_a_search_of_which_all_candidates_are_refused_says_so(tmp_path: Path) ->
     assert found.best is None
 
 
+class Failing(Asked):
+    """A model whose drafts pass the check and fail in a game."""
+
+    def draft(self, seed: int) -> Candidate:
+        self.calls += 1
+        return Candidate(
+            "class Program:\n    def select(self, state: GameState, available: list[Skill]) -> Skill:\n"
+            "        return available[1 // 0]\n"
+        )
+
+    def debug(self, candidate: Candidate, seed: int) -> Candidate:
+        assert "candidate.py:3: ZeroDivisionError" in candidate.problems[0]
+        return super().draft(seed)
+
+
 def test_a_program_that_fails_in_a_game_is_debugged(tmp_path: Path) -> None:
     path = tmp_path / "journal.jsonl"
-    operators = Edits([*SKILLS, skill.load(tiny.ROOT / "skills", "survivor")], "", ["hungry"])
-    with pytest.raises(UserError, match="were refused, the last because of"):
-        run("oneshot", path, operators, DicePlayer(SKILLS[:1]), Budget(9), RULES)
+    searched("oneshot", path, operators=Failing())
     draft, repaired = tree.load(path).nodes
-    assert draft.candidate.problems == ()
-    assert "candidate.py:" in (draft.failure or "")
+    assert (draft.candidate.problems, draft.games) == ((), [])
+    assert "ZeroDivisionError" in (draft.failure or "")
     assert (repaired.operator, repaired.parents) == ("debug", (1,))
+    assert len(repaired.games) == RULES.rungs[-1]
 
 
 class Stuck(DicePlayer):

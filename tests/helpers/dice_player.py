@@ -14,7 +14,7 @@ from maestromotif.programs.sandbox import ProgramHost
 from maestromotif.programs.trial_states import Dice
 from maestromotif.skill import Skill
 
-STEPS = 30
+STEPS = 20
 ENOUGH = 0.8
 
 
