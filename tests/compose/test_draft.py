@@ -49,6 +49,14 @@ def test_a_small_model_drafts_a_table_that_the_checks_accept(skills: list[Skill]
     assert "smollm2-135m-instruct wrote (seed 7)" in (tmp_path / "transcript.md").read_text()
 
 
+def test_a_recorded_conversation_gives_the_same_table(skills: list[Skill], tmp_path: Path) -> None:
+    path = str(tmp_path / "answers.jsonl")
+    spoken = backends.open_model(SMALL.model_copy(update={"record": path}))
+    made = TableWriter(spoken, TASK, skills).draft(3)
+    settings = LanguageSettings(backend="recorded", model=SMALL.model, path=path)
+    assert TableWriter(backends.open_model(settings), TASK, skills).draft(3) == made
+
+
 def test_a_table_that_breaks_off_is_a_problem_that_is_fed_back(skills: list[Skill]) -> None:
     model = Scripted("when downstairs_seen use desc", TABLE)
     writer = TableWriter(model, TASK, skills)
