@@ -312,11 +312,10 @@ def rule_tables() -> str:
     ops = ", ".join(code(op) for op in OPS)
     return (
         "# Rule tables\n\n"
-        "[Composed programs](compose.md) are made of tables of rules: lines `when CONDITION use SKILL`, and "
-        f"a last line `otherwise use SKILL`. A table has at most {MOST_RULES} rules. A condition joins guards "
-        f"by `and`. A guard is `FLAG`, `not FLAG`, `NUMBER OP VALUE` with an OP of {ops}, or `after(...)` or "
-        f"`not after(...)` with up to {MOST_STAGES} stages, of which each joins guards of the other forms."
-        "\n\n"
+        "[Composed programs](compose.md) are made of tables of rules: lines `when CONDITION use SKILL`, "
+        f"and a last line `otherwise use SKILL`. A table has {MOST_RULES} rules or less. A condition joins "
+        f"guards by `and`. A guard is `FLAG`, `not FLAG`, `NUMBER OP VALUE` with an OP of {ops}, or "
+        f"`after(...)` or `not after(...)` with up to {MOST_STAGES} stages, each of other guards.\n\n"
         "This page is written from `maestromotif/compose/rules.py`.\n\n"
         + table(("fact", "kind", "meaning"), facts)
         + "\n\n## Grammar\n\nWhat a language model can write, in GBNF, here for two skills:\n\n"

@@ -46,7 +46,7 @@ def fixed(
     if is_file(words):
         task = _of_file(words, conditions)
     else:
-        task = _of_words(words, steps, conditions, model, transcript)
+        task = _of_words(words, steps, conditions, model, skills, transcript)
     _check_served(task, skills)
     head: dict[str, Any] = {"name": path.stem, "success": list(task.success)}
     head |= {} if task.measure is None else {"measure": task.measure}
@@ -72,9 +72,17 @@ def _of_words(
     steps: int,
     conditions: Sequence[str],
     model: Callable[[], LanguageModel],
+    skills: Sequence[Skill],
     transcript: Transcript,
 ) -> Task:
     transcript.add("Task", words)
+    if not conditions and (parts := success.strange(words, skills)):
+        named = ", ".join(repr(part) for part in parts)
+        raise UserError(
+            f"compose: {words!r}: no condition can be written for {named}: no word of it is known from the "
+            "events, fields, skills and generated tasks (docs/compose.md); leave it out, say it in other "
+            "words, or give conditions with --success"
+        )
     found, about = tuple(conditions), "conditions given by the user"
     if found:
         parse_all(found, "--success")

@@ -16,13 +16,14 @@ from functools import cache
 from maestromotif.compose.transcript import Transcript, block
 from maestromotif.errors import UserError
 from maestromotif.language.model import Chat, LanguageModel
+from maestromotif.nethack.actions import ACTION_SETS
 from maestromotif.nethack.events import EVENTS
 from maestromotif.nethack.state import FIELDS
 from maestromotif.nethack.truth import TRUTH
 from maestromotif.skill import Skill
 from maestromotif.tasks import expressions as ex
 from maestromotif.tasks.atoms import ATOMS, say
-from maestromotif.tasks.compositions import read
+from maestromotif.tasks.compositions import OPERATORS, read
 from maestromotif.tasks.formulas import Avoiding, Formula, Holds, Repeat, Several, Then
 from maestromotif.tasks.generate import generated
 from maestromotif.tasks.parse import parse_all
@@ -192,7 +193,41 @@ def _choice(words: Iterable[str]) -> str:
     return " | ".join(f'"{word}"' for word in words)
 
 
-# ------------------------------------------------------------------------------- what no skill works towards
+# ------------------------------------------------------- what cannot be said, or what no skill works towards
+
+_BREAKS = r"[.,;:!?]+|\b(?:and|then|but|or|without|until|before|after|while)\b"
+# Words of three letters and more that say nothing of what is asked for, without the ending -s.
+_EMPTY = frozenset(
+    re.findall(
+        r"\w+",
+        """all also any are been can do doe ever every first for fourth from get give has have her him his
+        into its more most much not now off one only our out own second some soon than that the their them
+        there these they thi third those time too very want was were what when where which who will with you
+        your""",
+    )
+)
+
+
+def strange(words: str, skills: Sequence[Skill]) -> list[str]:
+    """Parts of a sentence of which no word occurs in the texts of atoms, events, fields, actions and skills.
+
+    So it finds what is not about the game, and what no condition can say. A part with one word that is
+    known passes, whatever it means.
+    """
+    known = _vocabulary().union(*(_words(f"{one.name} {one.description}") for one in skills))
+    parts = [part.strip() for part in re.split(_BREAKS, words, flags=re.IGNORECASE)]
+    content = {part: _words(part) - _EMPTY for part in parts}
+    return [part for part, said in content.items() if said and not said & known]
+
+
+@cache
+def _vocabulary() -> frozenset[str]:
+    texts = [text for atom in ATOMS.values() for text in (*atom.says, *atom.done)]
+    texts += [text for operator in OPERATORS.values() for text in (*operator.says, "twice", "times")]
+    texts += [action.doc for actions in ACTION_SETS.values() for action in actions.adds.values()]
+    texts += [f"{name} {one.doc}" for name, one in (*EVENTS.items(), *FIELDS.items())]
+    return frozenset().union(*(_words(text.replace("_", " ")) for text in texts)) - _EMPTY
+
 
 # What changes a number or flag, where no event counts it: events and changes that skills can want.
 _MADE_BY: dict[str, tuple[str, ...]] = {

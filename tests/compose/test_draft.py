@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from scripted import Scripted
 
 from maestromotif.compose.candidates import Candidate, Game, Operators
 from maestromotif.compose.draft import NO_CODE, WRITINGS, ProgramWriter, TableWriter, WithEdits, code_of
@@ -14,7 +15,6 @@ from maestromotif.language import backends
 from maestromotif.programs import check
 from maestromotif.skill import Skill, load
 from maestromotif.tasks.task import Task
-from tests.helpers.scripted import Scripted
 
 ROOT = Path(__file__).parents[2]
 TASK = Task("t", "Go down to level 3.", "p.py", ("depth >= 3",))

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+from scripted import Scripted
 
 from maestromotif.compose import success
 from maestromotif.config.labels import LanguageSettings
@@ -11,8 +12,7 @@ from maestromotif.errors import UserError
 from maestromotif.language import backends
 from maestromotif.skill import Skill, load
 from maestromotif.tasks.compositions import read
-from maestromotif.tasks.generate import split_of
-from tests.helpers.scripted import Scripted
+from maestromotif.tasks.generate import generate, split_of
 
 ROOT = Path(__file__).parents[2]
 WORDS = "go down to level 3, but not before you have killed something"
@@ -78,3 +78,20 @@ def test_only_impossible_answers_are_an_error() -> None:
 )
 def test_what_no_skill_works_towards(conditions: list[str], parts: list[str], skills: list[Skill]) -> None:
     assert [part for part, _ in success.unserved(conditions, skills)] == parts
+
+
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    [
+        ("Go down to level 3, but not before you have killed something.", []),
+        ("go down to level 2 and translate this text into French", ["translate this text into French"]),
+        ("Book a flight to Paris; pray", ["Book a flight to Paris"]),
+    ],
+)
+def test_parts_of_which_no_word_is_known(words: str, parts: list[str], skills: list[Skill]) -> None:
+    assert success.strange(words, skills) == parts
+
+
+def test_no_part_of_a_generated_task_is_strange(skills: list[Skill]) -> None:
+    tasks = generate(40, 0, "test") + generate(40, 0, "train")
+    assert [words for task in tasks for words in task.paraphrases if success.strange(words, skills)] == []
