@@ -54,6 +54,7 @@ when depth >= 4 use ascender
 when after(depth >= 3) use ascender
 otherwise use discoverer
 """
+NEVER = ("depth >= 53",)  # in place of conditions, where the model wrote none that can be met
 PUBLISHED = (
     *("gnomish_mines", "delphi", "minetown", "golden_exit", "level_up_and_sell", "discovery_hunger"),
 )
@@ -124,7 +125,7 @@ def conditions(
             made: tuple[str, ...] = success.write(model, task.words).conditions
         except UserError as error:
             print(error, flush=True)
-            made = ("false",)
+            made = NEVER
         written.append(Task(task.name, task.words, task.program, made))
         print(f"{task.words}\n  known:   {task.success}\n  written: {made}", flush=True)
     both = [*tasks, *written]
@@ -139,10 +140,8 @@ def conditions(
     return {
         "tasks": len(tasks),
         "episodes": episodes,
-        "same_text": sum(
-            success.read_answer("\n".join(one.success)) == two.success
-            for one, two in zip(tasks, written, strict=True)
-        ),
+        "same_text": sum(one.success == two.success for one, two in zip(tasks, written, strict=True)),
+        "refused": sum(one.success == NEVER for one in written),
         "same_in_all_episodes": int((known == other).all(1).sum()),
         "verdicts": round(float((known == other).mean()), 4),
         "where_met": round(float((known == other)[either].mean()), 4) if either.any() else None,

@@ -1,17 +1,19 @@
-"""Success conditions for a task in words: a language model writes them, under the grammar of `tasks.parse`.
+"""Success conditions for a task in words: a language model says what the words mean, in the grammar of tasks.
 
-They are fixed before a program is drafted, so that no program chooses what it is scored by. The prompt shows
-the atoms and operators of generated tasks whose words are most like the task's. Several answers are drawn,
-those that can never be met are dropped, and the one that was given most often counts.
+They are fixed before a program is drafted, so that no program chooses what it is scored by. The model writes
+a composition of atoms (`tasks.compositions`), such as not_before(descend(3), kill(1)), which has conditions.
+The prompt shows the atoms whose words are most like the task's. Several answers are drawn, those whose
+conditions can never be met are dropped, and the conditions that were given most often count.
 """
 
-import ast
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+
+import numpy as np
 
 from maestromotif.compose.transcript import Transcript, block
 from maestromotif.errors import UserError
@@ -19,21 +21,21 @@ from maestromotif.language.model import Chat, LanguageModel
 from maestromotif.nethack.actions import ACTION_SETS
 from maestromotif.nethack.events import EVENTS
 from maestromotif.nethack.state import FIELDS
-from maestromotif.nethack.truth import TRUTH
+from maestromotif.programs.trial_states import Dice
 from maestromotif.skill import Skill
 from maestromotif.tasks import expressions as ex
 from maestromotif.tasks.atoms import ATOMS, say
-from maestromotif.tasks.compositions import OPERATORS, read
+from maestromotif.tasks.compositions import OPERATORS, Composition, read, success_of
+from maestromotif.tasks.conditions import Success
 from maestromotif.tasks.formulas import Avoiding, Formula, Holds, Repeat, Several, Then
 from maestromotif.tasks.generate import generated
 from maestromotif.tasks.parse import parse_all
+from maestromotif.tasks.sense import fault
 
-MOST = 4  # conditions one after the other
 SAMPLES = 5  # answers
 TEMPERATURE = 0.5
-TOKENS = 160
+TOKENS = 60
 _PHRASES = 12  # atoms that a prompt shows
-_SHOWN = 8  # refused answers that an error lists
 # One of each operator, in the words of a generated task; all are of the split "train".
 EXAMPLES = (
     "then(descend(4), climb(2))",
@@ -43,6 +45,7 @@ EXAMPLES = (
     "avoiding(experience(3), going_below(3))",
     "until(above(4), kill(5))",
     "repeat(3, shop)",
+    "kill(10)",
 )
 
 
@@ -60,61 +63,80 @@ def write(model: LanguageModel, words: str, seed: int = 0, transcript: Transcrip
     chat: Chat = [{"role": "user", "content": prompt(words)}]
     said = model.complete([chat] * SAMPLES, TOKENS, TEMPERATURE, seed, grammar())
     good: list[tuple[str, ...]] = []
-    refused: dict[str, str] = {}
+    sensible: list[tuple[str, ...]] = []
+    refused: dict[str, None] = {}
     for text in said:
         try:
-            good.append(read_answer(text))
+            composition, conditions = read_answer(text)
         except UserError as error:
-            refused[str(error)] = ""
+            refused[str(error)] = None
+            continue
+        good.append(conditions)
+        sensible += [conditions] if fault(composition) is None else []
     if not good:
-        told = "\n".join(list(refused)[:_SHOWN])
+        told = "\n".join(refused)
         raise UserError(
-            f"compose: {model.name} wrote no conditions that can be met for {words!r}:\n{told}\n"
+            f"compose: {model.name} found no conditions that can be met for {words!r}:\n{told}\n"
             "Give them yourself with --success CONDITION (docs/conditions.md has their language)."
         )
-    ((best, votes),) = Counter(good).most_common(1)
+    ((best, votes),) = Counter(sensible or good).most_common(1)
     if transcript is not None:
         transcript.add(
             "Conditions",
-            f"{model.name} wrote, {votes} of {len(said)} times:",
+            f"{model.name} wrote:",
+            block("\n".join(text.strip() for text in said)),
+            f"The conditions of {votes} of the {len(said)} answers count:",
             block("\n".join(best)),
-            f"Its answers:\n\n{block('---'.join(said))}",
         )
     return Written(best, votes, len(said))
 
 
-def read_answer(text: str) -> tuple[str, ...]:
-    """The conditions of an answer, a line each, in one form. Raises UserError that says what is wrong."""
-    lines = tuple(line.strip() for line in text.splitlines() if line.strip())
-    if not lines:
-        raise UserError("success: the answer is empty")
-    parse_all(lines, "success")
-    return tuple(ast.unparse(ast.parse(line, mode="eval")) for line in lines)
+def read_answer(text: str) -> tuple[Composition, tuple[str, ...]]:
+    """The composition of an answer, and its conditions.
+
+    Raises UserError if it is none, if they can never be met, and if an episode is decided as it begins.
+    """
+    composition = read(text)
+    conditions = success_of(composition)
+    parse_all(conditions, text.strip())
+    games = Dice(8, seed=0)
+    judge = Success(conditions, 8, where=text.strip())
+    judge.begin(games.fresh, games.state)
+    nothing = np.zeros((8, len(EVENTS)), np.int64)
+    judge.update(ex.Step(games.state, nothing, np.zeros(8, np.int64)), np.ones(8, bool))
+    if judge.achieved.all() or judge.failed.all():
+        how = "met" if judge.achieved.all() else "broken"
+        raise UserError(
+            f"{text.strip()}: {', then '.join(conditions)}: is {how} as soon as an episode begins"
+        )
+    return composition, conditions
 
 
 def prompt(words: str) -> str:
-    """Asks for the conditions of a task."""
-    examples = [generated(read(text)) for text in EXAMPLES]
+    """Asks what a task means."""
+    forms = {form.form: form.doc for operator, form in OPERATORS.items() if operator != "most"}
     return "\n".join(
         [
-            "Conditions say when a task of a NetHack agent is done. Write them a line each, in the order in "
-            "which they must come true. Write no more than the task asks for.",
+            "Write what a task of a NetHack agent means.",
             "",
-            "Phrases and what they mean:",
-            *(f"- {phrase}: {condition}" for phrase, condition in phrases(words)),
+            *(f"{form}: {doc}" for form, doc in forms.items()),
             "",
-            *(_asked(one.words) + "\n".join(("", *one.success, "")) for one in examples),
+            *(f"{_asked(generated(read(text)).words)} {text}" for text in EXAMPLES),
+            "",
+            "Phrases that may help:",
+            *(f"- {phrase}: {atom}" for phrase, atom in phrases(words)),
+            "",
             _asked(words),
         ]
     )
 
 
 def _asked(words: str) -> str:
-    return f"Task: {words}\nConditions:"
+    return f"Task: {words}\nMeaning:"
 
 
 def phrases(words: str) -> list[tuple[str, str]]:
-    """Phrases of atoms that share rare words with the task, each with its condition; the likest last."""
+    """Phrases of atoms that share rare words with the task, each with its atom; the likest last."""
     wanted = _words(words)
     found = []
     for name, atom in ATOMS.items():
@@ -125,10 +147,10 @@ def phrases(words: str) -> list[tuple[str, str]]:
         ]
         score, said = max(scored, key=lambda one: one[0])
         if score > 0:
-            prefix = {"ban": "without ", "stay": "", "goal": ""}[atom.role]
-            found.append((score, prefix + said, atom.condition.replace("{n}", str(number)), name))
+            prefix = "without " if atom.role == "ban" else ""
+            found.append((score, prefix + said, name if number is None else f"{name}({number})"))
     found.sort(key=lambda one: one[0])
-    return [(said, condition) for _, said, condition, _ in found[-_PHRASES:]]
+    return [(said, atom) for _, said, atom in found[-_PHRASES:]]
 
 
 def _words(text: str) -> frozenset[str]:
@@ -152,45 +174,27 @@ def _rarity() -> _Rarity:
 
 @cache
 def grammar() -> str:
-    """The conditions in GBNF, one a line. Not all of `tasks.parse`: no arithmetic, and few levels."""
-    numbers = [name for name, field in ex.FIELDS.items() if field.type is int]
-    flags = [name for name, field in ex.FIELDS.items() if field.type is bool]
-    return "\n".join(
-        [
-            f"root ::= line{{1,{MOST}}}",
-            'line ::= formula "\\n"',
-            'formula ::= part | "avoiding(" joint ", " condition ")" | "until(" condition ", " joint ")" | '
-            '"not_before(" condition ", " part ")" | "repeat(" small ", " joint ")"',
-            'joint ::= part | "then(" part (", " part){1,3} ")" | "not_before(" condition ", " part ")"',
-            'part ::= condition | survive | ("all_of(" | "any_of(") simple (", " simple){1,2} ")"',
-            "simple ::= condition | survive",
-            'survive ::= "survive(" value ")"',
-            'condition ::= test (" and " test){0,2}',
-            'test ::= "not "? flag | number " " op " " value | "happened(" event ")" | "left" | special',
-            f"special ::= {' | '.join(_specials())}",
-            f'number ::= ("count" | "total") "(" event ")" | {_choice(numbers)}',
-            f"flag ::= {_choice(flags)}",
-            f"event ::= {_choice(name for name in EVENTS if not name.startswith('published'))}",
-            f"op ::= {_choice(('==', '>=', '<=', '<', '>', '!='))}",
-            "small ::= [2-9]",
-            'value ::= "0" | [1-9] [0-9]{0,3}',
-            "",
-        ]
-    )
+    """The compositions in GBNF, from the tables of atoms and operators."""
+    operators = {name: form for name, form in OPERATORS.items() if name != "most"}
+    rules = [f'root ::= " "? ({" | ".join(_rule(name) for name in ("goal", *operators))}) "\\n"']
+    for name, form in operators.items():
+        least, most = form.parts
+        takes = [" | ".join(map(_rule, sorts)) for sorts in form.takes]
+        first = f"({takes[0]})"
+        last = f'(", " ({takes[-1]})){{{least - 1},{most - 1}}}' if most > 1 else ""
+        times = '[2-9] ", " ' if name == "repeat" else ""
+        rules.append(f'{_rule(name)} ::= "{name}(" {times}{first} {last} ")"')
+    for role in ("goal", "ban", "stay"):
+        atoms = {name: atom for name, atom in ATOMS.items() if atom.role == role}
+        plain = [f'"{name}"' for name, atom in atoms.items() if not atom.numbers]
+        counted = [f'"{name}(" number ")"' for name, atom in atoms.items() if atom.numbers]
+        rules.append(f"{role} ::= {' | '.join([*plain, *counted])}")
+    return "\n".join([*rules, "number ::= [1-9] [0-9]{0,3}", ""])
 
 
-def _specials() -> list[str]:
-    """Places that only the game knows, and sums and products of atoms, which the other rules cannot make."""
-    found = [f'"level == truth.{name}"' for name in TRUTH if name.endswith("_level")]
-    for atom in ATOMS.values():
-        if re.search(r"[+*]", atom.condition):
-            before, number, _ = atom.condition.partition("{n}")
-            found.append(f'"{before}" value' if number else f'"{before}"')
-    return found
-
-
-def _choice(words: Iterable[str]) -> str:
-    return " | ".join(f'"{word}"' for word in words)
+def _rule(name: str) -> str:
+    """As the name of a rule, which has no underscores in GBNF."""
+    return name.replace("_", "-")
 
 
 # ------------------------------------------------------- what cannot be said, or what no skill works towards
