@@ -7,7 +7,7 @@ folder:
     task.md         the words and conditions; correct them and start again in another folder
     program.py      the program, with its provenance; prompt.md is what the model was asked first
     result.md       its success beside that of random skills, and what the search took; result.json in numbers
-    transcript.md   the answers of the model
+    transcript.md   the answers of the model, and what happened in games
     search.jsonl    the journal of the search, which goes on from here after a kill; tree.html shows it
 """
 
@@ -25,7 +25,7 @@ from maestromotif.compose.fixed_task import PROGRAM, fixed
 from maestromotif.compose.player import GAMES, GamePlayer
 from maestromotif.compose.result import figures, table, write_program
 from maestromotif.compose.search import Rules
-from maestromotif.compose.transcript import Transcript
+from maestromotif.compose.transcript import Told, Transcript
 from maestromotif.config.schema import Config
 from maestromotif.errors import UserError, did_you_mean
 from maestromotif.language import backends
@@ -88,7 +88,9 @@ def compose(config: Config, words: str, folder: Path, plan: Plan, conditions: Se
     operators = WRITINGS[plan.writing].make(model, task, skills, transcript, config.run.seed)
     with GamePlayer(config, params, task) as player:
         rules = Rules(rungs=_rungs(plan.games), seed=config.run.seed)
-        tree = searches.run(plan.search, folder / JOURNAL, operators, player, plan.budget, rules, identity)
+        tree = searches.run(
+            plan.search, folder / JOURNAL, operators, Told(player, transcript), plan.budget, rules, identity
+        )
     best = tree.best
     assert best is not None  # else `run` has raised an error
     (folder / TREE).write_text(tree_page.page(tree, task.words), encoding="utf-8")

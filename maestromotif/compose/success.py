@@ -154,8 +154,9 @@ def phrases(words: str) -> list[tuple[str, str]]:
 
 
 def _words(text: str) -> frozenset[str]:
-    """The words of a text without numbers, in small letters and without the ending -s."""
-    return frozenset(word.removesuffix("s") for word in re.findall(r"[a-z]{3,}", text.lower()))
+    """The words of a text without numbers, in small letters and without endings such as -ed and -ing."""
+    found = re.findall(r"[a-z]{3,}", text.lower())
+    return frozenset(re.sub(r"(?<=...)(?:ing|ed|es|e|s)$", "", word) for word in found)
 
 
 class _Rarity(dict[str, float]):
@@ -200,15 +201,11 @@ def _rule(name: str) -> str:
 # ------------------------------------------------------- what cannot be said, or what no skill works towards
 
 _BREAKS = r"[.,;:!?]+|\b(?:and|then|but|or|without|until|before|after|while)\b"
-# Words of three letters and more that say nothing of what is asked for, without the ending -s.
-_EMPTY = frozenset(
-    re.findall(
-        r"\w+",
-        """all also any are been can do doe ever every first for fourth from get give has have her him his
-        into its more most much not now off one only our out own second some soon than that the their them
-        there these they thi third those time too very want was were what when where which who will with you
-        your""",
-    )
+# Words that say nothing of what is asked for.
+_EMPTY = _words(
+    "all also any are been can do does ever every first for fourth from get give has have her him his into "
+    "its more most much not now off one only our out own second some soon than that the their them there "
+    "these they third this those time too very want was were what when where which who will with you your"
 )
 
 

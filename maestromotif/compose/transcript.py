@@ -1,7 +1,8 @@
-"""The record of a search that people read: every question, answer, problem and game, as Markdown."""
+"""The record of a search that people read: answers of the model, and what happened in games, as Markdown."""
 
 from pathlib import Path
 
+from maestromotif.compose.candidates import Game, Player
 from maestromotif.errors import UserError
 
 
@@ -30,3 +31,30 @@ def block(text: str, language: str = "text") -> str:
     while fence in text:
         fence += "`"
     return f"{fence}{language}\n{text.strip()}\n{fence}"
+
+
+class Told:
+    """A player whose games are told in a transcript: how many succeeded, and the story of the worst."""
+
+    def __init__(self, player: Player, transcript: Transcript) -> None:
+        self._player, self._transcript = player, transcript
+
+    def play(self, source: str, episodes: range) -> list[Game]:
+        """See `candidates.Player`."""
+        plan = "\n".join(line for line in source.splitlines() if line.lstrip().startswith("#"))
+        title = f"Games {episodes.start} to {episodes.stop - 1}"
+        try:
+            games = self._player.play(source, episodes)
+        except UserError as error:
+            self._transcript.add(title, block(plan), "The program failed in a game:", block(str(error)))
+            raise
+        worst = min(games, key=lambda game: (game.success, game.progress))
+        progress = sum(game.progress for game in games) / len(games)
+        self._transcript.add(
+            title,
+            block(plan) if plan else "",
+            f"{sum(game.success for game in games)} of {len(games)} achieved the task; mean progress "
+            f"{progress:.2f}. The worst game:",
+            block(worst.story),
+        )
+        return games
