@@ -11,6 +11,7 @@ from maestromotif.compose import success
 from maestromotif.compose.transcript import Transcript
 from maestromotif.errors import UserError
 from maestromotif.language.model import LanguageModel
+from maestromotif.pipeline.store import Work
 from maestromotif.skill import Skill
 from maestromotif.tasks.parse import parse_all
 from maestromotif.tasks.task import Task, load
@@ -19,7 +20,7 @@ TASK, PROGRAM = "task.md", "program.py"
 
 
 def fixed(
-    folder: Path,
+    work: Work,
     words: str,
     steps: int,
     conditions: Sequence[str],
@@ -33,9 +34,9 @@ def fixed(
     the user; () lets the model write them, unless the file has them. Raises UserError if the folder has
     another task, if the conditions can never be met, and if no skill works towards a part of them.
     """
-    path = folder / TASK
+    path = work.path / TASK
     if path.exists():
-        task = load(folder, path.stem)
+        task = load(path.parent, path.stem)
         given = _loaded(words).words if is_file(words) else " ".join(words.split())
         if task.words != given or (conditions and tuple(conditions) != task.success):
             raise UserError(
@@ -52,8 +53,8 @@ def fixed(
     head |= {} if task.measure is None else {"measure": task.measure}
     head |= {"steps": task.steps, "program": PROGRAM, "about": task.about}
     written = yaml.safe_dump(head, sort_keys=False, allow_unicode=True, width=1_000)
-    path.write_text(f"---\n{written}---\n{task.words}\n", encoding="utf-8")
-    return load(folder, path.stem)
+    work.write_text(TASK, f"---\n{written}---\n{task.words}\n")
+    return load(path.parent, path.stem)
 
 
 def _of_file(words: str, conditions: Sequence[str]) -> Task:

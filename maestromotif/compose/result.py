@@ -1,10 +1,8 @@
 """What a search for a program of a task leaves behind: the program with its provenance, and a table."""
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from datetime import date
-from pathlib import Path
 from typing import Any
 
 import yaml
@@ -17,6 +15,7 @@ from maestromotif.compose.transcript import block
 from maestromotif.compose.tree import Tree
 from maestromotif.intervals import bootstrap_mean, wilson
 from maestromotif.language.model import LanguageModel
+from maestromotif.pipeline.store import Work
 from maestromotif.skill import Skill
 from maestromotif.tasks.task import Task
 
@@ -24,7 +23,7 @@ PROMPT = "prompt.md"
 
 
 def write_program(
-    folder: Path,
+    work: Work,
     task: Task,
     skills: Sequence[Skill],
     writing: str,
@@ -37,7 +36,7 @@ def write_program(
     assert best is not None
     prompt = prompts.task_program if writing == "python" else table_prompts.draft
     text = prompt(task, skills)
-    (folder / PROMPT).write_text(text, encoding="utf-8")
+    work.write_text(PROMPT, text)
     head: dict[str, Any] = {
         "model": "none: edits of random tables" if model is None else model.name,
         "date": date.today().isoformat(),
@@ -48,7 +47,7 @@ def write_program(
     }
     lines = yaml.safe_dump({"provenance": head}, sort_keys=False, width=1_000, allow_unicode=True)
     header = "".join(f"# {line}\n" for line in lines.splitlines())
-    (folder / PROGRAM).write_text(f"{header}\n{best.candidate.source}", encoding="utf-8")
+    work.write_text(PROGRAM, f"{header}\n{best.candidate.source}")
 
 
 def table(
@@ -82,9 +81,9 @@ def table(
     )
 
 
-def figures(rows: Mapping[str, Sequence[Game]]) -> str:
-    """JSON: of each program its success rate, and the ends of that one's 95 % interval; mean progress."""
-    found = {
+def figures(rows: Mapping[str, Sequence[Game]]) -> dict[str, Any]:
+    """Of each program its success rate and the ends of that one's 95 % interval; mean progress; games."""
+    return {
         "success": {
             name: [_rate(games), *wilson(sum(game.success for game in games), len(games))]
             for name, games in rows.items()
@@ -92,7 +91,6 @@ def figures(rows: Mapping[str, Sequence[Game]]) -> str:
         "progress": {name: sum(game.progress for game in games) / len(games) for name, games in rows.items()},
         "games": {name: len(games) for name, games in rows.items()},
     }
-    return json.dumps(found, indent=1) + "\n"
 
 
 def _rate(games: Sequence[Game]) -> float:

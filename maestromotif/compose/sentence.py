@@ -30,7 +30,7 @@ from maestromotif.config.schema import Config
 from maestromotif.errors import UserError, did_you_mean
 from maestromotif.language import backends
 from maestromotif.language.model import LanguageModel
-from maestromotif.pipeline.store import sha256
+from maestromotif.pipeline.store import Work, sha256
 from maestromotif.programs import baselines, check
 from maestromotif.skill import skills_of
 
@@ -72,10 +72,10 @@ def compose(config: Config, words: str, folder: Path, plan: Plan, conditions: Se
     """
     skills = skills_of(config)
     params, policy = _policy(config)
-    folder.mkdir(parents=True, exist_ok=True)
+    work = _open(folder)
     transcript = Transcript(folder / TRANSCRIPT)
     asking = _Asking(config, plan)
-    task = fixed(folder, words, plan.steps, conditions, asking.model, skills, transcript)
+    task = fixed(work, words, plan.steps, conditions, asking.model, skills, transcript)
     log.info("compose: %s: done when %s (%s)", task.words, ", then ".join(task.success), task.about)
     model = asking.model() if WRITINGS[plan.writing].asks else None
     identity = {
@@ -93,7 +93,7 @@ def compose(config: Config, words: str, folder: Path, plan: Plan, conditions: Se
         )
     best = tree.best
     assert best is not None  # else `run` has raised an error
-    (folder / TREE).write_text(tree_page.page(tree, task.words), encoding="utf-8")
+    work.write_text(TREE, tree_page.page(tree, task.words))
     source = best.candidate.source
     check.program(source, PROGRAM, skills)
     check.behaviour(source, PROGRAM, skills, config.run.seed)
@@ -102,12 +102,19 @@ def compose(config: Config, words: str, folder: Path, plan: Plan, conditions: Se
             name: player.play(one, range(plan.games))
             for name, one in (("written", source), ("random skills", baselines.RANDOM_SKILLS))
         }
-    write_program(folder, task, skills, plan.writing, tree, model, rows["written"])
+    write_program(work, task, skills, plan.writing, tree, model, rows["written"])
     result = table(task, plan.writing, tree, rows, model)
-    (folder / RESULT).write_text(result, encoding="utf-8")
-    (folder / FIGURES).write_text(figures(rows), encoding="utf-8")
+    work.write_text(RESULT, result)
+    work.write_json(FIGURES, figures(rows))
     transcript.add("Result", result)
     return result
+
+
+def _open(folder: Path) -> Work:
+    try:
+        return Work(folder)
+    except OSError as error:
+        raise UserError(f"--output: {folder}: is no folder that can be written: {error.strerror}") from error
 
 
 class _Asking:
