@@ -10,7 +10,12 @@ from typing import Any
 import gymnasium
 import pytest
 import tiny
+from dice_player import STEPS, DicePlayer
 
+from maestromotif import skill
+from maestromotif.compose.budget import Budget
+from maestromotif.compose.operators import Edits
+from maestromotif.compose.search import Rules
 from maestromotif.nethack.actions import ACTIONS
 
 FOLDER = tiny.ROOT / "benchmarks"
@@ -199,3 +204,30 @@ def test_peers_play_the_published_actions(tmp_path: Path, monkeypatch: pytest.Mo
         if over or truncated:
             peer.reset()
     peer.close()
+
+
+def test_searches_at_equal_cost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On simulated games; `python benchmarks/searches.py` plays the real one."""
+    monkeypatch.syspath_prepend(str(FOLDER))
+    import searches
+
+    skills = skill.load_all(tiny.ROOT / "skills", ["discoverer", "descender", "ascender"])
+    player, hidden = DicePlayer(skills), DicePlayer(skills, first=1_000)
+    contestants = [
+        searches.Contestant(name, "edits", lambda seed: Edits(skills, "Be right."), Budget(candidates=3))
+        for name in ("best_of", "refine")
+    ]
+    rows = searches.compare(contestants, player, hidden, Rules(rungs=(2,)), [0, 1], 3, tmp_path)
+    assert [(row.search, row.searches, row.candidates, row.score[1], row.hidden[1]) for row in rows] == [
+        ("random skills", 0, 0, 0, 3),
+        ("best_of", 2, 6, 4, 6),
+        ("refine", 2, 6, 4, 6),
+    ]
+    assert all(row.steps == (6 - row.refused) * 2 * STEPS for row in rows[1:])
+    played = len(player.played)
+    assert searches.compare(contestants, player, hidden, Rules(rungs=(2,)), [0, 1], 3, tmp_path) == rows
+    assert len(player.played) == played  # the journals had it all
+    table = searches.markdown(rows)
+    assert "| best_of | edits | 2 | 6 (" in table
+    assert "| random skills | – | – | 0 (0) |" in table
+    assert len({line.count("|") for line in table.splitlines() if line.startswith("|")}) == 1

@@ -19,16 +19,16 @@ ENOUGH = 0.8
 
 
 class DicePlayer:
-    """A `Player`. played: all episodes that were played, in order; each is one game of its own seed."""
+    """A `Player`. first: the seed of episode 0, which the others follow. played: all episodes, in order."""
 
-    def __init__(self, skills: Sequence[Skill]) -> None:
-        self._skills = skills
+    def __init__(self, skills: Sequence[Skill], first: int = 0) -> None:
+        self._skills, self._first = skills, first
         self._names = [one.name for one in skills]
         self.played: list[int] = []
 
     def play(self, source: str, episodes: range) -> list[Game]:
         self.played += episodes
-        games = [Dice(1, seed) for seed in episodes]
+        games = [Dice(1, self._first + number) for number in episodes]
         running, fresh = np.full(len(games), -1, np.int32), np.ones(len(games), bool)
         right = np.zeros(len(games), np.int64)
         with ProgramHost(source, self._skills, len(games), 0, "candidate.py") as host:
