@@ -2,7 +2,7 @@
 
 import os
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -187,6 +187,34 @@ def _compose_option(name: str, metavar: str, says: str, multiple: bool = False) 
     )
 
 
+class _Named(click.Option):
+    """An option of `compose` that takes a name of a table. says: the table's names and what they mean.
+
+    The table is read only when the help is shown, because importing its module takes long.
+    """
+
+    def __init__(self, name: str, metavar: str, says: Callable[[], Mapping[str, str]]) -> None:
+        super().__init__([f"--{name}"], default=_COMPOSE[name], metavar=metavar)
+        self._says = says
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        told = "; ".join(f"{name}: {doc}" for name, doc in self._says().items())
+        self.help = f"{told}. Default: {self.default}."
+        return super().get_help_record(ctx)
+
+
+def _searches() -> dict[str, str]:
+    from maestromotif.compose.searches import SEARCHES
+
+    return {name: one.doc for name, one in SEARCHES.items()}
+
+
+def _writings() -> dict[str, str]:
+    from maestromotif.compose.draft import WRITINGS
+
+    return {name: one.doc.replace("; ", ", ") for name, one in WRITINGS.items()}
+
+
 # Further options of a stage's verb, and the function that is given them.
 OPTIONS: dict[str, tuple[tuple[click.Parameter, ...], Callable[..., bool]]] = {
     "annotate": (
@@ -214,10 +242,8 @@ OPTIONS: dict[str, tuple[tuple[click.Parameter, ...], Callable[..., bool]]] = {
             _compose_option(
                 "success", "CONDITION", "Done when this is true; several: one after the other.", True
             ),
-            _compose_option(
-                "search", "NAME", "Of oneshot, refine, best_of, greedy, mcts, evolution, llm_first."
-            ),
-            _compose_option("by", "HOW", "tables, model, python or edits: who writes, and what."),
+            _Named("search", "NAME", _searches),
+            _Named("by", "HOW", _writings),
             _compose_option("candidates", "N", "Most programs to try."),
             _compose_option("calls", "N", "Most answers of the language model."),
             _compose_option("steps", "N", "Most game steps of the search."),
