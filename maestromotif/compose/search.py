@@ -182,7 +182,7 @@ class Search:
 
         def made() -> Made:
             calls = self._operators.calls
-            candidate = make(seed)
+            candidate = _storable(make(seed))
             return Made(
                 number=number,
                 operator=operator,
@@ -232,6 +232,19 @@ class Search:
 
     def _seconds(self) -> float:
         return round(time.monotonic() - self._start, 3)
+
+
+def _storable(candidate: Candidate) -> Candidate:
+    """Without half characters (lone surrogates), which a model's answer can hold and a file cannot."""
+
+    def whole(text: str) -> str:
+        return text.encode(errors="replace").decode()
+
+    return Candidate(
+        whole(candidate.source),
+        None if candidate.table is None else whole(candidate.table),
+        tuple(map(whole, candidate.problems)),
+    )
 
 
 def _words(fields: dict[str, object]) -> str:

@@ -72,11 +72,13 @@ class Asked:
 
 
 class Prose(Asked):
-    """A model that never writes a program."""
+    """A model that never writes a program, and half a character."""
 
     def draft(self, seed: int) -> Candidate:
         self.calls += 1
-        return Candidate("Sure! The agent should go down.\n", problems=("candidate.py:1:5: not Python",))
+        return Candidate(
+            "Sure! The agent should go down \ud83d.\n", problems=("candidate.py:1:5: not Python",)
+        )
 
     def debug(self, candidate: Candidate, seed: int) -> Candidate:
         return self.draft(seed)
@@ -197,6 +199,7 @@ def test_a_search_of_which_all_candidates_are_refused_says_so(tmp_path: Path) ->
         searched("mcts", path, Budget(6), operators=Prose())
     found = tree.load(path)
     assert [node.operator for node in found.nodes] == ["draft", "debug"] * 3
+    assert found.nodes[0].candidate.source == "Sure! The agent should go down ?.\n"
     assert found.spent.calls == 6
     assert found.best is None
 
