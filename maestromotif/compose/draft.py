@@ -17,7 +17,7 @@ from maestromotif.compose.candidates import Candidate, Game, Operators
 from maestromotif.compose.operators import Edits
 from maestromotif.compose.transcript import Transcript, block
 from maestromotif.errors import UserError
-from maestromotif.language.model import Chat, LanguageModel
+from maestromotif.language.model import Chat, LanguageModel, Message
 from maestromotif.programs import check
 from maestromotif.skill import Skill
 from maestromotif.tasks.task import Task
@@ -225,7 +225,7 @@ def _text(candidate: Candidate) -> str:
     return candidate.table if candidate.table is not None else candidate.source
 
 
-def _answered(candidate: Candidate) -> dict[str, str]:
+def _answered(candidate: Candidate) -> Message:
     return {"role": "assistant", "content": f"```python\n{candidate.source}```"}
 
 

@@ -226,7 +226,8 @@ def _vocabulary() -> frozenset[str]:
     texts = [text for atom in ATOMS.values() for text in (*atom.says, *atom.done)]
     texts += [text for operator in OPERATORS.values() for text in (*operator.says, "twice", "times")]
     texts += [action.doc for actions in ACTION_SETS.values() for action in actions.adds.values()]
-    texts += [f"{name} {one.doc}" for name, one in (*EVENTS.items(), *FIELDS.items())]
+    texts += [f"{name} {event.doc}" for name, event in EVENTS.items()]
+    texts += [f"{name} {field.doc}" for name, field in FIELDS.items()]
     return frozenset().union(*(_words(text.replace("_", " ")) for text in texts)) - _EMPTY
 
 
