@@ -231,3 +231,29 @@ def test_searches_at_equal_cost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert "| best_of | edits | 2 | 6 (" in table
     assert "| random skills | – | – | 0 (0) |" in table
     assert len({line.count("|") for line in table.splitlines() if line.startswith("|")}) == 1
+
+
+@pytest.mark.slow
+def test_composing() -> None:
+    sizes = [
+        "--games",
+        "8",
+        "--calls",
+        "10",
+        "--drafts",
+        "1",
+        "--tasks",
+        "1",
+        "--episodes",
+        "2",
+        "--steps",
+        "20",
+    ]
+    search = ["--by", "edits", "--candidates", "1", "--final", "8"]
+    found = run("composing.py", *sizes, *search, "language.model=smollm2-135m-instruct", "nethack.workers=1")
+    assert found["decision_8_ms"] > 0
+    assert 0 < found["share_of_actor"] < 1
+    assert found["valid_program_rate"] == 1
+    assert found["conditions"]["nine"]["tasks"] == 6
+    assert 0 <= found["conditions"]["generated"]["verdicts"] <= 1
+    assert len(found["tasks"]) == 1
