@@ -1,6 +1,7 @@
 """Every benchmark runs, as small as it goes, and ends with one line of JSON."""
 
 import json
+import shlex
 import shutil
 import subprocess
 import sys
@@ -235,20 +236,7 @@ def test_searches_at_equal_cost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.slow
 def test_composing() -> None:
-    sizes = [
-        "--games",
-        "8",
-        "--calls",
-        "10",
-        "--drafts",
-        "1",
-        "--tasks",
-        "1",
-        "--episodes",
-        "2",
-        "--steps",
-        "20",
-    ]
+    sizes = shlex.split("--games 8 --calls 10 --drafts 1 --tasks 1 --episodes 2 --steps 20")
     search = ["--by", "edits", "--candidates", "1", "--final", "8"]
     found = run("composing.py", *sizes, *search, "language.model=smollm2-135m-instruct", "nethack.workers=1")
     assert found["decision_8_ms"] > 0
