@@ -97,7 +97,7 @@ def test_a_search_goes_on_from_half_its_journal_with_the_same_choices(name: str,
     assert len(found.nodes) == (1 if name == "oneshot" else 7)
     assert found.best in found.played
     assert all(len(node.games) in (0, *RULES.rungs) for node in found.nodes)
-    assert all(node.candidate.problems == () for node in found.nodes)
+    assert all(node.problems == () or "is the same program" in node.problems[0] for node in found.nodes)
 
     content = whole.read_bytes()
     cut.write_bytes(content[: len(content) // 2])
@@ -130,7 +130,7 @@ def test_a_search_that_is_killed_goes_on_with_the_same_choices(tmp_path: Path) -
         env=tiny.environment(PYTHONPATH=str(tiny.ROOT)),
     )
     try:
-        deadline = time.monotonic() + 300
+        deadline = time.monotonic() + 900
         while not killed.exists() or killed.read_bytes().count(b"\n") < 7:
             assert process.poll() is None
             assert time.monotonic() < deadline
@@ -176,7 +176,7 @@ def test_a_search_stops_when_its_budget_is_used_up(budget: Budget, why: str, tmp
     if budget.calls:
         assert (found.spent.calls, len(found.played)) == (3, 3)
     if budget.steps:
-        assert (found.spent.games, len(found.played)) == (6, 3)
+        assert (found.spent.games, [len(node.games) for node in found.nodes]) == (6, [4, 2])
 
 
 def test_a_budget_and_rules_that_make_no_sense_are_refused() -> None:
@@ -253,7 +253,7 @@ def test_a_program_that_was_there_before_is_not_played_again(tmp_path: Path) -> 
     class Repeating(Numbered):
         def draft(self, seed: int) -> Candidate:
             self.calls += 1
-            return Candidate("10")
+            return Candidate("10 in every call")
 
         def debug(self, candidate: Candidate, seed: int) -> Candidate:
             return self.improve(candidate, [], seed)
@@ -296,25 +296,36 @@ class Scored:
 
 
 class Numbered(Asked):
-    """Candidates that are their own numbers; an improvement adds one to the tenths of its parent."""
+    """Candidates that are numbers: drafts are 10, 20, ..., and an improvement is 1 more than its parent.
+
+    Behind each stands the number of the call, so that all differ.
+    """
 
     def draft(self, seed: int) -> Candidate:
         self.calls += 1
-        return Candidate(f"{self.calls * 10}")
+        return Candidate(f"{self.calls * 10} in call {self.calls}")
 
     def improve(self, candidate: Candidate, games: Sequence[Game], seed: int) -> Candidate:
         self.calls += 1
-        return Candidate(f"{int(candidate.source) + 1}")
+        return Candidate(f"{number_of(candidate.source) + 1} in call {self.calls}")
 
     def crossover(self, first: Candidate, second: Candidate, seed: int) -> Candidate:
-        self.calls += 1
-        return Candidate(f"{max(int(first.source), int(second.source)) + 1}")
+        return self.improve(max((first, second), key=lambda one: number_of(one.source)), [], seed)
+
+
+def number_of(source: str) -> int:
+    return int(source.split()[0])
 
 
 def by_numbers(name: str, path: Path, budget: Budget, rules: Rules, **given: Any) -> Tree:
     """A search in which 31 has a share of successes of 0.31."""
     return run(
-        name, path, given.get("operators") or Numbered(), Scored(lambda text: int(text) / 100), budget, rules
+        name,
+        path,
+        given.get("operators") or Numbered(),
+        Scored(lambda text: number_of(text) / 100),
+        budget,
+        rules,
     )
 
 
@@ -359,7 +370,7 @@ def test_llm_first_plays_what_the_model_chooses(tmp_path: Path) -> None:
     assert [len(options) for options in operators.options] == [3, 5]
     assert [node.number for node in found.played] == [1, 2, 3]  # it always chooses the first that waits
     assert "improve of candidate 1, draft, success 10%" in operators.options[0][0]
-    assert operators.options[0][0].endswith("\n11")
+    assert operators.options[0][0].endswith("\n11 in call 2")
     assert found.spent.calls == 7 + 2
 
 
