@@ -249,7 +249,9 @@ class WithEdits:
         return self._writer.draft(seed)
 
     def debug(self, candidate: Candidate, seed: int) -> Candidate:
-        return self._writer.debug(candidate, seed)
+        """By an edit if the table can be read: then it is refused for what it does, or as a twin of another."""
+        by = self._edits if candidate.source else self._writer
+        return by.debug(candidate, seed)
 
     def improve(self, candidate: Candidate, games: Sequence[Game], seed: int) -> Candidate:
         by = self._writer if seed % self.BY_MODEL == 0 else self._edits

@@ -46,7 +46,7 @@ class Told:
         try:
             games = self._player.play(source, episodes)
         except UserError as error:
-            self._transcript.add(title, block(plan), "The program failed in a game:", block(str(error)))
+            self._transcript.add(title, block(plan), "The games broke off:", block(str(error)))
             raise
         worst = min(games, key=lambda game: (game.success, game.progress))
         progress = sum(game.progress for game in games) / len(games)

@@ -1,5 +1,6 @@
 """Operators by a language model: tables by a real small one, and what a model can get wrong, scripted."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -82,6 +83,8 @@ def test_most_improvements_of_tables_are_edits(skills: list[Skill]) -> None:
     assert both.calls == 1
     assert all(one.table != TABLE for one in changed)
     both.improve(draft, GAMES, WithEdits.BY_MODEL)
+    assert both.calls == 2
+    both.debug(replace(draft, problems=("is the same program as candidate 1",)), 5)
     assert both.calls == 2
     assert both.choose(["a", "b", "c"], 0) == 2
 
