@@ -249,7 +249,7 @@ class WithEdits:
         return self._writer.draft(seed)
 
     def debug(self, candidate: Candidate, seed: int) -> Candidate:
-        """By an edit if the table can be read: then it is refused for what it does, or as a twin of another."""
+        """By an edit if the table can be read: then it failed in a game, or is a twin of another."""
         by = self._edits if candidate.source else self._writer
         return by.debug(candidate, seed)
 
