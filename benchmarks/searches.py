@@ -89,6 +89,7 @@ def compare(
     """
     chance = hidden.play(RANDOM_SKILLS, range(final))
     rows = [_row(RANDOM, "", hidden=chance)]
+    print(rows[0], file=sys.stderr, flush=True)
     for one in contestants:
         found = []
         for seed in seeds:
