@@ -41,7 +41,7 @@ class Told:
 
     def play(self, source: str, episodes: range) -> list[Game]:
         """See `candidates.Player`."""
-        plan = "\n".join(line for line in source.splitlines() if line.lstrip().startswith("#"))
+        plan = "\n".join(line.strip() for line in source.splitlines() if line.lstrip().startswith("#"))
         title = f"Games {episodes.start} to {episodes.stop - 1}"
         try:
             games = self._player.play(source, episodes)
