@@ -42,6 +42,7 @@ def pages() -> dict[str, str]:
         "events.md": events(),
         "conditions.md": conditions(),
         "task-grammar.md": task_grammar(),
+        "rule-tables.md": rule_tables(),
         "actions.md": actions(),
         "metrics.md": metrics(),
         "dashboard.md": dashboard(),
@@ -297,6 +298,28 @@ def task_grammar() -> str:
         + "\n\n## The nine published tasks\n\n"
         + table(("task", "composition"), nine)
         + "\n"
+    )
+
+
+def rule_tables() -> str:
+    """What the rules of a table can name, and their grammar."""
+    from maestromotif.compose.rules import FACTS, MOST_RULES, MOST_STAGES, OPS, grammar
+
+    facts = (
+        (code(name), "flag" if fact.type is bool else "number", escape(fact.doc))
+        for name, fact in FACTS.items()
+    )
+    ops = ", ".join(code(op) for op in OPS)
+    return (
+        "# Rule tables\n\n"
+        "[Composed programs](compose.md) are made of tables of rules: lines `when CONDITION use SKILL`, "
+        f"and a last line `otherwise use SKILL`. A table has {MOST_RULES} rules or less. A condition joins "
+        f"guards by `and`. A guard is `FLAG`, `not FLAG`, `NUMBER OP VALUE` with an OP of {ops}, or "
+        f"`after(...)` or `not after(...)` with up to {MOST_STAGES} stages, each of other guards.\n\n"
+        "This page is written from `maestromotif/compose/rules.py`.\n\n"
+        + table(("fact", "kind", "meaning"), facts)
+        + "\n\n## Grammar\n\nWhat a language model can write, in GBNF, here for two skills:\n\n"
+        f"```text\n{grammar(('discoverer', 'descender'))}```\n"
     )
 
 

@@ -1,7 +1,9 @@
 """Options of single stages that do something else than run the stage, such as `annotate --dry-run`."""
 
+import os
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -119,6 +121,100 @@ def _report_instead(
     return live
 
 
+def _compose_instead(
+    config_file: str, overrides: tuple[str, ...], stale: "Stale | None", with_config: Path, **further: Any
+) -> bool:
+    """Seeks a program for a task, if the first word is a task in place of a config."""
+    from maestromotif.compose.fixed_task import folder_name, is_task
+
+    if not is_task(config_file):
+        given = [f"--{name}" for name, value in further.items() if value not in (None, (), _COMPOSE[name])]
+        if given:
+            raise UserError(
+                f"compose: {config_file!r} is taken for a config, and {', '.join(given)} needs a task: words "
+                'in quotes, such as "go down to level 3", or a file tasks/NAME.md'
+            )
+        return False
+    os.environ.setdefault("JAX_PLATFORMS", "cpu")  # the same games on every machine
+    from maestromotif.compose.budget import Budget
+    from maestromotif.compose.sentence import Plan, compose
+    from maestromotif.config.load import load
+
+    loaded = load(str(with_config), overrides)
+    log_to_stderr()
+    minutes = further["minutes"]
+    budget = Budget(
+        candidates=further["candidates"],
+        calls=further["calls"],
+        steps=further["steps"],
+        seconds=None if minutes is None else 60 * minutes,
+    )
+    plan = Plan(further["search"], further["by"], budget, further["games"], further["episode_steps"])
+    folder = further["output"] or Path(loaded.run.root, "compose", folder_name(config_file))
+    click.echo(compose(loaded, config_file, folder, plan, further["success"]))
+    click.echo(folder)
+    return True
+
+
+# Defaults of the options of `compose`.
+_COMPOSE: dict[str, Any] = {
+    "success": (),
+    "search": "greedy",
+    "by": "tables",
+    "candidates": 40,
+    "calls": None,
+    "steps": None,
+    "minutes": None,
+    "games": 32,
+    "episode_steps": 2_000,
+    "output": None,
+}
+
+
+def _compose_option(name: str, metavar: str, says: str, multiple: bool = False) -> click.Option:
+    default = _COMPOSE[name]
+    kind: Any = {"N": click.IntRange(1), "FOLDER": click.Path(path_type=Path)}.get(metavar, str)
+    told = (
+        f" Default: {default:,}." if isinstance(default, int) else f" Default: {default}." if default else ""
+    )
+    return click.Option(
+        [f"--{name.replace('_', '-')}"],
+        default=default,
+        type=kind,
+        metavar=metavar,
+        multiple=multiple,
+        help=says + told,
+    )
+
+
+class _Named(click.Option):
+    """An option of `compose` that takes a name of a table. says: the table's names and what they mean.
+
+    The table is read only when the help is shown, because importing its module takes long.
+    """
+
+    def __init__(self, name: str, metavar: str, says: Callable[[], Mapping[str, str]]) -> None:
+        super().__init__([f"--{name}"], default=_COMPOSE[name], metavar=metavar)
+        self._says = says
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        told = "; ".join(f"{name}: {doc}" for name, doc in self._says().items())
+        self.help = f"{told}. Default: {self.default}."
+        return super().get_help_record(ctx)
+
+
+def _searches() -> dict[str, str]:
+    from maestromotif.compose.searches import SEARCHES
+
+    return {name: one.doc for name, one in SEARCHES.items()}
+
+
+def _writings() -> dict[str, str]:
+    from maestromotif.compose.draft import WRITINGS
+
+    return {name: one.doc.replace("; ", ", ") for name, one in WRITINGS.items()}
+
+
 # Further options of a stage's verb, and the function that is given them.
 OPTIONS: dict[str, tuple[tuple[click.Parameter, ...], Callable[..., bool]]] = {
     "annotate": (
@@ -133,6 +229,30 @@ OPTIONS: dict[str, tuple[tuple[click.Parameter, ...], Callable[..., bool]]] = {
             ),
         ),
         _annotate_instead,
+    ),
+    "compose": (
+        (
+            click.Option(
+                ["--config", "with_config"],
+                default=look.SHIPPED,
+                type=click.Path(path_type=Path),
+                help="With a task in place of CONFIG, which is words in quotes or a file tasks/NAME.md: the "
+                "config whose skills and policy carry it out. Default: the policy of the repository.",
+            ),
+            _compose_option(
+                "success", "CONDITION", "Done when this is true; several: one after the other.", True
+            ),
+            _Named("search", "NAME", _searches),
+            _Named("by", "HOW", _writings),
+            _compose_option("candidates", "N", "Most programs to try."),
+            _compose_option("calls", "N", "Most answers of the language model."),
+            _compose_option("steps", "N", "Most game steps of the search."),
+            _compose_option("minutes", "N", "Most minutes of the search."),
+            _compose_option("games", "N", "Games of the best candidates, and of the result."),
+            _compose_option("episode_steps", "N", "Steps of an episode of a task in words."),
+            _compose_option("output", "FOLDER", "Default: runs/compose/ and the task's first words."),
+        ),
+        _compose_instead,
     ),
     "quality": (
         (

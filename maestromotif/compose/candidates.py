@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
+
+from maestromotif.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -28,24 +30,32 @@ class Game:
     story: str
 
 
+class LostGamesError(UserError):
+    """Games were lost through no fault of the candidate. This ends a search, which can go on later."""
+
+
+@runtime_checkable
 class Player(Protocol):
     """Plays candidates in the real game."""
 
     def play(self, source: str, episodes: range) -> list[Game]:
         """One game per number of `episodes`; a number names the same dungeon for every candidate.
 
-        Raises UserError, with file and line, if the program fails in a game.
+        Raises UserError, with file and line, if the program fails in a game, and LostGamesError.
         """
 
 
+@runtime_checkable
 class Operators(Protocol):
-    """Make candidates. `calls` counts the answers of a language model; edits without a model count 0.
+    """Make candidates.
 
     Each result has been checked: its `problems` say what the check refused. `seed` decides every draw, so a
     resumed search makes the same candidates.
     """
 
-    calls: int
+    @property
+    def calls(self) -> int:
+        """Answers of a language model so far; edits without a model count 0."""
 
     def draft(self, seed: int) -> Candidate: ...
 
@@ -56,3 +66,9 @@ class Operators(Protocol):
         """A candidate that does better, after what happened in these games."""
 
     def crossover(self, first: Candidate, second: Candidate, seed: int) -> Candidate: ...
+
+    def choose(self, options: Sequence[str], seed: int) -> int:
+        """Index of the most promising of these candidates, each described in a few lines.
+
+        Only the search `llm_first` asks; operators without a model draw one at random.
+        """

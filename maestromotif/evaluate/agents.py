@@ -10,28 +10,15 @@ from maestromotif.collect.explorer.explorer import Explorer
 from maestromotif.collect.explorer.intent import intent_of
 from maestromotif.config.schema import ONLY
 from maestromotif.nethack.pool.pool import GamePool
+from maestromotif.programs import baselines
 from maestromotif.skill import Skill
-
-_RANDOM_SKILLS = """\
-import random
-
-
-class Program:
-    def select(self, state: GameState, available: list[Skill]) -> Skill:
-        return random.choice(available)
-"""
-_ONLY = """\
-class Program:
-    def select(self, state: GameState, available: list[Skill]) -> Skill:
-        return "{skill}" if "{skill}" in available else available[0]
-"""
 
 
 def program_of(agent: str, program: str) -> str:
     """Source of the program over skills under which an agent plays; `program` is the task's."""
     if agent == "random_skills":
-        return _RANDOM_SKILLS
-    return _ONLY.format(skill=agent.removeprefix(ONLY)) if agent.startswith(ONLY) else program
+        return baselines.RANDOM_SKILLS
+    return baselines.only(agent.removeprefix(ONLY)) if agent.startswith(ONLY) else program
 
 
 def random_policy(pool: GamePool, actions: int, seed: int) -> Policy:

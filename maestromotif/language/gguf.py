@@ -66,7 +66,14 @@ class GgufModel:
             logprobs[row] = match(self._next_tokens(prompt, cache=row > 0), answers)
         return logprobs
 
-    def complete(self, prompts: Sequence[Chat], max_tokens: int, temperature: float, seed: int) -> list[str]:
+    def complete(
+        self,
+        prompts: Sequence[Chat],
+        max_tokens: int,
+        temperature: float,
+        seed: int,
+        grammar: str | None = None,
+    ) -> list[str]:
         """See `model.LanguageModel`. Samples with the preset's top-p and no other filter."""
         said = []
         for row, prompt in enumerate(prompts):
@@ -81,6 +88,7 @@ class GgufModel:
                     "seed": (seed + row) % LARGEST_SEED,
                     "cache_prompt": row > 0,
                 }
+                | ({} if grammar is None else {"grammar": grammar})
             )
             text = choice["message"]["content"] or ""
             # llama.cpp repeats the message that it continues

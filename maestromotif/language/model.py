@@ -45,12 +45,22 @@ class LanguageModel(Protocol):
         Raises UserError if a prompt is longer than the context.
         """
 
-    def complete(self, prompts: Sequence[Chat], max_tokens: int, temperature: float, seed: int) -> list[str]:
+    def complete(
+        self,
+        prompts: Sequence[Chat],
+        max_tokens: int,
+        temperature: float,
+        seed: int,
+        grammar: str | None = None,
+    ) -> list[str]:
         """The text that the model writes for each of n prompts, at most `max_tokens` tokens long.
 
         At temperature 0 the model takes the most likely token every time, and the seed does not matter.
         Otherwise prompt i is sampled with `seed` + i, so a prompt given n times gets n samples. If the model
-        continues a message, only the added text is returned. Raises UserError like `answer_logprobs`.
+        continues a message, only the added text is returned. grammar: in GBNF, llama.cpp's form of EBNF; the
+        model can write nothing else, but the text ends early at `max_tokens`. A server that is neither
+        llama.cpp's nor vLLM's is not told of it, so read the text as one that may be wrong. Raises UserError
+        like `answer_logprobs`, and for a grammar that the backend cannot read.
         """
 
 

@@ -7,7 +7,8 @@ The file has one line of JSON per question:
      "reply": [-0.1, null]}
 
 `reply` is a list of log-probabilities (null: -inf). A question for text has `max_tokens`, `temperature` and
-`seed` (null at temperature 0, where it does not matter) in place of `answers`, and its reply is the text.
+`seed` (null at temperature 0, where it does not matter) and perhaps `grammar` in place of `answers`, and its
+reply is the text.
 Numbers are read back to the same bits. Files of one model can be concatenated; if a question occurs twice,
 the later reply counts.
 """
@@ -53,6 +54,7 @@ class Completion(_Strict):
     max_tokens: int
     temperature: float
     seed: int | None
+    grammar: str | None = None
 
 
 class Line(_Strict):
@@ -68,7 +70,9 @@ def ratings(prompts: Sequence[Chat], answers: Sequence[str]) -> list[Rating]:
     return [Rating(prompt=_plain(prompt), answers=list(answers)) for prompt in prompts]
 
 
-def completions(prompts: Sequence[Chat], max_tokens: int, temperature: float, seed: int) -> list[Completion]:
+def completions(
+    prompts: Sequence[Chat], max_tokens: int, temperature: float, seed: int, grammar: str | None = None
+) -> list[Completion]:
     """The questions of one call of `complete`; each has its own seed."""
     return [
         Completion(
@@ -76,6 +80,7 @@ def completions(prompts: Sequence[Chat], max_tokens: int, temperature: float, se
             max_tokens=max_tokens,
             temperature=float(temperature),
             seed=seed + number if temperature else None,
+            grammar=grammar,
         )
         for number, prompt in enumerate(prompts)
     ]
@@ -115,9 +120,16 @@ class Recorder:
         self._write(ratings(prompts, answers), replies)
         return found
 
-    def complete(self, prompts: Sequence[Chat], max_tokens: int, temperature: float, seed: int) -> list[str]:
-        said = self._model.complete(prompts, max_tokens, temperature, seed)
-        self._write(completions(prompts, max_tokens, temperature, seed), said)
+    def complete(
+        self,
+        prompts: Sequence[Chat],
+        max_tokens: int,
+        temperature: float,
+        seed: int,
+        grammar: str | None = None,
+    ) -> list[str]:
+        said = self._model.complete(prompts, max_tokens, temperature, seed, grammar)
+        self._write(completions(prompts, max_tokens, temperature, seed, grammar), said)
         return said
 
     def _write(self, questions: Sequence[Rating | Completion], replies: Sequence[Any]) -> None:
@@ -125,7 +137,7 @@ class Recorder:
             Line(model=self.name, digest=self.digest, licence=self.licence, question=question, reply=reply)
             for question, reply in zip(questions, replies, strict=True)
         ]
-        text = "".join(json.dumps(line.model_dump(), allow_nan=False) + "\n" for line in lines)
+        text = "".join(json.dumps(_written(line), allow_nan=False) + "\n" for line in lines)
         try:
             with self._path.open("ab") as file:
                 file.write(text.encode())
@@ -166,8 +178,16 @@ class RecordedModel:
                     found[row, column] = value
         return found
 
-    def complete(self, prompts: Sequence[Chat], max_tokens: int, temperature: float, seed: int) -> list[str]:
-        return [str(self._reply(one)) for one in completions(prompts, max_tokens, temperature, seed)]
+    def complete(
+        self,
+        prompts: Sequence[Chat],
+        max_tokens: int,
+        temperature: float,
+        seed: int,
+        grammar: str | None = None,
+    ) -> list[str]:
+        questions = completions(prompts, max_tokens, temperature, seed, grammar)
+        return [str(self._reply(one)) for one in questions]
 
     def _reply(self, question: Rating | Completion) -> Any:
         key = _key(question)
@@ -258,13 +278,18 @@ def _parse(text: str, where: str) -> Line:
     return line
 
 
+def _written(one: Line | Rating | Completion) -> dict[str, Any]:
+    """As plain JSON; without a grammar where there is none, as in files of versions that knew none."""
+    return one.model_dump(exclude_defaults=True)
+
+
 def _key(question: Rating | Completion) -> str:
-    content = json.dumps(question.model_dump(), sort_keys=True)
+    content = json.dumps(_written(question), sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()
 
 
 def _shown(question: Rating | Completion) -> str:
-    said = json.dumps(question.model_dump(exclude={"prompt"}))
+    said = json.dumps(question.model_dump(exclude={"prompt", "grammar"}))
     prompt = " | ".join(f"{message['role']}: {message['content']}" for message in question.prompt)
     if len(prompt) > SHOWN:  # prompts differ at the end
         prompt = "... " + prompt[-SHOWN:]

@@ -54,6 +54,12 @@ RENDERERS = ("vllm", "llamacpp")  # servers (by `owned_by`) that pass arguments 
 PASSING = (408, 409, 425, 429)  # temporary errors, like every 5xx
 
 Body = dict[str, Any]
+
+# Server (by `owned_by`) -> the fields that tell it a grammar.
+GRAMMARS: dict[str, Callable[[str], Body]] = {
+    "vllm": lambda grammar: {"structured_outputs": {"grammar": grammar}},
+    "llamacpp": lambda grammar: {"grammar": grammar},
+}
 Result = TypeVar("Result")
 
 
@@ -80,6 +86,7 @@ class ServerModel:
         self._settings = settings
         self._checked = not settings.check_model
         self._gives_logprobs = False  # whether a reply had any
+        self._owner = ""  # who serves the model, as the server says (`owned_by`)
         self._extra: Body = {}  # fields beyond OpenAI's, for servers that accept them
         self._random = random.Random()
         self._silent_until = 0.0  # time.monotonic()
@@ -100,7 +107,14 @@ class ServerModel:
             logprobs[row] = match(choice.candidates, answers)
         return logprobs
 
-    def complete(self, prompts: Sequence[Chat], max_tokens: int, temperature: float, seed: int) -> list[str]:
+    def complete(
+        self,
+        prompts: Sequence[Chat],
+        max_tokens: int,
+        temperature: float,
+        seed: int,
+        grammar: str | None = None,
+    ) -> list[str]:
         """See `model.LanguageModel`. Raises UserError if the server cannot answer all of them."""
         bodies = [
             self._body(prompt)
@@ -108,7 +122,7 @@ class ServerModel:
             | ({"top_p": presets.top_p(self.name)} if temperature else {})
             for number, prompt in enumerate(prompts)
         ]
-        return [choice.text for choice in self._ask_all(bodies)]
+        return [choice.text for choice in self._ask_all(bodies, grammar)]
 
     def models(self) -> Served:
         """What the server lists. Raises UserError if it gives no list."""
@@ -135,17 +149,17 @@ class ServerModel:
             body |= {"add_generation_prompt": False, "continue_final_message": True}
         return body
 
-    def _ask_all(self, bodies: Sequence[Body]) -> list[Choice]:
-        return asyncio.run(self._ask_together(bodies)) if bodies else []
+    def _ask_all(self, bodies: Sequence[Body], grammar: str | None = None) -> list[Choice]:
+        return asyncio.run(self._ask_together(bodies, grammar)) if bodies else []
 
-    async def _ask_together(self, bodies: Sequence[Body]) -> list[Choice]:
+    async def _ask_together(self, bodies: Sequence[Body], grammar: str | None) -> list[Choice]:
         found: dict[int, Choice] = {}
         left = iter(enumerate(bodies))
 
         async def ask_one_after_the_other(client: httpx.AsyncClient) -> None:
             for number, body in left:
                 try:
-                    found[number] = await self._ask(client, body | self._extra)
+                    found[number] = await self._ask(client, body | self._extra | self._held_to(grammar))
                 except UserError as error:
                     raise UserError(
                         f"{error}\nThis was question {number + 1} of {len(bodies)}; {len(found)} were "
@@ -161,6 +175,10 @@ class ServerModel:
             except ExceptionGroup as errors:
                 raise errors.exceptions[0] from None
         return [found[number] for number in range(len(bodies))]
+
+    def _held_to(self, grammar: str | None) -> Body:
+        """The fields by which the server that answers is told a grammar."""
+        return {} if grammar is None or self._owner not in GRAMMARS else GRAMMARS[self._owner](grammar)
 
     async def _ask(self, client: httpx.AsyncClient, body: Body) -> Choice:
         """The reply to one question. Raises UserError if it fails for good."""
@@ -192,7 +210,8 @@ class ServerModel:
         served = await self._models(client)
         if served is not None and not serves(served, self._served):
             raise UserError(self._not_served(served))
-        if served is not None and served.get(self._served) in RENDERERS:
+        self._owner = "" if served is None else (served.get(self._served) or "")
+        if self._owner in RENDERERS:
             self._extra = {"chat_template_kwargs": ARGUMENTS}
         self._checked = True
 

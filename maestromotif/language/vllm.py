@@ -51,6 +51,7 @@ class VllmModel:
         cpu, vllm = _import()
         self._context = settings.context
         self._parameters = vllm.SamplingParams
+        self._structures = vllm.sampling_params.StructuredOutputsParams
         self._errors: type[Exception] = vllm.exceptions.VLLMError
         where = _on_cpu(settings) if cpu else _on_gpus(settings)
         try:
@@ -89,7 +90,14 @@ class VllmModel:
             )
         return logprobs
 
-    def complete(self, prompts: Sequence[Chat], max_tokens: int, temperature: float, seed: int) -> list[str]:
+    def complete(
+        self,
+        prompts: Sequence[Chat],
+        max_tokens: int,
+        temperature: float,
+        seed: int,
+        grammar: str | None = None,
+    ) -> list[str]:
         """See `model.LanguageModel`. Samples with the preset's top-p and no other filter."""
         parameters = [
             self._parameters(
@@ -97,10 +105,14 @@ class VllmModel:
                 temperature=temperature,
                 top_p=presets.top_p(self.name),
                 seed=seed + row,
+                structured_outputs=self._structured(grammar),
             )
             for row in range(len(prompts))
         ]
         return [output.outputs[0].text for output in self._ask(prompts, parameters)]
+
+    def _structured(self, grammar: str | None) -> Any:
+        return None if grammar is None else self._structures(grammar=grammar)
 
     def _ask(self, prompts: Sequence[Chat], parameters: Sequence[Any]) -> list[Any]:
         """The outputs for the prompts, in order. Raises UserError, e.g. for a prompt beyond the context."""

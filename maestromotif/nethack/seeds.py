@@ -16,7 +16,9 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-Purpose = Literal["collect", "train", "evaluate", "watch", "demonstrate"]  # watch: evaluation during training
+# watch: evaluation during training. search: games that a search over programs looks at. final: games that
+# measure what a search has found.
+Purpose = Literal["collect", "train", "evaluate", "watch", "demonstrate", "search", "final"]
 # The hero's birthday in seconds since 1970 (2024-01-01). It is fixed so that shop prices and shopkeepers'
 # names do not depend on the clock.
 BIRTHDAY = 1_704_067_200
@@ -30,6 +32,8 @@ _FIRST: dict[Purpose, int] = {
     "evaluate": 2 * _RANGE,
     "watch": 4 * _RANGE,
     "demonstrate": 5 * _RANGE,
+    "search": 7 * _RANGE,
+    "final": 8 * _RANGE,
 }
 
 

@@ -8,7 +8,8 @@ prompt          the prompt's file, relative to the program's folder
 prompt_sha256   SHA-256 of that file when the program was written
 score           its measured success, or null
 
-and for a skill's program also `text` and `text_sha256`: the skill's text that it was written from.
+and for a skill's program also `text` and `text_sha256`: the skill's text that it was written from. A program
+that a search found has `search`: what was searched, and its score there.
 """
 
 import hashlib
@@ -20,7 +21,7 @@ import yaml
 from maestromotif.errors import UserError, did_you_mean
 
 REQUIRED = ("model", "date", "prompt", "prompt_sha256", "score")
-_OPTIONAL = ("text", "text_sha256")
+_OPTIONAL = ("text", "text_sha256", "search")
 
 
 def parse(source: str, path: str) -> dict[str, Any]:

@@ -86,11 +86,7 @@ class Dice:
 
     def _surroundings(self) -> None:
         """Updates what is nearby, and the counts that follow from it."""
-        s, games = self.state, len(self.fresh)
-
-        def now_and_then(chance: float) -> np.ndarray:
-            return self._more.random(games) < chance
-
+        s, games, now_and_then = self.state, len(self.fresh), self._now_and_then
         s["priest_in_view"][:], s["player_in_view"][:] = now_and_then(0.02), now_and_then(0.01)
         s["altar_near"][:] = s["altar_in_view"] & now_and_then(0.5)
         s["on_altar"][:] = s["altar_near"] & now_and_then(0.3)
@@ -104,6 +100,10 @@ class Dice:
         s["altar_tests"] += s["on_altar"] & (s["sellable_items"] > 0) & now_and_then(0.5)
         s["prayers"] += now_and_then(0.002)
         s["energy"][:] = np.clip(s["energy"] + self._more.integers(-1, 2, games), 0, s["max_energy"])
+
+    def _now_and_then(self, chance: float) -> Bool[np.ndarray, " N"]:
+        """No nested function: the tests' type checker would be made for it again at each call."""
+        return self._more.random(len(self.fresh)) < chance
 
     def _begin(self, mask: np.ndarray) -> None:
         for column in self.state.values():

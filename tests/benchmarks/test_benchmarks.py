@@ -1,6 +1,7 @@
 """Every benchmark runs, as small as it goes, and ends with one line of JSON."""
 
 import json
+import shlex
 import shutil
 import subprocess
 import sys
@@ -10,7 +11,12 @@ from typing import Any
 import gymnasium
 import pytest
 import tiny
+from dice_player import STEPS, DicePlayer
 
+from maestromotif import skill
+from maestromotif.compose.budget import Budget
+from maestromotif.compose.operators import Edits
+from maestromotif.compose.search import Rules
 from maestromotif.nethack.actions import ACTIONS
 
 FOLDER = tiny.ROOT / "benchmarks"
@@ -199,3 +205,43 @@ def test_peers_play_the_published_actions(tmp_path: Path, monkeypatch: pytest.Mo
         if over or truncated:
             peer.reset()
     peer.close()
+
+
+def test_searches_at_equal_cost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On simulated games; `python benchmarks/searches.py` plays the real one."""
+    monkeypatch.syspath_prepend(str(FOLDER))
+    import searches
+
+    skills = skill.load_all(tiny.ROOT / "skills", ["discoverer", "descender", "ascender"])
+    player, hidden = DicePlayer(skills), DicePlayer(skills, first=1_000)
+    contestants = [
+        searches.Contestant(name, "edits", lambda seed: Edits(skills, "Be right."), Budget(candidates=3))
+        for name in ("best_of", "refine")
+    ]
+    rows = searches.compare(contestants, player, hidden, Rules(rungs=(2,)), [0, 1], 3, tmp_path)
+    assert [(row.search, row.searches, row.candidates, row.score[1], row.hidden[1]) for row in rows] == [
+        ("random skills", 0, 0, 0, 3),
+        ("best_of", 2, 6, 4, 6),
+        ("refine", 2, 6, 4, 6),
+    ]
+    assert all(row.steps == (6 - row.refused) * 2 * STEPS for row in rows[1:])
+    played = len(player.played)
+    assert searches.compare(contestants, player, hidden, Rules(rungs=(2,)), [0, 1], 3, tmp_path) == rows
+    assert len(player.played) == played  # the journals had it all
+    table = searches.markdown(rows)
+    assert "| best_of | edits | 2 | 6 (" in table
+    assert "| random skills | – | – | 0 (0) |" in table
+    assert len({line.count("|") for line in table.splitlines() if line.startswith("|")}) == 1
+
+
+@pytest.mark.slow
+def test_composing() -> None:
+    sizes = shlex.split("--games 8 --calls 10 --drafts 1 --tasks 1 --episodes 2 --steps 20")
+    search = ["--by", "edits", "--candidates", "1", "--final", "8"]
+    found = run("composing.py", *sizes, *search, "language.model=smollm2-135m-instruct", "nethack.workers=1")
+    assert found["decision_8_ms"] > 0
+    assert 0 < found["share_of_actor"] < 1
+    assert found["valid_program_rate"] == 1
+    assert found["conditions"]["nine"]["tasks"] == 6
+    assert 0 <= found["conditions"]["generated"]["verdicts"] <= 1
+    assert len(found["tasks"]) == 1

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from maestromotif.cli.main import cli
+from maestromotif.compose import rules
 from maestromotif.config.load import load
 from maestromotif.config.schema import Config
 from maestromotif.nethack.actions import NAMES
@@ -198,6 +199,7 @@ def test_generated_pages_hold_every_entry_of_their_tables(generated: dict[str, s
         "game-state.md": [*FIELDS, *CHANGES],
         "events.md": list(EVENTS),
         "task-grammar.md": list(ATOMS),
+        "rule-tables.md": list(rules.FACTS),
         "metrics.md": [logged.name for logged in train.LOGGED],
     }.items():
         for name in names:

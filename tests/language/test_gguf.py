@@ -1,5 +1,6 @@
 """The embedded language model, on the smallest of the table (98 MB, fetched once into the cache)."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -91,6 +92,14 @@ def test_complete_by_chance(model: GgufModel) -> None:
     assert len(set(drawn)) > 1  # each prompt has a seed of its own
     assert drawn == model.complete(ask("Name an animal.") * 4, 8, 1.5, 7)
     assert drawn != model.complete(ask("Name an animal.") * 4, 8, 1.5, 70)
+
+
+def test_a_grammar_holds_the_answer(model: GgufModel) -> None:
+    grammar = 'root ::= ("cat" | "dog") [0-9]{2} "."'
+    said = model.complete(ask("Name an animal.") * 3, 12, 1.5, 0, grammar)
+    assert all(re.fullmatch(r"(cat|dog)\d\d\.", one) for one in said)
+    with pytest.raises(UserError, match="smollm2-135m-instruct"):
+        model.complete(ask("Name an animal."), 12, 0.0, 0, "root ::= nothing-by-this-name")
 
 
 def test_a_begun_message_is_continued(model: GgufModel) -> None:

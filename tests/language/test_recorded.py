@@ -34,7 +34,14 @@ class Formula:
         rows = [[self._number(prompt, answer) for answer in answers] for prompt in prompts]
         return np.array(rows, np.float64).reshape(len(prompts), len(answers))
 
-    def complete(self, prompts: Sequence[Chat], max_tokens: int, temperature: float, seed: int) -> list[str]:
+    def complete(
+        self,
+        prompts: Sequence[Chat],
+        max_tokens: int,
+        temperature: float,
+        seed: int,
+        grammar: str | None = None,
+    ) -> list[str]:
         return [
             f"{prompt[-1]['content']} {max_tokens} {temperature} {seed + n if temperature else 0} \u2028"
             for n, prompt in enumerate(prompts)
@@ -195,7 +202,14 @@ class Said:
     ) -> Float64[np.ndarray, "n answers"]:
         return np.tile(np.array(self.logprobs), (len(prompts), 1))
 
-    def complete(self, prompts: Sequence[Chat], max_tokens: int, temperature: float, seed: int) -> list[str]:
+    def complete(
+        self,
+        prompts: Sequence[Chat],
+        max_tokens: int,
+        temperature: float,
+        seed: int,
+        grammar: str | None = None,
+    ) -> list[str]:
         return [self.text] * len(prompts)
 
 
@@ -229,3 +243,15 @@ def test_whatever_is_written_is_read_back(
     replayed = RecordedModel(path, "")
     assert replayed.answer_logprobs(ask(words), answers).tobytes() == expected.tobytes()
     assert replayed.complete(ask(words), max_tokens, temperature, seed) == [said]
+
+
+def test_a_grammar_is_part_of_the_question(tmp_path: Path) -> None:
+    path = tmp_path / "answers.jsonl"
+    recorder = Recorder(Formula(), path)
+    recorder.complete(ask("a"), 5, 0.0, 0, 'root ::= "x"')
+    model = replay(path)
+    assert model.complete(ask("a"), 5, 0.0, 0, 'root ::= "x"') == Formula().complete(ask("a"), 5, 0.0, 0)
+    with pytest.raises(UserError, match="no reply to this question is recorded"):
+        model.complete(ask("a"), 5, 0.0, 0)
+    recorder.complete(ask("b"), 5, 0.0, 0)
+    assert "grammar" not in path.read_text().splitlines()[1]  # as in files that older versions wrote

@@ -114,6 +114,24 @@ def test_only_servers_that_know_them_get_fields_beyond_openais(running: Server, 
     assert ("chat_template_kwargs" in running.asked[0]) is (owner == "vllm")
 
 
+@pytest.mark.parametrize(
+    ("owner", "fields"),
+    [
+        ("vllm", {"structured_outputs": {"grammar": "root ::= [a-z]"}}),
+        ("llamacpp", {"grammar": "root ::= [a-z]"}),
+        ("somebody else", {}),
+    ],
+)
+def test_a_grammar_is_told_to_servers_that_know_it(
+    running: Server, owner: str, fields: dict[str, Any]
+) -> None:
+    running.models = [{"id": MODEL, "owned_by": owner}]
+    running.answer = lambda body: json_reply(completion("a"))
+    opened(running).complete(questions(1), 7, 0.0, 0, "root ::= [a-z]")
+    (body,) = running.asked
+    assert {name: body[name] for name in ("structured_outputs", "grammar") if name in body} == fields
+
+
 def test_a_begun_message_is_continued(running: Server) -> None:
     running.answer = lambda body: json_reply(completion("2"))
     begun: list[Chat] = [[*questions(1)[0], {"role": "assistant", "content": "Event"}]]
