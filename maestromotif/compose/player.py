@@ -10,8 +10,7 @@ import jax
 
 from maestromotif.agent.episodes import Episode, LostGamesError, play_wave
 from maestromotif.agent.network import Params, build
-from maestromotif.agent.playing import network_policy
-from maestromotif.agent.policy import make_acting
+from maestromotif.agent.playing import batches, network_policy
 from maestromotif.compose import candidates
 from maestromotif.compose.candidates import Game
 from maestromotif.compose.story import Chronicle
@@ -42,7 +41,7 @@ class GamePlayer:
         self._config, self._params, self._task, self._purpose = config, params, task, purpose
         self._skills = skills_of(config)
         self._network = build(config.train.network, len(config.skills))
-        self._acting = make_acting(self._network, GAMES, 1)
+        self._acting = batches(self._network, GAMES)
         self._stack = contextlib.ExitStack()
         self._pool = self._stack.enter_context(
             open_pool(config, purpose, GAMES, steps_of(task, config), leave=task.leaves)
