@@ -2,7 +2,7 @@
 #   model: Claude (Anthropic), in a development session
 #   date: 2026-11-29
 #   prompt: prompts/survivor.md
-#   prompt_sha256: 8ee9cb58aeaed7a1a77d04e84d10350d5d7ad0f09fb5ae8bbc98376c007ce845
+#   prompt_sha256: b629c37720f8c85228e5a7aca96567f2810ff772a9cf932b2210b7dad5d01296
 #   text: survivor.md
 #   text_sha256: 880a38ac2146f3a13608ca23296f9cbd55c733d1b9fc1bac5110702e1b8db899
 #   score: null
