@@ -60,6 +60,8 @@ def table(
         f"| {name} | {_share(games)} | {_progress(games)} | {_steps(games)} |" for name, games in rows.items()
     ]
     games = len(rows["written"])
+    many = len(tree.played) > 1
+    lucky = "; it was chosen as the best of several, so that is too high on average" if many else ""
     by = "no model" if model is None else model.name
     return "\n".join(
         [
@@ -71,8 +73,7 @@ def table(
             "",
             f"Each played the same {games} games of at most {task.steps:,} steps, which the search did not "
             "see. In brackets: 95 % intervals.",
-            f"In the search the written program had {told.score(best)}: that number is chosen as the best of "
-            "many, so it is too high on average.",
+            f"In the search the written program had {told.score(best)}{lucky}.",
             f"Written by {by} ({WRITINGS[writing].doc}); {told.summary(tree)}.",
             "",
             *((block(best.candidate.table),) if best.candidate.table else ()),
