@@ -590,7 +590,7 @@ def test_death_has_a_cause(shared: GamePool) -> None:
         ({"character": "mon-orc-neu-mal"}, "the race of a Monk is one of: hum"),
         ({"character": "mon-hum-neu"}, "role-race-alignment-gender, such as 'mon-hum-neu-mal'"),
         ({"character": "mok-hum-neu-mal"}, "no role 'mok'; did you mean 'mon'"),
-        ({"options": Path("nowhere.rc")}, "cannot read nowhere.rc"),
+        ({"options": Path("nowhere.rc")}, r"nethack\.options: nowhere\.rc: cannot be read: No such file"),
     ],
 )
 def test_what_cannot_be_is_said_before_any_game_starts(

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from maestromotif.errors import UserError
@@ -235,6 +235,7 @@ def test_without_conditions_a_task_is_never_achieved() -> None:
     assert played([], at(1), at(50)) == ["", ""]
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(st.text(max_size=30) | st.lists(st.sampled_from([*FORMULAS, *NUMBERS, *FLAGS, "(", ")", ",", "depth",
        "==", "3", "sold", "and", "not"])).map(" ".join))  # fmt: skip
 def test_any_text_is_read_or_refused(text: str) -> None:

@@ -34,7 +34,7 @@ CAUSE_BYTES = 128
 # connection's own message says why: what kind of failure, and a text.
 RESET, STEP, QUIT = b"r", b"s", b"q\0"
 DONE, FAILED = b"k", b"e"
-LOST, USERS, OURS = b"l", b"u", b"o"  # the games cannot go on; the user can fix it; a traceback
+LOST, USERS, OURS = b"l", b"u", b"o"  # the games cannot go on; the user can put it right; a traceback
 
 
 @dataclass(frozen=True)
