@@ -5,6 +5,7 @@ So a search that was killed runs again from its beginning, takes what it did bef
 of doing it again, and goes on with the same choices as without the kill.
 """
 
+import logging
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -18,9 +19,12 @@ import numpy as np
 from maestromotif.compose.budget import Budget, Work
 from maestromotif.compose.candidates import Candidate, LostGamesError, Operators, Player
 from maestromotif.compose.journal import Chose, Event, Failed, Journal, Made, Operator, Played, Stopped
+from maestromotif.compose.told import line as line_of
 from maestromotif.compose.told import option
 from maestromotif.compose.tree import Node, Tree
 from maestromotif.errors import UserError
+
+log = logging.getLogger("maestromotif")
 
 _CANDIDATE, _CHOICE = 0, 1  # purposes of seeds
 R = TypeVar("R", bound=Event)
@@ -126,6 +130,8 @@ class Search:
             if not node.refused:
                 self._promote()
                 break
+        else:
+            log.info("search: %s", line_of(node))
         return node
 
     def play(self, node: Node, episodes: int) -> None:
@@ -145,7 +151,10 @@ class Search:
                 raise ValueError(f"{len(played)} games of {episodes - first} episodes")
             return Played(candidate=node.number, first=first, games=tuple(played), seconds=self._seconds())
 
+        fresh = not self._past
         self._once("games", games, candidate=node.number)
+        if fresh:
+            log.info("search: %s", line_of(node))
 
     def finish(self) -> None:
         """Let the best play all rungs, so that its score has a narrow interval."""
