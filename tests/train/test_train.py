@@ -244,6 +244,9 @@ def test_a_policy_of_another_action_set_is_refused_before_a_game_starts(tmp_path
     with pytest.raises(UserError, match="policy." + said):
         evaluate.run(explore, inputs, Work(tmp_path / "evaluate"))
     with Checkpoints(work.path / FOLDER, keep=1) as checkpoints:
-        checkpoints.save(1, *learner.snapshot(learnt, [learnt.params]))
+        common, own = learner.snapshot(learnt, [learnt.params])
+        actor = dict.fromkeys(("program", "memory", "last_action", "count"), 0)
+        own["actors"] = [actor] * travel.train.actors
+        checkpoints.save(1, common | {"curve": {}, "rewards": {}}, own)
     with pytest.raises(UserError, match="0-of-1." + said):
         train.run(explore, {}, work)
