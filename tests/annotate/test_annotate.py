@@ -350,7 +350,7 @@ def test_quality_on_the_gold_set_and_on_pairs_of_the_run(collected: Artefact, an
 @pytest.mark.parametrize(
     ("line", "error"),
     [
-        ("{", r"pairs\.jsonl:2: not valid JSON"),
+        ("{", r"pairs\.jsonl:2: not JSON: "),
         ("[1]", r":2: should be a JSON object with the fields skill, a, b"),
         ('{"skill": "descender", "a": "x"}', r":2: the field 'b' should be a text \(got None\)"),
         ('{"skill": "descender", "a": "x", "b": 3}', r":2: the field 'b' should be a text \(got 3\)"),

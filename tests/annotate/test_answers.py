@@ -15,6 +15,7 @@ from maestromotif.annotate.judge import judge_file
 from maestromotif.annotate.labels import Comparison
 from maestromotif.config.labels import AnnotateSettings, LanguageSettings
 from maestromotif.config.schema import Config
+from maestromotif.errors import UserError
 
 CAPTIONS = ["The agent reaches level 2.", "Nothing changed.", "The agent dies."]
 
@@ -96,8 +97,13 @@ def test_answers_of_older_versions_without_a_bound_are_asked_again(running: Serv
 
 def test_half_a_surrogate_pair_in_a_caption(running: Server, config: Config, tmp_path: Path) -> None:
     running.answer = lambda body: json_reply(completion("", Yes=0.5, No=0.25))
-    pair = {"skill": "Go down.", "a": "x \ud83d y", "b": "z"}
-    (tmp_path / "pairs.jsonl").write_text(json.dumps(pair) + "\n")
-    (line,) = judge_file(config, tmp_path / "pairs.jsonl")
-    assert json.loads(line)["label"] == "tie"
+    captions = ["x \ud83d y", "z"]
+    asked = Comparison("Go down.", captions, np.array([[0, 1]]), config.annotate)
+    judge = Judge(config.language, config.annotate)
+    judge.ask(asked.questions())
+    assert asked.label(judge).label(config.annotate).tolist() == [0.5]
     assert "x \ufffd y" in {caption_of(body) for body in running.asked}
+    pair = {"skill": "Go down.", "a": captions[0], "b": captions[1]}
+    (tmp_path / "pairs.jsonl").write_text(json.dumps(pair) + "\n")
+    with pytest.raises(UserError, match=r"pairs\.jsonl:1: .*half of a surrogate pair"):
+        list(judge_file(config, tmp_path / "pairs.jsonl"))

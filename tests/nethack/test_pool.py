@@ -329,7 +329,7 @@ def test_a_worker_that_hangs_is_replaced(caplog: pytest.LogCaptureFixture) -> No
     wait = np.full(GAMES, INDEX["wait"])
     with pool_of() as pool:
         pool.reset()
-        pool._patience = 1.5
+        pool._patience = 4.0
         hung = pool._processes[0]
         os.kill(hung.pid or 0, signal.SIGSTOP)
         pool.step(wait)
@@ -338,7 +338,7 @@ def test_a_worker_that_hangs_is_replaced(caplog: pytest.LogCaptureFixture) -> No
         assert np.flatnonzero(pool.ended == End.LOST).tolist() == lost
         pool.step(wait)
         assert not pool.ended.any()
-        assert "worker 0 did not answer for 1.5 s and was stopped" in caplog.text
+        assert "worker 0 did not answer for 4 s and was stopped" in caplog.text
 
 
 def test_a_worker_that_dies_at_its_start_is_told_in_a_sentence(

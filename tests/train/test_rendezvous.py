@@ -102,7 +102,7 @@ def test_others_that_come_do_no_harm(port: int) -> None:
         time.sleep(0.2)
     with ThreadPoolExecutor(1) as pool:
         again = pool.submit(meet, f"127.0.0.1:{port}", 3, 1, 20.0)
-        time.sleep(0.3)
+        time.sleep(1)
         with pytest.raises(UserError, match="--process: 1 is there already"):
             meet(f"127.0.0.1:{port}", 3, 1, 10.0)
         meet(f"127.0.0.1:{port}", 3, 2, 10.0)
@@ -124,7 +124,7 @@ def test_the_command_line_ends_at_once_when_it_is_told_to(tmp_path: os.PathLike[
     ]
     command += ["--coordinator", f"127.0.0.1:{port}", "--process", "0"]
     with subprocess.Popen(command, cwd=tmp_path, env=tiny.environment(PYTHONPATH=str(tiny.ROOT))) as process:
-        until = time.monotonic() + 60
+        until = time.monotonic() + 180
         while True:
             try:
                 socket.create_connection(("127.0.0.1", port)).close()
@@ -135,5 +135,5 @@ def test_the_command_line_ends_at_once_when_it_is_told_to(tmp_path: os.PathLike[
                 time.sleep(0.1)
         began = time.monotonic()
         process.send_signal(signal.SIGTERM)
-        assert process.wait(20) == 130
-        assert time.monotonic() - began < 10
+        assert process.wait(60) == 128 + signal.SIGTERM
+        assert time.monotonic() - began < 45  # it would wait for its partner for minutes

@@ -201,10 +201,10 @@ def test_arenas_get_their_shares_of_the_games_all_over_them() -> None:
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["train.devices=3", "train.actors=3"], "train.devices: is 3, but JAX sees"),
+        (["train.devices=3", "train.actors=3", "nethack.games=12"], "train.devices: is 3, but JAX sees"),
         (["train.machines=2"], "train.machines: is 2, but 1 processes are connected"),
         (["train.arenas={shop: 0.01}"], "0.01 of 8 games rounds to 0 games"),
-        (["train.actors=3"], "8 games cannot be divided evenly by train.actors, 3"),
+        (["train.actors=3"], "train.actors: should divide nethack.games = 8 (got 3)"),
         (["nethack.games=8000000", "train.actors=8"], "8000000 games in 16 worker processes need about"),
         (
             ["skills=[gatherer]", "skills_folder=benchmarks/new_texts"],
@@ -244,6 +244,9 @@ def test_a_policy_of_another_action_set_is_refused_before_a_game_starts(tmp_path
     with pytest.raises(UserError, match="policy." + said):
         evaluate.run(explore, inputs, Work(tmp_path / "evaluate"))
     with Checkpoints(work.path / FOLDER, keep=1) as checkpoints:
-        checkpoints.save(1, *learner.snapshot(learnt, [learnt.params]))
+        common, own = learner.snapshot(learnt, [learnt.params])
+        actor = dict.fromkeys(("program", "memory", "last_action", "count"), 0)
+        own["actors"] = [actor] * travel.train.actors
+        checkpoints.save(1, common | {"curve": {}, "rewards": {}}, own)
     with pytest.raises(UserError, match="0-of-1." + said):
         train.run(explore, {}, work)
