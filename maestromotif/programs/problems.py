@@ -56,6 +56,10 @@ class ProgramError(UserError):
         self.problems = tuple(problems)
         super().__init__("\n".join(map(str, self.problems)))
 
+    def __reduce__(self) -> tuple[type["ProgramError"], tuple[tuple[Problem, ...]]]:
+        """On its way to another process it is made of its problems again, not of its message."""
+        return type(self), (self.problems,)
+
 
 def _one_line(text: str) -> str:
     """The text without line ends, control characters and half characters, and not too long."""

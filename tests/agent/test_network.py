@@ -57,7 +57,7 @@ def test_an_untrained_policy_plays_by_its_prior(heads: Heads) -> None:
         params = initial_params(network, 0)
         glance, first = random_glance(rng, network, STEPS, GAMES), np.zeros((STEPS, GAMES), bool)
         _, logits, _ = unrolled(network, params, glance, first, np.zeros((GAMES, 16), np.float32))
-        weights = np.array(WEIGHTS) if prior == "play" else np.ones(len(WEIGHTS))
+        weights = np.array(WEIGHTS[: network.actions]) if prior == "play" else np.ones(network.actions)
         wanted = np.broadcast_to(weights / weights.sum(), logits.shape)
         np.testing.assert_allclose(jax.nn.softmax(logits), wanted, rtol=0.15)
         shapes.append(jax.tree.map(np.shape, params))

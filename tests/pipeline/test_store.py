@@ -161,6 +161,7 @@ def test_a_file_is_whole_however_its_writer_is_killed(tmp_path: Path) -> None:
         assert content in (b"a" * 3_000_000, b"b" * 3_000_000)
     work = store.Work(tmp_path)
     assert list(work.outputs()) == ["file"]
+    work.tidy()
     assert list(tmp_path.iterdir()) == [tmp_path / "file"]  # what the killed ones had half written is gone
 
 

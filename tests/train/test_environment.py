@@ -147,7 +147,7 @@ def test_a_process_that_was_killed_is_missed_and_its_games_end(tmp_path: Path) -
         games = process.children(recursive=True)
         assert games
         os.kill(process.pid, signal.SIGKILL)
-        with pytest.raises(RuntimeError, match=r"environment-0 is gone"):
+        with pytest.raises(UserError, match=r"environment-0 of the training died \(exit code -9\)"):
             environment.step(np.zeros(GAMES, np.int32))
     _, alive = psutil.wait_procs(games, timeout=20)
     assert not alive
