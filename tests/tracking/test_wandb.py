@@ -102,7 +102,7 @@ def test_a_row_reaches_wandbs_file_while_the_run_goes_on(tmp_path: Path) -> None
         began = time.monotonic()
         tracking.stage("train", "train-a", ()).row(512, {"loss/kl": 0.125})
         while not any(row.get("loss/kl") == 0.125 for row in history(tmp_path)):
-            assert time.monotonic() - began < 15
+            assert time.monotonic() - began < 60
             time.sleep(0.2)
 
 

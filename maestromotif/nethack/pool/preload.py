@@ -4,13 +4,16 @@ Signals to the whole group are for the process that the server belongs to; it en
 """
 
 import signal
+import sys
 
 from maestromotif.nethack.engine import branch_predictor, loader
 from maestromotif.nethack.pool import worker
 
 __all__ = ["worker"]
 
-for number in (signal.SIGTERM, signal.SIGHUP):
-    signal.signal(number, signal.SIG_IGN)
-if loader.why_not_shared() is None:
-    branch_predictor.unseen_flips()
+# Only in that server: whoever else imports this module keeps its signals.
+if any("multiprocessing.forkserver" in word for word in sys.orig_argv):
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    if loader.why_not_shared() is None:
+        branch_predictor.unseen_flips()
