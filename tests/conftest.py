@@ -25,14 +25,11 @@ os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
 os.environ["WANDB_MODE"] = "offline"
 os.environ["WANDB_ERROR_REPORTING"] = "false"
 
-# A shell that starts the tests in the background lets them ignore Ctrl-C, and processes started by them too.
+# A shell that starts the tests in the background lets them ignore Ctrl-C, or `nohup` the end of the terminal,
+# and processes started by them too.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-@pytest.fixture(autouse=True)
-def hangs_up() -> None:
-    """SIGHUP ends processes that a test starts, although `nohup`, or NetHack in this process, ignores it."""
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 

@@ -16,6 +16,7 @@ from nle import nethack
 
 from maestromotif.nethack import actions, glyphs, truth
 from maestromotif.nethack.arena import Arena
+from maestromotif.nethack.engine.hangup import handle_again
 from maestromotif.nethack.engine.loader import Engine, open_engine
 from maestromotif.nethack.hidden import Searches
 from maestromotif.nethack.loot import Loot
@@ -379,6 +380,7 @@ class Game:
 
         Raises BrokenGameError if it is over because NetHack could not go on.
         """
+        handle_again()
         if self._engine.how_done() in (nethack.PANICKED, nethack.TRICKED):
             raise BrokenGameError(b" ".join(self._pages).decode("latin1").strip() or "no reason given")
         end = End.LEFT if self._engine.how_done() in (nethack.ESCAPED, nethack.QUIT) else End.DEATH

@@ -1,5 +1,7 @@
 """Actions, macros and prompts against real games of NetHack."""
 
+import os
+import signal
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal, get_args
@@ -479,3 +481,17 @@ def test_loot_is_left_in_shops_and_where_it_was_dropped() -> None:
     assert loot.place(obs) is None
     loot.reset()
     assert loot.place(obs) == ((11, 10), 1)
+
+
+def test_the_end_of_a_game_leaves_sighup_as_it_was(played: Played) -> None:
+    """NetHack would have the whole process ignore it from then on."""
+    came: list[int] = []
+    before = signal.signal(signal.SIGHUP, lambda number, frame: came.append(number))
+    try:
+        played.reset(SEEDS)
+        praying = ("pray", "northwest", "more")  # a god is soon angry enough
+        assert any(played.step(praying[step % 3]) is End.DEATH for step in range(1_000))
+        os.kill(os.getpid(), signal.SIGHUP)
+        assert came == [signal.SIGHUP]
+    finally:
+        signal.signal(signal.SIGHUP, before)
