@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from maestromotif.errors import UserError
-
 
 @dataclass(frozen=True)
 class Candidate:
@@ -30,10 +28,6 @@ class Game:
     story: str
 
 
-class LostGamesError(UserError):
-    """Games were lost through no fault of the candidate. This ends a search, which can go on later."""
-
-
 @runtime_checkable
 class Player(Protocol):
     """Plays candidates in the real game."""
@@ -41,7 +35,8 @@ class Player(Protocol):
     def play(self, source: str, episodes: range) -> list[Game]:
         """One game per number of `episodes`; a number names the same dungeon for every candidate.
 
-        Raises UserError, with file and line, if the program fails in a game, and LostGamesError.
+        Raises ProgramError if the program fails in a game. Any other UserError is no fault of the program:
+        it ends the search, which can go on later.
         """
 
 

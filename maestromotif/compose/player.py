@@ -11,7 +11,6 @@ import jax
 from maestromotif.agent.episodes import Episode, LostGamesError, play_wave
 from maestromotif.agent.network import Params, build
 from maestromotif.agent.playing import batches, network_policy
-from maestromotif.compose import candidates
 from maestromotif.compose.candidates import Game
 from maestromotif.compose.story import Chronicle
 from maestromotif.config.schema import Config
@@ -71,7 +70,7 @@ class GamePlayer:
             with contextlib.suppress(LostGamesError):
                 return self._played(source, wave)
             log.warning("compose: a worker died; playing its games again")
-        raise candidates.LostGamesError(
+        raise UserError(
             f"compose: workers died in each of {TRIES} attempts at {GAMES} games; memory may be too small: "
             "lower nethack.workers"
         )

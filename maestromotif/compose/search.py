@@ -17,12 +17,13 @@ from typing import TypeVar, cast
 import numpy as np
 
 from maestromotif.compose.budget import Budget, Work
-from maestromotif.compose.candidates import Candidate, LostGamesError, Operators, Player
+from maestromotif.compose.candidates import Candidate, Operators, Player
 from maestromotif.compose.journal import Chose, Event, Failed, Journal, Made, Operator, Played, Stopped
 from maestromotif.compose.told import line as line_of
 from maestromotif.compose.told import option
 from maestromotif.compose.tree import Node, Tree
 from maestromotif.errors import UserError
+from maestromotif.programs.problems import ProgramError
 
 log = logging.getLogger("maestromotif")
 
@@ -143,9 +144,7 @@ class Search:
         def games() -> Played | Failed:
             try:
                 played = self._player.play(node.candidate.source, range(first, episodes))
-            except LostGamesError:
-                raise
-            except UserError as error:
+            except ProgramError as error:
                 return Failed(candidate=node.number, problem=str(error), seconds=self._seconds())
             if len(played) != episodes - first:
                 raise ValueError(f"{len(played)} games of {episodes - first} episodes")

@@ -17,7 +17,7 @@ from dice_player import STEPS, DicePlayer
 from maestromotif import skill
 from maestromotif.compose import tree
 from maestromotif.compose.budget import Budget
-from maestromotif.compose.candidates import Candidate, Game, LostGamesError, Operators, Player
+from maestromotif.compose.candidates import Candidate, Game, Operators, Player
 from maestromotif.compose.journal import Event, Journal, read
 from maestromotif.compose.operators import Edits
 from maestromotif.compose.search import Rules, Search
@@ -234,13 +234,13 @@ class Stuck(DicePlayer):
 
     def play(self, source: str, episodes: range) -> list[Game]:
         if self.played:
-            raise LostGamesError("workers died")
+            raise UserError("workers died")
         return super().play(source, episodes)
 
 
 def test_games_that_are_lost_end_a_search_which_goes_on_later(tmp_path: Path) -> None:
     path = tmp_path / "journal.jsonl"
-    with pytest.raises(LostGamesError, match="workers died"):
+    with pytest.raises(UserError, match="workers died"):
         searched("best_of", path, Budget(3), player=Stuck(SKILLS))
     before = tree.load(path)
     assert (len(before.nodes), len(before.played)) == (2, 1)
