@@ -4,6 +4,8 @@ Numbers of map symbols are those of `enum screen_symbols` in NetHack's rm.h. The
 for a square outside the map (`OUTSIDE`).
 """
 
+from collections.abc import Collection, Iterable
+
 import numpy as np
 from nle import nethack
 
@@ -62,19 +64,23 @@ BOULDER = int(nethack.GLYPH_OBJ_OFF) + next(
 SHOPKEEPER = int(np.flatnonzero(of_monsters("shopkeeper"))[0])
 
 
-def _picked_up() -> np.ndarray:
-    """Objects that walking picks up, under the package's own options (`nethackrc`), bool."""
+def of_objects(kinds: Iterable[int], but: Collection[str] = ()) -> np.ndarray:
+    """Whether a glyph is an object of these classes (`nethack.FOOD_CLASS`, ...), bool; `but` these names."""
     table = np.zeros(nethack.MAX_GLYPH + 1, bool)
-    kinds = (nethack.COIN_CLASS, nethack.WAND_CLASS, nethack.FOOD_CLASS, nethack.SCROLL_CLASS)
+    wanted = set(kinds)
     for number in range(nethack.NUM_OBJECTS):
         item = nethack.objclass(number)
-        name = nethack.OBJ_NAME(item) or ""
-        kept = ord(item.oc_class) in (*kinds, nethack.POTION_CLASS) and name not in ("corpse", "tin")
+        kept = ord(item.oc_class) in wanted and nethack.OBJ_NAME(item) not in but
         table[nethack.GLYPH_OBJ_OFF + number] = kept
     return table
 
 
-LOOT_OBJECTS = _picked_up()
+# What walking picks up, under the package's own options (`nethackrc`): tins and corpses are left.
+PICKED_UP = (
+    *(nethack.COIN_CLASS, nethack.WAND_CLASS, nethack.SCROLL_CLASS, nethack.POTION_CLASS),
+    nethack.FOOD_CLASS,
+)
+LOOT_OBJECTS = of_objects(PICKED_UP, ("corpse", "tin"))
 
 # Bits of `KINDS`, for one look at a whole map. OPEN: floor and doors.
 OPEN, DOOR, MONSTER, OBJECT, LOOT = 1, 2, 4, 8, 16

@@ -26,6 +26,13 @@ WALKABLE[[paths.FLOOR, paths.DOWN, paths.UP, paths.ALTAR, paths.COVERED]] = 1
 WALKABLE[paths.DOOR] = 2
 
 
+def shown_terrain(shown: np.ndarray) -> np.ndarray:
+    """Kind of terrain of a map's glyphs, int16 [21, 79] -> uint8 [23, 81]; a boulder is rock."""
+    terrain = np.full((HEIGHT, WIDTH), paths.ROCK, np.uint8)
+    terrain[1:-1, 1:-1] = np.where(shown == glyphs.BOULDER, paths.ROCK, paths.TERRAIN[shown])
+    return terrain
+
+
 class Places(NamedTuple):
     """Squares that can be walked to, and what the map says of them; n of them, nearest first."""
 
@@ -91,8 +98,7 @@ class Searches:
         """The likeliest place that the hero can walk to, x and y; it may be her own square."""
         bl, shown = obs["blstats"], obs["glyphs"]
         here = paths.square(int(bl[X]), int(bl[Y]))
-        terrain = np.full((HEIGHT, WIDTH), paths.ROCK, np.uint8)
-        terrain[1:-1, 1:-1] = np.where(shown == glyphs.BOULDER, paths.ROCK, paths.TERRAIN[shown])
+        terrain = shown_terrain(shown)
         passable = WALKABLE[terrain]  # the same wherever the hero stands, so that she keeps to one place
         seen = passable.tobytes() + bytes(bl[[DUNGEON, LEVEL]].astype(np.uint8))
         if self._places is None or self._map != seen:

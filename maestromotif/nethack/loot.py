@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from maestromotif.nethack import glyphs, paths
-from maestromotif.nethack.hidden import WALKABLE
+from maestromotif.nethack.hidden import WALKABLE, shown_terrain
 from maestromotif.nethack.observation import DUNGEON, LEVEL, X, Y
 from maestromotif.nethack.paths import COMPASS, HEIGHT, OFFSETS, SQUARES, WIDTH
 
@@ -39,8 +39,7 @@ class Loot:
         here = paths.square(int(bl[X]), int(bl[Y]))
         self.leave(bl)
         left = self._of_level(bl).reshape(-1)
-        terrain = np.full((HEIGHT, WIDTH), paths.ROCK, np.uint8)
-        terrain[1:-1, 1:-1] = np.where(shown == glyphs.BOULDER, paths.ROCK, paths.TERRAIN[shown])
+        terrain = shown_terrain(shown)
         for y, x in np.argwhere(shown == glyphs.SHOPKEEPER).tolist():
             room = _INSIDE[terrain].tobytes()
             _, shop, _ = paths.reach(room, paths.square(x, y), _NOWHERE, frozenset())

@@ -9,9 +9,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from maestromotif.collect.explorer.memory import FOOD, SAFE, SHOPKEEPER, TRADER, Level, framed
+from maestromotif.collect.explorer.memory import FOOD, SAFE, TRADER, Level, framed
 from maestromotif.nethack import paths
 from maestromotif.nethack.actions import INDEX
+from maestromotif.nethack.glyphs import SHOPKEEPER
 from maestromotif.nethack.paths import HEIGHT, OFFSETS, SQUARES, WIDTH
 
 OFFERINGS = 12  # items dropped on the altars of one level

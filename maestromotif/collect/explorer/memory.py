@@ -1,13 +1,12 @@
 """What the explorer remembers of a level, and the places on it that are worth a visit."""
 
-from collections.abc import Set
 from dataclasses import dataclass, field
 
 import numpy as np
 from nle import nethack
 
 from maestromotif.nethack import paths
-from maestromotif.nethack.glyphs import BOULDER
+from maestromotif.nethack.glyphs import BOULDER, PICKED_UP, of_monsters, of_objects
 from maestromotif.nethack.hidden import places
 from maestromotif.nethack.paths import HEIGHT, SQUARES, WIDTH
 
@@ -31,39 +30,13 @@ _LEFT_ALONE = frozenset(
 # Attacking a shopkeeper is fatal; the others are peaceful unless provoked.
 _WATCH = frozenset({"watchman", "watch captain"})
 _TRADERS = _WATCH | {"shopkeeper", "aligned priest"}
-# The hero picks these up by walking over them.
-_LOOT_CLASSES = (
-    *(nethack.COIN_CLASS, nethack.WAND_CLASS, nethack.SCROLL_CLASS, nethack.POTION_CLASS),
-    nethack.FOOD_CLASS,
-)
 
-
-def _monster(name: str) -> int:
-    """Glyph of the monster of that name."""
-    number = next(i for i in range(nethack.NUMMONS) if nethack.permonst(i).mname == name)
-    return int(nethack.GLYPH_MON_OFF) + number
-
-
-def _of_monsters(names: Set[str]) -> np.ndarray:
-    table = np.zeros(nethack.MAX_GLYPH, bool)
-    table[[_monster(name) for name in names]] = True
-    return table
-
-
-def _of_objects(*classes: int) -> np.ndarray:
-    table = np.zeros(nethack.MAX_GLYPH, bool)
-    for i in range(nethack.NUM_OBJECTS):
-        table[nethack.GLYPH_OBJ_OFF + i] = ord(nethack.objclass(i).oc_class) in classes
-    return table
-
-
-# By glyph, bool [MAX_GLYPH].
-AVOID = _of_monsters(_LEFT_ALONE)
-TRADER = _of_monsters(_TRADERS)
-WATCH = _of_monsters(_WATCH)  # who punish those that break doors
-FOOD = _of_objects(nethack.FOOD_CLASS)
-LOOT = _of_objects(*_LOOT_CLASSES)
-SHOPKEEPER = _monster("shopkeeper")
+# By glyph, bool [MAX_GLYPH + 1].
+AVOID = of_monsters(*_LEFT_ALONE)
+TRADER = of_monsters(*_TRADERS)
+WATCH = of_monsters(*_WATCH)  # who punish those that break doors
+FOOD = of_objects([nethack.FOOD_CLASS])
+LOOT = of_objects(PICKED_UP)  # tins and corpses too: the hero looks at them
 
 
 def _passable(*kinds: int) -> np.ndarray:
