@@ -10,6 +10,7 @@ have equal texts. By their `shape` the tasks are split (`generate.py`).
 
 import ast
 import random
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -124,41 +125,41 @@ OPERATORS: dict[Operator, Form] = {
 }
 
 
-class Composition:
+class Composition(ABC):
     """One node. `str` gives its text."""
 
+    @abstractmethod
     def shape(self) -> str:
         """Its text without numbers; of `until`, that of `avoiding` if a ban says the same as the stay."""
-        raise NotImplementedError
 
+    @abstractmethod
     def condition(self) -> str:
         """As in a task's `success`."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def sort(self) -> str:
         """What it can be a part of: the role of an atom, or the name of the operator."""
-        raise NotImplementedError
 
+    @abstractmethod
     def words(self, rng: random.Random, inside: bool = False) -> str:
         """An order in English, in small letters and without a full stop; rng chooses the paraphrases."""
-        raise NotImplementedError
 
+    @abstractmethod
     def uses(self) -> Iterator["Use"]:
         """All atoms in it, from left to right."""
-        raise NotImplementedError
 
+    @abstractmethod
     def joints(self) -> Iterator["Joint"]:
         """All operators in it, from the top."""
-        raise NotImplementedError
 
+    @abstractmethod
     def turns(self) -> int:
         """Rough guess of the game turns that a good player needs."""
-        raise NotImplementedError
 
+    @abstractmethod
     def events(self) -> int:
         """How many things must happen."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ They are Python expressions of which a few forms are allowed (`parse.py`), check
 evaluated for N games at once. `Step` is what they can see.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -75,18 +76,18 @@ def since(total: np.ndarray) -> Since:
 Box = Mapping[str, tuple[int, int]]  # text of a quantity -> the values that it may have
 
 
-class Expression:
+class Expression(ABC):
     """One node; `type` is int or bool. `str` gives its text, in which two equal quantities are equal."""
 
     type: ClassVar[type]
 
+    @abstractmethod
     def value(self, step: Step, since: Since) -> Any:
         """An array [N], or a number."""
-        raise NotImplementedError
 
+    @abstractmethod
     def bounds(self, box: Box) -> tuple[int, int]:
         """Least and greatest value, whatever the game does, with false 0 and true 1."""
-        raise NotImplementedError
 
     def share(self, step: Step, since: Since) -> Any:
         """How much of it is achieved, in [0, 1]: array [N] or number. 1 exactly where it holds."""
