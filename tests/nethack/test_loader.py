@@ -280,7 +280,7 @@ def test_where_it_cannot_be_shared_it_is_stock_and_says_so(
 
 
 @pytest.mark.parametrize("found", ["0.9.0", None])
-def test_another_nle_is_refused_with_the_command_that_mends_it(
+def test_another_nle_is_refused_with_the_command_that_helps(
     found: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def version(package: str) -> str:

@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,7 @@ def test_a_small_folder_for_temporary_files_comes_with_the_command_that_helps(tm
     here = tmp_path / "my project"
     here.mkdir()
     # A path that is too long for sockets would not be used.
-    (short := Path(f"/tmp/small-{tmp_path.parent.name}-{tmp_path.name}"[:60])).mkdir()
+    short = Path(tempfile.mkdtemp(prefix="small-"))
     try:
         done = on_small_disk(short, sys.executable, "-c", SAYS, short / "disk", here)
     finally:
