@@ -1,6 +1,7 @@
 """What grows over a long run: memory, files, processes and descriptors. Ends with one line of JSON.
 
-    python benchmarks/soak.py [--steps 10000000] [--games 64] [--minutes 60] [--config CONFIG] [KEY=VALUE]...
+    python benchmarks/soak.py [--steps 10000000] [--games 64] [--minutes 60] [--config CONFIG] [--runs FOLDER]
+        [KEY=VALUE]...
 
 First a pool plays so many steps, over all games. Then the command line trains for so many minutes, with
 everything that a user's training has, and is stopped with SIGTERM. Each part is looked at ten times. Growth
@@ -107,9 +108,8 @@ def play(steps: int, games: int, folder: Path) -> dict[str, Any]:
         return {"steps": each * games, "games": games, "episodes": int(pool.episode.sum())} | summary(looks)
 
 
-def train(minutes: float, config: str, overrides: Sequence[str], folder: Path) -> dict[str, Any]:
+def train(minutes: float, config: str, overrides: Sequence[str], runs: Path, folder: Path) -> dict[str, Any]:
     """A training's part, from its first row of the learning curve on."""
-    runs = folder / "runs"
     journal = runs / "soak" / FOLDER / JOURNAL
     words = [f"run.root={runs}", "run.name=soak", "train.steps=100000000000", "tracking.wandb=disabled"]
     process = subprocess.Popen(
@@ -125,7 +125,7 @@ def train(minutes: float, config: str, overrides: Sequence[str], folder: Path) -
             time.sleep(0.5)
         for _ in range(LOOKS):
             time.sleep(minutes * 60 / LOOKS)
-            looks.append(look(session_of(process.pid), [folder]))
+            looks.append(look(session_of(process.pid), [folder, runs]))
             tell(f"{_steps(journal):,} steps", looks[-1])
         steps = _steps(journal)
     finally:
@@ -151,6 +151,7 @@ def main() -> None:
     parser.add_argument("--games", type=int, default=64)
     parser.add_argument("--minutes", type=float, default=60, help="of training")
     parser.add_argument("--config", default="configs/descender_travel.yaml", help="of the training")
+    parser.add_argument("--runs", type=Path, help="folder of the training's run; default: a temporary one")
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="for the training's config")
     given = parser.parse_args()
     found = {}
@@ -161,7 +162,9 @@ def main() -> None:
         if given.steps:
             found["pool"] = play(given.steps, given.games, folder)
         if given.minutes:
-            found["training"] = train(given.minutes, given.config, given.overrides, folder)
+            with tempfile.TemporaryDirectory(prefix="soak-", dir="/tmp") as another:
+                runs = given.runs or Path(another)
+                found["training"] = train(given.minutes, given.config, given.overrides, runs, folder)
     print(json.dumps(found))
 
 
