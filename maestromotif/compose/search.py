@@ -50,8 +50,8 @@ class Rules:
             raise UserError(f"debugs is {self.debugs} and seed {self.seed}; neither can be below 0")
 
 
-class BudgetUsedError(Exception):
-    """Ends a search. Its text says what is used up."""
+class EndedError(Exception):
+    """Ends a search. Its text says why: what of the budget is used up, or that nothing can be better."""
 
 
 class Search:
@@ -122,6 +122,7 @@ class Search:
         """The candidate after its games of the first rung, or, if it is refused, a debugged one after them.
 
         It is refused if debugging did not help. Candidates that have proved good play more games then.
+        Raises EndedError if one has achieved the task in all games that a candidate can play.
         """
         for again in range(self._rules.debugs + 1):
             if again:
@@ -130,6 +131,7 @@ class Search:
                 self.play(node, self._rules.rungs[0])
             if not node.refused:
                 self._promote()
+                self._play_perfect()
                 break
         else:
             log.info("search: %s", line_of(node))
@@ -174,6 +176,13 @@ class Search:
             for node in there[: len(there) * rung // following]:
                 self.play(node, following)
 
+    def _play_perfect(self) -> None:
+        """Let the best play on while it has not failed. If it plays all rungs so, the search ends."""
+        while (best := self.tree.best) and best.successes == (played := len(best.games)):
+            if played == self._rules.rungs[-1]:
+                raise EndedError(f"candidate {best.number} achieved the task in all {played} games")
+            self.play(best, next(rung for rung in self._rules.rungs if rung > played))
+
     # --------------------------------------------------------------------------------- journal and budget
 
     def stop(self, why: str) -> None:
@@ -214,7 +223,7 @@ class Search:
     def _once(self, kind: Work, work: Callable[[], R], **asked: object) -> R:
         """The record of a piece of work: from the journal if it is there, else after doing it.
 
-        Raises BudgetUsedError before work, and UserError if the journal has a record of other work.
+        Raises EndedError before work, and UserError if the journal has a record of other work.
         """
         if self._past:
             line, past = self._past.popleft()
@@ -228,7 +237,7 @@ class Search:
         else:
             spent = replace(self.tree.spent, seconds=self._seconds())
             if used := self._budget.used_up(spent, kind):
-                raise BudgetUsedError(used)
+                raise EndedError(used)
             record = self._last = work()
             self._journal.add(record)
         self.tree.add(record)

@@ -18,7 +18,7 @@ import numpy as np
 from maestromotif.compose.budget import Budget
 from maestromotif.compose.candidates import Operators, Player
 from maestromotif.compose.journal import Journal
-from maestromotif.compose.search import BudgetUsedError, Rules, Search
+from maestromotif.compose.search import EndedError, Rules, Search
 from maestromotif.compose.tree import Node, Tree
 from maestromotif.errors import UserError, did_you_mean
 
@@ -177,7 +177,7 @@ def run(
     rules: Rules | None = None,
     identity: Mapping[str, Any] | None = None,
 ) -> Tree:
-    """Search until the search is done or the budget is used up; the result is `tree.best`.
+    """Search until it is done, a program never fails, or the budget is used up; the result is `tree.best`.
 
     journal: the file to write, or to resume if it exists. identity: what else the search depends on (the
     task, the skills, the operators), as JSON; a journal with another identity is not resumed. Raises
@@ -194,8 +194,8 @@ def run(
             SEARCHES[name].function(search)
             search.finish()
             search.stop("the search is done")
-        except BudgetUsedError as used:
-            search.stop(str(used))
+        except EndedError as ended:
+            search.stop(str(ended))
     tree = search.tree
     if tree.best is None:
         raise UserError(f"{journal}: {_none_played(tree)}")

@@ -336,6 +336,16 @@ def test_successive_halving_plays_the_best_quarter_on(tmp_path: Path) -> None:
     assert found.best is found.nodes[-1]
 
 
+def test_a_search_ends_when_a_program_never_fails(tmp_path: Path) -> None:
+    budget, rules = Budget(30), Rules(rungs=(10, 40, 160))
+    found = by_numbers("best_of", tmp_path / "j", budget, rules)
+    assert len(found.nodes) == 10  # the first draft of 100
+    assert found.stopped == "candidate 10 achieved the task in all 160 games"
+    before = told(tmp_path / "j")
+    by_numbers("best_of", tmp_path / "j", budget, rules)
+    assert told(tmp_path / "j") == before
+
+
 def test_greedy_improves_the_best(tmp_path: Path) -> None:
     found = by_numbers("greedy", tmp_path / "j", Budget(DRAFTS + 3), Rules(rungs=(100,)))
     assert [node.parents for node in found.nodes] == [()] * DRAFTS + [(5,), (6,), (7,)]
