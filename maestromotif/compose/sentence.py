@@ -8,7 +8,8 @@ folder:
     program.py      the program, with its provenance; prompt.md is what the model was asked first
     result.md       its success beside that of random skills, and what the search took; result.json in numbers
     transcript.md   the answers of the model, and what happened in games
-    search.jsonl    the journal of the search, which goes on from here after a kill; tree.html shows it
+    search.jsonl    the journal of the search, which goes on from here after a kill
+    report.html     result, tree of the search and transcript on one page
 """
 
 import logging
@@ -37,7 +38,7 @@ from maestromotif.skill import skills_of
 log = logging.getLogger("maestromotif")
 
 RESULT, FIGURES, TRANSCRIPT = "result.md", "result.json", "transcript.md"
-JOURNAL, TREE = "search.jsonl", "tree.html"
+JOURNAL, REPORT = "search.jsonl", "report.html"
 CONTEXT = {"python": 16_384}  # tokens, by the way to write
 _CONTEXT = 4_096  # of the other ways
 _GROWTH = 4  # of the games from rung to rung
@@ -93,7 +94,6 @@ def compose(config: Config, words: str, folder: Path, plan: Plan, conditions: Se
         )
     best = tree.best
     assert best is not None  # else `run` has raised an error
-    work.write_text(TREE, tree_page.page(tree, task.words))
     source = best.candidate.source
     check.program(source, PROGRAM, skills)
     check.behaviour(source, PROGRAM, skills, config.run.seed)
@@ -107,6 +107,8 @@ def compose(config: Config, words: str, folder: Path, plan: Plan, conditions: Se
     work.write_text(RESULT, result)
     work.write_json(FIGURES, figures(rows))
     transcript.add("Result", result)
+    steps = {"Transcript": transcript.text()}
+    work.write_text(REPORT, tree_page.page(tree, task.words, result, steps))
     return result
 
 

@@ -24,6 +24,13 @@ class Transcript:
         except OSError as error:
             raise UserError(f"{self._path}: cannot be written: {error.strerror}") from error
 
+    def text(self) -> str:
+        """All that was added. Raises UserError if it cannot be read."""
+        try:
+            return self._path.read_text(encoding="utf-8") if self._path else ""
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserError(f"{self._path}: cannot be read: {error}") from error
+
 
 def block(text: str, language: str = "text") -> str:
     """A text as it is."""

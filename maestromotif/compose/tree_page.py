@@ -1,5 +1,7 @@
 """The tree of a search as a piece of HTML, or as a page that opens from disk and loads nothing."""
 
+from collections.abc import Mapping
+
 from markupsafe import Markup
 
 from maestromotif.compose import told
@@ -25,6 +27,8 @@ STYLE = Markup("""\
 .search-page { margin: 0; background: var(--s-page); color: var(--s-ink); font: 15px/1.5 system-ui, -apple-system, "Segoe UI", sans-serif; }
 .search-page main { max-width: 1080px; margin: 0 auto; padding: 24px 20px 40px; }
 .search-page h1 { font-size: 24px; line-height: 1.3; margin: 0 0 12px; overflow-wrap: anywhere; }
+.search-page h2 { font-size: 18px; margin: 28px 0 8px; } .search-page summary { cursor: pointer; }
+.search-page pre { margin: 0; padding: 10px 12px; overflow: auto; border-radius: 8px; background: var(--s-soft); white-space: pre-wrap; overflow-wrap: anywhere; font: 12.5px/1.5 ui-monospace, "SF Mono", Menlo, Consolas, "DejaVu Sans Mono", monospace; }
 .search, .search * { box-sizing: border-box; }
 .search { color: var(--s-ink); overflow-wrap: anywhere; }
 .search .summary { color: var(--s-muted); margin: 0 0 14px; }
@@ -53,15 +57,29 @@ STYLE = Markup("""\
 """)  # noqa: E501
 
 
-def page(tree: Tree, title: str) -> str:
-    """The tree as a whole HTML page."""
+def page(tree: Tree, title: str, result: str = "", texts: Mapping[str, str] | None = None) -> str:
+    """The tree as a whole HTML page.
+
+    result: Markdown above the tree; texts: heading -> Markdown below it, closed at first. Markdown is shown
+    as it was written.
+    """
     return Markup(
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         '<meta http-equiv="Content-Security-Policy" content="{policy}">'
         '<link rel="icon" href="data:,"><title>{title}</title><style>{style}</style></head>\n'
-        '<body class="search-page"><main><h1>{title}</h1>{fragment}</main></body></html>\n'
-    ).format(policy=_POLICY, title=title, style=STYLE, fragment=fragment(tree))
+        '<body class="search-page"><main><h1>{title}</h1>{result}\n{fragment}\n{texts}</main></body></html>\n'
+    ).format(
+        policy=_POLICY,
+        title=title,
+        style=STYLE,
+        result=Markup("<pre>{}</pre>\n<h2>Search</h2>").format(result) if result else "",
+        fragment=fragment(tree),
+        texts=Markup("\n").join(
+            Markup("<h2>{}</h2><details><summary>show</summary><pre>{}</pre></details>").format(heading, text)
+            for heading, text in (texts or {}).items()
+        ),
+    )
 
 
 def fragment(tree: Tree) -> Markup:

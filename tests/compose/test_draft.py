@@ -4,15 +4,21 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from dice_player import DicePlayer
 from scripted import Scripted
 
+from maestromotif.compose.budget import Budget
 from maestromotif.compose.candidates import Candidate, Game, Operators
 from maestromotif.compose.draft import NO_CODE, WRITINGS, ProgramWriter, TableWriter, WithEdits, code_of
 from maestromotif.compose.operators import Edits
+from maestromotif.compose.search import Rules
+from maestromotif.compose.searches import SEARCHES, run
 from maestromotif.compose.transcript import Transcript
+from maestromotif.compose.tree import Tree
 from maestromotif.config.labels import LanguageSettings
 from maestromotif.errors import UserError
 from maestromotif.language import backends
+from maestromotif.language.model import LanguageModel
 from maestromotif.programs import check
 from maestromotif.skill import Skill, load
 from maestromotif.tasks.task import Task
@@ -56,6 +62,27 @@ def test_a_recorded_conversation_gives_the_same_table(skills: list[Skill], tmp_p
     made = TableWriter(spoken, TASK, skills).draft(3)
     settings = LanguageSettings(backend="recorded", model=SMALL.model, path=path)
     assert TableWriter(backends.open_model(settings), TASK, skills).draft(3) == made
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SEARCHES)
+def test_each_search_by_a_small_model_and_by_its_recorded_answers(
+    name: str, skills: list[Skill], tmp_path: Path
+) -> None:
+    path = str(tmp_path / "answers.jsonl")
+    spoken = backends.open_model(SMALL.model_copy(update={"record": path, "context": 4096}))
+    found = search_by(spoken, name, skills, tmp_path / "spoken.jsonl")
+    assert found.spent.calls >= (1 if name == "oneshot" else 2)
+    settings = LanguageSettings(backend="recorded", model=SMALL.model, path=path)
+    again = search_by(backends.open_model(settings), name, skills, tmp_path / "recorded.jsonl")
+    assert [(node.candidate, node.games) for node in again.nodes] == [
+        (node.candidate, node.games) for node in found.nodes
+    ]
+
+
+def search_by(model: LanguageModel, name: str, skills: list[Skill], journal: Path) -> Tree:
+    writer = TableWriter(model, TASK, skills)
+    return run(name, journal, writer, DicePlayer(skills), Budget(calls=6), Rules(rungs=(2, 4)))
 
 
 def test_a_table_that_breaks_off_is_a_problem_that_is_fed_back(skills: list[Skill]) -> None:

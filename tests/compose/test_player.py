@@ -86,7 +86,8 @@ def test_a_sentence_becomes_a_program_and_a_table(tmp_path: Path) -> None:
     assert not provenance.stale(head, tmp_path / "program.py")
     assert head["search"].startswith("search oneshot, seed 0: 1 candidate, 8 games")
     assert load_task(tmp_path, "task").success == ("explored >= 10",)
-    assert "of 8 achieved the task" in (tmp_path / "transcript.md").read_text()
+    for name in ("transcript.md", "report.html"):
+        assert "of 8 achieved the task" in (tmp_path / name).read_text()
     made = {path.name for path in tmp_path.iterdir()}
     assert made == {
         *(
@@ -96,7 +97,7 @@ def test_a_sentence_becomes_a_program_and_a_table(tmp_path: Path) -> None:
             "result.md",
             "transcript.md",
             "search.jsonl",
-            "tree.html",
+            "report.html",
             "result.json",
         ),
     }
