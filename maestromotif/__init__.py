@@ -1,6 +1,7 @@
 """MaestroMotif: NetHack skills learned from words, composed by programs that language models write.
 
-Data flows one way: collect -> annotate -> quality -> rewards -> train -> compose -> evaluate -> report.
+Data flows one way: collect -> annotate -> quality -> rewards -> train -> evaluate -> report. The programs
+over skills are checked first.
 """
 
 __all__ = ["__version__"]

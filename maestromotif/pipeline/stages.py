@@ -57,6 +57,14 @@ class Stage:
 
 STAGES = (
     Stage(
+        "compose",  # first: it takes seconds, and what is wrong with a program must not wait for a training
+        "Check the programs that carry out the tasks with the skills.",
+        "maestromotif.compose.compose",
+        inputs=(),
+        settings=("run", "skills", "compose", "tasks"),
+        tracked_as="program",
+    ),
+    Stage(
         "collect",
         "Play NetHack and record the observations.",
         "maestromotif.collect.collect",
@@ -160,14 +168,6 @@ STAGES = (
         tracked_as="policy",
     ),
     Stage(
-        "compose",
-        "Check the programs that carry out the tasks with the skills.",
-        "maestromotif.compose.compose",
-        inputs=(),
-        settings=("run", "skills", "compose", "tasks"),
-        tracked_as="program",
-    ),
-    Stage(
         "evaluate",
         "Play the tasks in games that training never saw.",
         "maestromotif.evaluate.evaluate",
@@ -189,6 +189,7 @@ STAGES = (
         "Write the report, one HTML page.",
         "maestromotif.report.report",
         inputs=(
+            "compose",
             "collect",
             "annotate",
             "quality",
@@ -199,7 +200,6 @@ STAGES = (
             "demonstrate",
             "clone",
             "train",
-            "compose",
             "evaluate",
         ),
         settings=("",),

@@ -34,7 +34,7 @@ KEPT_PAGES = 20  # newest pages of each name; a replay has 0.3 MB, and wandb has
 # A training that begins again, with other settings, begins another journal: its learning curve must not be
 # drawn over the old one. What comes before training is kept, because the new training uses it.
 NEW_JOURNAL = "train"
-AFTER_TRAINING = ("train", "compose", "evaluate", "report")
+AFTER_TRAINING = ("train", "evaluate", "report")
 
 Record = dict[str, Any]
 

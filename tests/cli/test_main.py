@@ -51,7 +51,10 @@ def test_the_version() -> None:
     [
         (["rnu", "mine.yaml"], "No such command 'rnu'. Did you mean 'run'?"),
         (["run"], "Missing argument 'CONFIG'."),
-        (["run", "mine.yaml", "--until", "juggle"], "'juggle' is not one of 'collect', 'annotate'"),
+        (
+            ["run", "mine.yaml", "--until", "juggle"],
+            "'juggle' is not one of 'compose', 'collect', 'annotate'",
+        ),
         (["run", "yours.yaml"], "yours.yaml: no such file"),
         (
             ["train", "mine.yaml", "train.step=1"],

@@ -349,7 +349,7 @@ def test_finished_rewards_stand_in_for_the_stages_that_make_them() -> None:
 
     assert inputs("train") == ["distil"]
     assert inputs("train", "reward.path=rewards") == []
-    assert inputs("report", "reward.path=rewards") == ["train", "compose", "evaluate"]
+    assert inputs("report", "reward.path=rewards") == ["compose", "train", "evaluate"]
     assert inputs("distil", "reward.path=rewards") == ["collect", "annotate", "curate"]  # the verb works
     assert inputs("evaluate", "reward.path=rewards", "train.policy=mine") == ["compose"]
     assert inputs("report", "reward.path=rewards", "train.policy=mine") == ["compose", "evaluate"]
