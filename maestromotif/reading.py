@@ -9,7 +9,9 @@ import codecs
 import json
 import os
 import re
+import select
 import stat
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from io import BufferedReader
@@ -75,21 +77,39 @@ def is_there(path: Path) -> bool:
     return path.is_symlink() or path.exists()
 
 
-def read_bytes(path: Path, most: int | None = None) -> bytes:
-    """The bytes of a file. Raises UserError if it cannot be read, or has more than `most` bytes."""
+def read_bytes(path: Path, most: int | None = None, seconds: float | None = None) -> bytes:
+    """The bytes of a file. Raises UserError if it cannot be read, or has more than `most` bytes.
+
+    seconds: until a pipe is given up whose writer does not end.
+    """
     parts, size = [], 0
+    end = None if seconds is None else time.monotonic() + seconds
     with opened(path) as file:
         try:
-            while part := file.read(16 * MIB):
+            while part := _next_part(file, end):
                 parts.append(part)
                 size += len(part)
                 if most is not None and size > most:
                     raise UserError(f"{path}: has more than {most // MIB} MiB; is it the right file?")
+        except TimeoutError as error:
+            told = f"{path}: cannot be read: Is a pipe whose writer did not end within {seconds:g} s"
+            raise UserError(told) from error
         except OSError as error:
             raise UserError(f"{path}: cannot be read: {error.strerror}") from error
         if not size and stat.S_ISFIFO(os.fstat(file.fileno()).st_mode):
             raise UserError(f"{path}: cannot be read: Is a pipe that nobody writes to")
     return b"".join(parts)
+
+
+def _next_part(file: BufferedReader, end: float | None) -> bytes:
+    """The next bytes. Raises TimeoutError if there are none by `end` on the clock."""
+    if end is None:
+        return file.read(16 * MIB)
+    os.set_blocking(file.fileno(), False)
+    while (part := file.raw.read(16 * MIB)) is None:  # there is a writer, and nothing to read yet
+        if not select.select([file], [], [], max(0.0, end - time.monotonic()))[0]:
+            raise TimeoutError
+    return part
 
 
 def read_arrays(
@@ -118,9 +138,9 @@ def read_arrays(
     return found
 
 
-def read_text(path: Path, most: int = WRITTEN) -> str:
-    """A text file, with a line feed at the end of every line. Raises UserError."""
-    return decode(read_bytes(path, most), str(path)).replace("\r\n", "\n").replace("\r", "\n")
+def read_text(path: Path, most: int = WRITTEN, seconds: float | None = None) -> str:
+    """A text file, with a line feed at the end of every line; see `read_bytes`. Raises UserError."""
+    return decode(read_bytes(path, most, seconds), str(path)).replace("\r\n", "\n").replace("\r", "\n")
 
 
 def decode(content: bytes, name: str) -> str:

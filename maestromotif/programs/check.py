@@ -17,7 +17,7 @@ import numpy as np
 
 from maestromotif.errors import did_you_mean
 from maestromotif.nethack.state import FIELDS
-from maestromotif.programs import contract, language, structure
+from maestromotif.programs import contract, language, structure, syntax
 from maestromotif.programs.deadline import Deadline
 from maestromotif.programs.problems import Problem, ProgramError
 from maestromotif.programs.sandbox import UNSUPPORTED, ProgramHost, TypeCheckError, type_check
@@ -29,6 +29,9 @@ from maestromotif.skill import DEFAULT_MAX_TURNS, Skill
 LIMIT = 60.0
 MOST = 20  # problems that are told at once
 GAMES, STEPS = 32, 120  # of the behaviour tests: 3,840 states, played twice
+KEPT = 100_000  # bytes that may be kept of the test's episodes; the programs of the repository keep 200
+EACH_STEP = 100  # bytes by which a game's memory may grow at each step
+RARE = 0.01  # probability at each step that a game jumps to a late or odd part of an episode
 
 # How the host uses a program. This code is appended to the source, so that the type checker checks the fit.
 _USES = {
@@ -219,13 +222,13 @@ def _play(
     """int32 [STEPS, GAMES / 2], for the even games: the skill index where a call begins, else -1.
 
     The even games get the same states for every `neighbours`. The odd games do not, and the short episode
-    that all games play first differs too.
+    that all games play first differs too. Raises ProgramError also for memory that grows.
     """
     watched = slice(0, GAMES, 2)
     dice, others, past = (
-        Dice(GAMES, seed),
-        Dice(GAMES, seed + 1 + neighbours),
-        Dice(GAMES, seed + 3 + neighbours),
+        Dice(GAMES, seed, RARE),
+        Dice(GAMES, seed + 1 + neighbours, RARE),
+        Dice(GAMES, seed + 3 + neighbours, RARE),
     )
     running = np.full(GAMES, -1, np.int32)
     began = np.full((STEPS, GAMES), -1, np.int32)
@@ -259,15 +262,38 @@ def _play(
             began[number, switched] = running[switched]
             dice.advance(running, switched)
             others.advance(running, switched)
+            if number == 0:
+                first = len(host.dump())
+        last = len(host.dump())
+        step(dice.state, running, np.ones(GAMES, bool))
+        _check_memory(path, (last - first) / (GAMES * STEPS), len(host.dump()) - first)
     return began[:, watched]
+
+
+def _check_memory(path: str, each_step: float, kept: int) -> None:
+    """Raises ProgramError for memory that would end a long run.
+
+    each_step: bytes by which a game's memory grows at each step. kept: bytes left when all episodes are over.
+    """
+    if kept > KEPT:
+        text = (
+            f"it keeps {kept:,} bytes of episodes that are over, and more with each; keep all memory in "
+            "'self' and set it up in __init__, not in the class, the module or a cache without a limit"
+        )
+        raise ProgramError([Problem(path, None, None, "memory", text)])
+    if each_step > EACH_STEP:
+        text = (
+            f"its memory grows by {each_step:,.0f} bytes at each step of a game, which fills the sandbox's "
+            f"memory in a long episode; up to {EACH_STEP} are allowed, so keep numbers and no states or texts"
+        )
+        raise ProgramError([Problem(path, None, None, "limit", text)])
 
 
 def _types(
     source: str, path: str, lines: dict[str, int], skills: Sequence[Skill], deadline: Deadline
 ) -> list[Problem]:
     """The type checker's problems. lines: the names that the host uses (keys of _USES) -> where each is."""
-    # The sandbox has `__future__`, and the type checker does not know it.
-    text = re.sub(r"^from __future__ import .*", "", source, flags=re.MULTILINE)
+    text = _without_future(source)
     text = text if text.endswith("\n") else text + "\n"
     row = len(re.findall(r"\r\n|\r|\n", text)) + 1
     used_on: dict[int, str] = {}
@@ -295,6 +321,25 @@ def _types(
 
 
 _LACKING = ("unresolved-import", UNSUPPORTED)
+_QUOTED = re.compile(r"'([^']+)'")  # a name in a message; not all letters of names are \w
+
+
+def _without_future(source: str) -> str:
+    """The source with `pass` for imports from `__future__`: the sandbox has it, the type checker does not."""
+    found = [
+        node
+        for node in syntax.parse(source).body
+        if isinstance(node, ast.ImportFrom) and node.module == "__future__" and not node.level
+    ]
+    if not found:
+        return source
+    lines = re.split(rb"\r\n|\r|\n", source.encode())
+    for node in found:
+        first, last = node.lineno - 1, (node.end_lineno or node.lineno) - 1
+        rest = lines[last][node.end_col_offset :]
+        lines[first] = lines[first][: node.col_offset] + b"pass" + rest
+        lines[first + 1 : last + 1] = [b""] * (last - first)
+    return b"\n".join(lines).decode()
 
 
 def _explain(code: str, message: str, skills: Sequence[str]) -> str:
@@ -304,17 +349,18 @@ def _explain(code: str, message: str, skills: Sequence[str]) -> str:
     if read_only:
         return f"GameState.{read_only[1]} cannot be set; a program may only read the state"
     if code in ("unresolved-attribute", "invalid-assignment") and "type 'GameState'" in text:
-        name = re.findall(r"'(\w+)'", text.replace("'GameState'", ""))[-1]
-        return f"GameState has no field '{name}'{did_you_mean(name, FIELDS)}"
+        names = _QUOTED.findall(text.replace("'GameState'", ""))
+        if names:
+            return f"GameState has no field '{names[-1]}'{did_you_mean(names[-1], FIELDS)}"
     found = text.rpartition("found ")[2]
     strange = [name for name in re.findall(r'"([^"]*)"', found) if name not in skills]
     if skills and "Literal[" in found and strange:
         return f"'{strange[0]}' is not a skill of this run{did_you_mean(strange[0], skills)}"
-    if code == "unresolved-import":
-        name = re.findall(r"'([\w.]+)'", text)[0]
-        return language.no_module(name)
-    if code == "unresolved-reference":
-        name = re.findall(r"'(\w+)'", text)[0]
-        lacking = language.lacking(f"`{name}`")
-        return lacking if hasattr(builtins, name) else f"{text[0].upper()}{text[1:]}"
+    if code == "unresolved-import" and (names := _QUOTED.findall(text)):
+        if "has no member" in text and len(names) == 2:
+            return f"no '{names[1]}' in the sandbox's '{names[0]}'"
+        return language.no_module(names[0])
+    if code == "unresolved-reference" and (names := _QUOTED.findall(text)):
+        lacking = language.lacking(f"`{names[0]}`")
+        return lacking if hasattr(builtins, names[0]) else f"{text[0].upper()}{text[1:]}"
     return text

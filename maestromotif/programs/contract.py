@@ -17,10 +17,11 @@ from pathlib import Path
 
 from maestromotif.errors import UserError, did_you_mean
 from maestromotif.nethack.state import FIELDS
+from maestromotif.programs import syntax
 from maestromotif.programs.language import LACKS as LACKS
 from maestromotif.programs.language import LANGUAGE as LANGUAGE
 from maestromotif.programs.language import MODULES as MODULES
-from maestromotif.reading import read_text
+from maestromotif.reading import is_there, read_text
 from maestromotif.skill import Skill
 
 PROGRAM_FORM = """\
@@ -61,16 +62,22 @@ def default_program(skill: Skill) -> str:
     )
 
 
-def read(path: str | Path) -> str:
-    """The source of a program over skills, without a byte order mark. Raises UserError if it has no text."""
+def read(path: str | Path, seconds: float | None = None) -> str:
+    """The source of a program over skills, without a byte order mark. Raises UserError if it has no text.
+
+    seconds: until a pipe that nobody writes to is given up.
+    """
     path = Path(path)
-    if path.is_dir():
-        raise UserError(f"{path}: is a folder; name a program, such as {path / 'NAME.py'}")
-    if not path.exists():
-        there = sorted(file.name for file in path.parent.glob("*.py")) if path.parent.is_dir() else []
-        hint = did_you_mean(path.name, there) if there else f"; there are no programs in {path.parent}"
-        raise UserError(f"{path}: no such program{hint}")
-    return read_text(path)
+    try:
+        if path.is_dir():
+            raise UserError(f"{path}: is a folder; name a program, such as {path / 'NAME.py'}")
+        if not is_there(path):
+            there = sorted(file.name for file in path.parent.glob("*.py")) if path.parent.is_dir() else []
+            hint = did_you_mean(path.name, there) if there else f"; there are no programs in {path.parent}"
+            raise UserError(f"{path}: no such program{hint}")
+    except OSError as error:  # a name that is too long, a folder that may not be searched
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
+    return read_text(path, seconds=seconds)
 
 
 def used_fields(sources: Sequence[str]) -> list[str]:
@@ -87,7 +94,7 @@ def used_fields(sources: Sequence[str]) -> list[str]:
 def _words(source: str) -> set[str]:
     """The names of attributes, and the texts, in a source."""
     try:
-        nodes = list(ast.walk(ast.parse(source)))
+        nodes = list(ast.walk(syntax.parse(source)))
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return set(re.findall(r"\w+", source))
     found = {node.attr for node in nodes if isinstance(node, ast.Attribute)}
@@ -104,7 +111,7 @@ def draws_every_step(program: str, skill_programs: Sequence[str]) -> bool:
     numbers, the sandbox seeds only then. Uses are found by name.
     """
     try:
-        trees = [ast.parse(program), *map(ast.parse, skill_programs)]
+        trees = [syntax.parse(program), *map(syntax.parse, skill_programs)]
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return True
     rarely = {

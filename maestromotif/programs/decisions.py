@@ -13,7 +13,7 @@ import numpy as np
 
 from maestromotif.errors import UserError
 from maestromotif.nethack.state import FIELDS
-from maestromotif.programs import contract
+from maestromotif.programs import contract, syntax
 from maestromotif.skill import Skill
 
 Value = int | bool | str  # of a field of GameState
@@ -75,7 +75,7 @@ def fields_read(source: str, path: str, of_class: str | None = None) -> dict[str
     path: for messages. Raises UserError if the source is not Python.
     """
     try:
-        tree = ast.parse(source)
+        tree = syntax.parse(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise UserError(f"{path}: not Python: {error}") from error
     functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]

@@ -4,7 +4,8 @@
 """
 
 import ast
-from collections.abc import Callable, Sequence
+import builtins
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 MAX_SOURCE = 100_000  # characters of a program
@@ -42,7 +43,14 @@ MODULES: dict[str, tuple[str, ...]] = {
 _NO_BUILTINS = (
     *("map", "filter", "getattr", "setattr", "hasattr", "delattr", "callable", "issubclass", "super"),
     *("format", "vars", "dir", "globals", "locals", "exec", "eval", "compile", "__import__", "open", "input"),
-    *("exit", "quit", "breakpoint", "bytearray", "memoryview", "ascii"),
+    *("exit", "quit", "help", "copyright", "credits", "license", "breakpoint"),
+    *("bytearray", "memoryview", "ascii", "IOError", "EnvironmentError"),
+)
+_NO_ATTRIBUTES = (  # of any value; a name that some value has is not here
+    *("format_map", "maketrans", "translate", "bit_length", "bit_count", "as_integer_ratio", "is_integer"),
+    *("conjugate", "numerator", "denominator", "real", "imag", "from_bytes", "to_bytes", "fromhex"),
+    *("difference_update", "intersection_update", "symmetric_difference_update"),
+    *("maxlen", "default_factory", "subn", "add_note", "__setattr__", "__dict__", "__doc__", "__module__"),
 )
 _NO_METHODS = (
     *("__new__", "__len__", "__bool__", "__lt__", "__le__", "__gt__", "__ge__", "__iadd__", "__isub__"),
@@ -87,7 +95,38 @@ def _unbound_method(node: ast.keyword | ast.Attribute) -> list[ast.AST]:
 
 def _next_of_generator(node: ast.Call) -> list[ast.AST]:
     named = isinstance(node.func, ast.Name) and node.func.id == "next"
-    return [node] if named and isinstance(next(iter(node.args), None), ast.GeneratorExp) else []
+    first = next(iter(node.args), None)
+    backwards = isinstance(first, ast.Call) and _called(first) == "reversed"
+    return [node] if named and (isinstance(first, ast.GeneratorExp) or backwards) else []
+
+
+def _called(node: ast.Call) -> str:
+    """The name that is called, without what stands before its last dot."""
+    function = node.func
+    return function.id if isinstance(function, ast.Name) else getattr(function, "attr", "")
+
+
+def _not_a_text(node: ast.Call) -> list[ast.AST]:
+    """An exception that is made of more than one value, or of one that is plainly no text."""
+    kind = getattr(builtins, _called(node), None) if isinstance(node.func, ast.Name) else None
+    if not (isinstance(kind, type) and issubclass(kind, BaseException)):
+        return []
+    text = node.args and (
+        not isinstance(node.args[0], ast.Constant | ast.List | ast.Tuple | ast.Dict | ast.Set)
+        or (isinstance(node.args[0], ast.Constant) and isinstance(node.args[0].value, str))
+    )
+    return [] if len(node.args) + len(node.keywords) == bool(text) else [node]
+
+
+def _replaced_by_function(node: ast.Call) -> list[ast.AST]:
+    """A call of `re.sub`, or of a pattern's `sub`, with a lambda."""
+    return [one for one in node.args[:2] if isinstance(one, ast.Lambda)] if _called(node) == "sub" else []
+
+
+def _options(node: ast.Call) -> list[ast.AST]:
+    """The first option of `dataclass` or `field` that is not there."""
+    there = {"dataclass": ("frozen", "eq"), "field": ("default", "default_factory")}.get(_called(node))
+    return [] if there is None else [one for one in node.keywords if one.arg not in there][:1]
 
 
 def _imports(node: ast.Import | ast.ImportFrom) -> list[ast.AST]:
@@ -96,7 +135,8 @@ def _imports(node: ast.Import | ast.ImportFrom) -> list[ast.AST]:
     return [place for place in places if any(name not in MODULES for name in _imported(place))]
 
 
-# What the language of programs lacks, in words. Prompts list it, and the check finds it. A builtin is `name`.
+# What the language of programs lacks, in words. Prompts list it, and the check finds it. A builtin is `name`,
+# a method or an attribute `.name`.
 LACKS: dict[str, Lack] = {
     "class inheritance": Lack(
         "class A(dict):\n    pass", (ast.ClassDef,), lambda node: [*node.bases, *node.keywords][:1]
@@ -115,9 +155,43 @@ LACKS: dict[str, Lack] = {
         lambda node: [one for one in _methods(node) if one.name in _NO_METHODS],
     ),
     "`yield`": Lack("def f():\n    yield 1", (ast.Yield, ast.YieldFrom)),
-    "`next` of a generator expression": Lack("a = next(b for b in [1])", (ast.Call,), _next_of_generator),
+    "`next` of a generator expression or of `reversed`": Lack(
+        "a = next(b for b in [1])", (ast.Call,), _next_of_generator
+    ),
     "methods that are not called at once (`key=counts.get`, `str.lower`; write a lambda)": Lack(
         "counts = {1: 2}\na = max(counts, key=counts.get)", (ast.keyword, ast.Attribute), _unbound_method
+    ),
+    "patterns of `GameState` without the fields' names": Lack(
+        "def f(a: GameState) -> None:\n    match a:\n        case GameState(1):\n            pass",
+        (ast.MatchClass,),
+        lambda node: (
+            node.patterns[:1] if isinstance(node.cls, ast.Name) and node.cls.id == "GameState" else []
+        ),
+    ),
+    "exceptions of anything but one text (`KeyError(1)`)": Lack("a = KeyError(1)", (ast.Call,), _not_a_text),
+    "functions as replacements in `re.sub`": Lack(
+        "import re\na = re.sub('b', lambda found: 'c', 'd')", (ast.Call,), _replaced_by_function
+    ),
+    "options of `dataclass` and `field` but `frozen`, `eq`, `default` and `default_factory`": Lack(
+        "from dataclasses import dataclass\n@dataclass(order=True)\nclass A:\n    b: int",
+        (ast.Call,),
+        _options,
+    ),
+    "objects of `object`": Lack(
+        "a = object()",
+        (ast.Call,),
+        lambda node: [node] if isinstance(node.func, ast.Name) and node.func.id == "object" else [],
+    ),
+    "changes of `GameState`": Lack(
+        "GameState.depth = 1",
+        (ast.Attribute,),
+        lambda node: (
+            [node]
+            if isinstance(node.ctx, ast.Store)
+            and isinstance(node.value, ast.Name)
+            and node.value.id == "GameState"
+            else []
+        ),
     ),
     "`async` and `await`": Lack(
         "async def f() -> None:\n    pass", (ast.AsyncFunctionDef, ast.Await, ast.AsyncFor, ast.AsyncWith)
@@ -129,6 +203,7 @@ LACKS: dict[str, Lack] = {
     ),
     "files, network and third-party packages": Lack("import numpy", (ast.Import, ast.ImportFrom), _imports),
     **{f"`{name}`": Lack(f"a = {name}", ()) for name in _NO_BUILTINS},
+    **{f"`.{name}`": Lack(f"a = 1\nb = a.{name}", ()) for name in _NO_ATTRIBUTES},
 }
 _LACKS_OF = {
     kind: [(name, lack) for name, lack in LACKS.items() if kind in lack.types]
@@ -160,26 +235,35 @@ def no_module(name: str) -> str:
     return f"no module '{name}' in the sandbox; available are {', '.join(MODULES)}"
 
 
-def lacks(node: ast.AST) -> list[tuple[ast.AST, str]]:
-    """The places in this node, not below it, that use what the language lacks; and the messages for them."""
+def lacks(node: ast.AST, modules: Mapping[str, str] | None = None) -> list[tuple[ast.AST, str]]:
+    """The places in this node, not below it, that use what the language lacks; and the messages for them.
+
+    modules: name in the file -> the module of `MODULES` that it is.
+    """
     if isinstance(node, ast.Name):
         name = f"`{node.id}`"
         return [(node, lacking(name))] if name in LACKS else []
-    found = []
+    found: list[tuple[ast.AST, str]] = []
+    if isinstance(node, ast.Attribute) and f"`.{node.attr}`" in LACKS:
+        found.append((node, lacking(f"`.{node.attr}`")))
     for name, lack in _LACKS_OF.get(type(node), ()):
         for place in lack.found(node):
-            modules = [one for one in _imported(place) if one not in MODULES]
-            found += [(place, told) for told in map(no_module, modules)] or [(place, lacking(name))]
-    return found + [(node, told) for told in _missing(node)]
+            unknown = [one for one in _imported(place) if one not in MODULES]
+            found += [(place, told) for told in map(no_module, unknown)] or [(place, lacking(name))]
+    return found + [(node, told) for told in _missing(node, modules or {})]
 
 
-def _missing(node: ast.AST) -> list[str]:
-    """The messages for members that a `from ... import` asks for and that the module lacks in the sandbox."""
-    has = MODULES.get(node.module or "") if isinstance(node, ast.ImportFrom) else ()
-    if not has or not isinstance(node, ast.ImportFrom):
+def _missing(node: ast.AST, modules: Mapping[str, str]) -> list[str]:
+    """The messages for members of a module that a node asks for and that the sandbox's module lacks."""
+    if isinstance(node, ast.ImportFrom):
+        module, members = node.module or "", [one.name for one in node.names]
+    elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+        module, members = modules.get(node.value.id, ""), [node.attr]
+    else:
         return []
-    told = f"in the sandbox's '{node.module}'; available are {', '.join(has)}"
-    return [f"no '{one.name}' {told}" for one in node.names if one.name not in (*has, "*")]
+    has = MODULES.get(module)
+    told = f"in the sandbox's '{module}'; available are {', '.join(has or ())}"
+    return [f"no '{one}' {told}" for one in members if has and one not in (*has, "*")]
 
 
 def _imported(node: ast.AST) -> list[str]:

@@ -44,9 +44,9 @@ class Problem:
         object.__setattr__(self, "text", _one_line(self.text))
 
     def __str__(self) -> str:
-        """file:line:column: text, with the numbers that are known."""
+        """file:line:column: text, with the numbers that are known, on one line."""
         numbers = "".join(f":{number}" for number in (self.line, self.column) if number is not None)
-        return f"{self.file}{numbers}: {self.text}"
+        return f"{printable(self.file)}{numbers}: {self.text}"
 
 
 class ProgramError(UserError):
@@ -61,7 +61,12 @@ class ProgramError(UserError):
         return type(self), (self.problems,)
 
 
+def printable(text: str) -> str:
+    """The text with escapes for line ends, control characters and half characters."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 def _one_line(text: str) -> str:
-    """The text without line ends, control characters and half characters, and not too long."""
-    plain = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text[:_LONGEST])
+    """The text, printable and not too long."""
+    plain = printable(text[:_LONGEST])
     return plain if len(text) <= _LONGEST else f"{plain}..."

@@ -5,14 +5,14 @@ is nested deeply.
 """
 
 import ast
-import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from maestromotif.programs import language
+from maestromotif.programs import language, syntax
 from maestromotif.programs.problems import Problem
 
 _DEPTH = 180  # of the syntax tree; a chain of 150 `elif`, or a sum of 150 terms, is less
+_NODES = 50_000  # of the syntax tree; the largest program that came with the repository has 2,000
 _BLOCKS = (
     *(ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.For, ast.While, ast.If, ast.With, ast.Try),
     *(ast.Lambda, ast.Match, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp),
@@ -35,19 +35,17 @@ def read(source: str, path: str) -> Read:
     if refused is not None:
         return Read(None, [refused])
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of escapes in strings
-            tree = ast.parse(source)
+        tree = syntax.parse(source)
     except SyntaxError as error:
-        line, column = error.lineno or None, error.offset or None
-        return Read(None, [Problem(path, line, column, "syntax", f"not Python: {error.msg}")])
+        return Read(None, [_not_python(source, path, error)])
     except (RecursionError, MemoryError):
         return Read(None, [Problem(path, None, None, "limit", _DEEP)])
     except ValueError as error:
         return Read(None, [Problem(path, None, None, "syntax", f"not Python: {error}")])
-    deep = _too_deep(tree)
-    if deep is not None:
-        return Read(None, [Problem(path, deep.lineno, None, "limit", _DEEP)])
+    too_much = _too_much(tree)
+    if too_much is not None:
+        line, text = too_much
+        return Read(None, [Problem(path, line, None, "limit", text)])
     if all(isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) for node in tree.body):
         return Read(None, [Problem(path, 1, None, "structure", "the file has no code")])
     return Read(tree, lacks(tree, path))
@@ -55,12 +53,14 @@ def read(source: str, path: str) -> Read:
 
 def lacks(tree: ast.Module, path: str) -> list[Problem]:
     """What of the tree the sandbox's Python lacks, by line."""
-    bound = set(_bound(tree))
+    bound, modules = set(_bound(tree)), _modules(tree)
     found = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.Name) and node.id in bound:
             continue
-        for place, text in language.lacks(node):
+        for place, text in language.lacks(node, modules):
+            if isinstance(node, ast.Attribute) and node.attr in bound and f"`.{node.attr}`" in text:
+                continue  # of a class of the file
             line, column = getattr(place, "lineno", None), getattr(place, "col_offset", -1) + 1
             found[line, column, text] = Problem(path, line, column, "lacks", text)
     return [found[key] for key in sorted(found, key=lambda key: (key[0] or 0, key[1], key[2]))]
@@ -80,23 +80,37 @@ def _unreadable(source: str, path: str) -> Problem | None:
     """What makes a source no text for the parser."""
     if len(source) > language.MAX_SOURCE:
         text = f"{len(source)} characters; the limit for a program is {language.MAX_SOURCE}"
-        return Problem(path, None, None, "limit", text)
-    for number, line in enumerate(source.split("\n"), 1):
-        if "\0" in line:
-            return Problem(path, number, line.index("\0") + 1, "file", "a null byte; this is no text")
-        if line.startswith("```"):
-            text = "not Python: '```' is Markdown; give only the Python between such lines"
-            return Problem(path, number, None, "syntax", text)
+        return Problem(path, source.count("\n", 0, language.MAX_SOURCE) + 1, None, "limit", text)
+    zero = source.find("\0")
+    if zero >= 0:
+        line, column = source.count("\n", 0, zero) + 1, zero - source.rfind("\n", 0, zero)
+        return Problem(path, line, column, "file", "a null byte; this is no text")
     return None
 
 
-def _too_deep(tree: ast.Module) -> ast.stmt | ast.expr | None:
-    """The first place that is nested too deeply. An `elif` is no deeper than its `if`."""
+def _not_python(source: str, path: str, error: SyntaxError) -> Problem:
+    for number, line in enumerate(source.split("\n"), 1):
+        if line.startswith("```"):
+            text = "not Python: '```' is Markdown; give only the Python between such lines"
+            return Problem(path, number, None, "syntax", text)
+    return Problem(path, error.lineno or None, error.offset or None, "syntax", f"not Python: {error.msg}")
+
+
+def _too_much(tree: ast.Module) -> tuple[int, str] | None:
+    """The first place that is nested too deeply, or at which there is too much, as a line and a message.
+
+    An `elif` is no deeper than its `if`.
+    """
     waiting: list[tuple[ast.AST, int, int]] = [(tree, 0, 0)]
+    count = 0
     while waiting:
         node, depth, blocks = waiting.pop()
-        if isinstance(node, ast.stmt | ast.expr) and (depth > _DEPTH or blocks > language.NESTING):
-            return node
+        count += 1
+        if isinstance(node, ast.stmt | ast.expr):
+            if depth > _DEPTH or blocks > language.NESTING:
+                return node.lineno, _DEEP
+            if count > _NODES:
+                return node.lineno, f"more than {_NODES} names, values and operators; write it shorter"
         inner = blocks + isinstance(node, _BLOCKS)
         elif_ = node.orelse[0] if isinstance(node, ast.If) and len(node.orelse) == 1 else None
         for child in ast.iter_child_nodes(node):
@@ -106,13 +120,26 @@ def _too_deep(tree: ast.Module) -> ast.stmt | ast.expr | None:
 
 
 def _bound(tree: ast.Module) -> Iterator[str]:
-    """Names that the file itself gives a value."""
+    """Names, and attributes, that the file itself gives a value."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
             yield node.id
+        elif isinstance(node, ast.Attribute) and not isinstance(node.ctx, ast.Load):
+            yield node.attr
         elif isinstance(node, ast.FunctionDef | ast.ClassDef):
             yield node.name
         elif isinstance(node, ast.arg):
             yield node.arg
         elif isinstance(node, ast.alias):
             yield node.asname or node.name
+
+
+def _modules(tree: ast.Module) -> dict[str, str]:
+    """Name in the file -> the module of `MODULES` that it is."""
+    return {
+        alias.asname or alias.name: alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import)
+        for alias in node.names
+        if alias.name in language.MODULES
+    }

@@ -2,7 +2,8 @@
 
 They keep NetHack's invariants (turns increase, the depth changes by one, nothing is deeper than `deepest`,
 leaving a level resets its flags) and draw the rest at random, so that programs meet situations that their
-authors did not expect.
+authors did not expect. With `rare` they also jump to late or odd parts of an episode: turn 20,000, depth 40,
+another dungeon, much gold.
 """
 
 from typing import Any
@@ -16,9 +17,14 @@ _FLAGS = ("downstairs_seen", "upstairs_seen", "altar_in_view", "shopkeeper_in_vi
 
 
 class Dice:
-    """N simulated games. `state` has one array [N] per field of GameState, except the skill's name."""
+    """N simulated games. `state` has one array [N] per field of GameState, except the skill's name.
 
-    def __init__(self, games: int, seed: int) -> None:
+    rare: probability of a jump in each game at each step.
+    """
+
+    def __init__(self, games: int, seed: int, rare: float = 0.0) -> None:
+        self._rare = rare
+        self._jumps = np.random.default_rng((seed, 2))
         self._random = np.random.default_rng(seed)
         self._more = np.random.default_rng((seed, 1))
         self.state: dict[str, np.ndarray] = {
@@ -56,6 +62,8 @@ class Dice:
         down = draw.random(games) < 0.03
         up = (draw.random(games) < 0.03) & (s["depth"] > 1) & ~down
         self._change_level(down, up)
+        if self._rare:
+            self._jump()
         self._surroundings()
         self.fresh = draw.random(games) < 0.005
         self._begin(self.fresh)
@@ -83,6 +91,27 @@ class Dice:
         s["upstairs_seen"] |= down
         s["on_downstairs"] |= up
         s["on_upstairs"] |= down
+
+    def _jump(self) -> None:
+        """Long after: falls, level teleporters, other dungeons, a rich, strong or starving hero."""
+        s, draw, games = self.state, self._jumps, len(self.fresh)
+        where = draw.random(games) < self._rare
+        turns = draw.integers(500, 20_000, games)
+        now = {
+            "turn": s["turn"] + turns, "skill_turns": s["skill_turns"] + turns,
+            "depth": draw.integers(1, 50, games), "dungeon": draw.integers(0, 8, games),
+            "max_hp": draw.integers(5, 300, games), "hp": draw.integers(1, 300, games),
+            "xp_level": draw.integers(1, 31, games), "gold": draw.integers(0, 20_000, games),
+            "hunger": draw.integers(0, 6, games), "armor_class": draw.integers(-30, 11, games),
+            "max_energy": draw.integers(0, 200, games), "kills": s["kills"] + draw.integers(0, 500, games),
+        }  # fmt: skip
+        for name, column in now.items():
+            s[name][where] = column[where]
+        s["hp"] = np.minimum(s["hp"], s["max_hp"])
+        s["energy"] = np.minimum(s["energy"], s["max_energy"])
+        s["deepest"] = np.maximum(s["deepest"], s["depth"])
+        for name in (*_FLAGS, "on_downstairs", "on_upstairs", "explored", "idle_steps"):
+            s[name][where] = 0
 
     def _surroundings(self) -> None:
         """Updates what is nearby, and the counts that follow from it."""

@@ -6,7 +6,9 @@ it depends on the machine's speed. Files with odd bytes, and files that are writ
 """
 
 import re
+import textwrap
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +37,12 @@ def nested(opens: str, depth: int) -> str:
     return "".join("    " * k + opens + "\n" for k in range(depth)) + "    " * depth + "pass\n"
 
 
+def finally_in_finally(depth: int) -> str:
+    """Each `finally` is compiled twice, so the code doubles with each level."""
+    inner = "x = 1\n" if depth == 0 else finally_in_finally(depth - 1)
+    return inner if depth == 0 else f"try:\n    x = 1\nfinally:\n{textwrap.indent(inner, '    ')}"
+
+
 UNION = "def f{k}(x: int):\n    return [f{n}(x), (f{n}(x),), {{1: f{n}(x)}}][random.randint(0, 2)]\n"
 BYTES = {
     "empty": ("", "structure"),
@@ -42,6 +50,15 @@ BYTES = {
     "a null byte": (GOOD + "\0", "file"),
     "half a character": (GOOD + "# \ud800\n", "syntax"),
     "tabs and spaces": (GOOD.replace("        return", "\treturn"), "syntax"),
+    "an open text": (GOOD + 'a = """\n', "syntax"),
+    "a backslash at the end": (GOOD + "a = 1 \\", "syntax"),
+    "only quotes": ("'" * 90_000, "structure"),
+    "only brackets": ("(" * 90_000, "syntax"),
+    "two marks": ("\ufeff\ufeff" + GOOD, "syntax"),
+    "next line": (GOOD + "a = 1\x85b = 2\n", "syntax"),
+    "line separator": (GOOD + "a = 1 \u2028\n", "syntax"),
+    "no width": ("\u200b\n" + GOOD, "syntax"),
+    "another encoding": ("# coding: utf-7\n+AGE-\n" + GOOD, "syntax"),
     "form feed": ("\x0c" + GOOD.replace("available[0]", "available[\x0c'a']"), "types"),
     "old line ends": (GOOD.replace("\n", "\r").replace("available[0]", "avalable[0]"), "types"),
     "Windows line ends": (GOOD.replace("\n", "\r\n").replace("available[0]", "avalable[0]"), "types"),
@@ -80,6 +97,79 @@ BOMBS = {
     "many literals": ("A = [" + lines("'{k}', ", 9_000) + "]\nA.b\n", "types or limit"),
     "constant power": ("A = 9 ** 9 ** 9\n", "limit or exception"),
     "constant text": ("A = 'x' * 10**10\n", "limit or exception"),
+    "fields of an f-string": ("a = f'" + "{1}" * 30_000 + "'\n", "limit"),
+    "finally in finally": (finally_in_finally(14), "lacks"),
+    "contexts": ("with " + ", ".join(["ABC()"] * 3000) + ":\n    pass\n", "types or limit"),
+    "a long hexadecimal number": ("A: str = 0x" + "f" * 90_000 + "\n", "types"),
+    "powers of powers": ("A = " + "9 ** " * 100 + "9\n", "limit"),
+    "narrowing": (
+        "def f(x: int | str | None) -> None:\n    if "
+        + " and ".join(f"(x is None or isinstance(x, int) and x != {k})" for k in range(150))
+        + ":\n        x.y\n",
+        "limit or types",
+    ),
+    "and, or": ("a = 1\nb = " + "a and " * 140 + "a or " * 30 + "a\n", "limit"),
+    "intersections": (
+        lines("class A{k}:\n    a: int = 1\n", 60)
+        + "def f(x: object) -> None:\n    if "
+        + " and ".join(f"isinstance(x, A{k})" for k in range(60))
+        + ":\n        x.b\n",
+        "limit or types",
+    ),
+    "attributes in a circle": (
+        "class A:\n    def __init__(self) -> None:\n"
+        + lines("        self.a{k} = self.a{n}\n", 900)
+        + "        self.a900 = self.a0\nA().a0.b\n",
+        "limit or types",
+    ),
+    "growing dicts": (
+        "a0 = {1: 2}\n" + lines("a{n} = {{1: a{k}, 2: [a{k}]}}\n", 40) + "a40.b\n",
+        "limit or types",
+    ),
+    "growing lambdas": (
+        "a0 = lambda: 1\n" + lines("a{n} = lambda: (a{k}(), a{k}())\n", 40) + "a40.b\n",
+        "limit or types",
+    ),
+    "a flow of types": (
+        "def f() -> None:\n    a = 1\n"
+        + lines("    try:\n        a = [a, {k}]\n    finally:\n        a = (a, a)\n", 300)
+        + "    a.b\n",
+        "limit or types",
+    ),
+    "many errors": (lines("undefined_{k}\n", 5000), "types or limit"),
+    "many lacks": (lines("exec('{k}')\n", 5000), "lacks"),
+    "many arguments": (
+        "def f(" + ", ".join(f"a{k}: int" for k in range(5000)) + ") -> int:\n    return 1\nf(1)\n",
+        "types or limit",
+    ),
+    "stars": ("def f(*a: int) -> int:\n    return 1\nf(" + "*[1, 2], " * 9000 + ").b\n", "types or limit"),
+    "decorators": (
+        "def d(f: object) -> object:\n    return f\n" + "@d\n" * 9000 + "def g() -> None:\n    pass\ng.b\n",
+        "types or limit",
+    ),
+    "semicolons": ("a = 1;" * 16_000 + "\na.b\n", "types or limit"),
+    "dataclasses in a row": (
+        "from dataclasses import dataclass\n"
+        + lines("@dataclass\nclass A{k}:\n    a: 'A{n}'\n", 900)
+        + "A0.b\n",
+        "types or limit",
+    ),
+    "type variables": (
+        "from typing import TypeVar\n" + lines("T{k} = TypeVar('T{k}')\n", 300) + "T1.b\n",
+        "types or limit or exception",
+    ),
+    "literals and literals": (
+        "from typing import Literal\nA = Literal[" + ",".join(map(str, range(200))) + "]\n"
+        "def f(a: A, b: A) -> None:\n    (a * b, a + b, a - b).c\n",
+        "types or limit",
+    ),
+    "a bad escape": ("a = '\\N{no such character}'\n", "syntax"),
+    "an odd annotation": ("a: 'list[' = 1\n", "types"),
+    "a decorator that waits": (
+        "def d(f: object) -> object:\n    while True:\n        pass\n\n@d\ndef g() -> None:\n    pass\n",
+        "limit",
+    ),
+    "a default that waits": ("def f(a: int = [0 for _ in range(10**12)][0]) -> None:\n    pass\n", "limit"),
     "elif": ("a = 1\nif a:\n    pass\n" + lines("elif a == {k}:\n    pass\n", 3000), "limit"),
 }
 
@@ -108,6 +198,19 @@ SAMPLE = (
     "bombs: 80 nested functions",
     "bombs: growing tuples",
     "of_a_skill: division by zero",
+    "names: a combining mark in a name",
+    "names: a mark in a field's name",
+    "names: blames a line of 5,000 digits",
+    "names: a method that the sandbox's int lacks",
+    "names: a member that a module lacks",
+    "objects: the class of states is changed unseen",
+    "control: a deadline caught in a deadline",
+    "values: a pattern with many groups",
+    "rare: fails below level 10",
+    "rare: memory that outlives the episode",
+    "rare: memory that grows by 10,000 bytes a step",
+    "bombs: finally in finally",
+    "bombs: fields of an f-string",
 )
 
 
@@ -140,7 +243,7 @@ def test_all_are_refused(name: str) -> None:
 
 def test_there_are_enough_of_each_kind() -> None:
     kinds = [kind for _, kinds in CASES.values() for kind in kinds]
-    assert len(CASES) > 150
+    assert len(CASES) > 350
     assert set(kinds) == set(KINDS) - {"asks"}  # which the check of the source finds first
 
 
@@ -180,15 +283,43 @@ ODD = {
     "walrus and match": HEAD + "        if (n := len(available)) > 1:\n            match n, state.depth:\n"
     "                case 2, _:\n                    return available[-1]\n        return available[0]\n",
     "a slow regex": "import re\n\nre.match(r'(a+)+$', 'a' * 40 + 'b')\n" + GOOD,
+    "a docstring with Markdown": '"""A plan.\n\n```python\nx = 1\n```\n"""\n' + GOOD,
+    "future in brackets": "from __future__ import (\n    annotations,\n); N = 1\nM: int = N\n" + GOOD,
+    "escapes that are none": "a = '\\d'  # in 3.12 and later, Python warns of it\n" + GOOD,
+    "an encoding": "# -*- coding: latin-1 -*-\n" + GOOD,
+    "attributes that only the sandbox's own types lack": "class Vector:\n    def __init__(self) -> None:\n"
+    "        self.real: int = 1\n\n\nONE: int = Vector().real\n" + GOOD,
     "future": '"""A plan."""\n\nfrom __future__ import annotations\n\n' + GOOD,
 }
 
 
 @pytest.mark.parametrize("name", ODD)
-def test_odd_but_right_programs_are_accepted(name: str, tmp_path: Path) -> None:
+def test_odd_but_right_programs_are_accepted(
+    name: str, tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
     path = tmp_path / "p.py"
     path.write_bytes(b"\xef\xbb\xbf" + ODD[name].encode())  # a byte order mark is read over
     source = contract.read(path)
     assert check.problems(source, "p.py", SKILLS) == []
+    assert not recwarn.list
     with ProgramHost(source, SKILLS, 1, 0) as host:
         host.step(Dice(1, 0).state, np.full(1, -1), np.ones(1, bool))
+
+
+def test_a_program_cannot_change_the_state_that_others_are_asked_about() -> None:
+    """By hand: should_end writes a depth at which the second skill may start; it may not start at depth 1."""
+    deep = (
+        "def may_start(state):\n    return state.depth == 9\n\n\ndef should_end(state):\n    return False\n"
+    )
+    skills = [SKILLS[0], replace(SKILLS[1], program=deep)]
+    source = (
+        HEAD + "        return available[-1]\n\n"
+        "    def should_end(self, state: GameState) -> bool:\n"
+        "        state.__init__(9)\n        return True\n"
+    )
+    with ProgramHost(source, skills, 1, 0) as host:
+        state = Dice(1, 0).state
+        running, *_ = host.step(state, np.full(1, -1), np.ones(1, bool))
+        running, switched, _ = host.step(state, running, np.zeros(1, bool))
+    assert switched.all()
+    assert running.tolist() == [0]

@@ -37,6 +37,7 @@ def load(which: int, source: str) -> dict[str, Any]:
     space: dict[str, Any] = {"GameState": GameState, "Skill": str}
     at[1] = -4 - which
     exec(source, space)
+    GameState(*[0] * columns)  # fails here if this source has changed the class that all of them share
     return space
 
 
@@ -131,6 +132,7 @@ def act(rarest: list[int]) -> "Answer":
             by_program = not fresh and at[1] == -1
             if draws and not fresh:
                 random.seed(key(game))
+            state = GameState(*row)  # again, in case should_end has found a way to change it
             available = []
             for j in range(number):
                 at[1] = number + j
@@ -140,6 +142,7 @@ def act(rarest: list[int]) -> "Answer":
                 elif may is not False:
                     return ("may_start", game, j, repr(may)[:80])
             at[1] = -2
+            state = GameState(*row)
             if available and balance and random.random() < balance:
                 k = [j for j in rarest if names[j] in available][0]  # noqa: RUF015
             elif available:

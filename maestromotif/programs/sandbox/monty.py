@@ -24,7 +24,7 @@ from jaxtyping import Bool, Int
 
 from maestromotif.errors import UserError, did_you_mean
 from maestromotif.nethack.state import FIELDS
-from maestromotif.programs import contract, language
+from maestromotif.programs import contract, language, syntax
 from maestromotif.programs.problems import Problem, ProgramError
 from maestromotif.programs.sandbox import shim
 from maestromotif.programs.sandbox.host import CallEnd
@@ -174,7 +174,13 @@ class ProgramHost:
             "balance": self._balance,
             "acted": self._acted.tolist(),
         }
-        return json.dumps(head).encode() + b"\n" + self._waiting.dump()
+        try:
+            memory = self._waiting.dump()
+        except monty.MontyError as error:  # too little of the sandbox's memory is left for the copy
+            failure = self._failure(error)
+            self.close()
+            raise failure from None
+        return json.dumps(head).encode() + b"\n" + memory
 
     @classmethod
     def load(
@@ -281,7 +287,7 @@ class ProgramHost:
 
     def _definition(self, which: int, name: str) -> tuple[str, int | None]:
         """File and line of a definition; `which` 0 is the program, k + 1 the skill k."""
-        for node in ast.walk(ast.parse(self._sources[which])):
+        for node in ast.walk(syntax.parse(self._sources[which])):
             if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name == name:
                 return self._paths[which], node.lineno
         return self._paths[which], None
@@ -315,8 +321,7 @@ class ProgramHost:
         slow = f"it took more than {self._call_seconds:g} s for one call and was stopped"
         if isinstance(error, monty.MontyCrashedError):
             ended = f"the sandbox's process ended while the program ran: {error}"
-            kind, text = ("limit", slow) if error.timed_out else ("limit", ended)
-            return self._refused(kind, self._paths[0], None, text)
+            return self._refused("limit", *self._program(), slow if error.timed_out else ended)
         frames = (
             error.traceback() if isinstance(error, monty.MontyRuntimeError | monty.MontySyntaxError) else []
         )
@@ -324,28 +329,34 @@ class ProgramHost:
         cause = error.exception()
         what = f"{type(cause).__name__}: {cause}".removesuffix(": ")
         kind = "limit" if isinstance(cause, RecursionError) else "exception"
-        syntax = re.search(r"\(<string>, line (\d+)\)", what)
-        if syntax:
-            return self._refused("lacks", *self._place(int(syntax[1])), what[: syntax.start()].strip())
+        refused = re.search(r"\(<string>, line (\d{1,9})\)", what)
+        if (
+            refused and isinstance(cause, SyntaxError) and not lines
+        ):  # no program raised it: its text is wrong
+            return self._refused("lacks", *self._place(int(refused[1])), what[: refused.start()].strip())
         if isinstance(cause, NotImplementedError):
             kind = "lacks"
-        if isinstance(cause, TimeoutError):
+        if isinstance(cause, TimeoutError) and "turn time limit" in str(cause):
             kind, what = "limit", slow
-        elif isinstance(cause, MemoryError):
+        elif isinstance(cause, MemoryError) and "memory limit" in str(cause):
             kind, what = "limit", f"it took more than {MEMORY_BYTES >> 20} MB of memory and was stopped"
         return self._refused(kind, *(self._place(lines[-1]) if lines else self._culprit()), what)
+
+    def _program(self) -> tuple[str, int | None]:
+        """File and line of the class Program. When the worker is gone, it cannot say what was running."""
+        return self._definition(0, "Program")
 
     def _culprit(self) -> tuple[str, int | None]:
         """File and line of the function that was running when a limit without a traceback was hit."""
         try:
             _, what = self._worker.session.feed_run("at", print_callback=drop)
         except (monty.MontyError, RuntimeError):
-            return self._paths[0], None  # or a skill's program; the worker is gone and cannot say
+            return self._program()
         count = len(self._names)
         if what <= LOADING:
             return self._paths[LOADING - what], None
         if what < 0:
             name = {-1: "should_end", -2: "select", -3: "__init__"}[what]
             file, line = self._definition(0, name)
-            return (file, line) if line is not None else self._definition(0, "Program")
+            return (file, line) if line is not None else self._program()
         return self._definition(what % count + 1, "should_end" if what < count else "may_start")
