@@ -106,10 +106,12 @@ def _next_part(file: BufferedReader, end: float | None) -> bytes:
     if end is None:
         return file.read(16 * MIB)
     os.set_blocking(file.fileno(), False)
-    while (part := file.raw.read(16 * MIB)) is None:  # there is a writer, and nothing to read yet
-        if not select.select([file], [], [], max(0.0, end - time.monotonic()))[0]:
-            raise TimeoutError
-    return part
+    while True:
+        try:
+            return os.read(file.fileno(), 16 * MIB)
+        except BlockingIOError:  # there is a writer, and nothing to read yet
+            if not select.select([file], [], [], max(0.0, end - time.monotonic()))[0]:
+                raise TimeoutError from None
 
 
 def read_arrays(

@@ -53,6 +53,7 @@ class Episode:
     arena: str | None = None  # where it began; None for the dungeon
     leave: bool = False  # whether the agent could leave the dungeon
     at: int = 0  # environment step of the training at which it ended; 0 outside of training
+    told: dict[int, str] = field(default_factory=dict)  # step -> why the program chose the call that began
     # Steps by dungeon and depth, such as "0:1" (fields of GameState); empty if only the actions are kept.
     visited: dict[str, int] = field(default_factory=dict, compare=False)
     xp_level: int = 1  # the greatest
@@ -64,6 +65,9 @@ class Episode:
     published: bool | None = None
     measured: int | None = None
     published_measured: int | None = None
+
+    def __post_init__(self) -> None:
+        self.told = {int(step): text for step, text in self.told.items()}  # JSON has texts as keys
 
     def as_json(self) -> dict[str, Any]:
         return dict(vars(self))  # `asdict` would copy every action
@@ -95,10 +99,14 @@ def play_wave(
     playing = np.ones(games, bool)
     prayers, xp_level = np.zeros(games, np.int64), np.zeros(games, np.int64)
     options.advance(pool.state, np.ones(games, bool))
+    told: list[dict[int, str]] = [{} for _ in range(games)]
     played: list[tuple[np.ndarray, ...]] = []  # of each step: action, skill, switched, reason, dungeon, depth
     results: dict[int, dict[str, Any]] = {}
     while playing.any():
         skill, switched, reason = options.running, options.switched, options.reason
+        for game, text in options.told.items():
+            if playing[game]:
+                told[game][len(played)] = text
         action = np.where(playing, policy(first, skill, playing, len(played)), IDLE)
         where = pool.state["dungeon"].copy(), pool.state["depth"].copy()
         pool.step(action)
@@ -141,6 +149,7 @@ def play_wave(
             skills=skills[game, : results[game]["steps"]].tolist(),
             switched=switches[game, : results[game]["steps"]].tolist(),
             reasons=reasons[game, : results[game]["steps"]].tolist(),
+            told=told[game],
             visited=_visited(*(column[game, : results[game]["steps"]] for column in (dungeons, depths))),
         )
         for game in range(games)

@@ -37,7 +37,8 @@ class Options:
     """Which skill runs in each of N games.
 
     `running` int32 [N] is the skill that acts next; `switched` bool [N] is true if its call has just begun.
-    `reason` int8 [N] is the `CallEnd` of the call that has just ended, NOT where none has.
+    `reason` int8 [N] is the `CallEnd` of the call that has just ended, NOT where none has. `told` holds why
+    the program chose the calls that have just begun, by game, where it says so.
     """
 
     def __init__(self, host: Host, games: int) -> None:
@@ -45,6 +46,7 @@ class Options:
         self.running = np.full(games, -1, np.int32)
         self.switched = np.ones(games, bool)
         self.reason = np.zeros(games, np.int8)
+        self.told: dict[int, str] = {}
         self._start = CallStart(games)
 
     @property
@@ -69,6 +71,7 @@ class Options:
             self.full_state(state), np.where(fresh, -1, self.running), fresh
         )
         self.reason[none] = CallEnd.NOT
+        self.told = self._host.told
         self._start.begin(state, self.switched)
 
     def snapshot(self) -> dict[str, Any]:

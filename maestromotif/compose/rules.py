@@ -118,7 +118,12 @@ class Rule:
     skill: str
 
     def __str__(self) -> str:
-        return f"when {' and '.join(map(str, self.guards))} use {self.skill}"
+        return f"{self.condition} use {self.skill}"
+
+    @property
+    def condition(self) -> str:
+        """The rule's text before the skill."""
+        return f"when {' and '.join(map(str, self.guards))}"
 
 
 @dataclass(frozen=True)
@@ -287,6 +292,7 @@ def _choice(words: Sequence[str]) -> str:
 
 _PROGRAM = """\
 RULES: list[Skill] = [{skills}]
+REASONS: list[str] = [{reasons}]
 
 
 class Program:
@@ -300,21 +306,29 @@ class Program:
         self.interrupted: bool = False
         self.resting: str = ""  # a skill that failed: it ended on its level and is still asked for
         self.rested: int = 0  # step at which it may act again
+        self.quiet: int = 0  # step from which on no skill rests and none is refused
         self.refused: list[int] = [0] * len(RULES)  # until this step a rule's skill cannot start
+        self.reason: str = ""  # the condition of the rule, for replays
 {memory}
     def select(self, state: GameState, available: list[Skill]) -> Skill:
 {note}        number = self.choose(state)
         failed = not self.interrupted and state.skill != "" and state.depth == state.skill_start_depth
         if failed and state.skill == RULES[number]:
             self.resting, self.rested = state.skill, state.step + {rest}
+            self.quiet = max(self.quiet, self.rested)
             number = self.choose(state)
         for _ in RULES:
             if RULES[number] in available:
                 break
             self.refused[number] = state.step + {retry}
+            self.quiet = max(self.quiet, self.refused[number])
             number = self.choose(state)
         self.running, self.interrupted = number, False
-        return RULES[number] if RULES[number] in available else available[0]
+        if RULES[number] not in available:
+            self.reason = "no skill of the table can start"
+            return available[0]
+        self.reason = REASONS[number]
+        return RULES[number]
 
     def should_end(self, state: GameState) -> bool:
 {note}        number = self.choose(state)
@@ -323,6 +337,7 @@ class Program:
 
     def choose(self, state: GameState) -> int:
         # The first rule that holds, but for those whose skill rests or cannot start.
+        quiet = state.step >= self.quiet
 {choices}        return {last}
 
     def ready(self, number: int, state: GameState) -> bool:
@@ -345,12 +360,14 @@ def program(table: Table, words: str) -> str:
         dict.fromkeys(one.stages for rule in table.rules for one in rule.guards if isinstance(one, After))
     )
     choices = [
-        f"        if {_code(rule, memories)} and self.ready({number}, state):\n            return {number}\n"
+        f"        if {_code(rule, memories)} and (quiet or self.ready({number}, state)):\n"
+        f"            return {number}\n"
         for number, rule in enumerate(table.rules)
     ]
     note = [line for number, stages in enumerate(memories) for line in _note(number, stages)]
     source = _PROGRAM.format(
         skills=", ".join(f'"{rule}"' for rule in (*(one.skill for one in table.rules), table.otherwise)),
+        reasons=", ".join(f'"{one}"' for one in (*(rule.condition for rule in table.rules), "otherwise")),
         words=_comment(words),
         table="\n".join(f"    #   {line}" for line in str(table).splitlines()),
         memory=f"        self.came: list[int] = {[0] * len(memories)}  # stages met of each `after`\n"

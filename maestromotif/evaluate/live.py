@@ -86,7 +86,8 @@ class Lines:
         if moment.switch is not None:
             switch, name = moment.switch, self._skills[moment.skill]
             after = f"after {self._call(switch, moment.reward is not None)}; " if switch.before else ""
-            self._print(f"{moment.step:>6}  {name}  {after}read {switch.read}")
+            told = f"because {switch.told}; " if switch.told else ""
+            self._print(f"{moment.step:>6}  {name}  {told}{after}read {switch.read}")
             self._tally.switch(moment.skill)
 
     def outcome(self, outcome: Outcome) -> None:
@@ -144,7 +145,8 @@ class Screen:
     def _decision(self, step: int, switch: Switch, skill: int) -> str:
         name = self._skills[skill]
         begins = f"{switch.before} ({switch.why}) → {name}" if switch.before else name
-        return f"step {step}: {begins}. Read: {switch.read}"
+        told = f": {switch.told}" if switch.told else ""
+        return f"step {step}: {begins}{told}. Read: {switch.read}"
 
     def _wait(self) -> None:
         self._next = max(self._next + self._seconds, time.monotonic())

@@ -52,12 +52,14 @@ class Episode:
 class Switch:
     """A call begins. before: the skill whose call ended, "" at the start of an episode; why: see `REASONS`.
 
-    read: the fields of GameState that the program reads to decide, with their values.
+    read: the fields of GameState that the program reads to decide, with their values. told: the program's own
+    reason, "" if it gives none.
     """
 
     before: str
     why: str
     read: str
+    told: str = ""
 
 
 @dataclass(frozen=True)
@@ -204,7 +206,8 @@ class _Game:
         if 0 not in found:
             return None
         before = self._config.skills[ended[0]] if ended[0] >= 0 else ""
-        return Switch(before, REASONS[CallEnd(int(options.reason[0]))] if before else "", found[0].words)
+        why = REASONS[CallEnd(int(options.reason[0]))] if before else ""
+        return Switch(before, why, found[0].words, options.told.get(0, ""))
 
     def _reward_of(self, skill: np.ndarray, over: np.ndarray) -> float | None:
         """As in training (`train.environment`)."""

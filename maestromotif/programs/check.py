@@ -40,6 +40,7 @@ _USES = {
     "    return program.select(state, available)\n",
     "Program.should_end": "def _interrupt(program: Program, state: GameState) -> bool:\n"
     "    return program.should_end(state)\n",
+    "Program.reason": "def _reason(program: Program) -> str:\n    return program.reason\n",
     "may_start": "def _may_start(state: GameState) -> bool:\n    return may_start(state)\n",
     "should_end": "def _should_end(state: GameState) -> bool:\n    return should_end(state)\n",
 }
@@ -81,6 +82,9 @@ def _problems(
     if read.tree is None:
         return read.problems
     lines, found = _program_lines(read.tree, path)
+    reason = contract.reason_line(source)
+    if lines and reason is not None:
+        lines["Program.reason"] = reason
     return _first(read.problems + found) or _types(source, path, lines, skills, deadline)
 
 
@@ -314,7 +318,8 @@ def _types(
         kind = "lacks" if record["code"] in _LACKING else "types"
         if row in used_on:
             name = used_on[row]
-            message = f"{name.rpartition('.')[2]} has the wrong signature: {message}"
+            what = "type" if name == "Program.reason" else "signature"
+            message = f"{name.rpartition('.')[2]} has the wrong {what}: {message}"
             row, column = lines[name], None
         found.append(Problem(path, row, column, kind, message))
     return found

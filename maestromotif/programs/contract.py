@@ -2,8 +2,9 @@
 
 A file in `policies/` is a program over skills: it has a class `Program` as in `PROGRAM_FORM`. Each episode
 gets a new object. `select` is called when an episode begins and whenever the running skill ends. It returns
-one of `available`: the names of the skills that may start now, in config order, never empty. `should_end` is
-called on every environment step and can end the running skill early.
+one of `available`: the names of the skills that may start now, in config order, never empty. It may say why
+in `self.reason`, which is empty before each call of it; replays show it. `should_end` is called on every
+environment step and can end the running skill early.
 
 A file `skills/<name>.py` defines two functions without memory, as in `SKILL_FORM`.
 
@@ -24,11 +25,13 @@ from maestromotif.programs.language import MODULES as MODULES
 from maestromotif.reading import is_there, read_text
 from maestromotif.skill import Skill
 
+MOST_REASON = 120  # characters of a reason that are kept
 PROGRAM_FORM = """\
 class Program:
     def __init__(self) -> None: ...
     def select(self, state: GameState, available: list[Skill]) -> Skill: ...
     def should_end(self, state: GameState) -> bool: ...  # optional
+    reason: str  # optional: `select` may set self.reason to say why; 120 characters of it are shown
 """
 SKILL_FORM = """\
 def may_start(state: GameState) -> bool: ...
@@ -89,6 +92,31 @@ def used_fields(sources: Sequence[str]) -> list[str]:
     """
     words = {word for source in sources for word in _words(source)}
     return [name for name in FIELDS if name in words]
+
+
+def reason_line(program: str) -> int | None:
+    """The line at which a program over skills first sets its `reason`; None if it has none."""
+    try:
+        body = syntax.parse(program).body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+    nodes = [
+        node
+        for one in body
+        if isinstance(one, ast.ClassDef) and one.name == "Program"
+        for node in ast.walk(one)
+    ]
+    lines = [
+        node.lineno
+        for node in nodes
+        if (isinstance(node, ast.Attribute) and node.attr == "reason" and isinstance(node.ctx, ast.Store))
+        or (
+            isinstance(node, ast.AnnAssign)
+            and isinstance(node.target, ast.Name)
+            and node.target.id == "reason"
+        )
+    ]
+    return min(lines, default=None)
 
 
 def _words(source: str) -> set[str]:

@@ -126,7 +126,7 @@ def _replaced_by_function(node: ast.Call) -> list[ast.AST]:
 def _options(node: ast.Call) -> list[ast.AST]:
     """The first option of `dataclass` or `field` that is not there."""
     there = {"dataclass": ("frozen", "eq"), "field": ("default", "default_factory")}.get(_called(node))
-    return [] if there is None else [one for one in node.keywords if one.arg not in there][:1]
+    return [one for one in node.keywords if there is not None and one.arg not in there][:1]
 
 
 def _imports(node: ast.Import | ast.ImportFrom) -> list[ast.AST]:

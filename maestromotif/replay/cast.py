@@ -17,7 +17,10 @@ def to_cast(replay: Replay, steps_per_second: int = STEPS_PER_SECOND) -> str:
     height, width = replay.chars.shape[1:]
     header = {"version": 2, "width": width, "height": height, "title": replay.title}
     events = [json.dumps(header)]
-    switches = {call.start: replay.skills[call.skill] for call in replay.calls}
+    switches = {
+        call.start: replay.skills[call.skill] + (f": {call.told}" if call.told else "")
+        for call in replay.calls
+    }
     screens, before = list(zip(replay.chars, replay.colours, strict=True)), None
     for step in range(len(replay.chars)):
         time = round(step / steps_per_second, 4)

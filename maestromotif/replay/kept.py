@@ -13,6 +13,8 @@ action    uint8 [S]      index into `actions.NAMES`
 switched  uint8 [S / 8]  bits (numpy.packbits): a skill's call begins with this step
 skill     int8 [C]       of each call
 reason    uint8 [C]      why the call before it ended
+texts     S [T]          what programs said of their choices; files of before 2026-12 have neither
+told      uint32 [C]     index into `texts` + 1; 0 where the program said nothing
 end       S [E]          success, failure, death, left or truncated
 cause     S [E]          of death
 deepest   int16 [E]
@@ -59,6 +61,8 @@ def arrays(episodes: Mapping[str, Sequence[Episode]]) -> dict[str, np.ndarray]:
     switched = np.array([bit for row in rows for bit in row.switched], bool)
     skill = np.array([one for row in rows for one in row.skills], np.int8)
     reason = np.array([one for row in rows for one in row.reasons], np.uint8)
+    told = [row.told.get(step, "") for row in rows for step, bit in enumerate(row.switched) if bit]
+    numbers = {text: number for number, text in enumerate(sorted({*told} - {""}), start=1)}
     return {
         "agents": _texts(list(episodes)),
         "agent": np.repeat(np.arange(len(episodes), dtype=np.uint8), [len(own) for own in episodes.values()]),
@@ -70,6 +74,8 @@ def arrays(episodes: Mapping[str, Sequence[Episode]]) -> dict[str, np.ndarray]:
         "switched": np.packbits(switched),
         "skill": skill[switched],
         "reason": reason[switched],
+        "texts": _texts(list(numbers)),
+        "told": np.array([numbers.get(text, 0) for text in told], np.uint32),
         "end": _texts([row.end for row in rows]),
         "cause": _texts([row.cause for row in rows]),
         "deepest": np.array([row.deepest for row in rows], np.int16),
@@ -86,7 +92,9 @@ def read(path: Path, stage: str) -> dict[str, list[Episode]]:
     """
     if not path.is_file():
         raise UserError(f"{path}: no such file; it holds every episode. Run the stage '{stage}' again")
-    found = read_arrays(path, _ALL, remedy=f"run the stage '{stage}' again")
+    found = read_arrays(
+        path, _ALL, optional={"texts": "S", "told": INTEGER}, remedy=f"run the stage '{stage}' again"
+    )
     try:
         _check(found)
         return _episodes(found)
@@ -115,6 +123,11 @@ def _check(found: Mapping[str, np.ndarray]) -> None:
         raise ValueError(
             f"{calls} calls, but {len(found['skill'])} in 'skill' and {len(found['reason'])} in 'reason'"
         )
+    if "told" in found:
+        if len(found["told"]) != calls:
+            raise ValueError(f"{calls} calls, but {len(found['told'])} in 'told'")
+        if found["told"].max(initial=0) > len(found.get("texts", ())):
+            raise ValueError(f"'told' has {found['told'].max()}, but there are {len(found['texts'])} texts")
 
 
 def _episodes(found: Mapping[str, np.ndarray]) -> dict[str, list[Episode]]:
@@ -125,6 +138,8 @@ def _episodes(found: Mapping[str, np.ndarray]) -> dict[str, list[Episode]]:
         raise ValueError("the first step begins no call")
     skill, reason = found["skill"][call], np.where(switched, found["reason"][call], 0)
     names = [_text(name) for name in found["agents"]]
+    texts = ["", *(_text(text) for text in found.get("texts", ()))]
+    told = found.get("told", np.zeros(len(found["skill"]), np.uint32))[call]
     episodes: dict[str, list[Episode]] = {name: [] for name in names}
     for row, stop in enumerate(stops.tolist()):
         steps = int(found["steps"][row])
@@ -147,6 +162,10 @@ def _episodes(found: Mapping[str, np.ndarray]) -> dict[str, list[Episode]]:
                 arena=_text(found["arena"][row]) or None,
                 leave=bool(found["leave"][row]),
                 at=int(found["at"][row]),
+                told={
+                    step: texts[told[part][step]]
+                    for step in np.flatnonzero(switched[part] & (told[part] > 0)).tolist()
+                },
             )
         )
     return episodes

@@ -208,13 +208,14 @@ def _calls(replay: Replay) -> Markup:
         rows.append(
             Markup(
                 '<tr><td><button type="button" data-step="{}">{}</button></td>'
-                '<td><span class="key {}"><i></i>{}</span></td><td class="right">{}</td><td>{}</td>'
+                '<td><span class="key {}"><i></i>{}</span>{}</td><td class="right">{}</td><td>{}</td>'
                 '<td class="right">{:.2f}</td><td class="right">{:.2f}</td><td>{}</td></tr>'
             ).format(
                 call.start,
                 call.start,
                 colour(call.skill),
                 replay.skills[call.skill],
+                Markup("<br><small>{}</small>").format(call.told) if call.told else "",
                 call.stop - call.start,
                 str(first) if first == last else f"{first} → {last}",
                 gained,

@@ -81,7 +81,11 @@ def play_again(
         skill=np.array(episode.skills[:steps], np.int8),
         reward=np.array(notes.reward, np.float32),
         calls=[
-            Call(start, min(stop, steps), skill, calls[start][1], *watcher.tables[number])
+            Call(
+                *(start, min(stop, steps), skill, calls[start][1]),
+                *watcher.tables[number],
+                told=episode.told.get(start, ""),
+            )
             for number, (start, stop, skill) in enumerate(replay.calls_of(episode.skills, episode.switched))
             if start < steps
         ],

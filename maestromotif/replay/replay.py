@@ -26,7 +26,8 @@ class Call:
 
     `reason` is the `CallEnd` of the call before. `values` holds the fields of GameState that the programs
     read at this switch, and `before` those that changed since the call before began
-    (`programs.decisions.Decision`). `readers` says what reads each field (`Reads.readers`).
+    (`programs.decisions.Decision`). `readers` says what reads each field (`Reads.readers`). `told` is the
+    program's own reason; "" if it gave none, or if the files are older than reasons.
     """
 
     start: int
@@ -36,6 +37,7 @@ class Call:
     values: dict[str, Value]
     before: dict[str, Value]
     readers: dict[str, list[str]]
+    told: str = ""
 
 
 @dataclass(frozen=True)
@@ -152,14 +154,17 @@ def check(replay: Replay) -> None:
 
 def why(replay: Replay, number: int) -> str:
     """Why call `number` began, as a sentence."""
+    told = replay.calls[number].told
+    chosen = f" {replay.skills[replay.calls[number].skill]} was chosen: {told}" if told else ""
     if number == 0:
-        return "The episode began."
+        return f"The episode began.{chosen}"
     before = replay.skills[replay.calls[number - 1].skill]
-    return {
+    ended = {
         CallEnd.SKILL: f"{before} ended itself: its own program says that it is done or out of time.",
         CallEnd.PROGRAM: f"The program over skills interrupted {before}.",
         CallEnd.EPISODE: f"The episode of {before} was over.",
     }.get(CallEnd(replay.calls[number].reason), f"{before} ended; the reason was not recorded.")
+    return ended + chosen
 
 
 def gains_and_losses(rewards: np.ndarray) -> tuple[float, float]:
@@ -184,7 +189,10 @@ def _call(one: dict[str, Any]) -> Call:
     if not all(isinstance(word, str) for words in one["readers"].values() for word in words):
         raise ValueError(f"'readers' of a call must hold lists of texts: {one['readers']}")
     CallEnd(one["reason"])
-    return Call(**{field.name: one[field.name] for field in fields(Call)})
+    told = one.get("told", "")
+    if not isinstance(told, str):
+        raise ValueError(f"'told' of a call must be a text: {told!r}")
+    return Call(**{field.name: one[field.name] for field in fields(Call) if field.name != "told"}, told=told)
 
 
 def _dtype(name: str) -> Any:

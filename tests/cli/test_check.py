@@ -72,6 +72,36 @@ def test_the_limit_and_the_config_are_options(tmp_path: Path) -> None:
     assert "six_skils.yaml: no such file" in err
 
 
+def test_odd_paths_are_told_on_one_line(tmp_path: Path) -> None:
+    (tmp_path / "a\nb\x1b[31m.py").write_text("")
+    (tmp_path / "loop.py").symlink_to("loop.py")
+    (tmp_path / "gone.py").symlink_to("nowhere.py")
+    os.mkfifo(tmp_path / "pipe.py")
+    os.mkfifo(tmp_path / "waits.py")
+    long = f"{tmp_path}/{'a' * 300}.py"
+    began = time.monotonic()
+    with subprocess.Popen(["sh", "-c", f"exec 3<>{tmp_path}/waits.py; sleep 60"]) as writer:
+        try:
+            status, out, err = check(
+                *(tmp_path / "a\nb\x1b[31m.py", tmp_path / "loop.py", tmp_path / "gone.py", long),
+                *(tmp_path / "pipe.py", tmp_path / "waits.py", "--limit", "1"),
+            )
+        finally:
+            writer.kill()
+    assert (status, err) == (1, "")
+    assert out.splitlines() == [
+        f"{tmp_path}/a\\nb\\x1b[31m.py:1: the file has no code",
+        f"{tmp_path}/loop.py: cannot be read: Too many levels of symbolic links",
+        f"{tmp_path}/gone.py: cannot be read: No such file or directory; it is a link to nowhere.py, "
+        "which does not exist",
+        f"{long}: cannot be read: File name too long",
+        f"{tmp_path}/pipe.py: cannot be read: Is a pipe that nobody writes to",
+        f"{tmp_path}/waits.py: cannot be read: Is a pipe whose writer did not end within 1 s",
+    ]
+    assert time.monotonic() - began < 60
+    assert check("policies/training.py", "--limit", "nan")[0] == 2
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_it_can_be_stopped(tmp_path: Path, number: signal.Signals) -> None:
     (tmp_path / "endless.py").write_text(ENDLESS)

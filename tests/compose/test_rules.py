@@ -110,6 +110,7 @@ class _Played:
             self.state["skill_start_depth"][0] = self.state["depth"][0]
             self.state["skill_turns"][0] = self.state["skill_steps"][0] = 0
         self._running = running
+        self.told = self._host.told.get(0, "")
         return NAMES[running[0]]
 
     def __enter__(self) -> "_Played":
@@ -132,7 +133,9 @@ def test_after_remembers_stages_in_their_order(skills: list[Skill]) -> None:
 def test_a_rule_interrupts_those_below_and_gives_way_when_it_ends(skills: list[Skill]) -> None:
     with _Played("when badly_hurt use descender\notherwise use discoverer\n", skills) as game:
         assert game.step(fresh=True) == "discoverer"
+        assert game.told == "otherwise"
         assert game.step(hp=1) == "descender"
+        assert game.told == "when badly_hurt"
         assert game.step(hp=14) == "discoverer"
 
 

@@ -24,8 +24,10 @@ from maestromotif.evaluate.summary import summary, table
 from maestromotif.nethack.actions import INDEX
 from maestromotif.nethack.pool.pool import GamePool, open_pool
 from maestromotif.nethack.seeds import episode_seeds
+from maestromotif.pipeline.store import Work
 from maestromotif.programs.decisions import Decision, Decisions
 from maestromotif.programs.sandbox import ProgramHost
+from maestromotif.replay import kept
 from maestromotif.replay.page import page
 from maestromotif.replay.record import play_again
 from maestromotif.replay.replay import Replay, check
@@ -267,6 +269,31 @@ def test_the_fields_at_a_switch_are_those_that_the_program_saw() -> None:
             assert (call.values, call.before) == (wanted.values, wanted.before)
             switches += 1
     assert switches > 2 * GAMES
+
+
+def test_a_replay_has_what_the_program_said(tmp_path: Path) -> None:
+    skills = [load("skills", name) for name in ("discoverer", "descender")]
+    program = (
+        "class Program:\n    def select(self, state: GameState, available: list[Skill]) -> Skill:\n"
+        "        self.reason = f'turn {state.turn}'\n"
+        "        return available[state.turn % len(available)]\n\n"
+        "    def should_end(self, state: GameState) -> bool:\n        return state.skill_steps >= 9\n"
+    )
+    with (
+        GamePool(2, "evaluate", 0, 40, workers=1, pages="last") as pool,
+        ProgramHost(program, skills, 2, 0) as host,
+    ):
+        policy = explorer_policy(pool, skills, 0)
+        played = {"explorer": to_end(play_wave(pool, policy, host, asked("depth >= 40"), 0, 0, None))}
+    Work(tmp_path).write_arrays(kept.FILE, **kept.arrays(played))
+    for episode in kept.read(tmp_path / kept.FILE, "evaluate")["explorer"]:
+        replay = play_again(
+            NethackSettings(pages="last"), skills, program, reward_of_nothing(2), episode, "", ""
+        )
+        assert len(replay.calls) > 3
+        assert [call.told for call in replay.calls] == [
+            f"turn {call.values['turn']}" for call in replay.calls
+        ]
 
 
 def reward_of_nothing(skills: int) -> RewardFunction:

@@ -410,3 +410,54 @@ def test_only_the_fields_that_occur_are_sent() -> None:
     match = "match state:\n    case GameState(depth=1):\n        getattr(state, 'kills')"
     assert contract.used_fields([match]) == ["depth", "kills"]
     assert contract.used_fields(["state.hp +"]) == ["hp"]
+
+
+EXPLAINS = """class Program:
+    def __init__(self) -> None:
+        self.calls: int = 0
+    def select(self, state: GameState, available: list[Skill]) -> Skill:
+        assert self.reason == ""
+        self.calls += 1
+        if self.calls % 2:
+            {line}
+        return available[0]
+"""
+
+
+def test_why_a_program_chose() -> None:
+    """By hand: at its first and third call it says why, and two games of three begin a call at each step."""
+    line = "self.reason = f'call {self.calls} at depth {state.depth}'"
+    state = {name: np.full(3, 2, np.int32) for name in FIELDS}
+    walker = [make_skill("walker", max_turns=7)]
+    with begin(EXPLAINS.replace("{line}", line), skills=walker) as host:
+        running, *_ = host.step(state, np.full(3, -1), np.ones(3, bool))
+        assert host.told == dict.fromkeys(range(3), "call 1 at depth 2")
+        state["skill_turns"][:] = 9, 0, 9
+        running, *_ = host.step(state, running, np.zeros(3, bool))
+        assert host.told == {}
+        saved = host.dump()
+    with ProgramHost.load(saved, EXPLAINS.replace("{line}", line), walker, PATH) as again:
+        running, *_ = again.step(state, running, np.zeros(3, bool))
+        assert again.told == dict.fromkeys((0, 2), "call 3 at depth 2")
+    with begin(PROGRAM.replace("{line}", "pass")) as host:
+        first_step(host)
+        assert host.told == {}
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        ("'x' * 10_000", "x" * contract.MOST_REASON),
+        ("'two\\nlines\\x1b[31m'", "two\\nlines\\x1b[31m"),
+        ("3", "tried.py:8: reason is 3 (game 0); it must be a text"),
+        ("None", "tried.py:8: reason is None (game 0); it must be a text"),
+    ],
+)
+def test_a_reason_is_a_short_text_on_one_line(value: str, told: str) -> None:
+    source = EXPLAINS.replace("{line}", f"self.reason = {value}")
+    if told.startswith("tried"):
+        assert told in failure(source)
+    else:
+        with begin(source) as host:
+            first_step(host)
+            assert host.told == dict.fromkeys(range(3), told)

@@ -41,6 +41,10 @@ def test_every_episode_comes_back(tmp_path: Path) -> None:
     episodes = {
         "trained": [episode(random, 100), episode(random, 0, end="success", success=True, cause="")],
         "trained, new levels": [episode(random, 13, arena="arenas/shop", at=12_345_678_901)],
+        "explained": [
+            episode(random, 30, told={0: "when hungry \u00e5"}),
+            episode(random, 9, told={0: "otherwise"}),
+        ],
         "nobody": [],
     }
     work = Work(tmp_path)
@@ -49,6 +53,13 @@ def test_every_episode_comes_back(tmp_path: Path) -> None:
     before = (tmp_path / kept.FILE).read_bytes()
     work.write_arrays(kept.FILE, **kept.arrays(episodes))
     assert (tmp_path / kept.FILE).read_bytes() == before
+
+
+def test_files_without_reasons_are_read(tmp_path: Path) -> None:
+    episodes = {"a": [episode(np.random.default_rng(0), 30)]}
+    older = {name: array for name, array in kept.arrays(episodes).items() if name not in ("texts", "told")}
+    Work(tmp_path).write_arrays(kept.FILE, **older)
+    assert kept.read(tmp_path / kept.FILE, "evaluate") == episodes
 
 
 def test_a_step_takes_less_than_a_byte(tmp_path: Path) -> None:
@@ -63,6 +74,7 @@ def test_a_step_takes_less_than_a_byte(tmp_path: Path) -> None:
         ({"action": np.zeros(5, np.uint8)}, "'steps' adds up to 40, but there are 5 actions"),
         ({"action": np.full(40, 99, np.uint8)}, "'action' has 99; actions are 0 to"),
         ({"skill": np.zeros(0, np.int8)}, "calls, but 0 in 'skill'"),
+        ({"told": np.zeros(0, np.uint32)}, "calls, but 0 in 'told'"),
         ({"seeds": np.zeros((1, 3), np.int64)}, "differ in their number of episodes"),
         ({"agent": np.ones(2, np.uint8)}, "'agent' has 1, but there are 1 agents"),
         ({"switched": np.zeros(1, np.uint8)}, "'switched' has 1 bytes for 40 steps"),

@@ -128,6 +128,24 @@ def test_calls_and_why_they_began(episode: Replay) -> None:
     ]
 
 
+def test_what_the_program_says_stands_beside_the_skill(episode: Replay, tmp_path: Path) -> None:
+    calls = [
+        dataclasses.replace(call, told="when <hungry>" if n else "") for n, call in enumerate(episode.calls)
+    ]
+    told = dataclasses.replace(episode, calls=calls)
+    assert why(told, 0) == "The episode began."
+    assert why(told, 2) == "The program over skills interrupted ascender. ascender was chosen: when <hungry>"
+    assert [event[2] for event in events(to_cast(told))[1] if event[1] == "m"][2] == "ascender: when <hungry>"
+    assert page.fragment([told]).count("<small>when &lt;hungry&gt;</small>") == 3
+    write(told, tmp_path)
+    assert load(tmp_path, "one").calls == calls
+    rest = about(episode)
+    for call in rest["calls"]:
+        del call["told"]  # as in files from before there were reasons
+    Work(tmp_path).write_json("one.json", rest)
+    assert load(tmp_path, "one").calls == episode.calls
+
+
 def test_gains_and_losses_are_apart(episode: Replay) -> None:
     reward = np.tile([0.5, -0.25], STEPS // 2).astype(np.float32)
     html = page.fragment([dataclasses.replace(episode, reward=reward)])

@@ -26,6 +26,7 @@ class Host(Protocol):
     """
 
     games: int  # N
+    told: dict[int, str]  # game -> why the program chose, for calls that began with the last step; if it said
 
     def step(
         self,

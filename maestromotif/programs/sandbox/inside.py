@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     names_skill: bool  # the last field is `skill`, which follows from `running`
     draws: bool  # a source or `balance` needs `random`
     draws_every_step: bool  # ... on every step, not only to select a skill
+    explains: bool  # the program over skills has a `reason`
+    most_reason: int  # characters of it
 
 
 # What is executing: the game, and -4 - k: source k is being loaded; -3: Program's __init__; -2: its select;
@@ -106,7 +108,7 @@ def take_in(fresh: list[int], runs: "Change", values: "list[Change]") -> None:
 
 def act(rarest: list[int]) -> "Answer":
     """Runs the programs of all games. Returns the calls that begin, or the first fault."""
-    called, skills, interrupted = [], [], []
+    called, skills, interrupted, told = [], [], [], []
     rows = zip(*table, strict=True) if table else [()] * games
     for game, row in enumerate(rows):
         state = GameState(*row)
@@ -143,6 +145,8 @@ def act(rarest: list[int]) -> "Answer":
                     return ("may_start", game, j, repr(may)[:80])
             at[1] = -2
             state = GameState(*row)
+            if explains:
+                players[game].reason = ""
             if available and balance and random.random() < balance:
                 k = [j for j in rarest if names[j] in available][0]  # noqa: RUF015
             elif available:
@@ -159,7 +163,12 @@ def act(rarest: list[int]) -> "Answer":
             skills.append(k)
             if by_program:
                 interrupted.append(game)
-    return (called, skills, interrupted)
+            if explains:
+                reason = players[game].reason
+                if not isinstance(reason, str):
+                    return ("reason", game, -1, repr(reason)[:80])
+                told.append(reason[:most_reason])
+    return (called, skills, interrupted, told)
 
 
 def serve() -> None:

@@ -25,7 +25,7 @@ from jaxtyping import Bool, Int
 from maestromotif.errors import UserError, did_you_mean
 from maestromotif.nethack.state import FIELDS
 from maestromotif.programs import contract, language, syntax
-from maestromotif.programs.problems import Problem, ProgramError
+from maestromotif.programs.problems import Problem, ProgramError, printable
 from maestromotif.programs.sandbox import shim
 from maestromotif.programs.sandbox.host import CallEnd
 from maestromotif.programs.sandbox.shim import Change
@@ -79,6 +79,8 @@ class ProgramHost:
                 "names_skill": self._names_skill,
                 "draws": balance > 0 or any("random" in source for source in self._sources),
                 "draws_every_step": contract.draws_every_step(program, self._sources[1:]),
+                "explains": contract.reason_line(program) is not None,
+                "most_reason": contract.MOST_REASON,
             }
             inside = shim.source([*self._fields, "skill"] if self._names_skill else self._fields)
             loaded = session.feed_start(inside, inputs=setup, print_callback=drop, external_lookup={})
@@ -126,6 +128,7 @@ class ProgramHost:
         )
         self._worker = Worker(call_seconds, seed)
         self._waiting: monty.FunctionSnapshot | None = None
+        self.told: dict[int, str] = {}
 
     def step(
         self,
@@ -146,13 +149,18 @@ class ProgramHost:
         try:
             self._advance(self._waiting.resume({"return_value": given}))
             answer = self._waiting.args[0]
-            if len(answer) != 3:
+            if isinstance(answer[0], str):
                 raise self._fault(*answer)
         except BaseException as error:
             failure = self._failure(error) if isinstance(error, monty.MontyError) else error
             self.close()
             raise failure from None
-        games, skills, interrupted = answer
+        games, skills, interrupted, *said = answer  # a snapshot of an older version says nothing
+        self.told = (
+            {game: printable(text) for game, text in zip(games, *said, strict=False) if text}
+            if said and said[0]
+            else {}
+        )
         switched = np.zeros(self.games, bool)
         switched[games] = True
         reason = np.full(self.games, CallEnd.NOT, np.int8)
@@ -302,6 +310,10 @@ class ProgramHost:
                 f"no skill may start at the beginning of an episode (game {game}); "
                 f"may_start is False for all of {', '.join(self._names)}; add a skill that may always start",
             )
+        if what == "reason":
+            line = contract.reason_line(self._sources[0])
+            told = f"reason is {text} (game {game}); it must be a text"
+            return self._refused("answer", self._paths[0], line, told)
         file, line = self._definition(skill + 1, what)
         name = text.strip("'\"")
         if what in ("should_end", "may_start"):

@@ -13,9 +13,9 @@ Change = tuple[list[int] | None, list[Any]]
 # running skills; one change per field of GameState, without `skill`.
 Given = tuple[list[int], list[int], Change, list[Change]]
 
-# Out: games where a call begins, their skill indexes, and those of the games where the program ended the call
-# before; or a fault: its kind, game, skill index and text.
-Answer = tuple[list[int], list[int], list[int]] | tuple[str, int, int, str]
+# Out: games where a call begins, their skill indexes, those of the games where the program ended the call
+# before, and why the program chose (empty if it never says); or a fault: its kind, game, skill index, text.
+Answer = tuple[list[int], list[int], list[int], list[str]] | tuple[str, int, int, str]
 
 _exchange: Callable[[Answer | None], Given]  # the host's function inside the sandbox
 
