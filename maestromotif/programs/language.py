@@ -123,7 +123,7 @@ def _replaced_by_function(node: ast.Call) -> list[ast.AST]:
     return [one for one in node.args[:2] if isinstance(one, ast.Lambda)] if _called(node) == "sub" else []
 
 
-def _options(node: ast.Call) -> list[ast.AST]:
+def _options(node: ast.Call) -> Sequence[ast.AST]:
     """The first option of `dataclass` or `field` that is not there."""
     there = {"dataclass": ("frozen", "eq"), "field": ("default", "default_factory")}.get(_called(node))
     return [one for one in node.keywords if there is not None and one.arg not in there][:1]

@@ -5,6 +5,8 @@ is nested deeply.
 """
 
 import ast
+import itertools
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -12,6 +14,7 @@ from maestromotif.programs import language, syntax
 from maestromotif.programs.problems import Problem
 
 _DEPTH = 180  # of the syntax tree; a chain of 150 `elif`, or a sum of 150 terms, is less
+_BRACES = 5_000
 _NODES = 50_000  # of the syntax tree; the largest program that came with the repository has 2,000
 _BLOCKS = (
     *(ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.For, ast.While, ast.If, ast.With, ast.Try),
@@ -81,6 +84,10 @@ def _unreadable(source: str, path: str) -> Problem | None:
     if len(source) > language.MAX_SOURCE:
         text = f"{len(source)} characters; the limit for a program is {language.MAX_SOURCE}"
         return Problem(path, source.count("\n", 0, language.MAX_SOURCE) + 1, None, "limit", text)
+    braces = [found.start() for found in itertools.islice(re.finditer("{", source), _BRACES + 1)]
+    if len(braces) > _BRACES:  # Python's parser is slow at the fields of f-strings
+        line = source.count("\n", 0, braces[-1]) + 1
+        return Problem(path, line, None, "limit", f"more than {_BRACES} opening braces; write it shorter")
     zero = source.find("\0")
     if zero >= 0:
         line, column = source.count("\n", 0, zero) + 1, zero - source.rfind("\n", 0, zero)

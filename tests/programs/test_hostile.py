@@ -315,7 +315,7 @@ def test_a_program_cannot_change_the_state_that_others_are_asked_about() -> None
     source = (
         HEAD + "        return available[-1]\n\n"
         "    def should_end(self, state: GameState) -> bool:\n"
-        "        state.__init__(9)\n        return True\n"
+        "        object.__setattr__(state, 'depth', 9)\n        return True\n"
     )
     with ProgramHost(source, skills, 1, 0) as host:
         state = Dice(1, 0).state
