@@ -15,7 +15,7 @@ from maestromotif.programs.problems import Problem
 
 _DEPTH = 180  # of the syntax tree; a chain of 150 `elif`, or a sum of 150 terms, is less
 _BRACES = 5_000
-_NODES = 50_000  # of the syntax tree; the largest program that came with the repository has 2,000
+_NODES = 25_000  # of the syntax tree; the largest program that came with the repository has 1,000
 _BLOCKS = (
     *(ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.For, ast.While, ast.If, ast.With, ast.Try),
     *(ast.Lambda, ast.Match, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp),

@@ -21,7 +21,7 @@ from maestromotif.programs.trial_states import Dice
 from maestromotif.skill import load_all
 
 SKILLS = load_all(Path(__file__).parents[2] / "skills", ["discoverer", "descender"])
-LIMIT, SHORT = 60.0, 1.0  # seconds; the short limit is for cases that may hit it
+LIMIT, SHORT = 60.0, 2.0  # seconds; the short limit is for cases that may hit it
 
 HEAD = "class Program:\n    def select(self, state: GameState, available: list[Skill]) -> Skill:\n"
 GOOD = HEAD + "        return available[0]\n"
@@ -137,7 +137,7 @@ BOMBS = {
         "limit or types",
     ),
     "many errors": (lines("undefined_{k}\n", 5000), "types or limit"),
-    "many lacks": (lines("exec('{k}')\n", 5000), "lacks"),
+    "many lacks": (lines("exec('{k}')\n", 3000), "lacks"),
     "many arguments": (
         "def f(" + ", ".join(f"a{k}: int" for k in range(5000)) + ") -> int:\n    return 1\nf(1)\n",
         "types or limit",
