@@ -1,10 +1,15 @@
 """What a verb prints: the log on stderr, a stage's pages and its result."""
 
+import contextlib
+import io
 import logging
+import os
 import sys
 from typing import TYPE_CHECKING
 
 import click
+
+from maestromotif.errors import UserError
 
 if TYPE_CHECKING:
     from maestromotif.pipeline.store import Artefact
@@ -33,7 +38,9 @@ def log_to_stderr() -> None:
 
     class Handler(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            tqdm.write(self.format(record), file=sys.stderr)
+            # A log file on a full disk, or a terminal that is gone, does not end the work.
+            with contextlib.suppress(OSError):
+                tqdm.write(self.format(record), file=sys.stderr)
 
     handler = Handler()
     handler.setFormatter(logging.Formatter("%(asctime)s  %(message)s", datefmt="%H:%M:%S"))
@@ -41,3 +48,28 @@ def log_to_stderr() -> None:
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
     logger.propagate = False
+
+
+def tolerate() -> None:
+    """What the terminal's encoding has no character for is written as an escape."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def output_refused() -> UserError | None:
+    """The error if what was printed cannot be written, as with `> FILE` on a full disk; else None.
+
+    Then nothing is left that Python would try to write again at its end.
+    """
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+        return UserError(
+            f"what this command prints cannot be written: {error.strerror}; free some space, or print it "
+            "somewhere else, and run the same command again"
+        )
+    return None

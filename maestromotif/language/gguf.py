@@ -20,10 +20,10 @@ from maestromotif.config.labels import LanguageSettings
 from maestromotif.errors import Finding, UserError
 from maestromotif.language import presets, weights
 from maestromotif.language.model import Chat, match
-from maestromotif.language.weights import identity
+from maestromotif.language.weights import foresee, identity
 from maestromotif.machine import available_cores
 
-__all__ = ["GgufModel", "check", "identity", "load"]
+__all__ = ["GgufModel", "check", "foresee", "identity", "load"]
 
 CANDIDATES = 64  # most likely next tokens whose log-probabilities are read
 LARGEST_SEED = 2**31 - 1  # llama.cpp takes 32 bits; with all bits set it picks a seed itself
