@@ -312,4 +312,6 @@ def main() -> NoReturn:
             error.show()
             sys.exit(error.exit_code)
         raise
+    if stop.number not in (0, signal.SIGINT):  # a command without an end, such as `watch`, has taken its end
+        sys.exit(128 + stop.number)
     sys.exit(status if isinstance(status, int) else 0)

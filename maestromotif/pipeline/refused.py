@@ -13,7 +13,7 @@ from pathlib import Path
 
 from maestromotif.errors import UserError
 
-_NO_ROOM = {
+_NO_ROOM: dict[int | None, str] = {
     errno.ENOSPC: "disk full",
     errno.EDQUOT: "quota used up",
     errno.EFBIG: "file too large, for the system allows no larger one (ulimit -f),",
@@ -51,7 +51,8 @@ def in_words(error: BaseException, where: Path | None = None) -> UserError | Non
         found = error
     if found is None:
         return None
-    named = Path(os.fsdecode(found.filename)) if isinstance(found.filename, str | bytes) else where
+    name = found.filename if found.filename2 is None else found.filename2  # of a copy, where it goes
+    named = Path(os.fsdecode(name)) if isinstance(name, str | bytes) else where
     if found.errno in _NO_ROOM:
         if named is None:
             return UserError(f"{_NO_ROOM[found.errno]}: {found.strerror}; free some space and {_AGAIN}")
@@ -63,7 +64,7 @@ def in_words(error: BaseException, where: Path | None = None) -> UserError | Non
 _WRITE = "let this user write there, or name another folder (run.root is that of the runs)"
 _OPEN = "raise the limit of open files with: ulimit -n 4096, or lower nethack.games and nethack.workers"
 _LOOK = "look at this disk, or at the server that it is on"
-_HELPS = {
+_HELPS: dict[int | None, str] = {
     errno.EACCES: _WRITE,
     errno.EPERM: _WRITE,
     errno.EROFS: "make the file system writable, or name another folder (run.root is that of the runs)",

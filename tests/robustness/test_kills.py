@@ -1,6 +1,5 @@
 """Signals to one process and to the whole group, at random moments: nothing is lost, and nothing is left."""
 
-import json
 import os
 import random
 import signal
@@ -12,6 +11,7 @@ from pathlib import Path
 import killing
 import pytest
 import tiny
+from killing import outputs
 
 from maestromotif.pipeline.stages import STAGES
 
@@ -22,11 +22,6 @@ STAGE_NAMES = [stage.name for stage in STAGES if stage.name != "quality"]
 def temporary() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="test-", dir="/tmp") as folder:
         yield Path(folder)
-
-
-def outputs(run: Path, stage: str) -> dict[str, str]:
-    found: dict[str, str] = json.loads((run / stage / "manifest.json").read_text())["outputs"]
-    return found
 
 
 def test_a_killed_collection_ends_with_the_same_observations(tmp_path: Path, temporary: Path) -> None:
