@@ -260,7 +260,7 @@ def test_a_finished_stage_is_not_asked_what_it_would_refuse(
     shutil.rmtree("runs/quickstart/page")
     assert run() == ["page"]
     shutil.rmtree("runs/quickstart/total")
-    with pytest.raises(UserError, match="^no key$"):
+    with pytest.raises(UserError, match=r"^no key$"):
         run()
 
 

@@ -1,4 +1,4 @@
-"""Machines that refuse something: limits, folders that may only be read, odd names, output that goes nowhere."""
+"""Machines that refuse something: limits, folders that may only be read, odd names, output to a full disk."""
 
 import ast
 import os
@@ -61,7 +61,7 @@ def test_a_limit_for_the_size_of_files_is_said_and_leaves_no_half_file(tmp_path:
 
 
 def test_output_that_cannot_be_written_is_an_error_in_words(tmp_path: Path) -> None:
-    with open("/dev/full", "w") as full:
+    with Path("/dev/full").open("w") as full:
         said = sentence(run(*TASKS, tmp_path / "made", stdout=full))
     assert said.startswith("what this command prints cannot be written: No space left on device; ")
 
