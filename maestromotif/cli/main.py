@@ -303,7 +303,7 @@ def main() -> NoReturn:
         if stop.number or isinstance(error, (KeyboardInterrupt, click.Abort)):
             click.echo("stopped; start the same command again to go on", err=True)
             sys.exit(128 + (stop.number or signal.SIGINT))
-        refused = error if isinstance(error, UserError) else output_refused() or in_words(error)
+        refused = error if isinstance(error, UserError) else output_refused(error) or in_words(error)
         if refused is not None:
             with contextlib.suppress(OSError):  # the errors may go to the same full disk
                 click.echo(str(refused), err=True)

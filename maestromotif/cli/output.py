@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from maestromotif.errors import UserError
+from maestromotif.pipeline.refused import is_disk_full
 
 if TYPE_CHECKING:
     from maestromotif.pipeline.store import Artefact
@@ -51,25 +52,23 @@ def log_to_stderr() -> None:
 
 
 def tolerate() -> None:
-    """What the terminal's encoding has no character for is written as an escape."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+    """What the output's encoding has no character for is written as an escape, as Python does for errors."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
-def output_refused() -> UserError | None:
+def output_refused(error: BaseException) -> UserError | None:
     """The error if what was printed cannot be written, as with `> FILE` on a full disk; else None.
 
-    Then nothing is left that Python would try to write again at its end.
+    error: what ended the command. One that names a file is not about what it prints.
     """
+    if not (isinstance(error, OSError) and error.filename is None and is_disk_full(error)):
+        return None
     try:
-        sys.stdout.flush()
-    except OSError as error:
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
-        os.close(nowhere)
+        os.write(sys.stdout.fileno(), b"\n")
+    except OSError as again:
         return UserError(
-            f"what this command prints cannot be written: {error.strerror}; free some space, or print it "
+            f"what this command prints cannot be written: {again.strerror}; free some space, or print it "
             "somewhere else, and run the same command again"
         )
     return None

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-import tiny
 
 from maestromotif.config.load import load
 from maestromotif.errors import UserError
@@ -17,7 +16,7 @@ SERVER = ("language.backend=server", "language.url=http://judge.example:8000/v1"
     [
         ({"OPENAI_API_KEY": "sk-A\nsk-B"}, SERVER, r"^OPENAI_API_KEY: is no key, because its character 5"),
         ({"http_proxy": "gopher://proxy.example:1"}, SERVER, "^http_proxy: names the proxy gopher://proxy"),
-        ({"HOME": "FILE"}, ("annotate.answers=null",), r"FILE/.cache.*: Not a directory"),
+        ({"HOME": "FILE"}, (), r"^FILE/\.cache.*: Not a directory.*Set language.cache to a writable"),
         ({"HOME": "FILE", "MAESTROMOTIF_CACHE": "FILE/x"}, (), "FILE/x/.*Set language.cache to a writable"),
         ({}, ("annotate.answers=FILE/answers", *SERVER), "^FILE/answers: Not a directory; annotate.answers"),
         ({}, ("language.record=FILE/x.jsonl", *SERVER), r"^language.record: FILE/x.jsonl: cannot be written"),
@@ -38,7 +37,7 @@ def test_the_annotation_is_looked_at_before_the_collection(
     for name, value in variables.items():
         monkeypatch.setenv(name, value.replace("FILE", file))
     words = [word.replace("FILE", file) for word in overrides]
-    config = load(str(tiny.write_config(tmp_path)), ["run.further=[]", "train.teacher=null", *words])
+    config = load("configs/quickstart.yaml", [f"run.root={tmp_path}", "tracking.wandb=disabled", *words])
     run = open_run(config)
     with pytest.raises(UserError, match=said.replace("FILE", file)):
         run_all(config, run)
