@@ -301,7 +301,8 @@ def main() -> NoReturn:
         status = cli.main(prog_name="maestromotif", standalone_mode=False)
     except BaseException as error:
         if stop.number or isinstance(error, (KeyboardInterrupt, click.Abort)):
-            click.echo("stopped; start the same command again to go on", err=True)
+            with contextlib.suppress(OSError):
+                click.echo("stopped; start the same command again to go on", err=True)
             sys.exit(128 + (stop.number or signal.SIGINT))
         refused = error if isinstance(error, UserError) else output_refused(error) or in_words(error)
         if refused is not None:

@@ -20,7 +20,6 @@ TASKS = ("tasks", "--count", "60", "--to")
 WALL_CLOCK: dict[str, set[str]] = {
     "time.time": {"tracking/journal.py", "language/replies.py"},
     "datetime.now": set(),
-    "date.today": {"compose/prompts.py"},  # to show
 }
 
 
