@@ -64,6 +64,8 @@ def output_refused(error: BaseException) -> UserError | None:
     """
     if not (isinstance(error, OSError) and error.filename is None and is_disk_full(error)):
         return None
+    if not isinstance(sys.stdout, io.TextIOWrapper):  # closed when the command began
+        return None
     try:
         os.write(sys.stdout.fileno(), b"\n")
     except OSError as again:

@@ -40,6 +40,6 @@ def test_the_annotation_is_looked_at_before_the_collection(
     config = load("configs/quickstart.yaml", [f"run.root={tmp_path}", "tracking.wandb=disabled", *words])
     run = open_run(config)
     with pytest.raises(UserError, match=said.replace("FILE", file)):
-        run_all(config, run)
+        run_all(config, run, until="annotate")
     assert not (run.folder / ".work").exists()
     assert not list(run.folder.glob("*/manifest.json"))
