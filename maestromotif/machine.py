@@ -71,8 +71,8 @@ def memory(root: Path = ROOT) -> tuple[int, int] | None:
 def _groups(root: Path, controller: str) -> Iterator[tuple[int, Path]]:
     """The cgroups that limit this process in this respect, from its own one up, with their version."""
     try:
-        memberships = (root / "proc/self/cgroup").read_text().splitlines()
-        mounts = (root / "proc/self/mountinfo").read_text().splitlines()
+        memberships = _lines(root / "proc/self/cgroup")
+        mounts = _lines(root / "proc/self/mountinfo")
     except OSError:  # not Linux, or no /proc
         return
     for membership in memberships:
@@ -93,6 +93,11 @@ def _groups(root: Path, controller: str) -> Iterator[tuple[int, Path]]:
                 own = own if ".." not in own.parts and own.is_dir() else top
                 yield from ((version, group) for group in (own, *own.parents) if group.is_relative_to(top))
                 break
+
+
+def _lines(file: Path) -> list[str]:
+    """Lines of a file with paths, which may hold bytes that are no text. Raises OSError."""
+    return os.fsdecode(file.read_bytes()).split("\n")[:-1]
 
 
 def _unescaped(path: str) -> str:

@@ -17,6 +17,15 @@ MEMINFO = "MemTotal: 16777216 kB\nMemAvailable: 8388608 kB\n"  # 16 and 8 GiB
 CGROUP2 = "30 23 0:26 / /sys/fs/cgroup rw shared:4 - cgroup2 cgroup2 rw,nsdelegate\n"
 
 
+def test_a_mount_point_whose_name_is_no_text_does_no_harm(tmp_path: Path) -> None:
+    root = written(tmp_path, {"proc/self/cgroup": "0::/\n"})
+    odd = b"29 23 0:25 / /mnt/caf\xe9 rw - ext4 /dev/sda rw\n"
+    (root / "proc/self/mountinfo").write_bytes(odd + CGROUP2.encode())
+    (root / "sys/fs/cgroup").mkdir(parents=True)
+    (root / "sys/fs/cgroup/cpu.max").write_text("100000 100000\n")
+    assert available_cores(root) == 1
+
+
 def written(root: Path, files: dict[str, str]) -> Path:
     """A root folder with these files of /proc and /sys."""
     for name, content in {"proc/meminfo": MEMINFO, **files}.items():

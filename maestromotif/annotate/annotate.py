@@ -75,6 +75,11 @@ def reads(config: Config) -> dict[str, str]:
     return answers.reads(config)
 
 
+def foresee(config: Config) -> None:
+    """Raises UserError for a language model or a folder of answers that cannot be used on this machine."""
+    answers.foresee(config)
+
+
 def run(config: Config, inputs: dict[str, Artefact], work: Work, tracker: Tracker = SILENT) -> dict[str, Any]:
     """Runs the stage. Raises UserError if there is too little to judge or most answers are nonsense."""
     task, judge = plan(config, inputs["collect"]), Judge(config.language, config.annotate)

@@ -14,6 +14,7 @@ import logging
 import math
 import os
 import socket
+import tempfile
 import time
 import uuid
 from collections.abc import Iterator, Sequence
@@ -32,6 +33,8 @@ from maestromotif.language.model import LanguageModel
 from maestromotif.language.weights import cache_folder
 from maestromotif.pipeline import locks
 from maestromotif.pipeline.progress import Progress
+from maestromotif.pipeline.refused import in_words
+from maestromotif.pipeline.store import append
 from maestromotif.skill import check_told, skill_files
 
 log = logging.getLogger("maestromotif")
@@ -47,6 +50,18 @@ def reads(config: Config) -> dict[str, str]:
     if config.gate.enforce:
         check_told(config)
     return skill_files(config) | backends.reads(config.language) | {"prompts": prompt_hash()}
+
+
+def foresee(config: Config) -> None:
+    """Raises UserError for what `Judge` and its model would refuse on this machine; asks nothing."""
+    backends.foresee(config.language)
+    folder = answers_folder(config.language, config.annotate)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise _not_writable(folder, error) from error
 
 
 class Judge:
@@ -68,9 +83,7 @@ class Judge:
             for path in sorted(self.folder.glob("*.jsonl")):
                 self._read(path)
         except OSError as error:
-            raise UserError(
-                f"{self.folder}: {error.strerror}; annotate.answers must name a writable folder"
-            ) from error
+            raise _not_writable(self.folder, error) from error
 
     def known(self, questions: Sequence[Question]) -> list[bool]:
         """Which of the questions are in the cache."""
@@ -128,8 +141,12 @@ class Judge:
             "seconds": round(seconds, 3),
             "answers": {key: _plain(answer) for key, answer in chunk.items()},
         }
-        with self._own.open("ab") as file:
-            file.write(json.dumps(line, ensure_ascii=False).encode(errors="replace") + b"\n")
+        try:
+            append(self._own, json.dumps(line, ensure_ascii=False).encode(errors="replace") + b"\n")
+        except OSError as error:
+            raise in_words(error, self._own) or UserError(
+                f"{self._own}: cannot be written: {error.strerror}"
+            ) from error
         self._take(chunk, seconds)
 
     def _take(self, chunk: dict[str, Answer], seconds: float) -> None:
@@ -150,6 +167,10 @@ class Judge:
             except (ValueError, KeyError, TypeError, AttributeError):
                 # Cut short by a kill, or damaged: ask again, never guess.
                 log.info("%s:%d: incomplete line; its questions will be asked again", path, number)
+
+
+def _not_writable(folder: Path, error: OSError) -> UserError:
+    return UserError(f"{folder}: {error.strerror}; annotate.answers must name a writable folder")
 
 
 def answers_folder(language: LanguageSettings, settings: AnnotateSettings) -> Path:

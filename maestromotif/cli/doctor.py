@@ -54,6 +54,7 @@ def examine(config_file: str | None, overrides: Sequence[str]) -> int:
             ("machine", machine()),
             ("disk", disk(Path(run.root))),
             ("language models", part("maestromotif.language.backends", language)),
+            ("stages", foreseen(config) if config else iter(())),
             ("optional", chain(extras(), chromium(), part("maestromotif.tracking.wandb"))),
         )
     )
@@ -157,6 +158,23 @@ def requirements(extra: str) -> list[Requirement]:
         ):
             found.append(requirement)
     return sorted(found, key=lambda requirement: requirement.name.lower())
+
+
+def foreseen(config: Config) -> Iterator[Finding]:
+    """What the stages of a config would refuse, as far as the machine, the config and its files tell it."""
+    from maestromotif.pipeline.runner import stages_of
+
+    found: dict[str, None] = {}
+    for stage in stages_of(config):
+        try:
+            stage.reads()(config)
+            stage.foresee()(config)
+        except (UserError, ImportError) as error:
+            found |= dict.fromkeys(str(error).splitlines())
+    for line in found:
+        yield Finding("missing", line)
+    if not found:
+        yield Finding("ok", "no stage of the config refuses anything that can be seen now")
 
 
 def installed(package: str) -> str | None:

@@ -6,6 +6,7 @@ Exit status: 0 done, 1 `doctor` or `check` found something wrong, 2 a mistake th
 a mistake on stderr), 130 interrupted.
 """
 
+import contextlib
 import shlex
 import signal
 import sys
@@ -20,9 +21,10 @@ from maestromotif.cli import look
 from maestromotif.cli.check import check
 from maestromotif.cli.export import export_task
 from maestromotif.cli.options import OPTIONS
-from maestromotif.cli.output import log_to_stderr, print_pages, print_result
+from maestromotif.cli.output import log_to_stderr, output_refused, print_pages, print_result, tolerate
 from maestromotif.devices import check_devices
 from maestromotif.errors import UserError
+from maestromotif.pipeline.refused import in_words
 from maestromotif.pipeline.stages import STAGES
 
 if TYPE_CHECKING:
@@ -294,17 +296,23 @@ class _Stop:
 def main() -> NoReturn:
     """The console script."""
     stop = _Stop()
+    tolerate()
     try:
         status = cli.main(prog_name="maestromotif", standalone_mode=False)
     except BaseException as error:
         if stop.number or isinstance(error, (KeyboardInterrupt, click.Abort)):
-            click.echo("stopped; start the same command again to go on", err=True)
+            with contextlib.suppress(OSError):
+                click.echo("stopped; start the same command again to go on", err=True)
             sys.exit(128 + (stop.number or signal.SIGINT))
-        if isinstance(error, UserError):
-            click.echo(str(error), err=True)
+        refused = error if isinstance(error, UserError) else output_refused(error) or in_words(error)
+        if refused is not None:
+            with contextlib.suppress(OSError):  # the errors may go to the same full disk
+                click.echo(str(refused), err=True)
             sys.exit(2)
         if isinstance(error, click.ClickException):
             error.show()
             sys.exit(error.exit_code)
         raise
+    if stop.number not in (0, signal.SIGINT):  # a command without an end, such as `watch`, has taken its end
+        sys.exit(128 + stop.number)
     sys.exit(status if isinstance(status, int) else 0)

@@ -4,7 +4,9 @@ Glances are kept in memory-mapped files, so that their number is limited by the 
 seeds and actions, so the same demonstrations serve any network.
 """
 
+import errno
 import json
+import os
 from collections.abc import Callable, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -24,6 +26,7 @@ from maestromotif.nethack.checksum import checksum
 from maestromotif.nethack.game import End
 from maestromotif.nethack.pool.pool import IDLE, GamePool, open_pool
 from maestromotif.pipeline.progress import Progress
+from maestromotif.pipeline.refused import disk_full, is_disk_full
 from maestromotif.pipeline.store import writing
 
 _DONE = "done.json"
@@ -89,12 +92,12 @@ class Again:
             jax.eval_shape(lambda: self._network.glance(unpack(layout, block), last))
         )
         self._folder.mkdir(parents=True, exist_ok=True)
-        files = [
-            np.lib.format.open_memmap(
-                self._folder / f"{number}.npy", mode, leaf.dtype, (int(self._starts[-1]), *leaf.shape[1:])
-            )
-            for number, leaf in enumerate(leaves)
-        ]
+        files = []
+        for number, leaf in enumerate(leaves):
+            path, shape = self._folder / f"{number}.npy", (int(self._starts[-1]), *leaf.shape[1:])
+            files.append(np.lib.format.open_memmap(path, mode, leaf.dtype, shape))
+            if mode == "w+":
+                _take_room(path)
         return jax.tree.unflatten(structure, files)
 
     def _play_all(self, progress: Progress) -> None:
@@ -160,6 +163,21 @@ class Again:
                         "changed since; make the demonstrations again"
                     )
         return True
+
+
+def _take_room(path: Path) -> None:
+    """Take a file's blocks now: where there are none left, writing to a mapped file kills the process.
+
+    Raises UserError if the disk is full.
+    """
+    with path.open("r+b") as file:
+        try:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+        except OSError as error:
+            if is_disk_full(error):
+                raise disk_full(path, error) from error
+            if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP):  # a file system that reserves nothing
+                raise
 
 
 def _look(network: ActorCritic, games: int) -> _Look:

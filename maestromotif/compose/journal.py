@@ -4,8 +4,8 @@ Each line is one of the records below; `kind` says which. A line is written when
 loses at most the work that was going on. Half a line at the end is cut off before the journal goes on.
 """
 
-import fcntl
 import json
+import logging
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -16,7 +16,10 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, NonNegativeInt, Ty
 
 from maestromotif.compose.candidates import Game
 from maestromotif.errors import UserError
-from maestromotif.pipeline.store import disk_full, is_disk_full
+from maestromotif.pipeline import locks
+from maestromotif.pipeline.refused import in_words
+
+log = logging.getLogger("maestromotif")
 
 REPAIR = "restore the file, or remove this line and those after it, and the search goes on from there"
 _FIRST = b'{"kind":"search"'  # how a journal begins
@@ -125,9 +128,9 @@ class Journal:
                 line = line[self._file.write(line) :]
             os.fsync(self._file.fileno())
         except OSError as error:
-            if is_disk_full(error):
-                raise disk_full(self.path) from error
-            raise UserError(f"{self.path}: cannot be written: {error.strerror}") from error
+            raise in_words(error, self.path) or UserError(
+                f"{self.path}: cannot be written: {error.strerror}"
+            ) from error
 
     def close(self) -> None:
         self._file.close()
@@ -142,8 +145,13 @@ class Journal:
 
     def _lock(self) -> None:
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+            if reason := locks.lock(self._file.fileno()):
+                log.warning(
+                    "%s: cannot be locked, because the file system says: %s; do not start this search twice "
+                    "at once",
+                    *(self.path, reason.strerror),
+                )
+        except locks.HeldError as error:
             raise UserError(f"{self.path}: another process is writing this journal; wait for it") from error
 
     def _resumed(self) -> tuple[Began | None, list[Event]]:

@@ -4,6 +4,8 @@ from pathlib import Path
 
 from maestromotif.compose.candidates import Game, Player
 from maestromotif.errors import UserError
+from maestromotif.pipeline.refused import in_words
+from maestromotif.pipeline.store import append
 
 
 class Transcript:
@@ -19,10 +21,11 @@ class Transcript:
             return
         text = "\n\n".join([f"## {title}", *(part.strip("\n") for part in parts if part)])
         try:
-            with self._path.open("a", encoding="utf-8") as file:
-                file.write(f"{text}\n\n")
+            append(self._path, f"{text}\n\n".encode())
         except OSError as error:
-            raise UserError(f"{self._path}: cannot be written: {error.strerror}") from error
+            raise in_words(error, self._path) or UserError(
+                f"{self._path}: cannot be written: {error.strerror}"
+            ) from error
 
     def text(self) -> str:
         """All that was added. Raises UserError if it cannot be read."""

@@ -35,6 +35,7 @@ from maestromotif.evaluate.agents import program_of
 from maestromotif.evaluate.exported import MANIFEST, STARTER, hashes, score_in
 from maestromotif.evaluate.run_folder import RunFolder, Version
 from maestromotif.evaluate.score import METRICS, metric_of
+from maestromotif.pipeline.refused import in_words
 from maestromotif.pipeline.store import sha256
 from maestromotif.programs import check
 from maestromotif.reading import read_text
@@ -112,8 +113,11 @@ def export(
     source, origin = _starter(config, wanted, starter)
     check.program(source, origin, skills)
     made = _config(config, wanted, max_steps)
-    to.parent.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix=f".{to.name}-", dir=to.parent))
+    try:
+        to.parent.mkdir(parents=True, exist_ok=True)
+        work = Path(tempfile.mkdtemp(prefix=f".{to.name}-", dir=to.parent))
+    except OSError as error:
+        raise in_words(error, to) or UserError(f"{to}: cannot be written: {error.strerror}") from error
     try:
         work.chmod(0o755)
         _write_files(work, config, made, wanted, skills, version)
@@ -121,17 +125,20 @@ def export(
         (work / RANDOM).write_text(program_of("random_skills", ""), encoding="utf-8")
         (work / EVALUATOR).write_text(_EVALUATE, encoding="utf-8")
         scores = [score_in(work, work / name, episodes) for name in (STARTER, RANDOM) if episodes]
-        (work / SCORES).write_text(json.dumps(scores, indent=2) + "\n")
+        (work / SCORES).write_text(json.dumps(scores, indent=2) + "\n", encoding="utf-8")
         (work / "README.md").write_text(_readme(made, wanted, skills, scores), encoding="utf-8")
         told = _metadata(made, wanted, version, work / "policy" / POLICY, scores)
-        (work / "metadata.yaml").write_text(yaml.safe_dump(told, sort_keys=False, allow_unicode=True))
-        (work / MANIFEST).write_text(json.dumps(hashes(work), indent=2) + "\n")
+        metadata = yaml.safe_dump(told, sort_keys=False, allow_unicode=True)
+        (work / "metadata.yaml").write_text(metadata, encoding="utf-8")
+        (work / MANIFEST).write_text(json.dumps(hashes(work), indent=2) + "\n", encoding="utf-8")
         for path in work.rglob("*"):
             if path.is_file():
                 path.chmod(0o444)
         work.rename(to)
-    except BaseException:
+    except BaseException as error:
         shutil.rmtree(work, ignore_errors=True)
+        if (refused := in_words(error, to)) is not None:
+            raise refused from error
         raise
     return to
 

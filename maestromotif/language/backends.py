@@ -6,7 +6,9 @@ A backend's module has three functions; `load` may be slow, the others are fast:
     identity(settings) -> (str, str)       SHA-256 of what determines its answers, and its licence
     check(settings) -> Iterator[Finding]   its requirements on this machine, for `maestromotif doctor`
 
-The first two raise UserError.
+The first two raise UserError. So does a fourth, if `load` refuses anything that the machine already tells:
+
+    foresee(settings)                      raises that UserError; fast, and sends no request
 """
 
 import importlib
@@ -23,6 +25,38 @@ from maestromotif.language.model import LanguageModel
 log = logging.getLogger("maestromotif")
 
 
+def foresee(settings: LanguageSettings) -> None:
+    """Raises UserError for what `open_model` would refuse, as far as it can be seen without asking the model.
+
+    That is a key, a proxy, certificates or an address that cannot be used, a file that is missing or damaged,
+    no place for weights, and a file for `record` that cannot be written.
+    """
+    _check_context(settings)
+    identity(settings)
+    getattr(_module(settings), "foresee", _nothing)(settings)
+    if settings.record:
+        path = expanded(settings.record, "language.record")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("ab"):
+                pass
+        except OSError as error:
+            raise UserError(f"language.record: {path}: cannot be written: {error.strerror}") from error
+
+
+def _nothing(settings: LanguageSettings) -> None:
+    """Of a backend that foresees nothing."""
+
+
+def _check_context(settings: LanguageSettings) -> None:
+    preset = presets.PRESETS.get(settings.model)
+    if preset and settings.context > preset.context:
+        raise UserError(
+            f"language.context: {settings.context} tokens, but {settings.model} has a context of at most "
+            f"{preset.context}"
+        )
+
+
 def open_model(settings: LanguageSettings) -> LanguageModel:
     """The configured model, ready for questions; with `record`, wrapped to record its answers in a file.
 
@@ -31,11 +65,7 @@ def open_model(settings: LanguageSettings) -> LanguageModel:
     """
     _, licence = identity(settings)
     preset = presets.PRESETS.get(settings.model)
-    if preset and settings.context > preset.context:
-        raise UserError(
-            f"language.context: {settings.context} tokens, but {settings.model} has a context of at most "
-            f"{preset.context}"
-        )
+    _check_context(settings)
     if preset and licence == preset.licence:
         log.info("%s: %s; %s", settings.model, licence, preset.duties)
     model: LanguageModel = _module(settings).load(settings)

@@ -9,6 +9,7 @@ not matter.
 """
 
 import os
+import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,10 +21,10 @@ from maestromotif.config.labels import LanguageSettings
 from maestromotif.errors import Finding, UserError
 from maestromotif.language import presets, weights
 from maestromotif.language.model import Chat, match
-from maestromotif.language.weights import identity
+from maestromotif.language.weights import foresee, identity
 from maestromotif.machine import available_cores
 
-__all__ = ["GgufModel", "check", "identity", "load"]
+__all__ = ["GgufModel", "check", "foresee", "identity", "load"]
 
 CANDIDATES = 64  # most likely next tokens whose log-probabilities are read
 LARGEST_SEED = 2**31 - 1  # llama.cpp takes 32 bits; with all bits set it picks a seed itself
@@ -139,10 +140,12 @@ def check(settings: LanguageSettings) -> Iterator[Finding]:
     try:
         path = weights.locate(settings)
     except UserError as error:
-        yield Finding("missing", str(error))
+        yield Finding("missing", str(error), _another_cache(settings))
         return
     if path is not None:
         yield Finding("ok", f"{chosen}: {path}")
+    elif (refused := _refused(settings)) is not None:
+        yield Finding("missing", refused, _another_cache(settings))
     else:
         model = weights.MODELS.get(chosen)
         size = f", {model.bytes / 1e9:.1f} GB" if model else ""
@@ -152,3 +155,20 @@ def check(settings: LanguageSettings) -> Iterator[Finding]:
             other = weights.locate(LanguageSettings(model=name, cache=settings.cache))
             where = str(other) if other else f"{model.bytes / 1e9:.1f} GB, not here"
             yield Finding("ok" if other else "absent", f"{name}: {where}")
+
+
+def _refused(settings: LanguageSettings) -> str | None:
+    """Why weights that are not here cannot be fetched; None if they can be, as far as can be seen."""
+    try:
+        foresee(settings)
+    except UserError as error:
+        return str(error)
+    return None
+
+
+def _another_cache(settings: LanguageSettings) -> str:
+    """The command that gives the weights another folder; "" if the settings name one."""
+    if settings.cache or settings.path:
+        return ""
+    own = shlex.quote(str(Path.cwd() / "cache"))
+    return f"mkdir -p {own} && export MAESTROMOTIF_CACHE={own}"

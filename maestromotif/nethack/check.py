@@ -42,8 +42,9 @@ def check() -> Iterator[Finding]:
         return
     if trial.returncode != 0:
         last = (trial.stderr.strip().splitlines() or [f"exit status {trial.returncode}"])[-1]
-        last = last.removeprefix("maestromotif.errors.UserError: ")
-        yield Finding("missing", f"NetHack does not play: {last}", extra="")
+        refusal = "maestromotif.errors.UserError: "  # which says what helps; else the package is broken
+        says = f"NetHack does not play: {last.removeprefix(refusal)}"
+        yield Finding("missing", says, extra=None if last.startswith(refusal) else "")
         return
     yield Finding("ok", "NetHack plays")
     reason = trial.stdout.strip()

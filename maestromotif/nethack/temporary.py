@@ -9,7 +9,7 @@ from pathlib import Path
 
 from maestromotif.errors import UserError
 from maestromotif.pipeline import locks
-from maestromotif.pipeline.store import is_disk_full
+from maestromotif.pipeline.refused import is_disk_full
 
 _PREFIX = "maestromotif-"
 _LOCK = "in-use"

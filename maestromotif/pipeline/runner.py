@@ -19,6 +19,7 @@ from maestromotif.pipeline import store
 from maestromotif.pipeline.code import changed, code_of, mixed
 from maestromotif.pipeline.keys import differences, identity, key_of
 from maestromotif.pipeline.progress import duration
+from maestromotif.pipeline.refused import in_words
 from maestromotif.pipeline.stages import STAGES, Stage
 from maestromotif.pipeline.store import Artefact, Run
 from maestromotif.tracking.tracker import SILENT
@@ -76,7 +77,7 @@ def run_all(
         for stage in wanted:  # finds unreadable files now and not after an hour
             path.reads(stage)
             path.code(stage)
-        _foresee(config, wanted)
+        _foresee(config, path.to_make(wanted))
         path.stop_at_stale(wanted)
         _write_config(config, run)
         done: dict[str, Artefact] = {}
@@ -249,6 +250,17 @@ class _Path:
             return _Found(asked | {"code": mixed(code, asked["code"])}, None, folder, goes_on=True)
         return _Found(asked, None, self._run.new_work(stage.name, key_of(asked), asked))
 
+    def to_make(self, stages: Sequence[Stage]) -> list[Stage]:
+        """The stages that have no finished artefact to use."""
+        digests: dict[str, str] = {}
+        for stage in stages:
+            if all(name in digests for name in self.inputs(stage)):
+                asked = self._identity(stage, {name: digests[name] for name in self.inputs(stage)})
+                artefact = self._finished(stage, asked)
+                if artefact and (self._stale == "reuse" or not _stale_artefact(artefact, asked)):
+                    digests[stage.name] = artefact.digest
+        return [stage for stage in stages if stage.name not in digests]
+
     def stop_at_stale(self, stages: Sequence[Stage]) -> None:
         """Raises UserError that lists all stages with stale work, unless the user has chosen `--stale`."""
         if self._stale is not None:
@@ -302,9 +314,8 @@ class _Path:
                 told = {"digest": artefact.digest, "inputs": known["inputs"], "key": more["key"]}
                 tracker.artefact(stage.name, stage.tracked_as, artefact.path, facts=told)
         except Exception as error:
-            if store.is_disk_full(error) and not isinstance(error, UserError):
-                named = getattr(error, "filename", None)
-                raise store.disk_full(Path(named) if isinstance(named, str) else where) from error
+            if (refused := in_words(error, where)) is not None:
+                raise refused from error
             raise
         rest = f"; left: {', '.join(left)}" if left else ""
         log.info("%s%s: done in %s%s", label, stage.name, duration(seconds), rest)

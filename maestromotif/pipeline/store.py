@@ -33,6 +33,7 @@ from typing import IO, Any
 from maestromotif import __version__
 from maestromotif.errors import UserError
 from maestromotif.pipeline import locks
+from maestromotif.pipeline.refused import disk_full, is_disk_full
 from maestromotif.reading import decode, opened, parse_json, read_bytes, read_json
 
 log = logging.getLogger("maestromotif")
@@ -91,30 +92,21 @@ def writing(path: Path) -> Iterator[IO[bytes]]:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
         if is_disk_full(error):
-            raise disk_full(path) from error
+            raise disk_full(path, error) from error
         raise
 
 
-def is_disk_full(error: BaseException) -> bool:
-    """Whether the error, or one of its causes, means that the disk or the quota is full."""
-    seen: set[int] = set()
-    link: BaseException | None = error
-    while link is not None and id(link) not in seen:
-        if isinstance(link, OSError) and link.errno in (errno.ENOSPC, errno.EDQUOT):
-            return True
-        seen.add(id(link))
-        link = link.__cause__ or link.__context__
-    return False
-
-
-def disk_full(path: Path) -> UserError:
-    """The error for a disk that has no space left for `path`."""
-    folder = next(parent for parent in path.absolute().parents if parent.exists())
-    free = shutil.disk_usage(folder).free // 1_000_000
-    return UserError(
-        f"disk full while writing {path} ({free} MB free there); finished stages are not affected; "
-        "free some space and run the same command again"
-    )
+def append(path: Path, content: bytes) -> None:
+    """Adds the whole content at the end of a file, or nothing. Raises OSError."""
+    with path.open("ab", buffering=0) as file:
+        before, left = file.seek(0, os.SEEK_END), memoryview(content)
+        try:
+            while left:
+                left = left[file.write(left) :]
+        except OSError:
+            with contextlib.suppress(OSError):
+                file.truncate(before)
+            raise
 
 
 def _flush_folder(folder: Path) -> None:
@@ -274,7 +266,7 @@ class Run:
         except BaseException as error:
             self._unlock()
             if is_disk_full(error):
-                raise disk_full(lock) from error
+                raise disk_full(lock, error) from error
             raise
         return self
 

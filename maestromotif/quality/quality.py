@@ -101,9 +101,10 @@ def reads(config: Config) -> dict[str, str]:
 
 
 def foresee(config: Config) -> None:
-    """Raises UserError that lists the mistakes in gold sets and measures."""
+    """Raises UserError for mistakes in gold sets and measures, and as `answers.foresee` does."""
     gold.load_all(config.skills_folder, config.skills)
     measures.load_all(config.skills_folder, config.skills)
+    answers.foresee(config)
 
 
 def run(config: Config, inputs: dict[str, Artefact], work: Work, tracker: Tracker = SILENT) -> dict[str, Any]:

@@ -91,8 +91,9 @@ def reads(config: Config) -> dict[str, str]:
 
 
 def foresee(config: Config) -> None:
-    """Raises UserError that lists the mistakes in files of measures."""
+    """Raises UserError for mistakes in files of measures, and as `answers.foresee` does."""
     measures.load_all(config.skills_folder, config.skills)
+    answers.foresee(config)
 
 
 def run(config: Config, inputs: dict[str, Artefact], work: Work, tracker: Tracker = SILENT) -> dict[str, Any]:

@@ -18,6 +18,8 @@ from typing import Any, Literal
 import yaml
 
 from maestromotif.errors import UserError
+from maestromotif.pipeline.refused import in_words
+from maestromotif.pipeline.store import writing
 from maestromotif.tasks.atoms import ATOMS
 from maestromotif.tasks.compositions import (
     OPERATORS,
@@ -267,7 +269,10 @@ def write(tasks: Sequence[Generated], folder: Path, program: str = PROGRAM) -> l
         folder.mkdir(parents=True, exist_ok=True)
         for path, text in files.items():
             if not path.exists():
-                path.write_text(text, encoding="utf-8")
+                with writing(path) as file:
+                    file.write(text.encode())
     except OSError as error:
-        raise UserError(f"{error.filename or folder}: cannot be written: {error.strerror}") from error
+        raise in_words(error, folder) or UserError(
+            f"{error.filename or folder}: cannot be written: {error.strerror}"
+        ) from error
     return list(files)

@@ -14,10 +14,12 @@ that resumes, another one for a stage that is made again), `step`, `kind` and wh
     artefact  name, type, file (a path), aliases, facts
 """
 
+import contextlib
 import json
 import logging
 import math
 import secrets
+import shutil
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -63,11 +65,17 @@ class Journal:
             return False
         self._file.close()
         kept = [record for record in read(self._path) if record["stage"] not in AFTER_TRAINING]
-        self._path.rename(self._path.with_stem(f"{self._path.stem}-{self.generation}"))
+        lines = [json.dumps(record | {"n": number}) + "\n" for number, record in enumerate(kept)]
+        earlier = self._path.with_stem(f"{self._path.stem}-{self.generation}")
+        # What needs room comes first: after an error the old journal goes on.
+        try:
+            earlier.unlink(missing_ok=True)
+            earlier.hardlink_to(self._path)
+        except OSError:  # a file system without hard links
+            shutil.copyfile(self._path, earlier)
         self.generation += 1
         self._write_identity()
-        lines = (json.dumps(record | {"n": number}) for number, record in enumerate(kept))
-        self._path.write_text("".join(f"{line}\n" for line in lines))
+        _replace(self._path, "".join(lines))
         self._open()
         return True
 
@@ -122,7 +130,7 @@ class Journal:
 
     def _write_identity(self) -> None:
         known = {"id": self.identity, "generation": self.generation}
-        (self.folder / RUN).write_text(json.dumps(known) + "\n")
+        _replace(self.folder / RUN, json.dumps(known) + "\n")
 
     def _open(self) -> None:
         _cut(self._path)
@@ -172,6 +180,18 @@ def read(path: Path) -> Iterator[Record]:
             log.warning("%s:%d: is damaged and left out", path, number)
             continue
         yield record
+
+
+def _replace(path: Path, text: str) -> None:
+    """Write a whole file or leave the old one. Raises OSError."""
+    new = path.with_name(f".tmp-{path.name}")
+    try:
+        new.write_text(text, encoding="utf-8")
+        new.replace(path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            new.unlink(missing_ok=True)
+        raise
 
 
 def _cut(path: Path) -> None:

@@ -251,13 +251,17 @@ def quiet(home: Path | None = None) -> Iterator[None]:
 
     wandb asks on any terminal that is not "dumb", and a run must not block on a question.
 
-    home: for a user who has no home folder, which wandb cannot do without.
+    home: for a user who has no home folder, or may not write there, which wandb cannot do without.
     """
     wanted: dict[str, str | None] = {"WANDB_ERROR_REPORTING": "false", "WANDB_SILENT": "true", "TERM": "dumb"}
     try:
         Path.home()
+        refused = not _may_write(Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"))
     except RuntimeError:
+        refused = False
         wanted |= {"HOME": str(home.absolute())} if home else {}
+    if refused and home:  # else the log of wandb's process would go to the terminal
+        wanted["XDG_CACHE_HOME"] = str(home.absolute() / "wandb" / ".cache")
     if not _usable_address():  # wandb would not even start offline
         wanted[ADDRESS] = None
     before = {name: os.environ.get(name) for name in wanted}
@@ -274,6 +278,12 @@ def _set(variables: dict[str, str | None]) -> None:
             os.environ.pop(name, None)
         else:
             os.environ[name] = value
+
+
+def _may_write(folder: Path) -> bool:
+    """Whether a folder can be written to, or made."""
+    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    return os.access(there, os.W_OK | os.X_OK)
 
 
 def _usable_address() -> bool:

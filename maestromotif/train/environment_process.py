@@ -16,6 +16,7 @@ from maestromotif.agent.reward import Scorer
 from maestromotif.errors import UserError
 from maestromotif.nethack.pool.pipe import receive, send
 from maestromotif.nethack.pool.processes import GRACE, SharedFile, ends_with_its_parent, start
+from maestromotif.pipeline.refused import in_words
 from maestromotif.train.environment import Arrays, Environment, Finished, Plan
 
 # Orders: play a step; call a method, whose name and arguments follow; quit.
@@ -146,8 +147,9 @@ def _work(connection: Connection, files: Sequence[SharedFile], plan: Plan, thres
         pass  # the learner has ended
     except UserError as error:
         _fail(connection, error)
-    except Exception:
-        _fail(connection, RuntimeError(f"an environment failed:\n{traceback.format_exc()}"))
+    except Exception as error:
+        failed = RuntimeError(f"an environment failed:\n{traceback.format_exc()}")
+        _fail(connection, in_words(error) or failed)
 
 
 def _fail(connection: Connection, error: Exception) -> None:

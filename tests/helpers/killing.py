@@ -1,5 +1,6 @@
 """Starts the command line in a session of its own, sends it signals, and looks for what is left."""
 
+import json
 import os
 import signal
 import subprocess
@@ -50,6 +51,12 @@ def end(process: "subprocess.Popen[str]", number: signal.Signals, group: bool, s
         time.sleep(0.1)
     assert not left, f"{number.name} left these processes: {left}"
     return Ended(process.returncode, output, killed=True)
+
+
+def outputs(run: Path, stage: str) -> dict[str, str]:
+    """Name -> SHA-256 of the files of a finished stage."""
+    found: dict[str, str] = json.loads((run / stage / "manifest.json").read_text())["outputs"]
+    return found
 
 
 def session(leader: int) -> list[str]:

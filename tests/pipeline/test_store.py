@@ -144,10 +144,10 @@ from pathlib import Path
 from maestromotif.pipeline.store import Work
 
 work = Work(Path(sys.argv[1]))
-print("ready", flush=True)
 while True:
     for letter in b"ab":
         work.write_bytes("file", bytes([letter]) * 3_000_000)
+        print("ready", flush=True)
 """
 
 

@@ -1,6 +1,5 @@
 """Signals to one process and to the whole group, at random moments: nothing is lost, and nothing is left."""
 
-import json
 import os
 import random
 import signal
@@ -12,7 +11,9 @@ from pathlib import Path
 import killing
 import pytest
 import tiny
+from killing import outputs
 
+from maestromotif.compose import journal
 from maestromotif.pipeline.stages import STAGES
 
 STAGE_NAMES = [stage.name for stage in STAGES if stage.name != "quality"]
@@ -22,11 +23,6 @@ STAGE_NAMES = [stage.name for stage in STAGES if stage.name != "quality"]
 def temporary() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="test-", dir="/tmp") as folder:
         yield Path(folder)
-
-
-def outputs(run: Path, stage: str) -> dict[str, str]:
-    found: dict[str, str] = json.loads((run / stage / "manifest.json").read_text())["outputs"]
-    return found
 
 
 def test_a_killed_collection_ends_with_the_same_observations(tmp_path: Path, temporary: Path) -> None:
@@ -76,3 +72,65 @@ def test_fifty_kills_at_any_moment_of_a_run_change_no_artefact(tmp_path: Path, t
         assert outputs(run, stage) == outputs(tmp_path / "unbroken" / "runs" / "tiny", stage), stage
     assert not list(temporary.iterdir())
     assert not list(run.rglob(".tmp-*"))
+
+
+SHORT = ("evaluate.episodes=8", "evaluate.max_steps=60", "nethack.games=8")
+SOUGHT = ("--search", "greedy", "--candidates", "6", "--games", "4", "--episode-steps", "40")
+COMMANDS = {
+    "evaluate": (("evaluate", "policies/trained/six_skills", *SHORT), "run.root="),
+    "compose": (
+        ("compose", "see some squares of the level", "--by", "edits", *SOUGHT, "--success", "explored >= 2"),
+        "--output=",
+    ),
+}
+
+
+def told(folder: Path) -> dict[str, object]:
+    """What a command has made, without the times."""
+    run = folder / "shipped_six_skills"
+    if run.is_dir():
+        return {stage: outputs(run, stage) for stage in ("compose", "evaluate")}
+    found: dict[str, object] = {
+        name: (folder / name).read_text() for name in ("task.md", "prompt.md", "result.json")
+    }
+    began, events = journal.read(folder / "search.jsonl")
+    return found | {
+        "began": began.model_dump(),
+        "events": [one.model_dump(exclude={"seconds"}) for one in events],
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", COMMANDS)
+def test_killed_at_any_moment_a_command_goes_on_to_the_same_result(
+    command: str, tmp_path: Path, temporary: Path
+) -> None:
+    dice, (words, to) = random.Random(), COMMANDS[command]
+    began = time.monotonic()
+    whole = killing.end(killing.start(temporary, *words, f"{to}{tmp_path}/whole"), signal.SIGKILL, True, 3600)
+    assert whole.status == 0, whole.output
+    lasted = time.monotonic() - began
+    again = (*words, f"{to}{tmp_path}/killed")
+    for number in (signal.SIGTERM, signal.SIGKILL, signal.SIGHUP, signal.SIGKILL):
+        process = killing.start(temporary, *again)
+        killing.check(killing.end(process, number, dice.random() < 0.5, dice.uniform(0, lasted)), number)
+    last = killing.end(killing.start(temporary, *again), signal.SIGKILL, True, 3600)
+    assert last.status == 0, last.output
+    assert told(tmp_path / "killed") == told(tmp_path / "whole")
+    assert not list(temporary.iterdir())
+    assert not list((tmp_path / "killed").rglob(".tmp-*"))
+
+
+@pytest.mark.slow
+def test_watching_that_is_killed_leaves_nothing(temporary: Path) -> None:
+    """After a SIGKILL the next command removes the temporary files. Ctrl-C is how one stops to watch."""
+    dice = random.Random()
+    for number in (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+        process = killing.start(temporary, "watch")
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith("episode 1: ")
+        ended = killing.end(process, number, dice.random() < 0.5, dice.uniform(0, 3))
+        wanted = {signal.SIGKILL: -9, signal.SIGINT: 0}.get(number, 128 + number)
+        assert (ended.killed, ended.status) == (True, wanted), ended.output
+        assert "Traceback" not in ended.output
+        assert number is signal.SIGKILL or not list(temporary.iterdir())

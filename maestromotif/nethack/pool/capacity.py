@@ -45,7 +45,7 @@ def check_room(games: int, workers: int, observations: int, loader: str, arenas:
         if hard != resource.RLIM_INFINITY and files > hard:
             raise UserError(
                 f"nethack.games: {a_worker} games in each of {workers} worker processes need about {files} "
-                f"open files per process, but {hard} are allowed (ulimit -Hn); "
-                "use more nethack.workers or fewer games"
+                f"open files per process, but {hard} are allowed (ulimit -Hn); raise the limit with: ulimit "
+                f"-n {files}, or use more nethack.workers or fewer games"
             )
         resource.setrlimit(resource.RLIMIT_NOFILE, (files, hard))

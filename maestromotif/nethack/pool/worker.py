@@ -25,7 +25,7 @@ from maestromotif.nethack.temporary import no_room
 from maestromotif.nethack.tracker import TRACKED, Tracker
 from maestromotif.nethack.truth import TRUTH
 from maestromotif.nethack.useless import Useless
-from maestromotif.pipeline.store import is_disk_full
+from maestromotif.pipeline.refused import in_words, is_disk_full
 
 IDLE = -1  # the action that leaves a game untouched
 CAUSE_BYTES = 128
@@ -191,6 +191,7 @@ def work(connection: Connection, memory: SharedFile, parts: list[tuple[int, int]
 def _failure(error: Exception, folder: Path, plan: Plan, rows: list[_Rows]) -> bytes:
     if isinstance(error, OSError) and is_disk_full(error):
         error = no_room(folder, error)
+    error = in_words(error, folder) or error
     if isinstance(error, UserError):
         return USERS + str(error).encode()
     if isinstance(error, BrokenGameError):

@@ -1,0 +1,152 @@
+"""Machines that refuse something: limits, folders that may only be read, odd names, output to a full disk."""
+
+import ast
+import os
+import resource
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO
+
+import pytest
+import tiny
+
+import maestromotif
+
+TASKS = ("tasks", "--count", "60", "--to")
+# The wall clock is for people, and for the dates of a server: durations and limits are `time.monotonic`.
+WALL_CLOCK: dict[str, set[str]] = {
+    "time.time": {"tracking/journal.py", "language/replies.py"},
+    "datetime.now": set(),
+}
+
+
+def run(
+    *words: object,
+    limit: Callable[[], None] | None = None,
+    prefix: tuple[str, ...] = (),
+    variables: dict[str, str] | None = None,
+    stdout: int | IO[str] = subprocess.PIPE,
+) -> subprocess.CompletedProcess[str]:
+    """The command line in the repository's folder, in a process with these limits and variables."""
+    return subprocess.run(
+        [*prefix, sys.executable, "-m", "maestromotif", *map(str, words)],
+        cwd=tiny.ROOT,
+        env=tiny.environment(PYTHONPATH=str(tiny.ROOT), WANDB_MODE="disabled", **(variables or {})),
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+        check=False,
+        preexec_fn=limit,
+    )
+
+
+def sentence(done: subprocess.CompletedProcess[str]) -> str:
+    assert done.returncode == 2, done.stderr
+    (line,) = done.stderr.splitlines()
+    return line
+
+
+def files_of_4_kb() -> None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+
+
+def test_a_limit_for_the_size_of_files_is_said_and_leaves_no_half_file(tmp_path: Path) -> None:
+    said = sentence(run(*TASKS, tmp_path / "made", limit=files_of_4_kb))
+    assert said.startswith("file too large, for the system allows no larger one (ulimit -f), while writing ")
+    assert f"{tmp_path}/made/index.jsonl (" in said
+    assert said.endswith("raise the limit with: ulimit -f unlimited and run the same command again")
+    assert not list(tmp_path.glob("made/.tmp-*"))
+    assert not (tmp_path / "made" / "index.jsonl").exists()
+    assert run(*TASKS, tmp_path / "made").returncode == 0
+
+
+def test_output_that_cannot_be_written_is_an_error_in_words(tmp_path: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        said = sentence(run(*TASKS, tmp_path / "made", stdout=full))
+    assert said.startswith("what this command prints cannot be written: No space left on device; ")
+
+
+def test_a_folder_that_may_only_be_read_is_named(tmp_path: Path) -> None:
+    """As a user without rights, whom root plays in a namespace of its own."""
+    nobody: tuple[str, ...] = ()
+    if os.getuid() == 0:
+        nobody = ("unshare", "--user", "--map-user=12345", "--map-group=12345")
+        if subprocess.run([*nobody, "true"], capture_output=True, check=False).returncode != 0:
+            pytest.skip("this machine lets root be nobody else")
+    (tmp_path / "read").mkdir(mode=0o555)
+    said = sentence(run(*TASKS, tmp_path / "read" / "made", prefix=nobody))
+    assert said.startswith(f"{tmp_path}/read/made: Permission denied; let this user write there")
+
+
+def test_names_with_spaces_and_letters_that_the_terminal_lacks(tmp_path: Path) -> None:
+    folder = tmp_path / "Läufe – mine"
+    folder.mkdir()
+    program = folder / "prögram.py"
+    program.write_text((tiny.ROOT / "policies" / "training.py").read_text(), encoding="utf-8")
+    plain = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii"}
+    done = run("check", program, "--limit", 120, variables=plain)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith("gram.py: accepted, as a program over skills\n")
+
+
+TRIAL = """
+from maestromotif.nethack.check import check
+for finding in check():
+    print(finding.state, finding.what, repr(finding.extra))
+"""
+
+
+def few_files() -> None:
+    resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+
+
+def test_the_doctor_says_which_limit_keeps_games_from_starting() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", TRIAL], capture_output=True, text=True, check=True, preexec_fn=few_files
+    )
+    last = done.stdout.splitlines()[-1]
+    assert last.startswith("missing NetHack does not play: nethack.games: ")
+    assert "raise the limit with: ulimit -n 70" in last
+    assert last.endswith("None")  # to install the package again would not help
+
+
+def test_the_doctor_says_what_stages_would_refuse(tmp_path: Path) -> None:
+    """And the command that helps, for a home folder in which nothing can be written."""
+    (tmp_path / "home").write_text("is a file")
+    code = (
+        "from maestromotif.cli import doctor; from maestromotif.config.load import load\n"
+        "config = load('configs/quickstart.yaml')\n"
+        "model = doctor.part('maestromotif.language.backends', config.language)\n"
+        "for found in (*doctor.foreseen(config), *model):\n"
+        "    print(found.state, found.what, '|', found.fix)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=tiny.environment(HOME=str(tmp_path / "home"), PYTHONPATH=str(tiny.ROOT)),
+        cwd=tiny.ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    stages, model, *_ = done.stdout.splitlines()
+    own = shlex.quote(str(tiny.ROOT / "cache"))
+    assert stages.startswith(f"missing {tmp_path}/home/.cache")
+    assert "Set language.cache to a writable folder" in stages
+    assert model.startswith(f"missing {tmp_path}/home/.cache")
+    assert model.endswith(f"| mkdir -p {own} && export MAESTROMOTIF_CACHE={own}")
+
+
+def test_durations_do_not_depend_on_the_wall_clock() -> None:
+    """A clock may be set while a command runs."""
+    package = Path(maestromotif.__file__).parent
+    for path in package.rglob("*.py"):
+        nodes = ast.walk(ast.parse(path.read_text()))
+        calls = [ast.unparse(node.func) for node in nodes if isinstance(node, ast.Call)]
+        for name, allowed in WALL_CLOCK.items():
+            found = [call for call in calls if call == name or call.endswith(f".{name}")]
+            assert not found or str(path.relative_to(package)) in allowed, (path, found)
