@@ -6,7 +6,7 @@ import numpy as np
 
 
 class Ledger:
-    """Sums since the start of training, by row (a distinct observation of `RewardFunction`) and skill.
+    """Sums by row (a distinct observation of `RewardFunction`) and skill, since its rows are counted.
 
     gained, lost   float64 [rows, K], at least 0: the sums of the rewards above 0, and of those below 0
     steps          int64 [rows, K]

@@ -6,6 +6,7 @@ import numpy as np
 
 from maestromotif.nethack.observation import MESSAGE_BYTES
 
+MOST = 1 << 17  # distinct messages or observations that a table keeps for longer than it must
 WORDS = 16  # words of a message that the policy network reads
 VOCABULARY = 1024  # word hashes; 0 is padding
 
@@ -37,7 +38,8 @@ def fingerprints(message: np.ndarray) -> np.ndarray:
 class MessageTable:
     """Numbers messages in the order of their first occurrence.
 
-    `words` uint16 [capacity, WORDS] grows as needed.
+    `words` uint16 [capacity, WORDS] grows as needed; `keep` and `show` make room. A message takes about 300
+    bytes, so `MOST` messages take 40 MB.
     """
 
     def __init__(self) -> None:
@@ -62,6 +64,28 @@ class MessageTable:
                 if print_ not in known:
                     known[print_] = self._add(row.tobytes().rstrip(b"\0"))
             return np.array([known[print_] for print_ in prints], np.int32)
+
+    def keep(self, numbers: np.ndarray) -> np.ndarray:
+        """Forget all messages but those with these numbers, int [k], all different.
+
+        Returns the new number of each old one, int64, -1 for those that are forgotten.
+        """
+        new = np.full(len(self.texts), -1, np.int64)
+        new[numbers] = np.arange(len(numbers))
+        prints, texts, words = list(self._number), self.texts, self.words
+        self._number = {prints[old]: number for number, old in enumerate(numbers.tolist())}
+        self.texts = [texts[old] for old in numbers.tolist()]
+        self.words = np.concatenate([words[numbers], np.zeros((1024, WORDS), np.uint16)])
+        return new
+
+    def show(self, form: str, message: np.ndarray) -> np.ndarray:
+        """`read` of messages uint8 [n, 256] whose numbers nobody keeps: a full table begins again."""
+        if form != "words":
+            return message
+        shown: np.ndarray = self.words[self.numbers(message)]
+        if len(self.texts) > MOST:
+            self.keep(np.zeros(0, np.int64))
+        return shown
 
     def read(self, form: str, numbers: np.ndarray, message: np.ndarray) -> np.ndarray:
         """Messages in a trunk's form: "words" uint16 [n, WORDS] or "characters" uint8 [n, 256]."""

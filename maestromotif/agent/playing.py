@@ -92,7 +92,7 @@ def _looking(
             layouts[len(rows)] = Block(len(rows), network.form)
         text = pool.obs["message"][rows]
         block, views = layouts[len(rows)].allocate()
-        message = messages.read(form, messages.numbers(text), text)
+        message = messages.show(form, text)
         fill(views, pool.obs, pool.state, message, first, skill, pool.marks, pool.allowed, rows)
         return block
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from maestromotif.agent.ledger import Ledger
-from maestromotif.agent.messages import MessageTable
+from maestromotif.agent.messages import MOST, MessageTable
 from maestromotif.config.learning import RewardSettings
 from maestromotif.nethack.state import DEPTH_CHANGE, NUM_CODES
 
@@ -46,10 +46,13 @@ class RewardFunction:
 
     Each distinct (message, changes) is scored once for all skills, then looked up: it is a row. `row` int64
     [N] is the row that the last call paid for, -1 for none. `ledger` sums what the caller adds to it.
+
+    most: rows, or messages, from which on the function is `full`. With five skills a row and its message take
+    about 600 bytes, so `MOST` rows take 80 MB. Who calls `forget` whenever it is full is paid the same.
     """
 
-    def __init__(self, scorer: Scorer, settings: RewardSettings, games: int) -> None:
-        self._scorer, self._settings = scorer, settings
+    def __init__(self, scorer: Scorer, settings: RewardSettings, games: int, most: int = MOST) -> None:
+        self._scorer, self._settings, self._most = scorer, settings, most
         self.messages = MessageTable()
         self._empty = self.messages.number(b"")
         self._row: dict[int, int] = {}
@@ -95,6 +98,33 @@ class RewardFunction:
         self._scorer = scorer
         if known := list(self._row):
             self._scores[: len(known)] = self._score(known)
+
+    @property
+    def full(self) -> bool:
+        """Whether there are more rows or messages than it keeps for long."""
+        return max(len(self._row), len(self.messages.texts)) > self._most
+
+    def forget(self) -> None:
+        """Forget all rows and messages but those that some game still needs, and empty the ledger.
+
+        Rows and numbers of messages from before this call mean nothing after it. What was forgotten and
+        occurs again is scored again.
+        """
+        row, count = self._before
+        needed = np.unique(row[count > 0])
+        keys = np.fromiter(self._row, np.int64, len(self._row))[needed]
+        number, codes = np.divmod(keys, _COMBINATIONS)
+        counted = self._seen >= 0
+        new = self.messages.keep(np.unique([self._empty, *self._seen[counted], *number]))
+        self._empty = int(new[self._empty])
+        self._seen[counted] = new[self._seen[counted]]
+        self._row = {key: row for row, key in enumerate((new[number] * _COMBINATIONS + codes).tolist())}
+        scores, skills = self._scores[needed], self._scores.shape[1]
+        self._scores = np.concatenate([scores, np.zeros((1024, skills), np.float32)])
+        self._met = np.zeros(len(self._scores), np.int64)
+        self._before = np.stack([np.where(count > 0, np.searchsorted(needed, row), 0), count])
+        self.row = np.full_like(self.row, -1)
+        self.ledger = Ledger(skills)
 
     def met(self) -> list[Met]:
         """The observations since the last call of this, in the order of their first occurrence."""

@@ -140,7 +140,7 @@ class Again:
         for t, action in enumerate(actions):
             text = pool.obs["message"]
             block, views = layout.allocate()
-            message = messages.read(form.message, messages.numbers(text), text)
+            message = messages.show(form.message, text)
             now = pool.obs, pool.state, message, np.full(pool.games, t == 0), skills[t]
             fill(views, *now, pool.marks, pool.allowed, slice(None))
             seen = look(block, last)

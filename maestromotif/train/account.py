@@ -4,7 +4,8 @@ Environments sum gains, losses and steps for each distinct observation and skill
 the sums into the content of `paid.json`. Gains are rewards above 0. Losses are rewards below 0, without their
 sign. A share is a part of gains and losses together, so the shares of a skill sum to 1, and losses do not
 cancel gains. If an observation tells several events, its gains and losses are divided equally among
-them, and its steps count for each.
+them, and its steps count for each. Observations that were forgotten (`forgotten.py`) count in the sums by
+event and in `other_captions`; one that was forgotten twice counts as two captions.
 
 K skills, R distinct observations.
 """
@@ -12,6 +13,7 @@ K skills, R distinct observations.
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -36,7 +38,7 @@ _OF_DEPTH = {": ".join(change): name for change, name in _EVENT_OF.items() if ch
 
 
 class Reader:
-    """Reads the events and the caption of observations; remembers them from one account to the next.
+    """Reads the events and the caption of observations; remembers those of the last account.
 
     spoken, telling: `annotate.changes` and `annotate.telling`.
     """
@@ -50,6 +52,7 @@ class Reader:
         keys = [
             (message, codes.tobytes()) for message, codes in zip(paid.messages, paid.changes, strict=True)
         ]
+        self._known = {key: self._known[key] for key in keys if key in self._known}
         new = [row for row, key in enumerate(keys) if key not in self._known]
         if new:
             whole = canonical(paid.changes[new], tuple(CHANGES)).tolist()
@@ -143,23 +146,31 @@ def _of_skill(
     by_event: defaultdict[str, Sum] = defaultdict(Sum)
     by_caption: defaultdict[str, Sum] = defaultdict(Sum)
     whole, unwanted = Sum(), Sum()  # unwanted: gains for nothing asked for, and losses for nothing forbidden
-    listed = {names: set().union(*map(names_of, names)) for names in set(events_r)}
     asked, forbidden = {*skill.wanted, *skill.progress}, {*skill.forbidden}
-    for row in paid.steps[:, k].nonzero()[0].tolist():
-        steps, gained, lost = int(paid.steps[row, k]), float(paid.gained[row, k]), float(paid.lost[row, k])
-        for event in events_r[row]:
-            by_event[event].add(steps, gained / len(events_r[row]), lost / len(events_r[row]))
-        by_caption[captions_r[row]].add(steps, gained, lost)
+    listed = cache(lambda names: set().union(*map(names_of, names)))
+
+    def add(events: tuple[str, ...], steps: int, gained: float, lost: float) -> None:
+        for event in events:
+            by_event[event].add(steps, gained / len(events), lost / len(events))
         whole.add(steps, gained, lost)
-        names = listed[events_r[row]]
+        names = listed(events)
         amiss = 0.0 if names & asked else gained, 0.0 if names & forbidden else lost
         if any(amiss):
             unwanted.add(steps, *amiss)
+
+    for row in paid.steps[:, k].nonzero()[0].tolist():
+        sums = int(paid.steps[row, k]), float(paid.gained[row, k]), float(paid.lost[row, k])
+        add(events_r[row], *sums)
+        by_caption[captions_r[row]].add(*sums)
+    rest, others = Sum(), paid.others
+    for row in others["steps"][:, k].nonzero()[0].tolist():
+        sums = tuple(others[name][row, k].item() for name in ("steps", "gained", "lost"))
+        add(tuple(others["events"][row]), *sums)
+        rest.add(*sums)
     rows = _largest(by_event)
     acted = int(counts["steps"][k])
     actions = Counter(dict(zip(NAMES, counts["actions"][k].astype(int).tolist(), strict=True)))
     captions = [{"caption": name, **one.row(whole.moved)} for name, one in _largest(by_caption)[:CAPTIONS]]
-    rest = Sum()
     for _, one in _largest(by_caption)[CAPTIONS:]:
         rest.add(one.steps, one.gained, one.lost)
     return {
@@ -173,7 +184,10 @@ def _of_skill(
         "unwanted_steps": unwanted.steps if skill.wanted else None,
         "events": [{"event": name, "side": _side(skill, name), **one.row(whole.moved)} for name, one in rows],
         "captions": captions,
-        "other_captions": {"captions": len(by_caption) - len(captions), **rest.row(whole.moved)},
+        "other_captions": {
+            "captions": len(by_caption) - len(captions) + int(others["observations"][:, k].sum()),
+            **rest.row(whole.moved),
+        },
         "actions": [
             {"action": name, "steps": count, "share": _share(count, acted)}
             for name, count in _ranked(actions)[:ACTIONS]

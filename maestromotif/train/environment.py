@@ -5,6 +5,7 @@ program selects the next skill; the observation is packed for the device. None o
 in its own process (`environment_process.py`).
 """
 
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from maestromotif.agent.inputs import FEW, Block, Form, fill
+from maestromotif.agent.messages import MOST
 from maestromotif.agent.options import Options
 from maestromotif.agent.reward import Met, RewardFunction, Scorer
 from maestromotif.config.schema import Config
@@ -28,6 +30,7 @@ from maestromotif.programs.sandbox import ProgramHost
 from maestromotif.skill import skills_of
 from maestromotif.train.counts import Counts, Episodes, Steps, count_episodes, count_steps, no_counts, wanted
 from maestromotif.train.endings import Ending, endings
+from maestromotif.train.forgotten import Forgotten
 from maestromotif.train.paid import Ends, Paid
 from maestromotif.train.sample import Sample
 from maestromotif.train.speed import Seconds
@@ -43,6 +46,7 @@ class Plan:
     starts: list[str | None]  # by game: the arena in which its episodes begin, None for the dungeon
     form: Form
     program: bytes | None  # its dumped state, to resume from
+    most: int = MOST  # distinct observations that it keeps from one rollout to the next
 
 
 class Arrays:
@@ -105,10 +109,13 @@ class Finished(NamedTuple):
 class Environment:
     """The games of a plan. A context manager. It writes its state after each step to `arrays`.
 
+    alive: called after every step that `restore` plays.
     Raises UserError for missing files, and when the program over skills fails.
     """
 
-    def __init__(self, plan: Plan, arrays: Arrays, scorer: Scorer) -> None:
+    def __init__(
+        self, plan: Plan, arrays: Arrays, scorer: Scorer, alive: Callable[[], None] = lambda: None
+    ) -> None:
         config, self._arrays, self._form = plan.config, arrays, plan.form.message
         path, skills = Path(config.compose.training), skills_of(config)
         source, balance = contract.read(path), config.train.balance
@@ -140,11 +147,12 @@ class Environment:
                 else ProgramHost.load(plan.program, source, skills, str(path))
             )
             self._stack = self._stack.pop_all()
+        self._alive = alive
         self._in_dungeon = np.array([start is None for start in plan.starts])
         # Changes that no reward model reads would only add observations to score.
         self._untold = slice(columns_of(config.annotate.changes), None)
-        self._reward = RewardFunction(scorer, config.reward, plan.games)
-        self._ends = Ends()
+        self._reward = RewardFunction(scorer, config.reward, plan.games, plan.most)
+        self._ends, self._forgotten = Ends(), Forgotten(len(skills))
         self._options = Options(self._host, plan.games)
         self._sample = Sample(config, self._pool, plan.first_game, plan.starts)
         self._wanted, self._achieved = wanted(skills), np.zeros(plan.games, bool)  # since the call began
@@ -217,13 +225,18 @@ class Environment:
         count_steps(counts, Steps(self._acted, arrays.reward, arrays.ended, *told))
         self._reward.ledger.add(self._rows, self._acted, arrays.reward)
         self._begin_rollout()
+        seen = self._reward.met() if met else []
+        if self._reward.full:
+            self._forgotten.add(Paid.of(self._reward, self._ends))
+            self._reward.forget()
+            self._message = self._numbers(self._pool.obs["message"])
         return Finished(
             counts,
             self.seconds,
             self._pool.lost,
-            self._reward.met() if met else [],
+            seen,
             self.snapshot() if snapshot else None,
-            Paid.of(self._reward, self._ends) if paid else None,
+            self._forgotten.and_now(Paid.of(self._reward, self._ends)) if paid else None,
             self._sample.kept() if paid else None,
         )
 
@@ -239,16 +252,18 @@ class Environment:
             "first": self._first,
             "achieved": self._achieved.copy(),
             "ends": self._ends.snapshot(),
+            "forgotten": self._forgotten.snapshot(),
             "sample": self._sample.snapshot(),
         }
 
     def restore(self, snapshot: dict[str, Any]) -> None:
         """Restore a snapshot; the plan must hold the snapshot's program."""
-        self._pool.restore(Snapshot(np.array(snapshot["episode"]), list(snapshot["actions"])))
+        self._pool.restore(Snapshot(np.array(snapshot["episode"]), list(snapshot["actions"])), self._alive)
         self._reward.restore(snapshot["reward"])
         self._options.restore(snapshot["options"])
         self._first, self._achieved = np.array(snapshot["first"]), np.array(snapshot["achieved"])
         self._ends.restore(snapshot["ends"])
+        self._forgotten.restore(snapshot["forgotten"])
         self._sample.restore(snapshot["sample"])
         self._message = self._numbers(self._pool.obs["message"])
         self._show()

@@ -2,7 +2,7 @@
 
 `account.py` turns these into the file `paid.json`. It runs in environments' processes, without JAX.
 
-K skills, R distinct observations, C changes (`nethack.state`).
+K skills, R distinct observations, E combinations of events, C changes (`nethack.state`).
 """
 
 from collections import Counter
@@ -39,7 +39,11 @@ class Ends:
 
 
 class Paid(NamedTuple):
-    """What some environments paid for since the start of training."""
+    """What some environments paid for since the start of training.
+
+    `others` sums observations that are no longer kept apart, by the events that they tell (`forgotten.py`):
+    "events", E lists of names; "gained" and "lost", float64 [E, K]; "steps" and "observations", int64 [E, K].
+    """
 
     messages: list[bytes]  # R
     changes: np.ndarray  # int8 [R, C]
@@ -47,6 +51,7 @@ class Paid(NamedTuple):
     lost: np.ndarray  # float64 [R, K], at least 0
     steps: np.ndarray  # int64 [R, K]
     ends: dict[str, Any]  # a snapshot of `Ends`
+    others: dict[str, Any]
 
     @classmethod
     def of(cls, reward: RewardFunction, ends: Ends) -> "Paid":
@@ -61,6 +66,7 @@ class Paid(NamedTuple):
             ledger.lost[rows],
             ledger.steps[rows],
             ends.snapshot(),
+            no_others(ledger.steps.shape[1]),
         )
 
 
@@ -87,4 +93,27 @@ def together(parts: Sequence[Paid]) -> Paid:
         ends.lengths.update(one.lengths)
     codes = np.array([np.frombuffer(codes, np.int8) for _, codes in place], np.int8)
     messages = [message for message, _ in place]
-    return Paid(messages, codes.reshape(len(place), len(CHANGES)), gained, lost, steps, ends.snapshot())
+    others = _others_together([part.others for part in parts], skills)
+    changes = codes.reshape(len(place), len(CHANGES))
+    return Paid(messages, changes, gained, lost, steps, ends.snapshot(), others)
+
+
+def no_others(skills: int, events: Sequence[Sequence[str]] = ()) -> dict[str, Any]:
+    """`Paid.others` of these combinations of events, with all sums 0."""
+    kinds = {"gained": np.float64, "lost": np.float64, "steps": np.int64, "observations": np.int64}
+    sums = {name: np.zeros((len(events), skills), kind) for name, kind in kinds.items()}
+    return {"events": [list(names) for names in events], **sums}
+
+
+def _others_together(parts: Sequence[dict[str, Any]], skills: int) -> dict[str, Any]:
+    """The sum of several `Paid.others`."""
+    place: dict[tuple[str, ...], int] = {}
+    rows = [
+        np.array([place.setdefault(tuple(names), len(place)) for names in part["events"]], np.int64)
+        for part in parts
+    ]
+    whole = no_others(skills, list(place))
+    for part, own in zip(parts, rows, strict=True):
+        for name in ("gained", "lost", "steps", "observations"):
+            np.add.at(whole[name], own, part[name])
+    return whole

@@ -22,6 +22,7 @@ from maestromotif.agent.policy import POLICY, Acting, make_acting
 from maestromotif.agent.reward import Scorer
 from maestromotif.agent.saved_policy import check_policy, policy_bytes
 from maestromotif.config.schema import Config
+from maestromotif.errors import UserError
 from maestromotif.nethack.actions import SETS
 from maestromotif.nethack.arena import arena_files, check_arenas, places_to_start
 from maestromotif.nethack.pool.pool import check_options, check_pools

@@ -4,10 +4,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from maestromotif.agent.messages import MessageTable, fingerprints, hash_words
+from maestromotif.agent import messages
+from maestromotif.agent.messages import MOST, MessageTable, fingerprints, hash_words
 from maestromotif.agent.reward import RewardFunction, Scorer
 from maestromotif.config.learning import RewardSettings
 from maestromotif.nethack.state import CHANGES, DEPTH_CHANGE
@@ -24,6 +26,18 @@ def test_messages_are_numbered_once_and_hashed_alike() -> None:
     for i in range(3000):
         table.number(b"message %d" % i)
     np.testing.assert_array_equal(table.words[3001], hash_words(b"message 2999"))
+
+
+def test_a_full_table_begins_again_and_shows_the_same_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(messages, "MOST", 5)
+    table = MessageTable()
+    for i in range(40):
+        rows = np.frombuffer(b"".join(b"message %d" % (i * n % 7) + bytes(247) for n in range(4)), np.uint8)
+        rows = rows.reshape(4, 256)
+        expected = [hash_words(bytes(row).rstrip(b"\0")) for row in rows]
+        np.testing.assert_array_equal(table.show("words", rows), expected)
+        assert len(table.texts) <= 5
+    assert table.show("characters", rows) is rows
 
 
 @given(st.lists(st.binary(max_size=256).map(lambda b: b.rstrip(b"\0")), min_size=2, max_size=8, unique=True))
@@ -49,9 +63,9 @@ def ruler(messages: Sequence[bytes], changes: np.ndarray) -> np.ndarray:
     return np.array([[len(m) * (k + 1.0) for k in range(2)] for m in messages], np.float32)
 
 
-def reward_function(**settings: Any) -> RewardFunction:
+def reward_function(most: int = MOST, **settings: Any) -> RewardFunction:
     thresholds = np.array([2.0, 5.0], np.float32)
-    return RewardFunction(Scorer(ruler, thresholds), RewardSettings(scale=0.1, **settings), games=2)
+    return RewardFunction(Scorer(ruler, thresholds), RewardSettings(scale=0.1, **settings), 2, most)
 
 
 def rewards_of(
@@ -169,3 +183,32 @@ def test_a_restored_reward_function_goes_on_alike() -> None:
         np.testing.assert_array_equal(
             rewards_of(function, [text, text], [0, 1]), rewards_of(other, [text, text], [0, 1])
         )
+
+
+@pytest.mark.parametrize("timing", ["published", "acting"])
+def test_forgetting_changes_no_reward(timing: str) -> None:
+    """Also of messages that were counted before, of a step that is paid for later, and in a restored one."""
+    rng = np.random.default_rng(0)
+    settings: dict[str, Any] = {"count_exponent": 1, "count_window": 3, "timing": timing}
+    whole, bounded = reward_function(**settings), reward_function(4, **settings)
+    forgot = 0
+    for _ in range(300):
+        texts = [b"x" * int(n) for n in rng.integers(0, 12, 2)]
+        step = (
+            texts,
+            rng.integers(0, 2, 2).tolist(),
+            (rng.random(2) < 0.1).tolist(),
+            rng.integers(0, 3, 2).tolist(),
+        )
+        expected = rewards_of(whole, *step)
+        np.testing.assert_array_equal(rewards_of(bounded, *step), expected)
+        told = [one.observations(one.row[one.row >= 0])[0] for one in (whole, bounded)]
+        assert told[0] == told[1]
+        if bounded.full:
+            forgot += 1
+            bounded.forget()
+            assert len(bounded.messages.texts) <= 1 + 2 * 3 + 2
+        other = reward_function(4, **settings)
+        other.restore(bounded.snapshot())
+        bounded = other
+    assert forgot > 20

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from flax import serialization
 from small_learning import config
 
 from maestromotif.nethack.actions import INDEX
@@ -15,7 +16,8 @@ from maestromotif.skill import Skill, skills_of
 from maestromotif.train import train
 from maestromotif.train.account import PAID, Reader, account, names_of, told
 from maestromotif.train.counts import Counts, no_counts
-from maestromotif.train.paid import Ends, Paid, together
+from maestromotif.train.forgotten import Forgotten
+from maestromotif.train.paid import Ends, Paid, no_others, together
 from maestromotif.train.pay_warnings import warnings
 
 NONE = (0,) * len(CHANGES)
@@ -45,6 +47,7 @@ def paid(*entries: Entry, skill: int = 0) -> Paid:
         by_skill(3, np.float64),
         by_skill(4, np.int64),
         Ends().snapshot(),
+        no_others(3),
     )
 
 
@@ -114,6 +117,37 @@ def test_environments_add_up() -> None:
     assert both.lost[:, 0].tolist() == [0, 3, 0]
     assert both.steps[:, 0].tolist() == [2, 5, 1]
     assert both.ends == {"causes": {"killed by a newt": 2}, "lengths": [[5, 2], [9, 1]]}
+
+
+def test_what_was_forgotten_still_counts(tmp_path: Path) -> None:
+    """By event as if nothing had been; the captions of the largest rewards stay, also over a checkpoint."""
+    rng = np.random.default_rng(0)
+    all_parts, own = [], Forgotten(3, most=25)
+    for _ in range(6):
+        told = rng.permutation(60)[:40].tolist()
+        part = paid(
+            *[(b"You kill the newt!" * (n % 2) + b"%d" % n, NEW, 2.0 ** (n // 10), 0.5, 1) for n in told]
+        )
+        all_parts.append(part)
+        if len(all_parts) < 6:
+            own.add(part)
+            saved = serialization.msgpack_serialize(own.snapshot())
+            own = Forgotten(3, most=25)
+            own.restore(serialization.msgpack_restore(saved))
+    now = own.and_now(all_parts[-1])
+    assert len(now.messages) < 60
+    assert now.steps.sum() < together(all_parts).steps.sum()
+    whole, bounded = (
+        account(one, counts(together(all_parts)), 240, skills(tmp_path), Reader(SPOKEN))["skills"][
+            "discoverer"
+        ]
+        for one in (together(all_parts), now)
+    )
+    assert {**bounded, "captions": 0, "other_captions": 0} == {**whole, "captions": 0, "other_captions": 0}
+    assert bounded["captions"] == whole["captions"]
+    for row in (whole["other_captions"], bounded["other_captions"]):
+        row.pop("captions")  # one that was forgotten twice counts twice
+    assert bounded["other_captions"] == whole["other_captions"]
 
 
 def curve(rows: int = 16, **figures: tuple[float, float]) -> list[dict[str, float]]:

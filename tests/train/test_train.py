@@ -34,6 +34,7 @@ from maestromotif.train.account import PAID
 from maestromotif.train.actor import Actor
 from maestromotif.train.checkpoint import FOLDER, Checkpoints
 from maestromotif.train.distributed import all_devices
+from maestromotif.train.environment_process import EnvironmentProcess
 from maestromotif.train.learner import Learner
 
 
@@ -157,6 +158,32 @@ def test_nothing_is_compiled_after_the_first_updates(tmp_path: Path, monkeypatch
     # The full maps, 21 x 79 characters and colours a step, and little else; at an episode's end, here after
     # 40 steps, once more.
     assert 2 * 21 * 79 < facts["speed"]["bytes_per_step"] < 6000
+
+
+def test_a_stopped_process_of_games_is_replaced_and_the_policy_is_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is stopped in the middle of a rollout, after a checkpoint."""
+    facts = train.run(config(tmp_path), {}, Work(tmp_path / "whole"))
+    stopped = []
+    step = EnvironmentProcess.step
+
+    def stopping(self: EnvironmentProcess, action: np.ndarray) -> None:
+        stopped.append(0)
+        if len(stopped) == 16 * 5 + 3:
+            self._process._patience = 2.0
+            stopped[0] = self._process.pid or 0
+            os.kill(stopped[0], signal.SIGSTOP)
+        step(self, action)
+
+    monkeypatch.setattr(EnvironmentProcess, "step", stopping)
+    again = train.run(config(tmp_path), {}, Work(tmp_path / "stopped"))
+    assert stopped[0]
+    assert not Path("/proc", str(stopped[0])).exists()
+    assert again["last"] == facts["last"]
+    assert again["lost_episodes"] == 0
+    for name in (POLICY, PAID):
+        assert (tmp_path / "stopped" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
 def test_an_update_ends_when_the_policy_has_moved_far_enough(tmp_path: Path) -> None:

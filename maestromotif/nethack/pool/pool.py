@@ -17,7 +17,7 @@ import shutil
 import signal
 import tempfile
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from itertools import pairwise
@@ -270,7 +270,7 @@ class GamePool:
         """The state of all games, for `restore`. Do not call it between `begin` and `finish`."""
         return Snapshot(self.episode.copy(), self._played.actions())
 
-    def restore(self, snapshot: Snapshot) -> None:
+    def restore(self, snapshot: Snapshot, after_a_step: Callable[[], None] = lambda: None) -> None:
         """Bring all games back to where they were. It takes as long as their episodes took to play."""
         self.reset(snapshot.episode)
         length = max(map(len, snapshot.actions), default=0)
@@ -279,6 +279,7 @@ class GamePool:
             played[: len(actions), game] = np.frombuffer(actions, np.uint8)
         for row in played:
             self.step(row)
+            after_a_step()
         if not np.array_equal(self.episode, snapshot.episode):
             raise RuntimeError("games did not replay as recorded; was NLE replaced since?")
 
