@@ -133,6 +133,7 @@ class ProgramWriter:
         self._asking = _Asking(model, transcript or Transcript())
         self._task, self._skills, self._seed = task, skills, seed
         self._name = model.name
+        self._good = "achieved the task" if task.success else f"had at least 1 of `{task.measure}`"
         self._without = 0  # answers in a row that held no program
 
     @property
@@ -153,9 +154,9 @@ class ProgramWriter:
         ends = Counter(end_of(game.story) for game in games)
         ended = "\n".join(f"- {end}{f' ({times}x)' if times > 1 else ''}" for end, times in ends.items())
         ask = (
-            f"The program was tried in {len(games)} games with the trained skills; {achieved} achieved the "
-            f"task. How they ended:\n\n{ended}\n\nWhat happened in the worst and the best:\n\n{stories}\n\nSay in a sentence what went "
-            "wrong, then write the whole file again, so that more games achieve the task."
+            f"The program was tried in {len(games)} games with the trained skills; {achieved} {self._good}. "
+            f"How they ended:\n\n{ended}\n\nWhat happened in the worst and the best:\n\n{stories}\n\nSay in a sentence what went "
+            "wrong, then write the whole file again, so that it does better in more games."
         )
         return self._written("Improve", [_answered(candidate), {"role": "user", "content": ask}], seed)
 
