@@ -149,7 +149,9 @@ def _compose_instead(
         steps=further["steps"],
         seconds=None if minutes is None else 60 * minutes,
     )
-    plan = Plan(further["search"], further["by"], budget, further["games"], further["episode_steps"], further["final"])
+    plan = Plan(
+        further["search"], further["by"], budget, further["games"], further["episode_steps"], further["final"]
+    )
     folder = further["output"] or Path(loaded.run.root, "compose", folder_name(config_file))
     click.echo(compose(loaded, config_file, folder, plan, further["success"]))
     click.echo(folder)

@@ -155,8 +155,8 @@ class ProgramWriter:
         ended = "\n".join(f"- {end}{f' ({times}x)' if times > 1 else ''}" for end, times in ends.items())
         ask = (
             f"The program was tried in {len(games)} games with the trained skills; {achieved} {self._good}. "
-            f"How they ended:\n\n{ended}\n\nWhat happened in the worst and the best:\n\n{stories}\n\nSay in a sentence what went "
-            "wrong, then write the whole file again, so that it does better in more games."
+            f"How they ended:\n\n{ended}\n\nWhat happened in the worst and the best:\n\n{stories}\n\n"
+            "Say in a sentence what went wrong, then write the whole file again, so that it does better in more games."
         )
         return self._written("Improve", [_answered(candidate), {"role": "user", "content": ask}], seed)
 

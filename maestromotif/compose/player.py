@@ -78,8 +78,8 @@ class GamePlayer:
                 return self._played(source, wave)
             log.warning("compose: a worker died; playing its games again")
         raise UserError(
-            f"compose: workers died in each of {TRIES} attempts at {self._games} games; memory may be too small: "
-            "lower nethack.workers"
+            f"compose: workers died in each of {TRIES} attempts at {self._games} games; memory may be too "
+            "small: lower nethack.workers"
         )
 
     def _played(self, source: str, wave: int) -> list[Game]:

@@ -40,7 +40,9 @@ class _Call(NamedTuple):
         ]
         told += _happened(self.events)
         told += [f"came to {level}"] if level != self.level else []
-        told += [f"{after['hp']} of {after['max_hp']} hit points"] if 2 * after["hp"] <= after["max_hp"] else []
+        told += (
+            [f"{after['hp']} of {after['max_hp']} hit points"] if 2 * after["hp"] <= after["max_hp"] else []
+        )
         told += [HUNGER[after["hunger"]]] if after["hunger"] > 1 else []
         return ", ".join(told)
 
