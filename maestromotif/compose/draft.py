@@ -156,7 +156,8 @@ class ProgramWriter:
         ask = (
             f"The program was tried in {len(games)} games with the trained skills; {achieved} {self._good}. "
             f"How they ended:\n\n{ended}\n\nWhat happened in the worst and the best:\n\n{stories}\n\n"
-            "Say in a sentence what went wrong, then write the whole file again, so that it does better in more games."
+            "Say in a sentence what went wrong, then write the whole file again, so that it does better in "
+            "more games."
         )
         return self._written("Improve", [_answered(candidate), {"role": "user", "content": ask}], seed)
 
