@@ -149,7 +149,9 @@ def _compose_instead(
         steps=further["steps"],
         seconds=None if minutes is None else 60 * minutes,
     )
-    plan = Plan(further["search"], further["by"], budget, further["games"], further["episode_steps"])
+    plan = Plan(
+        further["search"], further["by"], budget, further["games"], further["episode_steps"], further["final"]
+    )
     folder = further["output"] or Path(loaded.run.root, "compose", folder_name(config_file))
     click.echo(compose(loaded, config_file, folder, plan, further["success"]))
     click.echo(folder)
@@ -166,6 +168,7 @@ _COMPOSE: dict[str, Any] = {
     "steps": None,
     "minutes": None,
     "games": 32,
+    "final": None,
     "episode_steps": 2_000,
     "output": None,
 }
@@ -248,7 +251,8 @@ OPTIONS: dict[str, tuple[tuple[click.Parameter, ...], Callable[..., bool]]] = {
             _compose_option("calls", "N", "Most answers of the language model."),
             _compose_option("steps", "N", "Most game steps of the search."),
             _compose_option("minutes", "N", "Most minutes of the search."),
-            _compose_option("games", "N", "Games of the best candidates, and of the result."),
+            _compose_option("games", "N", "Games of the best candidates."),
+            _compose_option("final", "N", "Games that measure the result. Default: as --games."),
             _compose_option("episode_steps", "N", "Steps of an episode of a task in words."),
             _compose_option("output", "FOLDER", "Default: runs/compose/ and the task's first words."),
         ),

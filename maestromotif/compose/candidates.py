@@ -20,7 +20,10 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Game:
-    """One episode of a candidate: success, progress in [0, 1], environment steps, and the story in words."""
+    """One episode of a candidate: success, progress in [0, 1], environment steps, and the story in words.
+
+    Of a task without conditions, `progress` is what it measures, and success is at least 1 of it.
+    """
 
     success: bool
     progress: float

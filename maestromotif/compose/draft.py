@@ -6,6 +6,7 @@ or what happened in games, and both write every question and answer into a trans
 """
 
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -132,6 +133,7 @@ class ProgramWriter:
         self._asking = _Asking(model, transcript or Transcript())
         self._task, self._skills, self._seed = task, skills, seed
         self._name = model.name
+        self._good = "achieved the task" if task.success else f"had at least 1 of `{task.measure}`"
         self._without = 0  # answers in a row that held no program
 
     @property
@@ -149,10 +151,13 @@ class ProgramWriter:
     def improve(self, candidate: Candidate, games: Sequence[Game], seed: int) -> Candidate:
         stories = "\n\n".join(game.story for game in told(games))
         achieved = sum(game.success for game in games)
+        ends = Counter(end_of(game.story) for game in games)
+        ended = "\n".join(f"- {end}{f' ({times}x)' if times > 1 else ''}" for end, times in ends.items())
         ask = (
-            f"The program was tried in {len(games)} games with the trained skills; {achieved} achieved the "
-            f"task. This is what happened in some of them:\n\n{stories}\n\nSay in a sentence what went "
-            "wrong, then write the whole file again, so that more games achieve the task."
+            f"The program was tried in {len(games)} games with the trained skills; {achieved} {self._good}. "
+            f"How they ended:\n\n{ended}\n\nWhat happened in the worst and the best:\n\n{stories}\n\n"
+            "Say in a sentence what went wrong, then write the whole file again, so that it does better in "
+            "more games."
         )
         return self._written("Improve", [_answered(candidate), {"role": "user", "content": ask}], seed)
 
@@ -210,6 +215,11 @@ def told(games: Sequence[Game]) -> list[Game]:
     """The games that a model is told of: the worst and the best, by progress and then length."""
     ranked = sorted(games, key=lambda game: (game.success, game.progress, -game.steps))
     return ranked if len(ranked) <= STORIES else [ranked[0], ranked[-1]]
+
+
+def end_of(story: str) -> str:
+    """The line of a story that says how the game ended, and when."""
+    return next((line for line in reversed(story.splitlines()) if line.startswith("step ")), "")
 
 
 def _short(story: str) -> str:

@@ -59,11 +59,16 @@ def fixed(
 
 def _of_file(words: str, conditions: Sequence[str]) -> Task:
     task = _loaded(words)
-    about = "conditions given by the user" if conditions else f"conditions of {task.path.name}"
-    task = Task(**{**vars(task), "success": tuple(conditions) or task.success, "about": about})
-    if not task.success:
+    what = "conditions" if task.success else "measure"
+    about = "conditions given by the user" if conditions else f"{what} of {task.path.name}"
+    found = tuple(conditions) or task.success
+    task = Task(
+        **{**vars(task), "success": found, "about": about, "measure": None if found else task.measure}
+    )
+    if not task.success and task.measure is None:
         raise UserError(
-            f"{task.path}: has no conditions, so no program of it can succeed; give some with --success"
+            f"{task.path}: has no conditions and measures nothing, so no program of it can be good; give "
+            "conditions with --success"
         )
     return task
 
@@ -96,7 +101,8 @@ def _of_words(
 
 def _check_served(task: Task, skills: Sequence[Skill]) -> None:
     """Raises UserError that says which part of the task no skill works towards."""
-    missing = success.unserved(task.success, skills)
+    measured = () if task.success or task.measure is None else (f"{task.measure} >= 1",)
+    missing = success.unserved((*task.success, *measured), skills)
     if missing:
         parts = "\n".join(
             f"  {part}: no skill wants {events}, and none counts it as progress" for part, events in missing
@@ -104,7 +110,7 @@ def _check_served(task: Task, skills: Sequence[Skill]) -> None:
         raise UserError(
             f"compose: {task.words!r}: the skills {', '.join(one.name for one in skills)} do not serve this "
             f"part of the task:\n{parts}\nLeave it out, train a skill for it, or correct the conditions "
-            f"with --success; now they are: {', then '.join(task.success)} ({task.about})"
+            f"with --success; now they are: {', then '.join((*task.success, *measured))} ({task.about})"
         )
 
 

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from maestromotif.config.schema import Config
 from maestromotif.errors import UserError, did_you_mean
 from maestromotif.nethack.events import EVENTS
+from maestromotif.nethack.rules import BETWEEN_PRAYERS, FIRST_PRAYER
 from maestromotif.nethack.state import CHANGES
 from maestromotif.programs import contract
 from maestromotif.skill import Skill, skills_of
@@ -70,6 +71,13 @@ _TASK_RULES = """\
 The skills are not perfect. When one has ended without success, let another one bring the agent to a
 different place for a while, then try again. The agent may also fall through a trap door and find itself
 deeper than planned.
+"""
+
+_LIMITS = f"""\
+An episode ends at the latest when the hero dies, or after {{steps:,}} environment steps. A god hears a prayer
+when the hit points are below 6 or a seventh of the maximum, or when `hunger` is 3 or more, not before turn
+{FIRST_PRAYER} and not within {BETWEEN_PRAYERS} turns of the last prayer; otherwise no skill prays. The hero
+gets hungry after about 800 turns without a meal, and weak 100 turns later.
 """
 
 _ANNOTATE = "`GameState` and `Skill` need no import. The file is type-checked, so annotate everything."
@@ -149,6 +157,7 @@ def task_program(task: Task, skills: Sequence[Skill]) -> str:
             else "The task has no end: an episode ends when the hero dies or the last step is played."
         ),
         *_meanings(task),
+        _wrapped(_LIMITS.format(steps=task.steps)),
         _TASK_RULES,
         _PLAN,
     )

@@ -55,7 +55,9 @@ def table(
 ) -> str:
     best = tree.best
     assert best is not None
-    lines = ["| program | success | progress | mean steps |", "|---|---|---|---|"]
+    measured = "" if task.success else f"`{task.measure}`"
+    first = f"games with at least 1 | mean of {measured}" if measured else "success | progress"
+    lines = [f"| program | {first} | mean steps |", "|---|---|---|---|"]
     lines += [
         f"| {name} | {_share(games)} | {_progress(games)} | {_steps(games)} |" for name, games in rows.items()
     ]
@@ -67,7 +69,9 @@ def table(
         [
             task.words,
             "",
-            f"Done when: {', then '.join(f'`{one}`' for one in task.success)} ({task.about}).",
+            f"Measured: {measured} ({task.about})."
+            if measured
+            else f"Done when: {', then '.join(f'`{one}`' for one in task.success)} ({task.about}).",
             "",
             *lines,
             "",

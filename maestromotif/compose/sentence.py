@@ -34,6 +34,7 @@ from maestromotif.language.model import LanguageModel
 from maestromotif.pipeline.store import Work, sha256
 from maestromotif.programs import baselines, check
 from maestromotif.skill import skills_of
+from maestromotif.tasks.task import Task
 
 log = logging.getLogger("maestromotif")
 
@@ -41,13 +42,15 @@ RESULT, FIGURES, TRANSCRIPT = "result.md", "result.json", "transcript.md"
 JOURNAL, REPORT = "search.jsonl", "report.html"
 CONTEXT = {"python": 16_384}  # tokens, by the way to write
 _CONTEXT = 4_096  # of the other ways
+AT_ONCE = 32  # final games: a wave lasts as long as its longest game
 _GROWTH = 4  # of the games from rung to rung
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How a program is sought. games: of the last rung and of the final measure; steps: of an episode of a
-    task in words. Raises UserError for a search or a way of writing that does not exist.
+    """How a program is sought. games: of the last rung; final: of the final measure, None for as many;
+    steps: of an episode of a task in words. Raises UserError for a search or a way of writing that does not
+    exist.
     """
 
     search: str
@@ -55,6 +58,7 @@ class Plan:
     budget: Budget
     games: int = 32
     steps: int = 2_000
+    final: int | None = None
 
     def __post_init__(self) -> None:
         for option, name, known in (
@@ -77,7 +81,7 @@ def compose(config: Config, words: str, folder: Path, plan: Plan, conditions: Se
     transcript = Transcript(folder / TRANSCRIPT)
     asking = _Asking(config, plan)
     task = fixed(work, words, plan.steps, conditions, asking.model, skills, transcript)
-    log.info("compose: %s: done when %s (%s)", task.words, ", then ".join(task.success), task.about)
+    log.info("compose: %s: %s (%s)", task.words, _aim(task), task.about)
     model = asking.model() if WRITINGS[plan.writing].asks else None
     identity = {
         "task": task.digest,
@@ -97,9 +101,10 @@ def compose(config: Config, words: str, folder: Path, plan: Plan, conditions: Se
     source = best.candidate.source
     check.program(source, PROGRAM, skills)
     check.behaviour(source, PROGRAM, skills, config.run.seed)
-    with GamePlayer(config, params, task, "final") as player:
+    games = plan.final or plan.games
+    with GamePlayer(config, params, task, "final", min(games, AT_ONCE)) as player:
         rows = {
-            name: player.play(one, range(plan.games))
+            name: player.play(one, range(games))
             for name, one in (("written", source), ("random skills", baselines.RANDOM_SKILLS))
         }
     write_program(work, task, skills, plan.writing, tree, model, rows["written"])
@@ -110,6 +115,10 @@ def compose(config: Config, words: str, folder: Path, plan: Plan, conditions: Se
     steps = {"Transcript": transcript.text()}
     work.write_text(REPORT, tree_page.page(tree, task.words, result, steps))
     return result
+
+
+def _aim(task: Task) -> str:
+    return f"done when {', then '.join(task.success)}" if task.success else f"measured: {task.measure}"
 
 
 def _open(folder: Path) -> Work:

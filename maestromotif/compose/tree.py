@@ -39,7 +39,7 @@ class Node:
 
     @property
     def progress(self) -> float:
-        """Mean of its games, in [0, 1]; 0 before the first."""
+        """Mean of its games; 0 before the first."""
         return float(np.mean([game.progress for game in self.games])) if self.games else 0.0
 
     @property

@@ -102,6 +102,15 @@ def test_the_model_is_told_of_the_worst_and_the_best_game(skills: list[Skill]) -
     assert "last step" not in model.asked[0]
 
 
+def test_a_larger_model_is_told_how_every_game_ended(skills: list[Skill]) -> None:
+    model = Scripted(GOOD)
+    ProgramWriter(model, TASK, skills).improve(Candidate(GOOD), [*GAMES, GAMES[1]], 0)
+    assert (
+        "- step 90: the hero died: killed by a jackal (2x)\n- step 90: it was the last step" in model.asked[0]
+    )
+    assert "1 achieved the task" in model.asked[0]
+
+
 def test_most_improvements_of_tables_are_edits(skills: list[Skill]) -> None:
     model = Scripted(TABLE, TABLE)
     both = WithEdits(TableWriter(model, TASK, skills), Edits(skills, TASK.words, TASK.success))

@@ -1,5 +1,6 @@
 """Candidates in the real game, with the policy of the repository, and a whole composition, all small."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -54,12 +55,25 @@ def test_a_number_names_a_game(player: GamePlayer) -> None:
 def test_a_story_tells_skills_levels_and_what_was_met(player: GamePlayer) -> None:
     (game,) = player.play(program("otherwise use discoverer\n"), range(1))
     lines = game.story.splitlines()
-    assert lines[0].startswith("step 1: discoverer on level 1 for ")
+    assert re.match(r"step 1: discoverer on level 1 for \d+ steps, to turn \d+", lines[0])
     assert f"step {game.steps}: " in game.story
     assert lines[-3].endswith("met: count(killed) >= 1")
     assert lines[-2] == "not met: depth >= 2"
     assert lines[-1] == f"progress {game.progress:.2f}"
     assert len(lines) <= 25
+
+
+def test_a_task_without_conditions_is_measured() -> None:
+    config = load(POLICY, ["nethack.workers=1"])
+    params = read_policy(policy_file(POLICY, "train.policy"), config)
+    task = Task("t", "words", "p.py", measure="total(killed)", steps=120)
+    with GamePlayer(config, params, task, "final", 4) as player:
+        games = player.play(program("otherwise use discoverer\n"), range(4))
+    assert len(games) == 4
+    for game in games:
+        assert game.story.endswith(f"total(killed) was {game.progress:.0f}")
+        assert game.success == (game.progress >= 1)
+    assert any(game.success for game in games)
 
 
 def test_a_program_that_fails_in_a_game_is_an_error(player: GamePlayer) -> None:
@@ -103,6 +117,18 @@ def test_a_sentence_becomes_a_program_and_a_table(tmp_path: Path) -> None:
     }
     with pytest.raises(UserError, match=r"task\.md: is another task"):
         CliRunner().invoke(cli, [*words, "--success", "gold >= 1"], catch_exceptions=False)
+
+
+def test_the_table_of_a_measured_task(tmp_path: Path) -> None:
+    path = tmp_path / "kills.md"
+    path.write_text("---\nname: kills\nmeasure: total(killed)\nsteps: 20\n---\nKill.\n")
+    words = ["compose", str(path), *COMPOSE[2:6], "--games", "8", "--final", "2", "nethack.workers=1"]
+    done = CliRunner().invoke(cli, [*words, "--output", str(tmp_path / "out")], catch_exceptions=False)
+    assert "| program | games with at least 1 | mean of `total(killed)` | mean steps |" in done.output
+    assert "Each played the same 2 games" in done.output
+    path.write_text("---\nname: kills\nmeasure: total(drank)\n---\nDrink.\n")
+    with pytest.raises(UserError, match="no skill wants drank"):
+        CliRunner().invoke(cli, [*words, "--output", str(tmp_path / "other")], catch_exceptions=False)
 
 
 def test_a_part_that_no_skill_serves_is_named_and_nothing_is_played(tmp_path: Path) -> None:

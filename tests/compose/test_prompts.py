@@ -11,6 +11,7 @@ from maestromotif.compose import prompts
 from maestromotif.config.load import load
 from maestromotif.config.schema import Config
 from maestromotif.errors import UserError
+from maestromotif.nethack.rules import BETWEEN_PRAYERS, FIRST_PRAYER
 from maestromotif.nethack.state import FIELDS
 from maestromotif.programs import contract, provenance
 from maestromotif.skill import load_all, skills_of
@@ -61,6 +62,12 @@ def test_a_program_over_skills_is_told_of_every_skill(config: Config, what: str)
     assert "worshipper" not in words
     task = load_task("tasks", "down_and_back")
     assert all(part in words for part in (*task.success, task.words)) == (what == task.name)
+
+
+def test_a_task_s_program_is_told_when_episodes_end_and_prayers_help(config: Config) -> None:
+    words = " ".join(prompts.of(config, "down_and_back").text.split())
+    assert "after 1,000 environment steps" in words
+    assert f"not before turn {FIRST_PRAYER} and not within {BETWEEN_PRAYERS} turns" in words
 
 
 def test_a_skill_that_is_only_a_text_starts_and_ends_by_default(tmp_path: Path, config: Config) -> None:

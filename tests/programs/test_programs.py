@@ -134,7 +134,10 @@ def test_training_gives_descender_and_ascender_plenty_of_steps() -> None:
     assert (steps / steps.sum()).min() > 0.1
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "policies").glob("*.py")), ids=lambda path: path.stem)
+POLICIES = [*(ROOT / "policies").glob("*.py"), *(ROOT / "policies/composed").glob("*/program.py")]
+
+
+@pytest.mark.parametrize("path", sorted(POLICIES), ids=lambda path: f"{path.parent.name}/{path.stem}")
 def test_every_policy_is_checked_and_comes_from_its_prompt(path: Path) -> None:
     source = path.read_text()
     check.program(source, str(path), SIX)

@@ -1,0 +1,160 @@
+# provenance:
+#   model: Claude (Anthropic), through a recorded conversation
+#   date: '2026-11-30'
+#   prompt: prompt.md
+#   prompt_sha256: 42c793efde0b08c89ce2ef541b6795e1ac96d91fc08eba36502a511931b20f95
+#   score: 0.0
+#   search: 'search refine, seed 0: 1 candidate, 8 games, 11,060 game steps, 1 answer of a model, 771 s; the budget of 1 candidates is used up; there success 12% [2%, 47%] in 8 games, progress 0.12'
+
+class Program:
+    # Gather items on the first levels, drop them on any altar, and go on to the temple of Minetown; rest when hurt.
+
+    def __init__(self) -> None:
+        self.patience: int = 0
+        self.until_down: bool = False
+        self.visits: dict[int, int] = {}
+        self.prayers: int = 0
+        self.prayed: int = -1000
+        self.next_meal: int = 0
+        self.resting: bool = False
+        self.rest_until: int = 0
+        self.next_rest: int = 0
+        self.rest_hp: int = 0
+        self.fight_until: int = 0
+        self.tries: int = 0
+        self.place: int = 0
+        self.entered: int = 0
+        self.pause_until: int = 0
+
+    def watch(self, state: GameState) -> None:
+        if state.prayers > self.prayers:
+            self.prayers, self.prayed = state.prayers, state.turn
+        if state.depth != self.place:
+            self.place, self.entered = state.depth, state.step
+
+    def stuck(self, state: GameState) -> bool:
+        # No way on from here was found in this time: another arrival from above may lead elsewhere.
+        return state.depth >= 2 and state.step - self.entered >= 1000
+
+    def can_pray(self, state: GameState) -> bool:
+        return state.turn >= 300 and state.turn - self.prayed >= 1000
+
+    def dying(self, state: GameState) -> bool:
+        return state.hp < 6 or state.hp * 7 < state.max_hp
+
+    def in_need(self, state: GameState) -> bool:
+        # Wounds and weakness while a prayer helps; hunger now and then, for a meal. Else fighting is better.
+        if self.can_pray(state) and (self.dying(state) or state.hunger >= 3):
+            return state.hp * 3 <= state.max_hp or state.hunger >= 2
+        return state.hunger >= 2 and state.turn >= self.next_meal
+
+    def should_rest(self, state: GameState) -> bool:
+        hurt = state.hp * 2 < state.max_hp and state.hunger <= 1
+        return hurt and state.turn >= self.next_rest and not self.resting
+
+    def care(self, state: GameState, available: list[Skill]) -> str:
+        # "" or the skill that keeps the hero alive: a prayer, a meal, or a rest on the stairs.
+        if "survivor" in available and self.in_need(state):
+            self.next_meal = state.turn + 120
+            return "survivor"
+        if self.should_rest(state):
+            self.resting, self.rest_until, self.rest_hp = True, state.turn + 300, state.hp
+        if not self.resting:
+            return ""
+        if state.hp * 5 >= state.max_hp * 4 or state.turn >= self.rest_until or state.hunger >= 2:
+            self.resting, self.next_rest = False, state.turn + 150
+            return ""
+        # To and fro on the stairs nobody is met for long; whoever follows is fought.
+        if state.hp < self.rest_hp:
+            self.fight_until = state.step + 15
+        self.rest_hp = state.hp
+        if state.step < self.fight_until:
+            return "discoverer"
+        if state.depth >= 2 and (state.on_upstairs or (state.upstairs_seen and not state.on_downstairs)):
+            return "ascender"
+        if state.downstairs_seen:
+            return "descender"
+        return "ascender" if state.depth >= 2 else "discoverer"
+
+    def select(self, state: GameState, available: list[Skill]) -> Skill:
+        self.watch(state)
+        stayed = state.depth == state.skill_start_depth
+        if state.skill == "discoverer" and stayed and state.dungeon == 0 and state.skill_turns >= 30:
+            self.visits[state.depth] = self.visits.get(state.depth, 0) + 1
+        self.until_down = False
+        cared = self.care(state, available)
+        if cared != "":
+            self.patience = 0
+            return self.prefer(cared, available)
+        if self.stuck(state) and state.skill != "ascender":
+            self.visits[state.depth - 1] = 1
+            return self.prefer("ascender", available)
+        if self.stuck(state):
+            self.entered = state.step - 700
+        return self.plan(state, available)
+
+    def should_end(self, state: GameState) -> bool:
+        self.watch(state)
+        if state.skill == "survivor":
+            calm = state.hunger <= 1 and not self.dying(state)
+            return calm or (state.skill_steps >= 25 and not self.in_need(state))
+        if self.in_need(state) or self.should_rest(state):
+            return True
+        if self.resting:
+            fighting = state.step < self.fight_until
+            return not fighting and state.skill == "discoverer" and state.skill_steps >= 15
+        if state.skill != "discoverer" or state.depth != state.skill_start_depth:
+            return False
+        if self.until_down and state.downstairs_seen:
+            return state.skill_turns >= self.patience
+        return state.skill_turns >= self.patience or self.may_trade(state)
+
+    def prefer(self, wanted: str, available: list[Skill]) -> Skill:
+        for skill in available:
+            if skill == wanted:
+                return skill
+        return available[0]
+
+    def explore(self, available: list[Skill], turns: int) -> Skill:
+        self.patience = turns
+        return self.prefer("discoverer", available)
+
+    def down(self, state: GameState, available: list[Skill]) -> Skill:
+        # The descender finds stairs itself; after a failure the discoverer looks elsewhere for a while.
+        failed = state.skill == "descender" and state.depth == state.skill_start_depth
+        if failed and state.skill_steps >= 20:
+            self.tries += 1
+            return self.explore(available, 60 + 40 * (self.tries % 4))
+        return self.prefer("descender", available)
+
+    def to_mines(self, state: GameState, available: list[Skill]) -> Skill:
+        # Explore the levels 2 to 4 in turn; where two ways down are known, take one after the other.
+        branch = state.branch_depth
+        if state.depth > (branch if branch > 0 else 4):
+            return self.prefer("ascender", available)
+        if state.depth == branch:
+            came_back = state.skill == "ascender"
+            return self.explore(available, 60) if came_back else self.down(state, available)
+        if branch > 0 or state.depth == 1:
+            return self.down(state, available)
+        if self.visits.get(state.depth, 0) < 3:
+            return self.explore(available, 300)
+        return self.down(state, available)
+
+    def may_trade(self, state: GameState) -> bool:
+        return state.altar_in_view and state.sellable_items > 0 and state.turn >= self.pause_until
+
+    def plan(self, state: GameState, available: list[Skill]) -> Skill:
+        if state.skill == "worshipper":
+            self.pause_until = state.turn + 60
+        if "worshipper" in available and self.may_trade(state):
+            return self.prefer("worshipper", available)
+        if state.dungeon == 2 and state.in_minetown:
+            return self.explore(available, 120)
+        if state.dungeon == 2 and state.level > 4:
+            return self.prefer("ascender", available)
+        if state.dungeon == 2:
+            return self.down(state, available)
+        if state.depth <= 4 and self.visits.get(state.depth, 0) < 2:
+            return self.explore(available, 300)
+        return self.to_mines(state, available)
