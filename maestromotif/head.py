@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from maestromotif.errors import UserError, did_you_mean
-from maestromotif.reading import parse_yaml, read_text, yaml_value
+from maestromotif.reading import is_there, parse_yaml, read_text, yaml_value
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ def find(folder: str | Path, name: str, kind: str) -> Path:
     """`<folder>/<name>.md`. Raises UserError with the names that exist; kind: what the folder holds."""
     folder = Path(folder)
     path = folder / f"{name}.md"
-    if path.is_file():
+    if is_there(path):  # whatever it is: who reads it says what is wrong
         return path
     if not folder.is_dir():
         raise UserError(f"{path}: no such file; the folder {folder} does not exist")
