@@ -61,7 +61,7 @@ def read(path: Path, keys: Sequence[str], needed: Sequence[str], body: str) -> H
     problems += [f"{path}:{top}: the key '{key}' is missing" for key in needed if key not in lines]
     if problems:
         raise UserError("\n".join(problems))
-    if not words:
+    if not any(map(str.isalnum, words)):  # there are characters that nobody sees
         last = text.count("\n") + 1
         raise UserError(f"{path}:{last}: nothing below the head; {body}")
     values = {str(key): value for key, value in yaml_value(node).items()}

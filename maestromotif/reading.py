@@ -72,7 +72,7 @@ def opened(path: Path) -> Iterator[BufferedReader]:
 
 def is_there(path: Path) -> bool:
     """Whether there is anything at the path, also a link that leads nowhere."""
-    return path.is_symlink() or path.exists()
+    return os.path.lexists(path)  # also of a name that is too long for a file
 
 
 def read_bytes(path: Path, most: int | None = None) -> bytes:
