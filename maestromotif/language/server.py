@@ -96,7 +96,7 @@ class ServerModel:
         self._served = presets.hub_name(settings.model)
         self._settings = settings
         self._checked = not settings.check_model
-        self._noted = False  # whether a reply named another model
+        self._warned = False  # whether a reply named another model
         self._gives_logprobs = False  # whether a reply had any
         self._owner = ""  # who serves the model, as the server says (`owned_by`)
         self._extra: Body = {}  # fields beyond OpenAI's, for servers that accept them
@@ -201,7 +201,7 @@ class ServerModel:
             if response.status_code != 200:
                 raise UserError(await self._refusal(client, response))
             choice = Choice.read(response, begun)
-            self._note(choice.by)
+            self._check_answered_by(choice.by)
             self._gives_logprobs |= bool(choice.candidates)
             if body.get("logprobs") and not (choice.candidates or choice.silent or self._gives_logprobs):
                 raise UserError(
@@ -212,10 +212,10 @@ class ServerModel:
 
         return await self._send(client, client.build_request("POST", "/chat/completions", json=body), read)
 
-    def _note(self, by: str) -> None:
+    def _check_answered_by(self, by: str) -> None:
         """Warns once if another model than the configured one has answered."""
-        if by and by != self._served and not self._noted:
-            self._noted = True
+        if by and by != self._served and not self._warned:
+            self._warned = True
             log.warning(
                 "%s: asked for '%s', and the server says that '%s' answers. If that is another model, the "
                 "run's manifest names the wrong one",

@@ -406,7 +406,7 @@ def _check_card(card: Any) -> None:
     for number in (card["mean"], card["std"], *quantiles.values()):
         if isinstance(number, bool) or not isinstance(number, int | float):
             raise TypeError(f"{number!r} is not a number")
-        if abs(number) > np.finfo(np.float32).max:
+        if abs(number) > float(np.finfo(np.float32).max):
             raise ValueError(f"{number!r} is too large")
 
 
