@@ -212,14 +212,14 @@ class ServerModel:
 
         return await self._send(client, client.build_request("POST", "/chat/completions", json=body), read)
 
-    def _check_answered_by(self, by: str) -> None:
+    def _check_answered_by(self, model: str) -> None:
         """Warns once if another model than the configured one has answered."""
-        if by and by != self._served and not self._warned:
+        if model and model != self._served and not self._warned:
             self._warned = True
             log.warning(
                 "%s: asked for '%s', and the server says that '%s' answers. If that is another model, the "
                 "run's manifest names the wrong one",
-                *(self._url, self._served, self._shown(by)),
+                *(self._url, self._served, self._shown(model)),
             )
 
     async def _check_served(self, client: httpx.AsyncClient) -> None:
