@@ -1,6 +1,7 @@
 """Messages for users: the one exception class, the "did you mean" hint, and the findings of the doctor."""
 
 import difflib
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
@@ -23,8 +24,13 @@ def did_you_mean(word: str, known: Iterable[str], otherwise: str | None = None) 
     """
     known = list(known)
     near = difflib.get_close_matches(word, known, n=1)
+    # Letters of other alphabets look like those of ours, and some characters are not seen at all.
+    odd = next((one for one in word if not one.isascii()), None) if all(map(str.isascii, known)) else None
+    told = "" if odd is None else f"; it has {unicodedata.name(odd, 'a character')} (U+{ord(odd):04X})"
     if near:
-        return f"; did you mean '{near[0]}'?"
+        return f"{told}; did you mean '{near[0]}'?"
+    if odd is not None:
+        return told
     return f"; known are {', '.join(known)}" if otherwise is None else otherwise
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from maestromotif.errors import UserError, did_you_mean
-from maestromotif.reading import parse_yaml, read_text, yaml_value
+from maestromotif.reading import is_there, parse_yaml, read_text, yaml_value
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ def find(folder: str | Path, name: str, kind: str) -> Path:
     """`<folder>/<name>.md`. Raises UserError with the names that exist; kind: what the folder holds."""
     folder = Path(folder)
     path = folder / f"{name}.md"
-    if path.is_file():
+    if is_there(path):  # whatever it is: who reads it says what is wrong
         return path
     if not folder.is_dir():
         raise UserError(f"{path}: no such file; the folder {folder} does not exist")
@@ -61,7 +61,7 @@ def read(path: Path, keys: Sequence[str], needed: Sequence[str], body: str) -> H
     problems += [f"{path}:{top}: the key '{key}' is missing" for key in needed if key not in lines]
     if problems:
         raise UserError("\n".join(problems))
-    if not words:
+    if not any(map(str.isalnum, words)):  # there are characters that nobody sees
         last = text.count("\n") + 1
         raise UserError(f"{path}:{last}: nothing below the head; {body}")
     values = {str(key): value for key, value in yaml_value(node).items()}

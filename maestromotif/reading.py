@@ -74,7 +74,7 @@ def opened(path: Path) -> Iterator[BufferedReader]:
 
 def is_there(path: Path) -> bool:
     """Whether there is anything at the path, also a link that leads nowhere."""
-    return path.is_symlink() or path.exists()
+    return os.path.lexists(path)  # also of a name that is too long for a file
 
 
 def read_bytes(path: Path, most: int | None = None, seconds: float | None = None) -> bytes:
@@ -312,6 +312,10 @@ class _Checked:
                 raise self._wrong(key, f"'{key.value}' is given twice, first on line {lines[key.value]}")
             lines[key.value] = self._line(key)
             self.node(value, depth + 1)
+            if key.tag.endswith(":merge"):
+                merged = value.value if isinstance(value, yaml.SequenceNode) else [value]
+                if not all(isinstance(one, yaml.MappingNode) for one in merged):
+                    raise self._wrong(value, "'<<' takes in lines of 'key: value', as in '<<: *name'")
 
     def _scalar(self, node: yaml.Node) -> None:
         if node.tag.endswith((":merge", ":str")):

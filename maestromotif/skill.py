@@ -33,6 +33,7 @@ from maestromotif.pipeline.store import sha256
 from maestromotif.reading import is_there, read_text
 
 DEFAULT_MAX_TURNS = 300
+MOST_TURNS = 1_000_000  # NetHack itself ends a game only long after
 _KEYS = ("name", "starts", "ends", "max_turns", "wanted", "forbidden", "progress")
 _EVENT_KEYS = ("wanted", "forbidden", "progress")
 NAME = re.compile(r"[a-z][a-z0-9_]*")
@@ -172,9 +173,10 @@ def _check(found: head.Headed, name: str) -> None:
                 "they must be the same"
             )
     max_turns = values.get("max_turns", DEFAULT_MAX_TURNS)
-    if isinstance(max_turns, bool) or not isinstance(max_turns, int) or max_turns < 1:
+    if isinstance(max_turns, bool) or not isinstance(max_turns, int) or not 1 <= max_turns <= MOST_TURNS:
         problems.append(
-            f"{found.at('max_turns')}: 'max_turns' must be a whole number of at least 1, got {max_turns!r}"
+            f"{found.at('max_turns')}: 'max_turns' must be a whole number of at least 1 and at most "
+            f"{MOST_TURNS}, got {max_turns!r}"
         )
     for key in (key for key in _EVENT_KEYS if key in values):
         problems += [f"{found.at(key)}: {what}" for what in _event_problems(key, values[key])]

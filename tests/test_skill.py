@@ -137,3 +137,31 @@ def test_all_problems_at_once(tmp_path: Path) -> None:
     assert "'brawler' is listed twice" in text
     assert "dancer.md: no such file" in text
     assert "the list is empty" in message(tmp_path)
+
+
+def test_what_is_no_file_is_not_called_missing(tmp_path: Path) -> None:
+    (tmp_path / "loop.md").symlink_to("loop.md")
+    (tmp_path / "gone.md").symlink_to("nowhere.md")
+    (tmp_path / "folder.md").mkdir()
+    for name, said in (
+        ("loop", "Too many levels"),
+        ("gone", "a link to nowhere.md"),
+        ("folder", "directory"),
+    ):
+        with pytest.raises(UserError, match=said):
+            skill.load(tmp_path, name)
+    with pytest.raises(UserError, match="no such file"):  # longer than any file's name
+        skill.load(tmp_path, "x" * 300)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (GOOD.replace("---\nThe", "max_turns: 99999999999999999999\n---\nThe"), "at most 1000000, got 999"),
+        (GOOD.partition("---\nThe")[0] + "---\n\u200b\n", "nothing below the head"),
+    ],
+)
+def test_numbers_beyond_a_game_and_characters_that_nobody_sees(tmp_path: Path, text: str, said: str) -> None:
+    write(tmp_path, text)
+    with pytest.raises(UserError, match=said):
+        skill.load(tmp_path, "brawler")

@@ -19,7 +19,7 @@ from maestromotif.annotate.labels import Comparison
 from maestromotif.config.schema import Config
 from maestromotif.errors import UserError
 from maestromotif.pipeline.progress import Progress
-from maestromotif.reading import read_json_lines
+from maestromotif.reading import is_there, read_json_lines
 from maestromotif.skill import load
 
 
@@ -74,5 +74,5 @@ def _pair(found: Any, where: str) -> Pair:
 
 def _goal(config: Config, skill: str) -> str:
     """The text of the skill with this name, or `skill` itself if there is no such skill."""
-    named = skill.isidentifier() and (Path(config.skills_folder) / f"{skill}.md").is_file()
+    named = skill.isidentifier() and is_there(Path(config.skills_folder) / f"{skill}.md")
     return load(config.skills_folder, skill).description if named else skill

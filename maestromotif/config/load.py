@@ -160,7 +160,11 @@ class Sources:
             )
             self.problems.append(told)
         except yaml.YAMLError as error:  # OmegaConf's parser is libyaml, which is stricter in odd cases
-            self.problems.append(f"{name}: is not valid YAML: {_first_line(error)}")
+            mark = getattr(error, "problem_mark", None)
+            place = name if mark is None else f"{name}:{mark.line + 1}"
+            self.problems.append(
+                f"{place}: is not valid YAML: {getattr(error, 'problem', None) or _first_line(error)}"
+            )
         except OmegaConfBaseException:
             self._report_interpolations(name, root)
         else:
@@ -175,9 +179,12 @@ class Sources:
             self._extend(path, Layer(name, values, root), asked_by)
 
     def _extend(self, path: Path, layer: Layer, asked_by: tuple[Path, ...]) -> None:
-        bases = layer.values.pop("extends", None)
-        bases = [] if bases is None else list(bases) if isinstance(bases, ListConfig) else [bases]
-        if not all(isinstance(base, str) for base in bases):
+        bases = cast(dict[str, Any], OmegaConf.to_container(layer.values)).get("extends")
+        if bases is not None or "extends" in layer.values:
+            del layer.values["extends"]
+        bases = [] if bases is None else bases if isinstance(bases, list) else [bases]
+        # Names of files are needed before any value is known, so that they cannot refer to one.
+        if not all(isinstance(base, str) and "${" not in base and "\0" not in base for base in bases):
             line = layer.line(("extends",))
             self.problems.append(
                 f"{layer.name}:{line}: extends: should be a file or a list of files (got {bases!r})"
@@ -302,9 +309,27 @@ def _joined(overrides: Sequence[str]) -> Iterator[str]:
 def _merge(sources: Sources, below: Any, layer: Layer) -> Any:
     try:
         return OmegaConf.merge(below, layer.values)
-    except OmegaConfBaseException as error:
-        sources.problems.append(f"{layer.name}: {_first_line(error)}")
+    except (OmegaConfBaseException, TypeError) as error:
+        found = [*_misfits(OmegaConf.to_container(below), OmegaConf.to_container(layer.values))]
+        for key, needed, value in found:
+            sources.report(key, f"should be {needed} (got {value!r})")
+        if not found:
+            sources.problems.append(f"{layer.name}: {_first_line(error)}")
         return below
+
+
+def _misfits(below: Any, above: Any, key: Key = ()) -> Iterator[tuple[Key, str, Any]]:
+    """(key, what it should be, value) of each value that is a list and should be none, or the reverse.
+
+    below, above: plain values; those above are laid over those below.
+    """
+    if isinstance(below, dict) and isinstance(above, dict):
+        for name in below.keys() & above.keys():
+            yield from _misfits(below[name], above[name], (*key, name))
+    elif isinstance(below, dict) and isinstance(above, list):
+        yield key, "lines of 'key: value'", above
+    elif isinstance(below, list | tuple) and not isinstance(above, list | tuple):
+        yield key, "a list, such as [one, two]", above
 
 
 def _resolve(sources: Sources, node: Any, key: Key) -> Any:
@@ -468,6 +493,9 @@ def _all_keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
 def _suggest(key: Key) -> str:
     """A hint: the key in this section with the nearest spelling, or the same key in another section."""
     wrong, siblings = str(key[-1]), _names(_model(key[:-1]))
+    if "." in wrong and _field(Config, (*key[:-1], *wrong.split("."))) is not None:
+        section, _, name = wrong.rpartition(".")
+        return f"; in a file, write '{name}' below a line '{section.replace('.', ':, ')}:'"
     elsewhere = [repr(name) for name in _all_keys(Config) if name.rpartition(".")[2] == wrong]
     otherwise = f"; did you mean {' or '.join(elsewhere)}?" if elsewhere else None
     return did_you_mean(wrong, siblings, otherwise)

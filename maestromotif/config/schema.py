@@ -51,6 +51,7 @@ class RunSettings(Section):
     name: str = Field(
         "quickstart",
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
+        max_length=200,
         description="name of the run, and of its folder in `root`",
     )
     root: str = Field("runs", description="folder that holds all runs")

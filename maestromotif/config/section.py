@@ -11,7 +11,8 @@ MOST = 2**53  # whole numbers below it are exact as float64, and fit the counter
 class Section(BaseModel):
     """Unknown keys are errors. It is frozen, so it can be shared and hashed.
 
-    A number is not true or false, which YAML also writes as yes and no, and is less than `MOST`.
+    A number is not true or false, which YAML also writes as yes and no, and is less than `MOST`. A text has
+    no zero byte, which no path and no process can be given.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -30,9 +31,11 @@ class Section(BaseModel):
 
     @field_validator("*")
     @classmethod
-    def _is_not_too_large(cls, value: Any) -> Any:
+    def _can_be_used(cls, value: Any) -> Any:
         if any(isinstance(one, int) and abs(one) >= MOST for one in _leaves(value)):
             raise ValueError("should be less than 2**53")
+        if any(isinstance(one, str) and "\0" in one for one in _leaves(value)):
+            raise ValueError("should have no zero byte")
         return value
 
 

@@ -16,6 +16,7 @@ class Message(TypedDict):
 
 
 IMPOSSIBLE = -1000.0  # log-probabilities up to here stand for "not likely"; OpenAI writes -9999
+ROUNDED = 0.01  # a sum of probabilities may be above 1 by rounding; this is of its logarithm
 ROUNDING = 2.0**-24  # of a probability near 1 in single precision
 
 Chat = list[Message]  # if the last message is the assistant's, the model continues that message
@@ -70,8 +71,8 @@ def match(candidates: Iterable[tuple[str, float]], answers: Sequence[str]) -> Fl
     A token counts for an answer if the two are equal up to white space ("Yes", " Yes"); the probabilities of
     such tokens are added. A model may be so sure of Yes that No is not among 20 tokens. So an answer without
     a token counts as likely as the least likely token, which is a bound for it; if there is one token, as
-    likely as all others together. -inf for every answer if no token is one, and if the log-probability of a
-    token that is one is NaN.
+    likely as all others together. -inf for every answer if no token is one, if the log-probability of a token
+    that is one is NaN, and if the probabilities of an answer's tokens sum to more than 1.
     """
     logprobs = np.full(len(answers), -np.inf)
     given = [(token.strip(), logprob) for token, logprob in candidates if not logprob <= IMPOSSIBLE]
@@ -82,6 +83,9 @@ def match(candidates: Iterable[tuple[str, float]], answers: Sequence[str]) -> Fl
         for token, logprob in given:
             if token == answer:
                 logprobs[column] = np.logaddexp(logprobs[column], logprob)
+    if (logprobs > ROUNDED).any():
+        return np.full(len(answers), -np.inf)
+    np.minimum(logprobs, 0.0, out=logprobs)
     if np.isfinite(logprobs).any():
         least = min(known) if len(known) > 1 else math.log(max(-math.expm1(known[0]), ROUNDING))
         if least < logprobs.max():

@@ -2,7 +2,6 @@
 
 import email.utils
 import math
-import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,9 +9,11 @@ from typing import Any
 
 import httpx
 
-from maestromotif.language.model import well_formed
+from maestromotif.language.model import ROUNDED, well_formed
 
-ROUNDED = 0.01  # a server's sum of probabilities may be above 1 by rounding
+LARGEST = 16 << 20  # bytes of a reply; those to our questions have less than a million
+
+_WIRE = (b"content-encoding", b"content-length", b"transfer-encoding")  # of the bytes as they were sent
 
 Served = Mapping[str, str]  # each model that a server lists -> its `owned_by`
 
@@ -28,6 +29,7 @@ class Choice:
     text: str  # without the message that it continues
     candidates: list[tuple[str, float]]  # most likely first tokens, if requested; NaN: not a log-probability
     silent: bool  # nothing was written, and the server says why: a filter, or the end at once
+    by: str = ""  # the model that the server says has answered
 
     @staticmethod
     def read(response: httpx.Response, begun: str) -> "Choice":
@@ -43,12 +45,17 @@ class Choice:
             listed = (logprobs or {}).get("content") or []
             likeliest = (listed[0] or {}).get("top_logprobs") or [] if listed else []
             candidates = [found for found in map(_candidate, likeliest) if found]
+            failed = choice.get("finish_reason") == "error"
             filtered = choice.get("finish_reason") == "content_filter" or bool(message.get("refusal"))
         except (KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
             raise UnusableError("the reply is not a chat completion") from error
+        if failed:
+            raise UnusableError("the server stopped with an error of its own")
         if "timings" in reply:  # llama.cpp's server, which repeats the message that it continues
             text = text.removeprefix(begun)
-        return Choice(text, candidates, not text and (filtered or logprobs is not None))
+        by = reply.get("model")
+        silent = not text and (filtered or logprobs is not None)
+        return Choice(text, candidates, silent, by if isinstance(by, str) else "")
 
 
 def _text(content: Any) -> str:
@@ -84,8 +91,24 @@ def listed(response: httpx.Response) -> Served | None:
 
 def serves(served: Served, name: str) -> bool:
     """Whether a list has a model; a gateway may list a pattern, such as "*" or "openai/*"."""
-    patterns = (".*".join(map(re.escape, one.split("*"))) for one in served if "*" in one)
-    return name in served or any(re.fullmatch(pattern, name) for pattern in patterns)
+    return name in served or any(_fits(one, name) for one in served if "*" in one)
+
+
+def _fits(pattern: str, name: str) -> bool:
+    """Whether "*" in the pattern can stand for what the name has in its place.
+
+    Not a regular expression, which would take hours for a pattern with many "*".
+    """
+    first, *between, last = pattern.split("*")
+    if len(name) < len(first) + len(last) or not (name.startswith(first) and name.endswith(last)):
+        return False
+    at, end = len(first), len(name) - len(last)
+    for part in between:
+        found = name.find(part, at, end)
+        if found < 0:
+            return False
+        at = found + len(part)
+    return True
 
 
 def retry_after(response: httpx.Response) -> float:
@@ -104,6 +127,30 @@ def retry_after(response: httpx.Response) -> float:
         except (ValueError, TypeError, OverflowError):
             return 0.0
     return max(0.0, seconds) if math.isfinite(seconds) else 0.0
+
+
+async def received(client: httpx.AsyncClient, request: httpx.Request) -> httpx.Response:
+    """The whole response. Raises UnusableError if it has too many bytes, and the errors of the client."""
+    response = await client.send(request, stream=True)
+    try:
+        parts, size = [], 0
+        async for part in response.aiter_bytes():
+            parts.append(part)
+            size += len(part)
+            if size > LARGEST:
+                raise UnusableError(f"the reply has more than {LARGEST >> 20} MiB")
+    finally:
+        await response.aclose()
+    headers = [(name, value) for name, value in response.headers.raw if name.lower() not in _WIRE]
+    return httpx.Response(response.status_code, headers=headers, content=b"".join(parts), request=request)
+
+
+def text_of(response: httpx.Response) -> str:
+    """The text of a reply, as UTF-8 if it names no charset, or one that is not of text, such as base64."""
+    try:
+        return response.text
+    except (AssertionError, LookupError, ValueError):
+        return response.content.decode("utf-8", "replace")
 
 
 def is_json(response: httpx.Response) -> bool:

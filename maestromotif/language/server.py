@@ -10,6 +10,7 @@ The same questions may give different bits, because servers batch requests as th
 """
 
 import asyncio
+import contextlib
 import logging
 import random
 import shlex
@@ -37,7 +38,17 @@ from maestromotif.language.connection import (
 )
 from maestromotif.language.hub import identity
 from maestromotif.language.model import Chat, match, well_formed
-from maestromotif.language.replies import Choice, Served, UnusableError, is_json, listed, retry_after, serves
+from maestromotif.language.replies import (
+    Choice,
+    Served,
+    UnusableError,
+    is_json,
+    listed,
+    received,
+    retry_after,
+    serves,
+    text_of,
+)
 from maestromotif.language.templates import ARGUMENTS
 
 log = logging.getLogger("maestromotif")
@@ -85,6 +96,7 @@ class ServerModel:
         self._served = presets.hub_name(settings.model)
         self._settings = settings
         self._checked = not settings.check_model
+        self._warned = False  # whether a reply named another model
         self._gives_logprobs = False  # whether a reply had any
         self._owner = ""  # who serves the model, as the server says (`owned_by`)
         self._extra: Body = {}  # fields beyond OpenAI's, for servers that accept them
@@ -189,6 +201,7 @@ class ServerModel:
             if response.status_code != 200:
                 raise UserError(await self._refusal(client, response))
             choice = Choice.read(response, begun)
+            self._check_answered_by(choice.by)
             self._gives_logprobs |= bool(choice.candidates)
             if body.get("logprobs") and not (choice.candidates or choice.silent or self._gives_logprobs):
                 raise UserError(
@@ -198,6 +211,16 @@ class ServerModel:
             return choice
 
         return await self._send(client, client.build_request("POST", "/chat/completions", json=body), read)
+
+    def _check_answered_by(self, model: str) -> None:
+        """Warns once if another model than the configured one has answered."""
+        if model and model != self._served and not self._warned:
+            self._warned = True
+            log.warning(
+                "%s: asked for '%s', and the server says that '%s' answers. If that is another model, the "
+                "run's manifest names the wrong one",
+                *(self._url, self._served, self._shown(model)),
+            )
 
     async def _check_served(self, client: httpx.AsyncClient) -> None:
         """Checks before the first question that the server serves the configured model.
@@ -252,11 +275,18 @@ class ServerModel:
         """A response that a retry would not change, or what went wrong. Raises UserError if that stays."""
         try:
             async with asyncio.timeout(self._settings.timeout):  # httpx's own restarts with every byte
-                response = await client.send(request)
+                response = await received(client, request)
+        except UnusableError as error:
+            return _Trouble(str(error), "Is this an OpenAI-compatible server?")
         except (TimeoutError, httpx.ReadTimeout, httpx.WriteTimeout, httpx.PoolTimeout):
             return _Trouble(
                 f"no answer within {self._settings.timeout:g} s",
                 "Raise language.timeout, or lower language.concurrency.",
+            )
+        except httpx.InvalidURL as error:  # the client reads where a server sends it on to
+            return _Trouble(
+                f"the server sends requests on to what is no address ({self._said(error)})",
+                "Set language.url to the address that answers.",
             )
         except httpx.ProxyError as error:
             return self._of_proxy(self._said(error))
@@ -299,7 +329,9 @@ class ServerModel:
         status, variable = response.status_code, self._settings.api_key_variable
         says = f"status {status}: {self._start_of(response)}{self._way}"
         if response.has_redirect_location:
-            to = without_user(str(response.url.join(response.headers["Location"])))
+            to = self._shown(response.headers["Location"])
+            with contextlib.suppress(httpx.InvalidURL, ValueError):
+                to = without_user(str(response.url.join(to)))
             return (
                 f"{self._url}: the server sends requests on to {to} (status {status}), where the key would "
                 f"go too; set language.url to the address that answers{self._way}"
@@ -322,7 +354,7 @@ class ServerModel:
                 f"{self._url}: no chat completions for '{self._served}' at this address; language.url should "
                 f"look like http://127.0.0.1:8000/v1. The server says {says}"
             )
-        if any(word in response.text.lower() for word in ("context length", "context size", "too long")):
+        if any(word in text_of(response).lower() for word in ("context length", "context size", "too long")):
             return (
                 f"{self._url}: a prompt is too long for the server's context. Start the server with a longer "
                 f"one (vllm serve {self._served} --max-model-len N). It says {says}"
@@ -330,7 +362,7 @@ class ServerModel:
         return f"{self._url}: the server refused the request. It says {says}"
 
     def _not_served(self, served: Served) -> str:
-        names = [self._shown(name) for name in list(served)[:NAMES_SHOWN]]
+        names = [self._shown(name)[:SHOWN] for name in list(served)[:NAMES_SHOWN]]
         names += [f"and {len(served) - NAMES_SHOWN} more"] if len(served) > NAMES_SHOWN else []
         return (
             f"{self._url}: the server has no model '{self._served}' (language.model); it has "
@@ -375,15 +407,16 @@ class ServerModel:
 
     def _start_of(self, response: httpx.Response) -> str:
         """The start of a reply, for an error."""
-        text = self._shown(response.text)
+        text = self._shown(text_of(response))
         return repr(text[:SHOWN]) if text else "(empty)"
 
     def _said(self, error: Exception) -> str:
         return self._shown(str(error))[:SHOWN] or type(error).__name__
 
     def _shown(self, text: str) -> str:
-        """What somebody else has written, on one line; the key in it is masked."""
-        return " ".join(without_key(text, self._key).split())
+        """What somebody else has written, on one line of characters that print; the key in it is masked."""
+        line = " ".join(without_key(text, self._key).split())
+        return "".join(one if one.isprintable() else "\ufffd" for one in line)
 
 
 def load(settings: LanguageSettings) -> ServerModel:

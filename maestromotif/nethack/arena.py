@@ -30,6 +30,7 @@ from maestromotif.pipeline.store import file_contents
 from maestromotif.reading import read_text
 
 LEVELS = ("before", "arena")
+ARENA_DEPTH = 2
 _NOT_ASCII = re.compile(r"[^\x00-\x7f]")
 _HINTS = dict.fromkeys("“”„«»", '; write " instead')
 _HINTS |= dict.fromkeys("‘’‚", "; write ' instead")

@@ -36,10 +36,16 @@ class Event:
     change: tuple[str, str] | None = None  # the change of `state.CHANGES` that this event is, and its code
 
 
-# How food tasted. Of a drink, NetHack says "This tastes ...", without its name, and uses other words.
+# What begins and ends a sentence about the agent: a dog may be called "You die".
+_BEGINS, _ENDS = r"(?<![a-z]{2} )(?<!, )", r"(?! [a-z]{2})"
+_WHOM = r"(?P<what>(?:[^.!]|(?:(?<= Mr)|(?<= Dr)|(?<= [A-Z]))\.(?= ))*)"  # a hallucinated Crow T. Robot
+# How food tasted. Of a drink, NetHack says "This tastes ...", without its name, and uses other words. An
+# apple and a pear say what programs do; cursed and old food is rotten, and eaten unless the hero faints.
 _TASTE = (
     r"(?:[Dd]elicious|hits the spot|(?<!This) tastes (?:okay|terrible)[.!]|is bland\.|yummy|This satiates "
-    r"|surprisingly good!|A little goes a long way|Mmm, tripe|elf kibble|makes you feel like )"
+    r"|surprisingly good!|A little goes a long way|Mmm, tripe|elf kibble|makes you feel like "
+    r"|This [^.!]* is (?:terrible|grody|gnarly)!|primo |\b[Cc]ore dumped\.|Ugh\. Rotten egg\."
+    r"|Blecch! Rotten [^!]*!(?!.*The world spins and ))"
 )
 _STOPPED = "You stop eating"
 # What only a drink does: of potions (`potion.c`), and of fountains and sinks (`fountain.c`).
@@ -68,7 +74,13 @@ EVENTS: dict[str, Event] = {
     "killed": Event(
         "The agent killed a monster.",
         '"You kill ...!", "You destroy ...!"; not "You destroy the throne.", of furniture and traps',
-        (Pattern("You ", r"(?<!CRASH! )You (?:kill|destroy) (?P<what>[^.!]*)!", "The agent killed {what}."),),
+        (
+            Pattern(
+                "You ",
+                rf"{_BEGINS}(?<!CRASH! )You (?:kill|destroy) {_WHOM}!{_ENDS}",
+                "The agent killed {what}.",
+            ),
+        ),
     ),
     "ate": Event(
         "The agent finished a meal.",
@@ -103,7 +115,8 @@ EVENTS: dict[str, Event] = {
         words=(
             Pattern(
                 "offers",
-                r"(?:[A-Z][^.!]*? )?offers(?: only)? (?P<what>\d+ gold pieces?) for your (?P<item>[^.]*)\. "
+                r"(?:[A-Z][^.!]*? )?offers(?: only)? (?P<what>\d+ gold pieces?) "
+                r"for (?:the contents of )?your (?P<item>[^.]*)\. "
                 r"Sell (?:it|them)\?(?: \[ynaq\] \(y\))?(?! [\[(\w])",
                 "A shopkeeper offered the agent {what} for its {item}.",
             ),
@@ -180,7 +193,7 @@ EVENTS: dict[str, Event] = {
         tuple(
             Pattern(needle, regex, "A monster stole something from the agent.", quoted=True)
             for needle, regex in (
-                ("stole", r"(?<!You) stole "),
+                ("stole", r"(?<!You)(?<! I)(?<!Somebody) stole (?!from )"),
                 ("steals", r" steals (?![^!]* from )[^!]*!"),
                 ("lighter", r"Your purse feels lighter"),
                 ("snatches", r"quickly snatches some gold from (?:between|under|beneath) your "),
@@ -289,17 +302,24 @@ EVENTS: dict[str, Event] = {
     ),
     "entered_shop": Event(
         "The agent entered a shop and was greeted.",
-        "a shopkeeper's greeting: \"Hello, Agent! Welcome to X's general store!\", or that he "
-        'mutters against shoplifters; not "So, Agent, you dare return to ...", which begins an attack',
+        'a shopkeeper\'s greeting: "Hello, Agent! Welcome to X\'s general store!", to a deaf hero "You enter '
+        "X's general store!\", or that he mutters against shoplifters or counts his goods; "
+        'not "So, Agent, you dare return to ...", which begins an attack',
         (
             Pattern(
                 "Welcome",
                 r'(?:"[^"]*)?! Welcome(?: again)? to (?P<what>[^"]*)!"',
                 "The agent entered a shop: {what}.",
             ),
+            # What a deaf hero sees in place of what she would hear.
             Pattern(
-                "shoplifters",
-                r"mutters imprecations against shoplifters",
+                "You enter ",
+                r"You enter (?P<what>(?!an? |the )[^.!\"]*'s? [a-z][^.!\"]*?)(?: again)?!",
+                "The agent entered a shop: {what}.",
+            ),
+            Pattern(
+                "",
+                r"mutters imprecations against shoplifters|is combing through \w+ inventory list",
                 "The agent entered a shop.",
                 quoted=True,
             ),
@@ -307,8 +327,15 @@ EVENTS: dict[str, Event] = {
     ),
     "died": Event(
         "The agent died.",
-        '"You die...", "You drown.", "You turn to stone."',
-        (Pattern("You ", r"You (?:die|drown|turn to stone)\b[^!]*?(?:\.+|$)", "The agent died."),),
+        'the end of the episode by death; in captions "You die...", "You drown.", "You turn to stone."',
+        (
+            Pattern(
+                "You ",
+                rf"{_BEGINS}(?<!named Elfrist at you\. )"  # a rumour in a fortune cookie
+                rf"You (?:die|drown|turn to stone)(?: from [^.!]*)?\.+(?!\.| But wait\.){_ENDS}",
+                "The agent died.",
+            ),
+        ),
     ),
     "hurt": Event(
         "The agent lost hit points.",
@@ -440,7 +467,7 @@ _MEALS_END = re.compile(rb"You finish eating|You're finally finished|You consume
 _TASTED = re.compile(_TASTE.encode())
 _RESUMED = re.compile(rb"You resume (?:the last bite of )?your meal")
 
-_ANGRY_GREETING = b"you dare return to "
+_ANGRY_GREETING = re.compile(rb"you dare return to | over your return to ")  # the second to a deaf hero
 _OWED = re.compile(rb'you pay for it!"|you bought it!|You owe |\(unpaid, ')
 _PAID = re.compile(rb"You (?:bought|paid for|stole|escaped the shop without paying)|debt is paid off")
 
@@ -494,7 +521,7 @@ def _read(text: bytes) -> Said:
     counts[COLUMN["asked_to_leave"]] = sum(found[1] is None for found in asked)
     counts[COLUMN["price_offered"]], counts[COLUMN["price_quoted"]] = offered, quoted
     owes, paid = bool(_OWED.search(text)), bool(_PAID.search(text))
-    greeted = bool(counts[COLUMN["entered_shop"]]) or _ANGRY_GREETING in text
+    greeted = bool(counts[COLUMN["entered_shop"]]) or _ANGRY_GREETING.search(text) is not None
     said = Said(
         counts,
         (*prices, *more),

@@ -14,13 +14,14 @@ from typing import Literal
 import numpy as np
 from nle import nethack
 
+from maestromotif.errors import UserError
 from maestromotif.nethack import actions, glyphs, truth
-from maestromotif.nethack.arena import Arena
+from maestromotif.nethack.arena import ARENA_DEPTH, Arena
 from maestromotif.nethack.engine.hangup import handle_again
 from maestromotif.nethack.engine.loader import Engine, open_engine
 from maestromotif.nethack.hidden import Searches
 from maestromotif.nethack.loot import Loot
-from maestromotif.nethack.observation import COLUMNS, FINAL, HP, MESSAGE_BYTES, ROWS, TURN
+from maestromotif.nethack.observation import COLUMNS, DEPTH, FINAL, HP, MESSAGE_BYTES, ROWS, TURN
 from maestromotif.nethack.seeds import EpisodeSeeds
 
 # The most prompts answered in one step; NetHack asks far fewer unless it is stuck.
@@ -73,7 +74,7 @@ class Setup:
         """A game that writes its observations into the given arrays (rows of a `Block`, one game)."""
         hackdir, opening = (self.arena.hackdir, self.arena.opening) if self.arena else (None, ())
         engine = open_engine(self.loader, arrays, self.options, hackdir, self.folder)
-        return Game(arrays, engine, opening, self.pages, self.leave)
+        return Game(arrays, engine, opening, self.pages, self.leave, self.arena is not None)
 
 
 def _healing_glyph() -> int:
@@ -98,7 +99,10 @@ class Game:
         opening: tuple[int, ...] = (),
         pages: Pages = "last",
         leave: bool = False,
+        in_arena: bool = False,
     ) -> None:
+        self._in_arena = in_arena
+        self._arrived = False  # in an earlier episode, so that the opening is right
         self._engine, self._opening, self._shows_all = engine, opening, pages == "all"
         self._questions = (*actions.AGENT_QUESTIONS, *((actions.LEAVE_QUESTION,) if leave else ()))
         self._over = engine.over
@@ -114,7 +118,11 @@ class Game:
         self.text = b""
 
     def reset(self, seeds: EpisodeSeeds) -> None:
-        """Begin an episode. Raises RuntimeError when NetHack does not reach its first move."""
+        """Begin an episode.
+
+        Raises RuntimeError when NetHack does not reach its first move, UserError if the opening of an arena
+        does not lead into it.
+        """
         # NetHack adds a line to each of these at the end of a game, and takes names of statues from `record`.
         for name in ("xlogfile", "logfile", "record"):
             (self._engine.folder / name).write_bytes(b"")
@@ -135,6 +143,13 @@ class Game:
         for action in self._opening:
             if self.step(action) is not End.NOT:
                 raise RuntimeError(f"the hero died on the way to the first observation: {self.text!r}")
+        if self._in_arena and not self._arrived and int(self._obs["blstats"][DEPTH]) != ARENA_DEPTH:
+            names = " ".join(actions.NAMES[action] for action in self._opening)
+            raise UserError(
+                f"the opening of an arena leads to level {int(self._obs['blstats'][DEPTH])}, but the arena "
+                f"is level {ARENA_DEPTH}; correct the line '# opening: {names}' of its file"
+            )
+        self._arrived = True
 
     def step(self, action: int) -> End:
         """Play action number `action` (`actions.NAMES`) and the keys that belong to it."""

@@ -11,7 +11,7 @@ from nle import nethack
 from maestromotif.nethack.shops import CURRENCY
 
 _OFFER = re.compile(
-    rb"offers( only)? (\d+) gold pieces? for your ((?:(?! offers ).)+?)\. "
+    rb"offers( only)? (\d+) gold pieces? for (?:the contents of )?your ((?:(?! offers ).)+?)\. "
     rb"Sell (it|them)\?(?: \[ynaq\] \(y\)( .)?)?"
 )
 _MONEY = CURRENCY.encode()

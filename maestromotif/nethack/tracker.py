@@ -71,6 +71,7 @@ _TOWNS = (100 * _MINES + 3, 100 * _MINES + 4)  # the levels that may be Minetown
 _CENTAURS = 3  # statues of centaurs on a level that show that it is the Oracle's (`oracle.des`)
 _HUNGRY = 2
 _DROP = actions.INDEX["drop"]
+_CLIMBS = [actions.INDEX[name] for name in ("up", "down")]
 # Where a second way from the Dungeons of Doom leads: the field, and the kind of stairs.
 _BRANCHES = {DOWN: "branch_depth", UP: "sokoban_depth"}
 _FAR = 1000  # coordinate of a place that was not seen
@@ -129,6 +130,9 @@ class Tracker:
         self._questions: dict[int, Said] = {}  # game -> what ended with a question of the step before
         self._meal = np.zeros(games, np.int64)  # hunger when the meal began that was interrupted
         self._tourist = np.zeros(games, bool)
+        self._climbs: np.ndarray | None = (
+            None  # bool [games]: whether the action takes stairs, if it is known
+        )
         # Arrays that must not change in games that are not played, with the game axis first.
         self._memory = (
             *(state, changes, events, self._seen.T, self._place.T, self._nearest.T),
@@ -171,19 +175,23 @@ class Tracker:
         """Take in one step of the games in the mask `moved`.
 
         texts [N]: the messages of the step. action int [N]: what was played; without it, the event
-        `published_buc` is not noticed.
+        `published_buc` is not noticed, and a hero that changes the level while she stands on stairs is
+        thought to have taken them.
         """
         played = moved.tolist()
         said = {game: events.read(text) for game, text in enumerate(texts) if text and played[game]}
+        self._climbs = None if action is None else np.isin(action, _CLIMBS)
         self._observe(obs, said, moved)
+        self.events[moved, COLUMN["died"]] = 0  # the hero lives, whatever her dog is called
         for game, words in said.items():
             if words.altar and action is not None and action[game] == _DROP:
                 self.events[game, COLUMN["published_buc"]] = 1
 
-    def over(self, game: int, text: bytes) -> None:
+    def over(self, game: int, text: bytes, died: bool) -> None:
         """Take in the text of a game that ended on this step. Only its events change, not its state."""
         words = events.read(text)
         self.events[game] = words.counts
+        self.events[game, COLUMN["died"]] = died
         self._follow_up(game, words, self.events[game])
 
     def _observe(self, obs: Mapping[str, np.ndarray], said: Mapping[int, Said], moved: np.ndarray) -> None:
@@ -283,10 +291,12 @@ class Tracker:
         self._level[game] = 100 * dungeon + level
         self._seen[:, game] = False
         self._place[:, :, game], self._nearest[:, game] = _FAR, COLUMNS
-        # The hero arrives on the other end of the stairs it took. Every episode begins on stairs up.
-        if came_from < 0 or (column["on_downstairs"][game] and depth > before):
+        # The hero arrives on the other end of the stairs it took. Every episode begins on stairs up. Potions,
+        # scrolls and traps may also take it away from stairs.
+        climbs = self._climbs is None or bool(self._climbs[game])
+        if came_from < 0 or (climbs and column["on_downstairs"][game] and depth > before):
             self._stand_on(game, UP, x, y)
-        elif column["on_upstairs"][game] and depth < before:
+        elif climbs and column["on_upstairs"][game] and depth < before:
             self._stand_on(game, DOWN, x, y)
         if 0 <= came_from < 100 and dungeon in (_MINES, _SOKOBAN):
             self._go_into(game, DOWN if dungeon == _MINES else UP, before)

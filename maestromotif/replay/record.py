@@ -65,7 +65,7 @@ def play_again(
                 watcher.switch(*calls[step])
             frame = next(frames)
             ended = frame.end != End.NOT
-            notes.reward.append(watcher.step(frame, episode.skills[step]))
+            notes.reward.append(watcher.step(frame, episode.skills[step], episode.actions[step]))
             if ended:
                 break
         notes.see(frame, ended)
@@ -222,8 +222,8 @@ class _Watcher:
         self._running = skill
         self._note_start()
 
-    def step(self, frame: Frame, skill: int) -> float:
-        """The reward of a step that led to this frame."""
+    def step(self, frame: Frame, skill: int, action: int) -> float:
+        """The reward of the step, with this action under this skill, that led to this frame."""
         tracker, over = self._tracker, frame.end != End.NOT
         if over:
             final = frame.game.final
@@ -233,7 +233,7 @@ class _Watcher:
                 depth = self._state["depth"]
         else:
             message, depth = frame.arrays["message"], frame.arrays["blstats"][:, DEPTH]
-            tracker.update(frame.arrays, [frame.game.text], _ONE)
+            tracker.update(frame.arrays, [frame.game.text], _ONE, np.array([action]))
         tracker.changes[:, DEPTH_CHANGE] = depth_codes(self._start["depth"], depth)
         numbers = self._reward.messages.numbers(message)
         return float(self._reward(numbers, tracker.changes, np.array([skill]), np.array([over]))[0])

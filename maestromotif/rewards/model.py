@@ -406,6 +406,8 @@ def _check_card(card: Any) -> None:
     for number in (card["mean"], card["std"], *quantiles.values()):
         if isinstance(number, bool) or not isinstance(number, int | float):
             raise TypeError(f"{number!r} is not a number")
+        if abs(number) > float(np.finfo(np.float32).max):
+            raise ValueError(f"{number!r} is too large")
 
 
 def _read_params(card: dict[str, Any], path: Path) -> Params:
@@ -422,4 +424,6 @@ def _read_params(card: dict[str, Any], path: Path) -> Params:
         raise UserError(f"{path}: does not match card.json, or is damaged: {error}") from error
     if shapes != [leaf.shape for leaf in jax.tree.leaves(zeros)] or kinds != {"f"}:
         raise UserError(f"{path}: does not match card.json: its arrays have other shapes")
+    if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(found)):
+        raise UserError(f"{path}: has weights that are no finite numbers; learn the reward again")
     return dict(found)

@@ -176,7 +176,7 @@ def read(path: Path) -> Iterator[Record]:
             if not isinstance(record["n"], int) or not isinstance(record["stage"], str):
                 raise TypeError
             name_of(record)
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             log.warning("%s:%d: is damaged and left out", path, number)
             continue
         yield record

@@ -362,3 +362,36 @@ def _dotted(model: Any, prefix: str = "") -> list[str]:
         if hasattr(info.annotation, "model_fields"):
             keys += _dotted(info.annotation, f"{prefix}{name}.")
     return keys
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("extends: ${run.name}", r"a.yaml:4: extends: should be a file or a list"),
+        ('extends: ["${run.name}"]', r"a.yaml:4: extends: should be a file or a list"),
+        ('extends: "a\\0b"', r"a.yaml:4: extends: should be a file or a list"),
+        ("extends: ???", r"\?\?\?: no such file"),
+        ("run: []", r"a.yaml:4: run: should be lines of 'key: value' \(got \[\]\)"),
+        ("train: [1]", r"a.yaml:4: train: should be lines of 'key: value'"),
+        ("reward: {quantile_of: [down]}", r"a.yaml:4: reward.quantile_of: should be lines of 'key: value'"),
+        ("collect: {arenas: shop}", r"a.yaml:4: collect.arenas: should be a list, .* \(got 'shop'\)"),
+        ('run: {root: "a\\0b"}', r"a.yaml:4: run.root: should have no zero byte"),
+        ('collect: {arenas: ["\\0"]}', r"a.yaml:4: collect.arenas: should have no zero byte"),
+        (f"run: {{name: {'x' * 300}}}", r"a.yaml:4: run.name: string should have at most 200 characters"),
+        ('run: {name: "\\ud83d"}', r"a.yaml:4: is not valid YAML: found invalid Unicode"),
+        ("<<: 1", r"a.yaml:4: '<<' takes in lines"),
+        ("<<: [x]", r"a.yaml:4: '<<' takes in lines"),
+        ("run.seed: 3", r"a.yaml:4: run.seed: unknown key; in a file, write 'seed' below a line 'run:'"),
+        ("run: {s\u0435ed: 3}", r"unknown key; it has CYRILLIC SMALL LETTER IE \(U\+0435\)"),
+        ("\u200brun: {seed: 3}", r"unknown key; it has ZERO WIDTH SPACE \(U\+200B\); did you mean 'run'"),
+    ],
+)
+def test_what_is_of_the_wrong_shape_is_named_with_its_line(text: str, said: str) -> None:
+    Path("a.yaml").write_text(f"{dedent(SMALLEST)}{text}\n", encoding="utf-8")
+    assert re.search(said, "\n".join(mistakes("a.yaml")))
+
+
+def test_overrides_of_the_wrong_shape() -> None:
+    file = write("a.yaml", SMALLEST)
+    assert mistakes(file, "run=[]") == ["command line: run: should be lines of 'key: value' (got [])"]
+    assert "command line: collect.arenas: should be a list" in mistakes(file, "collect.arenas=shop")[0]

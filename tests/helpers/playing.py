@@ -20,14 +20,22 @@ from maestromotif.nethack.tracker import TRACKED, Tracker
 class Play:
     """Plays actions by name; `events` counts what happened since the last reset.
 
-    name: an arena, or None for the dungeon. wizard: whether NetHack's wizard mode is on.
+    name: an arena, or None for the dungeon. wizard: whether NetHack's wizard mode is on. own: a file of
+    options.
     """
 
-    def __init__(self, name: str | None, folder: Path, loader: Loader = "auto", wizard: bool = False) -> None:
+    def __init__(
+        self,
+        name: str | None,
+        folder: Path,
+        loader: Loader = "auto",
+        wizard: bool = False,
+        own: Path | None = None,
+    ) -> None:
         layout = engine_layout((*ENGINE, *SCREEN))
         self.obs = {key: np.zeros((1, *shape), dtype) for key, (shape, dtype) in layout.items()}
         built = None if name is None else arena.build(name, folder / "dungeon")
-        options = write_options(folder)
+        options = write_options(folder, file=own)
         if wizard:
             with Path(options.removeprefix("@")).open("a") as file:
                 file.write("OPTIONS=playmode:debug\n")
@@ -51,18 +59,25 @@ class Play:
         for action in actions.split():
             self._action[:] = INDEX[action]
             if end := self.game.step(INDEX[action]):
-                self.tracker.over(0, self.text)
+                self.tracker.over(0, self.text, end is End.DEATH)
                 self._count()
                 return end
-            self._follow()
+            self._follow(self._action)
         return End.NOT
 
-    def keys(self, keys: str) -> None:
-        """Keys that are none of the 28 actions."""
+    def keys(self, keys: str, action: str | None = None) -> None:
+        """Keys that are none of the 28 actions. action: in whose place they stand."""
         for key in keys:
             self.game._send(ord(key))
         self.game._answer_prompts()
-        self._follow()
+        self._follow(None if action is None else np.array([INDEX[action]]))
+
+    def wish(self, thing: str) -> str:
+        """The inventory letter of a thing that is wished for, in wizard mode."""
+        before = set(self.obs["inv_letters"][0].tolist())
+        self.keys(f"\x17{thing}\r")
+        (letter,) = set(self.obs["inv_letters"][0].tolist()) - before
+        return chr(letter)
 
     @property
     def text(self) -> bytes:
@@ -78,8 +93,8 @@ class Play:
     def screen(self) -> str:
         return "\n".join(row.tobytes().decode("latin1").rstrip() for row in self.obs["tty_chars"][0])
 
-    def _follow(self) -> None:
-        self.tracker.update(self.obs, [self.text], np.ones(1, bool), self._action)
+    def _follow(self, action: np.ndarray | None) -> None:
+        self.tracker.update(self.obs, [self.text], np.ones(1, bool), action)
         self._count()
 
     def _count(self) -> None:

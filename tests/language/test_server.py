@@ -373,6 +373,62 @@ def test_a_prompt_that_is_too_long(running: Server) -> None:
     assert len(running.asked) == 1
 
 
+@pytest.mark.parametrize("charset", ["klingon", "base64", "zlib_codec", "idna", "undefined", "utf-16"])
+def test_a_refusal_in_any_charset_is_shown(running: Server, charset: str) -> None:
+    reply = (400, {"Content-Type": f"text/plain; charset={charset}"}, b"model is overloaded ")
+    running.answer = lambda body: reply
+    assert "status 400: '" in failed(opened(running))
+
+
+@pytest.mark.parametrize("place", ["javascript:alert(1)", "http://[::1", "http://exa\xe9mple/", "\x01://"])
+def test_a_redirect_to_no_address_is_told(running: Server, place: str) -> None:
+    running.answer = lambda body: (302, {"Location": place}, b"")
+    assert re.search("sends requests on to|Location|location", failed(opened(running)))
+
+
+@pytest.mark.parametrize("coding", ["", "gzip"])
+def test_a_reply_without_an_end_is_cut_off(running: Server, coding: str) -> None:
+    spaces = b" " * (replies.LARGEST + 1)
+    reply = (200, {"Content-Encoding": coding}, gzip.compress(spaces, 1)) if coding else (200, {}, spaces)
+    running.answer = after([reply])
+    assert np.isfinite(opened(running).answer_logprobs(questions(1, 50), ANSWERS)).all()
+    running.answer = lambda body: reply
+    assert "the reply has more than 16 MiB" in failed(opened(running, retries=0))
+
+
+def test_probabilities_that_sum_to_more_than_one_are_no_answer(running: Server) -> None:
+    running.answer = lambda body: json_reply(completion("Yes", Yes=0.9, _Yes=0.9, No=0.1))
+    assert np.isneginf(opened(running).answer_logprobs(questions(1), ANSWERS)).all()
+    running.answer = lambda body: json_reply(completion("Yes", Yes=0.5, _Yes=0.502, No=0.1))  # by rounding
+    assert opened(running).answer_logprobs(questions(1), ANSWERS)[0, 0] == 0.0
+
+
+def test_a_reply_that_ends_with_the_servers_own_error_is_asked_again(running: Server) -> None:
+    half = {"choices": [{"message": {"content": "so"}, "finish_reason": "error"}]}
+    running.answer = after([json_reply(half), json_reply(completion("so 5"))])
+    assert opened(running).complete(questions(1), 7, 0.0, 0) == ["so 5"]
+
+
+def test_another_model_than_the_one_asked_is_told(running: Server, caplog: pytest.LogCaptureFixture) -> None:
+    other = {**completion("Yes", Yes=0.5, No=0.4), "model": "cheap/model"}
+    running.answer = lambda body: json_reply(other)
+    opened(running).answer_logprobs(questions(3), ANSWERS)
+    assert caplog.text.count("the server says that 'cheap/model' answers") == 1
+    caplog.clear()
+    running.answer = lambda body: json_reply({**other, "model": MODEL})
+    opened(running).answer_logprobs(questions(1), ANSWERS)
+    assert not caplog.text
+
+
+def test_names_of_models_that_would_fill_or_repaint_a_terminal(running: Server) -> None:
+    running.models = [{"id": "x" * 100_000}, {"id": "a\x1b[31mb"}]
+    says = failed(opened(running))
+    assert len(says) < 2_000
+    assert "\x1b" not in says
+    running.models = [{"id": "*o" * 40 + "x"}]  # a regular expression of it would take hours
+    assert "has no model" in failed(opened(running))
+
+
 def test_slow(running: Server) -> None:
     gone = threading.Event()
 

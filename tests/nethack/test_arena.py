@@ -263,3 +263,15 @@ def test_a_compiler_that_writes_nothing_is_refused(
     monkeypatch.setattr(arena, "HACKDIR", str(tools))
     with pytest.raises(UserError, match="reports no mistake but has not written"):
         arena.build("altar", tmp_path / "made")
+
+
+def test_an_opening_that_leads_elsewhere_is_refused(tmp_path: Path) -> None:
+    text = Path(arena.__file__).with_name("arenas").joinpath("stairs.des").read_text()
+    own = tmp_path / "own.des"
+    for opening in ("", " east east"):
+        own.write_text(text.replace(" east east east down", opening, 1))
+        with (
+            pytest.raises(UserError, match=r"leads to level 1, but the arena is level 2"),
+            GamePool(1, "train", 1, 10, workers=1, arena=str(own)) as pool,
+        ):
+            pool.reset()

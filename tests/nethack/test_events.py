@@ -35,7 +35,16 @@ SAID: list[tuple[bytes, dict[str, int]]] = [
     (b"You finish eating the food ration.", {"ate": 1}),
     (b"You're having a hard time getting all of it down. You're finally finished.", {"ate": 1}),
     (b"This food really hits the spot!  You finish eating the food ration.", {"ate": 1}),
-    (b"This apple is delicious!", {"ate": 1}),
+    (b"This orange is delicious!", {"ate": 1}),
+    (b"Core dumped.", {"ate": 1}),  # an apple or a pear
+    (b"Segmentation fault -- core dumped.", {"ate": 1}),
+    (b"Blecch!  Rotten food!", {"ate": 1}),
+    (b"Blecch!  Rotten food!  You feel rather light headed.", {"ate": 1}),
+    (b"Blecch!  Rotten food!  The world spins and goes dark.", {}),
+    (b"Blecch!  Rotten food!  The newt bites!  You stop eating the food ration.", {}),
+    (b"This fortune cookie is terrible!", {"ate": 1}),
+    (b"This orange is gnarly!", {"ate": 1}),
+    (b"My, this is a primo slime mold!", {"ate": 1}),
     (b'"You bite that, you pay for it!"  My, this is a yummy slime mold!', {"ate": 1}),
     (b"This newt tastes okay.  You stop eating.", {}),
     (b"What do you want to eat? [abc or ?*] ", {}),
@@ -158,6 +167,24 @@ SAID: list[tuple[bytes, dict[str, int]]] = [
      {"prayed": 1, "prayed_well": 1}),
     (b"The jackal bites!  You die...", {"died": 1}),
     (b"You feel more confident.  Welcome to experience level 2.", {}),
+    # What looks like words of the game: names, what is read, a hallucinated name with a full stop.
+    (b"You die bites the newt.  The newt misses You die.", {}),
+    (b"You die... misses the newt.  The newt bites You die...!", {}),
+    (b"You kill it! bites the newt.  The newt misses You kill it!.", {}),
+    (b"You kill Crow T. Robot!  You kill poor Mr. Bones!", {"killed": 2}),
+    (b"It reads: The orc swings his orcish broadsword named Elfrist at you.  You die...", {}),
+    (b'It reads: "I couldn\'t afford this T-shirt so I stole it!"', {}),
+    (b"You irradiate yourself with pure energy!  You die.  But wait...  Your medallion begins to glow!", {}),
+    (b"You die from starvation.", {"died": 1}),
+    # A deaf hero sees what she does not hear.
+    (b"You enter Possogroenoe's general store!", {"entered_shop": 1}),
+    (b"You enter Kars' rare books again!", {"entered_shop": 1}),
+    (b"You enter an opulent throne room!", {}),
+    (b"You enter a giant beehive!", {}),
+    (b"Hradec Kralove is combing through his inventory list.", {"entered_shop": 1}),
+    (b"Tjiwidej seems outraged over your return to his delicatessen!", {}),
+    (b"Asidonhopo offers 60 gold pieces for the contents of your sack.  Sell them? [ynaq] (y) ",
+     {"price_offered": 1}),
 ]  # fmt: skip
 
 
@@ -522,6 +549,91 @@ def test_meals_while_hungry(play: Callable[[str], Play]) -> None:
         if hungry == 2:
             return
     pytest.fail("no hero lived until she was hungry")
+
+
+@pytest.fixture(scope="module")
+def wizard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Play]:
+    """A game in the arena "stairs" whose hero has what she wishes for."""
+    play = Play("stairs", tmp_path_factory.mktemp("wizard"), wizard=True)
+    yield play
+    play.game.close()
+
+
+@pytest.mark.parametrize(
+    "food",
+    [
+        "apple",
+        "cursed apple",
+        "pear",
+        "cursed orange",
+        "K-ration",
+        "cursed fortune cookie",
+        "cursed K-ration",
+    ],
+)
+def test_food_of_one_turn_is_a_meal(wizard: Play, food: str) -> None:
+    """NetHack does not say that such a meal ends, only how it tastes; of rotten food not even that."""
+    wizard.reset(3)
+    eaten = ord(wizard.wish(food))
+    wizard.keys(f"e{chr(eaten)}")
+    assert eaten not in wizard.obs["inv_letters"][0]
+    assert wizard.events["ate"] == 1
+
+
+def test_who_leaves_a_level_otherwise_than_by_its_stairs_arrives_on_none(wizard: Play) -> None:
+    """From stairs up through the ceiling, and from stairs down by level teleport."""
+    for way, keys, depth in (("", "q{cursed potion of gain level}", 1), ("east", "\x165\r", 5)):
+        wizard.reset(1)
+        wizard(way)
+        assert wizard.now("on_downstairs" if way else "on_upstairs")
+        if "{" in keys:
+            keys = keys[0] + wizard.wish(keys[2:-1])
+        wizard.keys(keys, "quaff")
+        assert wizard.depth == depth
+        assert (wizard.now("on_downstairs"), wizard.now("on_upstairs")) == (0, 0)
+        assert wizard.now("branch_depth") == -1
+
+
+def test_a_dog_that_is_called_like_an_event(tmp_path: Path) -> None:
+    for name, event in (("You die...", "died"), ("You kill it!", "killed")):
+        own = tmp_path / "options"
+        own.write_text(f"OPTIONS=pettype:dog\nOPTIONS=dogname:{name}\n")
+        play = Play("stairs", tmp_path, wizard=True, own=own)
+        play.reset(1)
+        seen = 0
+        for number in range(40):
+            play.keys("s" if number % 4 else "\x07newt\r")
+            seen += name.encode() in play.text
+        assert seen > 5
+        assert play.events[event] == 0
+        play.game.close()
+
+
+def test_a_saved_life_is_no_death(wizard: Play) -> None:
+    wizard.reset(4)
+    wizard.keys("P" + wizard.wish("blessed amulet of life saving"))
+    wizard.keys("z" + wizard.wish("wand of death") + ".")
+    assert b"You die.  But wait..." in wizard.text
+    assert wizard.events["died"] == 0
+
+
+@pytest.mark.parametrize("words", [b"You die...", b"You burn to a crisp...", b""])
+def test_a_death_is_one_in_any_words(wizard: Play, words: bytes) -> None:
+    column = list(EVENTS).index("died")
+    for died in (True, False):
+        wizard.tracker.over(0, words, died)
+        assert wizard.tracker.events[0, column] == died
+
+
+def test_a_deaf_hero_enters_a_shop(tmp_path: Path) -> None:
+    shop = Play("shop", tmp_path, wizard=True)
+    shop.reset(1)
+    shop.keys("a" + shop.wish("leather drum"))
+    assert b"deafening row" in shop.text
+    shop(WALK_IN)
+    assert b"You enter " in shop.text or shop.events["entered_shop"]
+    assert (shop.events["entered_shop"], shop.now("in_shop")) == (1, 1)
+    shop.game.close()
 
 
 MIMIC = """

@@ -1,10 +1,12 @@
 """Reward models: the loss, what is learned from labels of known origin, and scoring."""
 
 import json
+import shutil
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import flax.serialization
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -339,6 +341,27 @@ def test_damaged_models(
         (tmp_path / "descender" / file).write_bytes((distilled[0] / "descender" / file).read_bytes())
     (tmp_path / "descender" / name).write_bytes(content)
     with pytest.raises(UserError, match="descender"):
+        load_rewards(tmp_path, ["descender"])
+
+
+@pytest.mark.parametrize("number", [1e308, -1e39])
+def test_a_card_with_a_number_beyond_single_precision(
+    distilled: tuple[Path, dict[str, Any]], tmp_path: Path, number: float
+) -> None:
+    shutil.copytree(distilled[0] / "descender", tmp_path / "descender")
+    card = tmp_path / "descender" / "card.json"
+    card.write_text(json.dumps({**json.loads(card.read_text()), "mean": number}))
+    with pytest.raises(UserError, match="is too large"):
+        load_rewards(tmp_path, ["descender"])
+
+
+def test_a_model_whose_weights_are_no_numbers(distilled: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+    shutil.copytree(distilled[0] / "descender", tmp_path / "descender")
+    file = tmp_path / "descender" / "params.msgpack"
+    tree = flax.serialization.msgpack_restore(file.read_bytes())
+    tree = jax.tree.map(lambda leaf: np.full_like(leaf, np.nan), tree)
+    file.write_bytes(flax.serialization.msgpack_serialize(tree))
+    with pytest.raises(UserError, match="no finite numbers"):
         load_rewards(tmp_path, ["descender"])
 
 

@@ -107,10 +107,11 @@ def test_a_damaged_line_is_named_and_left_out(tmp_path: Path, caplog: pytest.Log
             tracking.stage("train", "train-a", ()).row(step, {"loss/kl": float(step)})
     path = tmp_path / "tracking" / "journal.jsonl"
     lines = path.read_text().splitlines()
-    path.write_text("\n".join([lines[0], '{"n": 1, "sta', lines[2], ""]))
+    path.write_text("\n".join([lines[0], '{"n": 1, "sta', lines[2], "[" * 100_000, ""]))
     with caplog.at_level(logging.WARNING, logger="maestromotif"):
         assert [record["step"] for record in records(tmp_path)] == [0, 2]
     assert f"{path}:2: is damaged" in caplog.text
+    assert f"{path}:4: is damaged" in caplog.text
 
 
 def test_pages_and_tables_keep_hostile_text(tmp_path: Path) -> None:

@@ -110,7 +110,7 @@ class _Rows:
         for i, action in enumerate(actions):
             if action != IDLE and (end := games[i].step(action)):
                 ended[i] = end
-                self._tracker.over(i, games[i].text)
+                self._tracker.over(i, games[i].text, end is End.DEATH)
         # A game that is over shows nothing to track: its state stays that of the previous step.
         goes_on = moved & (ended == End.NOT)
         self._tracker.update(arrays, [game.text for game in games], goes_on, arrays["action"])
