@@ -9,7 +9,7 @@ folder:
     result.md       its success beside that of random skills, and what the search took; result.json in numbers
     transcript.md   the answers of the model, and what happened in games
     search.jsonl    the journal of the search, which goes on from here after a kill
-    report.html     result, tree of the search and transcript on one page
+    search.html     result, tree of the search and transcript on one page
 """
 
 import logging
@@ -39,7 +39,7 @@ from maestromotif.tasks.task import Task
 log = logging.getLogger("maestromotif")
 
 RESULT, FIGURES, TRANSCRIPT = "result.md", "result.json", "transcript.md"
-JOURNAL, REPORT = "search.jsonl", "report.html"
+JOURNAL, PAGE = "search.jsonl", "search.html"
 CONTEXT = {"python": 16_384}  # tokens, by the way to write
 _CONTEXT = 4_096  # of the other ways
 AT_ONCE = 32  # final games: a wave lasts as long as its longest game
@@ -113,7 +113,7 @@ def compose(config: Config, words: str, folder: Path, plan: Plan, conditions: Se
     work.write_json(FIGURES, figures(rows))
     transcript.add("Result", result)
     steps = {"Transcript": transcript.text()}
-    work.write_text(REPORT, tree_page.page(tree, task.words, result, steps))
+    work.write_text(PAGE, tree_page.page(tree, task.words, result, steps))
     return result
 
 

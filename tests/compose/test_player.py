@@ -100,7 +100,7 @@ def test_a_sentence_becomes_a_program_and_a_table(tmp_path: Path) -> None:
     assert not provenance.stale(head, tmp_path / "program.py")
     assert head["search"].startswith("search oneshot, seed 0: 1 candidate, 8 games")
     assert load_task(tmp_path, "task").success == ("explored >= 10",)
-    for name in ("transcript.md", "report.html"):
+    for name in ("transcript.md", "search.html"):
         assert "of 8 achieved the task" in (tmp_path / name).read_text()
     made = {path.name for path in tmp_path.iterdir()}
     assert made == {
@@ -111,7 +111,7 @@ def test_a_sentence_becomes_a_program_and_a_table(tmp_path: Path) -> None:
             "result.md",
             "transcript.md",
             "search.jsonl",
-            "report.html",
+            "search.html",
             "result.json",
         ),
     }

@@ -119,6 +119,6 @@ def test_a_disk_that_becomes_full_outside_of_stages(
         "made/search.jsonl",
         "made/transcript.md",
         "made/result.md",
-        "made/report.html",
+        "made/search.html",
     }:
         assert made[name] == whole[name], name  # the others tell what it took
