@@ -71,7 +71,7 @@ class NethackSettings(Section):
     games: Annotated[int, BeforeValidator(_automatic)] = Field(
         64,
         ge=1,
-        le=65_536,
+        le=10_000_000,
         description="parallel games; auto: 32 per core of this machine. Results depend on it",
     )
     workers: int | None = Field(
