@@ -108,7 +108,6 @@ BOMBS = {
         + ":\n        x.y\n",
         "limit or types",
     ),
-    "and, or": ("a = 1\nb = " + "a and " * 140 + "a or " * 30 + "a\n", "limit"),
     "intersections": (
         lines("class A{k}:\n    a: int = 1\n", 60)
         + "def f(x: object) -> None:\n    if "
