@@ -1,43 +1,75 @@
 # provenance:
-#   model: Claude (Anthropic), through a recorded conversation
+#   model: qwen2.5-coder-1.5b-instruct
 #   date: '2026-11-30'
 #   prompt: prompt.md
-#   prompt_sha256: 55fa9edd0999c88046ffb63ab56e17ffc6e3d33615e7471786195aa6f94acdb1
-#   score: 0.8438
-#   search: 'search refine, seed 0: 4 candidates, 32 games, 12,382 game steps, 4 answers of a model, 539 s; the budget of 4 candidates is used up; there success 100% [68%, 100%] in 8 games, progress 1.00'
+#   prompt_sha256: 6acba694972027609f87158a87e8e0d73a1830332288b5fefb2e7bb050aeb4ad
+#   score: 1.0
+#   search: 'search greedy, seed 0: 1 candidate, 32 games, 9,114 game steps, 1 answer of a model, 57 s; candidate 1 achieved the task in all 32 games; there success 100% [89%, 100%] in 32 games, progress 1.00'
+
+RULES: list[Skill] = ["merchant", "ascender", "merchant", "descender", "merchant", "discoverer"]
+REASONS: list[str] = ["when xp_level >= 2 and items_bought == 3", "when explored > 100 and upstairs_seen", "when in_shop and explored > 300 and sellable_items >= 1", "when explored > 300 and downstairs_seen", "when sellable_items >= 1 and items_sold == 0", "otherwise"]
+
 
 class Program:
-    # Explore level after level from the top, fight and gather there; go on when a level shows nothing new.
+    # Reach experience level 2 and add three items to what you carry, in the order that suits you.
+    #
+    # It was made of this table. The first rule that holds names the skill:
+    #   when xp_level >= 2 and items_bought == 3 use merchant
+    #   when explored > 100 and upstairs_seen use ascender
+    #   when in_shop and explored > 300 and sellable_items >= 1 use merchant
+    #   when explored > 300 and downstairs_seen use descender
+    #   when sellable_items >= 1 and items_sold == 0 use merchant
+    #   otherwise use discoverer
 
     def __init__(self) -> None:
-        self.next_rescue: int = 0
-        self.calls: dict[int, int] = {}
-
-    def in_need(self, state: GameState) -> bool:
-        if state.turn < self.next_rescue:
-            return False
-        return state.hp * 3 <= state.max_hp or state.hunger >= 2
+        self.running: int = -1  # number of the rule whose skill runs
+        self.interrupted: bool = False
+        self.resting: str = ""  # a skill that failed: it ended on its level and is still asked for
+        self.rested: int = 0  # step at which it may act again
+        self.quiet: int = 0  # step from which on no skill rests and none is refused
+        self.refused: list[int] = [0] * len(RULES)  # until this step a rule's skill cannot start
+        self.reason: str = ""  # the condition of the rule, for replays
 
     def select(self, state: GameState, available: list[Skill]) -> Skill:
-        stayed = state.skill != "" and state.depth == state.skill_start_depth
-        if state.skill == "discoverer" and stayed:
-            self.calls[state.depth] = self.calls.get(state.depth, 0) + 1
-        if "survivor" in available and self.in_need(state):
-            self.next_rescue = state.turn + 100
-            return "survivor"
-        if state.skill == "descender" and stayed:
-            return self.prefer("discoverer", available)
-        if self.calls.get(state.depth, 0) >= 1 and state.depth < 5:
-            return self.prefer("descender", available)
-        return self.prefer("discoverer", available)
+        number = self.choose(state)
+        failed = not self.interrupted and state.skill != "" and state.depth == state.skill_start_depth
+        if failed and state.skill == RULES[number]:
+            self.resting, self.rested = state.skill, state.step + 40
+            self.quiet = max(self.quiet, self.rested)
+            number = self.choose(state)
+        for _ in RULES:
+            if RULES[number] in available:
+                break
+            self.refused[number] = state.step + 20
+            self.quiet = max(self.quiet, self.refused[number])
+            number = self.choose(state)
+        self.running, self.interrupted = number, False
+        if RULES[number] not in available:
+            self.reason = "no skill of the table can start"
+            return available[0]
+        self.reason = REASONS[number]
+        return RULES[number]
 
     def should_end(self, state: GameState) -> bool:
-        if state.skill == "survivor":
-            return False
-        if self.in_need(state):
-            return True
-        # After a while without new squares the items of this level are taken or out of reach.
-        return state.skill == "discoverer" and state.downstairs_seen and state.idle_steps >= 40
+        number = self.choose(state)
+        self.interrupted = number != self.running and RULES[number] != state.skill
+        return self.interrupted
 
-    def prefer(self, wanted: Skill, available: list[Skill]) -> Skill:
-        return wanted if wanted in available else available[0]
+    def choose(self, state: GameState) -> int:
+        # The first rule that holds, but for those whose skill rests or cannot start.
+        quiet = state.step >= self.quiet
+        if state.xp_level >= 2 and state.items_bought == 3 and (quiet or self.ready(0, state)):
+            return 0
+        if state.explored > 100 and state.upstairs_seen and (quiet or self.ready(1, state)):
+            return 1
+        if state.in_shop and state.explored > 300 and state.sellable_items >= 1 and (quiet or self.ready(2, state)):
+            return 2
+        if state.explored > 300 and state.downstairs_seen and (quiet or self.ready(3, state)):
+            return 3
+        if state.sellable_items >= 1 and state.items_sold == 0 and (quiet or self.ready(4, state)):
+            return 4
+        return 5
+
+    def ready(self, number: int, state: GameState) -> bool:
+        rests = RULES[number] == self.resting and state.step < self.rested
+        return not rests and state.step >= self.refused[number]
