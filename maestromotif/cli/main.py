@@ -22,6 +22,7 @@ from maestromotif.cli.check import check
 from maestromotif.cli.export import export_task
 from maestromotif.cli.options import OPTIONS
 from maestromotif.cli.output import log_to_stderr, output_refused, print_pages, print_result, tolerate
+from maestromotif.cli.stop import Stop
 from maestromotif.devices import check_devices
 from maestromotif.errors import UserError
 from maestromotif.pipeline.refused import in_words
@@ -277,25 +278,9 @@ def _run(verb: str, config_file: str, overrides: tuple[str, ...], stale: "Stale 
     print_result(run_stage(config, verb, run, stale=stale))
 
 
-class _Stop:
-    """The signals that end the command as Ctrl-C does, so that worker processes are stopped too."""
-
-    def __init__(self) -> None:
-        self.number = 0  # of the signal that came; 0: none
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            if signal.getsignal(number) is not signal.SIG_IGN:  # as after `nohup`
-                signal.signal(number, self._came)
-
-    def _came(self, number: int, frame: Any) -> None:
-        if number != signal.SIGINT:  # they may come several times, and what is being closed must be closed
-            signal.signal(number, signal.SIG_IGN)
-        self.number = self.number or number
-        raise KeyboardInterrupt
-
-
 def main() -> NoReturn:
     """The console script."""
-    stop = _Stop()
+    stop = Stop()
     tolerate()
     try:
         status = cli.main(prog_name="maestromotif", standalone_mode=False)

@@ -1,0 +1,69 @@
+"""Signals that end a command, in real processes."""
+
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+PROCESS = """
+import gc, sys, time
+from maestromotif.cli.stop import Stop
+
+class Slow:
+    def __del__(self):
+        print("ready", flush=True)
+        time.sleep(1)
+
+def collected(phase, info):
+    if phase == "start":
+        print("ready", flush=True)
+        time.sleep(1)
+
+stop = Stop()
+try:
+    if sys.argv[1] == "collector":
+        gc.callbacks.append(collected)
+        gc.collect()
+        gc.callbacks.clear()
+    elif sys.argv[1] == "finalizer":
+        slow = Slow()
+        del slow
+    else:
+        print("ready", flush=True)
+    time.sleep(60)
+except KeyboardInterrupt:
+    print("stopped by", stop.number, flush=True)
+    time.sleep(1)  # as long as it takes to close
+    print("closed")
+"""
+
+
+@pytest.mark.parametrize(
+    ("place", "number"),
+    [
+        ("collector", signal.SIGTERM),
+        ("collector", signal.SIGINT),
+        ("finalizer", signal.SIGHUP),
+        ("code", signal.SIGTERM),
+    ],
+)
+def test_no_signal_is_lost_wherever_it_comes(place: str, number: signal.Signals) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", PROCESS, place],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    time.sleep(0.2)
+    process.send_signal(number)
+    if number != signal.SIGINT:  # a second one does not disturb what is being closed
+        time.sleep(0.5)
+        process.send_signal(number)
+    output, errors = process.communicate(timeout=20)
+    assert output == f"stopped by {number.value}\nclosed\n"
+    assert not errors
