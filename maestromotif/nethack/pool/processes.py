@@ -5,7 +5,9 @@ import multiprocessing as mp
 import os
 import shutil
 import signal
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from multiprocessing import forkserver
 from multiprocessing.context import ForkServerContext
@@ -65,7 +67,8 @@ def start(make: Callable[[ForkServerContext], BaseProcess]) -> BaseProcess:
     """Start the process that `make` returns; also if the server's socket was removed with its folder."""
     process = make(server_context())
     try:
-        process.start()
+        with _undisturbed():
+            process.start()
     except (FileNotFoundError, ConnectionError):
         # Forget that server, which ends with the last of its processes, and start another.
         server: Any = forkserver._forkserver
@@ -73,8 +76,29 @@ def start(make: Callable[[ForkServerContext], BaseProcess]) -> BaseProcess:
         server._forkserver_address = server._forkserver_alive_fd = server._forkserver_pid = None
         _server_folder.cache_clear()
         process = make(server_context())
-        process.start()
+        with _undisturbed():
+            process.start()
     return process
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Handlers of signals run afterwards: the server cannot read half of an order to start a process."""
+    came: list[int] = []
+    handlers = {
+        number: signal.getsignal(number)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        if threading.current_thread() is threading.main_thread() and callable(signal.getsignal(number))
+    }
+    for number in handlers:
+        signal.signal(number, lambda number, frame: came.append(number))
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        for number in came:
+            signal.raise_signal(number)
 
 
 def ends_with_its_parent() -> None:
