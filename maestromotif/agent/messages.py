@@ -82,7 +82,8 @@ class MessageTable:
         """`read` of messages uint8 [n, 256] whose numbers nobody keeps: a full table begins again."""
         if form != "words":
             return message
-        shown: np.ndarray = self.words[self.numbers(message)]
+        numbers = self.numbers(message)  # first: `words` may grow
+        shown: np.ndarray = self.words[numbers]
         if len(self.texts) > MOST:
             self.keep(np.zeros(0, np.int64))
         return shown

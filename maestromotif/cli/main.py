@@ -298,6 +298,7 @@ def main() -> NoReturn:
             error.show()
             sys.exit(error.exit_code)
         raise
+    stop.over()
     if stop.number not in (0, signal.SIGINT):  # a command without an end, such as `watch`, has taken its end
         sys.exit(128 + stop.number)
     sys.exit(status if isinstance(status, int) else 0)

@@ -22,6 +22,11 @@ class Stop:
                 signal.signal(number, self._came)
         sys.unraisablehook = self._unraisable
 
+    def over(self) -> None:
+        """The command is done: what comes now must not make its status one of a command that was stopped."""
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
+
     def _came(self, number: int, frame: Any) -> None:
         if self.number and number != signal.SIGINT and not self._dropped:
             return

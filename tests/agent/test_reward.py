@@ -40,6 +40,15 @@ def test_a_full_table_begins_again_and_shows_the_same_words(monkeypatch: pytest.
     assert table.show("characters", rows) is rows
 
 
+def test_a_table_grows_while_it_is_shown() -> None:
+    table = MessageTable()
+    texts = [b"message %d" % number for number in range(3000)]
+    rows = np.frombuffer(b"".join(text.ljust(256, b"\0") for text in texts), np.uint8).reshape(-1, 256)
+    for first in range(0, 3000, 500):
+        shown = table.show("words", rows[first : first + 500])
+        np.testing.assert_array_equal(shown, [hash_words(text) for text in texts[first : first + 500]])
+
+
 @given(st.lists(st.binary(max_size=256).map(lambda b: b.rstrip(b"\0")), min_size=2, max_size=8, unique=True))
 def test_different_messages_have_different_fingerprints(texts: list[bytes]) -> None:
     rows = np.zeros((len(texts), 256), np.uint8)

@@ -76,6 +76,8 @@ def check(ended: Ended, number: signal.Signals) -> None:
     """The exit status and the last words of a command that a signal has stopped."""
     if not ended.killed:
         assert ended.status == 0, ended.output
+    elif ended.status == 0:  # it came when all was done
+        assert "stopped" not in ended.output, ended.output
     elif number is signal.SIGKILL or not ended.output:  # at once, or before Python was ready to handle it
         assert ended.status == -number
     else:
