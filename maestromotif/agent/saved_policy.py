@@ -148,7 +148,13 @@ def _facts(config: Config) -> dict[str, Any]:
 
 def _told(path: Path) -> dict[str, Any] | None:
     """The header of a file, None if it has none. Raises UserError if it is no policy."""
-    header = read_tree(path, "a policy").get(HEADER)
+    tree = read_tree(path, "a policy")
+    header = tree.get(HEADER)
+    if header is None and "common" in tree and "params" not in tree:
+        raise UserError(
+            f"{path}: is a checkpoint of a training; a policy is made when the training ends. `maestromotif "
+            "watch` with the run's folder plays the newest checkpoint"
+        )
     if header is None:
         return None
     with refusing(path, "a policy"):

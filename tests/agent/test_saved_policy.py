@@ -140,3 +140,14 @@ def test_a_valid_msgpack_that_is_no_checkpoint_is_refused(state: Any, tmp_path: 
     with Checkpoints(tmp_path, keep=1) as checkpoints, pytest.raises(UserError) as caught:
         train._check_parts(file, *checkpoints.load(8), actors=1)
     assert str(caught.value).startswith(f"{file}: cannot be read as a checkpoint: ")
+
+
+def test_a_checkpoint_in_place_of_a_policy_is_called_one(
+    small: Config, params: Params, tmp_path: Path
+) -> None:
+    with Checkpoints(tmp_path, keep=1) as checkpoints:
+        checkpoints.save(3, {"params": [params]}, {})
+        checkpoints.wait()
+        file = checkpoints.file(3)
+    with pytest.raises(UserError, match=r"0-of-1\.msgpack: is a checkpoint of a training; .* watch"):
+        check_policy(file, small)
