@@ -8,6 +8,14 @@ from typing import Any
 _SOON = 0.05  # seconds
 
 
+class Stopped(KeyboardInterrupt):
+    """What a signal raises.
+
+    A KeyboardInterrupt itself that passes through `exec` of a text, as dataclasses use it, would make Python
+    end a module's process with SIGINT, whatever status the command has.
+    """
+
+
 class Stop:
     """The signals that end the command as Ctrl-C does, so that worker processes are stopped too.
 
@@ -16,7 +24,7 @@ class Stop:
 
     def __init__(self) -> None:
         self.number = 0
-        self._dropped = False  # whether Python has dropped the KeyboardInterrupt
+        self._dropped = False  # whether Python has dropped what was raised
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             if signal.getsignal(number) is not signal.SIG_IGN:  # as after `nohup`
                 signal.signal(number, self._came)
@@ -32,14 +40,14 @@ class Stop:
             return
         self._dropped = False
         self.number = self.number or number
-        raise KeyboardInterrupt
+        raise Stopped
 
     def _unraisable(self, unraisable: Any) -> None:
         """Python drops what is raised in a callback of its garbage collector or in `__del__`: send it again.
 
         From another thread and a little later, since this function runs in such a place too.
         """
-        if not (self.number and isinstance(unraisable.exc_value, KeyboardInterrupt)):
+        if not (self.number and isinstance(unraisable.exc_value, Stopped)):
             sys.__unraisablehook__(unraisable)
             return
         self._dropped = True

@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -67,3 +68,30 @@ def test_no_signal_is_lost_wherever_it_comes(place: str, number: signal.Signals)
     output, errors = process.communicate(timeout=20)
     assert output == f"stopped by {number.value}\nclosed\n"
     assert not errors
+
+
+MODULE = """
+import sys
+from maestromotif.cli.stop import Stop
+
+stop = Stop()
+try:
+    exec("import time; print('ready', flush=True); time.sleep(60)")
+except KeyboardInterrupt:
+    sys.exit(128 + stop.number)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_the_status_is_that_of_the_signal_inside_executed_text_too(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    (tmp_path / "command.py").write_text(MODULE)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "command"], cwd=tmp_path, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    process.send_signal(number)
+    process.communicate(timeout=20)
+    assert process.returncode == 128 + number
