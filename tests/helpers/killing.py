@@ -1,5 +1,6 @@
 """Starts the command line in a session of its own, sends it signals, and looks for what is left."""
 
+import contextlib
 import json
 import os
 import signal
@@ -25,7 +26,7 @@ def start(temporary: Path, *words: object) -> "subprocess.Popen[str]":
     return subprocess.Popen(
         [sys.executable, "-m", "maestromotif", *map(str, words)],
         cwd=tiny.ROOT,
-        env=tiny.environment(TMPDIR=str(temporary), WANDB_MODE="disabled"),
+        env=tiny.environment(TMPDIR=str(temporary), WANDB_MODE="disabled", PYTHONFAULTHANDLER="1"),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -43,9 +44,12 @@ def end(process: "subprocess.Popen[str]", number: signal.Signals, group: bool, s
     try:
         output, _ = process.communicate(timeout=120)
     except subprocess.TimeoutExpired:
-        left = session(process.pid)
+        left, output = session(process.pid), ""
+        process.send_signal(signal.SIGABRT)  # Python then writes what each thread does
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            output, _ = process.communicate(timeout=10)
         os.killpg(process.pid, signal.SIGKILL)
-        raise AssertionError(f"{number.name} did not end these processes: {left}") from None
+        raise AssertionError(f"{number.name} did not end these processes: {left}\n{output}") from None
     deadline = time.monotonic() + 60
     while (left := session(process.pid)) and time.monotonic() < deadline:
         time.sleep(0.1)
