@@ -5,9 +5,7 @@ import multiprocessing as mp
 import os
 import shutil
 import signal
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import cache
 from multiprocessing import forkserver
 from multiprocessing.context import ForkServerContext
@@ -17,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from maestromotif.nethack.temporary import temporary_folder
+from maestromotif.signals import undisturbed
 
 GRACE = 30  # seconds that a process may take to end after a signal
 
@@ -67,7 +66,7 @@ def start(make: Callable[[ForkServerContext], BaseProcess]) -> BaseProcess:
     """Start the process that `make` returns; also if the server's socket was removed with its folder."""
     process = make(server_context())
     try:
-        with _undisturbed():
+        with undisturbed():  # the server cannot read half of an order to start a process
             process.start()
     except (FileNotFoundError, ConnectionError):
         # Forget that server, which ends with the last of its processes, and start another.
@@ -76,29 +75,9 @@ def start(make: Callable[[ForkServerContext], BaseProcess]) -> BaseProcess:
         server._forkserver_address = server._forkserver_alive_fd = server._forkserver_pid = None
         _server_folder.cache_clear()
         process = make(server_context())
-        with _undisturbed():
+        with undisturbed():
             process.start()
     return process
-
-
-@contextmanager
-def _undisturbed() -> Iterator[None]:
-    """Handlers of signals run afterwards: the server cannot read half of an order to start a process."""
-    came: list[int] = []
-    handlers = {
-        number: signal.getsignal(number)
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-        if threading.current_thread() is threading.main_thread() and callable(signal.getsignal(number))
-    }
-    for number in handlers:
-        signal.signal(number, lambda number, frame: came.append(number))
-    try:
-        yield
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
-        for one in came:
-            signal.raise_signal(one)
 
 
 def ends_with_its_parent() -> None:
