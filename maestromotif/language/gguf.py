@@ -23,6 +23,7 @@ from maestromotif.language import presets, weights
 from maestromotif.language.model import Chat, match
 from maestromotif.language.weights import foresee, identity
 from maestromotif.machine import available_cores
+from maestromotif.signals import undisturbed
 
 __all__ = ["GgufModel", "check", "foresee", "identity", "load"]
 
@@ -53,8 +54,13 @@ class GgufModel:
         params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads or available_cores()
         params.warmup = False
         params.verbosity = -1
+        params.endpoint_metrics = True
         try:
-            self._server = xllamacpp.Server(params)
+            # A server that is closed before its thread has answered something waits for that thread for ever
+            # (xllamacpp 2026.10). So a signal waits for an answer.
+            with undisturbed():
+                self._server = xllamacpp.Server(params)
+                self._server.handle_metrics()
         except Exception as error:
             raise UserError(f"{path}: cannot be loaded as a language model: {error}") from error
 

@@ -30,6 +30,23 @@ def ask(*words: str) -> list[Chat]:
     return [[{"role": "user", "content": said}] for said in words]
 
 
+STOPPED = """
+import os, signal, sys, threading, time
+from maestromotif.language import gguf
+from maestromotif.config.labels import LanguageSettings
+import xllamacpp
+
+settings = LanguageSettings(model="smollm2-135m-instruct", threads=1, context=512)
+for _ in range(5):
+    threading.Timer(0.05, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+    try:
+        gguf.load(settings)
+        time.sleep(1)
+    except KeyboardInterrupt:
+        print("stopped", flush=True)
+"""
+
+
 QUESTIONS = ("Is a dog an animal? Answer Yes or No.", "Is a dog a stone? Answer Yes or No.", "Say something.")
 
 
@@ -115,3 +132,8 @@ def test_a_file_that_is_no_model(tmp_path: Path) -> None:
     (tmp_path / "bad.gguf").write_bytes(b"GGUF" + bytes(1000))
     with pytest.raises(UserError, match=r"bad\.gguf: cannot be loaded as a language model"):
         GgufModel(tmp_path / "bad.gguf", "bad", "", "", 1, 512)
+
+
+def test_a_signal_while_it_loads_stops_it() -> None:
+    done = subprocess.run([sys.executable, "-c", STOPPED], capture_output=True, text=True, timeout=60)
+    assert done.stdout == "stopped\n" * 5, done.stderr
