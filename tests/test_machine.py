@@ -1,6 +1,7 @@
 """The limits of real control groups, where the machine lets the tests make some, and of written ones."""
 
 import os
+import resource
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -160,3 +161,16 @@ def test_without_a_limit_it_is_the_whole_machine(tmp_path: Path, cgroup: str) ->
 def test_a_machine_that_does_not_tell_is_no_error(tmp_path: Path) -> None:
     assert memory(tmp_path) is None
     assert available_cores(tmp_path) >= 1
+
+
+def test_freed_memory_is_given_back() -> None:
+    def resident() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+    blocks = [bytearray(100_000) for _ in range(1_000)]  # too small to be mapped one by one
+    last = bytearray(100_000)  # above all others, so that the C library keeps what is below
+    del blocks
+    before = resident()
+    machine.give_back_memory()
+    assert before - resident() > 50_000_000
+    assert last

@@ -15,6 +15,7 @@ from typing import Any
 
 from flax import serialization
 
+from maestromotif.machine import give_back_memory
 from maestromotif.pipeline.store import writing
 from maestromotif.pipeline.trees import read_tree, refusing
 
@@ -76,6 +77,7 @@ class Checkpoints:
             # Process 0 removes only what is older than the newest complete ones: others may lag behind.
             for old in self.complete()[: -self._keep]:
                 shutil.rmtree(self._folder / f"{old:010d}", ignore_errors=True)
+        give_back_memory()
 
     def _path(self, updates: int, process: int) -> Path:
         return self._folder / f"{updates:010d}" / f"{process}-of-{self._processes}.msgpack"
