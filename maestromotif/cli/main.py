@@ -285,6 +285,7 @@ def main() -> NoReturn:
     try:
         status = cli.main(prog_name="maestromotif", standalone_mode=False)
     except BaseException as error:
+        stop.taken()
         if stop.number or isinstance(error, (KeyboardInterrupt, click.Abort)):
             with contextlib.suppress(OSError):
                 click.echo("stopped; start the same command again to go on", err=True)

@@ -3,9 +3,10 @@
 import signal
 import sys
 import threading
+from queue import Empty, SimpleQueue
 from typing import Any
 
-_SOON = 0.05  # seconds
+PATIENCE = 2.0  # seconds between two looks at whether the command ends
 
 
 class Stopped(KeyboardInterrupt):
@@ -19,39 +20,65 @@ class Stopped(KeyboardInterrupt):
 class Stop:
     """The signals that end the command as Ctrl-C does, so that worker processes are stopped too.
 
-    number: of the signal that came first; 0: none. Only SIGINT interrupts again what is being closed.
+    number: of the signal that came first; 0: none. Only SIGINT interrupts again what is being closed. What a
+    signal raises can be lost: Python drops it in a callback of its garbage collector or in `__del__`, and
+    libraries catch everything. Then the signal is sent again.
     """
 
     def __init__(self) -> None:
         self.number = 0
-        self._dropped = False  # whether Python has dropped what was raised
+        self._again = False  # whether the next signal is one that was sent again
+        self._taken = False
+        self._said: SimpleQueue[bool] = SimpleQueue()  # for each signal: whether Python has dropped it
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             if signal.getsignal(number) is not signal.SIG_IGN:  # as after `nohup`
                 signal.signal(number, self._came)
         sys.unraisablehook = self._unraisable
+        threading.Thread(target=self._insist, name="stop", daemon=True).start()
+
+    def taken(self) -> None:
+        """What a signal has raised is what ends the command."""
+        self._taken = True
 
     def over(self) -> None:
         """The command is done: what comes now must not make its status one of a command that was stopped."""
+        self._taken = True
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
 
     def _came(self, number: int, frame: Any) -> None:
-        if self.number and number != signal.SIGINT and not self._dropped:
+        if self.number and number != signal.SIGINT and not self._again:
             return
-        self._dropped = False
+        self._again = False
         self.number = self.number or number
+        self._said.put(False)
         raise Stopped
 
     def _unraisable(self, unraisable: Any) -> None:
-        """Python drops what is raised in a callback of its garbage collector or in `__del__`: send it again.
-
-        From another thread and a little later, since this function runs in such a place too.
-        """
-        if not (self.number and isinstance(unraisable.exc_value, Stopped)):
+        if isinstance(unraisable.exc_value, Stopped):
+            self._said.put(True)
+        else:
             sys.__unraisablehook__(unraisable)
-            return
-        self._dropped = True
-        main = threading.main_thread().ident
-        again = threading.Timer(_SOON, lambda: signal.pthread_kill(main or 0, self.number))
-        again.daemon = True
-        again.start()
+
+    def _insist(self) -> None:
+        """Send a signal again that was dropped, or after which the main thread twice went on as before."""
+        main, went_on = threading.main_thread().ident or 0, 0
+        dropped = self._said.get()
+        while not self._taken:
+            went_on = 0 if _closes(main) else went_on + 1
+            if dropped or went_on == 2:
+                self._again, went_on = True, 0
+                signal.pthread_kill(main, self.number)
+            try:
+                dropped = self._said.get(timeout=PATIENCE)
+            except Empty:
+                dropped = False
+
+
+def _closes(thread: int) -> bool:
+    """Whether the thread is in a `finally`, an `except` or an `__exit__` because of a signal."""
+    now: Any = sys._current_exceptions().get(thread)
+    error: BaseException | None = now[1] if isinstance(now, tuple) else now  # a tuple before Python 3.12
+    while error is not None and not isinstance(error, Stopped):
+        error = error.__cause__ or error.__context__
+    return error is not None

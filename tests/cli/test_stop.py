@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from maestromotif.cli.stop import PATIENCE
+
 PROCESS = """
 import gc, sys, time
 from maestromotif.cli.stop import Stop
@@ -28,6 +30,12 @@ try:
         gc.callbacks.append(collected)
         gc.collect()
         gc.callbacks.clear()
+    elif sys.argv[1] == "caught":
+        try:
+            print("ready", flush=True)
+            time.sleep(60)
+        except BaseException:
+            pass
     elif sys.argv[1] == "finalizer":
         slow = Slow()
         del slow
@@ -36,23 +44,24 @@ try:
     time.sleep(60)
 except KeyboardInterrupt:
     print("stopped by", stop.number, flush=True)
-    time.sleep(1)  # as long as it takes to close
+    time.sleep(float(sys.argv[2]))  # as long as it takes to close
     print("closed")
 """
 
 
 @pytest.mark.parametrize(
-    ("place", "number"),
+    ("place", "number", "closing"),
     [
-        ("collector", signal.SIGTERM),
-        ("collector", signal.SIGINT),
-        ("finalizer", signal.SIGHUP),
-        ("code", signal.SIGTERM),
+        ("collector", signal.SIGTERM, 1),
+        ("collector", signal.SIGINT, 1),
+        ("finalizer", signal.SIGHUP, 1),
+        ("caught", signal.SIGTERM, 1),
+        ("code", signal.SIGTERM, 3 * PATIENCE),
     ],
 )
-def test_no_signal_is_lost_wherever_it_comes(place: str, number: signal.Signals) -> None:
+def test_no_signal_is_lost_wherever_it_comes(place: str, number: signal.Signals, closing: float) -> None:
     process = subprocess.Popen(
-        [sys.executable, "-c", PROCESS, place],
+        [sys.executable, "-c", PROCESS, place, str(closing)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
