@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from maestromotif.compose import prompts, rules, table_prompts
+from maestromotif.compose import aims, prompts, rules, table_prompts
 from maestromotif.compose.candidates import Candidate, Game, Operators
 from maestromotif.compose.operators import Edits
 from maestromotif.compose.transcript import Transcript, block
@@ -24,7 +24,7 @@ from maestromotif.skill import Skill
 from maestromotif.tasks.task import Task
 
 TEMPERATURE = 0.7
-TABLE_TOKENS = 160
+TABLE_TOKENS = 240
 PROGRAM_TOKENS = 4_000
 NO_CODE = 3  # answers in a row without a program, after which the model is taken not to write any
 STORIES = 2  # games that a model is told of
@@ -77,7 +77,7 @@ class TableWriter:
         self._asking = _Asking(model, transcript or Transcript())
         self._task, self._skills = task, skills
         self._names = [one.name for one in skills]
-        self._grammar = rules.grammar(self._names)
+        self._grammar = rules.grammar(self._names, aims.earlier_stages(task.success))
 
     @property
     def calls(self) -> int:

@@ -23,6 +23,7 @@ from maestromotif.errors import UserError, did_you_mean
 from maestromotif.nethack.state import FIELDS
 
 MOST_RULES = 12  # without the last, "otherwise"
+MOST_WRITTEN = 5  # rules that a model writes in a table
 MOST_STAGES = 3  # of an `after`
 REST = 40  # steps for which a skill that failed lets the next rule act
 RETRY = 20  # steps until a skill that could not start is asked for again
@@ -95,13 +96,15 @@ class Comparison:
 
 
 Plain = Flag | Comparison
+Stage = tuple[Plain, ...]  # all at once
+Stages = tuple[Stage, ...]
 
 
 @dataclass(frozen=True)
 class After:
     """The stages have been true in this episode, one after the other; one step may meet several."""
 
-    stages: tuple[tuple[Plain, ...], ...]
+    stages: Stages
     holds: bool = True
 
     def __str__(self) -> str:
@@ -184,6 +187,14 @@ def parse(text: str, skills: Sequence[str], where: str = "table") -> Table:
     return Table(tuple(rules), otherwise)
 
 
+def stage(text: str) -> Stage:
+    """A stage of an `after`, such as `kills >= 1 and depth == 1`. Raises UserError."""
+    try:
+        return _stage(text)
+    except _MistakeError as error:
+        raise UserError(f"stage: {text[:120]!r}: {error}") from None
+
+
 class _MistakeError(ValueError):
     """What is wrong with a line."""
 
@@ -207,10 +218,14 @@ def _guard(text: str) -> Guard:
     found = re.fullmatch(r"(not )?after\s*\((.*)\)", text)
     if not found:
         return _plain(text)
-    stages = [_split(stage, " and ") for stage in _split(found[2], ",")]
+    stages = _split(found[2], ",")
     if len(stages) > MOST_STAGES:
         raise _MistakeError(f"'{text}' has {len(stages)} stages; at most {MOST_STAGES} are allowed")
-    return After(tuple(tuple(map(_plain, stage)) for stage in stages), not found[1])
+    return After(tuple(map(_stage, stages)), not found[1])
+
+
+def _stage(text: str) -> Stage:
+    return tuple(map(_plain, _split(text, " and ")))
 
 
 def _plain(text: str) -> Plain:
@@ -259,18 +274,22 @@ def facts_in_words() -> str:
     return "\n".join(f"{name} ({kinds[fact.type]}): {fact.doc}" for name, fact in FACTS.items())
 
 
-def grammar(skills: Sequence[str]) -> str:
+def grammar(skills: Sequence[str], stages: Stages = ()) -> str:
     """Tables over these skills in GBNF, which llama.cpp and vLLM read.
 
     They are shorter and simpler than those that `parse` reads: with more room a small model repeats itself,
-    and what `not after(A)` guards can stand below a rule with `after(A)`.
+    and what `not after(A)` guards can stand below a rule with `after(A)`. A table for a task whose `stages`
+    come one after the other begins with a rule for what comes after all of them, and so on, so that the model
+    decides which skill is right then.
     """
+    staged = "".join(f'"when {After(stages[:count])}" more ' for count in range(len(stages), 0, -1))
     flags = [name for name, fact in FACTS.items() if fact.type is bool]
     numbers = [name for name, fact in FACTS.items() if fact.type is int]
     return "\n".join(
         [
-            'root ::= rule{1,5} "otherwise use " skill "\\n"',
-            'rule ::= "when " guard (" and " plain){0,2} " use " skill "\\n"',
+            f'root ::= {staged}rule{{1,{MOST_WRITTEN - len(stages)}}} "otherwise use " skill "\\n"',
+            'rule ::= "when " guard more',
+            'more ::= (" and " plain){0,2} " use " skill "\\n"',
             'guard ::= plain | "after(" stage (", " stage)? ")"',
             'stage ::= plain (" and " plain)?',
             'plain ::= "not "? flag | number " " op " " value',
@@ -345,8 +364,6 @@ class Program:
         return not rests and state.step >= self.refused[number]
 """
 _WIDTH = 106  # of a comment
-
-Stages = tuple[tuple[Plain, ...], ...]
 
 
 def program(table: Table, words: str) -> str:

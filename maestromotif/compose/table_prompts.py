@@ -5,34 +5,41 @@ They are short: a small model on a CPU reads about a hundred tokens a second.
 
 from collections.abc import Sequence
 
+from maestromotif.compose import aims
 from maestromotif.compose.rules import FACTS
 from maestromotif.skill import Skill
 from maestromotif.tasks.task import Task
 
 # What an example's skill is for -> an event that a skill of this kind wants.
 _ROLES = {"explore": "explored", "down": "descended", "up": "ascended", "live": "prayed_well", "sell": "sold"}
-# Tasks and their tables, with roles in place of skills; one with a role that no skill has is left out.
+# Tasks, when they are done, and their tables, with roles in place of skills; one whose role no skill has is
+# left out.
 _EXAMPLES = (
     (
         "Go down to dungeon level 5.",
+        "depth >= 5",
         "when downstairs_seen use {down}\notherwise use {explore}\n",
     ),
     (
         "First go down to dungeon level 2, then climb back up to dungeon level 1.",
+        "depth >= 2, then depth == 1",
         "when after(depth >= 2) use {up}\nwhen downstairs_seen use {down}\notherwise use {explore}\n",
     ),
     (
         "Reach level 4, but not before you have killed three monsters. Stay alive.",
+        "kills >= 3, then depth >= 4",
         "when badly_hurt use {live}\nwhen kills >= 3 and downstairs_seen use {down}\n"
         "otherwise use {explore}\n",
     ),
     (
         "Collect 50 gold pieces without going below level 2.",
+        "gold >= 50, and never depth > 2",
         "when depth >= 3 use {up}\nwhen idle_steps > 80 and downstairs_seen and depth == 1 use {down}\n"
         "otherwise use {explore}\n",
     ),
     (
         "Sell an item to a shopkeeper, then go down to level 6.",
+        "items_sold >= 1, then depth >= 6",
         "when items_sold >= 1 and downstairs_seen use {down}\n"
         "when shopkeeper_in_view and sellable_items >= 1 and items_sold == 0 use {sell}\n"
         "when explored > 300 and downstairs_seen use {down}\notherwise use {explore}\n",
@@ -42,7 +49,7 @@ _EXAMPLES = (
 
 def draft(task: Task, skills: Sequence[Skill]) -> str:
     """Asks for a table for the task."""
-    return f"{_opening(skills)}\n\nTask: {task.words}\nTable:"
+    return f"{_opening(skills)}\n\n{_task(task)}\nTable:"
 
 
 def improve(task: Task, skills: Sequence[Skill], table: str, stories: Sequence[str]) -> str:
@@ -78,8 +85,8 @@ def _opening(skills: Sequence[Skill]) -> str:
         for role, event in _ROLES.items()
     }
     examples = [
-        f"Task: {words}\nTable:\n{table.format(**roles)}"
-        for words, table in _EXAMPLES
+        f"{_stated(words, done)}\nTable:\n{table.format(**roles)}"
+        for words, done, table in _EXAMPLES
         if all(name is not None for role, name in roles.items() if f"{{{role}}}" in table)
     ]
     numbers = ", ".join(name for name, fact in FACTS.items() if fact.type is int)
@@ -89,7 +96,10 @@ def _opening(skills: Sequence[Skill]) -> str:
             "A table of rules says which skill a NetHack agent uses. The first rule that holds counts.",
             "",
             "Skills:",
-            *(f"- {one.name}: {_first_sentences(one.description)}" for one in skills),
+            *(
+                f"- {one.name} ({', '.join(one.wanted)}): {_first_sentences(one.description)}"
+                for one in skills
+            ),
             "",
             f"Numbers: {numbers}",
             f"Flags: {flags}",
@@ -101,8 +111,11 @@ def _opening(skills: Sequence[Skill]) -> str:
 
 
 def _task(task: Task) -> str:
-    done = ", then ".join(task.success)
-    return f"Task: {task.words}" + (f"\nDone when: {done}" if done else "")
+    return _stated(task.words, aims.in_words(task.success))
+
+
+def _stated(words: str, done: str) -> str:
+    return f"Task: {words}" + (f"\nDone when: {done}" if done else "")
 
 
 def _first_sentences(text: str, characters: int = 130) -> str:

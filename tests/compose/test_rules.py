@@ -78,6 +78,15 @@ def test_the_facts_are_fields_with_docs() -> None:
     assert all(name in rules.grammar(NAMES) for name in (*rules.FACTS, *NAMES, *rules.OPS))
 
 
+def test_the_grammar_asks_first_for_what_comes_after_each_stage() -> None:
+    stages = (rules.stage("kills >= 1 and depth == 1"), rules.stage("in_mines"))
+    root = rules.grammar(NAMES, stages).splitlines()[0]
+    assert root == (
+        'root ::= "when after(kills >= 1 and depth == 1, in_mines)" more '
+        '"when after(kills >= 1 and depth == 1)" more rule{1,3} "otherwise use " skill "\\n"'
+    )
+
+
 def test_a_program_of_every_fact_passes_all_checks(skills: list[Skill]) -> None:
     lines = [
         f"when {name}{' >= 2' if fact.type is int else ''} and not after(depth >= 2) use ascender\n"
