@@ -8,7 +8,9 @@ programs    the share of a model's drafts that the checks accept
 conditions  how often conditions that a model writes and the known ones give the same verdict, on the nine
             tasks that have conditions and on generated ones of the split "test", in episodes of the explorer
 tasks       generated tasks of the split "test": the written program beside random skills, on games that the
-            search did not see. A task is won if the intervals of the success rates do not overlap
+            search did not see. A task is won if the intervals of the success rates do not overlap. With
+            --room only tasks count that random skills achieve in 5 to 75 % of 32 other games, before anything
+            is written: above that no program can be much better, and below it hardly any skill helps
 
 The model is that of the config: by default the embedded one. Whatever a part did not measure is absent.
 """
@@ -47,6 +49,8 @@ from maestromotif.tasks.task import Task
 
 CONFIG = "policies/trained/six_skills"
 PARTS = ("decision", "programs", "conditions", "tasks")
+ROOM = (0.05, 0.75)  # shares of games
+ROOM_GAMES = 32
 TABLE = """\
 when badly_hurt use survivor
 when after(kills >= 1 and depth == 1) and downstairs_seen use descender
@@ -133,7 +137,7 @@ def conditions(
     games = min(games, episodes)
     with open_pool(config, "search", games, steps, leave=True) as pool:
         for number in range(-(-episodes // games)):
-            met.append(wave(config, pool, "explorer", both, number))  # type: ignore[arg-type]
+            met.append(wave(config, pool, "explorer", both, number))
     verdicts = np.concatenate(met, axis=1)[:, :episodes]
     known, other = verdicts[: len(tasks)], verdicts[len(tasks) :]
     either = known | other
@@ -147,6 +151,15 @@ def conditions(
         "where_met": round(float((known == other)[either].mean()), 4) if either.any() else None,
         "met": round(float(known.mean()), 4),
     }
+
+
+def with_room(config: Config, tasks: Sequence[Task], steps: int) -> list[Task]:
+    """The tasks that random skills achieve in some games, but not in most."""
+    with open_pool(config, "collect", ROOM_GAMES, steps) as pool:
+        shares = wave(config, pool, "trained", tasks, 0).mean(1).tolist()
+    for task, share in zip(tasks, shares, strict=True):
+        print(f"random skills {share:4.0%}: {task.words}", flush=True)
+    return [task for task, share in zip(tasks, shares, strict=True) if ROOM[0] <= share <= ROOM[1]]
 
 
 def tried(config: Config, tasks: Sequence[Task], plan: Plan, folder: Path) -> dict[str, Any]:
@@ -178,6 +191,7 @@ def main() -> None:
     parser.add_argument("--calls", type=int, default=200, help="decisions")
     parser.add_argument("--drafts", type=int, default=4, help="of each task")
     parser.add_argument("--tasks", type=int, default=5, help="generated ones")
+    parser.add_argument("--room", action="store_true", help="only tasks in which programs can differ")
     parser.add_argument("--seed", type=int, default=0, help="of the generated tasks")
     parser.add_argument("--episodes", type=int, default=64, help="on which conditions are compared")
     parser.add_argument("--steps", type=int, default=1_000, help="of such an episode, and of a task's")
@@ -193,6 +207,8 @@ def main() -> None:
     try:
         config = load(given.config, [*given.overrides, "language.context=4096"])
         unseen = [one.task() for one in generate(10 * given.tasks, given.seed, "test") if _fits(one, config)]
+        if given.room:
+            unseen = with_room(config, unseen, given.steps)
         unseen = unseen[: given.tasks]
         found: dict[str, Any] = {"model": config.language.model}
         if "decision" in parts:

@@ -18,9 +18,13 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import jax
 import numpy as np
 
 from maestromotif.agent.episodes import LostGamesError, Policy, judged_step, play_wave, to_end
+from maestromotif.agent.network import build
+from maestromotif.agent.playing import batches, network_policy
+from maestromotif.agent.saved_policy import policy_file, read_policy
 from maestromotif.config.load import load
 from maestromotif.config.schema import Config
 from maestromotif.errors import UserError
@@ -52,7 +56,7 @@ AGENTS = ("explorer", "random_skills", "wandering")
 class Judging:
     """A policy that judges T tasks by what the actions of another one do, in a pool of N games."""
 
-    def __init__(self, pool: GamePool, policy: Policy, tasks: Sequence[Generated]) -> None:
+    def __init__(self, pool: GamePool, policy: Policy, tasks: Sequence[Generated | Task]) -> None:
         self._pool, self._policy = pool, policy
         self._tests = [Success(task.success, pool.games, where=task.name) for task in tasks]
         self._playing: np.ndarray | None = None  # on the last step
@@ -83,14 +87,24 @@ class Judging:
 
 
 def policy_of(agent: str, config: Config, pool: GamePool, seed: int) -> tuple[Policy, str]:
-    """The policy of an agent, and the source of the program that it plays under."""
+    """The policy of an agent, and the source of the program that it plays under.
+
+    trained: that of `train.policy`, with random skills.
+    """
     if agent == "wandering":
         return wandering_policy(pool, seed), RANDOM_SKILLS
+    if agent == "trained":
+        network = build(config.train.network, len(config.skills))
+        params = read_policy(policy_file(config.train.policy or "", "train.policy"), config)
+        acting = batches(network, pool.games)
+        return network_policy(pool, network, params, jax.random.key(seed), acting), RANDOM_SKILLS
     policy = explorer_policy(pool, skills_of(config), seed)
     return policy, contract.read(PROGRAM) if agent == "explorer" else RANDOM_SKILLS
 
 
-def wave(config: Config, pool: GamePool, agent: str, tasks: Sequence[Generated], number: int) -> np.ndarray:
+def wave(
+    config: Config, pool: GamePool, agent: str, tasks: Sequence[Generated | Task], number: int
+) -> np.ndarray:
     """Where each task was achieved in a wave, bool [T, N]. If a worker died the wave is played again."""
     endless, seed = Task("training", "", PROGRAM), config.run.seed
     for _ in range(TRIES):
