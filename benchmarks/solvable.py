@@ -30,7 +30,7 @@ from maestromotif.config.schema import Config
 from maestromotif.errors import UserError
 from maestromotif.evaluate.agents import explorer_policy, wandering_policy
 from maestromotif.nethack.pool.pool import GamePool, open_pool
-from maestromotif.programs import contract
+from maestromotif.programs import baselines, contract
 from maestromotif.programs.sandbox import ProgramHost
 from maestromotif.skill import skills_of
 from maestromotif.tasks.conditions import Success
@@ -89,7 +89,7 @@ class Judging:
 def policy_of(agent: str, config: Config, pool: GamePool, seed: int) -> tuple[Policy, str]:
     """The policy of an agent, and the source of the program that it plays under.
 
-    trained: that of `train.policy`, with random skills.
+    trained: that of `train.policy`, with random skills as an evaluation has them.
     """
     if agent == "wandering":
         return wandering_policy(pool, seed), RANDOM_SKILLS
@@ -97,7 +97,7 @@ def policy_of(agent: str, config: Config, pool: GamePool, seed: int) -> tuple[Po
         network = build(config.train.network, len(config.skills))
         params = read_policy(policy_file(config.train.policy or "", "train.policy"), config)
         acting = batches(network, pool.games)
-        return network_policy(pool, network, params, jax.random.key(seed), acting), RANDOM_SKILLS
+        return network_policy(pool, network, params, jax.random.key(seed), acting), baselines.RANDOM_SKILLS
     policy = explorer_policy(pool, skills_of(config), seed)
     return policy, contract.read(PROGRAM) if agent == "explorer" else RANDOM_SKILLS
 
