@@ -3,10 +3,15 @@
 import signal
 import sys
 import threading
+import time
+from importlib.machinery import ExtensionFileLoader
 from queue import Empty, SimpleQueue
+from types import FrameType
 from typing import Any
 
 PATIENCE = 2.0  # seconds between two looks at whether the command ends
+_SOON = 0.05  # seconds until a signal is sent again
+_EXTENSIONS = {ExtensionFileLoader.create_module.__code__, ExtensionFileLoader.exec_module.__code__}
 
 
 class Stopped(KeyboardInterrupt):
@@ -22,14 +27,15 @@ class Stop:
 
     number: of the signal that came first; 0: none. Only SIGINT interrupts again what is being closed. What a
     signal raises can be lost: Python drops it in a callback of its garbage collector or in `__del__`, and
-    libraries catch everything. Then the signal is sent again.
+    libraries catch everything. Then the signal is sent again. So is one that comes while a module of C code
+    is imported: jaxlib crashes if its import is interrupted.
     """
 
     def __init__(self) -> None:
         self.number = 0
         self._again = False  # whether the next signal is one that was sent again
         self._taken = False
-        self._said: SimpleQueue[bool] = SimpleQueue()  # for each signal: whether Python has dropped it
+        self._said: SimpleQueue[bool] = SimpleQueue()  # for each signal: whether it has raised nothing
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             if signal.getsignal(number) is not signal.SIG_IGN:  # as after `nohup`
                 signal.signal(number, self._came)
@@ -46,13 +52,15 @@ class Stop:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
 
-    def _came(self, number: int, frame: Any) -> None:
+    def _came(self, number: int, frame: FrameType | None) -> None:
         if self.number and number != signal.SIGINT and not self._again:
             return
-        self._again = False
         self.number = self.number or number
-        self._said.put(False)
-        raise Stopped
+        importing = _imports_extension(frame)
+        self._said.put(importing)
+        if not importing:
+            self._again = False
+            raise Stopped
 
     def _unraisable(self, unraisable: Any) -> None:
         if isinstance(unraisable.exc_value, Stopped):
@@ -61,18 +69,27 @@ class Stop:
             sys.__unraisablehook__(unraisable)
 
     def _insist(self) -> None:
-        """Send a signal again that was dropped, or after which the main thread twice went on as before."""
+        """Send a signal again that has raised nothing, or after which the main thread twice went on."""
         main, went_on = threading.main_thread().ident or 0, 0
-        dropped = self._said.get()
+        nothing = self._said.get()
         while not self._taken:
             went_on = 0 if _closes(main) else went_on + 1
-            if dropped or went_on == 2:
+            if nothing or went_on == 2:
                 self._again, went_on = True, 0
+                time.sleep(_SOON)
                 signal.pthread_kill(main, self.number)
             try:
-                dropped = self._said.get(timeout=PATIENCE)
+                nothing = self._said.get(timeout=PATIENCE)
             except Empty:
-                dropped = False
+                nothing = False
+
+
+def _imports_extension(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_code in _EXTENSIONS:
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _closes(thread: int) -> bool:

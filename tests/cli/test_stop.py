@@ -11,7 +11,8 @@ import pytest
 from maestromotif.cli.stop import PATIENCE
 
 PROCESS = """
-import gc, sys, time
+import contextlib, gc, sys, time
+from importlib.machinery import ExtensionFileLoader
 from maestromotif.cli.stop import Stop
 
 class Slow:
@@ -24,9 +25,28 @@ def collected(phase, info):
         print("ready", flush=True)
         time.sleep(1)
 
+class Spec:
+    origin = "/none.so"
+
+    asked = False
+
+    @property
+    def name(self):  # C code asks for it while it imports, more than once
+        try:
+            if not self.asked:
+                print("ready", flush=True)
+                self.asked = True
+            time.sleep(1)
+        except BaseException:
+            print("interrupted")
+        return "none"
+
 stop = Stop()
 try:
-    if sys.argv[1] == "collector":
+    if sys.argv[1] == "import":
+        with contextlib.suppress(ImportError):
+            ExtensionFileLoader("none", "/none.so").create_module(Spec())
+    elif sys.argv[1] == "collector":
         gc.callbacks.append(collected)
         gc.collect()
         gc.callbacks.clear()
@@ -56,6 +76,8 @@ except KeyboardInterrupt:
         ("collector", signal.SIGINT, 1),
         ("finalizer", signal.SIGHUP, 1),
         ("caught", signal.SIGTERM, 1),
+        ("import", signal.SIGTERM, 1),
+        ("import", signal.SIGINT, 1),
         ("code", signal.SIGTERM, 3 * PATIENCE),
     ],
 )
