@@ -1,5 +1,6 @@
 """Tables of rules: their text, their grammar, and what the program of a table does."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from maestromotif.errors import UserError
 from maestromotif.programs import check
 from maestromotif.programs.sandbox import ProgramHost
 from maestromotif.programs.trial_states import Dice
-from maestromotif.skill import Skill, load
+from maestromotif.skill import Skill, load, load_all
 
 ROOT = Path(__file__).parents[2]
 NAMES = ("discoverer", "descender", "ascender")
@@ -100,6 +101,25 @@ def test_a_program_of_every_fact_passes_all_checks(skills: list[Skill]) -> None:
 def test_what_a_program_does_depends_on_its_own_game_only(skills: list[Skill]) -> None:
     counts = check.behaviour(rules.program(rules.parse(TEXT, NAMES), "words"), "p.py", skills, seed=0)
     assert counts["calls"]["discoverer"] > 0
+
+
+@pytest.mark.parametrize("name", ["experience_pick_up", "kill_then_descend", "pray_eating"])
+def test_a_program_decides_as_that_of_an_older_version(name: str) -> None:
+    """In random states, also rare ones. The repository keeps programs as they were made of their tables."""
+    was = (ROOT / f"policies/composed/{name}/program.py").read_text()
+    table = "\n".join(re.findall("^    #   (.*)", was, re.MULTILINE))
+    skills = load_all(ROOT / "skills", [*NAMES, "merchant", "worshipper", "survivor"])
+    now = rules.program(rules.parse(table, [one.name for one in skills]), "words")
+    dice, running, calls = Dice(64, 4, rare=0.01), np.full(64, -1, np.int32), 0
+    with ProgramHost(was, skills, 64, 0) as one, ProgramHost(now, skills, 64, 0) as other:
+        for _ in range(200):
+            given = dice.state, running, dice.fresh
+            found, switched, reason = one.step(*given)
+            for expected, answer in zip((found, switched, reason), other.step(*given), strict=True):
+                np.testing.assert_array_equal(answer, expected)
+            dice.advance(found, switched)
+            running, calls = found, calls + switched.sum()
+    assert calls > 1_000
 
 
 class _Played:
