@@ -322,7 +322,6 @@ class Program:
 
     def __init__(self) -> None:
         self.running: int = -1  # number of the rule whose skill runs
-        self.interrupted: bool = False
         self.resting: str = ""  # a skill that failed: it ended on its level and is still asked for
         self.rested: int = 0  # step at which it may act again
         self.quiet: int = 0  # step from which on no skill rests and none is refused
@@ -331,8 +330,8 @@ class Program:
 {memory}
     def select(self, state: GameState, available: list[Skill]) -> Skill:
         number = self.choose(state)
-        failed = not self.interrupted and state.skill != "" and state.depth == state.skill_start_depth
-        if failed and state.skill == RULES[number]:
+        failed = state.skill == RULES[number] and state.depth == state.skill_start_depth
+        if failed:  # should_end has not interrupted it: it would have named another skill
             self.resting, self.rested = state.skill, state.step + {rest}
             self.quiet = max(self.quiet, self.rested)
             number = self.choose(state)
@@ -342,7 +341,7 @@ class Program:
             self.refused[number] = state.step + {retry}
             self.quiet = max(self.quiet, self.refused[number])
             number = self.choose(state)
-        self.running, self.interrupted = number, False
+        self.running = number
         if RULES[number] not in available:
             self.reason = "no skill of the table can start"
             return available[0]
@@ -351,8 +350,7 @@ class Program:
 
     def should_end(self, state: GameState) -> bool:
         number = self.choose(state)
-        self.interrupted = number != self.running and RULES[number] != state.skill
-        return self.interrupted
+        return number != self.running and RULES[number] != state.skill
 
     def choose(self, state: GameState) -> int:
 {note}        # The first rule that holds, but for those whose skill rests or cannot start.

@@ -1,6 +1,7 @@
 """Tables of rules: their text, their grammar, and what the program of a table does."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -183,3 +184,14 @@ def test_a_skill_that_failed_rests(skills: list[Skill]) -> None:
         assert game.step(skill_turns=500) == "discoverer"  # its time was up on the same level
         assert game.step() == "discoverer"
         assert game.step(step=int(game.state["step"][0]) + rules.REST) == "descender"
+
+
+def test_an_interruption_that_came_to_nothing_is_forgotten(skills: list[Skill]) -> None:
+    """A program interrupts while no skill may start, so the call goes on; later it ends by itself."""
+    poor = "def may_start(state):\n    return state.gold == 0\n"
+    poor += "def should_end(state):\n    return state.hp == 1\n"
+    text = "when kills >= 1 use ascender\nwhen depth >= 1 use descender\notherwise use discoverer\n"
+    with _Played(text, [replace(one, program=poor) for one in skills]) as game:
+        assert game.step(fresh=True) == "descender"
+        assert game.step(kills=1, gold=1) == "descender"
+        assert game.step(kills=0, gold=0, hp=1) == "discoverer"  # the descender rests, as after any end
