@@ -2,8 +2,12 @@
 
     python benchmarks/composing.py [--parts decision,programs,conditions,tasks] [KEY=VALUE ...]
 
-decision    a decision of a table's program for all games at once, and its share of an actor's time: of the
-            program and the games, without the network
+decision    a decision of a table's program for all games at once, `--games` of them:
+            decision_256_ms        the median call, in games of random play
+            share_without_network  its share of the time of that play: of the program and the games alone
+            share_of_actor         its share of an actor's time in training, like `speed/actors_program`: the
+                                   config's policy acts in an actor's thread; games, rewards and program are
+                                   in the environment's process. No learner runs, so the actor never waits
 programs    the share of a model's drafts that the checks accept
 conditions  how often conditions that a model writes and the known ones give the same verdict, on the nine
             tasks that have conditions and on generated ones of the split "test", in episodes of the explorer
@@ -25,10 +29,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 from solvable import wave
 
+from maestromotif.agent.network import build
 from maestromotif.agent.options import Options
+from maestromotif.agent.policy import make_acting
+from maestromotif.agent.saved_policy import policy_file, read_policy
 from maestromotif.collect.collect import random_actions
 from maestromotif.compose import rules, success
 from maestromotif.compose.budget import Budget
@@ -39,6 +47,7 @@ from maestromotif.config.schema import Config
 from maestromotif.errors import UserError
 from maestromotif.language import backends
 from maestromotif.language.model import LanguageModel
+from maestromotif.nethack.arena import places_to_start
 from maestromotif.nethack.pool.pool import open_pool
 from maestromotif.programs import check
 from maestromotif.programs.sandbox import ProgramHost
@@ -46,6 +55,10 @@ from maestromotif.skill import skills_of
 from maestromotif.tasks import task as task_file
 from maestromotif.tasks.generate import generate
 from maestromotif.tasks.task import Task
+from maestromotif.train import environment
+from maestromotif.train.actor import Actor
+from maestromotif.train.environment_process import EnvironmentProcess
+from maestromotif.train.reward_source import DistilledRewards
 
 CONFIG = "policies/trained/six_skills"
 PARTS = ("decision", "programs", "conditions", "tasks")
@@ -65,14 +78,23 @@ PUBLISHED = (
 
 
 def decision(config: Config, games: int, calls: int) -> dict[str, Any]:
-    """Milliseconds of the median call of the program for `games` games of random play, and its share."""
-    skills = skills_of(config)
+    """Milliseconds of the median decision for `games` games, and its two shares."""
     source = rules.program(rules.parse(TABLE, config.skills), "a benchmark")
+    deciding, playing = random_play(config, source, games, calls)
+    return {
+        f"decision_{games}_ms": round(float(np.median(deciding)) * 1e3, 3),
+        "share_without_network": round(sum(deciding) / (sum(deciding) + sum(playing)), 4),
+        "share_of_actor": round(share_of_actor(config, source, games, calls), 4),
+    }
+
+
+def random_play(config: Config, source: str, games: int, calls: int) -> tuple[list[float], list[float]]:
+    """Seconds of each decision of the program, and of each step of the games."""
     actions = random_actions(calls, games, np.random.default_rng(0))
     deciding, playing = [], []
     with (
         open_pool(config, "collect", games, 1_000) as pool,
-        ProgramHost(source, skills, games, 0) as host,
+        ProgramHost(source, skills_of(config), games, 0) as host,
     ):
         options, fresh = Options(host, games), np.ones(games, bool)
         pool.reset()
@@ -84,11 +106,40 @@ def decision(config: Config, games: int, calls: int) -> dict[str, Any]:
             playing.append(time.perf_counter() - decided)
             deciding.append(decided - start)
             fresh = pool.ended != 0
-    share = sum(deciding) / (sum(deciding) + sum(playing))
-    return {
-        f"decision_{games}_ms": round(float(np.median(deciding)) * 1e3, 3),
-        "share_of_actor": round(share, 4),
-    }
+    return deciding, playing
+
+
+def share_of_actor(config: Config, source: str, games: int, calls: int) -> float:
+    """The program's share of the time of an actor that plays by the config's policy for `calls` steps."""
+    length, device = config.train.rollout, jax.devices()[0]
+    network = build(config.train.network, len(config.skills))
+    params = read_policy(policy_file(str(config.train.policy), "train.policy"), config)
+    scorer = DistilledRewards(config, Path(str(config.reward.path))).scorer(0)
+    with tempfile.NamedTemporaryFile("w", suffix=".py") as file:
+        file.write(source)
+        file.flush()
+        compose_settings = config.compose.model_copy(update={"training": file.name})
+        plan = environment.Plan(
+            config.model_copy(update={"compose": compose_settings}),
+            games,
+            first_game=0,
+            starts=places_to_start(config.train.arenas, games),
+            form=network.form,
+            program=None,
+        )
+        acting = make_acting(network, games, length)
+        with (
+            EnvironmentProcess(plan, scorer) as process,
+            Actor(process, games, network, acting, length, device, jax.random.key(0)) as actor,
+        ):
+            actor.begin()
+            spent = []
+            for _ in range(1 + -(-calls // length)):  # the first one compiles
+                actor.play(params, scorer, snapshot=False, met=False, paid=False).result()
+                now = actor.seconds
+                spent.append(np.array([now.program, now.games, now.policy, now.host]))
+    each = spent[-1] - spent[0]
+    return float(each[0] / each.sum())
 
 
 def programs(config: Config, model: LanguageModel, tasks: Sequence[Task], drafts: int) -> dict[str, Any]:

@@ -322,7 +322,6 @@ class Program:
 
     def __init__(self) -> None:
         self.running: int = -1  # number of the rule whose skill runs
-        self.interrupted: bool = False
         self.resting: str = ""  # a skill that failed: it ended on its level and is still asked for
         self.rested: int = 0  # step at which it may act again
         self.quiet: int = 0  # step from which on no skill rests and none is refused
@@ -330,9 +329,9 @@ class Program:
         self.reason: str = ""  # the condition of the rule, for replays
 {memory}
     def select(self, state: GameState, available: list[Skill]) -> Skill:
-{note}        number = self.choose(state)
-        failed = not self.interrupted and state.skill != "" and state.depth == state.skill_start_depth
-        if failed and state.skill == RULES[number]:
+        number = self.choose(state)
+        failed = state.skill == RULES[number] and state.depth == state.skill_start_depth
+        if failed:  # should_end has not interrupted it: it would have named another skill
             self.resting, self.rested = state.skill, state.step + {rest}
             self.quiet = max(self.quiet, self.rested)
             number = self.choose(state)
@@ -342,7 +341,7 @@ class Program:
             self.refused[number] = state.step + {retry}
             self.quiet = max(self.quiet, self.refused[number])
             number = self.choose(state)
-        self.running, self.interrupted = number, False
+        self.running = number
         if RULES[number] not in available:
             self.reason = "no skill of the table can start"
             return available[0]
@@ -350,16 +349,16 @@ class Program:
         return RULES[number]
 
     def should_end(self, state: GameState) -> bool:
-{note}        number = self.choose(state)
-        self.interrupted = number != self.running and RULES[number] != state.skill
-        return self.interrupted
+        number = self.choose(state)
+        return number != self.running and RULES[number] != state.skill
 
     def choose(self, state: GameState) -> int:
-        # The first rule that holds, but for those whose skill rests or cannot start.
-        quiet = state.step >= self.quiet
+{note}        # The first rule that holds, but for those whose skill rests or cannot start.
 {choices}        return {last}
 
     def ready(self, number: int, state: GameState) -> bool:
+        if state.step >= self.quiet:
+            return True
         rests = RULES[number] == self.resting and state.step < self.rested
         return not rests and state.step >= self.refused[number]
 """
@@ -377,12 +376,11 @@ def program(table: Table, words: str) -> str:
         dict.fromkeys(one.stages for rule in table.rules for one in rule.guards if isinstance(one, After))
     )
     choices = [
-        f"        if {_code(rule, memories)} and (quiet or self.ready({number}, state)):\n"
-        f"            return {number}\n"
+        f"        if {_code(rule, memories)} and self.ready({number}, state):\n            return {number}\n"
         for number, rule in enumerate(table.rules)
     ]
     note = [line for number, stages in enumerate(memories) for line in _note(number, stages)]
-    source = _PROGRAM.format(
+    return _PROGRAM.format(
         skills=", ".join(f'"{rule}"' for rule in (*(one.skill for one in table.rules), table.otherwise)),
         reasons=", ".join(f'"{one}"' for one in (*(rule.condition for rule in table.rules), "otherwise")),
         words=_comment(words),
@@ -390,13 +388,12 @@ def program(table: Table, words: str) -> str:
         memory=f"        self.came: list[int] = {[0] * len(memories)}  # stages met of each `after`\n"
         if memories
         else "",
-        note="        self.note(state)\n" if memories else "",
+        note="        came = self.came\n" + "".join(note) if memories else "",
         choices="".join(choices),
         last=len(table.rules),
         rest=REST,
         retry=RETRY,
     )
-    return source + ("\n    def note(self, state: GameState) -> None:\n" + "".join(note) if note else "")
 
 
 def _code(rule: Rule, memories: Sequence[Stages]) -> str:
@@ -405,7 +402,7 @@ def _code(rule: Rule, memories: Sequence[Stages]) -> str:
     for one in rule.guards:
         if isinstance(one, After):
             op = "==" if one.holds else "<"
-            parts.append(f"self.came[{memories.index(one.stages)}] {op} {len(one.stages)}")
+            parts.append(f"came[{memories.index(one.stages)}] {op} {len(one.stages)}")
         else:
             parts.append(one.code())
     return " and ".join(parts)
@@ -415,8 +412,8 @@ def _note(memory: int, stages: Stages) -> Iterator[str]:
     """The lines that follow an `after` through its stages."""
     for number, stage in enumerate(stages):
         holds = " and ".join(one.code() for one in stage)
-        yield f"        if self.came[{memory}] == {number} and {holds}:\n"
-        yield f"            self.came[{memory}] = {number + 1}\n"
+        yield f"        if came[{memory}] == {number} and {holds}:\n"
+        yield f"            came[{memory}] = {number + 1}\n"
 
 
 def _comment(words: str) -> str:

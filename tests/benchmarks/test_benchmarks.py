@@ -241,6 +241,7 @@ def test_composing() -> None:
     found = run("composing.py", *sizes, *search, "language.model=smollm2-135m-instruct", "nethack.workers=1")
     assert found["decision_8_ms"] > 0
     assert 0 < found["share_of_actor"] < 1
+    assert 0 < found["share_without_network"] < 1
     assert found["valid_program_rate"] == 1
     assert found["conditions"]["nine"]["tasks"] == 6
     assert 0 <= found["conditions"]["generated"]["verdicts"] <= 1

@@ -1,5 +1,7 @@
 """Tables of rules: their text, their grammar, and what the program of a table does."""
 
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,7 @@ from maestromotif.errors import UserError
 from maestromotif.programs import check
 from maestromotif.programs.sandbox import ProgramHost
 from maestromotif.programs.trial_states import Dice
-from maestromotif.skill import Skill, load
+from maestromotif.skill import Skill, load, load_all
 
 ROOT = Path(__file__).parents[2]
 NAMES = ("discoverer", "descender", "ascender")
@@ -102,6 +104,25 @@ def test_what_a_program_does_depends_on_its_own_game_only(skills: list[Skill]) -
     assert counts["calls"]["discoverer"] > 0
 
 
+@pytest.mark.parametrize("name", ["experience_pick_up", "kill_then_descend", "pray_eating"])
+def test_a_program_decides_as_that_of_an_older_version(name: str) -> None:
+    """In random states, also rare ones. The repository keeps programs as they were made of their tables."""
+    was = (ROOT / f"policies/composed/{name}/program.py").read_text()
+    table = "\n".join(re.findall("^    #   (.*)", was, re.MULTILINE))
+    skills = load_all(ROOT / "skills", [*NAMES, "merchant", "worshipper", "survivor"])
+    now = rules.program(rules.parse(table, [one.name for one in skills]), "words")
+    dice, running, calls = Dice(64, 4, rare=0.01), np.full(64, -1, np.int32), 0
+    with ProgramHost(was, skills, 64, 0) as one, ProgramHost(now, skills, 64, 0) as other:
+        for _ in range(200):
+            given = dice.state, running, dice.fresh
+            found, switched, reason = one.step(*given)
+            for expected, answer in zip((found, switched, reason), other.step(*given), strict=True):
+                np.testing.assert_array_equal(answer, expected)
+            dice.advance(found, switched)
+            running, calls = found, calls + switched.sum()
+    assert calls > 1_000
+
+
 class _Played:
     """One simulated game under a table, whose state the test sets."""
 
@@ -163,3 +184,14 @@ def test_a_skill_that_failed_rests(skills: list[Skill]) -> None:
         assert game.step(skill_turns=500) == "discoverer"  # its time was up on the same level
         assert game.step() == "discoverer"
         assert game.step(step=int(game.state["step"][0]) + rules.REST) == "descender"
+
+
+def test_an_interruption_that_came_to_nothing_is_forgotten(skills: list[Skill]) -> None:
+    """A program interrupts while no skill may start, so the call goes on; later it ends by itself."""
+    poor = "def may_start(state):\n    return state.gold == 0\n"
+    poor += "def should_end(state):\n    return state.hp == 1\n"
+    text = "when kills >= 1 use ascender\nwhen depth >= 1 use descender\notherwise use discoverer\n"
+    with _Played(text, [replace(one, program=poor) for one in skills]) as game:
+        assert game.step(fresh=True) == "descender"
+        assert game.step(kills=1, gold=1) == "descender"
+        assert game.step(kills=0, gold=0, hp=1) == "discoverer"  # the descender rests, as after any end

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from maestromotif.agent.options import Options
+from maestromotif.compose import rules
 from maestromotif.errors import UserError
 from maestromotif.nethack.state import FIELDS
 from maestromotif.programs import contract
@@ -31,6 +32,11 @@ DICE = PROGRAM.replace("{line}", "return random.choice(available)") + (
 )
 
 
+TABLE = """\
+when after(kills >= 1) and downstairs_seen use descender
+when depth >= 2 use ascender
+otherwise use discoverer
+"""
 ENDS = "def should_end(state):\n    return True\n"
 
 
@@ -267,6 +273,7 @@ def test_program_meets_the_state_and_its_own_memory() -> None:
     ("source", "games"),
     [
         (PROGRAM.replace("{line}", "pass"), slice(3, 4)),  # one game in a host of its own
+        (rules.program(rules.parse(TABLE, [one.name for one in SKILLS]), "words"), slice(2, 3)),
         ("import random\n" + DICE, slice(0, 2)),  # chance depends on the game's number, so the first two
     ],
 )
