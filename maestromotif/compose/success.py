@@ -21,6 +21,7 @@ from maestromotif.language.model import Chat, LanguageModel
 from maestromotif.nethack.actions import ACTION_SETS
 from maestromotif.nethack.events import EVENTS
 from maestromotif.nethack.state import FIELDS
+from maestromotif.nethack.truth import TRUTH
 from maestromotif.programs.trial_states import Dice
 from maestromotif.skill import Skill
 from maestromotif.tasks import expressions as ex
@@ -103,7 +104,8 @@ def read_answer(text: str) -> tuple[Composition, tuple[str, ...]]:
     judge = Success(conditions, 8, where=text.strip())
     judge.begin(games.fresh, games.state)
     nothing = np.zeros((8, len(EVENTS)), np.int64)
-    judge.update(ex.Step(games.state, nothing, np.zeros(8, np.int64)), np.ones(8, bool))
+    nowhere = {name: np.full(8, -1) for name in TRUTH}
+    judge.update(ex.Step(games.state, nothing, np.zeros(8, np.int64), truth=nowhere), np.ones(8, bool))
     if judge.achieved.all() or judge.failed.all():
         how = "met" if judge.achieved.all() else "broken"
         raise UserError(

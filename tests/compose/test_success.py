@@ -74,6 +74,12 @@ def test_an_answer_is_refused_in_words(answer: str, says: str) -> None:
         success.read_answer(answer)
 
 
+def test_every_visit_can_be_an_answer() -> None:
+    for name, atom in ATOMS.items():
+        if atom.kind == "visit":
+            assert success.read_answer(name)[1] == (atom.condition,)
+
+
 def test_only_impossible_answers_are_an_error() -> None:
     with pytest.raises(UserError, match=r"(?s)scripted found no conditions.*as soon as.*--success"):
         success.write(Scripted(*["climb(1)"] * success.SAMPLES), WORDS)
