@@ -54,16 +54,30 @@ def reads(config: Config) -> dict[str, str]:
     return skill_files(config) | backends.reads(config.language) | {"prompts": prompt_hash()}
 
 
-def foresee(config: Config) -> None:
-    """Raises UserError for what `Judge` and its model would refuse on this machine; asks nothing."""
-    backends.foresee(config.language)
-    folder = answers_folder(config.language, config.annotate)
+def foresee(config: Config, asks: bool = True) -> None:
+    """Raises UserError for what `Judge` and its model would refuse on this machine.
+
+    asks: whether questions are asked at all. If so, one request looks for the model's server. Without it the
+    run goes on if answers are remembered: they may be all that it needs.
+    """
+    language = config.language
+    backends.foresee(language)
+    folder = answers_folder(language, config.annotate)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
         raise _not_writable(folder, error) from error
+    if not asks:
+        return
+    try:
+        backends.reach(language)
+    except UserError as error:
+        remembered = folder / _model_folder(language, backends.identity(language)[0])
+        if not any(path.stat().st_size for path in remembered.glob("*.jsonl")):
+            raise
+        log.warning("%s; the run goes on as long as the answers in %s are enough", error, remembered)
 
 
 class Judge:

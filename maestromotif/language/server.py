@@ -81,6 +81,7 @@ class _Trouble:
     what: str
     fix: str
     pause: float = 0.0  # seconds that the server asks us to wait
+    passing: bool = True  # False: nobody is there who could answer soon
 
 
 class ServerModel:
@@ -153,6 +154,29 @@ class ServerModel:
                 )
 
         return asyncio.run(ask())
+
+    def reach(self) -> None:
+        """Raises UserError for what no wait would change: no server, a wrong key, another model.
+
+        A server that is busy, or that lists no models to this key, is trusted.
+        """
+
+        async def ask() -> None:
+            async with httpx.AsyncClient(**self._options) as client:
+                response = await self._attempt(client, client.build_request("GET", "/models"))
+                if isinstance(response, _Trouble):
+                    if not response.passing:
+                        raise UserError(f"{self._url}: {response.what}. {response.fix}{self._way}")
+                elif response.status_code == 401 or response.has_redirect_location:
+                    raise UserError(await self._refusal(client, response))
+                elif (served := listed(response)) is not None and not self._has(served):
+                    raise UserError(self._not_served(served))
+
+        asyncio.run(ask())
+
+    def _has(self, served: Served) -> bool:
+        """Whether a list has the configured model, or may leave it out."""
+        return not self._settings.check_model or serves(served, self._served)
 
     def _body(self, prompt: Chat) -> Body:
         messages = [{**message, "content": well_formed(message["content"])} for message in prompt]
@@ -295,7 +319,7 @@ class ServerModel:
                 raise UserError(self._not_trusted(of_tls)) from None
             if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
                 start = f"Start one with: vllm serve {self._served}  (or set language.url)"
-                return _Trouble(f"no server answers ({self._said(error)})", start)
+                return _Trouble(f"no server answers ({self._said(error)})", start, passing=False)
             return _Trouble(f"the connection broke ({self._said(error)})", "Check the server's log.")
         status = response.status_code
         if status == 407:
@@ -377,7 +401,7 @@ class ServerModel:
                 "wants a user and a password" if says.startswith("407") else "refuses the way to the server"
             )
             raise UserError(f"{self._url}: the proxy {wants} ({says}){self._way}")
-        return _Trouble(f"the proxy does not answer ({says})", "Check the proxy.")
+        return _Trouble(f"the proxy does not answer ({says})", "Check the proxy.", passing=False)
 
     def _not_trusted(self, error: ssl.SSLError) -> str:
         if isinstance(error, ssl.SSLCertVerificationError):
@@ -429,6 +453,11 @@ def foresee(settings: LanguageSettings) -> None:
     load(settings)
 
 
+def reach(settings: LanguageSettings) -> None:
+    """See `ServerModel.reach`."""
+    load(_once(settings)).reach()
+
+
 def check(settings: LanguageSettings) -> Iterator[Finding]:
     """Whether a server answers at `language.url` and lists the configured model."""
     name = presets.hub_name(settings.model)
@@ -443,7 +472,7 @@ def check(settings: LanguageSettings) -> Iterator[Finding]:
     except UserError as error:
         yield Finding("missing", str(error), start)
         return
-    if serves(served, name) or not settings.check_model:
+    if model._has(served):
         yield Finding("ok", f"{settings.url} serves {settings.model}")
     else:
         yield Finding("missing", model._not_served(served), start)
@@ -473,7 +502,7 @@ def _options(settings: LanguageSettings, key: str, proxy: Proxy | None) -> dict[
     return {
         "base_url": base,
         "headers": {"Authorization": f"Bearer {key}"} if key else {},
-        "timeout": httpx.Timeout(settings.timeout, connect=min(CONNECT_TIMEOUT, settings.timeout)),
+        "timeout": httpx.Timeout(settings.timeout, connect=min(CONNECT_TIMEOUT, 0.8 * settings.timeout)),
         "limits": httpx.Limits(max_connections=settings.concurrency),
         "verify": certificates(settings.url),
         "proxy": way,
