@@ -59,10 +59,16 @@ FIRST_PAUSE = 0.5  # seconds before the first retry; doubled for every further o
 LONGEST_PAUSE = 60.0
 SILENCE = 10.0  # seconds between two warnings about retries
 CONNECT_TIMEOUT = 10.0
+HANDSHAKE_TIMEOUT = 3.0
 SHOWN = 200  # characters of a server's reply in an error
 NAMES_SHOWN = 20  # models of a server's list in an error
 RENDERERS = ("vllm", "llamacpp")  # servers (by `owned_by`) that pass arguments on to chat templates
 PASSING = (408, 409, 425, 429)  # temporary errors, like every 5xx
+
+# OpenSSL's X509_V_ERR_... -> what helps where a certificate's authority is not the trouble.
+_NAME = "Set language.url to the name that its certificate has"
+_DATE = "Let it be renewed, or set this machine's clock if that is wrong"
+CERTIFICATE_FIXES = {62: _NAME, 64: _NAME, 9: _DATE, 10: _DATE}
 
 Body = dict[str, Any]
 
@@ -98,6 +104,7 @@ class ServerModel:
         self._settings = settings
         self._checked = not settings.check_model
         self._warned = False  # whether a reply named another model
+        self._answers = False  # whether the server has sent any response
         self._gives_logprobs = False  # whether a reply had any
         self._owner = ""  # who serves the model, as the server says (`owned_by`)
         self._extra: Body = {}  # fields beyond OpenAI's, for servers that accept them
@@ -320,8 +327,13 @@ class ServerModel:
             if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
                 start = f"Start one with: vllm serve {self._served}  (or set language.url)"
                 return _Trouble(f"no server answers ({self._said(error)})", start, passing=False)
+            if await self._speaks_tls():
+                raise UserError(self._encrypted) from None
             return _Trouble(f"the connection broke ({self._said(error)})", "Check the server's log.")
         status = response.status_code
+        if status == 400 and not is_json(response) and await self._speaks_tls():
+            raise UserError(self._encrypted)
+        self._answers = True
         if status == 407:
             return self._of_proxy("407")
         if status in PASSING or status >= 500:
@@ -403,12 +415,34 @@ class ServerModel:
             raise UserError(f"{self._url}: the proxy {wants} ({says}){self._way}")
         return _Trouble(f"the proxy does not answer ({says})", "Check the proxy.", passing=False)
 
+    async def _speaks_tls(self) -> bool:
+        """Whether a server with an http address speaks TLS. One that has answered anything does not."""
+        address = urlsplit(self._url)
+        if self._answers or address.scheme == "https" or self._proxy is not None:
+            return False
+        anybody = ssl.create_default_context()
+        anybody.check_hostname, anybody.verify_mode = False, ssl.CERT_NONE
+        try:
+            async with asyncio.timeout(HANDSHAKE_TIMEOUT):
+                _, writer = await asyncio.open_connection(address.hostname, address.port or 80, ssl=anybody)
+        except (OSError, TimeoutError):
+            return False
+        writer.transport.abort()
+        return True
+
+    @property
+    def _encrypted(self) -> str:
+        return f"{self._url}: the server speaks TLS at this port; language.url should begin with https://"
+
     def _not_trusted(self, error: ssl.SSLError) -> str:
         if isinstance(error, ssl.SSLCertVerificationError):
+            fix = CERTIFICATE_FIXES.get(
+                error.verify_code,
+                "Set the environment variable SSL_CERT_FILE to a file that holds its authority's certificate",
+            )
             return (
                 f"{self._url}: the server's certificate is not trusted: {self._shown(error.verify_message)}. "
-                "Set the environment variable SSL_CERT_FILE to a file that holds its authority's certificate"
-                f"{self._way}"
+                f"{fix}{self._way}"
             )
         return (
             f"{self._url}: the server does not speak TLS as it should ({self._said(error)}); if it speaks "
