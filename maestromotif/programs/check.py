@@ -295,8 +295,8 @@ def _check_pace(path: str, spent: Sequence[float | None]) -> None:
     if grown > SLOWER:
         text = (
             f"it gets slower at each step of a game: after {LONG:,} steps, {MANY} games would take about "
-            f"{grown * LONG * MANY:,.0f} s for a step, and a call has a limit; do no more work for every step "
-            "that is over"
+            f"{grown * LONG * MANY:,.0f} s for a step, and a call has a limit; do no more work for every "
+            "step that is over"
         )
         raise ProgramError([Problem(path, None, None, "limit", text)])
 
