@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import math
+import os
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,6 +16,15 @@ from maestromotif.tracking.logged import PROGRESS, Logged
 from maestromotif.tracking.tracker import SILENT, Tracker
 
 log = logging.getLogger("maestromotif")
+
+
+MODE = "WANDB_MODE"  # of wandb's own variables; it counts where the config says `auto`
+
+
+def wished_mode() -> str:
+    """What the environment asks of wandb: "disabled", "offline", or anything else for no wish."""
+    asked = os.environ.get(MODE, "").strip().lower()
+    return {"dryrun": "offline"}.get(asked, asked)
 
 
 @runtime_checkable
@@ -42,6 +52,7 @@ class Tracking:
         self._journal: Journal | None = None
         self._follower: Follower | None = None
         self._failed = False
+        self._off = config.tracking.wandb == "disabled"
 
     def __enter__(self) -> "Tracking":
         return self
@@ -65,13 +76,16 @@ class Tracking:
         try:
             if self._journal is None:
                 self._journal = Journal(self._run_folder)
+                if self._config.tracking.wandb == "auto" and wished_mode() == "disabled":
+                    self._off = True
+                    log.info("wandb: off, because the environment has %s=disabled", MODE)
             if self._journal.begin(stage, attempt) and self._follower is not None:
                 self._follower.finish(failed=False)
                 self._follower = None
         except OSError as error:
             self._give_up(error)
             return SILENT
-        if self._follower is None and self._config.tracking.wandb != "disabled":
+        if self._follower is None and not self._off:
             from maestromotif.tracking import wandb  # here: it takes a second to import
 
             self._follower = wandb.follow(self._config, self._run_folder, self._config_file, self._journal)
