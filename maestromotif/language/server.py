@@ -17,7 +17,7 @@ import shlex
 import ssl
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -61,6 +61,7 @@ SILENCE = 10.0  # seconds between two warnings about retries
 CONNECT_TIMEOUT = 10.0
 HANDSHAKE_TIMEOUT = 3.0
 SHOWN = 200  # characters of a server's reply in an error
+SHORTEST_SECRET = 8  # characters of a key that is one; local servers are given words such as EMPTY
 NAMES_SHOWN = 20  # models of a server's list in an error
 RENDERERS = ("vllm", "llamacpp")  # servers (by `owned_by`) that pass arguments on to chat templates
 PASSING = (408, 409, 425, 429)  # temporary errors, like every 5xx
@@ -239,7 +240,9 @@ class ServerModel:
                     f"{self._url}: the reply has no log-probabilities, which captions are judged by; vLLM "
                     "and llama.cpp's server give them for every model, other servers only for some"
                 )
-            return choice
+            if len(self._key) < SHORTEST_SECRET:
+                return choice
+            return replace(choice, text=without_key(choice.text, self._key))  # it is kept in transcripts
 
         return await self._send(client, client.build_request("POST", "/chat/completions", json=body), read)
 

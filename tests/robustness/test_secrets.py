@@ -116,7 +116,8 @@ def test_no_secret_is_in_a_file_of_a_run(
 
 
 def test_no_secret_is_in_a_transcript(running: Server, folder: Path, tmp_path: Path) -> None:
-    running.answer = lambda body: json_reply(completion("def choose(state): return None"))
+    """Also of a server that repeats what it was sent."""
+    running.answer = lambda body: json_reply(completion(f"# {KEY}\ndef choose(state): return None"))
     words = ("compose", "see some squares of the level", "--success", "explored >= 2", "--by", "python")
     small = ("--search", "oneshot", "--games", 2, "--episode-steps", 20, "--output", tmp_path / "made")
     done = maestromotif(folder, *words, *small, f"language.url={running.url}", *SERVER)
