@@ -3,7 +3,6 @@
 import contextlib
 import logging
 import math
-import os
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,20 +10,12 @@ from types import TracebackType
 from typing import Any, Protocol, runtime_checkable
 
 from maestromotif.config.schema import Config
+from maestromotif.tracking.environment import MODE, wished_mode
 from maestromotif.tracking.journal import Journal, Record, finite, row_name
 from maestromotif.tracking.logged import PROGRESS, Logged
 from maestromotif.tracking.tracker import SILENT, Tracker
 
 log = logging.getLogger("maestromotif")
-
-
-MODE = "WANDB_MODE"  # of wandb's own variables; it counts where the config says `auto`
-
-
-def wished_mode() -> str:
-    """What the environment asks of wandb: "disabled", "offline", or anything else for no wish."""
-    asked = os.environ.get(MODE, "").strip().lower()
-    return {"dryrun": "offline"}.get(asked, asked)
 
 
 @runtime_checkable

@@ -28,9 +28,9 @@ from wandb import Run
 
 from maestromotif.config.schema import Config
 from maestromotif.errors import Finding, UserError
+from maestromotif.tracking.environment import MODE, wished_mode
 from maestromotif.tracking.journal import Journal, Record
 from maestromotif.tracking.logged import ENV_STEP, Logged, axis_of, logged_of
-from maestromotif.tracking.tracking import MODE, wished_mode
 
 __all__ = ["check", "follow"]
 
