@@ -1,20 +1,32 @@
 """Messages for users: the one exception class, the "did you mean" hint, and the findings of the doctor."""
 
 import difflib
+import re
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["Finding", "UserError", "did_you_mean"]
+__all__ = ["Finding", "UserError", "did_you_mean", "without_users"]
+
+_USER = re.compile(r"(?<=://)[^/\s'\"]*@")
 
 
 class UserError(Exception):
     """A problem that the user can fix: bad input, a missing file, a full disk.
 
     The message has one or more plain lines. It names the file, the line or field, what is wrong and what
-    would be right. The command line prints it without a traceback and exits with status 2.
+    would be right. The command line prints it without a traceback and exits with status 2. What it repeats of
+    others, such as an address that a user typed, is shown without a password.
     """
+
+    def __str__(self) -> str:
+        return without_users(super().__str__())
+
+
+def without_users(text: str) -> str:
+    """A text to show, without the user and the password in the addresses that it has."""
+    return _USER.sub("", text)
 
 
 def did_you_mean(word: str, known: Iterable[str], otherwise: str | None = None) -> str:

@@ -1,8 +1,9 @@
 """A policy's file: its parameters, and a header that says of which network, skills and actions they are.
 
-The file is msgpack, `{"params": ..., "header": JSON}`. The header holds a probe: what the network computes of
-made-up inputs. A change of the inputs, of their scaling or of the memory may leave all shapes as they are, so
-that the policy plays badly without an error; the probe then differs.
+The file is msgpack, `{"params": ..., "header": JSON}` and a digest of both (`pipeline.trees`). The header
+holds a probe: what the network computes of made-up inputs. A change of the inputs, of their scaling or of the
+memory may leave all shapes as they are, so that the policy plays badly without an error; the probe then
+differs.
 """
 
 import json
@@ -15,7 +16,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import serialization
 
 from maestromotif.agent.inputs import Block, Inputs
 from maestromotif.agent.network import ActorCritic, Params, build, unpack, unroll
@@ -24,7 +24,7 @@ from maestromotif.config.schema import Config
 from maestromotif.errors import UserError
 from maestromotif.nethack.actions import NAMES, SETS
 from maestromotif.pipeline.store import file_contents
-from maestromotif.pipeline.trees import read_tree, refusing
+from maestromotif.pipeline.trees import read_tree, refusing, tree_bytes
 
 FORMAT = 1
 _FREE = {"prior", "precision"}  # settings of the network that parameters do not depend on
@@ -42,7 +42,7 @@ def policy_bytes(config: Config, params: Params, *, probed: bool = True) -> byte
     if probed:
         found = probe(build(config.train.network, len(config.skills)), params)
         header["probe"] = [float(f"{x:.5g}") for x in found.tolist()]
-    return serialization.to_bytes({**params, HEADER: json.dumps(header)})
+    return tree_bytes({**params, HEADER: json.dumps(header)})
 
 
 def policy_file(given: str | Path, setting: str) -> Path:

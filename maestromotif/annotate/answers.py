@@ -39,6 +39,8 @@ from maestromotif.skill import check_told, skill_files
 
 log = logging.getLogger("maestromotif")
 
+READER = 2  # of a server's or a model's tokens (`language.model.match`); it is in every line of the cache
+
 Answer = list[float] | str  # natural log-probabilities of the choices, or what the model wrote
 
 
@@ -52,16 +54,30 @@ def reads(config: Config) -> dict[str, str]:
     return skill_files(config) | backends.reads(config.language) | {"prompts": prompt_hash()}
 
 
-def foresee(config: Config) -> None:
-    """Raises UserError for what `Judge` and its model would refuse on this machine; asks nothing."""
-    backends.foresee(config.language)
-    folder = answers_folder(config.language, config.annotate)
+def foresee(config: Config, asks: bool = True) -> None:
+    """Raises UserError for what `Judge` and its model would refuse on this machine.
+
+    asks: whether questions are asked at all. If so, one request looks for the model's server. Without it the
+    run goes on if answers are remembered: they may be all that it needs.
+    """
+    language = config.language
+    backends.foresee(language)
+    folder = answers_folder(language, config.annotate)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
         raise _not_writable(folder, error) from error
+    if not asks:
+        return
+    try:
+        backends.reach(language)
+    except UserError as error:
+        remembered = folder / _model_folder(language, backends.identity(language)[0])
+        if not any(path.stat().st_size for path in remembered.glob("*.jsonl")):
+            raise
+        log.warning("%s; the run goes on as long as the answers in %s are enough", error, remembered)
 
 
 class Judge:
@@ -138,6 +154,7 @@ class Judge:
             chunk |= {question.key: answer for question, answer in zip(asked, answers, strict=True)}
         seconds = time.monotonic() - started
         line = {
+            "reader": READER,
             "seconds": round(seconds, 3),
             "answers": {key: _plain(answer) for key, answer in chunk.items()},
         }
@@ -161,8 +178,8 @@ class Judge:
             try:
                 chunk = json.loads(line)
                 answers = {str(key): _answer(answer) for key, answer in chunk["answers"].items()}
-                if self._language.backend != "recorded":
-                    answers = {key: answer for key, answer in answers.items() if not _lacks_a_bound(answer)}
+                if self._language.backend != "recorded" and chunk.get("reader") != READER:
+                    answers = {key: answer for key, answer in answers.items() if _complete(answer)}
                 self._take(answers, float(chunk["seconds"]))
             except (ValueError, KeyError, TypeError, AttributeError):
                 # Cut short by a kill, or damaged: ask again, never guess.
@@ -229,6 +246,6 @@ def _answer(plain: list[float | None] | str) -> Answer:
     return [-math.inf if logprob is None else float(logprob) for logprob in plain]
 
 
-def _lacks_a_bound(answer: Answer) -> bool:
-    """Whether some choices are known and others not, as older versions kept an answer; it is asked again."""
-    return not isinstance(answer, str) and len({math.isfinite(logprob) for logprob in answer}) > 1
+def _complete(answer: Answer) -> bool:
+    """Whether an earlier reader has found all choices; what it has not found is asked again."""
+    return isinstance(answer, str) or all(map(math.isfinite, answer))

@@ -66,7 +66,7 @@ KINDS: dict[Method, tuple[Kind, ...]] = {
     "pairwise": ("pairwise",),
     "reasoned": ("reasoned",),
 }
-_DECISION = re.compile(r"answer\W{0,5}(1|2|none)\b", re.IGNORECASE)
+_DECISION = re.compile(r"answer\W{0,5}(?:event\W{1,3})?(1|2|none|neither)\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def about_pairs(
 def decision(written: str) -> int | None:
     """The decision in a reasoned answer: 1, 2, or 0 for neither; None if there is no decision."""
     found = _DECISION.findall(written)
-    return {"1": 1, "2": 2, "none": 0}[found[-1].lower()] if found else None
+    return {"1": 1, "2": 2}.get(found[-1], 0) if found else None
 
 
 def prompt_hash() -> str:

@@ -23,7 +23,7 @@ from maestromotif import __version__
 from maestromotif.config.labels import LanguageSettings
 from maestromotif.config.schema import Config, RunSettings
 from maestromotif.devices import VARIABLE, local_devices
-from maestromotif.errors import Finding, UserError
+from maestromotif.errors import Finding, UserError, without_users
 from maestromotif.machine import available_cores, memory
 
 SOURCE = Path(__file__).resolve().parents[2]  # the checkout, if the package is installed from one
@@ -69,7 +69,7 @@ def _print(title: str, findings: Sequence[Finding] | Iterator[Finding]) -> int:
         if title:
             click.echo(f"\n{title}")
             title = ""
-        click.echo(f"  {finding.state:8}{finding.what}")
+        click.echo(f"  {finding.state:8}{without_users(finding.what)}")
         fix = finding.fix or ("" if finding.extra is None else install_command(finding.extra))
         if fix:
             click.echo(f"  {'':8}fix: {fix}")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from maestromotif.errors import UserError
+from maestromotif.errors import UserError, without_users
 from maestromotif.pipeline.refused import is_disk_full
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def log_to_stderr() -> None:
         def emit(self, record: logging.LogRecord) -> None:
             # A log file on a full disk, or a terminal that is gone, does not end the work.
             with contextlib.suppress(OSError):
-                tqdm.write(self.format(record), file=sys.stderr)
+                tqdm.write(without_users(self.format(record)), file=sys.stderr)
 
     handler = Handler()
     handler.setFormatter(logging.Formatter("%(asctime)s  %(message)s", datefmt="%H:%M:%S"))

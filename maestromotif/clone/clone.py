@@ -31,7 +31,7 @@ from maestromotif.errors import UserError
 from maestromotif.nethack.rcfile import options_file
 from maestromotif.pipeline.progress import Progress
 from maestromotif.pipeline.store import SCRATCH, Artefact, Work, file_contents
-from maestromotif.pipeline.trees import read_tree, refusing
+from maestromotif.pipeline.trees import read_tree, refusing, tree_bytes
 from maestromotif.skill import skill_files
 from maestromotif.tracking.logged import Logged
 from maestromotif.tracking.tracker import SILENT, Tracker
@@ -130,7 +130,7 @@ def _latest(work: Work, fresh: Cloned) -> tuple[Cloned, list[dict[str, float]]]:
 
 def _save(work: Work, state: Cloned, rows: Sequence[Mapping[str, float]]) -> None:
     saved = serialization.to_state_dict(jax.tree.map(np.array, state)) | {"rows": json.dumps(rows)}
-    work.write_bytes(_EPOCH, serialization.msgpack_serialize(saved))
+    work.write_bytes(_EPOCH, tree_bytes(saved))
 
 
 def _demonstrations(config: Config, inputs: dict[str, Artefact]) -> Path:

@@ -220,7 +220,8 @@ class Sources:
         name, equals, value = text.partition("=")
         key: Key = tuple(name.split("."))
         if not equals or not all(key):
-            self.problems.append(f"{COMMAND_LINE}: {text}: should be KEY=VALUE, such as train.steps=1000")
+            told = "".join(text.split(maxsplit=1)[:1])  # behind it may be a key
+            self.problems.append(f"{COMMAND_LINE}: {told}: should be KEY=VALUE, such as train.steps=1000")
             return None
         if calls := functions_in(value):
             self.problems.append(f"{COMMAND_LINE}: {name}: {refusal(calls[0])}")
@@ -265,8 +266,7 @@ class Sources:
         """Reports one of pydantic's errors in our wording."""
         key: Key = problem["loc"]
         info = _field(Config, key)
-        secret = info is not None and not info.repr  # a user may have put a key there
-        got = "" if secret else f" (got {problem['input']!r})"
+        got = "" if _may_hold_a_key(info) else f" (got {problem['input']!r})"
         match problem["type"]:
             case "extra_forbidden":
                 if now := FORMER.get(_written(key)):
@@ -288,6 +288,14 @@ class Sources:
             case _:
                 message = problem["msg"].removeprefix("Input ").removeprefix("Value error, ")
                 self.report(key, message[:1].lower() + message[1:] + got)
+
+
+def _may_hold_a_key(info: FieldInfo | None) -> bool:
+    """Whether a field or one of its section's is not to be shown, because users put keys there."""
+    if info is None:
+        return False
+    section = _section(info)
+    return not info.repr or (section is not None and any(map(_may_hold_a_key, section.model_fields.values())))
 
 
 def _joined(overrides: Sequence[str]) -> Iterator[str]:
@@ -312,7 +320,8 @@ def _merge(sources: Sources, below: Any, layer: Layer) -> Any:
     except (OmegaConfBaseException, TypeError) as error:
         found = [*_misfits(OmegaConf.to_container(below), OmegaConf.to_container(layer.values))]
         for key, needed, value in found:
-            sources.report(key, f"should be {needed} (got {value!r})")
+            got = "" if _may_hold_a_key(_field(Config, key)) else f" (got {value!r})"
+            sources.report(key, f"should be {needed}{got}")
         if not found:
             sources.problems.append(f"{layer.name}: {_first_line(error)}")
         return below

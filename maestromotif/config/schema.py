@@ -162,7 +162,9 @@ class SlurmSettings(Section):
 
 class TrackingSettings(Section):
     wandb: Literal["auto", "online", "offline", "disabled"] = Field(
-        "auto", description="mode of wandb; auto: online, or offline without a key or a connection"
+        "auto",
+        description="mode of wandb; auto: online, or offline without a key or a connection; the "
+        "environment's WANDB_MODE may then ask for disabled or offline",
     )
     project: str = Field("maestromotif", description="project in wandb")
     entity: str | None = Field(None, description="user or team in wandb; null: your default")

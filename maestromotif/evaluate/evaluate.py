@@ -12,6 +12,7 @@ Games that are lost with a worker process are played again, with the same seeds 
 
 import json
 import logging
+import shlex
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -44,6 +45,7 @@ from maestromotif.nethack.pool.pool import GamePool, check_options, open_pool
 from maestromotif.nethack.seeds import EpisodeSeeds, episode_seeds, salt_name
 from maestromotif.pipeline.progress import Progress
 from maestromotif.pipeline.store import Artefact, Work, file_contents
+from maestromotif.pipeline.trees import refusing
 from maestromotif.programs.sandbox import ProgramHost
 from maestromotif.reading import read_json, read_text
 from maestromotif.replay import kept
@@ -217,9 +219,16 @@ def _played(
                     if not (work.path / name).exists():
                         found = players.wave(pool, row, task, program, wave)
                         work.write_text(name, json.dumps([episode.as_json() for episode in found]))
-                    saved = read_json(work.path / name)
-                    yield row, wave, [Episode(**episode) for episode in saved]
+                    yield row, wave, wave_of(work.path / name)
                 log.info("evaluate: %s: %s: %.1f s", task.name, row.name, time.perf_counter() - began)
+
+
+def wave_of(path: Path) -> list[Episode]:
+    """The episodes in a file of a wave. Raises UserError if they are none, or those of another version."""
+    remedy = f"remove {shlex.quote(str(path))}, and they are played again"
+    saved = read_json(path)
+    with refusing(path, "episodes", remedy):
+        return [Episode(**episode) for episode in saved]
 
 
 def salt_of(config: Config) -> str | None:

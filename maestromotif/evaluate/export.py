@@ -35,7 +35,7 @@ from maestromotif.evaluate.agents import program_of
 from maestromotif.evaluate.exported import MANIFEST, STARTER, hashes, score_in
 from maestromotif.evaluate.run_folder import RunFolder, Version
 from maestromotif.evaluate.score import METRICS, metric_of
-from maestromotif.pipeline.refused import in_words
+from maestromotif.pipeline.refused import disk_full, in_words, is_disk_full
 from maestromotif.pipeline.store import sha256
 from maestromotif.programs import check
 from maestromotif.reading import read_text
@@ -117,7 +117,11 @@ def export(
         to.parent.mkdir(parents=True, exist_ok=True)
         work = Path(tempfile.mkdtemp(prefix=f".{to.name}-", dir=to.parent))
     except OSError as error:
-        raise in_words(error, to) or UserError(f"{to}: cannot be written: {error.strerror}") from error
+        if is_disk_full(error):
+            raise disk_full(to, error) from error
+        raise UserError(
+            f"--to: {to}: is no folder that can be written: {error.strerror}; name one where you may write"
+        ) from error
     try:
         work.chmod(0o755)
         _write_files(work, config, made, wanted, skills, version)

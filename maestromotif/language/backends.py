@@ -9,6 +9,10 @@ A backend's module has three functions; `load` may be slow, the others are fast:
 The first two raise UserError. So does a fourth, if `load` refuses anything that the machine already tells:
 
     foresee(settings)                      raises that UserError; fast, and sends no request
+
+A module whose model is elsewhere has a fifth:
+
+    reach(settings)                        raises UserError if it would answer no question now; within seconds
 """
 
 import importlib
@@ -44,8 +48,16 @@ def foresee(settings: LanguageSettings) -> None:
             raise UserError(f"language.record: {path}: cannot be written: {error.strerror}") from error
 
 
+def reach(settings: LanguageSettings) -> None:
+    """Raises UserError if the model's server is not there, rejects the key, or does not have the model.
+
+    Sends one request, which no server charges for, and waits a few seconds at most.
+    """
+    getattr(_module(settings), "reach", _nothing)(settings)
+
+
 def _nothing(settings: LanguageSettings) -> None:
-    """Of a backend that foresees nothing."""
+    """Of a backend without that function."""
 
 
 def _check_context(settings: LanguageSettings) -> None:

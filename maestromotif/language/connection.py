@@ -11,11 +11,12 @@ import functools
 import importlib.util
 import ipaddress
 import os
+import re
 import ssl
 import unicodedata
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import SplitResult, quote, urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from maestromotif.errors import UserError
 
@@ -168,10 +169,14 @@ def without_user(url: str) -> str:
 
 
 def without_key(text: str, key: str) -> str:
-    """A text to show, in which a server or a library may have repeated the key."""
-    for written in {key, key.replace("/", "\\/"), quote(key, safe="")} if key else ():
-        text = text.replace(written, "(key)")
-    return text
+    """A text to show, in which a server or a library may have repeated the key, also with escapes."""
+    if not key:
+        return text
+    ways = (
+        rf"\\?{re.escape(one)}|(?i:%{ord(one):02x}|\\u{ord(one):04x}|\\x{ord(one):02x}|&#{ord(one)};)"
+        for one in key
+    )
+    return re.sub("".join(f"(?:{way})" for way in ways), "(key)", text)
 
 
 def _name_of(character: str) -> str:

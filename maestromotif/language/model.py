@@ -1,6 +1,7 @@
 """The interface of a language model: it rates given answers, and it writes text."""
 
 import math
+import string
 from collections.abc import Iterable, Sequence
 from typing import Protocol, TypedDict, runtime_checkable
 
@@ -18,6 +19,12 @@ class Message(TypedDict):
 IMPOSSIBLE = -1000.0  # log-probabilities up to here stand for "not likely"; OpenAI writes -9999
 ROUNDED = 0.01  # a sum of probabilities may be above 1 by rounding; this is of its logarithm
 ROUNDING = 2.0**-24  # of a probability near 1 in single precision
+
+# Around an answer in a token. Tokenizers of bytes write a space as Ġ and a line feed as Ċ; SentencePiece
+# writes a space as ▁.
+_SPACE = f"{string.whitespace}\u00a0\u0120\u010a\u2581"
+_AROUND = f"{_SPACE}\"'`*_([\u201c\u2018"
+_AFTER = f"{_SPACE}\"'`*_)].,:;!\u201d\u2019"
 
 Chat = list[Message]  # if the last message is the assistant's, the model continues that message
 
@@ -65,21 +72,30 @@ class LanguageModel(Protocol):
         """
 
 
+def spelled(token: str) -> str:
+    """A token without what does not make it another answer: "Yes", " yes", "ĠYES", "**Yes", "yes." are one.
+
+    That is capitals, white space (also as tokenizers write it), quotes and emphasis around the word, and the
+    punctuation after it.
+    """
+    return token.strip(_SPACE).lstrip(_AROUND).rstrip(_AFTER).casefold()
+
+
 def match(candidates: Iterable[tuple[str, float]], answers: Sequence[str]) -> Float64[np.ndarray, " answers"]:
     """Log-probability of each answer, from the most likely next tokens and their log-probabilities.
 
-    A token counts for an answer if the two are equal up to white space ("Yes", " Yes"); the probabilities of
-    such tokens are added. A model may be so sure of Yes that No is not among 20 tokens. So an answer without
-    a token counts as likely as the least likely token, which is a bound for it; if there is one token, as
-    likely as all others together. -inf for every answer if no token is one, if the log-probability of a token
-    that is one is NaN, and if the probabilities of an answer's tokens sum to more than 1.
+    The probabilities of all tokens that spell an answer (`spelled`) are added; no two answers may be spelled
+    alike. A model may be so sure of Yes that No is not among 20 tokens. So an answer without a token counts
+    as likely as the least likely token, which is a bound for it; if there is one token, as likely as all
+    others together. -inf for every answer if no token is one, if the log-probability of a token that is one
+    is NaN, and if the probabilities of an answer's tokens sum to more than 1.
     """
-    logprobs = np.full(len(answers), -np.inf)
-    given = [(token.strip(), logprob) for token, logprob in candidates if not logprob <= IMPOSSIBLE]
-    if any(token in answers and math.isnan(logprob) for token, logprob in given):
+    logprobs, columns = np.full(len(answers), -np.inf), [spelled(answer) for answer in answers]
+    given = [(spelled(token), logprob) for token, logprob in candidates if not logprob <= IMPOSSIBLE]
+    if any(token in columns and math.isnan(logprob) for token, logprob in given):
         return logprobs
     known = [logprob for _, logprob in given if not math.isnan(logprob)]
-    for column, answer in enumerate(answers):
+    for column, answer in enumerate(columns):
         for token, logprob in given:
             if token == answer:
                 logprobs[column] = np.logaddexp(logprobs[column], logprob)

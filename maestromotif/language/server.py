@@ -17,7 +17,7 @@ import shlex
 import ssl
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -59,10 +59,17 @@ FIRST_PAUSE = 0.5  # seconds before the first retry; doubled for every further o
 LONGEST_PAUSE = 60.0
 SILENCE = 10.0  # seconds between two warnings about retries
 CONNECT_TIMEOUT = 10.0
+HANDSHAKE_TIMEOUT = 3.0
 SHOWN = 200  # characters of a server's reply in an error
+SHORTEST_SECRET = 8  # characters of a key that is one; local servers are given words such as EMPTY
 NAMES_SHOWN = 20  # models of a server's list in an error
 RENDERERS = ("vllm", "llamacpp")  # servers (by `owned_by`) that pass arguments on to chat templates
 PASSING = (408, 409, 425, 429)  # temporary errors, like every 5xx
+
+# OpenSSL's X509_V_ERR_... -> what helps where a certificate's authority is not the trouble.
+_NAME = "Set language.url to the name that its certificate has"
+_DATE = "Let it be renewed, or set this machine's clock if that is wrong"
+CERTIFICATE_FIXES = {62: _NAME, 64: _NAME, 9: _DATE, 10: _DATE}
 
 Body = dict[str, Any]
 
@@ -81,6 +88,7 @@ class _Trouble:
     what: str
     fix: str
     pause: float = 0.0  # seconds that the server asks us to wait
+    passing: bool = True  # False: nobody is there who could answer soon
 
 
 class ServerModel:
@@ -97,6 +105,7 @@ class ServerModel:
         self._settings = settings
         self._checked = not settings.check_model
         self._warned = False  # whether a reply named another model
+        self._answers = False  # whether the server has sent any response
         self._gives_logprobs = False  # whether a reply had any
         self._owner = ""  # who serves the model, as the server says (`owned_by`)
         self._extra: Body = {}  # fields beyond OpenAI's, for servers that accept them
@@ -154,6 +163,29 @@ class ServerModel:
 
         return asyncio.run(ask())
 
+    def reach(self) -> None:
+        """Raises UserError for what no wait would change: no server, a wrong key, another model.
+
+        A server that is busy, or that lists no models to this key, is trusted.
+        """
+
+        async def ask() -> None:
+            async with httpx.AsyncClient(**self._options) as client:
+                response = await self._attempt(client, client.build_request("GET", "/models"))
+                if isinstance(response, _Trouble):
+                    if not response.passing:
+                        raise UserError(f"{self._url}: {response.what}. {response.fix}{self._way}")
+                elif response.status_code == 401 or response.has_redirect_location:
+                    raise UserError(await self._refusal(client, response))
+                elif (served := listed(response)) is not None and not self._has(served):
+                    raise UserError(self._not_served(served))
+
+        asyncio.run(ask())
+
+    def _has(self, served: Served) -> bool:
+        """Whether a list has the configured model, or may leave it out."""
+        return not self._settings.check_model or serves(served, self._served)
+
     def _body(self, prompt: Chat) -> Body:
         messages = [{**message, "content": well_formed(message["content"])} for message in prompt]
         body: Body = {"model": self._served, "messages": messages}
@@ -208,7 +240,9 @@ class ServerModel:
                     f"{self._url}: the reply has no log-probabilities, which captions are judged by; vLLM "
                     "and llama.cpp's server give them for every model, other servers only for some"
                 )
-            return choice
+            if len(self._key) < SHORTEST_SECRET:
+                return choice
+            return replace(choice, text=without_key(choice.text, self._key))  # it is kept in transcripts
 
         return await self._send(client, client.build_request("POST", "/chat/completions", json=body), read)
 
@@ -295,9 +329,14 @@ class ServerModel:
                 raise UserError(self._not_trusted(of_tls)) from None
             if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
                 start = f"Start one with: vllm serve {self._served}  (or set language.url)"
-                return _Trouble(f"no server answers ({self._said(error)})", start)
+                return _Trouble(f"no server answers ({self._said(error)})", start, passing=False)
+            if await self._speaks_tls():
+                raise UserError(self._encrypted) from None
             return _Trouble(f"the connection broke ({self._said(error)})", "Check the server's log.")
         status = response.status_code
+        if status == 400 and not is_json(response) and await self._speaks_tls():
+            raise UserError(self._encrypted)
+        self._answers = True
         if status == 407:
             return self._of_proxy("407")
         if status in PASSING or status >= 500:
@@ -377,14 +416,36 @@ class ServerModel:
                 "wants a user and a password" if says.startswith("407") else "refuses the way to the server"
             )
             raise UserError(f"{self._url}: the proxy {wants} ({says}){self._way}")
-        return _Trouble(f"the proxy does not answer ({says})", "Check the proxy.")
+        return _Trouble(f"the proxy does not answer ({says})", "Check the proxy.", passing=False)
+
+    async def _speaks_tls(self) -> bool:
+        """Whether a server with an http address speaks TLS. One that has answered anything does not."""
+        address = urlsplit(self._url)
+        if self._answers or address.scheme == "https" or self._proxy is not None:
+            return False
+        anybody = ssl.create_default_context()
+        anybody.check_hostname, anybody.verify_mode = False, ssl.CERT_NONE
+        try:
+            async with asyncio.timeout(HANDSHAKE_TIMEOUT):
+                _, writer = await asyncio.open_connection(address.hostname, address.port or 80, ssl=anybody)
+        except (OSError, TimeoutError):
+            return False
+        writer.transport.abort()
+        return True
+
+    @property
+    def _encrypted(self) -> str:
+        return f"{self._url}: the server speaks TLS at this port; language.url should begin with https://"
 
     def _not_trusted(self, error: ssl.SSLError) -> str:
         if isinstance(error, ssl.SSLCertVerificationError):
+            fix = CERTIFICATE_FIXES.get(
+                error.verify_code,
+                "Set the environment variable SSL_CERT_FILE to a file that holds its authority's certificate",
+            )
             return (
                 f"{self._url}: the server's certificate is not trusted: {self._shown(error.verify_message)}. "
-                "Set the environment variable SSL_CERT_FILE to a file that holds its authority's certificate"
-                f"{self._way}"
+                f"{fix}{self._way}"
             )
         return (
             f"{self._url}: the server does not speak TLS as it should ({self._said(error)}); if it speaks "
@@ -429,6 +490,11 @@ def foresee(settings: LanguageSettings) -> None:
     load(settings)
 
 
+def reach(settings: LanguageSettings) -> None:
+    """See `ServerModel.reach`."""
+    load(_once(settings)).reach()
+
+
 def check(settings: LanguageSettings) -> Iterator[Finding]:
     """Whether a server answers at `language.url` and lists the configured model."""
     name = presets.hub_name(settings.model)
@@ -443,7 +509,7 @@ def check(settings: LanguageSettings) -> Iterator[Finding]:
     except UserError as error:
         yield Finding("missing", str(error), start)
         return
-    if serves(served, name) or not settings.check_model:
+    if model._has(served):
         yield Finding("ok", f"{settings.url} serves {settings.model}")
     else:
         yield Finding("missing", model._not_served(served), start)
@@ -473,7 +539,7 @@ def _options(settings: LanguageSettings, key: str, proxy: Proxy | None) -> dict[
     return {
         "base_url": base,
         "headers": {"Authorization": f"Bearer {key}"} if key else {},
-        "timeout": httpx.Timeout(settings.timeout, connect=min(CONNECT_TIMEOUT, settings.timeout)),
+        "timeout": httpx.Timeout(settings.timeout, connect=min(CONNECT_TIMEOUT, 0.8 * settings.timeout)),
         "limits": httpx.Limits(max_connections=settings.concurrency),
         "verify": certificates(settings.url),
         "proxy": way,

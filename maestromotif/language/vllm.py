@@ -29,7 +29,7 @@ from maestromotif.config.paths import expanded
 from maestromotif.errors import Finding, UserError
 from maestromotif.language import presets, templates
 from maestromotif.language.hub import identity
-from maestromotif.language.model import Chat, match
+from maestromotif.language.model import Chat, match, spelled
 from maestromotif.machine import available_cores
 
 __all__ = ["VllmModel", "check", "foresee", "identity", "load"]
@@ -137,13 +137,15 @@ class VllmModel:
         return [outputs[row] for row in range(len(prompts))]
 
     def _spellings(self, answers: Sequence[str]) -> dict[int, str]:
-        """The tokens that equal one of the answers up to white space, and their texts."""
+        """The tokens that spell one of the answers, and their texts."""
         if self._texts is None:
             tokenizer = self._llm.get_tokenizer()
             self._texts = [tokenizer.decode([token]) for token in range(len(tokenizer))]
-        spellings = {token: text for token, text in enumerate(self._texts) if text.strip() in answers}
+        wanted = {spelled(answer) for answer in answers}
+        spellings = {token: text for token, text in enumerate(self._texts) if spelled(text) in wanted}
+        found = {spelled(text) for text in spellings.values()}
         for answer in answers:
-            if answer not in (text.strip() for text in spellings.values()):
+            if spelled(answer) not in found:
                 raise UserError(
                     f"language.model: {self.name}: the answer '{answer}' is not a single token of its "
                     "vocabulary, so its probability cannot be read; choose another model or, if the answers "

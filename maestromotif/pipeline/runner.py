@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from maestromotif import __version__
 from maestromotif.config.load import CONFIG, dump, load
 from maestromotif.config.schema import Config
 from maestromotif.errors import UserError
@@ -44,7 +45,16 @@ def config_of(folder: Path) -> Config:
     file = folder / CONFIG
     if not file.is_file():
         raise UserError(f"{folder}: is not the folder of a run, because it has no {CONFIG}")
-    return load(str(file))
+    try:
+        return load(str(file))
+    except UserError as error:
+        if others := store.versions(folder) - {__version__}:
+            was = ", ".join(sorted(others))
+            raise UserError(
+                f"{error}\n{folder}: was made by version {was}, and this is version {__version__}, whose "
+                "settings differ: use that version, or correct the config"
+            ) from error
+        raise
 
 
 def open_run(config: Config, config_file: str = "CONFIG") -> Run:

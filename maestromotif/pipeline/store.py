@@ -58,6 +58,15 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def versions(folder: Path) -> set[str]:
+    """The versions of this package that made the finished stages of a run, as far as their manifests say."""
+    found = set()
+    for path in folder.glob(f"*/{MANIFEST}"):
+        with contextlib.suppress(UserError, AttributeError):
+            found.add(str(read_json(path).get("version", "unknown")))
+    return found
+
+
 def file_contents(setting: str, path: str) -> dict[str, str]:
     """Path -> SHA-256 of a file that a setting names. Raises UserError if it cannot be read."""
     try:

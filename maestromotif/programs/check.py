@@ -31,6 +31,10 @@ MOST = 20  # problems that are told at once
 GAMES, STEPS = 32, 120  # of the behaviour tests: 3,840 states, played twice
 KEPT = 100_000  # bytes that may be kept of the test's episodes; the programs of the repository keep 200
 EACH_STEP = 100  # bytes by which a game's memory may grow at each step
+# Seconds of processor time by which a game's step may become longer at each step. To go through a list of all
+# steps takes a twentieth of it; what the programs of the repository seem to grow by, a fiftieth, is noise.
+SLOWER = 2e-6
+LONG, MANY = 10_000, 100  # steps and games, to say what that comes to
 RARE = 0.01  # probability at each step that a game jumps to a late or odd part of an episode
 
 # How the host uses a program. This code is appended to the source, so that the type checker checks the fit.
@@ -226,7 +230,7 @@ def _play(
     """int32 [STEPS, GAMES / 2], for the even games: the skill index where a call begins, else -1.
 
     The even games get the same states for every `neighbours`. The odd games do not, and the short episode
-    that all games play first differs too. Raises ProgramError also for memory that grows.
+    that all games play first differs too. Raises ProgramError also for memory and for time that grow.
     """
     watched = slice(0, GAMES, 2)
     dice, others, past = (
@@ -256,6 +260,7 @@ def _play(
             running, switched = step(past.state, running, past.fresh)
             past.advance(running, switched)
         dice.fresh[:] = others.fresh[:] = True
+        spent = [host.cpu_seconds()]
         for number in range(STEPS):
             state = {name: column.copy() for name, column in others.state.items()}
             fresh = others.fresh.copy()
@@ -263,15 +268,37 @@ def _play(
                 state[name][watched] = column[watched]
             fresh[watched] = dice.fresh[watched]
             running, switched = step(state, running, fresh)
+            spent.append(host.cpu_seconds())
             began[number, switched] = running[switched]
             dice.advance(running, switched)
             others.advance(running, switched)
             if number == 0:
                 first = len(host.dump())
+        _check_pace(path, spent)
         last = len(host.dump())
         step(dice.state, running, np.ones(GAMES, bool))
         _check_memory(path, (last - first) / (GAMES * STEPS), len(host.dump()) - first)
     return began[:, watched]
+
+
+def _check_pace(path: str, spent: Sequence[float | None]) -> None:
+    """Raises ProgramError for steps that take longer and longer.
+
+    spent: seconds of processor time before the first step and after each. They do not count the time for
+    which a busy machine lets the program wait.
+    """
+    known = np.diff([one for one in spent if one is not None])
+    if len(known) < STEPS:
+        return
+    few = STEPS // 4
+    grown = float(np.median(known[-few:]) - np.median(known[:few])) / (STEPS - few) / GAMES
+    if grown > SLOWER:
+        text = (
+            f"it gets slower at each step of a game: after {LONG:,} steps, {MANY} games would take about "
+            f"{grown * LONG * MANY:,.0f} s for a step, and a call has a limit; do no more work for every "
+            "step that is over"
+        )
+        raise ProgramError([Problem(path, None, None, "limit", text)])
 
 
 def _check_memory(path: str, each_step: float, kept: int) -> None:

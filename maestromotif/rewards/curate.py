@@ -93,7 +93,7 @@ def reads(config: Config) -> dict[str, str]:
 def foresee(config: Config) -> None:
     """Raises UserError for mistakes in files of measures, and as `answers.foresee` does."""
     measures.load_all(config.skills_folder, config.skills)
-    answers.foresee(config)
+    answers.foresee(config, asks=config.curate.again_pairs > 0)
 
 
 def run(config: Config, inputs: dict[str, Artefact], work: Work, tracker: Tracker = SILENT) -> dict[str, Any]:

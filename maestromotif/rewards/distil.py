@@ -11,7 +11,6 @@ card says so.
 
 from typing import Any
 
-import flax.serialization
 import numpy as np
 
 from maestromotif.annotate.preferences import FIGURES
@@ -20,6 +19,7 @@ from maestromotif.collect.observations import Items
 from maestromotif.config.schema import Config
 from maestromotif.errors import UserError
 from maestromotif.pipeline.store import Artefact, Work
+from maestromotif.pipeline.trees import tree_bytes
 from maestromotif.rewards.accuracy import accuracy, calibration, disagreement
 from maestromotif.rewards.card import normalised, over_items, raw_rewards, reads_of
 from maestromotif.rewards.fit import Member, best, train
@@ -82,8 +82,7 @@ def run(config: Config, inputs: dict[str, Artefact], work: Work, tracker: Tracke
         write_model(work, skill.name, card | {"judge": judge}, chosen.params)
         if len(members[k]) > 1:
             for member in members[k]:
-                content = flax.serialization.to_bytes(member.params)
-                work.write_bytes(f"{skill.name}/{member_file(member.seed)}", content)
+                work.write_bytes(f"{skill.name}/{member_file(member.seed)}", tree_bytes(member.params))
         _track(tracker, k, card)
         facts["skills"][skill.name] = {"accuracy_held_out": card["accuracy_held_out"], "epoch": card["epoch"]}
     return facts

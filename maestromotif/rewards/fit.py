@@ -36,7 +36,7 @@ from maestromotif.errors import UserError
 from maestromotif.nethack.state import FIRST_COLUMNS
 from maestromotif.pipeline.progress import Progress
 from maestromotif.pipeline.store import writing
-from maestromotif.pipeline.trees import read_tree, refusing
+from maestromotif.pipeline.trees import read_tree, refusing, tree_bytes
 from maestromotif.rewards.batches import WIDTHS, Batch, Captions, Shown, Sizes
 from maestromotif.rewards.model import Network, Params, initial, rewards
 from maestromotif.rewards.pairs import Judged
@@ -213,7 +213,7 @@ def learn(
             if checkpoint is not None and time.monotonic() - saved > SECONDS_BETWEEN_CHECKPOINTS:
                 with writing(checkpoint) as file:
                     plain = jax.tree.map(np.asarray, flax.serialization.to_state_dict(state))
-                    file.write(flax.serialization.msgpack_serialize(plain))
+                    file.write(tree_bytes(plain))
                 saved = time.monotonic()
     best = jax.tree.map(np.asarray, state["best"])
     scores = _of_captions(network, best, table, every, captions.count)

@@ -28,7 +28,7 @@ from maestromotif.errors import UserError
 from maestromotif.nethack.state import CHANGES, DEPTH_CHANGE, FIRST_COLUMNS, NUM_CODES, columns_of
 from maestromotif.nethack.wording import in_words
 from maestromotif.pipeline.store import Work
-from maestromotif.pipeline.trees import read_tree, refusing
+from maestromotif.pipeline.trees import read_tree, refusing, tree_bytes
 from maestromotif.reading import read_json
 
 Network = Literal["words", "published"]
@@ -346,7 +346,7 @@ def _score(
 def write_model(work: Work, place: str, card: dict[str, Any], params: Params) -> None:
     """Writes one model to the folder `place` of an artefact; `load_rewards` reads it."""
     work.write_json(f"{place}/{CARD}", card)
-    work.write_bytes(f"{place}/{PARAMS}", flax.serialization.to_bytes(params))
+    work.write_bytes(f"{place}/{PARAMS}", tree_bytes(params))
 
 
 def member_file(seed: int) -> str:

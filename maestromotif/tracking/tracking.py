@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, Protocol, runtime_checkable
 
 from maestromotif.config.schema import Config
+from maestromotif.tracking.environment import MODE, wished_mode
 from maestromotif.tracking.journal import Journal, Record, finite, row_name
 from maestromotif.tracking.logged import PROGRESS, Logged
 from maestromotif.tracking.tracker import SILENT, Tracker
@@ -42,6 +43,7 @@ class Tracking:
         self._journal: Journal | None = None
         self._follower: Follower | None = None
         self._failed = False
+        self._off = config.tracking.wandb == "disabled"
 
     def __enter__(self) -> "Tracking":
         return self
@@ -65,13 +67,16 @@ class Tracking:
         try:
             if self._journal is None:
                 self._journal = Journal(self._run_folder)
+                if self._config.tracking.wandb == "auto" and wished_mode() == "disabled":
+                    self._off = True
+                    log.info("wandb: off, because the environment has %s=disabled", MODE)
             if self._journal.begin(stage, attempt) and self._follower is not None:
                 self._follower.finish(failed=False)
                 self._follower = None
         except OSError as error:
             self._give_up(error)
             return SILENT
-        if self._follower is None and self._config.tracking.wandb != "disabled":
+        if self._follower is None and not self._off:
             from maestromotif.tracking import wandb  # here: it takes a second to import
 
             self._follower = wandb.follow(self._config, self._run_folder, self._config_file, self._journal)

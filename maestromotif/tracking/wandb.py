@@ -28,6 +28,7 @@ from wandb import Run
 
 from maestromotif.config.schema import Config
 from maestromotif.errors import Finding, UserError
+from maestromotif.tracking.environment import MODE, wished_mode
 from maestromotif.tracking.journal import Journal, Record
 from maestromotif.tracking.logged import ENV_STEP, Logged, axis_of, logged_of
 
@@ -206,6 +207,9 @@ def group_of(config: Config, config_file: str) -> str:
 def _start(config: Config, run_folder: Path, config_file: str, run_id: str) -> Run:
     """Raises what `wandb.init` raises."""
     mode = config.tracking.wandb
+    if mode == "auto" and wished_mode() == "offline":
+        log.info("wandb: going offline (%s asks for it)", MODE)
+        mode = "offline"
     if mode == "auto" and not _usable_address():
         log.info("wandb: going offline (%s: should be an address such as https://api.wandb.ai)", ADDRESS)
         mode = "offline"

@@ -13,11 +13,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from flax import serialization
-
 from maestromotif.machine import give_back_memory
 from maestromotif.pipeline.store import writing
-from maestromotif.pipeline.trees import read_tree, refusing
+from maestromotif.pipeline.trees import read_tree, refusing, tree_bytes
 
 FOLDER = ".scratch/checkpoints"  # in the work folder of `train`
 
@@ -72,7 +70,7 @@ class Checkpoints:
     def _write(self, updates: int, common: dict[str, Any], own: dict[str, Any]) -> None:
         state = {"own": own, "common": common if self._process == 0 else {}}
         with writing(self._path(updates, self._process)) as file:
-            file.write(serialization.msgpack_serialize(state))
+            file.write(tree_bytes(state))
         if self._process == 0:
             # Process 0 removes only what is older than the newest complete ones: others may lag behind.
             for old in self.complete()[: -self._keep]:

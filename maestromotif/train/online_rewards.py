@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import flax.serialization
 import numpy as np
 
+from maestromotif.agent.messages import MOST
 from maestromotif.agent.reward import Met, Scorer
 from maestromotif.annotate.annotate import draw, draw_pairs
 from maestromotif.annotate.answers import Judge
@@ -32,10 +33,9 @@ from maestromotif.rewards.model import Params, RewardModels, write_model
 from maestromotif.rewards.pairs import Judged, hold_out, targets
 from maestromotif.skill import skills_of
 from maestromotif.train.reward_source import ONLINE_FOLDER
+from maestromotif.train.seen import Observation, Seen
 
 log = logging.getLogger("maestromotif")
-
-Observation = tuple[bytes, tuple[int, ...]]  # message, and changes as captions state them
 
 
 class Version(NamedTuple):
@@ -62,18 +62,18 @@ def check_settings(config: Config, every: int, updates: int) -> None:
 class OnlineRewards:
     """Counts observations, has some judged, and selects the models of each rollout. A context manager.
 
-    every: updates between two trainings of the reward models; more than `train.lag`. Raises UserError for
-    incompatible settings.
+    every: updates between two trainings of the reward models; more than `train.lag`. most: distinct
+    observations that it keeps; what is judged is drawn from them. Raises UserError for incompatible settings.
     """
 
     learns = True
 
-    def __init__(self, config: Config, every: int, updates: int) -> None:
+    def __init__(self, config: Config, every: int, updates: int, most: int = MOST) -> None:
         check_settings(config, every, updates)
         self._config, self._every, self._updates = config, every, updates
         self._skills = skills_of(config)
         self._judge = Judge(config.language, config.annotate)
-        self._count: Counter[Observation] = Counter()
+        self._seen = Seen(most)
         self._judged: list[Observation] = []
         self._versions = [Version(0, [], [], _nothing(len(config.skills)))]
         self._pending: Future[tuple[list[Observation], Version]] | None = None
@@ -95,19 +95,22 @@ class OnlineRewards:
     def after(self, update: int, met: Iterable[Met]) -> None:
         """Call after every update, in order; `met` holds the observations of its rollout."""
         spoken = self._config.annotate.changes
-        for message, changes, times in met:
-            told = canonical(np.array(changes), spoken)[0]
-            self._count[message, tuple(told.tolist())] += times
+        self._seen.add(
+            ((message, tuple(canonical(np.array(changes), spoken)[0].tolist())), times)
+            for message, changes, times in met
+        )
         if update % self._every == 0 and update + self._every < self._updates:  # else no rollout uses them
             self._settle()
             self._ready = update + self._every
-            self._pending = self._thread.submit(self._learn, Counter(self._count), self._judged, self._ready)
+            self._pending = self._thread.submit(
+                self._learn, Counter(self._seen.count), self._judged, self._ready
+            )
 
     def snapshot(self) -> dict[str, Any]:
         """The state for `restore`, in types that msgpack writes. Waits for pending models."""
         self._settle()
         return {
-            "count": [[message, list(changes), times] for (message, changes), times in self._count.items()],
+            "count": self._seen.snapshot(),
             "judged": [[message, list(changes)] for message, changes in self._judged],
             "versions": [
                 {
@@ -121,8 +124,7 @@ class OnlineRewards:
         }
 
     def restore(self, snapshot: Mapping[str, Any]) -> None:
-        for message, changes, times in snapshot["count"]:
-            self._count[message, tuple(changes)] = times
+        self._seen.restore(snapshot["count"])
         self._judged = [(message, tuple(changes)) for message, changes in snapshot["judged"]]
         for one in snapshot["versions"]:
             self._versions.append(self._version(one["rollout"], one["cards"], one["params"]))

@@ -19,7 +19,7 @@ from maestromotif.agent.policy import HEADER, POLICY, fitted
 from maestromotif.agent.saved_policy import check_policy, policy_bytes
 from maestromotif.config.schema import Config
 from maestromotif.errors import UserError
-from maestromotif.pipeline.trees import read_tree
+from maestromotif.pipeline.trees import DIGEST, read_tree
 from maestromotif.train import train
 from maestromotif.train.checkpoint import Checkpoints
 
@@ -118,6 +118,44 @@ def test_a_damaged_policy_is_read_or_refused_by_name(
     assert POLICY in said
 
 
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(bit=st.integers(min_value=0))
+def test_one_changed_bit_of_a_weight_is_seen(
+    bit: int, saved: bytes, small: Config, params: Params, tmp_path: Path
+) -> None:
+    """Also in the bias of a head, which is a small part of the file."""
+    path, changed = tmp_path / POLICY, bytearray(saved)
+    weights = np.asarray(jax.tree.leaves(params)[bit % len(jax.tree.leaves(params))]).tobytes()
+    at = saved.index(weights) + bit // 8 % len(weights)
+    changed[at] ^= 1 << bit % 8
+    path.write_bytes(changed)
+    with pytest.raises(UserError, match=r"policy\.msgpack: .* its content has changed since it was written"):
+        read(path, small, params)
+
+
+def test_a_file_without_a_digest_is_read(saved: bytes, small: Config, params: Params, tmp_path: Path) -> None:
+    tree = serialization.msgpack_restore(saved)
+    del tree[DIGEST]
+    (tmp_path / POLICY).write_bytes(packed(tree))
+    read(tmp_path / POLICY, small, params)
+
+
+def test_one_changed_bit_of_a_checkpoint_is_seen(params: Params, tmp_path: Path) -> None:
+    weights = np.asarray(jax.tree.leaves(params)[-1]).tobytes()
+    with Checkpoints(tmp_path, keep=1) as checkpoints:
+        checkpoints.save(3, {"params": [params]}, {"at": 1, "rows": [2.5], "name": "x"})
+        checkpoints.wait()
+        checkpoints.load(3)
+        file = checkpoints.file(3)
+        content = bytearray(file.read_bytes())
+        content[content.index(weights)] ^= 1
+        file.write_bytes(content)
+        with pytest.raises(
+            UserError, match=r"its content has changed since it was written.* remove .*0000000003"
+        ):
+            checkpoints.load(3)
+
+
 @pytest.mark.parametrize(
     "state",
     [
@@ -151,3 +189,12 @@ def test_a_checkpoint_in_place_of_a_policy_is_called_one(
         file = checkpoints.file(3)
     with pytest.raises(UserError, match=r"0-of-1\.msgpack: is a checkpoint of a training; .* watch"):
         check_policy(file, small)
+
+
+def test_what_the_repository_ships_has_a_digest() -> None:
+    root = Path(__file__).parents[2]
+    files = [*root.glob("rewards/*/params.msgpack"), *root.glob("policies/trained/*/policy.msgpack")]
+    assert len(files) >= 2
+    for file in files:
+        assert DIGEST in serialization.msgpack_restore(file.read_bytes()), file
+        read_tree(file, "what is shipped")

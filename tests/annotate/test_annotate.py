@@ -314,6 +314,8 @@ def test_written_reasons_end_with_a_decision() -> None:
     assert decision("It fell.\nAnswer: 2") == 2
     assert decision("Answer: 1 at first sight, but no.\n**Answer: None**") == 0
     assert decision("answer 1") == 1
+    assert decision("**Answer:** Event 2.") == 2
+    assert decision("ANSWER: NEITHER") == 0
     assert decision("Event 1 is better, I think") is None
     assert decision("") is None
 

@@ -44,7 +44,7 @@ def caption_of(body: dict[str, Any]) -> str:
 def sure(body: dict[str, Any]) -> Reply:
     """So sure of Yes or of No that the other is not among the likeliest."""
     good = caption_of(body) == CAPTIONS[0]
-    spellings = {"YES": 1e-5, "Sure": 1e-6} if good else {"NO": 1e-4, "Nope": 1e-5}
+    spellings = {"Aye": 1e-5, "Sure": 1e-6} if good else {"Nay": 1e-4, "Nope": 1e-5}
     return json_reply(completion("", **{"Yes" if good else "No": 0.999}, **spellings))
 
 
@@ -82,7 +82,21 @@ def test_what_cannot_be_read_is_counted_and_the_rest_is_kept(running: Server, co
     assert np.isnan(found.label(config.annotate)).tolist() == [True, False, True]
 
 
-def test_answers_of_older_versions_without_a_bound_are_asked_again(running: Server, config: Config) -> None:
+def test_a_judge_that_spells_in_its_own_way_gives_the_same_labels(running: Server, config: Config) -> None:
+    def shouts(body: dict[str, Any]) -> Reply:
+        good = caption_of(body) == CAPTIONS[0]
+        tokens = {"\u0120YES": 0.5, "yes.": 0.3, "no": 0.1} if good else {" NO": 0.5, "**no": 0.3, "yes": 0.1}
+        return json_reply(completion("", **tokens))
+
+    running.answer = shouts
+    judge = Judge(config.language, config.annotate)
+    judge.ask(comparison(config).questions())
+    found = comparison(config).label(judge)
+    assert found.nonsense == 0
+    assert found.score == pytest.approx([math.log(8), -math.log(8), -math.log(8)], abs=1e-3)
+
+
+def test_answers_that_older_versions_did_not_find_are_asked_again(running: Server, config: Config) -> None:
     running.answer = sure
     asked = comparison(config).questions()
     judge = Judge(config.language, config.annotate)
@@ -90,9 +104,9 @@ def test_answers_of_older_versions_without_a_bound_are_asked_again(running: Serv
     line = json.dumps({"seconds": 1.0, "answers": known})
     (judge.folder / "older.jsonl").write_text(line + "\n")
     judge = Judge(config.language, config.annotate)
-    assert judge.known(asked) == [False, True, True]
+    assert judge.known(asked) == [False, False, True]
     judge.ask(asked)
-    assert len(running.asked) == 1
+    assert len(running.asked) == 2
 
 
 def test_half_a_surrogate_pair_in_a_caption(running: Server, config: Config, tmp_path: Path) -> None:

@@ -418,3 +418,14 @@ def test_agents_are_compared_in_the_same_dungeons() -> None:
     assert "| trained - explorer | +0.50 [" in lines([row])
     (row,) = comparisons(Task("deep", "", ""), played, levels, 0.95)
     assert (row["of"], row["difference"]) == ("deepest", 0.5)
+
+
+@pytest.mark.parametrize("content", ["[1]", '[{"seeds": [1, 2, 3]}]', '{"a": 1}', '[{"warp": 9}]', "3"])
+def test_a_wave_of_another_version_or_hand_is_named(content: str, tmp_path: Path) -> None:
+    path = tmp_path / "my waves" / "trained-0.json"
+    path.parent.mkdir()
+    path.write_text(content)
+    with pytest.raises(
+        UserError, match=r"trained-0\.json: cannot be read as episodes: .* remove '.*json', and"
+    ):
+        evaluate.wave_of(path)

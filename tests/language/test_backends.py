@@ -156,9 +156,38 @@ def test_presets(preset: presets.Preset) -> None:
     assert (hub_name("my/model"), top_p("my/model")) == ("my/model", 1.0)
 
 
-def test_match_adds_up_tokens_that_are_the_answer_up_to_white_space() -> None:
-    tokens = [("Yes", -2.0), ("\n Yes ", -2.0), ("yes", -0.1), ("Yesterday", -0.1), ("No", -3.0)]
-    assert match(tokens, ["Yes", "No"]).tolist() == pytest.approx([-2.0 + 0.6931471805599453, -3.0])
+@pytest.mark.parametrize(
+    "token",
+    [
+        "yes",
+        "YES",
+        "\u0120Yes",
+        " Yes",
+        "yes.",
+        "\n Yes ",
+        "**Yes",
+        '"Yes"',
+        "\u2581yes",
+        "\u201cYes",
+        "Yes,",
+    ],
+)
+def test_match_adds_up_all_spellings_of_an_answer(token: str) -> None:
+    tokens = [("Yes", -2.0), (token, -2.0), ("Yesterday", -0.5), ("Y", -3.0), ("No", -3.0), ("Not", -3.0)]
+    assert match(tokens, ["Yes", "No"]).tolist() == pytest.approx([-2.0 + math.log(2), -3.0])
+
+
+def test_other_numbers_spell_no_answer() -> None:
+    tokens = [
+        ("1", -2.0),
+        ("1.", -2.0),
+        ("(1)", -2.0),
+        ("-1", -1.0),
+        ("12", -1.0),
+        ("1.2", -1.0),
+        ("2", -4.0),
+    ]
+    assert match(tokens, ["1", "2"]).tolist() == pytest.approx([-2.0 + math.log(3), -4.0])
 
 
 NOTHING = [-math.inf, -math.inf]
@@ -168,7 +197,7 @@ NOTHING = [-math.inf, -math.inf]
     ("tokens", "found"),
     [
         # an answer beyond the likeliest tokens is at most as likely as the last of them
-        ([("Yes", -0.001), ("yes", -7.0), ("Sure", -9.5), ("YES", -9.0)], [-0.001, -9.5]),
+        ([("Yes", -0.001), ("Aye", -7.0), ("Sure", -9.5), ("Oui", -9.0)], [-0.001, -9.5]),
         ([("No", -0.5), ("Maybe", -1.0)], [-1.0, -0.5]),
         ([("Yes", -0.01), ("Maybe", math.nan), ("No", -5.0)], [-0.01, -5.0]),
         ([("Yes", -0.01), ("Maybe", -6.0), ("No", -9999.0)], [-0.01, -6.0]),

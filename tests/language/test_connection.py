@@ -1,5 +1,6 @@
 """Keys, proxies and certificates of the environment, with real proxies and real TLS on this machine."""
 
+import contextlib
 import ssl
 import subprocess
 import time
@@ -211,44 +212,41 @@ def test_a_proxy_that_is_down(monkeypatch: pytest.MonkeyPatch) -> None:
 # ------------------------------------------------------------------------------------------ certificates
 
 
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A certificate that nobody has signed, with its key, made now."""
-    folder = tmp_path_factory.mktemp("certificate")
-    made = folder / "both.pem"
-    command = [
-        "openssl",
-        "req",
-        "-x509",
-        "-newkey",
-        "ec",
-        "-pkeyopt",
-        "ec_paramgen_curve:prime256v1",
-        "-nodes",
-        "-days",
-        "2",
-    ]
-    command += ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
+def made(folder: Path, name: str, days: int = 2) -> Path:
+    """A certificate that nobody has signed, with its key, made now. days: of validity, from today or till."""
+    key, certificate = str(folder / "key.pem"), str(folder / "certificate.pem")
+    asked = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    asked += ["-subj", "/CN=localhost", "-addext", f"subjectAltName={name}", "-keyout", key]
+    dated = ["x509", "-in", certificate, "-signkey", key, "-days", str(days)]
     try:
-        subprocess.run(
-            [*command, "-keyout", str(folder / "key.pem"), "-out", str(folder / "certificate.pem")],
-            check=True,
-            capture_output=True,
-        )
+        for words in (asked, dated):
+            subprocess.run(["openssl", *words, "-out", certificate], check=True, capture_output=True)
     except FileNotFoundError:
         pytest.skip("no openssl on this machine")
-    made.write_text((folder / "key.pem").read_text() + (folder / "certificate.pem").read_text())
-    return made
+    both = folder / "both.pem"
+    both.write_text(Path(key).read_text() + Path(certificate).read_text())
+    return both
 
 
-@pytest.fixture
-def encrypted(certificate: Path) -> Iterator[Server]:
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return made(tmp_path_factory.mktemp("certificate"), "DNS:localhost,IP:127.0.0.1")
+
+
+@contextlib.contextmanager
+def encrypting(certificate: Path) -> Iterator[Server]:
     server, context = Server(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
     server.socket = context.wrap_socket(server.socket, server_side=True)
     server.url = server.url.replace("http:", "https:")
     server.handle_error = lambda *_: None  # type: ignore[method-assign]  # a client that does not trust it
     with serving(server):
+        yield server
+
+
+@pytest.fixture
+def encrypted(certificate: Path) -> Iterator[Server]:
+    with encrypting(certificate) as server:
         yield server
 
 
@@ -267,6 +265,31 @@ def test_a_certificate_that_nobody_has_signed(
 def test_a_server_without_tls(running: Server) -> None:
     says = refused(running.url.replace("http:", "https:"), retries=8)
     assert says.count("language.url should begin with http://") == 2
+
+
+def test_a_certificate_of_another_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with encrypting(made(tmp_path, "DNS:gpu.example.org")) as server:
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "certificate.pem"))
+        says = refused(server.url, retries=8)
+        assert says.count("Set language.url to the name that its certificate has") == 2
+        assert says.count("not valid for '127.0.0.1'") == 2
+        by_name = server.url.replace("127.0.0.1", "localhost")
+        assert "Hostname mismatch, certificate is not valid for 'localhost'" in refused(by_name, retries=8)
+        assert "SSL_CERT_FILE" not in says
+
+
+def test_a_certificate_that_has_expired(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with encrypting(made(tmp_path, "IP:127.0.0.1", days=-1)) as server:
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "certificate.pem"))
+        says = refused(server.url, retries=8)
+    assert says.count("certificate has expired. Let it be renewed, or set this machine's clock") == 2
+
+
+def test_plain_http_at_a_port_of_tls(encrypted: Server) -> None:
+    began = time.monotonic()
+    says = refused(encrypted.url.replace("https:", "http:"), retries=8)
+    assert time.monotonic() - began < 5  # no retries
+    assert says.count("the server speaks TLS at this port; language.url should begin with https://") == 2
 
 
 @pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "SSL_CERT_DIR"])

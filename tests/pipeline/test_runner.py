@@ -17,6 +17,7 @@ import small_stages.page
 import small_stages.total
 from small_disk import on_small_disk
 
+from maestromotif import __version__
 from maestromotif.cli import main
 from maestromotif.config.load import load
 from maestromotif.config.schema import Config, RunSettings
@@ -372,3 +373,17 @@ def test_finished_rewards_stand_in_for_the_stages_that_make_them() -> None:
     assert inputs("distil", "reward.path=rewards") == ["collect", "annotate", "curate"]  # the verb works
     assert inputs("evaluate", "reward.path=rewards", "train.policy=mine") == ["compose"]
     assert inputs("report", "reward.path=rewards", "train.policy=mine") == ["compose", "evaluate"]
+
+
+def test_the_folder_of_a_run_of_another_version_is_called_one(tmp_path: Path) -> None:
+    """Its config may have what this version does not know."""
+    (tmp_path / "config.yaml").write_text("skills: [descender]\ntasks: [down]\ntrain: {warp: 9}\n")
+    (tmp_path / "collect").mkdir()
+    (tmp_path / "collect" / "manifest.json").write_text('{"version": "99.1"}')
+    with pytest.raises(UserError, match="unknown key") as raised:
+        runner.config_of(tmp_path)
+    last = str(raised.value).splitlines()[-1]
+    assert last.startswith(f"{tmp_path}: was made by version 99.1, and this is version {__version__}")
+    (tmp_path / "collect" / "manifest.json").write_text("[]")
+    with pytest.raises(UserError, match=r"config\.yaml:3: train\.warp: unknown key[^\n]*$"):
+        runner.config_of(tmp_path)

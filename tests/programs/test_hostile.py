@@ -5,7 +5,10 @@ kind` stands above each, with the kind of the problem (`problems.KINDS`) that is
 it depends on the machine's speed. Files with odd bytes, and files that are written by a loop, are below.
 """
 
+import contextlib
 import re
+import subprocess
+import sys
 import textwrap
 import time
 from dataclasses import replace
@@ -322,3 +325,50 @@ def test_a_program_cannot_change_the_state_that_others_are_asked_about() -> None
         running, switched, _ = host.step(state, running, np.zeros(1, bool))
     assert switched.all()
     assert running.tolist() == [0]
+
+
+REMEMBERS = """\
+class Program:
+    def __init__(self) -> None:
+        self.turns: list[int] = []
+
+    def select(self, state: GameState, available: list[Skill]) -> Skill:
+        return available[0]
+
+    def should_end(self, state: GameState) -> bool:
+        self.turns.append(state.turn)
+"""
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        "        for _ in range(1000 * len(self.turns)):\n            pass\n",
+        "        for a in self.turns:\n            for b in self.turns:\n                if a < b < a:\n"
+        "                    return True\n",
+    ],
+    ids=["much for each step", "pairs of steps"],
+)
+def test_a_program_that_gets_slower_with_each_step_is_refused(work: str) -> None:
+    source = f"{REMEMBERS}{work}        return False\n"
+    _, (found,) = check.file_problems(source, "p.py", SKILLS, 0, LIMIT)
+    assert found.kind == "limit"
+    assert (
+        "it gets slower at each step of a game: after 10,000 steps, 100 games would take about" in found.text
+    )
+
+
+def test_what_a_busy_machine_makes_slow_is_not_taken_for_it() -> None:
+    """A program may go through all that it remembers, and steps may take long, while others are at work."""
+    work = "        for turn in self.turns:\n            if turn < 0:\n                return True\n"
+    much = "        for _ in range(3000):\n            pass\n"
+    command = [sys.executable, "-c", "while True: pass"]
+    with contextlib.ExitStack() as stack:
+        for _ in range(3):
+            busy = stack.enter_context(subprocess.Popen(command))
+            stack.callback(busy.kill)
+        for source in (
+            f"{REMEMBERS}{work}        return False\n",
+            f"{REMEMBERS}{much}        return False\n",
+        ):
+            assert check.file_problems(source, "p.py", SKILLS, 0, LIMIT)[1] == []

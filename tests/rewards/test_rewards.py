@@ -6,7 +6,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import flax.serialization
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -20,6 +19,7 @@ from maestromotif.config.labels import DistilSettings
 from maestromotif.config.learning import RewardSettings
 from maestromotif.errors import UserError
 from maestromotif.pipeline.store import Work
+from maestromotif.pipeline.trees import read_tree, tree_bytes
 from maestromotif.rewards import accuracy, distil, fit
 from maestromotif.rewards.fit import bradley_terry
 from maestromotif.rewards.model import (
@@ -358,9 +358,8 @@ def test_a_card_with_a_number_beyond_single_precision(
 def test_a_model_whose_weights_are_no_numbers(distilled: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
     shutil.copytree(distilled[0] / "descender", tmp_path / "descender")
     file = tmp_path / "descender" / "params.msgpack"
-    tree = flax.serialization.msgpack_restore(file.read_bytes())
-    tree = jax.tree.map(lambda leaf: np.full_like(leaf, np.nan), tree)
-    file.write_bytes(flax.serialization.msgpack_serialize(tree))
+    tree = jax.tree.map(lambda leaf: np.full_like(leaf, np.nan), read_tree(file, "a reward model"))
+    file.write_bytes(tree_bytes(tree))
     with pytest.raises(UserError, match="no finite numbers"):
         load_rewards(tmp_path, ["descender"])
 

@@ -76,7 +76,8 @@ def test_a_disk_that_becomes_full_in_a_stage(
         monkeypatch.setenv(name, value)
     dice, disk, whole = random.Random(), tmp_path / "disk", unbroken / "runs" / "tiny"
     needed = sum(path.stat().st_size for path in (whole / stage).rglob("*") if path.is_file())
-    rooms = sorted(dice.randrange(needed) for _ in range(2))
+    first = dice.randrange(needed)
+    rooms = [first, dice.randrange(needed - first)]  # too little together, since what was written stays
     start = tmp_path / "start"
     for name in NAMES[: NAMES.index(stage)]:
         shutil.copytree(whole / name, start / "runs" / "tiny" / name)

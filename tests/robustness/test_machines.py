@@ -63,13 +63,79 @@ def test_output_that_cannot_be_written_is_an_error_in_words(tmp_path: Path) -> N
     assert said.startswith("what this command prints cannot be written: No space left on device; ")
 
 
-def test_a_folder_that_may_only_be_read_is_named(tmp_path: Path) -> None:
-    """As a user without rights, whom root plays in a namespace of its own."""
-    nobody: tuple[str, ...] = ()
-    if os.getuid() == 0:
-        nobody = ("unshare", "--user", "--map-user=12345", "--map-group=12345")
-        if subprocess.run([*nobody, "true"], capture_output=True, check=False).returncode != 0:
-            pytest.skip("this machine lets root be nobody else")
+@pytest.fixture(scope="module")
+def nobody() -> tuple[str, ...]:
+    """The words before a command for a user without rights, whom root plays in a namespace of its own."""
+    if os.getuid() != 0:
+        return ()
+    words = ("unshare", "--user", "--map-user=12345", "--map-group=12345")
+    if subprocess.run([*words, "true"], capture_output=True, check=False).returncode != 0:
+        pytest.skip("this machine lets root be nobody else")
+    return words
+
+
+SHIPPED = "policies/trained/six_skills"
+SEE = ("compose", "see some squares", "--success", "explored >= 2", "--by", "edits", "--search", "oneshot")
+FEW = ("evaluate.episodes=4", "nethack.games=4", "nethack.workers=1", "evaluate.max_steps=5")
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (
+            ("evaluate", SHIPPED, "run.root=READ", *FEW),
+            "READ/shipped_six_skills: cannot be used as the run's",
+        ),
+        (("report", SHIPPED, "run.root=READ", *FEW), "READ/shipped_six_skills: cannot be used as the run"),
+        ((*SEE, "--output", "READ/made"), "--output: READ/made: is no folder that can be written: "),
+        (("export-task", "delphi", "--to", "READ/made"), "--to: READ/made: is no folder that can be writ"),
+    ],
+    ids=lambda words: words[0] if isinstance(words, tuple) else "",
+)
+def test_a_command_names_the_folder_that_it_may_only_read(
+    words: tuple[str, ...], says: str, nobody: tuple[str, ...], tmp_path: Path
+) -> None:
+    read = tmp_path / "read"
+    read.mkdir(mode=0o555)
+    said = sentence(run(*(word.replace("READ", str(read)) for word in words), prefix=nobody))
+    assert said.startswith(says.replace("READ", str(read)))
+    assert "Permission denied" in said
+
+
+def test_who_may_write_nowhere_but_in_the_temporary_folder_can_watch(
+    nobody: tuple[str, ...], tmp_path: Path
+) -> None:
+    """With a home folder, a cache and a TMPDIR that may only be read; the system has /tmp too."""
+    read = tmp_path / "read"
+    read.mkdir(mode=0o555)
+    names = ("HOME", "XDG_CACHE_HOME", "MAESTROMOTIF_CACHE", "TMPDIR")
+    done = run(
+        *("watch", SHIPPED, "--episodes", "1", "--fps", "100"),
+        prefix=nobody,
+        variables=dict.fromkeys(names, str(read)),
+    )
+    assert done.returncode == 0, done.stderr
+    assert not done.stderr
+    assert "episode 1: policy of step" in done.stdout
+
+
+def test_no_place_for_temporary_files(tmp_path: Path) -> None:
+    """As on a machine where none of the usual folders can be written."""
+    code = "import os, runpy, sys, tempfile\ntempfile._candidate_tempdir_list = lambda: ['/proc/none']\n"
+    code += f"sys.argv[1:] = ['watch', {SHIPPED!r}]\nrunpy.run_module('maestromotif', run_name='__main__')"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tiny.ROOT,
+        env=tiny.environment(PYTHONPATH=str(tiny.ROOT)),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    said = sentence(done)
+    assert said.startswith("No usable temporary directory found in ['/proc/none']; set TMPDIR to a folder")
+
+
+def test_a_folder_that_may_only_be_read_is_named(nobody: tuple[str, ...], tmp_path: Path) -> None:
     (tmp_path / "read").mkdir(mode=0o555)
     said = sentence(run(*TASKS, tmp_path / "read" / "made", prefix=nobody))
     assert said.startswith(f"{tmp_path}/read/made: Permission denied; let this user write there")

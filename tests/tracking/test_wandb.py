@@ -193,6 +193,41 @@ def test_a_wrong_key_is_no_reason_to_stop(
     assert [row["loss/kl"] for row in history(tmp_path)] == [1.0]
 
 
+def test_the_environment_switches_wandb_off_and_the_config_decides(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    for mode, off in (("auto", True), ("offline", False)):
+        run = tmp_path / mode
+        config = load(CONFIG, (f"tracking.wandb={mode}",))
+        caplog.clear()
+        with caplog.at_level(logging.INFO, logger="maestromotif"), Tracking(config, run, CONFIG) as tracking:
+            for stage in ("collect", "train"):
+                tracking.stage(stage, f"{stage}-a", ()).row(1, {"loss/kl": 1.0})
+        said = [
+            one
+            for one in caplog.messages
+            if one == "wandb: off, because the environment has WANDB_MODE=disabled"
+        ]
+        assert len(said) == off
+        assert (run / "wandb").exists() is not off
+        assert len(list(read(run / "tracking" / "journal.jsonl"))) == 2
+
+
+def test_the_environment_asks_for_offline(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refusing: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nobody is asked then, not even whether the key is right."""
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_BASE_URL", refusing)
+    monkeypatch.setenv("WANDB_API_KEY", KEY)
+    config = load(CONFIG, ("tracking.wandb=auto",))
+    with caplog.at_level(logging.INFO, logger="maestromotif"), Tracking(config, tmp_path, CONFIG) as tracking:
+        tracking.stage("train", "train-a", ()).row(1, {"loss/kl": 1.0})
+    assert "wandb: going offline (WANDB_MODE asks for it)" in caplog.messages
+    assert [row["loss/kl"] for row in history(tmp_path)] == [1.0]
+
+
 @pytest.mark.parametrize(
     ("address", "key"),
     [("http://127.0.0.1:9", "0" * 40), ("http://127.0.0.1:9", "SECRET\nSECRET"), ("nowhere", "0" * 40)],

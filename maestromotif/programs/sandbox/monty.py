@@ -214,6 +214,10 @@ class ProgramHost:
             raise
         return host
 
+    def cpu_seconds(self) -> float | None:
+        """Processor time that the programs have taken so far; None where the system does not tell."""
+        return self._worker.cpu_seconds()
+
     def close(self) -> None:
         """Stops the worker. Safe to call twice."""
         self._waiting = None
