@@ -19,7 +19,7 @@ NAME = maestromotif.__name__
 
 # Each imports only from its own floor and from those before it.
 FLOORS = (
-    ("errors", "intervals", "machine"),
+    ("errors", "intervals", "machine", "signals"),
     ("reading",),
     ("head", "devices"),
     ("config",),
