@@ -8,7 +8,8 @@ everything that a user's training has, and is stopped with SIGTERM. Each part is
 is the mean of the last three looks minus the third, so it leaves out what is built up at the beginning. 0
 leaves a part out. `make soak` runs both, and fifty kills.
 
-megabytes     memory of all processes, with shared memory counted once (PSS)
+megabytes     memory of all processes, with shared memory counted once and without files (PSS): what counts of
+              the pages of a library depends on which other processes have loaded it
 files, disk_mb    in the folder for temporary files and, for the training, in the run's folder
 processes, descriptors    of the session
 """
@@ -34,6 +35,7 @@ from maestromotif.tracking.journal import FOLDER, JOURNAL, read
 
 LOOKS = 10
 BEGINNING = 2  # the look that growth is measured from
+COUNTED = ("Pss_Anon:", "Pss_Shmem:")  # in /proc/PID/smaps_rollup
 
 
 def look(processes: Iterable[int], folders: Iterable[Path]) -> dict[str, float]:
@@ -46,7 +48,7 @@ def look(processes: Iterable[int], folders: Iterable[Path]) -> dict[str, float]:
             descriptors = len(list((place / "fd").iterdir()))
         except OSError:  # it has ended
             continue
-        kilobytes = sum(int(line.split()[1]) for line in rollup if line.startswith("Pss:"))
+        kilobytes = sum(int(line.split()[1]) for line in rollup if line.startswith(COUNTED))
         found["megabytes"] += kilobytes / 1024
         found["descriptors"] += descriptors
         found["processes"] += 1
