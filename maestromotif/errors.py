@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["Finding", "UserError", "did_you_mean", "without_users"]
+__all__ = ["Finding", "UserError", "did_you_mean"]
 
 _USER = re.compile(r"(?<=://)[^/\s'\"]*@")
 
