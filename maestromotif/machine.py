@@ -125,7 +125,8 @@ def _reclaimable(statistics: Path, names: tuple[str, ...]) -> int:
 def give_back_memory() -> None:
     """Give the memory that was freed back to the system, where the C library can (glibc).
 
-    It keeps what threads have freed, with holes in it: 320 of 1,150 MB after an hour of training.
+    It keeps what threads have freed, with holes in it, more and more over hours of training
+    (`benchmarks/results/soak_two_cores.md`).
     """
     with contextlib.suppress(OSError, AttributeError, TypeError):
         ctypes.CDLL(None).malloc_trim(0)
