@@ -32,7 +32,7 @@ class Proxy:
 
     @property
     def place(self) -> str:
-        return without_user(self.url)
+        return bare_address(self.url)
 
 
 def api_key(variable: str) -> str:
@@ -85,12 +85,12 @@ def _checked(variable: str, value: str, server: SplitResult) -> str:
         )
     if parts.scheme not in PROXIES:
         raise UserError(
-            f"{variable}: names the proxy {without_user(url)}, and '{parts.scheme}' is no kind of proxy that "
+            f"{variable}: names the proxy {bare_address(url)}, and '{parts.scheme}' is no kind of proxy that "
             f"can be used; the kinds are {', '.join(PROXIES)}. Correct it, {around}"
         )
     if parts.scheme.startswith("socks") and importlib.util.find_spec("socksio") is None:
         raise UserError(
-            f"{variable}: names the SOCKS proxy {without_user(url)}, for which a package is missing. Install "
+            f"{variable}: names the SOCKS proxy {bare_address(url)}, for which a package is missing. Install "
             f"it with: pip install 'httpx[socks]', {around}"
         )
     return url
@@ -162,7 +162,7 @@ def _authorities(file: str | None, folder: str | None) -> ssl.SSLContext:
         ) from error
 
 
-def without_user(url: str) -> str:
+def bare_address(url: str) -> str:
     """An address without the user, the password and the query that may be in it."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"

@@ -31,10 +31,10 @@ from maestromotif.language import presets
 from maestromotif.language.connection import (
     Proxy,
     api_key,
+    bare_address,
     certificates,
     proxy_for,
     without_key,
-    without_user,
 )
 from maestromotif.language.hub import identity
 from maestromotif.language.model import Chat, match, well_formed
@@ -370,7 +370,7 @@ class ServerModel:
         if response.has_redirect_location:
             to = self._shown(response.headers["Location"])
             with contextlib.suppress(httpx.InvalidURL, ValueError):
-                to = without_user(str(response.url.join(to)))
+                to = bare_address(str(response.url.join(to)))
             return (
                 f"{self._url}: the server sends requests on to {to} (status {status}), where the key would "
                 f"go too; set language.url to the address that answers{self._way}"

@@ -163,7 +163,7 @@ class ProgramHost:
         )
         switched = np.zeros(self.games, bool)
         switched[games] = True
-        reason = np.zeros(self.games, np.int8)  # CallEnd.NOT
+        reason = np.full(self.games, CallEnd.NOT, np.int8)
         reason[switched & (acting >= 0)] = CallEnd.SKILL
         reason[interrupted] = CallEnd.PROGRAM
         reason[fresh] = CallEnd.EPISODE
