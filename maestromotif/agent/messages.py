@@ -6,7 +6,7 @@ import numpy as np
 
 from maestromotif.nethack.observation import MESSAGE_BYTES
 
-MOST = 1 << 16  # distinct messages or observations that a table keeps for longer than it must
+MOST = 1 << 14  # distinct messages or observations that a table keeps for longer than it must
 WORDS = 16  # words of a message that the policy network reads
 VOCABULARY = 1024  # word hashes; 0 is padding
 
@@ -39,7 +39,7 @@ class MessageTable:
     """Numbers messages in the order of their first occurrence.
 
     `words` uint16 [capacity, WORDS] grows as needed; `keep` and `show` make room. A message takes about 300
-    bytes, so `MOST` messages take 20 MB.
+    bytes, so `MOST` messages take 5 MB.
     """
 
     def __init__(self) -> None:

@@ -48,7 +48,7 @@ class RewardFunction:
     [N] is the row that the last call paid for, -1 for none. `ledger` sums what the caller adds to it.
 
     most: rows, or messages, from which on the function is `full`. With five skills a row and its message take
-    about 600 bytes, so `MOST` rows take 40 MB. Who calls `forget` whenever it is full is paid the same.
+    about 600 bytes, so `MOST` rows take 10 MB. Who calls `forget` whenever it is full is paid the same.
     """
 
     def __init__(self, scorer: Scorer, settings: RewardSettings, games: int, most: int = MOST) -> None:

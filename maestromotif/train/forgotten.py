@@ -9,17 +9,19 @@ from typing import Any
 
 import numpy as np
 
+from maestromotif.agent.messages import MOST
 from maestromotif.collect.observations import canonical
 from maestromotif.nethack.state import CHANGES
 from maestromotif.train.account import told
 from maestromotif.train.paid import Ends, Paid, no_others, together
 
-MOST = 1 << 16  # observations of an environment that are kept apart: 25 MB with five skills
-
 
 @dataclass
 class Forgotten:
-    """Of one environment, since the start of training. most: observations that are kept apart."""
+    """Of one environment, since the start of training.
+
+    most: observations that are kept apart; `MOST` of them take 6 MB with five skills.
+    """
 
     skills: int
     most: int = MOST

@@ -14,7 +14,7 @@ class Seen:
     """How often each was met. Of more than `most`, those that come first in a random order are kept.
 
     The order is fixed: a hash of the observation. So what is kept is a fair sample of what was ever met, and
-    is the same after a stop. An observation takes about 600 bytes, so `MOST` of them take 40 MB.
+    is the same after a stop. An observation takes about 600 bytes, so `MOST` of them take 10 MB.
     """
 
     def __init__(self, most: int = MOST) -> None:
