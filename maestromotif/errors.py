@@ -9,6 +9,9 @@ from typing import Literal
 
 __all__ = ["Finding", "UserError", "did_you_mean"]
 
+_LISTED = 50  # most mistakes of a message
+_ADVICE = 2  # lines at its end that are always shown, such as a command that helps
+_LONGEST = 2_000  # characters of a line
 _USER = re.compile(r"(?<=://)[^/\s'\"]*@")
 
 
@@ -17,11 +20,22 @@ class UserError(Exception):
 
     The message has one or more plain lines. It names the file, the line or field, what is wrong and what
     would be right. The command line prints it without a traceback and exits with status 2. What it repeats of
-    others, such as an address that a user typed, is shown without a password.
+    others, such as an address that a user typed, is shown without a password. Of very many mistakes,
+    only the first are shown.
     """
 
     def __str__(self) -> str:
-        return without_users(super().__str__())
+        lines = without_users(super().__str__()).split("\n")
+        if len(lines) > _LISTED + _ADVICE:
+            more = f"and {len(lines) - _LISTED - _ADVICE:,} more lines like these"
+            lines = [*lines[:_LISTED], more, *lines[-_ADVICE:]]
+        return "\n".join(map(_shortened, lines))
+
+
+def _shortened(line: str) -> str:
+    """A line without its middle if it is far too long: the file comes first, what would be right last."""
+    half = _LONGEST // 2
+    return line if len(line) <= _LONGEST else f"{line[:half]} [...] {line[-half:]}"
 
 
 def without_users(text: str) -> str:
@@ -35,7 +49,8 @@ def did_you_mean(word: str, known: Iterable[str], otherwise: str | None = None) 
     `otherwise` replaces that list, for messages that already have it ("") or have a better hint.
     """
     known = list(known)
-    near = difflib.get_close_matches(word, known, n=1)
+    near = difflib.get_close_matches(word[:_LONGEST], known, n=1)
+    near = near or [one for one in known if one.casefold() == word.casefold()]
     # Letters of other alphabets look like those of ours, and some characters are not seen at all.
     odd = next((one for one in word if not one.isascii()), None) if all(map(str.isascii, known)) else None
     told = "" if odd is None else f"; it has {unicodedata.name(odd, 'a character')} (U+{ord(odd):04X})"

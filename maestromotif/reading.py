@@ -35,6 +35,8 @@ _MARKS = {  # UTF-32 first: its mark begins with that of UTF-16
     codecs.BOM_UTF16_BE: "UTF-16",
 }
 _HALF = re.compile(r"\\u[dD][89a-fA-F]")  # an escape of half a surrogate pair
+_HALF_PAIR = re.compile("[\ud800-\udfff]")
+_ODD_NUMBER = re.compile(r"^[-+]?0[0-9_]|:")  # base 8 and base 60 of YAML 1.1
 _BLANK = " \t\r\n"  # JSON's white space
 INTEGER = "iu"  # of `read_arrays`
 _DEEPEST = 40  # levels of a YAML file
@@ -70,6 +72,12 @@ def opened(path: Path) -> Iterator[BufferedReader]:
             yield file
     finally:
         os.close(descriptor)
+
+
+def check_characters(text: str, name: str) -> None:
+    """Raises UserError if a text of the command line has bytes that are no UTF-8, so it cannot be saved."""
+    if half := _HALF_PAIR.search(text):
+        raise UserError(f"{name}: not UTF-8 text (byte 0x{ord(half[0]) & 0xFF:02X}); write it in UTF-8")
 
 
 def is_there(path: Path) -> bool:
@@ -253,15 +261,16 @@ def parse_yaml(text: str, name: str, first: int | None = 1) -> yaml.Node | None:
     name: of the text, in errors. first: the line where it begins; None: it is not part of a file.
 
     Raises UserError, with the line, unless it is one document of plain values: no tags such as `!!set`, no
-    key twice in one mapping, no key that is a list or null, no number or list that cannot be read, and not
-    so many aliases that the values would fill the memory.
+    key twice in one mapping, no key that is a list or null, no number or list that cannot be read or that
+    means something else than it looks, no half of a surrogate pair, and not so many aliases that the values
+    would fill the memory.
     """
     try:
         root = yaml.compose(text, Loader=_Loader)
     except yaml.YAMLError as error:
-        raise UserError(
-            f"{_place(name, first, text[: _index(error)])}: is not valid YAML: {_said(error)}"
-        ) from error
+        before = text[: _index(error)]
+        hint = "; put ${...} in quotes in here" if "${" in _last_line(before, text) else ""
+        raise UserError(f"{_place(name, first, before)}: is not valid YAML: {_said(error)}{hint}") from error
     except RecursionError as error:
         raise UserError(f"{name}: is not valid YAML: nested too deeply") from error
     if root is not None:
@@ -318,13 +327,23 @@ class _Checked:
                     raise self._wrong(value, "'<<' takes in lines of 'key: value', as in '<<: *name'")
 
     def _scalar(self, node: yaml.Node) -> None:
+        if half := _HALF_PAIR.search(node.value):
+            raise self._wrong(
+                node, f"\\u{ord(half[0]):04x} is half of a surrogate pair, which is no character"
+            )
         if node.tag.endswith((":merge", ":str")):
             return
         try:
-            self._loader.construct_document(yaml.ScalarNode(node.tag, node.value))
-        except (ValueError, KeyError, TypeError, yaml.YAMLError):
+            value = self._loader.construct_document(yaml.ScalarNode(node.tag, node.value))
+            if isinstance(value, int):
+                float(value)  # all that a number is used for
+        except (ValueError, KeyError, TypeError, OverflowError, yaml.YAMLError):
             kind = node.tag.rpartition(":")[2]
             raise self._wrong(node, f"{node.value!r} cannot be read as {kind}; put text in quotes") from None
+        if node.tag.endswith((":int", ":float")) and _ODD_NUMBER.search(node.value):
+            raise self._wrong(
+                node, f"{node.value!r} would be read as the number {value}; write that, or put text in quotes"
+            )
 
     def _line(self, node: yaml.Node) -> int:
         return int((self._first or 1) + node.start_mark.line)
@@ -338,6 +357,11 @@ def _index(error: yaml.YAMLError) -> int:
     """Of the character that an error is about."""
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     return int(mark.index if mark is not None else getattr(error, "position", 0))
+
+
+def _last_line(before: str, text: str) -> str:
+    """The line of a text that `before`, its beginning, ends in."""
+    return text[before.rfind("\n") + 1 :].partition("\n")[0]
 
 
 def _place(name: str, first: int | None, before: str) -> str:

@@ -165,7 +165,7 @@ def _check(found: head.Headed, name: str) -> None:
     """Raises UserError that lists all mistakes in the values of a head."""
     values, problems = found.values, []
     for key in ("name", "starts", "ends"):
-        if not isinstance(values[key], str) or not values[key].strip():
+        if not isinstance(values[key], str) or not any(map(str.isalnum, values[key])):
             problems.append(f"{found.at(key)}: '{key}' must be text, got {values[key]!r}")
         elif key == "name" and values[key] != name:
             problems.append(

@@ -344,6 +344,12 @@ def test_a_pipe_with_a_writer_is_read(tmp_path: Path) -> None:
     os.close(reader)
 
 
+def test_bytes_of_the_command_line_that_are_no_text_are_named() -> None:
+    reading.check_characters("café", "the task")
+    with pytest.raises(UserError, match=r"^the task: not UTF-8 text \(byte 0xE9\)"):
+        reading.check_characters(os.fsdecode(b"caf\xe9"), "the task")
+
+
 def test_a_text_that_is_far_too_large_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "descender.md"
     path.write_bytes(b"x" * (reading.WRITTEN + 1))

@@ -97,6 +97,12 @@ def test_all_skills_of_the_project_load() -> None:
             GOOD.replace("---\nThe", "max_turns: 0\n---\nThe"),
             "brawler.md:5: 'max_turns' must be a whole number",
         ),
+        (
+            GOOD.replace("---\nThe", "max_turns: 0100\n---\nThe"),
+            "brawler.md:5: '0100' would be read as the number 64",
+        ),
+        (GOOD.replace("at any time", '"\u200b"'), "brawler.md:3: 'starts' must be text, got '\\u200b'"),
+        (GOOD.replace("at any time", '"\\udfff"'), "brawler.md:3: \\udfff is half of a surrogate pair"),
         ("---\n- a\n---\nwords\n", "brawler.md:2: the head must be lines of 'key: value'"),
         (
             GOOD.replace("---\nThe", "wanted: [killed]\nprogress: [kiled]\n---\nThe"),

@@ -129,7 +129,7 @@ def _first(path: Path, seen: set[tuple[int, int]]) -> bool:
 def identity(folder: Path) -> str:
     """SHA-256 over the names and sizes of all recordings below the folder; reading all takes too long."""
     listed = [f"{path.relative_to(folder)} {path.stat().st_size}\n" for path in find(folder)]
-    return hashlib.sha256("".join(listed).encode()).hexdigest()
+    return hashlib.sha256(os.fsencode("".join(listed))).hexdigest()  # a name need not be text
 
 
 def endings(folder: Path) -> dict[str, Ending]:

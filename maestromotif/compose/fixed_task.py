@@ -120,12 +120,20 @@ def _loaded(words: str) -> Task:
 
 def is_file(words: str) -> bool:
     """Whether it is the path of a task's file."""
-    return words.endswith(".md") and Path(words).is_file()
+    return words.endswith(".md") and _is_there(words, Path.is_file)
 
 
 def is_task(text: str) -> bool:
     """Whether it is a task, in words or as its file, and not a config."""
-    return is_file(text) or (" " in text.strip() and not Path(text).exists())
+    return is_file(text) or (" " in text.strip() and not _is_there(text, Path.exists))
+
+
+def _is_there(words: str, there: Callable[[Path], bool]) -> bool:
+    """there: what is asked of a path. Words that are longer than any path are none."""
+    try:
+        return there(Path(words))
+    except OSError:
+        return False
 
 
 def folder_name(words: str) -> str:

@@ -33,6 +33,7 @@ from maestromotif.language import backends
 from maestromotif.language.model import LanguageModel
 from maestromotif.pipeline.store import Work, sha256
 from maestromotif.programs import baselines, check
+from maestromotif.reading import check_characters
 from maestromotif.skill import skills_of
 from maestromotif.tasks.task import Task
 
@@ -75,6 +76,7 @@ def compose(config: Config, words: str, folder: Path, plan: Plan, conditions: Se
     words, conditions: as for `fixed_task.fixed`. A folder in which a search was stopped goes on from there.
     Raises UserError.
     """
+    check_characters(words, "compose: the task")
     skills = skills_of(config)
     params, policy = _policy(config)
     work = _open(folder)

@@ -29,7 +29,9 @@ class RewardSettings(Section):
         description="quantile of the normalised rewards of the distinct collected observations: a step is "
         "rewarded only above it",
     )
-    quantile_of: dict[str, float] = Field({}, description="quantile of single skills, by the skill's name")
+    quantile_of: dict[str, Annotated[float, Field(ge=0, lt=1)]] = Field(
+        {}, description="quantile of single skills, by the skill's name"
+    )
     least_threshold: float | None = Field(
         0.0,
         description="least threshold, in standard deviations of the reward model above its mean over the "

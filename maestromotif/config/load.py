@@ -35,6 +35,32 @@ COMMAND_LINE = "command line"
 CONFIG = "config.yaml"  # of a folder that has a config, such as a run's
 _NULLS = ("", "null")  # overrides that mean no value, where a text may be left out
 Key = tuple[str | int, ...]  # ("annotate", "changes", 0) is written annotate.changes[0]
+_NO_REPETITION: tuple[Key, ...] = (  # lists in which a name twice says nothing more
+    ("run", "further"),
+    ("skills",),
+    ("tasks",),
+    ("annotate", "changes"),
+    ("annotate", "statistics"),
+    ("train", "network", "sees"),
+    ("evaluate", "agents"),
+    ("evaluate", "trainings"),
+)
+_PATHS: tuple[Key, ...] = (  # used as they are written; those of language and annotate may begin with '~'
+    ("run", "root"),
+    ("skills_folder",),
+    ("tasks_folder",),
+    ("nethack", "options"),
+    ("collect", "arenas"),
+    ("collect", "recordings"),
+    ("reward", "path"),
+    ("clone", "demonstrations"),
+    ("train", "policy"),
+    ("train", "teacher", "policy"),
+    ("compose", "training"),
+    ("compose", "programs"),
+    ("evaluate", "trainings"),
+    ("evaluate", "salt_file"),
+)
 
 
 def load(path: str | Path, overrides: Sequence[str] = ()) -> Config:
@@ -58,8 +84,11 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> Config:
     try:
         config = Config.model_validate(values)
     except ValidationError as error:
-        for problem in error.errors():
-            sources.report_validation(problem)
+        problems = error.errors()
+        for problem in problems:
+            wrong_inside = any(problem["loc"] == other["loc"][:-1] for other in problems)
+            if not (problem["type"] == "too_short" and wrong_inside):
+                sources.report_validation(problem)
     else:
         _check_relations(sources, config)
         if not sources.problems:
@@ -281,6 +310,10 @@ class Sources:
                 self.report(key, f"should be a section with some of the keys {names}{got}")
             case "tuple_type" | "list_type":
                 self.report(key, f"should be a list, such as [one, two]{got}")
+            case "too_short":
+                self.report(key, f"should have at least one entry, as in [one]{got}")
+            case "dict_type":
+                self.report(key, f"should be lines of 'key: value'{got}")
             case "literal_error":
                 legal = re.findall(r"'([^']*)'", problem["ctx"]["expected"])
                 hint = did_you_mean(str(problem["input"]), legal, otherwise="")
@@ -363,13 +396,18 @@ def _resolve(sources: Sources, node: Any, key: Key) -> Any:
 
 
 def _check_relations(sources: Sources, config: Config) -> None:
-    """Checks what types cannot express: unique and known names, a divisor of the games."""
-    for index, name in enumerate(config.skills):
-        if name in config.skills[:index]:
-            sources.report(("skills", index), f"'{name}' is listed twice")
+    """Checks what types cannot express: unique and known names, whole paths, a divisor of the games."""
+    values = config.model_dump()
+    for key in _NO_REPETITION:
+        names = _value(values, key)
+        for index, name in enumerate(names):
+            if name in names[:index]:
+                sources.report((*key, index), f"'{name}' is listed twice")
+    for key in _PATHS:
+        for inner, path in _texts(_value(values, key), key):
+            if path.startswith("~"):
+                sources.report(inner, f"should be a whole path: '~' is not replaced here (got {path!r})")
     for index, name in enumerate(config.tasks):
-        if name in config.tasks[:index]:
-            sources.report(("tasks", index), f"'{name}' is listed twice")
         if name == "training" or name in config.skills:
             taken = "the training program" if name == "training" else "a skill"
             sources.report(("tasks", index), f"'{name}' is the name of {taken}; rename the task")
@@ -409,6 +447,26 @@ def _check_relations(sources: Sources, config: Config) -> None:
             ("train", "teacher", "policy"),
             f"is {CLONED}, but no policy is cloned; add clone to run.further",
         )
+
+
+def _value(values: dict[str, Any], key: Key) -> Any:
+    """The value of a key of a dumped config."""
+    found: Any = values
+    for part in key:
+        found = found[part]
+    return found
+
+
+def _texts(value: Any, key: Key) -> Iterator[tuple[Key, str]]:
+    """The texts in a value, which may be one, a list or a mapping; each with its key."""
+    if isinstance(value, dict):
+        for name, text in value.items():
+            yield from _texts(text, (*key, name))
+    elif isinstance(value, list | tuple):
+        for index, text in enumerate(value):
+            yield from _texts(text, (*key, index))
+    elif isinstance(value, str):
+        yield key, value
 
 
 def _leaves(values: Any, key: Key = ()) -> dict[Key, Any]:
@@ -501,7 +559,7 @@ def _all_keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
 
 def _suggest(key: Key) -> str:
     """A hint: the key in this section with the nearest spelling, or the same key in another section."""
-    wrong, siblings = str(key[-1]), _names(_model(key[:-1]))
+    wrong, siblings = str(key[-1]), [*_names(_model(key[:-1])), *([] if key[1:] else ["extends"])]
     if "." in wrong and _field(Config, (*key[:-1], *wrong.split("."))) is not None:
         section, _, name = wrong.rpartition(".")
         return f"; in a file, write '{name}' below a line '{section.replace('.', ':, ')}:'"

@@ -32,6 +32,7 @@ NO_KEY = (
 NO_WANDB_KEY = "because a config is saved: `wandb login` keeps the key, or WANDB_API_KEY holds it"
 # Sections and fields of old configs, and others that people try, and what to do about them.
 FORMER = {
+    "extends": "is for files: write 'extends: configs/quickstart.yaml' at the top of your own",
     "learning": "is called 'train' now; rename it",
     "dashboard": "is called 'tracking' now; rename it",
     "language.key": f"is no setting, {NO_KEY}",

@@ -12,7 +12,7 @@ class Section(BaseModel):
     """Unknown keys are errors. It is frozen, so it can be shared and hashed.
 
     A number is not true or false, which YAML also writes as yes and no, and is less than `MOST`. A text has
-    no zero byte, which no path and no process can be given.
+    no zero byte, which no path and no process can be given, and can be saved as UTF-8.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -36,7 +36,14 @@ class Section(BaseModel):
             raise ValueError("should be less than 2**53")
         if any(isinstance(one, str) and "\0" in one for one in _leaves(value)):
             raise ValueError("should have no zero byte")
+        if any(isinstance(one, str) and not _is_text(one) for one in _leaves(value)):
+            raise ValueError("should be UTF-8 text; reach a file with another name through a link")
         return value
+
+
+def _is_text(text: str) -> bool:
+    """Whether it is UTF-8; a byte of the command line that is not becomes half of a surrogate pair."""
+    return not any("\ud800" <= one <= "\udfff" for one in text)
 
 
 def _kinds(annotation: Any) -> Iterator[Any]:

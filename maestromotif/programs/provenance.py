@@ -13,12 +13,12 @@ that a search found has `search`: what was searched, and its score there.
 """
 
 import hashlib
+import math
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from maestromotif.errors import UserError, did_you_mean
+from maestromotif.reading import parse_yaml, yaml_value
 
 REQUIRED = ("model", "date", "prompt", "prompt_sha256", "score")
 _OPTIONAL = ("text", "text_sha256", "search")
@@ -27,17 +27,15 @@ _OPTIONAL = ("text", "text_sha256", "search")
 def parse(source: str, path: str) -> dict[str, Any]:
     """The header's keys and values as plain JSON. Raises UserError for missing, unknown or bad keys."""
     block = []
-    for line in source.splitlines():
+    for line in source.split("\n"):
         if not line.startswith("#"):
             break
         block.append(line.removeprefix("#").removeprefix(" "))
     try:
-        head = yaml.safe_load("\n".join(block))
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        raise UserError(
-            f"{path}:{mark.line + 1 if mark else 1}: the provenance header is not YAML: {error}"
-        ) from error
+        node = parse_yaml("\n".join(block), path)
+    except UserError as error:
+        raise UserError(f"{error}; the comment at the top is the provenance header, in YAML") from error
+    head = None if node is None else yaml_value(node)
     fields = head.get("provenance") if isinstance(head, dict) else None
     if not isinstance(fields, dict):
         raise UserError(
@@ -54,7 +52,7 @@ def parse(source: str, path: str) -> dict[str, Any]:
         if key in fields and not fields[key]:
             problems.append(f"{path}:1: '{key}' of the provenance header is empty")
     score = fields.get("score")
-    if score is not None and (isinstance(score, bool) or not isinstance(score, int | float)):
+    if score is not None and (type(score) not in (int, float) or not math.isfinite(score)):
         problems.append(f"{path}:1: 'score' of the provenance header must be a number or null, got {score!r}")
     if problems:
         raise UserError("\n".join(problems))

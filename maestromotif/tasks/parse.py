@@ -19,6 +19,7 @@ from maestromotif.tasks.formulas import Avoiding, Formula, Holds, Repeat, Severa
 
 LONGEST = 2_000  # characters of a condition
 _TIMES = 10_000  # repetitions
+_DEEPEST = 100  # levels of parts in parts
 
 _COMPARES: dict[type[ast.cmpop], str] = {
     ast.Eq: "==", ast.NotEq: "!=", ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=",
@@ -100,12 +101,18 @@ class _Reader:
         if not self._text.strip():
             raise self.error("the condition is empty; write one such as depth >= 2")
         try:
-            return ast.parse(self._text.strip(), mode="eval").body
+            tree = ast.parse(self._text.strip(), mode="eval").body
         except SyntaxError as error:
             place = f" at character {error.offset}" if error.offset else ""
-            raise self.error(f"cannot read it{place}: {error.msg}; write one such as depth >= 2") from None
+            hint = "write one such as depth >= 2"
+            if self._text.count("(") > self._text.count(")"):  # YAML has cut it at a comma
+                hint = 'in a file, one with a comma needs quotes, as in ["any_of(left, depth >= 2)"]'
+            raise self.error(f"cannot read it{place}: {error.msg}; {hint}") from None
         except (ValueError, RecursionError, MemoryError) as error:
             raise self.error(f"cannot read it: {error or type(error).__name__}") from None
+        if _deeper_than(_DEEPEST, tree):
+            raise self.error(f"cannot read it: parts in parts, more than {_DEEPEST} levels deep")
+        return tree
 
     def error(self, message: str) -> UserError:
         return UserError(f"{self._where}: {self._text[:200]!r}: {message}")
@@ -260,6 +267,16 @@ class _Reader:
             form = (FORMULAS | NUMBERS | FLAGS)[name].form
             raise self.error(f"{name} should have the form {form} (got {len(given)} parts)")
         return given
+
+
+def _deeper_than(levels: int, tree: ast.expr) -> bool:
+    """Whether a tree has more levels of expressions."""
+    level: list[ast.AST] = [tree]
+    for _ in range(levels):
+        level = [
+            below for node in level for below in ast.iter_child_nodes(node) if isinstance(below, ast.expr)
+        ]
+    return bool(level)
 
 
 def _called(node: ast.expr) -> str | None:

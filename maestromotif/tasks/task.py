@@ -22,6 +22,7 @@ All keys but `name` are optional; a task without conditions has no end:
 """
 
 import hashlib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,6 +32,7 @@ import numpy as np
 
 from maestromotif import head
 from maestromotif.config.schema import Config
+from maestromotif.config.section import MOST
 from maestromotif.errors import UserError
 from maestromotif.pipeline.store import file_contents
 from maestromotif.skill import NAME
@@ -144,10 +146,13 @@ def _problems(found: head.Headed, values: Mapping[str, Any], name: str) -> list[
             "they must be the same"
         )
     steps = values.get("steps", STEPS)
-    if type(steps) is not int or steps < 1:
-        problems.append(f"{found.at('steps')}: 'steps' must be a whole number of at least 1, got {steps!r}")
+    if type(steps) is not int or not 1 <= steps < MOST:
+        problems.append(
+            f"{found.at('steps')}: 'steps' must be a whole number of at least 1 and less than 2**53, "
+            f"got {steps!r}"
+        )
     paper = values.get("paper", {})
-    if not isinstance(paper, dict) or not all(type(value) in (int, float) for value in paper.values()):
+    if not isinstance(paper, dict) or not all(map(_is_result, paper.items())):
         problems.append(
             f"{found.at('paper')}: 'paper' must give a number for each agent, such as {{Motif: 0.09}}, "
             f"got {paper!r}"
@@ -165,12 +170,18 @@ def _problems(found: head.Headed, values: Mapping[str, Any], name: str) -> list[
         except UserError as error:
             problems.append(str(error))
     for key in ("measure", "published_measure"):
-        if isinstance(values.get(key), str):
+        if isinstance(values.get(key), str) and values[key].strip():
             try:
                 parse_number(values[key], f"{found.at(key)}: {key}")
             except UserError as error:
                 problems.append(str(error))
     return problems
+
+
+def _is_result(result: tuple[object, object]) -> bool:
+    """Whether it is an agent's name and a finite number."""
+    agent, value = result
+    return isinstance(agent, str) and type(value) in (int, float) and math.isfinite(value)
 
 
 class Judge:

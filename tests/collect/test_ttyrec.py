@@ -1,6 +1,7 @@
 """Recordings of games, made by NLE in the test and read back; and those that the nle wheel ships."""
 
 import bz2
+import os
 import sqlite3
 from pathlib import Path
 from typing import NamedTuple
@@ -181,3 +182,10 @@ def test_a_directory_without_recordings_is_an_error(tmp_path: Path) -> None:
         ttyrec.find(tmp_path)
     with pytest.raises(UserError, match="is not a directory"):
         ttyrec.find(tmp_path / "notes.txt")
+
+
+def test_a_name_that_is_no_text_counts_too(tmp_path: Path) -> None:
+    for name in (b"a", b"\xff"):
+        Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name + b".ttyrec3.bz2")).touch()
+    assert len(ttyrec.find(tmp_path)) == 2
+    assert len(ttyrec.identity(tmp_path)) == 64

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from scripted import Scripted
 
-from maestromotif.compose import success
+from maestromotif.compose import fixed_task, success
 from maestromotif.config.labels import LanguageSettings
 from maestromotif.errors import UserError
 from maestromotif.language import backends
@@ -72,6 +72,14 @@ def test_answers_that_make_sense_count_before_others() -> None:
 def test_an_answer_is_refused_in_words(answer: str, says: str) -> None:
     with pytest.raises(UserError, match=says):
         success.read_answer(answer)
+
+
+def test_words_are_a_task_however_many_they_are() -> None:
+    for words in ("go down", "go down " * 100, "go down and read " * 100 + "README.md"):
+        assert fixed_task.is_task(words)
+        assert not fixed_task.is_file(words)
+    assert fixed_task.is_file(str(ROOT / "tasks/down.md"))
+    assert not fixed_task.is_task(str(ROOT / "configs/quickstart.yaml"))
 
 
 def test_every_visit_can_be_an_answer() -> None:

@@ -164,6 +164,21 @@ _BOMB = "".join(f"{new}: &{new} [*{old}, *{old}]\n" for old, new in pairwise("bc
         ("run:\n  name: a\x01b\n", "mine.yaml:2: is not valid YAML: the character U+0001"),
         ("nethack: {games: yes}\n", "mine.yaml:1: nethack.games: should be a number, not true or false"),
         ("reward: {quantile_of: {a: no}}\n", "mine.yaml:1: reward.quantile_of: should be a number, not true"),
+        (
+            "reward: {quantile_of: {a: 2}}\n",
+            "mine.yaml:1: reward.quantile_of.a: should be less than 1 (got 2)",
+        ),
+        ("train: {steps: 010}\n", "mine.yaml:1: '010' would be read as the number 8"),
+        (
+            "slurm: {parameters: {time: 1:30:00}}\n",
+            "mine.yaml:1: '1:30:00' would be read as the number 5400; write that, or put text in quotes",
+        ),
+        (
+            "train: {steps: ${run.seed}}\n",
+            "mine.yaml:1: is not valid YAML: while parsing a flow mapping, exp",
+        ),
+        ("skills: []\n", "mine.yaml:1: skills: should have at least one entry, as in [one] (got [])"),
+        ("Extend: base.yaml\n", "mine.yaml:1: Extend: unknown key; did you mean 'extends'?"),
         ("train: {steps: 2026-02-30}\n", "mine.yaml:1: train.steps: should be a valid integer"),
         ("train: {learning_rate: .nan}\n", "mine.yaml:1: train.learning_rate: should be a finite number"),
         ("just words\n", "mine.yaml: should hold 'key: value' lines"),
@@ -285,6 +300,18 @@ def test_a_section_with_nothing_in_it_sets_nothing() -> None:
         (["annotate.answers=${oc.env:HOME}/x"], "annotate.answers: ${oc.env:HOME} calls a function"),
         (["run.seed=${oc.env:SEED}"], "run.seed: ${oc.env:SEED} calls a function"),
         (["reward.scale=.inf"], "reward.scale: should be a finite number"),
+        (["reward.quantile_of.descender=1"], "reward.quantile_of.descender: should be less than 1"),
+        (["train.steps=010"], "train.steps: '010' would be read as the number 8; write that"),
+        (["skills=[7]"], "skills[0]: should be a valid string (got 7)"),
+        (["extends=base.yaml"], "extends: is for files: write 'extends: configs/quickstart.yaml' at the top"),
+        (["TRAIN.steps=5"], "TRAIN: unknown key; did you mean 'train'?"),
+        (["compose.programs=mine.py"], "compose.programs: should be lines of 'key: value' (got 'mine.py')"),
+        (["evaluate.agents=[random, random]"], "evaluate.agents[1]: 'random' is listed twice"),
+        (["annotate.changes=[depth, load, depth]"], "annotate.changes[2]: 'depth' is listed twice"),
+        (["run.root=~/runs"], "run.root: should be a whole path: '~' is not replaced here (got '~/runs')"),
+        (["compose.programs.down=~me/x.py"], "compose.programs.down: should be a whole path"),
+        (["evaluate.trainings=[a, ~/b]"], "evaluate.trainings[1]: should be a whole path"),
+        (["run.root=runs\udcff"], "run.root: should be UTF-8 text; reach a file with another name through"),
     ],
 )
 def test_overrides_that_cannot_be_used(given: list[str], hint: str) -> None:
@@ -378,7 +405,7 @@ def _dotted(model: Any, prefix: str = "") -> list[str]:
         ('run: {root: "a\\0b"}', r"a.yaml:4: run.root: should have no zero byte"),
         ('collect: {arenas: ["\\0"]}', r"a.yaml:4: collect.arenas: should have no zero byte"),
         (f"run: {{name: {'x' * 300}}}", r"a.yaml:4: run.name: string should have at most 200 characters"),
-        ('run: {name: "\\ud83d"}', r"a.yaml:4: is not valid YAML: found invalid Unicode"),
+        ('run: {name: "\\ud83d"}', r"a.yaml:4: \\ud83d is half of a surrogate pair"),
         ("<<: 1", r"a.yaml:4: '<<' takes in lines"),
         ("<<: [x]", r"a.yaml:4: '<<' takes in lines"),
         ("run.seed: 3", r"a.yaml:4: run.seed: unknown key; in a file, write 'seed' below a line 'run:'"),
@@ -389,6 +416,13 @@ def _dotted(model: Any, prefix: str = "") -> list[str]:
 def test_what_is_of_the_wrong_shape_is_named_with_its_line(text: str, said: str) -> None:
     Path("a.yaml").write_text(f"{dedent(SMALLEST)}{text}\n", encoding="utf-8")
     assert re.search(said, "\n".join(mistakes("a.yaml")))
+
+
+def test_a_mistake_of_many_characters_is_told_in_few() -> None:
+    (told,) = mistakes(write("a.yaml", SMALLEST), f"train.steps={'x' * 100_000}")
+    assert told.startswith("command line: train.steps: should be a valid integer")
+    assert told.endswith("xxx')")
+    assert len(told) < 2_100
 
 
 def test_overrides_of_the_wrong_shape() -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -330,10 +331,19 @@ def test_provenance_is_required() -> None:
             provenance.parse(source, "p.py")
     with pytest.raises(UserError, match=r"unknown key 'modle'; did you mean 'model'"):
         provenance.parse(header.replace("model", "modle"), "p.py")
-    with pytest.raises(UserError, match="'score' of the provenance header must be a number or null"):
-        provenance.parse(header.replace("null", "good"), "p.py")
-    with pytest.raises(UserError, match=r"p.py:\d+: the provenance header is not YAML"):
-        provenance.parse(header.replace("null", "[1"), "p.py")
+    for score in ("good", ".nan", "true"):
+        with pytest.raises(UserError, match="'score' of the provenance header must be a number or null"):
+            provenance.parse(header.replace("null", score), "p.py")
+    for value, said in (
+        ("[1", "is not valid YAML"),
+        ("[" * 2000, "nested too deeply"),
+        ("!!set {a}", "the tag !!set is not understood"),
+        ("9" * 5000, "cannot be read as int"),
+    ):
+        with pytest.raises(UserError, match=rf"^p\.py.*{said}.*the provenance header, in YAML$"):
+            provenance.parse(header.replace("null", value), "p.py")
+    dated = re.sub("date: .*", "date: 2026-02-30", header)  # a date is text here
+    assert provenance.parse(dated, "p.py")["date"] == "2026-02-30"
 
 
 @pytest.fixture

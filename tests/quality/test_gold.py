@@ -136,6 +136,18 @@ def test_what_is_wrong_between_lines_is_said(tmp_path: Path) -> None:
     assert "walker.jsonl:1; use another message" in str(error.value)
 
 
+def test_of_a_file_in_which_all_is_wrong_the_first_mistakes_are_said(tmp_path: Path) -> None:
+    path = write(tmp_path, *[line() | {"label": "c"}] * 1000)
+    with pytest.raises(UserError) as error:
+        gold.load(path)
+    first, *_, more, _, last = str(error.value).splitlines()
+    assert (first, last) == (
+        f"{path}:1: label: unknown label 'c'; known are a, b, tie",
+        first.replace(":1:", ":1000:"),
+    )
+    assert more == "and 948 more lines like these"
+
+
 def test_a_file_that_is_none_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path)
     for content, said in (

@@ -53,6 +53,7 @@ def test_every_skill_with_gold_pairs_has_measures() -> None:
     ("old", "new", "line", "says"),
     [
         (RIGHT, "", 1, "the file: must be lines of 'key: value' with keys such as worth, clauses"),
+        ('"depth: deeper": 1', f"killed: {'9' * 400}", 2, "cannot be read as int"),
         (RIGHT, "{}", 1, "empty; it needs worth or clauses"),
         ('"depth: deeper": 1', "depth: deeper: 1", 2, 'quotes, as in "depth: deeper"'),
         ("worth:", "wort:", 1, "unknown key 'wort'; did you mean 'worth'?"),

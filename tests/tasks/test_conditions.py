@@ -182,6 +182,8 @@ def test_an_episode_begins_in_its_game_alone() -> None:
         ("then(*depth)", "should have the form then(A, B, ...)"),
         ("died_of(jackal)", 'died_of("jackal") needs words in quotes'),
         ("(" * 500 + "depth" + ")" * 500 + " == 1", "cannot read it"),
+        ("-" * 1990 + "depth > 2", "parts in parts, more than 100 levels deep"),
+        ("not " * 480 + "in_shop", "parts in parts, more than 100 levels deep"),
         ("depth == 1 and " * 300 + "in_shop", "a condition of 4,5"),
     ],
 )
