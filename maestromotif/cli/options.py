@@ -23,7 +23,7 @@ class Share(click.ParamType[tuple[int, int]]):
 
     def convert(self, value: Any, param: Any, ctx: Any) -> tuple[int, int]:
         i, _, n = str(value).partition("/")
-        if not (i.isdigit() and n.isdigit() and 1 <= int(i) <= int(n)):
+        if not (i.isdecimal() and n.isdecimal() and 1 <= int(i) <= int(n)):
             self.fail(f"{value!r} is not like 1/4, the first of four shares", param, ctx)
         return int(i), int(n)
 

@@ -27,7 +27,7 @@ Operator = Literal["draft", "debug", "improve", "crossover"]
 
 
 class _Record(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class _Timed(_Record):

@@ -154,6 +154,8 @@ def _check(found: Mapping[str, np.ndarray], skills: int) -> None:
     counts = {name: len(found[name]) for name in _BY_RECORDING}
     if len(set(counts.values())) > 1:
         raise ValueError(f"the arrays differ in their number of recordings: {counts}")
+    if found["seeds"].min(initial=0) < 0:
+        raise ValueError(f"'seeds' has {found['seeds'].min()}; seeds are whole numbers from 0")
     steps = int(found["steps"].sum())
     for name in ("action", "label"):
         if found["steps"].min(initial=0) < 0 or steps != len(found[name]):

@@ -236,9 +236,11 @@ def salt_of(config: Config) -> str | None:
     file = config.evaluate.salt_file
     if file is None:
         return None
-    salt = read_text(Path(file)).strip()
     try:
+        salt = read_text(Path(file)).strip()
         salt_name(salt)
+    except UserError as error:
+        raise UserError(f"evaluate.salt_file: {error}") from error
     except ValueError as error:
         how = "python -c 'import secrets; print(secrets.token_hex())'"
         raise UserError(f"evaluate.salt_file: {file}: {error}; make one with: {how}") from error

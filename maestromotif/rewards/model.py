@@ -402,7 +402,9 @@ def _check_card(card: Any) -> None:
         raise ValueError(f"no change '{unknown[0]}'")
     if card.get("telling", "messages") not in get_args(Telling):
         raise ValueError(f"telling is {card['telling']!r}, not one of {', '.join(get_args(Telling))}")
-    quantiles = {float(name): value for name, value in card.get("quantiles", {}).items()}
+    quantiles = {float(name): value for name, value in card["quantiles"].items()}
+    if not (quantiles and max(quantiles) == 1 and all(0 <= quantile <= 1 for quantile in quantiles)):
+        raise ValueError(f"'quantiles' has {', '.join(card['quantiles'])}; it should go from 0.00 to 1.00")
     for number in (card["mean"], card["std"], *quantiles.values()):
         if isinstance(number, bool) or not isinstance(number, int | float):
             raise TypeError(f"{number!r} is not a number")

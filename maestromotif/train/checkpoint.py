@@ -84,7 +84,7 @@ class Checkpoints:
         """Update numbers of all complete checkpoints, in order."""
         if not self._folder.is_dir():
             return []
-        numbers = sorted(int(path.name) for path in self._folder.iterdir() if path.name.isdigit())
+        numbers = sorted(int(path.name) for path in self._folder.iterdir() if path.name.isdecimal())
         return [n for n in numbers if all(self._path(n, p).is_file() for p in range(self._processes))]
 
 

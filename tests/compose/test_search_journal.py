@@ -103,6 +103,11 @@ def test_half_a_line_is_cut_off_before_the_search_goes_on(whole: Path, tmp_path:
         ('"number":2,', '"number":7,', r":\d+: is damaged: candidate 7 comes after candidate 1; restore"),
         ('"candidate":1,"first":0', '"candidate":9,"first":0', "there is no candidate 9 before this line"),
         ('"candidate":1,"first":0', '"candidate":1,"first":2', "candidate 1 has 0 games, not 2; restore"),
+        (
+            '"progress":',
+            '"progress":NaN,"was":',
+            r":\d+: is damaged: .*progress: Input should be a finite number",
+        ),
         ('"kind":"stop"', '"kind":"pause"', "is damaged: Input tag 'pause'"),
     ],
 )

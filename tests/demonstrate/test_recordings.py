@@ -118,6 +118,7 @@ def test_recordings_of_another_version_are_refused(
         ({"skill": np.zeros(0, np.int8)}, "2 calls, but 0 in 'skill'"),
         ({"skill": np.full(2, 5, np.int8)}, "'skill' has numbers outside of 0 to 4"),
         ({"seeds": np.zeros((1, 3), np.int64)}, "differ in their number of recordings"),
+        ({"seeds": np.full((2, 3), -1, np.int64)}, "'seeds' has -1; seeds are whole numbers from 0"),
         ({"switched": np.zeros(1, np.uint8)}, "'switched' has 1 bytes for 40 steps"),
         ({"switched": np.zeros(5, np.uint8)}, "false on the first step"),
     ],

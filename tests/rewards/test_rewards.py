@@ -36,6 +36,7 @@ from maestromotif.rewards.model import (
 )
 from maestromotif.rewards.pairs import Judged, hold_out, read_judged
 
+ROOT = Path(__file__).parents[2]
 UNSEEN = [b"You kill the soldier ant!", b"The dingo bites!", b"Something is engraved here on the floor."]
 
 
@@ -344,14 +345,23 @@ def test_damaged_models(
         load_rewards(tmp_path, ["descender"])
 
 
-@pytest.mark.parametrize("number", [1e308, -1e39])
-def test_a_card_with_a_number_beyond_single_precision(
-    distilled: tuple[Path, dict[str, Any]], tmp_path: Path, number: float
-) -> None:
-    shutil.copytree(distilled[0] / "descender", tmp_path / "descender")
+@pytest.mark.parametrize(
+    ("field", "value", "said"),
+    [
+        ("mean", 1e308, "is too large"),
+        ("mean", -1e39, "is too large"),
+        ("quantiles", None, "it lacks 'quantiles'"),
+        ("quantiles", {}, "'quantiles' has ; it should go from 0.00 to 1.00"),
+        ("quantiles", {"0.00": -1, "0.50": 1}, "'quantiles' has 0.00, 0.50; it should go"),
+        ("quantiles", {"nan": -1, "1.00": 1}, "'quantiles' has nan, 1.00; it should go"),
+    ],
+)
+def test_a_card_with_impossible_numbers_is_refused(tmp_path: Path, field: str, value: Any, said: str) -> None:
+    shutil.copytree(ROOT / "rewards/descender", tmp_path / "descender")
     card = tmp_path / "descender" / "card.json"
-    card.write_text(json.dumps({**json.loads(card.read_text()), "mean": number}))
-    with pytest.raises(UserError, match="is too large"):
+    told = json.loads(card.read_text()) | {field: value}
+    card.write_text(json.dumps({name: one for name, one in told.items() if one is not None}))
+    with pytest.raises(UserError, match=rf"card\.json: .*{said}"):
         load_rewards(tmp_path, ["descender"])
 
 
