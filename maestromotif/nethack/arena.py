@@ -110,10 +110,7 @@ def build(arena: str, folder: Path) -> Arena:
     """
     file, text = _read(arena)
     opening = _opening(file, text)
-    levels = _levels(text)
-    for name in LEVELS:
-        if name not in levels:
-            raise UserError(f'{file}: there is no level "{name}"; an arena has two: {", ".join(LEVELS)}')
+    levels = _levels(file, text)
     folder.mkdir(parents=True, exist_ok=True)
     with scratch() as work:
         _run("dlb", "xf", str(Path(HACKDIR, "nhdat")), folder=work)
@@ -143,19 +140,38 @@ def _read(arena: str) -> tuple[str, str]:
     return arena, text
 
 
-def _levels(text: str) -> dict[str, str]:
-    """The text of each level by its name."""
+def _levels(file: str, text: str) -> dict[str, str]:
+    """The text of each level by its name. Raises UserError unless there are the two of an arena."""
     pieces = _LEVEL.split(text)
-    return dict(zip(pieces[1::2], pieces[2::2], strict=True))
+    levels = dict(zip(pieces[1::2], pieces[2::2], strict=True))
+    two = f"an arena has two: {', '.join(LEVELS)}"
+    for name in LEVELS:
+        if name not in levels:
+            raise UserError(f'{file}: there is no level "{name}"; {two}')
+    for number, found in enumerate(_LEVEL.finditer(text)):
+        if number >= len(LEVELS):  # which would replace one of the dungeon, or one before
+            raise UserError(
+                f'{file}:{_line(text, found.start(1))}: there is another level "{found[1]}"; {two}'
+            )
+    return levels
+
+
+def _line(text: str, place: int) -> int:
+    """The line, from 1, of a place in a text."""
+    return text.count("\n", 0, place) + 1
 
 
 def _opening(file: str, text: str) -> tuple[int, ...]:
-    found = _OPENING.search(text)
-    if found is None:
+    all_found = [*_OPENING.finditer(text)]
+    if not all_found:
         raise UserError(
             f"{file}: needs a line such as '# opening: east down' that leads from one level to the other"
         )
-    line = text[: found.start()].count("\n") + 1
+    found, *more = all_found
+    line = _line(text, found.start())
+    if more:
+        again = _line(text, more[0].start())
+        raise UserError(f"{file}:{again}: the opening is given twice, first on line {line}")
     try:
         return tuple(actions.action(name) for name in found[1].split())
     except UserError as error:

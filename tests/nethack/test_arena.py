@@ -142,6 +142,21 @@ WRONG = {
     "names": ("STAIR:(4,1),down", "OBJECT:('?',\"no such\"),(1,1)\nSTAIR:(4,1),down", "own.des:15: Unknown"),
     "levels": ('MAZE:"before"', 'MAZE:"first"', 'no level "before"'),
     "opening": ("# opening: east", "# opening: eastwards", "own.des:2: there is no action 'eastwards'"),
+    "a third level": (
+        "MAZE:\"before\",' '",
+        "MAZE:\"oracle\",' '\nMAZE:\"before\",' '",
+        'own.des:18: there is another level "arena"',
+    ),
+    "a level twice": (
+        "MAZE:\"arena\",' '",
+        "MAZE:\"before\",' '\nMAZE:\"arena\",' '",
+        'another level "arena"; an arena has',
+    ),
+    "two openings": (
+        "# opening:",
+        "# opening: east\n# opening:",
+        "own.des:3: the opening is given twice, first on line 2",
+    ),
     "no opening": ("# opening:", "# way:", "a line such as '# opening: east down'"),
 }
 
