@@ -268,9 +268,10 @@ def parse_yaml(text: str, name: str, first: int | None = 1) -> yaml.Node | None:
     try:
         root = yaml.compose(text, Loader=_Loader)
     except yaml.YAMLError as error:
-        before = text[: _index(error)]
-        hint = "; put ${...} in quotes in here" if "${" in _last_line(before, text) else ""
-        raise UserError(f"{_place(name, first, before)}: is not valid YAML: {_said(error)}{hint}") from error
+        before, said = text[: _index(error)], _said(error)
+        if "flow" in said and "${" in _last_line(before, text):
+            said += "; between braces or brackets, put ${...} in quotes"
+        raise UserError(f"{_place(name, first, before)}: is not valid YAML: {said}") from error
     except RecursionError as error:
         raise UserError(f"{name}: is not valid YAML: nested too deeply") from error
     if root is not None:

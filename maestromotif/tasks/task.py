@@ -181,7 +181,9 @@ def _problems(found: head.Headed, values: Mapping[str, Any], name: str) -> list[
 def _is_result(result: tuple[object, object]) -> bool:
     """Whether it is an agent's name and a finite number."""
     agent, value = result
-    return isinstance(agent, str) and type(value) in (int, float) and math.isfinite(value)
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    return isinstance(agent, str) and math.isfinite(value)
 
 
 class Judge:

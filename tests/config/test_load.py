@@ -175,7 +175,8 @@ _BOMB = "".join(f"{new}: &{new} [*{old}, *{old}]\n" for old, new in pairwise("bc
         ),
         (
             "train: {steps: ${run.seed}}\n",
-            "mine.yaml:1: is not valid YAML: while parsing a flow mapping, exp",
+            "mine.yaml:1: is not valid YAML: while parsing a flow mapping, expected ',' or '}', but got '{'; "
+            "between braces or brackets, put ${...} in quotes",
         ),
         ("skills: []\n", "mine.yaml:1: skills: should have at least one entry, as in [one] (got [])"),
         ("Extend: base.yaml\n", "mine.yaml:1: Extend: unknown key; did you mean 'extends'?"),
