@@ -104,8 +104,10 @@ def _skill_problems(read: structure.Read, source: str, path: str, deadline: Dead
     found, lines = list(read.problems), {}
     for name in _SKILL_FUNCTIONS:
         there = structure.functions(read.tree.body, name)
-        if there:
-            lines[name] = there[-1].lineno
+        if len(there) > 1:
+            found.append(Problem(path, there[1].lineno, None, "structure", f"a second function '{name}'"))
+        elif there:
+            lines[name] = there[0].lineno
         else:
             text = f"no function '{name}(state: GameState) -> bool'"
             found.append(Problem(path, 1, None, "structure", text))
@@ -133,7 +135,8 @@ def _behaviour(
         step, game = np.argwhere(calls != again)[0]
         text = (
             f"what it does in game {game} at step {step} depends on other games or on earlier "
-            "episodes; keep all memory in 'self' and set it up in __init__, not in the class or the module"
+            "episodes; keep all memory in 'self' and set it up in __init__, not in the class or the module "
+            "(a skill's program has no memory)"
         )
         raise ProgramError([Problem(path, None, None, "memory", text)])
     began = Counter(calls[calls >= 0].tolist())
@@ -233,17 +236,21 @@ def _play(
     that all games play first differs too. Raises ProgramError also for memory and for time that grow.
     """
     watched = slice(0, GAMES, 2)
+    near = contract.compared_numbers([source, *(skill.program for skill in skills if skill.program)])
     dice, others, past = (
-        Dice(GAMES, seed, RARE),
-        Dice(GAMES, seed + 1 + neighbours, RARE),
-        Dice(GAMES, seed + 3 + neighbours, RARE),
+        Dice(GAMES, one, RARE, near) for one in (seed, seed + 1 + neighbours, seed + 3 + neighbours)
     )
     running = np.full(GAMES, -1, np.int32)
     began = np.full((STEPS, GAMES), -1, np.int32)
 
-    def check_time() -> None:
+    def check_time(host: ProgramHost | None = None) -> None:
         if not deadline.left:
             text = f"it took more than {deadline.seconds:g} s for {GAMES} simulated games of {STEPS} steps"
+            own = host.cpu_seconds() if host is not None else None
+            if own is not None and own < deadline.seconds / 4:
+                text += (
+                    f", {own:.1f} s of them its own work; while the machine is busy, give it a longer limit"
+                )
             raise ProgramError([Problem(path, None, None, "limit", text)])
 
     # A call that begins just before the deadline has half of the limit, and is killed soon after that.
@@ -251,7 +258,7 @@ def _play(
     with ProgramHost(source, skills, GAMES, seed, path, deadline.seconds / 2) as host:
 
         def step(*given: Any) -> tuple[np.ndarray, np.ndarray]:
-            check_time()
+            check_time(host)
             running, switched, _ = host.step(*given)
             return running, switched
 

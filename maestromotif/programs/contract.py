@@ -94,6 +94,56 @@ def used_fields(sources: Sequence[str]) -> list[str]:
     return [name for name in FIELDS if name in words]
 
 
+def compared_numbers(sources: Sequence[str]) -> dict[str, list[int]]:
+    """Fields of GameState -> the whole numbers that the sources compare them with, at most 20 of each.
+
+    Numbers and fields may have names of their own: `LIMIT = 50`, `depth = state.depth`.
+    """
+    found: dict[str, set[int]] = {}
+    for source in sources:
+        try:
+            nodes = list(ast.walk(syntax.parse(source)))
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            continue
+        named = [
+            (target.id, node.value)
+            for node in nodes
+            if isinstance(node, ast.Assign | ast.AnnAssign | ast.NamedExpr) and node.value is not None
+            for target in (node.targets if isinstance(node, ast.Assign) else [node.target])
+            if isinstance(target, ast.Name)
+        ]
+        numbers = {name: value for name, node in named if (value := _whole(node)) is not None}
+        fields = {name: node.attr for name, node in named if isinstance(node, ast.Attribute)}
+        for node in nodes:
+            if isinstance(node, ast.Compare | ast.Match):
+                below = list(ast.walk(node)) if isinstance(node, ast.Compare) else _match(node)
+                words = [_word(one) for one in below]
+                there = {value for one in below if (value := _whole(one)) is not None}
+                there |= {numbers[word] for word in words if word in numbers}
+                for word in words:
+                    if (name := fields.get(word, word)) in FIELDS:
+                        found.setdefault(name, set()).update(there)
+    return {name: sorted(there)[:20] for name, there in found.items() if there}
+
+
+def _match(node: ast.Match) -> list[ast.AST]:
+    """The parts of a `match` that are compared."""
+    return [one for part in (node.subject, *(case.pattern for case in node.cases)) for one in ast.walk(part)]
+
+
+def _word(node: ast.AST) -> str:
+    """The name, or the attribute, that a node is."""
+    return node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else ""
+
+
+def _whole(node: ast.AST) -> int | None:
+    """The whole number of 32 bits that a node is."""
+    sign = -1 if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub) else 1
+    one = node.operand if isinstance(node, ast.UnaryOp) and sign < 0 else node
+    value = one.value if isinstance(one, ast.Constant) else None
+    return sign * value if type(value) is int and value < 2**31 else None
+
+
 def reason_line(program: str) -> int | None:
     """The line at which a program over skills first sets its `reason`; None if it has none."""
     try:

@@ -35,7 +35,6 @@ MODULES: dict[str, tuple[str, ...]] = {
             "Set",
             "Tuple",
             "Type",
-            "TypeVar",
         ),
         *("TYPE_CHECKING", "Union"),
     ),
@@ -50,8 +49,9 @@ _NO_ATTRIBUTES = (  # of any value; a name that some value has is not here
     *("format_map", "maketrans", "translate", "bit_length", "bit_count", "as_integer_ratio", "is_integer"),
     *("conjugate", "numerator", "denominator", "real", "imag", "from_bytes", "to_bytes", "fromhex"),
     *("difference_update", "intersection_update", "symmetric_difference_update"),
-    *("maxlen", "default_factory", "subn", "add_note", "__setattr__", "__dict__", "__doc__", "__module__"),
+    *("maxlen", "default_factory", "subn", "add_note"),
 )
+_DUNDERS = ("__class__", "__name__", "__init__", "__eq__", "__hash__", "__repr__")  # of some values
 _NO_METHODS = (
     *("__new__", "__len__", "__bool__", "__lt__", "__le__", "__gt__", "__ge__", "__iadd__", "__isub__"),
     *("__getattr__", "__getattribute__", "__setattr__", "__format__", "__reversed__", "__del__"),
@@ -96,8 +96,14 @@ def _unbound_method(node: ast.keyword | ast.Attribute) -> list[ast.AST]:
 def _next_of_generator(node: ast.Call) -> list[ast.AST]:
     named = isinstance(node.func, ast.Name) and node.func.id == "next"
     first = next(iter(node.args), None)
-    backwards = isinstance(first, ast.Call) and _called(first) == "reversed"
-    return [node] if named and (isinstance(first, ast.GeneratorExp) or backwards) else []
+    a_list = isinstance(first, ast.Call) and _called(first) in ("reversed", "zip", "enumerate")
+    return [node] if named and (isinstance(first, ast.GeneratorExp) or a_list) else []
+
+
+def _double_underscores(node: ast.Attribute) -> list[ast.AST]:
+    """An attribute such as `__globals__`."""
+    special = node.attr.startswith("__") and node.attr.endswith("__")
+    return [node] if special and node.attr not in _DUNDERS else []
 
 
 def _called(node: ast.Call) -> str:
@@ -135,6 +141,7 @@ def _imports(node: ast.Import | ast.ImportFrom) -> list[ast.AST]:
     return [place for place in places if any(name not in MODULES for name in _imported(place))]
 
 
+_ALIASES = "aliases of types in `typing` (`A = List[str]`; write the type where it is used)"
 # What the language of programs lacks, in words. Prompts list it, and the check finds it. A builtin is `name`,
 # a method or an attribute `.name`.
 LACKS: dict[str, Lack] = {
@@ -155,7 +162,7 @@ LACKS: dict[str, Lack] = {
         lambda node: [one for one in _methods(node) if one.name in _NO_METHODS],
     ),
     "`yield`": Lack("def f():\n    yield 1", (ast.Yield, ast.YieldFrom)),
-    "`next` of a generator expression or of `reversed`": Lack(
+    "`next` of a generator expression, `enumerate`, `reversed` or `zip`, which are lists": Lack(
         "a = next(b for b in [1])", (ast.Call,), _next_of_generator
     ),
     "methods that are not called at once (`key=counts.get`, `str.lower`; write a lambda)": Lack(
@@ -203,6 +210,10 @@ LACKS: dict[str, Lack] = {
     ),
     "files, network and third-party packages": Lack("import numpy", (ast.Import, ast.ImportFrom), _imports),
     **{f"`{name}`": Lack(f"a = {name}", ()) for name in _NO_BUILTINS},
+    f"attributes in double underscores but {', '.join(f'`.{name}`' for name in _DUNDERS)}": Lack(
+        "a = 1\nb = a.__dict__", (ast.Attribute,), _double_underscores
+    ),
+    _ALIASES: Lack("from typing import List\nA = List[str]", ()),
     **{f"`.{name}`": Lack(f"a = 1\nb = a.{name}", ()) for name in _NO_ATTRIBUTES},
 }
 _LACKS_OF = {
@@ -238,7 +249,7 @@ def no_module(name: str) -> str:
 def lacks(node: ast.AST, modules: Mapping[str, str] | None = None) -> list[tuple[ast.AST, str]]:
     """The places in this node, not below it, that use what the language lacks; and the messages for them.
 
-    modules: name in the file -> the module of `MODULES` that it is.
+    modules: name in the file -> what it is: a module of `MODULES`, or a member, as in `typing.List`.
     """
     if isinstance(node, ast.Name):
         name = f"`{node.id}`"
@@ -250,7 +261,23 @@ def lacks(node: ast.AST, modules: Mapping[str, str] | None = None) -> list[tuple
         for place in lack.found(node):
             unknown = [one for one in _imported(place) if one not in MODULES]
             found += [(place, told) for told in map(no_module, unknown)] or [(place, lacking(name))]
+    if isinstance(node, ast.Assign) and _alias(node.value, modules or {}):
+        found.append((node.value, lacking(_ALIASES)))
     return found + [(node, told) for told in _missing(node, modules or {})]
+
+
+def _alias(value: ast.expr, modules: Mapping[str, str]) -> bool:
+    """Whether a value is made of `List[...]` or its like, which cannot be evaluated."""
+    for node in ast.walk(value):
+        if isinstance(node, ast.Subscript):
+            of = node.value
+            name = modules.get(of.id, "") if isinstance(of, ast.Name) else ""
+            if isinstance(of, ast.Attribute) and isinstance(of.value, ast.Name):
+                name = f"{modules.get(of.value.id, '')}.{of.attr}"
+            module, _, member = name.partition(".")
+            if module == "typing" and member not in ("Optional", "Union"):
+                return True
+    return False
 
 
 def _missing(node: ast.AST, modules: Mapping[str, str]) -> list[str]:

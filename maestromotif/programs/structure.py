@@ -57,12 +57,14 @@ def read(source: str, path: str) -> Read:
 def lacks(tree: ast.Module, path: str) -> list[Problem]:
     """What of the tree the sandbox's Python lacks, by line."""
     bound, modules = set(_bound(tree)), _modules(tree)
+    names = {name for name, of in bound if not of}
+    attributes = {name for name, _ in bound}
     found = {}
     for node in ast.walk(tree):
-        if isinstance(node, ast.Name) and node.id in bound:
+        if isinstance(node, ast.Name) and node.id in names:
             continue
         for place, text in language.lacks(node, modules):
-            if isinstance(node, ast.Attribute) and node.attr in bound and f"`.{node.attr}`" in text:
+            if isinstance(node, ast.Attribute) and node.attr in attributes and "available are" not in text:
                 continue  # of a class of the file
             line, column = getattr(place, "lineno", None), getattr(place, "col_offset", -1) + 1
             found[line, column, text] = Problem(path, line, column, "lacks", text)
@@ -126,27 +128,29 @@ def _too_much(tree: ast.Module) -> tuple[int, str] | None:
     return None
 
 
-def _bound(tree: ast.Module) -> Iterator[str]:
-    """Names, and attributes, that the file itself gives a value."""
+def _bound(tree: ast.Module) -> Iterator[tuple[str, bool]]:
+    """Names that the file itself gives a value, and whether each is only an attribute of something."""
+    methods = {id(one) for node in ast.walk(tree) if isinstance(node, ast.ClassDef) for one in node.body}
     for node in ast.walk(tree):
         if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
-            yield node.id
+            yield node.id, False
         elif isinstance(node, ast.Attribute) and not isinstance(node.ctx, ast.Load):
-            yield node.attr
+            yield node.attr, True
         elif isinstance(node, ast.FunctionDef | ast.ClassDef):
-            yield node.name
+            yield node.name, id(node) in methods
         elif isinstance(node, ast.arg):
-            yield node.arg
+            yield node.arg, False
         elif isinstance(node, ast.alias):
-            yield node.asname or node.name
+            yield node.asname or node.name, False
 
 
 def _modules(tree: ast.Module) -> dict[str, str]:
-    """Name in the file -> the module of `MODULES` that it is."""
-    return {
-        alias.asname or alias.name: alias.name
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Import)
-        for alias in node.names
-        if alias.name in language.MODULES
-    }
+    """Name in the file -> the module of `MODULES`, or the member of one, that it is."""
+    found = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            of = f"{node.module}." if isinstance(node, ast.ImportFrom) else ""
+            for alias in node.names:
+                if (of.partition(".")[0] or alias.name) in language.MODULES:
+                    found[alias.asname or alias.name] = of + alias.name
+    return found

@@ -52,3 +52,20 @@ def test_each_module_that_is_not_there_has_its_place() -> None:
         (1, 22, "no module 'sys'"),
         (2, 1, "no module '.a'"),
     ]
+
+
+def test_numbers_that_a_program_compares_fields_with() -> None:
+    source = (
+        "LIMIT: int = -7\n\n\ndef f(state: GameState) -> bool:\n    depth = state.depth\n"
+        "    match state.hunger:\n        case 2 | 3:\n            return state.hp == 9\n"
+        "        case GameState(load=4):\n            return 0.5 < state.gold\n"
+        "    return depth > 30 or state.armor_class < LIMIT or 3 < state.turn <= 5000 or state.other == 8\n"
+    )
+    found = contract.compared_numbers([source, "not Python", ""])
+    assert found == {
+        "hunger": [2, 3, 4],
+        "hp": [9],
+        "depth": [30],
+        "armor_class": [-7],
+        "turn": [3, 5000],
+    }

@@ -158,7 +158,7 @@ BOMBS = {
     ),
     "type variables": (
         "from typing import TypeVar\n" + lines("T{k} = TypeVar('T{k}')\n", 300) + "T1.b\n",
-        "types or limit or exception",
+        "lacks",
     ),
     "literals and literals": (
         "from typing import Literal\nA = Literal[" + ",".join(map(str, range(200))) + "]\n"
@@ -209,6 +209,9 @@ SAMPLE = (
     "control: a deadline caught in a deadline",
     "values: a pattern with many groups",
     "rare: fails below level 10",
+    "rare: fails with exactly so much gold",
+    "rare: hangs in Minetown",
+    "escapes: exec beside an argument of that name",
     "rare: memory that outlives the episode",
     "rare: memory that grows by 10,000 bytes a step",
     "bombs: finally in finally",
@@ -256,7 +259,8 @@ def test_there_are_enough_of_each_kind() -> None:
         ("import os\nos.listdir('/')", "asks for Path.iterdir"),
         ("import os\nos.getenv('HOME')", "asks for os.getenv"),
         ("import numpy", "no module 'numpy' in the sandbox"),
-        ("exec('_exchange(None)')", "NameError: name '_exchange' is not defined"),
+        ("exec('_exchange(None)')", "TypeError: 'NoneType' object is not callable"),
+        ("_exchange(None)", "NameError: name '_exchange' is not defined"),
         ("import asyncio\nasyncio.run(asyncio.sleep(9))\nraise ValueError('slept')", "slept"),
     ],
 )
@@ -291,6 +295,9 @@ ODD = {
     "an encoding": "# -*- coding: latin-1 -*-\n" + GOOD,
     "attributes that only the sandbox's own types lack": "class Vector:\n    def __init__(self) -> None:\n"
     "        self.real: int = 1\n\n\nONE: int = Vector().real\n" + GOOD,
+    "a quotient of the level": HEAD + "        return available[2 // state.level - 2]\n",
+    "a method with the name of what is lacking": "class Door:\n    def open(self) -> int:\n"
+    "        return 0\n\n\nA: int = Door().open()\n" + GOOD,
     "future": '"""A plan."""\n\nfrom __future__ import annotations\n\n' + GOOD,
 }
 

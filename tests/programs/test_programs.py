@@ -301,12 +301,45 @@ def test_behaviour_finds_a_skill_that_may_not_start() -> None:
         check.behaviour(source, "p.py", [DISCOVERER, ASCENDER], seed=0)
 
 
+def assert_in_range(state: dict[str, np.ndarray]) -> None:
+    """No game has a number that FIELDS excludes, is dead or at a depth that there is not."""
+    for name, column in state.items():
+        least, most = FIELDS[name].range
+        assert least <= column.min(), name
+        assert column.max() <= most, name
+    assert (state["hp"] >= 1).all()
+    assert (state["depth"] >= 1).all()
+    assert ((state["dungeon"] != 0) | (state["level"] == state["depth"])).all()
+
+
+def test_rare_dice_are_legal_and_reach_every_field() -> None:
+    """By hand: a jump leads to exactly the gold that is asked for, and to each place; counts never fall."""
+    near = {"gold": [12_345], "depth": [-3, 77], "turn": [5_000], "unknown": [1]}
+    dice = Dice(64, 5, 0.02, near)
+    seen: dict[str, set[int]] = {name: set() for name in dice.state}
+    for _ in range(200):
+        before = {name: column.copy() for name, column in dice.state.items()}
+        dice.advance(np.zeros(64, np.int32), np.zeros(64, bool))
+        assert_in_range(dice.state)
+        for name, field in FIELDS.items():
+            if field.events or name in ("step", "turn", "deepest"):
+                assert (dice.state[name] >= before[name])[~dice.fresh].all(), name
+        for name, column in dice.state.items():
+            seen[name] |= set(column.tolist())
+    assert min(map(len, seen.values())) > 1
+    assert 12_345 in seen["gold"]
+    assert 5_000 in seen["turn"]
+    assert seen["load"] == set(range(6))
+    assert 53 in seen["depth"]
+
+
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 2**31))
 def test_dice_are_legal(seed: int) -> None:
     dice = Dice(8, seed)
     for _ in range(60):
         s = dice.state
+        assert_in_range(s)
         assert set(s) == set(FIELDS) - {"skill"}
         assert all(s[name].dtype == (bool if FIELDS[name].type is bool else np.int32) for name in s)
         assert (s["depth"] >= 1).all()

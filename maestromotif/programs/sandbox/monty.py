@@ -36,8 +36,7 @@ from maestromotif.skill import Skill
 # and is generous, so that a busy machine never ends a long training run.
 CALL_SECONDS = 10.0
 
-# Each source gets places of its own: the lines, and the characters, of what the worker is given. Text that a
-# program itself hands to `exec` has the places before the first source.
+# Each source gets places of its own: the lines, and the characters, of what the worker is given.
 _FIRST_LINE = 1000
 _PROGRAM = "<string>"  # how Monty calls what `exec` runs: the programs
 LOADING = -4  # with inside.py: source k is being loaded if LOADING - k is executing
