@@ -64,7 +64,8 @@ def lacks(tree: ast.Module, path: str) -> list[Problem]:
         if isinstance(node, ast.Name) and node.id in names:
             continue
         for place, text in language.lacks(node, modules):
-            if isinstance(node, ast.Attribute) and node.attr in attributes and "available are" not in text:
+            own = isinstance(node, ast.Attribute) and node.attr in attributes
+            if own and (f"`.{node.attr}`" in text or node.attr.startswith("__")):
                 continue  # of a class of the file
             line, column = getattr(place, "lineno", None), getattr(place, "col_offset", -1) + 1
             found[line, column, text] = Problem(path, line, column, "lacks", text)

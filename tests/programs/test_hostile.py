@@ -163,7 +163,7 @@ BOMBS = {
     "literals and literals": (
         "from typing import Literal\nA = Literal[" + ",".join(map(str, range(200))) + "]\n"
         "def f(a: A, b: A) -> None:\n    (a * b, a + b, a - b).c\n",
-        "types or limit",
+        "lacks",
     ),
     "a bad escape": ("a = '\\N{no such character}'\n", "syntax"),
     "an odd annotation": ("a: 'list[' = 1\n", "types"),
