@@ -114,21 +114,27 @@ def compared_numbers(sources: Sequence[str]) -> dict[str, list[int]]:
         ]
         numbers = {name: value for name, node in named if (value := _whole(node)) is not None}
         fields = {name: node.attr for name, node in named if isinstance(node, ast.Attribute)}
-        for node in nodes:
-            if isinstance(node, ast.Compare | ast.Match):
-                below = list(ast.walk(node)) if isinstance(node, ast.Compare) else _match(node)
-                words = [_word(one) for one in below]
-                there = {value for one in below if (value := _whole(one)) is not None}
-                there |= {numbers[word] for word in words if word in numbers}
-                for word in words:
-                    if (name := fields.get(word, word)) in FIELDS:
-                        found.setdefault(name, set()).update(there)
+        for parts in (part for node in nodes for part in _compared(node)):
+            words = [_word(one) for one in parts]
+            there = {value for one in parts if (value := _whole(one)) is not None}
+            there |= {numbers[word] for word in words if word in numbers}
+            for word in words:
+                if (name := fields.get(word, word)) in FIELDS:
+                    found.setdefault(name, set()).update(there)
     return {name: sorted(there)[:20] for name, there in found.items() if there}
 
 
-def _match(node: ast.Match) -> list[ast.AST]:
-    """The parts of a `match` that are compared."""
-    return [one for part in (node.subject, *(case.pattern for case in node.cases)) for one in ast.walk(part)]
+def _compared(node: ast.AST) -> list[list[ast.AST]]:
+    """Of each comparison that a node makes: the nodes of all that is compared."""
+    if isinstance(node, ast.Compare):
+        return [list(ast.walk(node))]
+    if isinstance(node, ast.Match):
+        patterns = [one for case in node.cases for one in ast.walk(case.pattern)]
+        return [[*ast.walk(node.subject), *patterns]]
+    if isinstance(node, ast.MatchClass):
+        named = zip(node.kwd_attrs, node.kwd_patterns, strict=True)
+        return [[ast.Name(name), *ast.walk(pattern)] for name, pattern in named]
+    return []
 
 
 def _word(node: ast.AST) -> str:

@@ -40,7 +40,7 @@ class Dice:
     ) -> None:
         self._rare = rare
         self._near = {
-            name: [n + d for n in numbers for d in (-1, 0, 1)] for name, numbers in (near or {}).items()
+            name: [n + d for n in numbers for d in (-1, 0, 0, 1)] for name, numbers in (near or {}).items()
         }
         self._jumps = np.random.default_rng((seed, 2))
         self._random = np.random.default_rng(seed)

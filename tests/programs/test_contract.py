@@ -68,4 +68,5 @@ def test_numbers_that_a_program_compares_fields_with() -> None:
         "depth": [30],
         "armor_class": [-7],
         "turn": [3, 5000],
+        "load": [4],
     }
