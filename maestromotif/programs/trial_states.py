@@ -95,6 +95,8 @@ class Dice:
             ~at_branch
             & (s["branch_depth"] < 0)
             & (s["dungeon"] == 0)
+            & (s["depth"] >= 2)
+            & (s["depth"] <= FIELDS["branch_depth"].range[1])
             & (self._random.random(len(down)) < 0.01)
         )
         s["branch_depth"][seen] = s["depth"][seen]
@@ -147,7 +149,8 @@ class Dice:
         s["depth"][where] = self._near_or("depth", depth, 1)[where]
         s["dungeon"][where] = dungeon[where]
         s["branch_depth"][mines] = np.maximum(s["branch_depth"], draw.integers(2, 5, games))[mines]
-        s["level"][where] = np.where(dungeon == 0, s["depth"], self._near_or("level", level, 1))[where]
+        level = np.where(dungeon == 0, s["depth"], self._near_or("level", level, 1))
+        s["level"][where] = np.where(dungeon == 2, np.minimum(level, 8), level)[where]
         s["depth"][mines] = (s["branch_depth"] + s["level"])[mines]
         here = draw.random((3, games)) < 0.7
         s["at_oracle"][where] = (here[0] & (dungeon == 0) & (s["depth"] >= 5) & (s["depth"] <= 9))[where]
