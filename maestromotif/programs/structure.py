@@ -63,9 +63,9 @@ def lacks(tree: ast.Module, path: str) -> list[Problem]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Name) and node.id in names:
             continue
+        own = node.attr if isinstance(node, ast.Attribute) and node.attr in attributes else ""
         for place, text in language.lacks(node, modules):
-            own = isinstance(node, ast.Attribute) and node.attr in attributes
-            if own and (f"`.{node.attr}`" in text or node.attr.startswith("__")):
+            if own and (f"`.{own}`" in text or own.startswith("__")):
                 continue  # of a class of the file
             line, column = getattr(place, "lineno", None), getattr(place, "col_offset", -1) + 1
             found[line, column, text] = Problem(path, line, column, "lacks", text)
