@@ -1,21 +1,14 @@
-"""What a server's replies say: text, log-probabilities, the models that it lists, the pause it asks for."""
+"""What a server's replies say: text, log-probabilities, the pause that it asks for."""
 
 import email.utils
 import math
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
 
 from maestromotif.language.model import ROUNDED, well_formed
-
-LARGEST = 16 << 20  # bytes of a reply; those to our questions have less than a million
-
-_WIRE = (b"content-encoding", b"content-length", b"transfer-encoding")  # of the bytes as they were sent
-
-Served = Mapping[str, str]  # each model that a server lists -> its `owned_by`
 
 
 class UnusableError(ValueError):
@@ -79,38 +72,6 @@ def _candidate(candidate: Any) -> tuple[str, float] | None:
     return candidate["token"], min(number, 0.0) if number <= ROUNDED else math.nan
 
 
-def listed(response: httpx.Response) -> Served | None:
-    """The models in a reply to /models; None if the reply is not a list."""
-    if response.status_code != 200:
-        return None
-    try:
-        return {str(model["id"]): str(model.get("owned_by", "")) for model in response.json()["data"]}
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return None
-
-
-def serves(served: Served, name: str) -> bool:
-    """Whether a list has a model; a gateway may list a pattern, such as "*" or "openai/*"."""
-    return name in served or any(_fits(one, name) for one in served if "*" in one)
-
-
-def _fits(pattern: str, name: str) -> bool:
-    """Whether "*" in the pattern can stand for what the name has in its place.
-
-    Not a regular expression, which would take hours for a pattern with many "*".
-    """
-    first, *between, last = pattern.split("*")
-    if len(name) < len(first) + len(last) or not (name.startswith(first) and name.endswith(last)):
-        return False
-    at, end = len(first), len(name) - len(last)
-    for part in between:
-        found = name.find(part, at, end)
-        if found < 0:
-            return False
-        at = found + len(part)
-    return True
-
-
 def retry_after(response: httpx.Response) -> float:
     """Seconds to wait by the Retry-After header, which is a number or a date; 0 without the header."""
     value = response.headers.get("Retry-After", "").strip()
@@ -127,22 +88,6 @@ def retry_after(response: httpx.Response) -> float:
         except (ValueError, TypeError, OverflowError):
             return 0.0
     return max(0.0, seconds) if math.isfinite(seconds) else 0.0
-
-
-async def received(client: httpx.AsyncClient, request: httpx.Request) -> httpx.Response:
-    """The whole response. Raises UnusableError if it has too many bytes, and the errors of the client."""
-    response = await client.send(request, stream=True)
-    try:
-        parts, size = [], 0
-        async for part in response.aiter_bytes():
-            parts.append(part)
-            size += len(part)
-            if size > LARGEST:
-                raise UnusableError(f"the reply has more than {LARGEST >> 20} MiB")
-    finally:
-        await response.aclose()
-    headers = [(name, value) for name, value in response.headers.raw if name.lower() not in _WIRE]
-    return httpx.Response(response.status_code, headers=headers, content=b"".join(parts), request=request)
 
 
 def text_of(response: httpx.Response) -> str:

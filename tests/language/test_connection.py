@@ -14,7 +14,7 @@ from chat_server import MODEL, Server, json_reply, questions, serving
 
 from maestromotif.config.labels import LanguageSettings
 from maestromotif.errors import UserError
-from maestromotif.language import backends, server
+from maestromotif.language import backends, retries, server
 from maestromotif.language.connection import proxy_for
 
 ELSEWHERE = "http://192.0.2.5:8000/v1"  # of a network that nobody has
@@ -29,7 +29,7 @@ def bare(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(variable.upper(), raising=False)
     for variable in ("OPENAI_API_KEY", "SSL_CERT_FILE", "SSL_CERT_DIR"):
         monkeypatch.delenv(variable, raising=False)
-    monkeypatch.setattr(server, "FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(retries, "FIRST_PAUSE", 0.01)
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from chat_server import MODEL, Reply, Server, completion, good, json_reply, numb
 
 from maestromotif.config.labels import LanguageSettings
 from maestromotif.errors import UserError
-from maestromotif.language import backends, gguf, replies, server
+from maestromotif.language import backends, gguf, replies, retries, server, transport
 from maestromotif.language.model import Chat, LanguageModel
 
 KEY = "a-key-that-nobody-should-see"
@@ -38,7 +38,7 @@ def after(failures: list[Reply]) -> Callable[[dict[str, Any]], Reply]:
 
 @pytest.fixture(autouse=True)
 def _no_long_pauses_and_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(retries, "FIRST_PAUSE", 0.01)
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
 
 
@@ -388,7 +388,7 @@ def test_a_redirect_to_no_address_is_told(running: Server, place: str) -> None:
 
 @pytest.mark.parametrize("coding", ["", "gzip"])
 def test_a_reply_without_an_end_is_cut_off(running: Server, coding: str) -> None:
-    spaces = b" " * (replies.LARGEST + 1)
+    spaces = b" " * (transport.LARGEST + 1)
     reply = (200, {"Content-Encoding": coding}, gzip.compress(spaces, 1)) if coding else (200, {}, spaces)
     running.answer = after([reply])
     assert np.isfinite(opened(running).answer_logprobs(questions(1, 50), ANSWERS)).all()

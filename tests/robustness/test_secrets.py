@@ -15,7 +15,7 @@ from chat_server import MODEL, Reply, Server, completion, json_reply, serving
 from maestromotif.config.labels import LanguageSettings
 from maestromotif.config.load import load
 from maestromotif.errors import UserError
-from maestromotif.language import backends, server
+from maestromotif.language import backends, retries, server
 
 KEY = "sk-Kq7Wb/ZxyQ9+41&wVt8"
 PASSWORD = "hunter2pw"
@@ -148,7 +148,7 @@ def test_no_secret_is_in_what_is_said_of_a_servers_reply(
     reply: Reply, running: Server, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("MY_KEY", KEY)
-    monkeypatch.setattr(server, "FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(retries, "FIRST_PAUSE", 0.01)
     running.refuses_get, running.answer = reply, lambda body: reply
     settings: dict[str, Any] = {"backend": "server", "model": MODEL, "url": running.url, "retries": 1}
     asked = LanguageSettings(**settings, api_key_variable="MY_KEY")
