@@ -2,7 +2,7 @@
 
 import math
 import string
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Protocol, TypedDict, runtime_checkable
 
 import numpy as np
@@ -81,17 +81,21 @@ def spelled(token: str) -> str:
     return token.strip(_SPACE).lstrip(_AROUND).rstrip(_AFTER).casefold()
 
 
-def match(candidates: Iterable[tuple[str, float]], answers: Sequence[str]) -> Float64[np.ndarray, " answers"]:
+def match(
+    candidates: Sequence[tuple[str | None, float]], answers: Sequence[str]
+) -> Float64[np.ndarray, " answers"]:
     """Log-probability of each answer, from the most likely next tokens and their log-probabilities.
 
     The probabilities of all tokens that spell an answer (`spelled`) are added; no two answers may be spelled
     alike. A model may be so sure of Yes that No is not among 20 tokens. So an answer without a token counts
     as likely as the least likely token, which is a bound for it; if there is one token, as likely as all
-    others together. -inf for every answer if no token is one, if the log-probability of a token that is one
-    is NaN, and if the probabilities of an answer's tokens sum to more than 1.
+    others together. There is no bound, but -inf, beside a token that cannot be read (None), because it may be
+    the answer. -inf for every answer if no token is one, if the log-probability of a token that is one is
+    NaN, and if the probabilities of all answers' tokens sum to more than 1.
     """
     logprobs, columns = np.full(len(answers), -np.inf), [spelled(answer) for answer in answers]
-    given = [(spelled(token), logprob) for token, logprob in candidates if not logprob <= IMPOSSIBLE]
+    read = [(token, logprob) for token, logprob in candidates if token is not None]
+    given = [(spelled(token), logprob) for token, logprob in read if not logprob <= IMPOSSIBLE]
     if any(token in columns and math.isnan(logprob) for token, logprob in given):
         return logprobs
     known = [logprob for _, logprob in given if not math.isnan(logprob)]
@@ -99,10 +103,10 @@ def match(candidates: Iterable[tuple[str, float]], answers: Sequence[str]) -> Fl
         for token, logprob in given:
             if token == answer:
                 logprobs[column] = np.logaddexp(logprobs[column], logprob)
-    if (logprobs > ROUNDED).any():
+    if np.logaddexp.reduce(logprobs) > ROUNDED:
         return np.full(len(answers), -np.inf)
     np.minimum(logprobs, 0.0, out=logprobs)
-    if np.isfinite(logprobs).any():
+    if len(read) == len(candidates) and np.isfinite(logprobs).any():
         least = min(known) if len(known) > 1 else math.log(max(-math.expm1(known[0]), ROUNDING))
         if least < logprobs.max():
             logprobs[np.isneginf(logprobs)] = least

@@ -86,7 +86,7 @@ class VllmModel:
         for row, output in enumerate(self._ask(prompts, [parameters] * len(prompts))):
             found = output.outputs[0].logprobs[0]
             logprobs[row] = match(
-                ((text, found[token].logprob) for token, text in spellings.items()), answers
+                [(text, found[token].logprob) for token, text in spellings.items()], answers
             )
         return logprobs
 

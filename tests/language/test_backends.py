@@ -208,11 +208,14 @@ NOTHING = [-math.inf, -math.inf]
         ([("Yes", math.nan), ("No", -0.1), ("Maybe", -4.0)], NOTHING),
         ([("Yes", -0.1), ("No", math.nan), (" No", -4.0)], NOTHING),
         ([("Yes", -9999.0), ("No", -9999.0)], NOTHING),
+        ([("Yes", 0.0), ("No", 0.0), ("Maybe", 0.0)], NOTHING),  # more than all there is
+        ([("No", -1.0), (None, math.nan), ("Maybe", -3.0)], [-math.inf, -1.0]),  # which may be Yes
+        ([("No", -1.0), (None, math.nan), ("Yes", -3.0)], [-3.0, -1.0]),
         ([], NOTHING),
     ],
 )
 def test_match_bounds_an_answer_that_is_not_among_the_likeliest(
-    tokens: list[tuple[str, float]], found: list[float]
+    tokens: list[tuple[str | None, float]], found: list[float]
 ) -> None:
     assert match(tokens, ["Yes", "No"]).tolist() == pytest.approx(found)
 
