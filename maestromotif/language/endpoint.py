@@ -13,6 +13,8 @@ from maestromotif.language.connection import Proxy, api_key, certificates, proxy
 from maestromotif.language.replies import text_of
 
 SHOWN = 200  # characters of a server's reply in an error
+LOOKED_AT = 50_000  # characters of it that are looked at for the key, because that is slow
+LONGEST_ESCAPE = 6  # characters that stand for one of a key, such as \u002b
 SHORTEST_SECRET = 8  # characters of a key that is one; local servers are given words such as EMPTY
 CONNECT_TIMEOUT = 10.0
 
@@ -45,18 +47,21 @@ class Endpoint:
         )
 
     def shown(self, text: str) -> str:
-        """What somebody else has written, on one line of characters that print; the key in it is masked."""
-        line = " ".join(without_key(text, self.key).split())
+        """The start of what somebody else has written, as one line that prints; the key in it is masked."""
+        masked = without_key(text[:LOOKED_AT], self.key)
+        if len(text) > LOOKED_AT:  # half of the key may be at the cut
+            masked = masked[: -LONGEST_ESCAPE * len(self.key) or None]
+        line = " ".join(masked.split())[:SHOWN]
         return "".join(one if one.isprintable() else "\ufffd" for one in line)
 
     def said(self, error: Exception) -> str:
         """What a library says, for an error."""
-        return self.shown(str(error))[:SHOWN] or type(error).__name__
+        return self.shown(str(error)) or type(error).__name__
 
     def start_of(self, response: httpx.Response) -> str:
         """The start of a reply, for an error."""
         text = self.shown(text_of(response))
-        return repr(text[:SHOWN]) if text else "(empty)"
+        return repr(text) if text else "(empty)"
 
     def kept(self, text: str) -> str:
         """A reply's text without the key, for transcripts."""
@@ -79,7 +84,9 @@ def client_options(endpoint: Endpoint, settings: LanguageSettings) -> dict[str, 
         "base_url": base,
         "headers": {"Authorization": f"Bearer {endpoint.key}"} if endpoint.key else {},
         "timeout": httpx.Timeout(settings.timeout, connect=min(CONNECT_TIMEOUT, 0.8 * settings.timeout)),
-        "limits": httpx.Limits(max_connections=settings.concurrency),
+        # Each question has a connection of its own. On one that is used again, what a server sends too much
+        # would be taken for the reply to the next question.
+        "limits": httpx.Limits(max_connections=settings.concurrency, max_keepalive_connections=0),
         "verify": certificates(endpoint.url),
         "proxy": way,
         "trust_env": False,  # `connection` has read it

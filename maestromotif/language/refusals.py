@@ -10,7 +10,7 @@ from maestromotif.language.endpoint import Endpoint
 from maestromotif.language.replies import is_json, text_of
 from maestromotif.language.served import Served, not_served, serves
 
-TOO_LONG = ("context length", "context size", "too long")  # words of servers about a prompt
+TOO_LONG = ("context length", "context size", "context window", "too long")  # of a prompt, as servers say
 
 
 def refusal(endpoint: Endpoint, response: httpx.Response, served: Served | None = None) -> UserError:
@@ -31,6 +31,11 @@ def refusal(endpoint: Endpoint, response: httpx.Response, served: Served | None 
         return endpoint.error(
             "a prompt is too long for the server's context. Start the server with a longer one "
             f"(vllm serve {endpoint.model} --max-model-len N). It says {says}"
+        )
+    if "logprobs" in text_of(response):
+        return endpoint.error(
+            "the server does not give as many log-probabilities as are asked for, or none. Set "
+            "language.top_logprobs to its limit, or name a model for which it gives them. It says " + says
         )
     return endpoint.error(f"the server refused the request. It says {says}")
 

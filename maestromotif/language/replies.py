@@ -10,9 +10,19 @@ import httpx
 
 from maestromotif.language.model import ROUNDED, well_formed
 
+# Reasons to finish (`finish_reason`) of servers that did not: vLLM and SGLang as they shut down, and others.
+BROKEN_OFF = ("error", "abort", "aborted", "cancelled", "insufficient_system_resource")
+
 
 class UnusableError(ValueError):
-    """A reply that is not what was asked for, although its status is 200."""
+    """A reply that is not what was asked for, although its status is that of a success.
+
+    at_last: what to take if the server stays with it; None: nothing.
+    """
+
+    def __init__(self, what: str, at_last: Any = None) -> None:
+        super().__init__(what)
+        self.at_last = at_last
 
 
 @dataclass(frozen=True)
@@ -20,9 +30,15 @@ class Choice:
     """The parts of a reply that we use."""
 
     text: str  # without the message that it continues
-    candidates: list[tuple[str, float]]  # most likely first tokens, if requested; NaN: not a log-probability
+    # Most likely first tokens, if requested. None: a token that cannot be read; NaN: no log-probability.
+    candidates: list[tuple[str | None, float]]
     silent: bool  # nothing was written, and the server says why: a filter, or the end at once
     by: str = ""  # the model that the server says has answered
+
+    @property
+    def rated(self) -> bool:
+        """Whether there are log-probabilities of tokens."""
+        return any(token is not None for token, _ in self.candidates)
 
     @staticmethod
     def read(response: httpx.Response, begun: str) -> "Choice":
@@ -37,9 +53,10 @@ class Choice:
             text, logprobs = _text(message.get("content")), choice.get("logprobs")
             listed = (logprobs or {}).get("content") or []
             likeliest = (listed[0] or {}).get("top_logprobs") or [] if listed else []
-            candidates = [found for found in map(_candidate, likeliest) if found]
-            failed = choice.get("finish_reason") == "error"
-            filtered = choice.get("finish_reason") == "content_filter" or bool(message.get("refusal"))
+            candidates = [_candidate(one) for one in likeliest]
+            ended = choice.get("finish_reason")
+            failed = ended in BROKEN_OFF or bool(choice.get("error") or reply.get("error"))
+            filtered = ended == "content_filter" or _refuses(message)
         except (KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
             raise UnusableError("the reply is not a chat completion") from error
         if failed:
@@ -60,10 +77,25 @@ def _text(content: Any) -> str:
     return well_formed(content or "")
 
 
-def _candidate(candidate: Any) -> tuple[str, float] | None:
-    """A token and its log-probability, NaN if that is none; None if the token cannot be read."""
+def _refuses(message: Any) -> bool:
+    """Whether a message is a refusal, or has one among its parts."""
+    content = message.get("content")
+    parts = content if isinstance(content, list) else []
+    return bool(message.get("refusal")) or any(part["type"] == "refusal" for part in parts)
+
+
+def held_back(response: httpx.Response) -> bool:
+    """Whether a refusal is that of a filter, of the question or of its answer."""
+    try:
+        return bool(response.json()["error"]["code"] == "content_filter")
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return False
+
+
+def _candidate(candidate: Any) -> tuple[str | None, float]:
+    """A token and its log-probability; None and NaN for what cannot be read."""
     if not isinstance(candidate, dict) or not isinstance(candidate.get("token"), str):
-        return None
+        return None, math.nan
     logprob: Any = candidate.get("logprob")
     try:
         number = math.nan if isinstance(logprob, bool) else float(logprob)

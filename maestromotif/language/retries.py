@@ -36,8 +36,12 @@ class Retries:
         client: httpx.AsyncClient,
         request: httpx.Request,
         read: Callable[[httpx.Response], Awaitable[Result]],
+        otherwise: str = "",
     ) -> Result:
-        """`read` of the response, asked again where it raises UnusableError. Raises UserError in the end."""
+        """`read` of the response, asked again where it raises UnusableError. Raises UserError in the end.
+
+        otherwise: what the error is to say if somebody has answered, but not with what was asked for.
+        """
         trouble = Trouble("", "")
         for attempt in range(self._tries):
             if attempt:
@@ -49,9 +53,12 @@ class Retries:
             try:
                 return await read(response)
             except UnusableError as error:
+                if error.at_last is not None and attempt == self._tries - 1:
+                    return error.at_last
                 trouble = Trouble(f"{error}: {self._endpoint.start_of(response)}", COMPATIBLE)
         times = f"{self._tries} time{'' if self._tries == 1 else 's'}"
-        raise self._endpoint.error(f"{trouble.what}; tried {times} (language.retries). {trouble.fix}")
+        more = otherwise if trouble.passing else ""
+        raise self._endpoint.error(f"{trouble.what}; tried {times} (language.retries). {trouble.fix}{more}")
 
     async def _pause(self, attempt: int, trouble: Trouble) -> None:
         """Waits before retry `attempt`, from 1."""
@@ -61,7 +68,8 @@ class Retries:
         if time.monotonic() >= self._silent_until:  # many requests fail for the same reason at once
             self._silent_until = time.monotonic() + SILENCE
             more = (
-                f"; the server asks for a pause of {trouble.pause:.0f} s, but language.timeout is the longest"
+                f"; the server asks for a pause of {round(trouble.pause):.6g} s, but language.timeout is the "
+                "longest"
                 if trouble.pause > self._longest
                 else ""
             )

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import httpx
 
 from maestromotif.errors import UserError
-from maestromotif.language.endpoint import SHOWN, Endpoint
+from maestromotif.language.endpoint import Endpoint
 
 NAMES_SHOWN = 20  # models of a server's list in an error
 
@@ -13,13 +13,18 @@ Served = Mapping[str, str]  # each model that a server lists -> its `owned_by`
 
 
 def listed(response: httpx.Response) -> Served | None:
-    """The models in a reply to /models; None if the reply is not a list."""
-    if response.status_code != 200:
+    """The models in a reply to /models, without entries that name none; None if the reply is not a list."""
+    if not response.is_success:
         return None
     try:
-        return {str(model["id"]): str(model.get("owned_by", "")) for model in response.json()["data"]}
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        reply = response.json()
+    except (ValueError, RecursionError):
         return None
+    models = reply.get("data") if isinstance(reply, dict) else reply  # some servers send the bare list
+    if not isinstance(models, list):
+        return None
+    named = [model for model in models if isinstance(model, dict) and isinstance(model.get("id"), str)]
+    return {model["id"]: str(model.get("owned_by", "")) for model in named} if named or not models else None
 
 
 def serves(served: Served, name: str) -> bool:
@@ -45,7 +50,7 @@ def _fits(pattern: str, name: str) -> bool:
 
 
 def not_served(endpoint: Endpoint, served: Served) -> UserError:
-    names = [endpoint.shown(name)[:SHOWN] for name in list(served)[:NAMES_SHOWN]]
+    names = [endpoint.shown(name) for name in list(served)[:NAMES_SHOWN]]
     names += [f"and {len(served) - NAMES_SHOWN} more"] if len(served) > NAMES_SHOWN else []
     return endpoint.error(
         f"the server has no model '{endpoint.model}' (language.model); it has "

@@ -27,7 +27,7 @@ from maestromotif.language.endpoint import CONNECT_TIMEOUT, Endpoint
 from maestromotif.language.hub import identity
 from maestromotif.language.model import Chat, match, well_formed
 from maestromotif.language.refusals import refusal
-from maestromotif.language.replies import Choice
+from maestromotif.language.replies import Choice, UnusableError, held_back
 from maestromotif.language.retries import Retries
 from maestromotif.language.served import Served, listed, not_served, serves
 from maestromotif.language.templates import ARGUMENTS
@@ -37,6 +37,7 @@ log = logging.getLogger("maestromotif")
 
 __all__ = ["ServerModel", "check", "identity", "load", "served_models"]
 
+MODELS_TOLD = 5  # other models that have answered, in warnings
 RENDERERS = ("vllm", "llamacpp")  # servers (by `owned_by`) that pass arguments on to chat templates
 
 Body = dict[str, Any]
@@ -59,12 +60,12 @@ class ServerModel:
         self.digest = digest
         self.licence = licence
         self._settings = settings
+        self._endpoint = Endpoint.of(settings)
         self._checked = not settings.check_model
-        self._warned = False  # whether a reply named another model
+        self._told = {self._endpoint.model}  # models that replies have named
         self._gives_logprobs = False  # whether a reply had any
         self._owner = ""  # who serves the model, as the server says (`owned_by`)
         self._extra: Body = {}  # fields beyond OpenAI's, for servers that accept them
-        self._endpoint = Endpoint.of(settings)
         self._transport = Transport(self._endpoint, settings)
         self._retries = Retries(self._transport, settings)
 
@@ -109,6 +110,7 @@ class ServerModel:
                     return served
                 if response.status_code in (401, 403) or response.has_redirect_location:
                     raise refusal(self._endpoint, response)
+                await self._check_place(client, response)
                 raise self._endpoint.error(
                     f"the server lists no models; it answered /models with status {response.status_code}: "
                     f"{self._endpoint.start_of(response)}"
@@ -130,10 +132,24 @@ class ServerModel:
                         raise self._endpoint.error(f"{response.what}. {response.fix}")
                 elif response.status_code == 401 or response.has_redirect_location:
                     raise refusal(self._endpoint, response)
-                elif (served := listed(response)) is not None and not self._has(served):
-                    raise not_served(self._endpoint, served)
+                else:
+                    self._check_list(response)
+                    await self._check_place(client, response)
 
         asyncio.run(ask())
+
+    def _check_list(self, response: httpx.Response) -> None:
+        """Raises UserError for a list without the configured model."""
+        if (served := listed(response)) is not None and not self._has(served):
+            raise not_served(self._endpoint, served)
+
+    async def _check_place(self, client: httpx.AsyncClient, response: httpx.Response) -> None:
+        """Raises UserError if there is no list of models at the address, but one at /v1 below it."""
+        if response.status_code == 404:
+            below = await self._transport.attempt(client, client.build_request("GET", "/v1/models"))
+            if not isinstance(below, Trouble) and listed(below) is not None:
+                url = f"{self._endpoint.url}/v1"
+                raise self._endpoint.error(f"the server is at {url}; set language.url to that address")
 
     def _has(self, served: Served) -> bool:
         """Whether a list has the configured model, or may leave it out."""
@@ -171,6 +187,7 @@ class ServerModel:
                         group.create_task(ask_one_after_the_other(client))
             except ExceptionGroup as errors:
                 raise errors.exceptions[0] from None
+            await self._check_still_served(client)
         return [found[number] for number in range(len(bodies))]
 
     def _held_to(self, grammar: str | None) -> Body:
@@ -183,13 +200,17 @@ class ServerModel:
         begun = str(last["content"]) if last["role"] == "assistant" else ""
 
         async def read(response: httpx.Response) -> Choice:
-            if response.status_code != 200:
+            if held_back(response):
+                return Choice("", [], silent=True)
+            if not response.is_success:
                 served = listed(await self._list(client)) if response.status_code == 404 else None
                 raise refusal(self._endpoint, response, served)
             choice = Choice.read(response, begun)
             self._check_answered_by(choice.by)
-            self._gives_logprobs |= bool(choice.candidates)
-            if body.get("logprobs") and not (choice.candidates or choice.silent or self._gives_logprobs):
+            self._gives_logprobs |= choice.rated
+            if body.get("logprobs") and not (choice.rated or choice.silent):
+                if self._gives_logprobs:  # one of several behind a gateway may not, or a filter has written
+                    raise UnusableError("the reply has no log-probabilities, but others had", choice)
                 raise self._endpoint.error(
                     "the reply has no log-probabilities, which captions are judged by; vLLM and llama.cpp's "
                     "server give them for every model, other servers only for some"
@@ -200,9 +221,9 @@ class ServerModel:
         return await self._retries.send(client, request, read)
 
     def _check_answered_by(self, model: str) -> None:
-        """Warns once if another model than the configured one has answered."""
-        if model and model != self._endpoint.model and not self._warned:
-            self._warned = True
+        """Warns once of every other model than the configured one that has answered, and of few of many."""
+        if model and model not in self._told and len(self._told) <= MODELS_TOLD:
+            self._told.add(model)
             log.warning(
                 "%s: asked for '%s', and the server says that '%s' answers. If that is another model, the "
                 "run's manifest names the wrong one",
@@ -217,17 +238,28 @@ class ServerModel:
         """
         if self._checked:
             return
-        served = listed(await self._list(client))
-        if served is not None and not self._has(served):
-            raise not_served(self._endpoint, served)
-        self._owner = "" if served is None else (served.get(self._endpoint.model) or "")
+        response = await self._list(client)
+        self._check_list(response)
+        self._owner = (listed(response) or {}).get(self._endpoint.model, "")
         if self._owner in RENDERERS:
             self._extra = {"chat_template_kwargs": ARGUMENTS}
         self._checked = True
 
+    async def _check_still_served(self, client: httpx.AsyncClient) -> None:
+        """Checks after the last question of a call that the server was not started with another model since.
+
+        A server that does not answer this question at once has still answered the others.
+        """
+        if self._settings.check_model:
+            response = await self._transport.attempt(client, client.build_request("GET", "/models"))
+            if not isinstance(response, Trouble):
+                self._check_list(response)
+
     async def _list(self, client: httpx.AsyncClient) -> httpx.Response:
         """The reply to the question for the list of models."""
-        return await self._retries.send(client, client.build_request("GET", "/models"), _whole)
+        request = client.build_request("GET", "/models")
+        unlisted = " A server that lists no models can be used with language.check_model=false."
+        return await self._retries.send(client, request, _whole, unlisted)
 
 
 def load(settings: LanguageSettings) -> ServerModel:

@@ -15,13 +15,6 @@ _DATE = "Let it be renewed, or set this machine's clock if that is wrong"
 CERTIFICATE_FIXES = {62: _NAME, 64: _NAME, 9: _DATE, 10: _DATE}
 
 
-def tls_error(error: BaseException | None) -> ssl.SSLError | None:
-    """The error of TLS that a client's error comes from."""
-    while error is not None and not isinstance(error, ssl.SSLError):
-        error = error.__cause__ or error.__context__
-    return error
-
-
 def not_trusted(endpoint: Endpoint, error: ssl.SSLError) -> UserError:
     if isinstance(error, ssl.SSLCertVerificationError):
         fix = CERTIFICATE_FIXES.get(

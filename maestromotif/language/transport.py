@@ -1,6 +1,9 @@
 """One attempt to send a request: the whole response, what may pass, or an error that stays."""
 
 import asyncio
+import errno
+import os
+import ssl
 from dataclasses import dataclass
 
 import httpx
@@ -8,10 +11,10 @@ import httpx
 from maestromotif.config.labels import LanguageSettings
 from maestromotif.language.endpoint import Endpoint, client_options
 from maestromotif.language.replies import UnusableError, is_json, retry_after
-from maestromotif.language.tls import encrypted, not_trusted, speaks_tls, tls_error
+from maestromotif.language.tls import encrypted, not_trusted, speaks_tls
 
 LARGEST = 16 << 20  # bytes of a reply; those to our questions have less than a million
-PASSING = (408, 409, 425, 429)  # temporary errors, like every 5xx
+PASSING = (408, 409, 425, 429)  # temporary errors, like every 5xx but 501, "not implemented"
 COMPATIBLE = "Is this an OpenAI-compatible server?"
 
 _WIRE = (b"content-encoding", b"content-length", b"transfer-encoding")  # of the bytes as they were sent
@@ -61,11 +64,18 @@ class Transport:
         except httpx.ProxyError as error:
             return self._of_proxy(said(error))
         except httpx.RequestError as error:
-            if (of_tls := tls_error(error)) is not None:
-                raise not_trusted(self.endpoint, of_tls) from None
+            of_system = _of_system(error)
+            if isinstance(of_system, ssl.SSLError):
+                raise not_trusted(self.endpoint, of_system) from None
+            if of_system is not None and of_system.errno in (errno.EMFILE, errno.ENFILE):
+                raise self.endpoint.error(
+                    f"this command may open no more connections ({_words(of_system)}). Lower "
+                    "language.concurrency, or raise the limit with: ulimit -n 4096"
+                ) from None
             if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
                 start = f"Start one with: vllm serve {self.endpoint.model}  (or set language.url)"
-                return Trouble(f"no server answers ({said(error)})", start, passing=False)
+                why = said(error) if of_system is None else _words(of_system)
+                return Trouble(f"no server answers ({why})", start, passing=False)
             await self._check_encryption()
             return Trouble(f"the connection broke ({said(error)})", "Check the server's log.")
         status = response.status_code
@@ -74,7 +84,7 @@ class Transport:
         self._answers = True
         if status == 407:
             return self._of_proxy("407")
-        if status in PASSING or status >= 500:
+        if status in PASSING or (status >= 500 and status != 501):
             fix = "Lower language.concurrency." if status == 429 else "Check the server's log."
             start = self.endpoint.start_of(response)
             return Trouble(f"status {status}: {start}", fix, retry_after(response))
@@ -93,6 +103,24 @@ class Transport:
             )
             raise self.endpoint.error(f"the proxy {wants} ({says})")
         return Trouble(f"the proxy does not answer ({says})", "Check the proxy.", passing=False)
+
+
+def _of_system(error: BaseException) -> OSError | None:
+    """The error of TLS or of the operating system that a client's error comes from."""
+    link: BaseException | None = error
+    while link is not None:
+        if isinstance(link, ssl.SSLError) or (isinstance(link, OSError) and link.errno):
+            return link
+        if isinstance(link, BaseExceptionGroup):  # one for each of a server's addresses
+            link = link.exceptions[0]
+        else:
+            link = link.__cause__ or link.__context__
+    return None
+
+
+def _words(error: OSError) -> str:
+    """What the system says; errors of names have negative numbers and their own words."""
+    return os.strerror(error.errno) if error.errno and error.errno > 0 else str(error.strerror)
 
 
 async def _received(client: httpx.AsyncClient, request: httpx.Request) -> httpx.Response:

@@ -14,7 +14,7 @@ from chat_server import MODEL, Server, json_reply, questions, serving
 
 from maestromotif.config.labels import LanguageSettings
 from maestromotif.errors import UserError
-from maestromotif.language import backends, retries, server
+from maestromotif.language import backends, endpoint, retries, server
 from maestromotif.language.connection import proxy_for
 
 ELSEWHERE = "http://192.0.2.5:8000/v1"  # of a network that nobody has
@@ -81,6 +81,19 @@ def test_a_key_that_no_header_can_carry_is_named_and_not_shown(
     assert "AAAA" not in says
     assert "BBBB" not in says
     assert running.asked == []
+
+
+def test_a_long_reply_is_searched_for_the_key_in_short_time(
+    running: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of its start, which is what is shown; also where that ends within the key."""
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-" + "a1b2c3d4" * 6)
+    for before in (" " * (endpoint.LOOKED_AT - 20), "sk-a1b2 " * 1_000_000):
+        running.refuses_get = (400, {}, f"{before}sk-{'a1b2c3d4' * 6}".encode())
+        began = time.monotonic()
+        (found,) = server.check(settings(running.url))
+        assert time.monotonic() - began < 3
+        assert "a1b2c3d4" not in found.what
 
 
 def test_white_space_around_a_key_is_left_out(running: Server, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ import gzip
 import json
 import math
 import re
+import resource
 import socket
 import threading
 import time
@@ -163,7 +164,10 @@ def test_a_pause_that_a_server_asks_for_is_bounded_and_said(
         opened(running, timeout=0.5).answer_logprobs(questions(1), ANSWERS)
         said = r"try 2 of 3 in 0\.5 s; the server asks for a pause of 3[56]\d\d s, but language\.timeout"
         assert re.search(said, caplog.text)
-    assert time.monotonic() - began < 5
+    running.answer = after([json_reply({}, 429, **{"Retry-After": "1e308"})])
+    opened(running, timeout=0.5).answer_logprobs(questions(1), ANSWERS)
+    assert "asks for a pause of 1e+308 s" in caplog.text
+    assert time.monotonic() - began < 30
 
 
 def test_retry_after_as_a_date() -> None:
@@ -199,6 +203,16 @@ BROKEN += [
     (200, {}, b"[" * 100_000),
     (504, {"Content-Type": "text/html"}, b"<html>Gateway Timeout</html>"),
     json_reply({}, 429, **{"Retry-After": "soon"}),
+    (204, {}, b""),
+    (200, {"Transfer-Encoding": "chunked", "Content-Length": "9"}, b"no size\r\n"),
+    (200, {"Transfer-Encoding": "chunked", "Content-Length": "9"}, b"400\r\n{"),
+    *(
+        json_reply({"choices": [{"message": {"content": "Yes"}, "finish_reason": reason}]})
+        for reason in ("abort", "insufficient_system_resource")
+    ),
+    json_reply({"choices": [{"message": {"content": ""}, "error": {"code": 502}, "logprobs": None}]}),
+    json_reply({"error": {"code": 502}, **completion("Yes", Yes=0.9)}),
+    json_reply(completion("Yes")),  # of one that gives no log-probabilities, among several behind a gateway
 ]
 
 
@@ -206,10 +220,10 @@ BROKEN += [
 def test_what_passes_is_asked_again(running: Server, broken: Reply) -> None:
     if "Content-Length" in broken[1]:
         broken[1]["Connection"] = "close"
-    running.answer = after([broken, broken])
-    found = opened(running).answer_logprobs(questions(1, start=50), ANSWERS)
-    assert np.exp(found[0, 0]) == pytest.approx(0.5)
-    assert len(running.asked) == 3
+    running.answer = after([good({"messages": [{"content": "is 1"}]}), broken, broken])
+    found = opened(running, concurrency=1).answer_logprobs(questions(2, start=49), ANSWERS)
+    assert np.exp(found[:, 0]) == pytest.approx([0.01, 0.5])
+    assert len(running.asked) == 4
 
 
 def test_what_does_not_pass_after_all(running: Server) -> None:
@@ -266,12 +280,42 @@ def test_what_is_no_logprob_is_no_answer_and_the_rest_is_kept(
     np.testing.assert_array_equal(backends.open_model(again).answer_logprobs(questions(3), ANSWERS), found)
 
 
-def test_a_question_that_a_filter_holds_back_is_no_answer(running: Server) -> None:
-    held = {"choices": [{"message": {"content": None}, "logprobs": None, "finish_reason": "content_filter"}]}
-    running.answer = lambda body: json_reply(held) if number(body) == 1 else good(body)
+@pytest.mark.parametrize(
+    "held",
+    [
+        json_reply({"choices": [{"message": {"content": None}, "finish_reason": "content_filter"}]}),
+        json_reply({"choices": [{"message": {"content": None, "refusal": "I cannot"}, "logprobs": None}]}),
+        json_reply({"choices": [{"message": {"content": [{"type": "refusal", "refusal": "I cannot"}]}}]}),
+        json_reply({"error": {"code": "content_filter", "message": "The response was filtered"}}, 400),
+    ],
+)
+def test_a_question_that_a_filter_holds_back_is_no_answer(running: Server, held: Reply) -> None:
+    running.answer = lambda body: held if number(body) == 1 else good(body)
     found = opened(running, concurrency=1).answer_logprobs(questions(2), ANSWERS)
     assert np.isneginf(found[0]).all()
     assert np.isfinite(found[1]).all()
+    assert len(running.asked) == 2
+
+
+def test_what_a_filter_writes_itself_is_no_answer(running: Server) -> None:
+    """It is asked again, because another server behind the gateway may answer, but does not end the run."""
+    running.answer = lambda body: json_reply(completion("I cannot")) if number(body) == 2 else good(body)
+    found = opened(running, concurrency=1).answer_logprobs(questions(3), ANSWERS)
+    assert np.isneginf(found).all(1).tolist() == [False, True, False]
+    assert len(running.asked) == 5
+
+
+def test_what_a_server_sends_too_much_is_not_the_reply_to_the_next_question(running: Server) -> None:
+    _, _, body = good({"messages": [{"content": "is 1"}]})
+    head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    running.answer = after([(200, {"Content-Length": str(len(body))}, body + head + body)])
+    found = opened(running, concurrency=1).answer_logprobs(questions(2, start=49), ANSWERS)
+    assert np.exp(found[:, 0]) == pytest.approx([0.01, 0.5])
+
+
+def test_every_status_of_a_success_is_one(running: Server) -> None:
+    running.answer = lambda body: (201, *good(body)[1:])
+    assert np.isfinite(opened(running).answer_logprobs(questions(1), ANSWERS)).all()
 
 
 def test_a_message_in_parts_and_one_with_reasons(running: Server) -> None:
@@ -309,10 +353,52 @@ def test_a_gateway_that_lists_a_pattern(running: Server, listed: str) -> None:
     assert found.state == "ok"
 
 
+@pytest.mark.parametrize(
+    ("reply", "state"),
+    [
+        (json_reply([{"id": MODEL}]), "ok"),
+        (json_reply({"data": [{"id": MODEL}, "x", None, {"id": None}]}), "ok"),
+        (json_reply({"data": {MODEL: {}}}), "missing"),
+        (json_reply({"data": [{"id": None}]}), "missing"),
+        (json_reply({}, 501), "missing"),
+    ],
+)
+def test_lists_of_models_in_other_shapes(running: Server, reply: Reply, state: str) -> None:
+    running.refuses_get = reply
+    opened(running, retries=0).answer_logprobs(questions(1), ANSWERS)
+    (found,) = server.check(LanguageSettings(backend="server", model=MODEL, url=running.url))
+    assert found.state == state
+
+
+def test_an_address_without_its_v1(running: Server) -> None:
+    settings = LanguageSettings(backend="server", model=MODEL, url=running.url.removesuffix("/v1"))
+    (found,) = server.check(settings)
+    assert f"the server is at {running.url}; set language.url to that address" in found.what
+    with pytest.raises(UserError, match="the server is at"):
+        backends.reach(settings)
+
+
+def test_a_server_that_is_started_with_another_model_meanwhile(running: Server) -> None:
+    model = opened(running)
+    model.answer_logprobs(questions(1), ANSWERS)
+
+    def restarts(body: dict[str, Any]) -> Reply:
+        running.models = [{"id": "another"}]
+        return good(body)
+
+    running.answer = restarts
+    assert "it has another" in failed(model)
+    running.refuses_get = json_reply({}, 503)  # it is busy
+    assert np.isfinite(model.answer_logprobs(questions(1), ANSWERS)).all()
+
+
 def test_the_list_of_models_need_not_be_asked_for(running: Server) -> None:
     running.models = [{"id": "other/*"}]
     assert "set language.check_model=false" in failed(opened(running))
     opened(running, check_model=False).answer_logprobs(questions(1), ANSWERS)
+    running.refuses_get = json_reply({}, 500)
+    assert "status 500: '{}'; tried 3 times" in (says := failed(opened(running)))
+    assert "A server that lists no models can be used with language.check_model=false" in says
 
 
 def test_the_doctor_waits_for_a_slow_server_only_for_a_while(
@@ -373,6 +459,23 @@ def test_a_prompt_that_is_too_long(running: Server) -> None:
     assert len(running.asked) == 1
 
 
+@pytest.mark.parametrize(
+    ("message", "says"),
+    [
+        ("Your input exceeds the context window of this model", "a prompt is too long"),
+        ("top_logprobs must be at most 5", "Set language.top_logprobs to its limit"),
+        ("This model does not support logprobs", "or name a model for which it gives them"),
+        ("Use 'max_completion_tokens' instead", "the server refused the request. It says status 400"),
+    ],
+)
+def test_what_a_server_refuses_names_the_setting(running: Server, message: str, says: str) -> None:
+    running.answer = lambda body: json_reply({"error": {"message": message}}, 400)
+    found = failed(opened(running))
+    assert says in found
+    assert message in found.replace("\\'", "'")
+    assert len(running.asked) == 1
+
+
 @pytest.mark.parametrize("charset", ["klingon", "base64", "zlib_codec", "idna", "undefined", "utf-16"])
 def test_a_refusal_in_any_charset_is_shown(running: Server, charset: str) -> None:
     reply = (400, {"Content-Type": f"text/plain; charset={charset}"}, b"model is overloaded ")
@@ -399,7 +502,9 @@ def test_a_reply_without_an_end_is_cut_off(running: Server, coding: str) -> None
 def test_probabilities_that_sum_to_more_than_one_are_no_answer(running: Server) -> None:
     running.answer = lambda body: json_reply(completion("Yes", Yes=0.9, _Yes=0.9, No=0.1))
     assert np.isneginf(opened(running).answer_logprobs(questions(1), ANSWERS)).all()
-    running.answer = lambda body: json_reply(completion("Yes", Yes=0.5, _Yes=0.502, No=0.1))  # by rounding
+    running.answer = lambda body: json_reply(completion("Yes", Yes=1.0, No=1.0))  # an invented tie
+    assert np.isneginf(opened(running).answer_logprobs(questions(1), ANSWERS)).all()
+    running.answer = lambda body: json_reply(completion("Yes", Yes=0.5, _Yes=0.502, No=0.001))  # by rounding
     assert opened(running).answer_logprobs(questions(1), ANSWERS)[0, 0] == 0.0
 
 
@@ -414,6 +519,11 @@ def test_another_model_than_the_one_asked_is_told(running: Server, caplog: pytes
     running.answer = lambda body: json_reply(other)
     opened(running).answer_logprobs(questions(3), ANSWERS)
     assert caplog.text.count("the server says that 'cheap/model' answers") == 1
+    names = iter(range(100))
+    running.answer = lambda body: json_reply({**other, "model": f"{next(names)}" + "x" * 50_000})
+    opened(running).answer_logprobs(questions(20), ANSWERS)
+    assert 3 < caplog.text.count("the server says that") < 10
+    assert len(caplog.text) < 5_000
     caplog.clear()
     running.answer = lambda body: json_reply({**other, "model": MODEL})
     opened(running).answer_logprobs(questions(1), ANSWERS)
@@ -425,6 +535,8 @@ def test_names_of_models_that_would_fill_or_repaint_a_terminal(running: Server) 
     says = failed(opened(running))
     assert len(says) < 2_000
     assert "\x1b" not in says
+    running.answer = lambda body: (302, {"Location": "https://there.example/" + "y" * 20_000}, b"")
+    assert len(failed(opened(running, check_model=False))) < 2_000
     running.models = [{"id": "*o" * 40 + "x"}]  # a regular expression of it would take hours
     assert "has no model" in failed(opened(running))
 
@@ -443,13 +555,31 @@ def test_slow(running: Server) -> None:
     assert "Raise language.timeout" in says
 
 
+def test_a_limit_of_open_files(running: Server) -> None:
+    """It is this process's own, so no server is to be started."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    used = len(list(Path("/proc/self/fd").iterdir()))
+
+    def slow(body: dict[str, Any]) -> Reply:
+        time.sleep(0.5)
+        return good(body)
+
+    running.answer = slow
+    resource.setrlimit(resource.RLIMIT_NOFILE, (used + 20, hard))
+    try:
+        says = failed(opened(running, concurrency=200, retries=0), questions(200))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert "may open no more connections (Too many open files). Lower language.concurrency" in says
+
+
 def test_down() -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{unused.getsockname()[1]}/v1"
         settings = LanguageSettings(backend="server", model="llama-3.3-70b-instruct", url=url, retries=1)
         says = failed(backends.open_model(settings))
-        assert f"{url}: no server answers" in says
+        assert f"{url}: no server answers (Connection refused)" in says
         assert "vllm serve meta-llama/Llama-3.3-70B-Instruct" in says
         with pytest.raises(UserError, match="no server answers"):
             server.served_models(settings)
