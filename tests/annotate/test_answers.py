@@ -67,6 +67,29 @@ def test_a_sure_answer_is_a_label(running: Server, config: Config) -> None:
     np.testing.assert_array_equal(comparison(config).label(again).score, found.score)
 
 
+def test_what_another_model_may_have_answered_is_not_kept_and_the_rest_is(
+    running: Server, config: Config
+) -> None:
+    """The server is started with another model within the second chunk; a rerun asks that chunk again."""
+    few = config.model_copy(update={"annotate": config.annotate.model_copy(update={"chunk": 2})})
+    asked = comparison(few).questions()
+
+    def restarts(body: dict[str, Any]) -> Reply:
+        if len(running.asked) == 3:
+            running.models = [{"id": "another"}]
+        return sure(body)
+
+    running.answer = restarts
+    with pytest.raises(UserError, match="it has another"):
+        Judge(few.language, few.annotate).ask(asked)
+    running.models = [{"id": MODEL}]
+    again = Judge(few.language, few.annotate)
+    assert again.known(asked) == [True, True, False]
+    again.ask(asked)
+    assert len(running.asked) == 4
+    assert comparison(few).label(again).nonsense == 0
+
+
 def test_what_cannot_be_read_is_counted_and_the_rest_is_kept(running: Server, config: Config) -> None:
     def odd(body: dict[str, Any]) -> Reply:
         reply = completion("", Yes=0.5, No=0.25)
