@@ -54,7 +54,8 @@ class Retries:
                 return await read(response)
             except UnusableError as error:
                 if error.at_last is not None and attempt == self._tries - 1:
-                    return error.at_last
+                    last: Result = error.at_last
+                    return last
                 trouble = Trouble(f"{error}: {self._endpoint.start_of(response)}", COMPATIBLE)
         times = f"{self._tries} time{'' if self._tries == 1 else 's'}"
         more = otherwise if trouble.passing else ""
