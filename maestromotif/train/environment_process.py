@@ -19,7 +19,14 @@ from maestromotif.agent.reward import Scorer
 from maestromotif.errors import UserError
 from maestromotif.nethack.pool.pipe import receive, send
 from maestromotif.nethack.pool.pool import PATIENCE as _OF_A_WORKER
-from maestromotif.nethack.pool.processes import GRACE, SharedFile, ends_with_its_parent, start
+from maestromotif.nethack.pool.processes import (
+    GRACE,
+    SharedFile,
+    ends_with_its_parent,
+    how_it_ended,
+    may_lack_memory,
+    start,
+)
 from maestromotif.pipeline.refused import in_words
 from maestromotif.train.endings import Ending
 from maestromotif.train.environment import Arrays, Environment, Finished, Plan
@@ -40,7 +47,11 @@ _DONE, _ASK, _FAILED, _ALIVE = b"k", b"a", b"e", b"l"
 
 
 class _GoneError(Exception):
-    """The process is dead; says why."""
+    """The process is dead; says why, and whether memory may be the reason."""
+
+    def __init__(self, why: str, lacked_memory: bool) -> None:
+        super().__init__(why)
+        self.lacked_memory = lacked_memory
 
 
 class EnvironmentProcess:
@@ -137,9 +148,10 @@ class EnvironmentProcess:
         return _lost(self.arrays, len(self._past.actions))
 
     def _given_up(self, gone: _GoneError) -> UserError:
+        hint = "; if memory is too small, lower nethack.games" if gone.lacked_memory else ""
         return UserError(
-            f"the process {self._process.name} of the training {gone}; if memory is too small, lower "
-            "nethack.games; start the same command again to go on"
+            f"the process {self._process.name} of the training {gone}{hint}; start the same command again "
+            "to go on"
         )
 
 
@@ -238,7 +250,7 @@ class _Process:
             self.step(action)
             steps += 1
         if _lost(self._arrays, steps):
-            raise _GoneError("lost a worker of its games")
+            raise _GoneError("lost a worker of its games", lacked_memory=True)
 
     def call(self, method: str, *arguments: Any) -> Any:
         self._begin()
@@ -275,8 +287,8 @@ class _Process:
     def _gone(self) -> _GoneError:
         self._process.join(1)
         if self._hung:
-            return _GoneError(f"did not answer for {self._patience:g} s and was stopped")
-        return _GoneError(f"died (exit code {self._process.exitcode})")
+            return _GoneError(f"did not answer for {self._patience:g} s and was stopped", lacked_memory=False)
+        return _GoneError(how_it_ended(self._process), may_lack_memory(self._process))
 
     def _stop_if_it_hangs(self) -> None:
         seen, waited = 0, 0.0

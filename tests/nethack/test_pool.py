@@ -137,23 +137,33 @@ def test_given_seeds_play_the_games_of_those_seeds(shared: GamePool) -> None:
 
 
 def test_another_process_in_another_time_zone_plays_the_same_games(shared: GamePool, tmp_path: Path) -> None:
-    """From nothing but the episodes' numbers and the actions."""
+    """From nothing but the episodes' numbers and the actions, in a script that comes from a pipe.
+
+    The script has no `if __name__ == "__main__":`, and the workers do not run it again.
+    """
     script = (
         f"import sys; sys.path[:0] = {[str(Path(__file__).parent), *sys.path]!r}\n"
         "import test_pool\n"
-        "if __name__ == '__main__':\n"
-        "    with test_pool.pool_of(workers=1) as pool:\n"
-        "        pool.reset(7)\n"
-        "        print(test_pool.play(pool, test_pool.actions(60))[-1])\n"
+        "print('begins')\n"
+        "with test_pool.pool_of(workers=1) as pool:\n"
+        "    pool.reset(7)\n"
+        "    print(test_pool.play(pool, test_pool.actions(60))[-1])\n"
     )
-    file = tmp_path / "elsewhere.py"
-    file.write_text(script)
+    (tmp_path / "elsewhere.py").write_text(script)
     environment = os.environ | {"TZ": "Asia/Tokyo", "PYTHONPATH": os.pathsep.join(sys.path)}
-    elsewhere = subprocess.run(
-        [sys.executable, str(file)], env=environment, capture_output=True, text=True, check=True, timeout=120
-    )
     shared.reset(7)
-    assert elsewhere.stdout.split() == [play(shared, actions(60))[-1]]
+    here = play(shared, actions(60))[-1]
+    for file in ("-", str(tmp_path / "elsewhere.py")):
+        elsewhere = subprocess.run(
+            [sys.executable, file],
+            input=script,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=120,
+        )
+        assert elsewhere.stdout.split() == ["begins", here]
 
 
 def test_a_snapshot_brings_back_the_very_games(shared: GamePool) -> None:
@@ -344,17 +354,22 @@ def test_a_worker_that_hangs_is_replaced(caplog: pytest.LogCaptureFixture) -> No
 def test_a_worker_that_dies_at_its_start_is_told_in_a_sentence(
     temporary: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Memory is among the reasons only where it can be one."""
     start = GamePool._start
+    number = signal.SIGKILL
 
     def killed(pool: GamePool, w: int) -> None:
         start(pool, w)
-        os.kill(pool._processes[w].pid or 0, signal.SIGKILL)
+        os.kill(pool._processes[w].pid or 0, number)
 
     monkeypatch.setattr("tempfile.tempdir", str(temporary))
     with pool_of() as pool:
         pool.reset()
         monkeypatch.setattr(GamePool, "_start", killed)
-        with pytest.raises(UserError, match=r"^worker 0 of the games died \(SIGKILL\) at its start; "):
+        with pytest.raises(UserError, match=r"^worker 0 of the games died \(SIGKILL\) at its start; if mem"):
+            pool_of()
+        number = signal.SIGSEGV
+        with pytest.raises(UserError, match=r"^worker 0 of the games died \(SIGSEGV\) at its start$"):
             pool_of()
         os.kill(pool._processes[1].pid or 0, signal.SIGKILL)
         with pytest.raises(UserError, match=r"^worker 1 of the games died .*; the one that took its"):

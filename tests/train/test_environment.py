@@ -222,7 +222,7 @@ def test_a_process_that_dies_or_hangs_is_replaced_and_nothing_is_lost(
                 here.pay_by(STRICTER)
                 there.pay_by(STRICTER)
     arrays.close()
-    why = "died (exit code -9)" if number == signal.SIGKILL else "did not answer for 2 s and was stopped"
+    why = "died (SIGKILL)" if number == signal.SIGKILL else "did not answer for 2 s and was stopped"
     assert [record.getMessage() for record in caplog.records if "environment-0" in record.getMessage()] == [
         f"the process environment-0 of the training {why}; another one plays its last {steps} steps again"
         for steps in (5, 2 * STEPS + 5)
@@ -240,7 +240,7 @@ def test_a_process_that_dies_twice_in_a_rollout_is_missed(tmp_path: Path) -> Non
         environment.step(wait)
         os.kill(environment._process.pid or 0, signal.SIGKILL)
         with pytest.raises(
-            UserError, match=r"environment-0 of the training died \(exit code -9\); if memory"
+            UserError, match=r"environment-0 of the training died \(SIGKILL\); if memory is too small"
         ):
             environment.step(wait)
 

@@ -14,7 +14,6 @@ import logging
 import multiprocessing as mp
 import os
 import shutil
-import signal
 import tempfile
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -37,7 +36,7 @@ from maestromotif.nethack.game import End, Pages, Setup
 from maestromotif.nethack.observation import ENGINE, FINAL, Block, bytes_of
 from maestromotif.nethack.pool.capacity import check_room
 from maestromotif.nethack.pool.pipe import receive, send
-from maestromotif.nethack.pool.processes import SharedFile, start
+from maestromotif.nethack.pool.processes import SharedFile, how_it_ended, may_lack_memory, start
 from maestromotif.nethack.pool.worker import (
     DONE,
     IDLE,
@@ -148,6 +147,7 @@ class GamePool:
         self._processes: list[mp.process.BaseProcess] = []
         self._connections: list[Connection] = []
         self._pending: list[deque[int]] = []  # of each worker, parts without an answer yet
+        self._lacked_memory = False  # perhaps, the worker that ended last
         self._lock: int | None
         self._folder, self._lock = temporary_folder()
         try:
@@ -367,22 +367,24 @@ class GamePool:
     def _ended(self, w: int, error: Exception) -> str:
         """What happened to a worker, which is gone when this returns."""
         process = self._processes[w]
-        if isinstance(error, TimeoutError):
+        hung = isinstance(error, TimeoutError)
+        if hung:
             process.kill()
         process.join(10)
-        if isinstance(error, TimeoutError):
+        self._lacked_memory = not hung and may_lack_memory(process)
+        if hung:
             return f"did not answer for {self._patience:g} s and was stopped"
         if isinstance(error, _LostError):
             return f"cannot go on: {error}"
-        code = process.exitcode
-        known = signal.valid_signals()
-        return f"died ({signal.Signals(-code).name if code and -code in known else f'exit code {code}'})"
+        return how_it_ended(process)
 
     def _hint(self) -> str:
-        """What may be the reason of a worker's death, for the end of a message."""
+        """What may be the reason of the last worker's death, for the end of a message."""
         free, there = memory(), self._folder if self._folder.exists() else self._folder.parent
         if (room := shutil.disk_usage(there).free) < _LITTLE:
             return f"; {there} has {room / 1e6:.1f} MB left: set TMPDIR to another folder"
+        if not self._lacked_memory:
+            return ""
         left = "" if free is None else f" ({free[1] / 1e9:.1f} GB are free)"
         return f"; if memory is too small{left}, lower nethack.games or nethack.workers"
 

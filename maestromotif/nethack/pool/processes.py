@@ -7,7 +7,7 @@ import shutil
 import signal
 from collections.abc import Callable
 from functools import cache
-from multiprocessing import forkserver
+from multiprocessing import forkserver, spawn
 from multiprocessing.context import ForkServerContext
 from multiprocessing.process import BaseProcess
 from multiprocessing.reduction import DupFd
@@ -18,6 +18,38 @@ from maestromotif.nethack.temporary import temporary_folder
 from maestromotif.signals import undisturbed
 
 GRACE = 30  # seconds that a process may take to end after a signal
+NAMES = ("games-", "environment-")  # beginnings of the names of our processes
+
+
+def begin_without_the_script() -> None:
+    """In the server: our processes do not run the script that starts them.
+
+    multiprocessing runs that script again in every new process, because it may define what the process does.
+    Ours need nothing of it. So a script needs no `if __name__ == "__main__":` to open a pool, and it may come
+    from a pipe. Other processes of the same server begin as usual.
+    """
+    for name in ("_fixup_main_from_path", "_fixup_main_from_name"):
+        setattr(spawn, name, _unless_ours(getattr(spawn, name)))
+
+
+def _unless_ours(run: Callable[[str], None]) -> Callable[[str], None]:
+    def run_script(script: str) -> None:
+        if not mp.current_process().name.startswith(NAMES):
+            run(script)
+
+    return run_script
+
+
+def how_it_ended(process: BaseProcess) -> str:
+    """In words, of a process that has ended."""
+    code = process.exitcode
+    known = signal.valid_signals()
+    return f"died ({signal.Signals(-code).name if code and -code in known else f'exit code {code}'})"
+
+
+def may_lack_memory(process: BaseProcess) -> bool:
+    """Whether a process that has ended may have been short of memory, judged by what ended it."""
+    return process.exitcode in (-signal.SIGKILL, -signal.SIGBUS)
 
 
 def server_context() -> ForkServerContext:
