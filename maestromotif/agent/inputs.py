@@ -48,7 +48,7 @@ class Inputs(NamedTuple):
     senses: Array  # int32 [n, 9]: offsets of remembered stairs, steps without moving, stairs seen, stood on
     inventory: Array  # uint8 [n, 55]: the class of each item
     marks: Array  # uint8 [n, 21, 79], bits of `nethack.marks`; [n, 0, 0] if the network does not read them
-    allowed: Array  # bool [n, 38]: actions that are not useless (`nethack.useless`)
+    allowed: Array  # bool [n, all actions]: actions that are not useless (`nethack.useless`)
     first: Array  # bool [n]: the observation begins an episode
     skill: Array  # int32 [n]: the one that acts
 

@@ -59,7 +59,7 @@ class Own(NamedTuple):
     senses: Array  # int32 [n, 9]
     inventory: Array  # uint8 [n, 18]: items of each class
     last_action: Array  # int32 [n], -1 at the start of an episode
-    allowed: Array  # bool [n, 38], actions that are not useless
+    allowed: Array  # bool [n, all actions], actions that are not useless
 
 
 class FoveaGlance(NamedTuple):

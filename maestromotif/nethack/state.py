@@ -219,7 +219,7 @@ class Change:
 
 
 # In column order of the arrays `changes`. Append new ones, so that existing files, labels and reward models
-# stay valid. `config.schema.Change` lists those that a config can name.
+# stay valid. `config.labels.Change` lists those that a config can name.
 CHANGES: dict[str, Change] = {
     "depth": Change(
         "The depth of the level, compared with the depth at which the running skill began, or with the "

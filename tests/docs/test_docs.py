@@ -16,7 +16,7 @@ from maestromotif.cli.main import cli
 from maestromotif.compose import rules
 from maestromotif.config.load import load
 from maestromotif.config.schema import Config
-from maestromotif.nethack.actions import NAMES
+from maestromotif.nethack.actions import NAMES, SETS
 from maestromotif.nethack.events import EVENTS
 from maestromotif.nethack.state import CHANGES, FIELDS
 from maestromotif.tasks.atoms import ATOMS
@@ -187,6 +187,12 @@ def _settings(model: type[BaseModel], before: str = "") -> Iterator[tuple[str, F
             yield from _settings(kind, f"{before}{name}.")
         else:
             yield f"{before}{name}", info
+
+
+def test_the_notation_has_the_sizes_of_the_tables() -> None:
+    page = (DOCS / "notation.md").read_text()
+    assert f"| {', '.join(f'{size} `{name}`' for name, size in SETS.items())} |" in page
+    assert f"| E | [events](events.md) | {len(EVENTS)} |" in page
 
 
 def test_every_setting_has_a_description() -> None:

@@ -54,7 +54,7 @@ def _reward(config: Config, found: Evidence, one: evidence.RewardCard) -> dict[s
 def _threshold(config: Config, found: Evidence, one: evidence.RewardCard) -> float | None:
     """Normalised reward that a step must exceed to be paid, as training says it; None if it never is.
 
-    For artefacts that do not say it, the rule of `rewards.model.Models.thresholds`.
+    For artefacts that do not say it, the rule of `rewards.model.RewardModels.thresholds`.
     """
     if found.thresholds:
         return found.thresholds.get(one.skill)
