@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+import multiprocessing as mp
 import os
 import random
 import re
@@ -164,6 +165,22 @@ def test_another_process_in_another_time_zone_plays_the_same_games(shared: GameP
             timeout=120,
         )
         assert elsewhere.stdout.split() == ["begins", here]
+
+
+def _opened(said: Any) -> None:
+    try:
+        pool_of(workers=1)
+    except UserError as error:
+        said.put(str(error))
+
+
+def test_a_daemonic_process_is_told_that_it_can_have_no_games() -> None:
+    context = mp.get_context("forkserver")
+    said = context.Queue()
+    process = context.Process(target=_opened, args=(said,), daemon=True)
+    process.start()
+    assert "a daemonic process cannot have: start it with daemon=False" in said.get(timeout=120)
+    process.join()
 
 
 def test_a_snapshot_brings_back_the_very_games(shared: GamePool) -> None:

@@ -271,7 +271,10 @@ class GamePool:
         return Snapshot(self.episode.copy(), self._played.actions())
 
     def restore(self, snapshot: Snapshot, after_a_step: Callable[[], None] = lambda: None) -> None:
-        """Bring all games back to where they were. It takes as long as their episodes took to play."""
+        """Bring all games back to where they were. It takes as long as their episodes took to play.
+
+        Raises UserError like `step`, and RuntimeError if the games do not replay as they were played.
+        """
         self.reset(snapshot.episode)
         length = max(map(len, snapshot.actions), default=0)
         played = np.full((length, self.games), IDLE, np.int32)
@@ -284,6 +287,7 @@ class GamePool:
             raise RuntimeError("games did not replay as recorded; was NLE replaced since?")
 
     def close(self) -> None:
+        """Stop the workers and release the arrays. Safe to call twice."""
         for connection in self._connections:
             with suppress(ConnectionError):  # the worker is already dead
                 send(connection, QUIT)
@@ -450,7 +454,10 @@ def open_pool(
     seeds: Sequence[Sequence[EpisodeSeeds]] | None = None,
     leave: bool = False,
 ) -> GamePool:
-    """A pool of games as the config's section `nethack` describes them. leave: as in `GamePool`."""
+    """A pool of games as the config's section `nethack` describes them, with the seeds of `run.seed`.
+
+    The other parameters are those of `GamePool`. Raises UserError as it does.
+    """
     settings = config.nethack
     return GamePool(
         games,

@@ -14,6 +14,7 @@ from multiprocessing.reduction import DupFd
 from pathlib import Path
 from typing import Any
 
+from maestromotif.errors import UserError
 from maestromotif.nethack.temporary import temporary_folder
 from maestromotif.signals import undisturbed
 
@@ -95,7 +96,16 @@ def _arrived(duplicate: Any) -> Any:
 
 
 def start(make: Callable[[ForkServerContext], BaseProcess]) -> BaseProcess:
-    """Start the process that `make` returns; also if the server's socket was removed with its folder."""
+    """Start the process that `make` returns; also if the server's socket was removed with its folder.
+
+    Raises UserError in a daemonic process, such as those of Gymnasium's `AsyncVectorEnv`: multiprocessing
+    lets it have no processes of its own.
+    """
+    if mp.current_process().daemon:
+        raise UserError(
+            "games need processes of their own, which a daemonic process cannot have: start it with "
+            "daemon=False, or make vectors of environments with vectorization_mode='sync'"
+        )
     process = make(server_context())
     try:
         with undisturbed():  # the server cannot read half of an order to start a process
