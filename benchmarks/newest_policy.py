@@ -2,10 +2,12 @@
 
     python benchmarks/newest_policy.py RUN --to FOLDER
 
-RUN is a run's folder, or a checkpoint in one. Prints the environment steps of the policy's training.
+RUN is a run's folder, or a checkpoint in one. Ends with one line of JSON: the environment steps that the
+policy was trained for.
 """
 
 import argparse
+import json
 import sys
 from pathlib import Path
 
@@ -30,7 +32,7 @@ def main() -> None:
         sys.exit(str(error))
     given.to.mkdir(parents=True, exist_ok=True)
     (given.to / POLICY).write_bytes(policy_bytes(run.config, newest.params))
-    print(f"{newest.step:,} steps")
+    print(json.dumps({"steps": newest.step}))
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ import tiny
 from dice_player import STEPS, DicePlayer
 
 from maestromotif import skill
+from maestromotif.agent.policy import POLICY
 from maestromotif.compose.budget import Budget
 from maestromotif.compose.operators import Edits
 from maestromotif.compose.search import Rules
@@ -76,6 +77,16 @@ def test_the_training_program() -> None:
     found = run("sandbox.py", "4", "20")
     assert found["calls"] == 20
     assert 0 < found["us_best"] <= found["us_median"] <= found["us_p99"]
+
+
+def test_a_policy_of_a_checkpoint(tmp_path: Path) -> None:
+    shipped = tiny.ROOT / "policies" / "trained" / "six_skills"
+    assert run("newest_policy.py", str(shipped), "--to", str(tmp_path / "made"))["steps"] > 0
+    made, given = (folder / POLICY for folder in (tmp_path / "made", shipped))
+    assert made.stat().st_size == given.stat().st_size
+    with pytest.raises(AssertionError, match="nowhere: does not exist; name a run's folder"):
+        run("newest_policy.py", str(tmp_path / "nowhere"), "--to", str(tmp_path / "none"))
+    assert not (tmp_path / "none").exists()
 
 
 @pytest.mark.slow
