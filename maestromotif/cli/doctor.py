@@ -104,12 +104,16 @@ def part(module: str, *arguments: object) -> Iterator[Finding]:
         yield Finding("missing", f"{module} cannot be checked: {type(error).__name__}: {said}")
 
 
+UNPINNED = ("vllm",)  # extras that need other versions than the tested ones (docs/install.md)
+
+
 def install_command(extra: str = "") -> str:
     """The command that installs the package again, with an extra, in the Python that runs now."""
     pip = [sys.executable or "python3", "-m", "pip", "install"]
     with_extra = f"[{extra}]" if extra else ""
     if (SOURCE / "pyproject.toml").is_file():
-        install = shlex.join([*pip, "--editable", f".{with_extra}", "--constraint", "constraints.txt"])
+        tested = [] if extra in UNPINNED else ["--constraint", "constraints.txt"]
+        install = shlex.join([*pip, "--editable", f".{with_extra}", *tested])
         return f"cd {shlex.quote(str(SOURCE))} && {install}"
     return shlex.join([*pip, f"maestromotif{with_extra}=={__version__}"])
 

@@ -72,6 +72,8 @@ def test_commands_are_quoted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     words = shlex.split(doctor.install_command("vllm"))
     assert words[:3] == ["cd", str(spaced), "&&"]
     assert ".[vllm]" in words
+    assert "constraints.txt" not in words
+    assert "constraints.txt" in shlex.split(doctor.install_command("gpu"))
 
 
 def test_versions_other_than_the_tested_are_noted(monkeypatch: pytest.MonkeyPatch) -> None:
