@@ -40,7 +40,7 @@ def parse(source: str, path: str) -> dict[str, Any]:
     if not isinstance(fields, dict):
         raise UserError(
             f"{path}:1: no provenance header; the file must begin with a comment '# provenance:' that has "
-            f"{', '.join(REQUIRED)}"
+            f"{', '.join(REQUIRED)}; 'maestromotif prompt CONFIG {Path(path).stem}' prints one"
         )
     missing = [key for key in REQUIRED if key not in fields]
     unknown = [str(key) for key in fields if key not in (*REQUIRED, *_OPTIONAL)]
