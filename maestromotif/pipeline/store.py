@@ -375,8 +375,8 @@ class Run:
         place = self.folder / stage
         if not place.exists():
             raise UserError(
-                f"{place}: stage '{stage}' is not finished; "
-                f"run it with: maestromotif {stage} {self.config_file}"
+                f"{place}: stage '{stage}' is not finished; run it, and what it needs, with: "
+                f"maestromotif run {self.config_file} --until {stage}"
             )
         return self._verify(place, self._again(stage))
 

@@ -334,8 +334,8 @@ def test_a_stage_that_is_not_done_names_the_command_that_does_it(folder: Path) -
     with Run(folder, "configs/mine.yaml") as run, pytest.raises(UserError) as caught:
         run.artefact("collect")
     message = (
-        f"{folder}/collect: stage 'collect' is not finished; "
-        "run it with: maestromotif collect configs/mine.yaml"
+        f"{folder}/collect: stage 'collect' is not finished; run it, and what it needs, with: "
+        "maestromotif run configs/mine.yaml --until collect"
     )
     assert str(caught.value) == message
 
