@@ -5,6 +5,7 @@ import re
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 __all__ = ["Finding", "UserError", "did_you_mean"]
@@ -41,6 +42,14 @@ def _shortened(line: str) -> str:
 def without_users(text: str) -> str:
     """A text to show, without the user and the password in the addresses that it has."""
     return _USER.sub("", text)
+
+
+def elsewhere(path: str | Path) -> str:
+    """The end of a message about a file that is not there: where a relative path was looked for."""
+    if Path(path).is_absolute():
+        return ""
+    advice = "" if Path("skills").is_dir() else ": start the command in the folder of the repository"
+    return f"; it was looked for in {Path.cwd()}{advice}"
 
 
 def did_you_mean(word: str, known: Iterable[str], otherwise: str | None = None) -> str:

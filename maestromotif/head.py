@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from maestromotif.errors import UserError, did_you_mean
+from maestromotif.errors import UserError, did_you_mean, elsewhere
 from maestromotif.reading import is_there, parse_yaml, read_text, yaml_value
 
 
@@ -34,7 +34,7 @@ def find(folder: str | Path, name: str, kind: str) -> Path:
     if is_there(path):  # whatever it is: who reads it says what is wrong
         return path
     if not folder.is_dir():
-        raise UserError(f"{path}: no such file; the folder {folder} does not exist")
+        raise UserError(f"{path}: no such file; the folder {folder} does not exist{elsewhere(folder)}")
     there = sorted(file.stem for file in folder.glob("*.md"))
     if not there:
         raise UserError(f"{path}: no such file; the folder {folder} holds no {kind} (*.md)")

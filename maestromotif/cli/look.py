@@ -55,7 +55,13 @@ def watch(target: Path, fps: float, episodes: int | None, seed: int | None, trai
 
 @click.command()
 @click.argument("runs", nargs=-1, metavar="RUN RUN [RUN]...", type=click.Path(path_type=Path))
-@click.option("--to", default="comparison.html", type=click.Path(path_type=Path), help="Where to write it.")
+@click.option(
+    "--to",
+    default="comparison.html",
+    type=click.Path(path_type=Path),
+    show_default=True,
+    help="Where to write it.",
+)
 def compare(runs: tuple[Path, ...], to: Path) -> None:
     """Show finished runs side by side, such as a config's seeds, and what differs in their configs."""
     from maestromotif.report.compare import write
@@ -68,11 +74,12 @@ def serve_report(config_or_folder: str, overrides: tuple[str, ...], port: int) -
     """Serve the live report of a run, given by its config or its folder, until Ctrl-C."""
     from maestromotif.config.load import load
     from maestromotif.pipeline.runner import open_run
-    from maestromotif.report.live import serve
 
     folder = Path(config_or_folder)
     if not folder.is_dir():
         folder = open_run(load(config_or_folder, overrides)).folder
+    from maestromotif.report.live import serve  # takes long
+
     with serve(folder, port) as server, contextlib.suppress(KeyboardInterrupt):
         click.echo(f"http://127.0.0.1:{server.server_port} shows {folder}; Ctrl-C ends it")
         server.serve_forever()

@@ -3,7 +3,7 @@
     maestromotif run configs/quickstart.yaml train.steps=2000000
 
 Exit status: 0 done, 1 `doctor` or `check` found something wrong, 2 a mistake that the user can fix (one line
-a mistake on stderr), 130 interrupted.
+a mistake on stderr), 128 and the number of the signal that ended it (130: Ctrl-C).
 """
 
 import contextlib
@@ -20,7 +20,7 @@ from maestromotif import __version__
 from maestromotif.cli import look
 from maestromotif.cli.check import check
 from maestromotif.cli.export import export_task
-from maestromotif.cli.options import OPTIONS
+from maestromotif.cli.options import ABOUT, OPTIONS
 from maestromotif.cli.output import log_to_stderr, output_refused, print_pages, print_result, tolerate
 from maestromotif.cli.stop import Stop
 from maestromotif.devices import check_devices
@@ -48,7 +48,8 @@ class Verbs(click.Group):
 def cli() -> None:
     """NetHack agents from plain words.
 
-    CONFIG is a YAML file; KEY=VALUE changes one setting of it, as in train.steps=1000.
+    CONFIG is a YAML file, or a folder with a config.yaml, such as a run's. KEY=VALUE changes one setting of
+    it, as in train.steps=1000.
     """
 
 
@@ -129,11 +130,12 @@ cli.add_command(
     )
 )
 for _stage in STAGES:
-    cli.add_command(_takes_config(_stage.name, _stage.help, *OPTIONS.get(_stage.name, ())))
+    _says = "\n\n".join((_stage.help, *ABOUT.get(_stage.name, ())))
+    cli.add_command(_takes_config(_stage.name, _says, *OPTIONS.get(_stage.name, ())))
 
 
 @cli.command(context_settings={"ignore_unknown_options": True})
-@click.argument("verb", type=click.Choice(["run", *_NAMES]))
+@click.argument("verb", type=click.Choice(["run", *_NAMES]), metavar="VERB")
 @click.argument("config")
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 @click.option("--here", is_flag=True, help="Run as local processes, not as a cluster job, and wait.")
@@ -143,7 +145,10 @@ for _stage in STAGES:
     help="As for the verb itself.",
 )
 def slurm(verb: str, config: str, overrides: tuple[str, ...], here: bool, stale: str | None) -> None:
-    """Queue a verb on a SLURM cluster, on train.machines machines."""
+    """Queue a verb on a SLURM cluster, on train.machines machines.
+
+    VERB is `run` or a stage. The section `slurm` of CONFIG says what a job asks of the cluster.
+    """
     from maestromotif.config.load import load
 
     try:
@@ -256,7 +261,10 @@ def tasks(folder: Path, count: int, seed: int, split: "Split", program: str) -> 
 @click.argument("config", required=False)
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 def doctor(config: str | None, overrides: tuple[str, ...]) -> None:
-    """Say what is installed, what is missing and which command installs it."""
+    """Say what is installed, what is missing and which command installs it.
+
+    With CONFIG: also what its stages would refuse on this machine. Exit status 1: something is wrong.
+    """
     from maestromotif.cli.doctor import examine
 
     sys.exit(examine(config, overrides))

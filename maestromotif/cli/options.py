@@ -128,6 +128,9 @@ def _compose_instead(
     from maestromotif.compose.fixed_task import folder_name, is_task
 
     if not is_task(config_file):
+        if not Path(config_file).exists() and overrides and "=" not in overrides[0]:
+            words = shlex.quote(" ".join((config_file, *overrides)))
+            raise UserError(f"compose: put a task in words in quotes: maestromotif compose {words}")
         given = [f"--{name}" for name, value in further.items() if value not in (None, (), _COMPOSE[name])]
         if given:
             raise UserError(
@@ -218,6 +221,20 @@ def _writings() -> dict[str, str]:
     return {name: one.doc.replace("; ", ", ") for name, one in WRITINGS.items()}
 
 
+# Further paragraphs of the help of a stage's verb.
+ABOUT: dict[str, tuple[str, ...]] = {
+    "compose": (
+        "With a task in place of CONFIG, which is words in quotes or a file tasks/NAME.md: let a language "
+        "model write a program for it, try it in games, and search for a better one. All options from "
+        "--config on are for this.",
+    ),
+    "evaluate": (
+        "If CONFIG names a policy (train.policy), nothing is trained: what else is missing is done, and the "
+        "report is written. The folder of a policy, such as policies/trained/six_skills, is such a CONFIG.",
+    ),
+    "quality": ("Without collected observations it prints what can be measured, and writes nothing.",),
+}
+
 # Further options of a stage's verb, and the function that is given them.
 OPTIONS: dict[str, tuple[tuple[click.Parameter, ...], Callable[..., bool]]] = {
     "annotate": (
@@ -239,8 +256,8 @@ OPTIONS: dict[str, tuple[tuple[click.Parameter, ...], Callable[..., bool]]] = {
                 ["--config", "with_config"],
                 default=look.SHIPPED,
                 type=click.Path(path_type=Path),
-                help="With a task in place of CONFIG, which is words in quotes or a file tasks/NAME.md: the "
-                "config whose skills and policy carry it out. Default: the policy of the repository.",
+                help="The config, or the folder of a run, whose skills and policy carry out the task. "
+                "Default: the policy of the repository.",
             ),
             _compose_option(
                 "success", "CONDITION", "Done when this is true; several: one after the other.", True

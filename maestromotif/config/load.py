@@ -28,7 +28,7 @@ from pydantic.fields import FieldInfo
 from maestromotif.config.learning import CLONED
 from maestromotif.config.references import functions_below, functions_in, refusal
 from maestromotif.config.schema import AGENTS, FORMER, ONLY, Config
-from maestromotif.errors import UserError, did_you_mean
+from maestromotif.errors import UserError, did_you_mean, elsewhere
 from maestromotif.reading import parse_yaml, read_text
 
 COMMAND_LINE = "command line"
@@ -66,7 +66,11 @@ _PATHS: tuple[Key, ...] = (  # used as they are written; those of language and a
 def load(path: str | Path, overrides: Sequence[str] = ()) -> Config:
     """Loads a file with overrides `key.sub=value`. Raises UserError with all mistakes, one per line."""
     sources = Sources()
+    if not str(path):
+        raise UserError(f"{COMMAND_LINE}: the name of the config is empty")
     inside = Path(path) / CONFIG
+    if str(path).startswith("-"):
+        raise UserError(f"{COMMAND_LINE}: {path}: name the config first, then KEY=VALUE without dashes")
     sources.read(inside if inside.is_file() else Path(path))
     given = [sources.override(text) for text in _joined(overrides)]
     sources.stop_at_problems()
@@ -187,6 +191,8 @@ class Sources:
             told = (
                 f"{name}: no such file{extended}{_similar_files(path)}" if missing else f"{error}{extended}"
             )
+            if path.suffix == ".md" and not missing:
+                told += "; a config is a YAML file, such as configs/quickstart.yaml"
             self.problems.append(told)
         except yaml.YAMLError as error:  # OmegaConf's parser is libyaml, which is stricter in odd cases
             mark = getattr(error, "problem_mark", None)
@@ -418,8 +424,8 @@ def _check_relations(sources: Sources, config: Config) -> None:
             sources.report(("evaluate", "agents", index), f"there is no agent '{name}'{hint}")
     for name in config.reward.quantile_of:
         if name not in config.skills:
-            hint = did_you_mean(name, config.skills)
-            sources.report(("reward", "quantile_of", name), f"is not one of the run's skills{hint}")
+            told = f"is not one of the run's skills, which are {', '.join(config.skills)}"
+            sources.report(("reward", "quantile_of", name), told)
     if config.train.policy is not None and config.reward.online_steps is not None:
         sources.report(
             ("train", "policy"), "should be null, because reward.online_steps learns rewards during training"
@@ -591,7 +597,7 @@ def _real(path: Path) -> Path:
 
 def _similar_files(path: Path) -> str:
     if not path.parent.is_dir():
-        return ""
+        return elsewhere(path)
     return did_you_mean(path.name, [other.name for other in path.parent.iterdir()], otherwise="")
 
 

@@ -16,7 +16,7 @@ from maestromotif.agent.saved_policy import policy_file, read_policy
 from maestromotif.compose.compose import TRAINING, program_file
 from maestromotif.config.load import CONFIG
 from maestromotif.config.schema import Config
-from maestromotif.errors import UserError
+from maestromotif.errors import UserError, elsewhere
 from maestromotif.pipeline.runner import config_of
 from maestromotif.pipeline.store import MANIFEST
 from maestromotif.pipeline.trees import parse_tree, refusing
@@ -55,9 +55,10 @@ class RunFolder:
             what = (
                 "does not exist" if not target.exists() else f"neither it nor a folder above has a {CONFIG}"
             )
+            where = "" if target.parent.exists() else elsewhere(target)
             raise UserError(
                 f"{target}: {what}; name a run's folder, such as runs/quickstart, or a checkpoint or policy "
-                "in one"
+                f"in one{where}"
             )
         self.folder = found
         self.config: Config = config_of(found)

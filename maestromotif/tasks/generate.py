@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 import yaml
 
-from maestromotif.errors import UserError
+from maestromotif.errors import UserError, elsewhere
 from maestromotif.pipeline.refused import in_words
 from maestromotif.pipeline.store import writing
 from maestromotif.tasks.atoms import ATOMS
@@ -253,7 +253,9 @@ def write(tasks: Sequence[Generated], folder: Path, program: str = PROGRAM) -> l
     one says something else.
     """
     if not Path(program).is_file():
-        raise UserError(f"tasks: the program {program} does not exist")
+        raise UserError(f"tasks: the program {program} does not exist{elsewhere(program)}")
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder}: is not a folder; name one for the files of the tasks")
     files = {folder / f"{one.name}.md": one.text(program) for one in tasks}
     files[folder / INDEX] = "".join(json.dumps(one.row()) + "\n" for one in tasks)
     try:

@@ -56,6 +56,14 @@ def test_the_version() -> None:
             "'juggle' is not one of 'compose', 'collect', 'annotate'",
         ),
         (["run", "yours.yaml"], "yours.yaml: no such file"),
+        (["run", "configs/yours.yaml"], "no such file; it was looked for in "),
+        (["watch", "runs/yours"], "runs/yours: does not exist; name a run's folder, such as runs/quickstart"),
+        (["tasks", "--to", "made", "--program", "no.py"], "no.py does not exist; it was looked for in "),
+        (["tasks", "--to", "task.md", "--count", "1", "--program", "task.md"], "task.md: is not a folder"),
+        (["compose", "go", "down"], "put a task in words in quotes: maestromotif compose 'go down'"),
+        (["compose", ""], "command line: the name of the config is empty"),
+        (["run", "task.md"], "a config is a YAML file, such as configs/quickstart.yaml"),
+        (["run", "--train.steps=1000", "mine.yaml"], "name the config first, then KEY=VALUE without dashes"),
         (
             ["train", "mine.yaml", "train.step=1"],
             "command line: train.step: unknown key; did you mean 'steps'?",
@@ -78,6 +86,7 @@ def test_mistakes_are_said_without_a_traceback_and_exit_with_2(
     folder: Path, arguments: list[str], message: str
 ) -> None:
     (folder / "skills").mkdir()
+    (folder / "task.md").write_text("---\nname: task\n---\nGo down.\n")
     done = maestromotif(*arguments, folder=folder)
     assert done.returncode == 2
     assert message in done.stderr

@@ -291,7 +291,7 @@ def test_a_section_with_nothing_in_it_sets_nothing() -> None:
         (["train.actors=3"], "train.actors: should divide nethack.games = 64 (got 3)"),
         (["train.devices=16", "train.actors=16", "train.minibatches=8"], "times train.devices = 16 should"),
         (["run.name.first=3"], "run.name: should be a valid string"),
-        (["reward.quantile_of.desender=0.5"], "is not one of the run's skills; did you mean 'descender'?"),
+        (["reward.quantile_of.desender=0.5"], "is not one of the run's skills, which are"),
         (["skills=[descender, descender]"], "skills[1]: 'descender' is listed twice"),
         (
             ["train.minibatches=7"],
