@@ -28,7 +28,7 @@ _SPOKEN: tuple[tuple[str, Pattern, re.Pattern[str]], ...] = tuple(
 _END = re.compile(r"""[.!?]+["']*(?= |$)|$""")  # of a sentence
 
 
-@lru_cache(maxsize=1 << 14)
+@lru_cache(maxsize=1 << 12)
 def in_words(message: str) -> Wording:
     """The events that a message reports, in words, and the rest of the message with single spaces."""
     text = " ".join(message.split())

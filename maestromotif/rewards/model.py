@@ -45,6 +45,7 @@ WORDS = 32  # words of a message that are read; with pairs of neighbours, 63 fea
 FLAT = 1e-6  # standard deviation of R below which a model counts as constant
 QUANTILES = tuple(round(0.05 * step, 2) for step in range(21))
 SMALLEST_BATCH, LARGEST_BATCH = 64, 1024  # scored at once; padded to powers of two between them
+_REMEMBERED = 1 << 12  # messages; a long training meets a hundred thousand, most of them once
 
 _WORD = re.compile(rb"[a-z]+(?:'[a-z]+)?|\d+")
 
@@ -52,7 +53,7 @@ _WORD = re.compile(rb"[a-z]+(?:'[a-z]+)?|\d+")
 # -------------------------------------------------------------------------------------------- features
 
 
-@lru_cache(maxsize=1 << 16)
+@lru_cache(maxsize=_REMEMBERED)
 def word_features(message: bytes) -> np.ndarray:
     """int32 [2 * WORDS - 1]: buckets of the words and of the pairs of neighbouring words, padded with 0.
 
@@ -72,7 +73,7 @@ def byte_features(message: bytes) -> np.ndarray:
     return np.frombuffer(message[:MESSAGE_BYTES].ljust(MESSAGE_BYTES, b"\0"), np.uint8).astype(np.int32)
 
 
-@lru_cache(maxsize=1 << 16)
+@lru_cache(maxsize=_REMEMBERED)
 def read_as(message: bytes, telling: Telling) -> bytes:
     """What a reward model reads of a message: what the captions said of it to the judge.
 
