@@ -2,14 +2,16 @@
 
 They are fixed before a program is drafted, so that no program chooses what it is scored by. The model writes
 a composition of atoms (`tasks.compositions`), such as not_before(descend(3), kill(1)), which has conditions.
-The prompt shows the atoms whose words are most like the task's. Several answers are drawn, those whose
-conditions can never be met are dropped, and the conditions that were given most often count.
+The prompt shows the generated tasks and the atoms whose words are most like the task's, and the grammar of
+the answer has the numbers of the task. Several answers are drawn, those whose conditions can never be met are
+dropped, and the conditions that were given most often count.
 """
 
+import heapq
 import math
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -25,11 +27,11 @@ from maestromotif.nethack.truth import TRUTH
 from maestromotif.programs.trial_states import Dice
 from maestromotif.skill import Skill
 from maestromotif.tasks import expressions as ex
-from maestromotif.tasks.atoms import ATOMS, say
+from maestromotif.tasks.atoms import ATOMS, in_words, say
 from maestromotif.tasks.compositions import OPERATORS, Composition, read, success_of
 from maestromotif.tasks.conditions import Success
 from maestromotif.tasks.formulas import Avoiding, Formula, Holds, Repeat, Several, Then
-from maestromotif.tasks.generate import generated
+from maestromotif.tasks.generate import Generated, generate
 from maestromotif.tasks.parse import parse_all
 from maestromotif.tasks.sense import fault
 
@@ -37,17 +39,8 @@ SAMPLES = 5  # answers
 TEMPERATURE = 0.5
 TOKENS = 60
 _PHRASES = 12  # atoms that a prompt shows
-# One of each operator, in the words of a generated task; all are of the split "train".
-EXAMPLES = (
-    "then(descend(4), climb(2))",
-    "then(pick_up(3), sell(1), survive(300))",
-    "all_of(gold(50), kill(3))",
-    "not_before(descend(3), eat(1))",
-    "avoiding(experience(3), going_below(3))",
-    "until(above(4), kill(5))",
-    "repeat(3, shop)",
-    "kill(10)",
-)
+_POOL = 400  # generated tasks of the split "train" that examples are taken from
+_SIMILAR = 2  # examples of each operator
 
 
 @dataclass(frozen=True)
@@ -61,8 +54,7 @@ class Written:
 
 def write(model: LanguageModel, words: str, seed: int = 0, transcript: Transcript | None = None) -> Written:
     """The conditions of a task in words. Raises UserError if no answer can ever be met."""
-    chat: Chat = [{"role": "user", "content": prompt(words)}]
-    said = model.complete([chat] * SAMPLES, TOKENS, TEMPERATURE, seed, grammar())
+    said = model.complete([prompt(words)] * SAMPLES, TOKENS, TEMPERATURE, seed, grammar(numbers(words)))
     good: list[tuple[str, ...]] = []
     sensible: list[tuple[str, ...]] = []
     refused: dict[str, None] = {}
@@ -114,27 +106,59 @@ def read_answer(text: str) -> tuple[Composition, tuple[str, ...]]:
     return composition, conditions
 
 
-def prompt(words: str) -> str:
-    """Asks what a task means."""
+def prompt(words: str) -> Chat:
+    """Asks what a task means. Examples are turns of the conversation, which small models follow best."""
     forms = {form.form: form.doc for operator, form in OPERATORS.items() if operator != "most"}
-    return "\n".join(
-        [
-            "Write what a task of a NetHack agent means.",
-            "",
-            *(f"{form}: {doc}" for form, doc in forms.items()),
-            "",
-            *(f"{_asked(generated(read(text)).words)} {text}" for text in EXAMPLES),
-            "",
-            "Phrases that may help:",
-            *(f"- {phrase}: {atom}" for phrase, atom in phrases(words)),
-            "",
-            _asked(words),
-        ]
-    )
+    begin = [
+        "Write what tasks of a NetHack agent mean.",
+        "",
+        *(f"{form}: {doc}" for form, doc in forms.items()),
+        "",
+        "Phrases that may help:",
+        *(f"- {phrase}: {atom}" for phrase, atom in phrases(words)),
+        "",
+        "",
+    ]
+    chat: Chat = []
+    for said, composition in examples(words):
+        chat += [{"role": "user", "content": f"Task: {said}"}, {"role": "assistant", "content": composition}]
+    chat.append({"role": "user", "content": f"Task: {words}"})
+    chat[0]["content"] = "\n".join(begin) + chat[0]["content"]
+    return chat
 
 
-def _asked(words: str) -> str:
-    return f"Task: {words}\nMeaning:"
+def examples(words: str) -> list[tuple[str, str]]:
+    """Generated tasks in words that are like a task's, each with its composition; the likest last.
+
+    There are some of each operator, so that a model sees what they mean.
+    """
+    wanted = _words(words)
+    by_operator: dict[str, list[tuple[float, str, str]]] = {}
+    for task in _pool():
+        likest = max((_likeness(wanted, _words(said)), said) for said in task.paraphrases)
+        by_operator.setdefault(read(task.composition).sort, []).append((*likest, task.composition))
+    found = [one for of in by_operator.values() for one in heapq.nlargest(_SIMILAR, of)]
+    return [(said, composition) for _, said, composition in sorted(found)]
+
+
+@cache
+def _pool() -> list[Generated]:
+    return generate(_POOL, 0, "train")
+
+
+def _likeness(some: frozenset[str], others: frozenset[str]) -> float:
+    """The cosine between two sets of words, which weigh as much as they are rare among generated tasks."""
+    weight = _rare_in_tasks()
+
+    def norm(words: frozenset[str]) -> float:
+        return sum(weight[word] ** 2 for word in words) ** 0.5
+
+    return norm(some & others) ** 2 / (norm(some) * norm(others) or 1.0)
+
+
+@cache
+def _rare_in_tasks() -> "_Rarity":
+    return _rare_among([_words(said) for task in _pool() for said in task.paraphrases])
 
 
 def phrases(words: str) -> list[tuple[str, str]]:
@@ -170,29 +194,67 @@ class _Rarity(dict[str, float]):
 
 @cache
 def _rarity() -> _Rarity:
-    texts = [frozenset().union(*map(_words, (*atom.says, *atom.done))) for atom in ATOMS.values()]
+    return _rare_among([frozenset().union(*map(_words, (*atom.says, *atom.done))) for atom in ATOMS.values()])
+
+
+def _rare_among(texts: Sequence[frozenset[str]]) -> _Rarity:
     counts = Counter(word for words in texts for word in words)
     return _Rarity({word: math.log(len(texts) / count) for word, count in counts.items()})
 
 
+_TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
+_NUMBERS = {
+    **{in_words(number): number for number in range(1, 13)},
+    **{word: 10 * tens for tens, word in enumerate(_TENS, 2)},
+    "twice": 2,
+    "thrice": 3,
+    "first": 1,
+    "second": 2,
+    "third": 3,
+    "fourth": 4,
+    "fifth": 5,
+}
+# What says a number in another way.
+_VAGUE = re.compile(r"\b(couple|dozens?|few|half|hundreds?|many|several|thousands?|\w+(teen|ty-\w+))\b", re.I)
+
+
+def numbers(words: str) -> tuple[int, ...] | None:
+    """The numbers that a task names, in order, and 1, which "a monster" means.
+
+    None if any number may be meant: the task names none, or does so in a way that is not understood.
+    """
+    named = {int(found.replace(",", "")) for found in re.findall(r"\d[\d,]*", words)}
+    named |= {_NUMBERS[word] for word in re.findall(r"[a-z]+", words.lower()) if word in _NUMBERS}
+    return None if not named or _VAGUE.search(words) else tuple(sorted({1} | named))
+
+
 @cache
-def grammar() -> str:
-    """The compositions in GBNF, from the tables of atoms and operators."""
+def grammar(known: tuple[int, ...] | None = None) -> str:
+    """The compositions in GBNF, from the tables of atoms and operators. known: the numbers; None: any."""
     operators = {name: form for name, form in OPERATORS.items() if name != "most"}
+    often = [str(number) for number in known or range(2, 10) if 2 <= number <= 9]
+    if not often:
+        del operators["repeat"]
+    said = {"goal", "ban", "stay", *operators}
     rules = [f'root ::= " "? ({" | ".join(_rule(name) for name in ("goal", *operators))}) "\\n"']
     for name, form in operators.items():
         least, most = form.parts
-        takes = [" | ".join(map(_rule, sorts)) for sorts in form.takes]
+        takes = [" | ".join(_rule(sort) for sort in sorts if sort in said) for sorts in form.takes]
         first = f"({takes[0]})"
         last = f'(", " ({takes[-1]})){{{least - 1},{most - 1}}}' if most > 1 else ""
-        times = '[2-9] ", " ' if name == "repeat" else ""
+        times = f'({_either(often)}) ", " ' if name == "repeat" else ""
         rules.append(f'{_rule(name)} ::= "{name}(" {times}{first} {last} ")"')
     for role in ("goal", "ban", "stay"):
         atoms = {name: atom for name, atom in ATOMS.items() if atom.role == role}
         plain = [f'"{name}"' for name, atom in atoms.items() if not atom.numbers]
         counted = [f'"{name}(" number ")"' for name, atom in atoms.items() if atom.numbers]
         rules.append(f"{role} ::= {' | '.join([*plain, *counted])}")
-    return "\n".join([*rules, "number ::= [1-9] [0-9]{0,3}", ""])
+    number = "[1-9] [0-9]{0,3}" if known is None else _either(map(str, known))
+    return "\n".join([*rules, f"number ::= {number}", ""])
+
+
+def _either(texts: Iterable[str]) -> str:
+    return " | ".join(f'"{text}"' for text in texts)
 
 
 def _rule(name: str) -> str:

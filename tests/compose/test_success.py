@@ -1,5 +1,6 @@
 """Conditions for a sentence: by a model under a grammar, voted for, and what no skill works towards."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -24,26 +25,49 @@ def skills() -> list[Skill]:
     return [load(ROOT / "skills", name) for name in ("discoverer", "descender", "ascender")]
 
 
-def test_the_examples_are_no_test_tasks() -> None:
-    assert {split_of(read(text).shape()) for text in success.EXAMPLES} == {"train"}
+def test_the_examples_are_like_the_task_and_no_test_tasks() -> None:
+    shown = [read(text) for _, text in success.examples("Pray, and do so without once eating.")]
+    assert {split_of(one.shape()) for one in shown} == {"train"}
+    assert {one.sort for one in shown} == {"goal", *OPERATORS} - {"most"}
+    assert shown[-1].sort == "avoiding"
 
 
 def test_the_prompt_shows_phrases_that_are_like_the_task() -> None:
     shown = dict(success.phrases("Visit the Oracle, but do not pray."))
     assert {"oracle", "pray", "praying"} <= set(shown.values())
     assert "sell(1)" not in shown.values()
-    assert success.prompt(WORDS).endswith(f"Task: {WORDS}\nMeaning:")
+    assert success.prompt(WORDS)[-1] == {"role": "user", "content": f"Task: {WORDS}"}
 
 
 def test_what_the_grammar_allows_is_a_composition_or_breaks_off() -> None:
     model = backends.open_model(LanguageSettings(model="smollm2-135m-instruct", threads=1, context=1024))
     chat: Chat = [{"role": "user", "content": "Write what a task means."}]
-    for text in model.complete([chat] * 6, success.TOKENS, 1.0, 0, success.grammar()):
-        assert not text.endswith("\n") or read(text)
+    for known in (None, (1,), (1, 3)):
+        for text in model.complete([chat] * 3, success.TOKENS, 1.0, 0, success.grammar(known)):
+            assert not text.endswith("\n") or read(text)
 
 
 def test_the_grammar_has_all_atoms_and_operators() -> None:
     assert all(f'"{name}' in success.grammar() for name in (*ATOMS, *OPERATORS) if name != "most")
+
+
+@pytest.mark.parametrize(
+    ("words", "known"),
+    [
+        (WORDS, (1, 3)),
+        ("collect 1,500 gold, twice", (1, 2, 1500)),
+        ("sell an item, and do so without once praying", None),
+        ("climb back to the first level", (1,)),
+        ("explore 300 squares of the fourth level", (1, 4, 300)),
+        ("kill twenty-five monsters", None),
+        ("kill a dozen monsters", None),
+    ],
+)
+def test_an_answer_has_no_numbers_that_the_task_lacks(words: str, known: tuple[int, ...] | None) -> None:
+    assert success.numbers(words) == known
+    *_, last = success.grammar(known).splitlines()
+    assert known is None or {int(text) for text in re.findall(r"\d+", last)} == {*known}
+    assert ('"repeat(' in success.grammar(known)) == (known is None or any(2 <= one <= 9 for one in known))
 
 
 def test_most_votes_count_and_impossible_answers_do_not() -> None:
