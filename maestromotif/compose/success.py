@@ -107,7 +107,7 @@ def read_answer(text: str) -> tuple[Composition, tuple[str, ...]]:
 
 
 def prompt(words: str) -> Chat:
-    """Asks what a task means. Examples are turns of the conversation, which small models follow best."""
+    """Asks what a task means. Examples are turns of the conversation, so that the next turn is an answer."""
     forms = {form.form: form.doc for operator, form in OPERATORS.items() if operator != "most"}
     begin = [
         "Write what tasks of a NetHack agent mean.",
@@ -151,7 +151,7 @@ def _likeness(some: frozenset[str], others: frozenset[str]) -> float:
     weight = _rare_in_tasks()
 
     def norm(words: frozenset[str]) -> float:
-        return sum(weight[word] ** 2 for word in words) ** 0.5
+        return math.sqrt(sum(weight[word] ** 2 for word in words))
 
     return norm(some & others) ** 2 / (norm(some) * norm(others) or 1.0)
 
