@@ -74,6 +74,11 @@ def opened(path: Path) -> Iterator[BufferedReader]:
         os.close(descriptor)
 
 
+def is_utf8(text: str) -> bool:
+    """Whether it can be saved; a byte of the command line that is not UTF-8 is half of a surrogate pair."""
+    return _HALF_PAIR.search(text) is None
+
+
 def check_characters(text: str, name: str) -> None:
     """Raises UserError if a text of the command line has bytes that are no UTF-8, so it cannot be saved."""
     if half := _HALF_PAIR.search(text):

@@ -12,6 +12,7 @@ from maestromotif.compose.transcript import Transcript
 from maestromotif.errors import UserError
 from maestromotif.language.model import LanguageModel
 from maestromotif.pipeline.store import Work
+from maestromotif.reading import is_there
 from maestromotif.skill import Skill
 from maestromotif.tasks.parse import parse_all
 from maestromotif.tasks.task import Task, load
@@ -120,20 +121,12 @@ def _loaded(words: str) -> Task:
 
 def is_file(words: str) -> bool:
     """Whether it is the path of a task's file."""
-    return words.endswith(".md") and _is_there(words, Path.is_file)
+    return words.endswith(".md") and is_there(Path(words)) and Path(words).is_file()
 
 
 def is_task(text: str) -> bool:
     """Whether it is a task, in words or as its file, and not a config."""
-    return is_file(text) or (" " in text.strip() and not _is_there(text, Path.exists))
-
-
-def _is_there(words: str, there: Callable[[Path], bool]) -> bool:
-    """there: what is asked of a path. Words that are longer than any path are none."""
-    try:
-        return there(Path(words))
-    except OSError:
-        return False
+    return is_file(text) or (" " in text.strip() and not is_there(Path(text)))
 
 
 def folder_name(words: str) -> str:

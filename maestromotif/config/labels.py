@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
 
-from maestromotif.config.section import Section
+from maestromotif.config.section import Section, WrittenPath
 
 Change = Literal["depth", "explored", "downstairs", "upstairs", "health", "hunger", "load"]
 Statistic = Literal["gold", "hp", "experience", "hunger"]
@@ -22,11 +22,11 @@ class CollectSettings(Section):
     arena_steps: int = Field(
         4_000, ge=0, description="environment steps of the explorer in arenas, over all games and arenas"
     )
-    arenas: tuple[str, ...] = Field(
+    arenas: tuple[WrittenPath, ...] = Field(
         ("shop", "altar", "stairs"),
         description="arenas by name or path of a .des file; each gets an equal share of arena_steps",
     )
-    recordings: str | None = Field(
+    recordings: WrittenPath | None = Field(
         None, description="folder of recorded games in the format that nle.dataset reads; null: none"
     )
     recording_steps: int = Field(10_000, ge=0, description="most steps to read from the recordings")

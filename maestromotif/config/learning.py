@@ -4,13 +4,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
-from maestromotif.config.section import Section
+from maestromotif.config.section import Section, WrittenPath
 
 
 class RewardSettings(Section):
     """From a reward model's output to the reward of a step (MaestroMotif paper, section 3.2 and appendix)."""
 
-    path: str | None = Field(
+    path: WrittenPath | None = Field(
         None, description="folder of reward models to use; null: the run distils its own"
     )
     online_steps: int | None = Field(
@@ -135,7 +135,7 @@ class CloneSettings(Section):
     """A policy learns to act like the demonstrations (the stage `clone`, see `run.further`)."""
 
     epochs: int = Field(4, ge=1, description="passes over the demonstrations")
-    demonstrations: str | None = Field(
+    demonstrations: WrittenPath | None = Field(
         None,
         description="file of demonstrations that another run has written; null: those of this run",
     )
@@ -159,7 +159,7 @@ class CloneSettings(Section):
 class TeacherSettings(Section):
     """Kickstarting (Schmitt et al. 2018): the policy also learns to act like a teacher."""
 
-    policy: str | None = Field(
+    policy: WrittenPath | None = Field(
         None,
         description="the teacher. cloned: the policy of this run's stage `clone`; else a policy file that "
         "`train` or `clone` has written; null: none, as published",
@@ -215,14 +215,14 @@ class BootstrapSettings(Section):
 
 
 class TrainSettings(Section):
-    policy: str | None = Field(
+    policy: WrittenPath | None = Field(
         None,
         description="folder of a trained policy to use in place of training; its skills and its network must "
         "be those of the config; null: the run trains its own",
     )
     steps: int = Field(1_000_000, ge=1, description="environment steps, over all games")
     rollout: int = Field(32, ge=2, description="length of a rollout: environment steps per game and update")
-    arenas: dict[str, Annotated[float, Field(gt=0, le=1)]] = Field(
+    arenas: dict[WrittenPath, Annotated[float, Field(gt=0, le=1)]] = Field(
         {},
         description="share of the games whose episodes start in an arena, by its name or .des file, so that "
         "rare skills get to act; published: none",

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import UnionType
-from typing import Any, Union, cast, get_args, get_origin
+from typing import Annotated, Any, Union, cast, get_args, get_origin
 
 import yaml
 from omegaconf import DictConfig, ListConfig, OmegaConf
@@ -44,22 +44,6 @@ _NO_REPETITION: tuple[Key, ...] = (  # lists in which a name twice says nothing 
     ("train", "network", "sees"),
     ("evaluate", "agents"),
     ("evaluate", "trainings"),
-)
-_PATHS: tuple[Key, ...] = (  # used as they are written; those of language and annotate may begin with '~'
-    ("run", "root"),
-    ("skills_folder",),
-    ("tasks_folder",),
-    ("nethack", "options"),
-    ("collect", "arenas"),
-    ("collect", "recordings"),
-    ("reward", "path"),
-    ("clone", "demonstrations"),
-    ("train", "policy"),
-    ("train", "teacher", "policy"),
-    ("compose", "training"),
-    ("compose", "programs"),
-    ("evaluate", "trainings"),
-    ("evaluate", "salt_file"),
 )
 
 
@@ -402,17 +386,13 @@ def _resolve(sources: Sources, node: Any, key: Key) -> Any:
 
 
 def _check_relations(sources: Sources, config: Config) -> None:
-    """Checks what types cannot express: unique and known names, whole paths, a divisor of the games."""
+    """Checks what types cannot express: unique and known names, a divisor of the games."""
     values = config.model_dump()
     for key in _NO_REPETITION:
         names = _value(values, key)
         for index, name in enumerate(names):
             if name in names[:index]:
                 sources.report((*key, index), f"'{name}' is listed twice")
-    for key in _PATHS:
-        for inner, path in _texts(_value(values, key), key):
-            if path.startswith("~"):
-                sources.report(inner, f"should be a whole path: '~' is not replaced here (got {path!r})")
     for index, name in enumerate(config.tasks):
         if name == "training" or name in config.skills:
             taken = "the training program" if name == "training" else "a skill"
@@ -461,18 +441,6 @@ def _value(values: dict[str, Any], key: Key) -> Any:
     for part in key:
         found = found[part]
     return found
-
-
-def _texts(value: Any, key: Key) -> Iterator[tuple[Key, str]]:
-    """The texts in a value, which may be one, a list or a mapping; each with its key."""
-    if isinstance(value, dict):
-        for name, text in value.items():
-            yield from _texts(text, (*key, name))
-    elif isinstance(value, list | tuple):
-        for index, text in enumerate(value):
-            yield from _texts(text, (*key, index))
-    elif isinstance(value, str):
-        yield key, value
 
 
 def _leaves(values: Any, key: Key = ()) -> dict[Key, Any]:
@@ -532,9 +500,14 @@ def _kinds(model: type[BaseModel], key: Key) -> tuple[Any, ...]:
     """The types of the value that a key names; also of one entry of a mapping, such as compose.programs.x."""
     info = _field(model, key)
     if info is not None:
-        return _types(info)
+        return tuple(map(_plain, _types(info)))
     above = _types(found) if len(key) > 1 and (found := _field(model, key[:-1])) else ()
-    return tuple(get_args(kind)[1] for kind in above if get_origin(kind) is dict)
+    return tuple(_plain(get_args(kind)[1]) for kind in above if get_origin(kind) is dict)
+
+
+def _plain(kind: Any) -> Any:
+    """A type without its annotations."""
+    return get_args(kind)[0] if get_origin(kind) is Annotated else kind
 
 
 def _parsed(where: str, value: str, kinds: tuple[Any, ...]) -> Any:

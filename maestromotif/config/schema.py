@@ -18,7 +18,7 @@ from maestromotif.config.labels import (
     SoupSettings,
 )
 from maestromotif.config.learning import CloneSettings, DemonstrateSettings, RewardSettings, TrainSettings
-from maestromotif.config.section import Section
+from maestromotif.config.section import Section, WrittenPath
 from maestromotif.machine import available_cores
 
 MOST_SEED = 2**32 - 1  # of JAX, whose generators take 32 bits
@@ -55,7 +55,7 @@ class RunSettings(Section):
         max_length=200,
         description="name of the run, and of its folder in `root`",
     )
-    root: str = Field("runs", description="folder that holds all runs")
+    root: WrittenPath = Field("runs", description="folder that holds all runs")
     seed: int = Field(
         0, ge=0, le=MOST_SEED, description="random seed below 2**32; every other seed is derived from it"
     )
@@ -89,7 +89,7 @@ class NethackSettings(Section):
         "mon-hum-neu-mal",
         description="the hero as role-race-alignment-gender, in NetHack's abbreviations",
     )
-    options: str | None = Field(
+    options: WrittenPath | None = Field(
         None,
         description="your own NetHack options file, without a character, and without options that change "
         "keys, questions or the mode of play; null: the published one",
@@ -108,10 +108,10 @@ class NethackSettings(Section):
 
 
 class ComposeSettings(Section):
-    training: str = Field(
+    training: WrittenPath = Field(
         "policies/training.py", description="program over skills that calls the skills during training"
     )
-    programs: dict[str, str] = Field(
+    programs: dict[str, WrittenPath] = Field(
         {}, description="task: file of its program over skills, instead of the one that the task names"
     )
 
@@ -124,7 +124,7 @@ class EvaluateSettings(Section):
         "explorer: the script; random_skills, only_SKILL: the trained network under a program that picks a "
         "skill at random, or this one whenever it may start. A cloned policy plays too if there is one",
     )
-    trainings: tuple[str, ...] = Field(
+    trainings: tuple[WrittenPath, ...] = Field(
         (),
         description="further policies, such as trainings with other seeds: files, or folders of policies or "
         "runs, with this config's skills and network. Each has a row, training_2, training_3, ..., and the "
@@ -137,7 +137,7 @@ class EvaluateSettings(Section):
         description="environment steps after which an episode is truncated, for all tasks; null: each task's "
         "own `steps`",
     )
-    salt_file: str | None = Field(
+    salt_file: WrittenPath | None = Field(
         None,
         description="file with a secret of at least 16 characters. The evaluation then plays games that "
         "nobody can list beforehand; results name only the first digits of the secret's hash. null: "
@@ -193,13 +193,13 @@ class TrackingSettings(Section):
 class Config(Section):
     run: RunSettings = RunSettings()
     skills: tuple[str, ...] = Field(min_length=1, description="skill names; each is a file skills/<name>.md")
-    skills_folder: str = Field("skills", description="folder that holds the skills' files")
+    skills_folder: WrittenPath = Field("skills", description="folder that holds the skills' files")
     tasks: tuple[str, ...] = Field(
         min_length=1,
         description="task names; each is a file tasks/<name>.md. The first is the one that `watch` and the "
         "evaluations during training play",
     )
-    tasks_folder: str = Field("tasks", description="folder that holds the tasks' files")
+    tasks_folder: WrittenPath = Field("tasks", description="folder that holds the tasks' files")
     nethack: NethackSettings = NethackSettings()
     collect: CollectSettings = CollectSettings()
     language: LanguageSettings = LanguageSettings()

@@ -1,11 +1,24 @@
 """The base of all sections of a config."""
 
 from collections.abc import Iterator
-from typing import Any, get_args
+from typing import Annotated, Any, get_args
 
-from pydantic import BaseModel, ConfigDict, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, field_validator
+
+from maestromotif.reading import is_utf8
 
 MOST = 2**53  # whole numbers below it are exact as float64, and fit the counters of all stages
+
+
+def _as_written(path: str) -> str:
+    if path.startswith("~"):
+        raise ValueError("should be a whole path: '~' is not replaced here")
+    return path
+
+
+# A path, or a name that may be one, that is used as it is written. Those of language and annotate, which are
+# the same for all runs of a user, may begin with '~'.
+WrittenPath = Annotated[str, AfterValidator(_as_written)]
 
 
 class Section(BaseModel):
@@ -36,14 +49,9 @@ class Section(BaseModel):
             raise ValueError("should be less than 2**53")
         if any(isinstance(one, str) and "\0" in one for one in _leaves(value)):
             raise ValueError("should have no zero byte")
-        if any(isinstance(one, str) and not _is_text(one) for one in _leaves(value)):
+        if any(isinstance(one, str) and not is_utf8(one) for one in _leaves(value)):
             raise ValueError("should be UTF-8 text; reach a file with another name through a link")
         return value
-
-
-def _is_text(text: str) -> bool:
-    """Whether it is UTF-8; a byte of the command line that is not becomes half of a surrogate pair."""
-    return not any("\ud800" <= one <= "\udfff" for one in text)
 
 
 def _kinds(annotation: Any) -> Iterator[Any]:
