@@ -283,7 +283,7 @@ class Sources:
 
     def report_validation(self, problem: Any) -> None:
         """Reports one of pydantic's errors in our wording."""
-        key: Key = problem["loc"]
+        key: Key = tuple(part for part in problem["loc"] if part != "[key]")  # of a mapping's key, not value
         info = _field(Config, key)
         got = "" if _may_hold_a_key(info) else f" (got {problem['input']!r})"
         match problem["type"]:

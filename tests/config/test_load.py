@@ -312,6 +312,7 @@ def test_a_section_with_nothing_in_it_sets_nothing() -> None:
         (["run.root=~/runs"], "run.root: should be a whole path: '~' is not replaced here (got '~/runs')"),
         (["compose.programs.down=~me/x.py"], "compose.programs.down: should be a whole path"),
         (["evaluate.trainings=[a, ~/b]"], "evaluate.trainings[1]: should be a whole path"),
+        (["train.arenas={~/a.des: 0.2}"], "train.arenas.~/a.des: should be a whole path"),
         (["run.root=runs\udcff"], "run.root: should be UTF-8 text; reach a file with another name through"),
     ],
 )
