@@ -364,11 +364,11 @@ def test_overrides_arrive_exactly_and_a_dump_reads_back_the_same(
     path = write("a.yaml", SMALLEST)
     text = re.sub(r"(\\*)\$\{", r"\1\1\\${", words)  # as the message for a lone '${' asks for
     given_overrides = [f"train.steps={steps}", f"train.learning_rate={rate!r}", f"run.seed={seed}"]
-    config = load(path, [*given_overrides, f"nethack.options={text}"])
+    config = load(path, [*given_overrides, f"slurm.partition={text}"])
     assert config.train.steps == steps
     assert math.isclose(config.train.learning_rate, rate, rel_tol=1e-15)
     assert config.run.seed == seed
-    assert config.nethack.options == words
+    assert config.slurm.partition == words
     assert load(write("b.yaml", dump(config))) == config
 
 
