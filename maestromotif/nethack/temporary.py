@@ -10,6 +10,7 @@ from pathlib import Path
 from maestromotif.errors import UserError
 from maestromotif.pipeline import locks
 from maestromotif.pipeline.refused import is_disk_full
+from maestromotif.signals import undisturbed
 
 _PREFIX = "maestromotif-"
 _LOCK = "in-use"
@@ -22,7 +23,8 @@ def short_temporary_folder() -> str:
     UserError if there is no folder in which this process may write.
     """
     try:
-        folder = tempfile.gettempdir()
+        with undisturbed():  # it tries the folder with a file, which a signal would leave there
+            folder = tempfile.gettempdir()
     except FileNotFoundError as error:
         raise UserError(f"{error.strerror}; set TMPDIR to a folder where you may write") from error
     longest = 107 - len("/maestromotif-12345678/listener-12345678")

@@ -39,6 +39,7 @@ log = logging.getLogger("maestromotif")
 PACKAGE = Path(__file__).parents[1]
 KEY, ADDRESS = "WANDB_API_KEY", "WANDB_BASE_URL"
 INIT_SECONDS = 30  # timeout for a server that does not answer
+START_SECONDS = 120  # timeout for wandb's own process, which takes seconds to start on a busy machine
 FINISH_SECONDS = 120  # the longest that the end of a command waits for an upload
 
 
@@ -227,20 +228,21 @@ def _start(config: Config, run_folder: Path, config_file: str, run_id: str) -> R
         "config": config.model_dump(mode="json"),
     }
     with quiet(run_folder):
-        options["settings"] = wandb.Settings(silent=True, console="off", init_timeout=INIT_SECONDS)
+        local = wandb.Settings(silent=True, console="off", init_timeout=START_SECONDS)
+        remote = wandb.Settings(silent=True, console="off", init_timeout=INIT_SECONDS)
         if mode == "offline":
-            return wandb.init(mode="offline", **options)
+            return wandb.init(mode="offline", settings=local, **options)
         try:
             # A wrong key is found here in a second; `init` would try again and again until its timeout.
             if not wandb.login(prompt=False, verify=True):
                 raise wandb.errors.UsageError("no API key; `wandb login` saves one")
-            return wandb.init(mode="online", **options)
+            return wandb.init(mode="online", settings=remote, **options)
         except Exception as error:  # of a key, a server or an address that wandb cannot use
             if mode == "online":
                 raise
             log.info("wandb: going offline (%s)", _first_line(error))
             wandb.teardown()  # it would say that the run's id is in use
-            return wandb.init(mode="offline", **options)
+            return wandb.init(mode="offline", settings=local, **options)
 
 
 def _first_line(error: BaseException) -> str:
@@ -257,7 +259,12 @@ def quiet(home: Path | None = None) -> Iterator[None]:
 
     home: for a user who has no home folder, or may not write there, which wandb cannot do without.
     """
-    wanted: dict[str, str | None] = {"WANDB_ERROR_REPORTING": "false", "WANDB_SILENT": "true", "TERM": "dumb"}
+    wanted: dict[str, str | None] = {
+        "WANDB_ERROR_REPORTING": "false",
+        "WANDB_SILENT": "true",
+        "WANDB_X_SERVICE_WAIT": str(START_SECONDS),
+        "TERM": "dumb",
+    }
     try:
         Path.home()
         refused = not _may_write(Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"))

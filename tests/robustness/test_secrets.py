@@ -110,7 +110,7 @@ def test_no_secret_is_in_a_file_of_a_run(
     given = {folder / ".env", folder / ".git" / "config"}
     files = [path for path in tmp_path.rglob("*") if path.is_file() and path not in given]
     assert {"manifest.json", "config.yaml", "journal.jsonl", "answers.jsonl"} <= {one.name for one in files}
-    assert any(path.suffix == ".wandb" for path in files)
+    assert any(path.suffix == ".wandb" for path in files), done.stderr
     for path in files:
         hidden(content(path))
 
