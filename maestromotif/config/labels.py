@@ -1,12 +1,12 @@
 """Settings from play to rewards: collect, language, annotate, quality, curate, distil, soup, gate."""
 
 import re
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
 
-from maestromotif.config.section import Section, WrittenPath
+from maestromotif.config.section import DISTINCT, Section, WrittenPath
 
 Change = Literal["depth", "explored", "downstairs", "upstairs", "health", "hunger", "load"]
 Statistic = Literal["gold", "hp", "experience", "hunger"]
@@ -219,7 +219,7 @@ class AnnotateSettings(Section):
         le=1,
         description="an answer is nonsense if the probabilities of all possible answers sum to less",
     )
-    changes: tuple[Change, ...] = Field(
+    changes: Annotated[tuple[Change, ...], DISTINCT] = Field(
         ("depth", "explored", "downstairs", "upstairs"),
         description="changes that a caption states besides the message; the reward model sees them too",
     )
@@ -229,7 +229,7 @@ class AnnotateSettings(Section):
         "reports in plain words ('The agent picked up 7 gold pieces.'), and the rest quoted; messages: the "
         "message as the game wrote it ('$ - 7 gold pieces.'), as published",
     )
-    statistics: tuple[Statistic, ...] = Field(
+    statistics: Annotated[tuple[Statistic, ...], DISTINCT] = Field(
         (), description="statistics that a caption states for the judge; the reward model does not see them"
     )
     horizon: int = Field(

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
-from maestromotif.config.section import Section, WrittenPath
+from maestromotif.config.section import DISTINCT, Section, WrittenPath
 
 
 class RewardSettings(Section):
@@ -110,7 +110,7 @@ class NetworkSettings(Section):
         description="whether the policy never plays an action that a player can see to be useless: down off "
         "the stairs, a step into a wall, what has just changed nothing; published: false",
     )
-    sees: tuple[Literal["marks", "aligned", "allowed"], ...] = Field(
+    sees: Annotated[tuple[Literal["marks", "aligned", "allowed"], ...], DISTINCT] = Field(
         ("marks", "aligned", "allowed"),
         description="inputs of the fovea besides the published ones. marks: which squares are visited, "
         "searched, at the frontier of what is explored, doors; aligned: coarse cells are centred on the "

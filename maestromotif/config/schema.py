@@ -18,7 +18,7 @@ from maestromotif.config.labels import (
     SoupSettings,
 )
 from maestromotif.config.learning import CloneSettings, DemonstrateSettings, RewardSettings, TrainSettings
-from maestromotif.config.section import Section, WrittenPath
+from maestromotif.config.section import DISTINCT, Section, WrittenPath
 from maestromotif.machine import available_cores
 
 MOST_SEED = 2**32 - 1  # of JAX, whose generators take 32 bits
@@ -59,7 +59,7 @@ class RunSettings(Section):
     seed: int = Field(
         0, ge=0, le=MOST_SEED, description="random seed below 2**32; every other seed is derived from it"
     )
-    further: tuple[Literal["quality", "soup", "demonstrate", "clone"], ...] = Field(
+    further: Annotated[tuple[Literal["quality", "soup", "demonstrate", "clone"], ...], DISTINCT] = Field(
         (), description="optional stages that `run` runs too"
     )
 
@@ -117,14 +117,14 @@ class ComposeSettings(Section):
 
 
 class EvaluateSettings(Section):
-    agents: tuple[str, ...] = Field(
+    agents: Annotated[tuple[str, ...], DISTINCT] = Field(
         ("trained", "untrained", "random", "wandering", "explorer"),
         min_length=1,
         description="who plays each task. trained, untrained: the network; random, wandering: random play; "
         "explorer: the script; random_skills, only_SKILL: the trained network under a program that picks a "
         "skill at random, or this one whenever it may start. A cloned policy plays too if there is one",
     )
-    trainings: tuple[WrittenPath, ...] = Field(
+    trainings: Annotated[tuple[WrittenPath, ...], DISTINCT] = Field(
         (),
         description="further policies, such as trainings with other seeds: files, or folders of policies or "
         "runs, with this config's skills and network. Each has a row, training_2, training_3, ..., and the "
@@ -192,9 +192,11 @@ class TrackingSettings(Section):
 
 class Config(Section):
     run: RunSettings = RunSettings()
-    skills: tuple[str, ...] = Field(min_length=1, description="skill names; each is a file skills/<name>.md")
+    skills: Annotated[tuple[str, ...], DISTINCT] = Field(
+        min_length=1, description="skill names; each is a file skills/<name>.md"
+    )
     skills_folder: WrittenPath = Field("skills", description="folder that holds the skills' files")
-    tasks: tuple[str, ...] = Field(
+    tasks: Annotated[tuple[str, ...], DISTINCT] = Field(
         min_length=1,
         description="task names; each is a file tasks/<name>.md. The first is the one that `watch` and the "
         "evaluations during training play",

@@ -20,6 +20,8 @@ def _as_written(path: str) -> str:
 # the same for all runs of a user, may begin with '~'.
 WrittenPath = Annotated[str, AfterValidator(_as_written)]
 
+DISTINCT = "distinct"  # in the annotation of a list in which a name twice says nothing more
+
 
 class Section(BaseModel):
     """Unknown keys are errors. It is frozen, so it can be shared and hashed.
