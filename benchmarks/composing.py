@@ -38,7 +38,7 @@ from maestromotif.agent.options import Options
 from maestromotif.agent.policy import make_acting
 from maestromotif.agent.saved_policy import policy_file, read_policy
 from maestromotif.collect.collect import random_actions
-from maestromotif.compose import rules, success
+from maestromotif.compose import rules, served, success
 from maestromotif.compose.budget import Budget
 from maestromotif.compose.draft import TableWriter
 from maestromotif.compose.sentence import Plan, compose
@@ -286,7 +286,7 @@ def main() -> None:
 
 def _fits(task: Any, config: Config) -> bool:
     """Whether it is short and the skills serve it."""
-    return task.features["difficulty"] <= 2 and not success.unserved(task.success, skills_of(config))
+    return task.features["difficulty"] <= 2 and not served.unserved(task.success, skills_of(config))
 
 
 if __name__ == "__main__":

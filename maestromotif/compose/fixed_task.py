@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from maestromotif.compose import success
+from maestromotif.compose import served, success
 from maestromotif.compose.transcript import Transcript
 from maestromotif.errors import UserError
 from maestromotif.language.model import LanguageModel
@@ -83,7 +83,7 @@ def _of_words(
     transcript: Transcript,
 ) -> Task:
     transcript.add("Task", words)
-    if not conditions and (parts := success.strange(words, skills)):
+    if not conditions and (parts := served.strange(words, skills)):
         named = ", ".join(repr(part) for part in parts)
         raise UserError(
             f"compose: {words!r}: no condition can be written for {named}: no word of it is known from the "
@@ -103,7 +103,7 @@ def _of_words(
 def _check_served(task: Task, skills: Sequence[Skill]) -> None:
     """Raises UserError that says which part of the task no skill works towards."""
     measured = () if task.success or task.measure is None else (f"{task.measure} >= 1",)
-    missing = success.unserved((*task.success, *measured), skills)
+    missing = served.unserved((*task.success, *measured), skills)
     if missing:
         parts = "\n".join(
             f"  {part}: no skill wants {events}, and none counts it as progress" for part, events in missing

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from scripted import Scripted
 
-from maestromotif.compose import fixed_task, success
+from maestromotif.compose import fixed_task, served, success, success_prompt
 from maestromotif.config.labels import LanguageSettings
 from maestromotif.errors import UserError
 from maestromotif.language import backends
@@ -26,29 +26,29 @@ def skills() -> list[Skill]:
 
 
 def test_the_examples_are_like_the_task_and_no_test_tasks() -> None:
-    shown = [read(text) for _, text in success.examples("Pray, and do so without once eating.")]
+    shown = [read(text) for _, text in success_prompt.examples("Pray, and do so without once eating.")]
     assert {split_of(one.shape()) for one in shown} == {"train"}
     assert {one.sort for one in shown} == {"goal", *OPERATORS} - {"most"}
     assert shown[-1].sort == "avoiding"
 
 
 def test_the_prompt_shows_phrases_that_are_like_the_task() -> None:
-    shown = dict(success.phrases("Visit the Oracle, but do not pray."))
+    shown = dict(success_prompt.phrases("Visit the Oracle, but do not pray."))
     assert {"oracle", "pray", "praying"} <= set(shown.values())
     assert "sell(1)" not in shown.values()
-    assert success.prompt(WORDS)[-1] == {"role": "user", "content": f"Task: {WORDS}"}
+    assert success_prompt.prompt(WORDS)[-1] == {"role": "user", "content": f"Task: {WORDS}"}
 
 
 def test_what_the_grammar_allows_is_a_composition_or_breaks_off() -> None:
     model = backends.open_model(LanguageSettings(model="smollm2-135m-instruct", threads=1, context=1024))
     chat: Chat = [{"role": "user", "content": "Write what a task means."}]
     for known in (None, (1,), (1, 3)):
-        for text in model.complete([chat] * 3, success.TOKENS, 1.0, 0, success.grammar(known)):
+        for text in model.complete([chat] * 3, success.TOKENS, 1.0, 0, success_prompt.grammar(known)):
             assert not text.endswith("\n") or read(text)
 
 
 def test_the_grammar_has_all_atoms_and_operators() -> None:
-    assert all(f'"{name}' in success.grammar() for name in (*ATOMS, *OPERATORS) if name != "most")
+    assert all(f'"{name}' in success_prompt.grammar() for name in (*ATOMS, *OPERATORS) if name != "most")
 
 
 @pytest.mark.parametrize(
@@ -64,10 +64,12 @@ def test_the_grammar_has_all_atoms_and_operators() -> None:
     ],
 )
 def test_an_answer_has_no_numbers_that_the_task_lacks(words: str, known: tuple[int, ...] | None) -> None:
-    assert success.numbers(words) == known
-    *_, last = success.grammar(known).splitlines()
+    assert success_prompt.numbers(words) == known
+    *_, last = success_prompt.grammar(known).splitlines()
     assert known is None or {int(text) for text in re.findall(r"\d+", last)} == {*known}
-    assert ('"repeat(' in success.grammar(known)) == (known is None or any(2 <= one <= 9 for one in known))
+    assert ('"repeat(' in success_prompt.grammar(known)) == (
+        known is None or any(2 <= one <= 9 for one in known)
+    )
 
 
 def test_most_votes_count_and_impossible_answers_do_not() -> None:
@@ -130,7 +132,7 @@ def test_only_impossible_answers_are_an_error() -> None:
     ],
 )
 def test_what_no_skill_works_towards(conditions: list[str], parts: list[str], skills: list[Skill]) -> None:
-    assert [part for part, _ in success.unserved(conditions, skills)] == parts
+    assert [part for part, _ in served.unserved(conditions, skills)] == parts
 
 
 @pytest.mark.parametrize(
@@ -142,9 +144,9 @@ def test_what_no_skill_works_towards(conditions: list[str], parts: list[str], sk
     ],
 )
 def test_parts_of_which_no_word_is_known(words: str, parts: list[str], skills: list[Skill]) -> None:
-    assert success.strange(words, skills) == parts
+    assert served.strange(words, skills) == parts
 
 
 def test_no_part_of_a_generated_task_is_strange(skills: list[Skill]) -> None:
     tasks = generate(40, 0, "test") + generate(40, 0, "train")
-    assert [words for task in tasks for words in task.paraphrases if success.strange(words, skills)] == []
+    assert [words for task in tasks for words in task.paraphrases if served.strange(words, skills)] == []
