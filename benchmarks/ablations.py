@@ -52,7 +52,7 @@ def only(config: Config, skill: str) -> Config:
     """The config of one skill's own policy, with its share of the steps.
 
     The skill has its text and not its program, so it may start anywhere: nobody else would bring the agent to
-    where it could.
+    where it could. Tasks are not played, but their programs are checked, and theirs name other skills.
     """
     folder = Path(config.run.root) / "texts"
     folder.mkdir(parents=True, exist_ok=True)
@@ -63,6 +63,7 @@ def only(config: Config, skill: str) -> Config:
         "run": {"name": f"{config.run.name}-{skill}"},
         "reward": {"quantile_of": quantiles},
         "train": {"steps": share},
+        "compose": {"programs": dict.fromkeys(config.tasks, config.compose.training)},
     }
     sections = {name: getattr(config, name).model_copy(update=own) for name, own in parts.items()}
     return config.model_copy(update={"skills": (skill,), "skills_folder": str(folder)} | sections)
