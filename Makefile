@@ -49,7 +49,7 @@ quick: $(INSTALLED_DEV)
 	@$(BIN)/python -m pytest -n 0 -q $(QUICK) --deselect $(SLOW)
 
 test: $(INSTALLED_DEV) lint
-	@$(BIN)/python -m pytest -n $(JOBS)
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 test-slow: $(INSTALLED_DEV)
 	@$(BIN)/python -m pytest -n 0 -m slow

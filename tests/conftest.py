@@ -10,6 +10,22 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from beartype import BeartypeConf
+from beartype.claw import beartype_package
+from jaxtyping import install_import_hook
+
+# The types of all arguments and results of the package are checked in every test. jaxtyping's check, which knows
+# shapes and tracers, takes many times as long as beartype's own, so only modules that need it have it. Nor does
+# beartype alone know names that are imported for the type checker only.
+PACKAGE = Path(__file__).parents[1] / "maestromotif"
+_needs = ("from jaxtyping import", "agent.arrays import Array", "if TYPE_CHECKING")
+SHAPED = [
+    ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
+    for path in PACKAGE.rglob("*.py")
+    if any(word in path.read_text() for word in _needs)
+]
+install_import_hook(SHAPED, "beartype.beartype")
+beartype_package("maestromotif", conf=BeartypeConf(claw_is_pep526=False, violation_type=TypeError))
 
 # Tests run side by side (pytest -n), so no library may take all cores for itself.
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
@@ -31,6 +47,11 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes minutes begins first, so that no process waits for it at the end."""
+    items.sort(key=lambda item: item.path.name not in ("test_path.py", "test_resume.py"))
 
 
 @pytest.fixture

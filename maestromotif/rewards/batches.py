@@ -9,30 +9,32 @@ The host makes all batches of an epoch at once, and one compiled program runs th
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import jax
 import numpy as np
 
 from maestromotif.rewards.model import Network, features
 
 # Numbers of features of each part's messages: the shortest first, the last is the maximum.
 WIDTHS: dict[str, tuple[int, ...]] = {"words": (15, 31, 63), "published": (48, 96, 256)}
+_Array = np.ndarray | jax.Array  # of JAX inside a compiled program
 SPARE = 16  # a batch's sizes are rounded up to a sixteenth, so that the next epoch fits the same program
 
 
 class Shown(NamedTuple):
     """Distinct observations as a model's input. The leading axes are those of batches and members."""
 
-    changes: np.ndarray  # int8 [..., c, C]
-    message: np.ndarray  # int32 [..., c], places among the messages of all parts
-    parts: tuple[np.ndarray, ...]  # for each width int32 [..., u], rows of `Captions.features`
+    changes: _Array  # int8 [..., c, C]
+    message: _Array  # int32 [..., c], places among the messages of all parts
+    parts: tuple[_Array, ...]  # for each width int32 [..., u], rows of `Captions.features`
 
 
 class Batch(NamedTuple):
     """b labelled pairs of the observations in `shown`, padded with weight 0."""
 
     shown: Shown
-    pairs: np.ndarray  # int32 [..., b, 2], places in shown
-    label: np.ndarray  # float32 [..., b]
-    weight: np.ndarray  # float32 [..., b]
+    pairs: _Array  # int32 [..., b, 2], places in shown
+    label: _Array  # float32 [..., b]
+    weight: _Array  # float32 [..., b]
 
 
 class Captions:

@@ -239,7 +239,10 @@ class Avoiding(Formula):
         good = last.expression if self.also_then and isinstance(last, Holds) else None
         if good is not None and not can_hold(Both((good, Not(self.bad)), every=True)):
             return f"'{good}' and 'not {self.bad}' contradict each other"
-        return None if can_hold(Not(self.bad)) else f"'{self.bad}' is always true"
+        if can_hold(Not(self.bad)):
+            return None
+        only = "" if self.also_then else ", so that it could be met only as it begins"
+        return f"'{self.bad}' is always true{only}"
 
     def expressions(self) -> Iterator[Expression]:
         yield from self.formula.expressions()
