@@ -14,9 +14,9 @@ from beartype import BeartypeConf
 from beartype.claw import beartype_package
 from jaxtyping import install_import_hook
 
-# The types of all arguments and results of the package are checked in every test. jaxtyping's check, which knows
-# shapes and tracers, takes many times as long as beartype's own, so only modules that need it have it. Nor does
-# beartype alone know names that are imported for the type checker only.
+# The types of all arguments and results of the package are checked in every test. jaxtyping's check, which
+# knows shapes and tracers, takes many times as long as beartype's own, so only modules that need it have it.
+# Nor does beartype alone know names that are imported for the type checker only.
 PACKAGE = Path(__file__).parents[1] / "maestromotif"
 _needs = ("from jaxtyping import", "agent.arrays import Array", "if TYPE_CHECKING")
 SHAPED = [
