@@ -265,7 +265,7 @@ def test_a_killed_worker_is_replaced(caplog: pytest.LogCaptureFixture, tmp_path:
     moves = actions(30)
     with pool_of() as pool:
         pool.reset()
-        untouched = pool._ranges[1][0][0]
+        untouched = pool._of_worker[1][0].start
         undisturbed = []
         for row in moves:
             pool.step(row)
@@ -300,7 +300,7 @@ def test_a_worker_killed_while_it_works_is_replaced() -> None:
         wait = np.full(GAMES, INDEX["wait"])
         pool.step(wait)
         victim = pool._processes[1].pid or 0
-        lost = [game for ends in pool._ranges[1] for game in range(*ends)]
+        lost = [game for rows in pool._of_worker[1] for game in range(rows.start, rows.stop)]
         os.kill(victim, signal.SIGSTOP)  # it will not read its order ...
         pool.begin(wait[first], 0)
         os.kill(victim, signal.SIGKILL)  # ... and dies with it unread
@@ -327,7 +327,7 @@ def test_a_worker_lost_at_a_reset_changes_no_episode(shared: GamePool) -> None:
         os.kill(victim.pid or 0, signal.SIGKILL)
         victim.join()
         pool.reset(4)
-        assert pool.lost == pool._ranges[0][0][1]
+        assert pool.lost == pool._of_worker[0][0].stop
         assert digest(pool) == expected
 
 
@@ -361,7 +361,7 @@ def test_a_worker_that_hangs_is_replaced(caplog: pytest.LogCaptureFixture) -> No
         os.kill(hung.pid or 0, signal.SIGSTOP)
         pool.step(wait)
         assert not hung.is_alive()
-        lost = [game for ends in pool._ranges[0] for game in range(*ends)]
+        lost = [game for rows in pool._of_worker[0] for game in range(rows.start, rows.stop)]
         assert np.flatnonzero(pool.ended == End.LOST).tolist() == lost
         pool.step(wait)
         assert not pool.ended.any()

@@ -155,17 +155,7 @@ class GamePool:
                 self._block = Block(arrays_of, games)
             except OSError as error:
                 raise UserError(f"nethack.games: no shared memory for {games} games: {error}") from error
-            arrays = self._block.arrays
-            self.obs: Mapping[str, np.ndarray] = {name: arrays[name] for name in (*ENGINE, *observe)}
-            self.state = {name: arrays["state"][:, i] for i, name in enumerate(TRACKED)}
-            self.final_state = {name: arrays["final_state"][:, i] for i, name in enumerate(TRACKED)}
-            self.final = {name: arrays[f"final_{name}"] for name in FINAL}
-            self.final_marks = arrays["final_marks"]
-            self.truth = {name: arrays["truth"][:, i] for i, name in enumerate(TRUTH)}
-            self.final_truth = {name: arrays["final_truth"][:, i] for i, name in enumerate(TRUTH)}
-            self.changes, self.events = arrays["changes"], arrays["events"]
-            self.marks, self.allowed = arrays["marks"], arrays["allowed"]
-            self.ended, self.cause, self.episode = arrays["ended"], arrays["cause"], arrays["episode"]
+            self._view(observe)
 
             def setups() -> tuple[Setup, ...]:
                 """Of each game, with the files that they need, which this writes into the pool's folder."""
@@ -182,31 +172,26 @@ class GamePool:
             self._plan = Plan(
                 games, first_game, purpose, seed, max_steps, observe, levels, recall, self._written(), own
             )
-            bounds = [games * part // parts for part in range(parts + 1)]
-            self.rows = [slice(first, last) for first, last in pairwise(bounds)]
-            # By worker and part: first and last+1 game.
-            self._ranges = [
-                [
-                    (
-                        rows.start + (rows.stop - rows.start) * w // workers,
-                        rows.start + (rows.stop - rows.start) * (w + 1) // workers,
-                    )
-                    for rows in self.rows
-                ]
-                for w in range(workers)
-            ]
-            for w in range(workers):
-                self._start(w)
-            for w in range(workers):
-                try:
-                    self._answer(w)
-                except (EOFError, ConnectionError, TimeoutError, _LostError) as error:
-                    raise UserError(
-                        f"worker {w} of the games {self._ended(w, error)} at its start{self._hint()}"
-                    ) from error
+            self.rows = _shares(slice(0, games), parts)
+            self._of_worker = list(zip(*(_shares(rows, workers) for rows in self.rows), strict=True))
+            self._start_all(workers)
         except BaseException:
             self.close()
             raise
+
+    def _view(self, observe: tuple[str, ...]) -> None:
+        """Make the public arrays, which are views of the block."""
+        arrays = self._block.arrays
+        self.obs: Mapping[str, np.ndarray] = {name: arrays[name] for name in (*ENGINE, *observe)}
+        self.state = {name: arrays["state"][:, i] for i, name in enumerate(TRACKED)}
+        self.final_state = {name: arrays["final_state"][:, i] for i, name in enumerate(TRACKED)}
+        self.final = {name: arrays[f"final_{name}"] for name in FINAL}
+        self.final_marks = arrays["final_marks"]
+        self.truth = {name: arrays["truth"][:, i] for i, name in enumerate(TRUTH)}
+        self.final_truth = {name: arrays["final_truth"][:, i] for i, name in enumerate(TRUTH)}
+        self.changes, self.events = arrays["changes"], arrays["events"]
+        self.marks, self.allowed = arrays["marks"], arrays["allowed"]
+        self.ended, self.cause, self.episode = arrays["ended"], arrays["cause"], arrays["episode"]
 
     def reset(self, episode: np.ndarray | int = 0) -> None:
         """Begin the given episode in every game (numbers from 0, int [N] or one for all).
@@ -319,6 +304,17 @@ class GamePool:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def _start_all(self, workers: int) -> None:
+        for w in range(workers):
+            self._start(w)
+        for w in range(workers):
+            try:
+                self._answer(w)
+            except (EOFError, ConnectionError, TimeoutError, _LostError) as error:
+                raise UserError(
+                    f"worker {w} of the games {self._ended(w, error)} at its start{self._hint()}"
+                ) from error
+
     def _start(self, w: int) -> None:
         ours, theirs = Pipe()
         try:
@@ -329,7 +325,7 @@ class GamePool:
         process = start(
             lambda context: context.Process(
                 target=work,
-                args=(theirs, SharedFile(self._block.file), self._ranges[w], plan),
+                args=(theirs, SharedFile(self._block.file), self._of_worker[w], plan),
                 name=f"games-{w}",
                 daemon=True,
             )
@@ -416,7 +412,7 @@ class GamePool:
         """Replace a worker that is dead or cannot go on; its games begin their next episodes."""
         happened = self._ended(w, error)
         self._connections[w].close()
-        games = np.concatenate([np.arange(*ends) for ends in self._ranges[w]])
+        games = np.concatenate([np.arange(rows.start, rows.stop) for rows in self._of_worker[w]])
         log.warning("worker %d %s; the episodes of its %d games are lost", w, happened, len(games))
         self._mend_folder()
         self.lost += len(games)
@@ -495,6 +491,13 @@ def check_options(config: Config) -> None:
 def _bytes_a_game(observe: tuple[str, ...]) -> int:
     """Bytes of shared memory per game."""
     return sum(bytes_of(*array) for array in layout(observe).values())
+
+
+def _shares(games: slice, count: int) -> list[slice]:
+    """Divides games into so many shares, as even as can be."""
+    number = games.stop - games.start
+    bounds = [games.start + number * share // count for share in range(count + 1)]
+    return [slice(first, last) for first, last in pairwise(bounds)]
 
 
 def _check(actions: np.ndarray) -> None:

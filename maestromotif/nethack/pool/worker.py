@@ -4,6 +4,7 @@ import os
 import shutil
 import tempfile
 import traceback
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -156,10 +157,10 @@ class _Rows:
             self._useless.begin(i, self._arrays)
 
 
-def work(connection: Connection, memory: SharedFile, parts: list[tuple[int, int]], plan: Plan) -> None:
+def work(connection: Connection, memory: SharedFile, parts: Sequence[slice], plan: Plan) -> None:
     """Follow orders until QUIT or until the parent is gone.
 
-    parts: first and last+1 game of each part; parts are stepped in turn. Results are written into the block.
+    parts: the games of each part; parts are stepped in turn. Results are written into the block.
     An answer says that they are complete, or why not.
     """
     ends_with_its_parent()
@@ -169,12 +170,12 @@ def work(connection: Connection, memory: SharedFile, parts: list[tuple[int, int]
     rows: list[_Rows] = []
     block = Block(layout(plan.observe), plan.games, memory.detach())
     try:
-        for first, last in parts:
-            rows.append(_Rows(block, first, last, plan))
+        for part in parts:
+            rows.append(_Rows(block, part.start, part.stop, plan))
         send(connection, DONE)
         while (order := receive(connection, 2)) != QUIT:
-            part = rows[order[1]]
-            part.reset() if order[:1] == RESET else part.step()
+            own = rows[order[1]]
+            own.reset() if order[:1] == RESET else own.step()
             send(connection, DONE)
     except (EOFError, ConnectionError):
         pass  # the parent is gone
@@ -183,8 +184,8 @@ def work(connection: Connection, memory: SharedFile, parts: list[tuple[int, int]
             send(connection, FAILED)
             connection.send_bytes(_failure(error, folder, plan, rows))
     finally:
-        for part in rows:
-            part.close()
+        for own in rows:
+            own.close()
         shutil.rmtree(folder, ignore_errors=True)
 
 
