@@ -1,6 +1,7 @@
 """Strictness for every test: one thread a library, no silent broadcasting, shapes and types checked.
 
-The environment is set before JAX or NumPy are imported, and child processes inherit it.
+The environment is set before JAX is imported, and child processes inherit it, those of `pytest -n`
+before they import NumPy.
 """
 
 import os
@@ -13,19 +14,6 @@ import pytest
 from beartype import BeartypeConf
 from beartype.claw import beartype_package
 from jaxtyping import install_import_hook
-
-# The types of all arguments and results of the package are checked in every test. jaxtyping's check, which
-# knows shapes and tracers, takes many times as long as beartype's own, so only modules that need it have it.
-# Nor does beartype alone know names that are imported for the type checker only.
-PACKAGE = Path(__file__).parents[1] / "maestromotif"
-_needs = ("from jaxtyping import", "agent.arrays import Array", "if TYPE_CHECKING")
-SHAPED = [
-    ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
-    for path in PACKAGE.rglob("*.py")
-    if any(word in path.read_text() for word in _needs)
-]
-install_import_hook(SHAPED, "beartype.beartype")
-beartype_package("maestromotif", conf=BeartypeConf(claw_is_pep526=False, violation_type=TypeError))
 
 # Tests run side by side (pytest -n), so no library may take all cores for itself.
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
@@ -40,6 +28,19 @@ os.environ["JAX_COMPILATION_CACHE_DIR"] = str(Path(tempfile.gettempdir(), _compi
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
 os.environ["WANDB_MODE"] = "offline"
 os.environ["WANDB_ERROR_REPORTING"] = "false"
+
+# The types of all arguments and results of the package are checked in every test. jaxtyping's check, which
+# knows shapes and tracers, takes many times as long as beartype's own, so only modules that need it have it.
+# Nor does beartype alone know names that are imported for the type checker only.
+PACKAGE = Path(__file__).parents[1] / "maestromotif"
+_needs = ("from jaxtyping import", "agent.arrays import Array", "if TYPE_CHECKING")
+SHAPED = [
+    ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
+    for path in PACKAGE.rglob("*.py")
+    if any(word in path.read_text() for word in _needs)
+]
+install_import_hook(SHAPED, "beartype.beartype")
+beartype_package("maestromotif", conf=BeartypeConf(claw_is_pep526=False, violation_type=TypeError))
 
 # A shell that starts the tests in the background lets them ignore Ctrl-C, or `nohup` the end of the terminal,
 # and processes started by them too.

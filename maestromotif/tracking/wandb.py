@@ -262,7 +262,7 @@ def quiet(home: Path | None = None) -> Iterator[None]:
     wanted: dict[str, str | None] = {
         "WANDB_ERROR_REPORTING": "false",
         "WANDB_SILENT": "true",
-        "WANDB_X_SERVICE_WAIT": str(START_SECONDS),
+        "WANDB_X_SERVICE_WAIT": os.environ.get("WANDB_X_SERVICE_WAIT", str(START_SECONDS)),
         "TERM": "dumb",
     }
     try:
