@@ -6,8 +6,10 @@ Every config in `configs/ablations/` is trained once for each seed. `isolated` i
 skill with an equal share of the steps, in which the skill may start anywhere; its five policies play
 together, each when its skill acts. All play under the training program on the seeds of the evaluation, in new
 dungeons and in the arenas of the config, beside untrained parameters and random walking. What is finished is
-not done again, so a stopped command goes on. The table shows events in 1,000 of the skill's steps: the mean
-over the seeds, and the lowest and the highest. The last line is one JSON object with the means.
+not done again, so a stopped command goes on. The first table shows events in 1,000 of the skill's steps: the
+mean over the seeds, and the lowest and the highest. The second shows, for the first seed, what each skill was
+paid for in training, its most frequent actions, and how many training episodes ended in death. The last line
+is one JSON object with the means.
 """
 
 import argparse
@@ -21,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+from pay import shares
 
 from maestromotif.agent.episodes import Policy
 from maestromotif.agent.network import Params, build
@@ -35,6 +38,7 @@ from maestromotif.evaluate.evaluate import Players
 from maestromotif.nethack.pool.pool import GamePool
 from maestromotif.pipeline.runner import open_run, run_all
 from maestromotif.pipeline.store import Artefact
+from maestromotif.train.account import PAID
 
 FOLDER = Path("configs/ablations")
 JOINT, ISOLATED = "joint", "isolated"
@@ -92,9 +96,10 @@ def apart(config: Config, params: Sequence[Params], games: int) -> skill_events.
     return make
 
 
-def measured(name: str, config: Config, episodes: int, steps: int, to: Path) -> list[Row]:
+def measured(
+    name: str, config: Config, of: Mapping[str, Artefact], episodes: int, steps: int, to: Path
+) -> list[Row]:
     """Rows of `skill_events` for one config and seed, kept in the file `to`; baselines with the joint one."""
-    of = policies(name, config)
     asked = {
         "policies": {skill: artefact.digest for skill, artefact in of.items()},
         "episodes": episodes,
@@ -140,6 +145,28 @@ def table(rates: Mapping[tuple[str, str, str], Mapping[str, list[float]]], agent
     return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
 
 
+def pay(of: Mapping[str, Mapping[str, Artefact]]) -> str:
+    """A row for each skill and one of deaths, a column for each config. of: name -> skill -> its training."""
+    accounts = {
+        name: {skill: json.loads((one.path / PAID).read_text()) for skill, one in trainings.items()}
+        for name, trainings in of.items()
+    }
+
+    def deaths(trainings: Mapping[str, Any]) -> str:
+        each = dict.fromkeys(f"{100 * one['episodes']['death_share']:.0f} %" for one in trainings.values())
+        return ", ".join(each)
+
+    def cell(trainings: Mapping[str, Any], skill: str) -> str:
+        paid = trainings[skill]
+        return f"{shares(paid, skill, 'events', 2)}; {shares(paid, skill, 'actions', 3)}"
+
+    lines = [["", *accounts], ["---"] * (1 + len(accounts))]
+    for skill in next(iter(accounts.values())):
+        lines.append([skill, *(cell(trainings, skill) for trainings in accounts.values())])
+    lines.append(["episodes that end in death", *map(deaths, accounts.values())])
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -156,19 +183,23 @@ def main() -> None:
     log_to_stderr()
     own = [f"train.steps={given.steps}", f"run.root={given.root}", "tracking.wandb=disabled"]
     rows: list[Row] = []
+    first: dict[str, dict[str, Artefact]] = {}
     try:
         for seed in given.seeds:
             for name in sorted(given.only, key=lambda name: (name != JOINT, name)):
                 run = [*own, f"run.seed={seed}", f"run.name={name}-{seed}", *given.overrides]
                 config = load(FOLDER / f"{name}.yaml", run)
                 to = given.root / f"{name}-{seed}.json"
-                rows += measured(name, config, given.episodes, given.max_steps, to)
+                trainings = policies(name, config)
+                first.setdefault(name, trainings)
+                rows += measured(name, config, trainings, given.episodes, given.max_steps, to)
     except UserError as error:
         sys.exit(str(error))
     rates = over_seeds(rows)
     agents = list(dict.fromkeys(row["agent"] for row in rows))
     agents = [*(one for one in agents if one not in BASELINES), *(one for one in agents if one in BASELINES)]
     print(table(rates, agents))
+    print(pay(first))
     means: dict[str, dict[str, float]] = {agent: {} for agent in agents}
     for (place, skill, event), of in rates.items():
         for agent, values in of.items():

@@ -14,6 +14,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from pay import shares
+
 from maestromotif.evaluate.evaluate import EPISODES, RESULTS
 from maestromotif.train.account import PAID
 from maestromotif.train.metrics import CURVE
@@ -38,6 +40,8 @@ class Run:
         self.curve = lines(folder / "train" / CURVE)
 
     def success(self, agent: str) -> str:
+        if self.rows[agent]["success"] is None:
+            return "no test"  # of a task that is measured, or that only ends with the steps
         low, high = (100 * self.rows[agent][f"success_{side}"] for side in ("low", "high"))
         return f"{100 * self.rows[agent]['success']:.1f} % [{low:.1f}, {high:.1f}]"
 
@@ -57,10 +61,6 @@ class Run:
         """Prayers in 1,000 of the skill's steps, over the last quarter of the curve."""
         rows = self.curve[-math.ceil(len(self.curve) / 4) :]
         return f"{statistics.mean(row.get(f'events/{skill}/prayed_per_1k_steps', 0) for row in rows):.1f}"
-
-    def shares(self, skill: str, of: str, key: str, most: int) -> str:
-        listed = [one for one in self.paid["skills"][skill][of][:most] if one["share"]]
-        return ", ".join(f"{one[key]} {100 * one['share']:.0f} %" for one in listed)
 
 
 def main() -> None:
@@ -85,8 +85,8 @@ def main() -> None:
     line("training episodes that end in death", [f"{100 * one['death_share']:.0f} %" for one in ends])
     line("median steps of a training episode", [f"{one['median_steps']:.0f}" for one in ends])
     for skill in runs[0].paid["skills"]:
-        line(f"{skill}: paid for", [run.shares(skill, "events", "event", EVENTS) for run in runs])
-        line(f"{skill}: actions", [run.shares(skill, "actions", "action", ACTIONS) for run in runs])
+        line(f"{skill}: paid for", [shares(run.paid, skill, "events", EVENTS) for run in runs])
+        line(f"{skill}: actions", [shares(run.paid, skill, "actions", ACTIONS) for run in runs])
         line(f"{skill}: prayers in 1,000 steps, last quarter", [run.prayers(skill) for run in runs])
     print(json.dumps({run.name: run.trained["success"] for run in runs}))
 
