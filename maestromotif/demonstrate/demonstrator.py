@@ -2,9 +2,10 @@
 
 It is the explorer of the stage `collect` without its tour, detours and whims, and it differs in three ways.
 It decides at every step from what it has seen, without a plan, so it can say what it would play in a game
-that somebody else plays. It uses the travel actions where the action set has them, and `search_hidden` to
-find hidden doors and corridors. It takes better care of itself: it rests, prays only when that helps, flees
-up the stairs, and kicks no doors where a watchman looks on.
+that somebody else plays. Where the action set has them, it uses the travel actions, which are easier to
+imitate than a walk of many steps, and `search_hidden` to find hidden doors and corridors. It takes better
+care of itself: it rests, prays only when that helps, flees up the stairs, and kicks no doors where a watchman
+looks on.
 """
 
 import random
@@ -24,6 +25,7 @@ from maestromotif.demonstrate.past import (
     SEARCH_HIDDEN,
     SEARCH_LONG,
     STEPS,
+    TRAVEL_UNEXPLORED,
     WAIT,
     Now,
     Past,
@@ -32,7 +34,7 @@ from maestromotif.nethack import glyphs, paths
 from maestromotif.nethack.actions import INDEX, SETS
 from maestromotif.nethack.glyphs import FOES, SWALLOWED
 from maestromotif.nethack.marks import frontier
-from maestromotif.nethack.observation import COLUMNS, DEPTH, HP, HUNGER, MAX_HP, TURN, X, Y
+from maestromotif.nethack.observation import DEPTH, HP, HUNGER, MAX_HP, TURN, X, Y
 from maestromotif.nethack.paths import OFFSETS, WIDTH
 from maestromotif.nethack.pool.pool import IDLE, GamePool
 from maestromotif.nethack.rules import BETWEEN_PRAYERS, FIRST_PRAYER
@@ -40,7 +42,7 @@ from maestromotif.nethack.rules import BETWEEN_PRAYERS, FIRST_PRAYER
 RESTS = 30  # rests of 25 turns in a row
 STILL = 12  # steps without a game turn after which it does something at random
 ESCAPE = 12  # squares to the stairs up by which it flees
-FUTILE = 3  # travels that led nowhere after which it walks, until the map changes
+FUTILE = 3  # travels that showed nothing new after which it walks, until the map shows more
 FAR = 3  # squares from which on it travels
 SEARCHING = "search"  # the purpose of a way to where something may be hidden
 
@@ -56,6 +58,7 @@ class _Way(NamedTuple):
     purpose: str
     goals: np.ndarray
     passable: np.ndarray  # as for `Level.way`
+    looks: bool = False  # for what is not explored yet
 
 
 class Demonstrator:
@@ -205,10 +208,10 @@ class _Player:
         action = self._go_on(now, ways)
         if action is not None:
             return action
-        for purpose, goals, passable in ways[:-1]:
-            if goals.reshape(-1)[now.here]:
+        for way in ways[:-1]:
+            if way.goals.reshape(-1)[now.here]:
                 return INDEX["up" if intent is Intent.UP else "down"]
-            action = self._set_out(now, purpose, goals, passable)
+            action = self._set_out(now, way)
             if action is not None:
                 return action
         if not level.exhausted:
@@ -224,7 +227,7 @@ class _Player:
             if leaves:
                 ways.append(_Way(f"{intent.name}, {caution}", exits, passable | exits))
             if not level.exhausted:
-                ways.append(_Way(f"look, {caution}", level.frontier(passable), passable))
+                ways.append(_Way(f"look, {caution}", level.frontier(passable), passable, looks=True))
         ways.append(_Way(SEARCHING, np.ones_like(level.visited), safe))
         return ways
 
@@ -236,23 +239,22 @@ class _Player:
         """
         aim, self.past.level.aim = self.past.level.aim, None
         if aim is not None and aim[1] != now.here:
-            for purpose, goals, passable in ways:
-                if purpose == aim[0] and goals.reshape(-1)[aim[1]]:
-                    # To search, any square may do, but not the one that travel would choose.
-                    others = None if purpose == SEARCHING else goals
-                    action = self._go(now, _only(aim[1]), passable, others)
+            for way in ways:
+                if way.purpose == aim[0] and way.goals.reshape(-1)[aim[1]]:
+                    action = self._go(now, _only(aim[1]), way.passable)
                     if action is not None:
                         self.past.level.aim = aim
                     return action
         return None
 
-    def _set_out(self, now: Now, purpose: str, goals: np.ndarray, passable: np.ndarray) -> int | None:
-        way = self.past.level.way(goals, passable, now.here)
-        if not way:
+    def _set_out(self, now: Now, way: _Way) -> int | None:
+        if way.looks and self._useful(TRAVEL_UNEXPLORED, now) and _sees_frontier(now):
+            return TRAVEL_UNEXPLORED
+        directions = self.past.level.way(way.goals, way.passable, now.here)
+        if not directions:
             return None
-        end = now.here + sum(OFFSETS[direction] for direction in way)
-        self.past.level.aim = purpose, end
-        return self._take(now, way, goals)
+        self.past.level.aim = way.purpose, _end(now.here, directions)
+        return self._take(now, directions)
 
     def _drop_on(self, now: Now, goals: np.ndarray, passable: np.ndarray) -> int | None:
         if goals.reshape(-1)[now.here]:
@@ -272,7 +274,7 @@ class _Player:
         level = self.past.level
         way = level.likely_place(safe, now.here)
         if way:
-            level.aim = SEARCHING, now.here + sum(OFFSETS[direction] for direction in way)
+            level.aim = SEARCHING, _end(now.here, way)
             return self._step(now, way)
         return SEARCH_LONG if self._has(SEARCH_LONG) else SEARCH
 
@@ -285,40 +287,27 @@ class _Player:
             passable.reshape(-1)[list(self.past.level.locked)] = 0
         return passable
 
-    def _go(
-        self, now: Now, goals: np.ndarray, passable: np.ndarray, others: np.ndarray | None = None
-    ) -> int | None:
-        """The next action on the shortest way to one of the goals; None if there is none, or if it is here.
-
-        others: further goals to which it may travel. Masks are bool [23, 81].
-        """
+    def _go(self, now: Now, goals: np.ndarray, passable: np.ndarray) -> int | None:
+        """The next action on the shortest way to a goal; None if there is none, or if it is here."""
         way = self.past.level.way(goals, passable, now.here)
-        return self._take(now, way, goals if others is None else others) if way else None
+        return self._take(now, way) if way else None
 
-    def _take(self, now: Now, way: list[int], goals: np.ndarray) -> int:
-        """The next action on the way; travel may lead to another of the goals."""
-        if len(way) >= FAR:
-            action = self._travel(now, goals, now.here + sum(OFFSETS[direction] for direction in way))
-            if action is not None:
-                return action
-        return self._step(now, way)
+    def _take(self, now: Now, way: list[int]) -> int:
+        """The next action on the way."""
+        action = self._travel(now, _end(now.here, way)) if len(way) >= FAR else None
+        return self._step(now, way) if action is None else action
 
-    def _travel(self, now: Now, goals: np.ndarray, end: int) -> int | None:
-        """The travel action that walks to the end of the way, or to another of the goals."""
+    def _travel(self, now: Now, end: int) -> int | None:
+        """The travel action that walks to this square of stairs or an altar."""
         for name, shown in (("travel_down", _DOWN), ("travel_up", _UP), ("travel_altar", _ALTAR)):
             if self._useful(INDEX[name], now):
                 squares = np.flatnonzero(framed(shown[now.glyphs]))
                 if len(squares) == 1 and squares[0] == end:
                     return INDEX[name]
-        action = INDEX["travel_unexplored"]
-        if self._useful(action, now):
-            targets = _unexplored(now)
-            if len(targets) and goals.reshape(-1)[targets].all():
-                return action
         return None
 
     def _useful(self, action: int, now: Now) -> bool:
-        """Whether travel may lead on. It has not if it led nowhere from here, or often on this level."""
+        """Whether travel may lead on. It has not if it showed nothing new from here, or often."""
         tried = [square for one, square in self.past.level.futile if one == action]
         return self._has(action) and len(tried) < FUTILE and now.here not in tried
 
@@ -340,6 +329,11 @@ class _Player:
             return None
         doors = [d for d in range(4) if now.here + OFFSETS[d] in level.locked - level.shut]
         return doors[0] if doors else None
+
+
+def _end(here: int, way: list[int]) -> int:
+    """The square to which a way (`Level.way`) leads."""
+    return here + sum(OFFSETS[direction] for direction in way)
 
 
 def _only(square: int) -> np.ndarray:
@@ -370,14 +364,7 @@ def _watched(now: Now) -> bool:
     return bool(WATCH[now.glyphs].any())
 
 
-def _unexplored(now: Now) -> np.ndarray:
-    """The squares of which `travel_unexplored` takes one: the nearest ones that NetHack's cursor finds."""
+def _sees_frontier(now: Now) -> bool:
+    """Whether the map shows a square to which `travel_unexplored` may lead."""
     shown = now.glyphs.reshape(1, -1)
-    rows, columns = np.divmod(frontier(shown, glyphs.KINDS[shown]), COLUMNS)
-    away = (rows - now.status[Y]) ** 2 + (columns - now.status[X]) ** 2
-    away[away == 0] = 10_000  # the hero's own square
-    if not len(away):
-        return np.zeros(0, np.int64)
-    nearest = away == away.min()
-    squares: np.ndarray = (rows[nearest] + 1) * WIDTH + columns[nearest] + 1
-    return squares
+    return len(frontier(shown, glyphs.KINDS[shown])) > 0

@@ -70,9 +70,13 @@ class Place(Level):
     """Memory of a level, with what only the demonstrator remembers."""
 
     locked: set[int] = field(default_factory=set)  # doors
-    # Travel actions that led nowhere new, with the square where they were played; until the map changes.
+    # Travel actions that showed nothing new, and where they were played; until the map shows more.
     futile: set[tuple[int, int]] = field(default_factory=set)
     aim: tuple[str, int] | None = None  # what for, and to which square it walks; until the map changes
+
+    def unknown(self) -> int:
+        """Number of squares that were never seen."""
+        return int(np.count_nonzero(self.terrain == paths.UNKNOWN))
 
 
 class Past:
@@ -81,7 +85,8 @@ class Past:
     def __init__(self) -> None:
         self.levels: dict[tuple[int, int], Place] = {}
         self.level = Place()
-        self.changed = False  # the map changed on the last step
+        self.changed = False  # the map changed on the last step, or the hero came to a new square
+        self.grew = False  # the map showed more on the last step
         self.no_food = False  # there was nothing to eat
         self.rests = 0  # in a row
         self.still = 0  # steps without a game turn
@@ -111,9 +116,12 @@ class Past:
         if now.state["shopkeeper_in_view"]:
             errands.remember_keeper(self.level, now.glyphs)
         stairs = paths.UP if now.state["on_upstairs"] else paths.DOWN if now.state["on_downstairs"] else None
+        unknown = self.level.unknown()
         self.changed = self.level.look(now.glyphs, now.here, stairs)
-        if self.changed:
+        self.grew = self.level.unknown() < unknown
+        if self.grew:
             self.level.futile.clear()
+        if self.changed:
             self.level.aim = None
         self._fare(now, played)
         if not arrived:
@@ -158,15 +166,13 @@ class Past:
             return
         if played in _SEARCHED and now.here == before:
             level.has_searched(now.here, _SEARCHED[played])
+        if played in TRAVELS and not self.grew and (now.here == before or played == TRAVEL_UNEXPLORED):
+            level.futile.add((played, before))
         if b"locked" in now.message and (played in TRAVELS or played in STEPS):
             beside = {now.here + offset for offset in OFFSETS[:4]}
             level.locked |= {door for door in beside if terrain[door] == paths.CLOSED_DOOR}
             return
-        if self.changed:
-            return
-        if played in TRAVELS and (now.here == before or played == TRAVEL_UNEXPLORED):
-            level.futile.add((played, before))
-        if now.here != before:
+        if self.changed or now.here != before:
             return
         if played in STEPS:
             glyph = self._around[played - FIRST_STEP]

@@ -206,8 +206,9 @@ def test_no_door_is_kicked_while_a_watchman_is_in_view(watched: bool) -> None:
         player.past.see(now, IDLE if played is None else INDEX[played])
         return player.choose(now, Intent.EXPLORE)
 
-    assert see(b"", False, None) == INDEX["east"]
-    chosen = see(b"This door is locked.", False, "east")
+    assert see(b"", False, None) == INDEX["travel_unexplored"]
+    chosen = see(b"This door is locked.", False, "travel_unexplored")
+    assert chosen != INDEX["travel_unexplored"]  # it showed nothing new
     answered = see(b"In what direction? [><.yubnhjkl, or .]", True, "kick")
     assert (chosen == INDEX["kick"]) is not watched
     assert answered == INDEX["more" if watched else "east"]
