@@ -31,7 +31,7 @@ from maestromotif.demonstrate.past import (
     Past,
 )
 from maestromotif.nethack import glyphs, paths
-from maestromotif.nethack.actions import INDEX, SETS
+from maestromotif.nethack.actions import INDEX, SETS, TRAVEL_LOOT
 from maestromotif.nethack.glyphs import FOES, SWALLOWED
 from maestromotif.nethack.marks import frontier
 from maestromotif.nethack.observation import DEPTH, HP, HUNGER, MAX_HP, TURN, X, Y
@@ -200,8 +200,7 @@ class _Player:
         if action is not None:
             return action
         if intent not in (Intent.DOWN, Intent.UP):
-            loot = framed(LOOT[now.glyphs]) & ~level.visited & ~errands.shop(level)
-            action = self._go(now, loot, safe) if loot.any() else None
+            action = self._collect(now, safe)
             if action is not None:
                 return action
         ways = self._ways(now, intent, safe)
@@ -217,6 +216,17 @@ class _Player:
         if not level.exhausted:
             level.give_up()
         return self._search(now, safe)
+
+    def _collect(self, now: Now, safe: np.ndarray) -> int | None:
+        """The next action to something that lies about; travel leads to most of it, and picks it up."""
+        level = self.past.level
+        new = ~level.visited & ~errands.shop(level)
+        if self._useful(TRAVEL_LOOT, now):
+            goals = framed(glyphs.LOOT_OBJECTS[now.glyphs]) & new
+            if goals.any() and level.way(goals, safe, now.here):
+                return TRAVEL_LOOT
+        goals = framed(LOOT[now.glyphs]) & new
+        return self._go(now, goals, safe) if goals.any() else None
 
     def _ways(self, now: Now, intent: Intent, safe: np.ndarray) -> list[_Way]:
         """Ways to the stairs if the intent is to leave, and to what is new; the preferred ones first."""
