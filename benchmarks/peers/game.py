@@ -16,7 +16,7 @@ import numpy as np
 from gymnasium import spaces
 from nle.env.tasks import NetHackScore
 
-# A peer may run in a Python environment without our package; these modules need only what NLE needs.
+# A peer may run in a Python environment without our package; these modules need NLE, pydantic and PyYAML.
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from maestromotif.nethack.actions import ACTIONS
 from maestromotif.nethack.engine.loader import pin_birthday

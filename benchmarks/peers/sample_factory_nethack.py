@@ -1,7 +1,7 @@
 """Sample Factory 2.1.1 (asynchronous PPO in PyTorch) on NLE 1.3.0, with the network of our learner.
 
     python3.11 -m venv ENV
-    ENV/bin/pip install nle==1.3.0 gymnasium==1.2.0 psutil
+    ENV/bin/pip install nle==1.3.0 gymnasium==1.2.0 psutil pydantic pyyaml
     ENV/bin/pip install torch --index-url https://download.pytorch.org/whl/cpu
     ENV/bin/pip install --no-deps sample-factory==2.1.1
     ENV/bin/pip install faster-fifo signal-slot-mp threadpoolctl colorlog "huggingface-hub" filelock \

@@ -5,6 +5,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from importlib.metadata import requires
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import gymnasium
 import pytest
 import tiny
 from dice_player import STEPS, DicePlayer
+from packaging.requirements import Requirement
 
 from maestromotif import skill
 from maestromotif.agent.policy import POLICY
@@ -216,6 +218,16 @@ def test_peers_play_the_published_actions(tmp_path: Path, monkeypatch: pytest.Mo
         if over or truncated:
             peer.reset()
     peer.close()
+
+
+def test_peers_need_few_packages() -> None:
+    """Those that `sample_factory_nethack.py` tells the user to install in its environment."""
+    ours = {Requirement(text).name.lower().replace("-", "_") for text in requires("maestromotif") or []}
+    blocked = sorted(ours - {"nle", "numpy", "gymnasium", "pydantic", "pyyaml", "maestromotif"})
+    assert "jax" in blocked
+    code = f"import sys; sys.modules.update(dict.fromkeys({blocked})); import game"
+    done = subprocess.run([sys.executable, "-c", code], cwd=PEERS, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_searches_at_equal_cost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
