@@ -40,13 +40,17 @@ class Run:
         self.curve = lines(folder / "train" / CURVE)
 
     def success(self, agent: str) -> str:
+        if agent not in self.rows:
+            return "not played"
         if self.rows[agent]["success"] is None:
             return "no test"  # of a task that is measured, or that only ends with the steps
         low, high = (100 * self.rows[agent][f"success_{side}"] for side in ("low", "high"))
         return f"{100 * self.rows[agent]['success']:.1f} % [{low:.1f}, {high:.1f}]"
 
-    def deepest(self) -> str:
-        own = self.trained
+    def deepest(self, agent: str) -> str:
+        if agent not in self.rows:
+            return "not played"
+        own = self.rows[agent]
         return f"{own['deepest_mean']:.2f} [{own['deepest_low']:.2f}, {own['deepest_high']:.2f}]"
 
     def causes(self) -> str:
@@ -73,9 +77,11 @@ def main() -> None:
 
     line("", (run.name for run in runs))
     print("|---" * (len(runs) + 1) + "|")
-    for agent in runs[0].rows:
+    agents = list(dict.fromkeys(agent for run in runs for agent in run.rows))
+    for agent in agents:
         line(f"success, {agent}", [run.success(agent) for run in runs])
-    line("mean deepest level", [run.deepest() for run in runs])
+    for agent in agents:
+        line(f"mean deepest level, {agent}", [run.deepest(agent) for run in runs])
     line("deaths", [f"{run.trained['deaths']} of {run.trained['episodes']}" for run in runs])
     line("most frequent causes of death", [run.causes() for run in runs])
     line("prayers in 1,000 steps", [run.trained["prayers_per_1000"] for run in runs])

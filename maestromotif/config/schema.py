@@ -44,7 +44,7 @@ FORMER = {
 
 
 # Agents of the evaluation; `ONLY` and the name of a skill is one more.
-AGENTS = ("trained", "untrained", "random", "wandering", "explorer", "random_skills")
+AGENTS = ("trained", "untrained", "random", "wandering", "explorer", "demonstrator", "random_skills")
 ONLY = "only_"
 
 
@@ -121,7 +121,8 @@ class EvaluateSettings(Section):
         ("trained", "untrained", "random", "wandering", "explorer"),
         min_length=1,
         description="who plays each task. trained, untrained: the network; random, wandering: random play; "
-        "explorer: the script; random_skills, only_SKILL: the trained network under a program that picks a "
+        "explorer: the script that collects observations; demonstrator: the one that demonstrates, with the "
+        "actions of the policy; random_skills, only_SKILL: the trained network under a program that picks a "
         "skill at random, or this one whenever it may start. A cloned policy plays too if there is one",
     )
     trainings: Annotated[tuple[WrittenPath, ...], DISTINCT] = Field(

@@ -9,7 +9,8 @@ from maestromotif.collect.collect import random_actions
 from maestromotif.collect.explorer.explorer import Explorer
 from maestromotif.collect.explorer.intent import intent_of
 from maestromotif.config.schema import ONLY
-from maestromotif.nethack.pool.pool import GamePool
+from maestromotif.demonstrate.demonstrator import Demonstrator
+from maestromotif.nethack.pool.pool import IDLE, GamePool
 from maestromotif.programs import baselines
 from maestromotif.skill import Skill
 
@@ -40,5 +41,19 @@ def explorer_policy(pool: GamePool, skills: Sequence[Skill], seed: int) -> Polic
     def policy(first: np.ndarray, skill: np.ndarray, playing: np.ndarray, step: int) -> np.ndarray:
         asked = {game: intents[skill[game]] for game in np.flatnonzero(playing).tolist()}
         return explorer.act(pool, asked)
+
+    return policy
+
+
+def demonstrator_policy(pool: GamePool, skills: Sequence[Skill], actions: str, seed: int) -> Policy:
+    """The script of the stage `demonstrate`, without random actions. actions: the set that it plays with."""
+    demonstrator, intents = Demonstrator(pool.games, seed, actions), [intent_of(skill) for skill in skills]
+    played = np.full(pool.games, IDLE, np.int32)
+
+    def policy(first: np.ndarray, skill: np.ndarray, playing: np.ndarray, step: int) -> np.ndarray:
+        nonlocal played
+        asked = {game: intents[skill[game]] for game in np.flatnonzero(playing).tolist()}
+        played = demonstrator.act(pool, asked, played)
+        return played
 
     return policy

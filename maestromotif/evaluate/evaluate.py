@@ -5,7 +5,8 @@ few dungeons (`nethack.levels`), these are played again with other monsters, ite
 of rows is played in new dungeons. All agents use the same program over skills, but the random agents ignore
 the skill. Uniformly random actions include praying, which soon kills; the wandering agent uses the weights of
 the collection's random play instead, so it lives longer and gets farther. The explorer is a script that knows
-the map and takes the stairs that the acting skill wants. If the run cloned a policy, the clone has a row too.
+the map and takes the stairs that the acting skill wants. The demonstrator is one that plays with the policy's
+actions, such as travel. If the run cloned a policy, the clone has a row too.
 
 Games that are lost with a worker process are played again, with the same seeds and the same random draws.
 """
@@ -31,7 +32,13 @@ from maestromotif.agent.saved_policy import check_policy, policy_file, policy_fi
 from maestromotif.config.schema import Config, EvaluateSettings
 from maestromotif.errors import UserError
 from maestromotif.evaluate import figures
-from maestromotif.evaluate.agents import explorer_policy, program_of, random_policy, wandering_policy
+from maestromotif.evaluate.agents import (
+    demonstrator_policy,
+    explorer_policy,
+    program_of,
+    random_policy,
+    wandering_policy,
+)
 from maestromotif.evaluate.comparisons import comparisons
 from maestromotif.evaluate.comparisons import lines as lines_of
 from maestromotif.evaluate.normalised import normalised
@@ -296,6 +303,8 @@ class Players:
             return wandering_policy(pool, seed + wave)
         if agent == "explorer":
             return explorer_policy(pool, self._skills, seed)
+        if agent == "demonstrator":
+            return demonstrator_policy(pool, self._skills, self._config.train.network.actions, seed)
         if agent == "untrained" and agent not in self._params:
             made = jax.jit(initial_params, static_argnums=0)  # twice as fast as without jit
             self._params[agent] = made(self._network, seed)

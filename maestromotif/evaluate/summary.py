@@ -11,9 +11,15 @@ from maestromotif.intervals import intervals_overlap
 _WORDS = {
     "wandering": "random play that mostly walks",
     "explorer": "the scripted explorer",
+    "demonstrator": "the scripted demonstrator",
     "cloned": "the clone of the demonstrations",
 }
-_SHORT = {"wandering": "walking", "explorer": "the explorer", "cloned": "the clone"}
+_SHORT = {
+    "wandering": "walking",
+    "explorer": "the explorer",
+    "demonstrator": "the demonstrator",
+    "cloned": "the clone",
+}
 
 
 def agent_of(row: Mapping[str, Any]) -> str:

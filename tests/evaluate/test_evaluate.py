@@ -17,7 +17,7 @@ from maestromotif.config.learning import NetworkSettings, RewardSettings, TrainS
 from maestromotif.config.schema import Config, EvaluateSettings, NethackSettings
 from maestromotif.errors import UserError
 from maestromotif.evaluate import evaluate
-from maestromotif.evaluate.agents import explorer_policy, wandering_policy
+from maestromotif.evaluate.agents import demonstrator_policy, explorer_policy, wandering_policy
 from maestromotif.evaluate.comparisons import comparisons, lines
 from maestromotif.evaluate.evaluate import TRIES, Entry, entries, row_of
 from maestromotif.evaluate.summary import summary, table
@@ -113,15 +113,21 @@ def test_deaths_and_prayers_are_counted(skills: list[Skill]) -> None:
     assert row["normalised"] == pytest.approx(np.log(0.98 / (1 - half)) / np.log(0.98 / 0.71), abs=1e-3)
 
 
-def test_the_explorer_does_what_the_acting_skill_wants() -> None:
+@pytest.mark.parametrize("script", ["explorer", "demonstrator"])
+def test_the_scripts_do_what_the_acting_skill_wants(script: str) -> None:
     skills = [load("skills", name) for name in ("descender", "ascender")]
     with (
         GamePool(12, "evaluate", 0, 300, workers=2) as pool,
         ProgramHost(DOWN_AND_BACK, skills, 12, 0) as host,
     ):
-        policy = explorer_policy(pool, skills, 0)
+        if script == "explorer":
+            policy = explorer_policy(pool, skills, 0)
+        else:
+            policy = demonstrator_policy(pool, skills, "seek", 0)
         episodes = to_end(play_wave(pool, policy, host, asked("depth >= 2", "depth == 1"), 0, 0, None))
     assert sum(e.success for e in episodes) >= 4
+    travels = any(INDEX["travel_unexplored"] in e.actions for e in episodes)
+    assert travels == (script == "demonstrator")
     went_back = next(e for e in episodes if e.success)
     assert went_back.actions.count(INDEX["up"]) == 1
     assert went_back.skills[-1] == 1
