@@ -49,15 +49,13 @@ def summary(rows: Sequence[Mapping[str, Any]], confidence: float) -> str:
         "In new dungeons" if new else f"In the {few[0]['levels']} dungeons of training, the only ones played,"
     )
     level = f"{100 * confidence:g} % interval "
-    compared = [_compared(main, told[name]) for name in _SHORT if name in told]
-    depths = [
-        _depth(main),
-        *(f"{words} {_depth(told[name])}" for name, words in _SHORT.items() if name in told),
-    ]
+    others = [name for name in _SHORT if name in told and told[name] is not main]
+    compared = [_compared(main, told[name]) for name in others]
+    depths = [_depth(main), *(f"{_SHORT[name]} {_depth(told[name])}" for name in others)]
     if has_success(rows):
         share = _share(main, f" of {main['episodes']} episodes", level)
         shares = [f"the {agent_of(main)} agent succeeds in {share}"]
-        shares += [f"{words} in {_share(told[name])}" for name, words in _WORDS.items() if name in told]
+        shares += [f"{_WORDS[name]} in {_share(told[name])}" for name in others]
         said = [f"{where} {_listed(shares)}."]
     else:
         said = [f"{where} the mean deepest level of the {agent_of(main)} agent is {', '.join(depths)}."]

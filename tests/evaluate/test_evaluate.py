@@ -358,6 +358,14 @@ def test_the_summary_says_plainly_if_nothing_was_gained() -> None:
     assert "It is worse than walking and worse than the explorer." in summary(rows, 0.95)
 
 
+def test_the_summary_does_not_compare_an_agent_with_itself() -> None:
+    rows = [result("demonstrator", None, 0.8), result("explorer", None, 0.6)]
+    assert summary(rows, 0.95).partition(" %). ")[2] == (
+        "It is better than the explorer. Mean deepest level: 1.80 (1.75 to 1.85), the explorer 1.60 (1.55 to "
+        "1.65). 40 of the demonstrator agent's 128 episodes ended in death."
+    )
+
+
 def test_without_an_end_the_summary_and_the_table_are_about_depth() -> None:
     agents = (("trained", 0.5), ("wandering", 0.1), ("explorer", 0.9))
     rows = [
