@@ -200,7 +200,7 @@ class BootstrapSettings(Section):
     """
 
     achieved: Bootstrap = Field(
-        "none",
+        "acting",
         description="where the skill ended itself and one of its `wanted` events had happened in the call",
     )
     failed: Bootstrap = Field(
