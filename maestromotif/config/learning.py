@@ -201,12 +201,13 @@ class BootstrapSettings(Section):
 
     achieved: Bootstrap = Field(
         "acting",
-        description="where the skill ended itself and one of its `wanted` events had happened in the call",
+        description="where the skill ended itself after one of its `wanted` events, and no `forbidden` one "
+        "happened in the last step",
     )
     failed: Bootstrap = Field(
         "none",
-        description="where the skill ended itself without a `wanted` event and before its `max_turns` had "
-        "passed; the ascender, for example, went down",
+        description="where the skill ended itself with a `forbidden` event in the last step (the ascender, "
+        "for example, went down), or before its `max_turns` had passed without a `wanted` one",
     )
     timed_out: Bootstrap = Field(
         "acting", description="where the skill ended itself because its `max_turns` had passed"

@@ -104,6 +104,10 @@ def wanted(skills: Sequence[Skill]) -> Named:
     return Named.of([skill.wanted for skill in skills])
 
 
+def forbidden(skills: Sequence[Skill]) -> Named:
+    return Named.of([skill.forbidden for skill in skills])
+
+
 def no_counts(skills: int) -> Counts:
     no_steps = np.zeros((0, 0), bool)
     events, changes = np.zeros((0, 0, len(EVENTS)), np.int16), np.zeros((0, 0, len(CHANGES)), np.int8)

@@ -16,7 +16,9 @@ class Ending(IntEnum):
 
     NOT = 0  # the call goes on
     ACHIEVED = 1  # the skill ended itself, and one of its `wanted` events had happened in the call
-    FAILED = 2  # the skill ended itself before its time was up, and none had: for example, it left the level
+    FAILED = (
+        2  # the skill ended itself with a `forbidden` event, or before its time was up without a wanted one
+    )
     TIMED_OUT = 3  # the skill ended itself, and its `max_turns` had passed since the call began
     INTERRUPTED = 4  # the program over skills ended it
     TERMINATED = 5  # the hero died or left the dungeon
@@ -33,15 +35,19 @@ _OF_EPISODES = {
 _OF_EPISODE = np.array([_OF_EPISODES.get(end, Ending.NOT) for end in sorted(End)], np.int8)
 
 
-def endings(reason: np.ndarray, ended: np.ndarray, achieved: np.ndarray, time_up: np.ndarray) -> np.ndarray:
+def endings(
+    reason: np.ndarray, ended: np.ndarray, achieved: np.ndarray, forbidden: np.ndarray, time_up: np.ndarray
+) -> np.ndarray:
     """`Ending` of each game's call after a step, int8 [n].
 
     reason: int8 [n], `CallEnd`. ended: int8 [n], `game.End` of the episode. achieved: bool [n], whether
-    something wanted has happened since the call began. time_up: bool [n], whether `max_turns` of the skill
-    have passed since. A skill whose time is up has timed out, whatever it achieved before: skills such as the
-    discoverer achieve something in every call and end by the clock.
+    something wanted has happened since the call began. forbidden: bool [n], whether something forbidden has
+    happened in this step. time_up: bool [n], whether `max_turns` of the skill have passed since the call
+    began. The discoverer achieves something in every call; so a call of it that leaves the level has failed,
+    and one whose time is up has timed out, whatever was achieved before.
     """
-    itself = np.select([time_up, achieved], [Ending.TIMED_OUT, Ending.ACHIEVED], Ending.FAILED)
+    codes = [Ending.FAILED, Ending.TIMED_OUT, Ending.ACHIEVED]
+    itself = np.select([forbidden, time_up, achieved], codes, Ending.FAILED)
     reasons = [reason == CallEnd.SKILL, reason == CallEnd.PROGRAM, reason == CallEnd.EPISODE]
     found: np.ndarray = np.select(reasons, [itself, Ending.INTERRUPTED, _OF_EPISODE[ended]], Ending.NOT)
     return found.astype(np.int8)

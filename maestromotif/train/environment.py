@@ -28,7 +28,16 @@ from maestromotif.nethack.tracker import depth_codes
 from maestromotif.programs import contract
 from maestromotif.programs.sandbox import ProgramHost
 from maestromotif.skill import skills_of
-from maestromotif.train.counts import Counts, Episodes, Steps, count_episodes, count_steps, no_counts, wanted
+from maestromotif.train.counts import (
+    Counts,
+    Episodes,
+    Steps,
+    count_episodes,
+    count_steps,
+    forbidden,
+    no_counts,
+    wanted,
+)
 from maestromotif.train.endings import Ending, endings
 from maestromotif.train.forgotten import Forgotten
 from maestromotif.train.paid import Ends, Paid
@@ -155,7 +164,8 @@ class Environment:
         self._ends, self._forgotten = Ends(), Forgotten(len(skills))
         self._options = Options(self._host, plan.games)
         self._sample = Sample(config, self._pool, plan.first_game, plan.starts)
-        self._wanted, self._achieved = wanted(skills), np.zeros(plan.games, bool)  # since the call began
+        self._wanted, self._forbidden = wanted(skills), forbidden(skills)
+        self._achieved = np.zeros(plan.games, bool)  # something wanted, since the call began
         self._max_turns = np.array([skill.max_turns for skill in skills])
         self._skills, self._length = len(skills), config.train.rollout
         self._first = np.ones(plan.games, bool)
@@ -201,13 +211,14 @@ class Environment:
                 count_episodes(self._counts, Episodes(counted, ended, pool.final_state, pool.cause))
                 self._ends.add(pool.final_state["step"][counted], ended[counted], pool.cause[counted])
             self._achieved |= self._wanted.happened(skill, pool.events, pool.changes)
+            failed = self._forbidden.happened(skill, pool.events, pool.changes)
             time_up = pool.state["turn"] - options.start_turn >= self._max_turns[skill]
         with self.seconds.of("program"):
             options.advance(pool.state, over)
         with self.seconds.of("host"):
             self._first = over
             arrays.reward[:, t] = reward
-            arrays.ended[:, t] = endings(options.reason, ended, self._achieved, time_up)
+            arrays.ended[:, t] = endings(options.reason, ended, self._achieved, failed, time_up)
             self._achieved &= arrays.ended[:, t] == Ending.NOT
             self._acted[:, t], self._events[:, t], self._changes[:, t] = skill, pool.events, pool.changes
             self._actions[:, t], self._rows[:, t] = arrays.action, self._reward.row

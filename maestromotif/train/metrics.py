@@ -156,17 +156,18 @@ METRICS = (
         "Share of calls that the skill ends after a wanted event",
         "share",
         "Share of the skill's ended calls that its own `should_end` ended after one of its `wanted` events "
-        "had happened in the call, and before its `max_turns` had passed. With the other four `ended_` "
-        "figures it sums to 1, or all are 0 if no call ended. A skill that names no `wanted` events has 0 "
-        "here.",
+        "had happened in the call, without a `forbidden` one in the last step, and before its `max_turns` "
+        "had passed. With the other four `ended_` figures it sums to 1, or all are 0 if no call ended. A "
+        "skill that names no `wanted` events has 0 here.",
         lambda w: w.ended("achieved"),
     ),
     Metric(
         "skill/{skill}/ended_failed",
-        "Share of calls that the skill ends without a wanted event",
+        "Share of calls that the skill ends with a forbidden event, or without a wanted one",
         "share",
-        "Share of the skill's ended calls that its own `should_end` ended without a `wanted` event in the "
-        "call, and before its `max_turns` had passed: for example, the ascender went down.",
+        "Share of the skill's ended calls that its own `should_end` ended with a `forbidden` event in the "
+        "last step, for example when the discoverer left the level, or without a `wanted` event in the call "
+        "before its `max_turns` had passed.",
         lambda w: w.ended("failed"),
     ),
     Metric(

@@ -214,17 +214,19 @@ def test_the_learners_figures_by_skill_are_means_over_its_own_steps() -> None:
 
 def test_every_reason_for_the_end_of_a_call_is_told() -> None:
     cases = [
-        # reason, end of the episode, something wanted happened, the time is up
-        (CallEnd.NOT, End.NOT, True, True, Ending.NOT),
-        (CallEnd.SKILL, End.NOT, True, False, Ending.ACHIEVED),
-        (CallEnd.SKILL, End.NOT, False, False, Ending.FAILED),
-        (CallEnd.SKILL, End.NOT, False, True, Ending.TIMED_OUT),
-        (CallEnd.SKILL, End.NOT, True, True, Ending.TIMED_OUT),
-        (CallEnd.PROGRAM, End.NOT, True, True, Ending.INTERRUPTED),
-        (CallEnd.EPISODE, End.DEATH, True, False, Ending.TERMINATED),
-        (CallEnd.EPISODE, End.LEFT, False, False, Ending.TERMINATED),
-        (CallEnd.EPISODE, End.TRUNCATED, False, True, Ending.TRUNCATED),
-        (CallEnd.EPISODE, End.LOST, True, True, Ending.LOST),
+        # reason, end of the episode, something wanted happened, something forbidden, the time is up
+        (CallEnd.NOT, End.NOT, True, True, True, Ending.NOT),
+        (CallEnd.SKILL, End.NOT, True, False, False, Ending.ACHIEVED),
+        (CallEnd.SKILL, End.NOT, True, True, False, Ending.FAILED),
+        (CallEnd.SKILL, End.NOT, False, False, False, Ending.FAILED),
+        (CallEnd.SKILL, End.NOT, False, False, True, Ending.TIMED_OUT),
+        (CallEnd.SKILL, End.NOT, True, False, True, Ending.TIMED_OUT),
+        (CallEnd.SKILL, End.NOT, True, True, True, Ending.FAILED),
+        (CallEnd.PROGRAM, End.NOT, True, True, True, Ending.INTERRUPTED),
+        (CallEnd.EPISODE, End.DEATH, True, True, False, Ending.TERMINATED),
+        (CallEnd.EPISODE, End.LEFT, False, False, False, Ending.TERMINATED),
+        (CallEnd.EPISODE, End.TRUNCATED, False, False, True, Ending.TRUNCATED),
+        (CallEnd.EPISODE, End.LOST, True, False, True, Ending.LOST),
     ]
     *columns, expected = (np.array(column) for column in zip(*cases, strict=True))
     assert endings(*columns).tolist() == expected.tolist()
