@@ -200,7 +200,7 @@ class BootstrapSettings(Section):
     """
 
     achieved: Bootstrap = Field(
-        "acting",
+        "none",
         description="where the skill ended itself after one of its `wanted` events, and no `forbidden` one "
         "happened in the last step",
     )
