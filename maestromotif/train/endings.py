@@ -16,9 +16,7 @@ class Ending(IntEnum):
 
     NOT = 0  # the call goes on
     ACHIEVED = 1  # the skill ended itself, and one of its `wanted` events had happened in the call
-    FAILED = (
-        2  # the skill ended itself with a `forbidden` event, or before its time was up without a wanted one
-    )
+    FAILED = 2  # the skill ended itself with something forbidden, or early and without anything wanted
     TIMED_OUT = 3  # the skill ended itself, and its `max_turns` had passed since the call began
     INTERRUPTED = 4  # the program over skills ended it
     TERMINATED = 5  # the hero died or left the dungeon

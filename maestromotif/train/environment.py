@@ -211,14 +211,14 @@ class Environment:
                 count_episodes(self._counts, Episodes(counted, ended, pool.final_state, pool.cause))
                 self._ends.add(pool.final_state["step"][counted], ended[counted], pool.cause[counted])
             self._achieved |= self._wanted.happened(skill, pool.events, pool.changes)
-            failed = self._forbidden.happened(skill, pool.events, pool.changes)
+            did_forbidden = self._forbidden.happened(skill, pool.events, pool.changes)
             time_up = pool.state["turn"] - options.start_turn >= self._max_turns[skill]
         with self.seconds.of("program"):
             options.advance(pool.state, over)
         with self.seconds.of("host"):
             self._first = over
             arrays.reward[:, t] = reward
-            arrays.ended[:, t] = endings(options.reason, ended, self._achieved, failed, time_up)
+            arrays.ended[:, t] = endings(options.reason, ended, self._achieved, did_forbidden, time_up)
             self._achieved &= arrays.ended[:, t] == Ending.NOT
             self._acted[:, t], self._events[:, t], self._changes[:, t] = skill, pool.events, pool.changes
             self._actions[:, t], self._rows[:, t] = arrays.action, self._reward.row
